@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# Builds everything below B (default: build). `make help` lists the targets.
+B ?= build
+CC = gcc
+HOSTCC ?= $(CC)
+WARN = -std=c11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wundef
+DEPFLAGS = -MMD -MP
+
+.PHONY: all help clean
+all:
+
+help:
+	@echo "make            everything: hypervisor, tools, test guests"
+	@echo "make unit       build and run the host unit tests (sanitizers on)"
+	@echo "make clean      remove $(B)"
+
+include $(wildcard core/core.mk hv/hv.mk tools/tools.mk tests/unit/unit.mk tests/guest/guest.mk tests/fuzz/fuzz.mk demo/demo.mk)
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
