@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The altp2m interface: HVMOP_altp2m for callers, and the violation handler for the hypervisor.
+ */
+#include "physmap.h"
+
+/* Who makes a call. Filled by the hypervisor for each hypercall; embedders may extend by embedding. */
+struct altp2m_caller {
+    struct physmap *self;      /* the caller's own domain */
+    struct altp2m_vcpu *vcpu;  /* the calling vCPU */
+    bool compat;               /* 32-bit caller: sub-op 9 has 4-byte handles */
+};
+
+/*
+ * HVMOP_altp2m with the argument at linear address `arg` of the caller. Returns 0 or a negative errno as
+ * Xen 4.17 does, in Xen's check order; -ERESTART: call again with the same arguments (progress is kept in
+ * the caller's own struct).
+ */
+long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg);
+
+enum fault_result {
+    FAULT_RETRY,    /* the access is allowed now: run the instruction again */
+    FAULT_UNMAPPED, /* neither view nor host map has the gfn, or it is MMIO: not the core's business */
+    FAULT_DENIED,   /* a view restricts it and a listener must decide */
+};
+
+/* What the hypervisor learned from a violation. */
+struct fault {
+    gfn_t gfn;
+    unsigned rights;     /* RIGHT_*: what the access needed */
+};
+
+/*
+ * A vCPU violated the tables at fault->gfn. Converts rx2rw and n2rwx, and, where nobody listens
+ * (`listener` false), drops the restriction in the vCPU's view as Xen does.
+ */
+enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
+
+/* Debug: CHECKs that no change made so far still waits for a flush. O(1); called at VM entry. */
+void altp2m_check_flushed(const struct physmap *pm);
+
+/* HVM_PARAM_ALTP2M as the guest reads it; the mode is fixed at creation. */
+unsigned altp2m_mode(const struct physmap *pm);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A domain's physical memory map: the host map, its views, and the pool that their tables come from.
+ *
+ * The host map says which machine frame a gfn is. A view is a path-copied tree over it: everything a
+ * view does not override, it shares with the host map, table pages included (DESIGN, part 3).
+ *
+ * Locking: functions of this header take and release pm->lock themselves, unless named *_locked.
+ * Errors: negative errno before any effect. Out of table memory is -ENOMEM and no effect.
+ * On return, no processor can use a right or a frame that the call took away.
+ */
+#include <facet/lock.h>
+#include <facet/types.h>
+#include "format.h"
+
+enum map_type {
+    MAP_RAM,     /* the domain's own memory */
+    MAP_SPECIAL, /* hypervisor-provided page (shared info, grant table): no remap, no #VE page */
+    MAP_MMIO,    /* device memory */
+    MAP_FOREIGN, /* another domain's frame, mapped by a monitor */
+};
+
+/* xenmem_access_t of Xen's public memory.h, 4.17 numbering. */
+typedef uint8_t access_t;
+
+struct mapping {
+    mfn_t mfn;         /* frame that shows at the gfn asked for (not at the start of a large page) */
+    unsigned order;    /* ORDER_4K, ORDER_2M or ORDER_1G: size of the leaf that was found */
+    enum map_type type;
+    access_t access;   /* effective: override, or host access narrowed by the view's default */
+    bool suppress_ve;
+};
+
+/* Bits of an access by the guest, and of rights. */
+#define RIGHT_R 1u
+#define RIGHT_W 2u
+#define RIGHT_X 4u
+
+/* One per vCPU, embedded in the hypervisor's vCPU. Written by the core under the physmap lock. */
+struct altp2m_vcpu {
+    struct physmap *pm;
+    unsigned id;
+    view_t view;         /* VIEW_NONE while altp2m is off: the vCPU runs on the host map */
+    mfn_t root;          /* root table that the vCPU must run on */
+    bool vmfunc;         /* VMFUNC is on, with pm->eptp_list as its list */
+    mfn_t ve_info;       /* frame of the #VE information page, or MFN_INVALID: #VE off */
+    gfn_t ve_info_gfn;
+};
+
+struct physmap_config {
+    uint16_t domid;
+    unsigned address_bits;   /* guest physical address width; gfns beyond it do not exist */
+    unsigned max_views;      /* altp2m_count: 0..VIEW_MAX */
+    unsigned altp2m_mode;    /* XEN_ALTP2M_disabled, _mixed, _external or _limited */
+    unsigned host_reserve;   /* table pages that only the host map may use */
+    const struct table_format *format;
+};
+
+struct physmap; /* complete type below, private to core/ */
+
+/*
+ * `pool` and `nr` give frames that platform_map() can reach, owned by the physmap until physmap_destroy(),
+ * after which the caller has them all back. vCPUs are registered before the domain first runs.
+ */
+int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t pool, unsigned nr);
+void physmap_destroy(struct physmap *pm);
+void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id);
+
+/*
+ * hostmap_map() puts 2^order frames at gfn, replacing what is there; hostmap_unmap() leaves a hole.
+ * gfn and mfn must be aligned to the order. Views follow exactly: inherited entries at once, overrides
+ * keep their access and take the new frame, remaps that point at these gfns follow. Frames that the
+ * host map no longer shows are the caller's to release afterwards: no processor can reach them then.
+ */
+int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_type type,
+                access_t access);
+int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order);
+bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
+
+/* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False for a hole or an absent view. */
+bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
+
+/* The view whose root table is `root`, in constant time; VIEW_NONE if it is no view's root. */
+view_t view_of_root(struct physmap *pm, mfn_t root);
+
+#include "physmap_private.h"

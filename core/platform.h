@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the core asks of whoever embeds it: the hypervisor, or the host tests. Resolved when linking.
+ * The core calls these with the physmap lock held unless said otherwise; none may call back into the
+ * core, and none may fail unless it says how.
+ */
+#include <facet/types.h>
+
+struct physmap;
+struct altp2m_vcpu;
+struct altp2m_caller;
+
+/* The page of a frame, mapped for as long as the frame lives. Used for tables and list pages only. */
+void *platform_map(mfn_t m);
+
+/*
+ * A counted reference on a frame of guest memory, so that it is not freed while a view or a vCPU's
+ * #VE information page can still reach it. get returns false if the frame is not RAM that belongs to
+ * the domain. put may free the frame; the core only calls it after the flush.
+ */
+bool platform_frame_get(struct physmap *pm, mfn_t m);
+void platform_frame_put(struct physmap *pm, mfn_t m);
+
+/*
+ * Makes every processor forget translations made through the tables of this domain. When it returns, no
+ * processor can use an entry as it was before the call. `root` is the root frame of the one view or
+ * host map concerned, or MFN_INVALID for all of the domain's tables.
+ */
+void platform_flush(struct physmap *pm, mfn_t root);
+
+/*
+ * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on. True if
+ * stopped; false if the caller has to let others proceed first and try again (-ERESTART).
+ */
+bool platform_pause_others(struct physmap *pm);
+void platform_unpause_others(struct physmap *pm);
+
+/*
+ * The vCPU's view (its root), VMFUNC list or #VE information page changed: the processor's control
+ * structure must show it before the vCPU next runs guest code.
+ */
+void platform_vcpu_update(struct altp2m_vcpu *v);
+
+/* The view that the vCPU is on now, which VMFUNC may have changed since the core last heard. */
+void platform_vcpu_sync(struct altp2m_vcpu *v);
+
+/*
+ * Copies between the caller's memory (linear addresses as the caller's vCPU sees them; callers check CPL)
+ * and the hypervisor. 0 or -EFAULT; a failed copy_from leaves no promise about dst. Called without the
+ * physmap lock.
+ */
+int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n);
+int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n);
+
+/* True if a long operation should stop at the next safe point and be continued (-ERESTART). */
+bool platform_preempt_pending(void);
+
+/*
+ * The physmap of domain `domid` (never DOMID_SELF here), pinned until platform_domain_put(), or NULL if
+ * there is no such domain. Called without locks.
+ */
+struct physmap *platform_domain_get(uint16_t domid);
+void platform_domain_put(struct physmap *pm);
+
+/* Whether the caller's domain has control privilege over the target (never asked for itself). */
+bool platform_may_control(const struct altp2m_caller *c, const struct physmap *target);
+
+/* CPU features that sub-ops depend on. */
+bool platform_has_altp2m(void); /* views can be had at all on this processor */
+bool platform_has_ve(void);     /* VMFUNC EPTP switching and #VE */
