@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A domain: hv/guest/domain.c creates and ends it; everybody else reads it. */
+#include <facet/lock.h>
+#include <facet/types.h>
+#include "core/physmap.h"
+#include "lib/console.h"
+#include "vcpu.h"
+
+#define DOMAIN_MAX   64u /* domids 1..DOMAIN_MAX */
+#define DOMAIN_VCPUS 8u  /* vCPUs in one domain */
+
+struct domain {
+    uint16_t id;
+    bool dying; /* shut down or crashed: its vCPUs never run again */
+    char name[64];
+    struct lock lock;
+    struct physmap physmap;
+    unsigned nr_vcpus;
+    struct vcpu *vcpus[DOMAIN_VCPUS];
+    struct console_line line; /* unfinished line of console output */
+    uint64_t memory_pages;    /* RAM given at creation */
+    struct guest_domain guest;/* hv/guest/guest_state.h */
+};
+
+/* The domain's RAM at gfn, or NULL for a hole, MMIO or a frame that is not RAM. Valid until the gfn is changed. */
+void *domain_ram(struct domain *d, gfn_t g);
+/* Copies through the host map by guest physical address; -EFAULT if any byte is not RAM. */
+int domain_copy_from_gpa(struct domain *d, void *dst, gpa_t src, size_t n);
+int domain_copy_to_gpa(struct domain *d, gpa_t dst, const void *src, size_t n);
+
+/* ---- called by the machine: implemented in hv/guest/ ---- */
+
+struct boot_module {
+    const void *start;
+    uint64_t size; /* bytes */
+};
+/* Creates all domains of the device tree (module 0); fatal() or a message and a skipped domain on bad input. */
+void domains_create(const struct boot_module *modules, unsigned nr);
+bool domains_all_ended(void);
+/* Frees, restarts or keeps domains that ended; called by the scheduler with no vCPU current. */
+void domains_reap(void);
+/* Prints the closing line (see the console contract). */
+void domains_report(void);
+
+/* Ends a domain. It stops running at once (its current vCPU does not return to the guest). */
+void domain_shutdown(struct domain *d, unsigned reason); /* SHUTDOWN_* of Xen's sched.h */
+void domain_crash(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Exits that concern the guest interface. v is current. */
+
+/* VMCALL from the guest. True if RIP may move past it; false to run it again (continuation). */
+bool guest_hypercall(struct vcpu *v);
+struct cpuid_result {
+    uint32_t eax, ebx, ecx, edx;
+};
+void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_result *out);
+/* MSRs that hardware does not keep for the guest by itself. False: #GP. */
+bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
+/* size 1, 2 or 4. Ports nobody serves read all ones and swallow writes. */
+uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size);
+void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
+
+/*
+ * The interrupt to deliver next, or -1. Asked before each entry when one can be delivered or to decide whether a
+ * halted vCPU has something to wake for. guest_interrupt_taken() tells that the vector went in.
+ */
+int guest_pending_interrupt(struct vcpu *v);
+void guest_interrupt_taken(struct vcpu *v, unsigned vector);
+/* Before v runs on a processor again / after it stopped: runstate, time info. */
+void guest_vcpu_running(struct vcpu *v);
+void guest_vcpu_stopped(struct vcpu *v);

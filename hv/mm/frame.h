@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Machine frames: who owns each, how many hold it, and the allocator.
+ *
+ * All RAM is mapped one to one at all times (minus page 0), so a frame's content is at
+ * frame_virt(m). A frame is free when its count is 0; allocation gives it a count of 1, which the
+ * allocator's caller holds. frame_put() of the last reference frees it. Everything here takes
+ * LOCK_RANK_FRAMES itself.
+ */
+#include <facet/types.h>
+
+#define FRAME_OWNER_HV   0xfff0u /* the hypervisor itself, table pools included */
+#define FRAME_OWNER_NONE 0xffffu /* not RAM, or not Facet's to give (image, modules, firmware) */
+
+static inline void *frame_virt(mfn_t m)
+{
+    return (void *)(m.v << PAGE_SHIFT);
+}
+static inline mfn_t frame_of(const void *p)
+{
+    return mfn((uintptr_t)p >> PAGE_SHIFT);
+}
+
+/* 2^order zeroed frames, aligned to their size, each with a count of 1; MFN_INVALID if there are none. */
+mfn_t frame_alloc(uint16_t owner, unsigned order);
+/* `nr` zeroed frames in a row, aligned to a frame; MFN_INVALID if there are none. */
+mfn_t frame_alloc_run(uint16_t owner, uint64_t nr);
+/* Gives back one count on each of `nr` frames. */
+void frame_put_run(mfn_t m, uint64_t nr);
+
+/* A further reference, if the frame is RAM owned by `owner` and in use. */
+bool frame_get(mfn_t m, uint16_t owner);
+void frame_put(mfn_t m);
+uint16_t frame_owner(mfn_t m);
+uint64_t frame_free_count(void);
+
+/* Set-up from the boot memory map, in this order: all usable ranges, reserve what is taken, then ready. */
+void frame_init(uint64_t top_of_ram);
+void frame_add_range(uint64_t start, uint64_t end);   /* bytes */
+void frame_reserve_range(uint64_t start, uint64_t end);
+uint64_t frame_total_count(void);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A virtual processor, vendor-free. Its hardware half is behind hv/vmx (later hv/svm too); what the guest
+ * interface keeps for it is struct guest_vcpu (hv/guest/guest.h).
+ *
+ * Functions here that read or write guest registers work on the vCPU that is running on this processor
+ * (between its exit and its next entry) or on one that is not running anywhere; both are always true with the
+ * domain's lock held or the vCPU being current.
+ */
+#include <facet/types.h>
+#include <sys/queue.h>
+#include "core/altp2m.h"
+#include "guest/guest_state.h"
+#include "vmx/vmx_state.h"
+
+struct domain;
+
+/* General registers as saved by the exit stub, in this order (offsets known to entry.S). */
+struct vcpu_regs {
+    uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+enum vcpu_state {
+    VCPU_OFFLINE, /* never started, or taken down */
+    VCPU_RUNNABLE,
+    VCPU_BLOCKED, /* waits for an event: HLT, SCHEDOP_block, SCHEDOP_poll */
+};
+
+struct vcpu {
+    struct vcpu_regs regs; /* first: the entry stub addresses it from the vCPU pointer */
+    struct domain *domain;
+    unsigned id;
+    enum vcpu_state state;
+    unsigned paused; /* runs only while 0 */
+    bool queued;
+    TAILQ_ENTRY(vcpu) run_link;
+    uint64_t slice_end; /* ns */
+    struct altp2m_vcpu altp2m;
+    struct guest_vcpu guest;
+    struct vmx_vcpu vmx;
+    void *fpu; /* XSAVE area */
+    uint64_t xcr0;
+};
+
+/* ---- registers and events: hv/vmx/vcpu.c ---- */
+
+/* Allocates the hardware state. -ENOMEM. The vCPU is OFFLINE with undefined registers. */
+int vcpu_create(struct vcpu *v, struct domain *d, unsigned id);
+void vcpu_destroy(struct vcpu *v);
+
+/* What can be set before a start; everything else gets the architectural reset value. */
+struct vcpu_start {
+    uint64_t rip, rsp, rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp;
+    uint64_t cr0, cr3, cr4, efer;
+    struct vcpu_segment {
+        uint16_t selector;
+        uint64_t base;
+        uint32_t limit;
+        uint32_t ar; /* VMCS access-rights format (SDM 24.4.1) */
+    } cs, ds, es, ss, tr;
+};
+/* PVH start: 32-bit flat, paging off (Xen's public arch-x86/hvm/start_info.h). */
+void vcpu_start_pvh(struct vcpu_start *s, uint32_t entry, uint32_t start_info);
+/* Start after SIPI: real mode at vector << 12. */
+void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector);
+/* Sets all registers from s; does not make it runnable. */
+void vcpu_reset(struct vcpu *v, const struct vcpu_start *s);
+
+uint64_t vcpu_rip(const struct vcpu *v);
+unsigned vcpu_cpl(const struct vcpu *v);
+bool vcpu_long_mode(const struct vcpu *v); /* CS.L with EFER.LMA: 64-bit caller */
+uint64_t vcpu_cr3(const struct vcpu *v);
+bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
+
+enum { EXC_DE = 0, EXC_DB = 1, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_GP = 13, EXC_PF = 14, EXC_VE = 20 };
+/* Raises an exception at the next entry, in place of completing the current instruction. */
+void vcpu_inject(struct vcpu *v, unsigned vector);
+void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);
+void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error);
+
+/* ---- guest memory as the vCPU sees it: hv/x86/guest_memory.c ---- */
+
+/*
+ * Copy between hypervisor memory and linear addresses of the vCPU's current address space (page tables walked in the
+ * host map, as Xen does; kernel rights, R/W checked, U/S and A/D not touched). 0 or -EFAULT.
+ */
+int vcpu_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n);
+int vcpu_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n);
+/* Linear to guest physical; false if not mapped with the rights (RIGHT_R, RIGHT_W). */
+bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out);
+
+/* ---- scheduling: hv/x86/sched.c ---- */
+
+void sched_wake(struct vcpu *v);   /* BLOCKED -> RUNNABLE; OFFLINE stays */
+void sched_block(struct vcpu *v);  /* current vCPU: RUNNABLE -> BLOCKED; takes effect when the exit is done */
+void sched_yield(struct vcpu *v);  /* current vCPU: others first */
+void sched_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
+void sched_offline(struct vcpu *v);/* any state -> OFFLINE */
+void sched_pause(struct vcpu *v);
+void sched_unpause(struct vcpu *v);
+struct vcpu *vcpu_current(void);   /* the vCPU whose exit is being handled, or NULL */
+/* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done between vCPUs. */
+void sched_run(void);
