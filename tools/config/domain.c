@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "domain.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct domain_reader {
+    const struct xlcfg *config;
+    struct diag *diag;
+};
+
+static const char *const domain_keys[] = {
+    "name",         "type",          "kernel",   "ramdisk",     "cmdline",   "extra",
+    "root",         "memory",        "maxmem",   "vcpus",       "altp2m",    "altp2mhvm",
+    "altp2m_count", "shadow_memory", "on_crash", "on_poweroff", "on_reboot",
+};
+
+static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
+static const char *const domain_actions[] = {"destroy", "restart", "preserve", NULL};
+
+static char *domain_format(const char *a, const char *b, const char *c)
+{
+    char *text;
+
+    if (asprintf(&text, "%s%s%s", a, b, c) < 0) {
+        perror("facet-config");
+        abort();
+    }
+    return text;
+}
+
+/* The line to name in a message about `key`: its own, or none if it is absent. */
+static unsigned domain_line(const struct domain_reader *r, const char *key)
+{
+    const struct xlcfg_setting *setting = xlcfg_find(r->config, key);
+
+    return setting ? setting->line : 0;
+}
+
+/* The setting, unless it is absent or its value could not be read (which was reported). */
+static const struct xlcfg_setting *domain_setting(const struct domain_reader *r, const char *key)
+{
+    const struct xlcfg_setting *setting = xlcfg_find(r->config, key);
+
+    return setting && !setting->bad ? setting : NULL;
+}
+
+/* The string value of `key`, or NULL if absent or wrong. */
+static const char *domain_string(const struct domain_reader *r, const char *key)
+{
+    const struct xlcfg_setting *setting = domain_setting(r, key);
+
+    if (!setting)
+        return NULL;
+    if (setting->value.type != XLCFG_STRING) {
+        diag_error(r->diag, setting->line, "%s must be a \"string\"", key);
+        return NULL;
+    }
+    return setting->value.string;
+}
+
+static int64_t domain_number(const struct domain_reader *r, const char *key, int64_t fallback,
+                             int64_t min, int64_t max, const char *unit)
+{
+    const struct xlcfg_setting *setting = domain_setting(r, key);
+    int64_t number;
+
+    if (!setting)
+        return fallback;
+    if (!xlcfg_number(&setting->value, &number) || number < min || number > max) {
+        diag_error(r->diag, setting->line, "%s must be a number from %" PRId64 " to %" PRId64 "%s",
+                   key, min, max, unit);
+        return fallback;
+    }
+    return number;
+}
+
+/* One of the NULL-terminated `choices`. */
+static const char *domain_choice(const struct domain_reader *r, const char *key,
+                                 const char *fallback, const char *const *choices)
+{
+    const struct xlcfg_setting *setting = domain_setting(r, key);
+    char accepted[128] = "";
+
+    if (!setting)
+        return fallback;
+    for (const char *const *c = choices; *c; c++) {
+        size_t used = strlen(accepted);
+
+        if (setting->value.type == XLCFG_STRING && !strcmp(setting->value.string, *c))
+            return *c;
+        snprintf(accepted + used, sizeof(accepted) - used, "%s\"%s\"",
+                 c == choices ? "" : c[1] ? ", " : " or ", *c);
+    }
+    diag_error(r->diag, setting->line, "%s must be %s", key, accepted);
+    return fallback;
+}
+
+static void domain_require(const struct domain_reader *r, const char *key, const char *what)
+{
+    if (!xlcfg_find(r->config, key))
+        diag_error(r->diag, 0, "%s is missing: %s", key, what);
+}
+
+static void domain_read_name(const struct domain_reader *r, struct domain *out)
+{
+    const char *name = domain_string(r, "name");
+    size_t length = name ? strlen(name) : 0;
+    bool good = length > 0 && length <= DOMAIN_NAME_MAX;
+
+    domain_require(r, "name", "name = \"...\"");
+    if (!name)
+        return;
+    for (size_t i = 0; i < length; i++)
+        good = good && name[i] > ' ' && name[i] < 0x7f;
+    if (!good)
+        diag_error(r->diag, domain_line(r, "name"),
+                   "name must be 1 to %d printable ASCII characters without blanks",
+                   DOMAIN_NAME_MAX);
+    out->name = domain_format(name, "", "");
+}
+
+static void domain_read_type(const struct domain_reader *r)
+{
+    static const char *const types[] = {"pvh", NULL};
+
+    domain_require(r, "type", "type = \"pvh\" is the one that Facet runs");
+    domain_choice(r, "type", types[0], types);
+}
+
+/* `path` seen from the current directory, when it stands in the configuration file. */
+static char *domain_path(const struct domain_reader *r, const char *path)
+{
+    const char *slash = strrchr(r->diag->file, '/');
+    char *directory, *joined;
+
+    if (*path == '/' || !slash)
+        return domain_format(path, "", "");
+    directory = strndup(r->diag->file, (size_t)(slash - r->diag->file) + 1);
+    joined = domain_format(directory ? directory : "", path, "");
+    free(directory);
+    return joined;
+}
+
+/* Returns the path of a file that can be read, its size in `size`; or NULL. */
+static char *domain_file(const struct domain_reader *r, const char *key, uint64_t *size)
+{
+    const char *value = domain_string(r, key);
+    unsigned line = domain_line(r, key);
+    struct stat st;
+    char *path;
+
+    if (!value)
+        return NULL;
+    if (!*value || strpbrk(value, "\n\r")) {
+        diag_error(r->diag, line, "%s must be the path of a file", key);
+        return NULL;
+    }
+    path = domain_path(r, value);
+    if (stat(path, &st) || access(path, R_OK))
+        diag_error(r->diag, line, "%s: cannot read %s: %s", key, path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        diag_error(r->diag, line, "%s: %s is not a regular file", key, path);
+    else if (st.st_size == 0)
+        diag_error(r->diag, line, "%s: %s is empty", key, path);
+    *size = (uint64_t)st.st_size;
+    return path;
+}
+
+static void domain_read_files(const struct domain_reader *r, struct domain *out)
+{
+    uint64_t size = 0;
+
+    domain_require(r, "kernel", "kernel = \"FILE\", a PVH kernel");
+    out->kernel = domain_file(r, "kernel", &size);
+    out->ramdisk = domain_file(r, "ramdisk", &size);
+    if (out->ramdisk && size / 1024 >= out->memory_kib)
+        diag_error(r->diag, domain_line(r, "ramdisk"),
+                   "ramdisk of %" PRIu64 " KiB does not fit in the %" PRIu64
+                   " MiB of memory of this domain", size / 1024, out->memory_kib / 1024);
+}
+
+/* As xl: `root` and `extra` make up the command line, unless `cmdline` gives it whole. */
+static void domain_read_cmdline(const struct domain_reader *r, struct domain *out)
+{
+    const char *cmdline = domain_string(r, "cmdline");
+    const char *root = domain_string(r, "root");
+    const char *extra = domain_string(r, "extra");
+    unsigned line = domain_line(r, "cmdline");
+
+    if (cmdline) {
+        if (root || extra)
+            diag_warn(r->diag, domain_line(r, root ? "root" : "extra"),
+                      "cmdline is set: root and extra are ignored");
+        out->cmdline = domain_format(cmdline, "", "");
+    } else if (root) {
+        char *tail = domain_format(extra ? " " : "", extra ? extra : "", "");
+
+        out->cmdline = domain_format("root=", root, tail);
+        free(tail);
+        line = domain_line(r, "root");
+    } else {
+        out->cmdline = domain_format(extra ? extra : "", "", "");
+        line = domain_line(r, "extra");
+    }
+    if (strlen(out->cmdline) > DOMAIN_CMDLINE_MAX)
+        diag_error(r->diag, line, "the command line is longer than %d bytes", DOMAIN_CMDLINE_MAX);
+}
+
+/* What libxl gives a domain for its tables: 1 MiB per vCPU and 8 KiB per MiB of memory. */
+static uint64_t domain_default_tables(const struct domain *d)
+{
+    return (uint64_t)d->vcpus * 1024 + d->memory_kib / 1024 * 8;
+}
+
+static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
+{
+    int64_t memory = domain_number(r, "memory", 0, 1, DOMAIN_MEMORY_MAX, " (MiB)");
+    int64_t maxmem = domain_number(r, "maxmem", memory, 1, DOMAIN_MEMORY_MAX, " (MiB)");
+    int64_t tables = domain_number(r, "shadow_memory", -1, 1, DOMAIN_MEMORY_MAX, " (MiB)");
+
+    domain_require(r, "memory", "memory = MEBIBYTES");
+    if (memory && maxmem != memory)
+        diag_error(r->diag, domain_line(r, "maxmem"),
+                   "maxmem must equal memory (%" PRId64 "): Facet has no ballooning", memory);
+    out->vcpus = (uint32_t)domain_number(r, "vcpus", 1, 1, DOMAIN_VCPUS_MAX, "");
+    out->memory_kib = (uint64_t)memory * 1024;
+    out->table_memory_kib = tables < 0 ? domain_default_tables(out) : (uint64_t)tables * 1024;
+}
+
+static void domain_read_altp2m(const struct domain_reader *r, struct domain *out)
+{
+    int64_t old = domain_number(r, "altp2mhvm", 0, 0, 1, "");
+    const struct xlcfg_setting *alias = domain_setting(r, "altp2mhvm");
+    bool both = alias && xlcfg_find(r->config, "altp2m");
+
+    if (both)
+        diag_warn(r->diag, alias->line, "altp2m is set: altp2mhvm is ignored");
+    else if (alias)
+        diag_warn(r->diag, alias->line, "altp2mhvm is an old name: write altp2m = \"%s\"",
+                  domain_modes[old]);
+    out->altp2m = domain_choice(r, "altp2m", domain_modes[both ? 0 : old], domain_modes);
+    out->altp2m_count = (uint32_t)domain_number(r, "altp2m_count", DOMAIN_VIEWS_DEFAULT, 1,
+                                                DOMAIN_VIEWS_MAX, "");
+}
+
+static void domain_warn_unknown(const struct domain_reader *r)
+{
+    for (size_t i = 0; i < r->config->count; i++) {
+        const struct xlcfg_setting *setting = &r->config->settings[i];
+        bool known = false;
+
+        for (size_t k = 0; k < sizeof(domain_keys) / sizeof(domain_keys[0]); k++)
+            known = known || !strcmp(setting->key, domain_keys[k]);
+        if (!known)
+            diag_warn(r->diag, setting->line, "unknown key %s: ignored", setting->key);
+    }
+}
+
+void domain_from_config(const struct xlcfg *config, struct domain *out, struct diag *diag)
+{
+    const struct domain_reader r = {.config = config, .diag = diag};
+
+    *out = (struct domain){0};
+    domain_warn_unknown(&r);
+    domain_read_name(&r, out);
+    domain_read_type(&r);
+    domain_read_sizes(&r, out);
+    domain_read_files(&r, out);
+    domain_read_cmdline(&r, out);
+    domain_read_altp2m(&r, out);
+    out->on_poweroff = domain_choice(&r, "on_poweroff", "destroy", domain_actions);
+    out->on_crash = domain_choice(&r, "on_crash", "destroy", domain_actions);
+    out->on_reboot = domain_choice(&r, "on_reboot", "restart", domain_actions);
+}
+
+void domain_free(struct domain *domain)
+{
+    free(domain->name);
+    free(domain->kernel);
+    free(domain->ramdisk);
+    free(domain->cmdline);
+    *domain = (struct domain){0};
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* One domain as its configuration file describes it, every value checked. */
+#pragma once
+
+#include "diag.h"
+#include "xlcfg.h"
+
+#include <stdint.h>
+
+#define DOMAIN_NAME_MAX 63      /* bytes */
+#define DOMAIN_CMDLINE_MAX 4095 /* bytes */
+#define DOMAIN_VCPUS_MAX 32     /* vcpu_info entries in Xen's shared_info page */
+#define DOMAIN_VIEWS_MAX 512    /* entries of an EPTP list (SDM vol. 3, "EPTP Switching") */
+#define DOMAIN_VIEWS_DEFAULT 10 /* as libxl */
+#define DOMAIN_MEMORY_MAX (1u << 20) /* MiB */
+
+struct domain {
+    char *name;
+    char *kernel;  /* path, usable from the current directory */
+    char *ramdisk; /* likewise, or NULL */
+    char *cmdline; /* may be empty */
+    uint64_t memory_kib;
+    uint64_t table_memory_kib;
+    uint32_t vcpus;
+    uint32_t altp2m_count;
+    const char *altp2m; /* this and the following: static strings */
+    const char *on_poweroff;
+    const char *on_crash;
+    const char *on_reboot;
+};
+
+/*
+ * Checks every setting of `config` and fills `out`. Relative paths are taken from the directory
+ * of diag->file. All errors go to `diag`; `out` is meaningful only if there were none, but is
+ * released with domain_free() in any case.
+ */
+void domain_from_config(const struct xlcfg *config, struct domain *out, struct diag *diag);
+
+void domain_free(struct domain *domain);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree.h"
+
+#include <errno.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The index of `path` among the boot modules, added if new; negative errno if it cannot be had. */
+static int module_index(struct module_list *list, enum module_kind kind, const char *path)
+{
+    char *real = realpath(path, NULL);
+    struct module *bigger;
+
+    if (!real)
+        return -errno;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->modules[i].kind == kind && !strcmp(list->modules[i].path, real)) {
+            free(real);
+            return (int)i + 1;
+        }
+    }
+    bigger = reallocarray(list->modules, list->count + 1, sizeof(*bigger));
+    if (!bigger) {
+        free(real);
+        return -ENOMEM;
+    }
+    list->modules = bigger;
+    list->modules[list->count++] = (struct module){.kind = kind, .path = real};
+    return (int)list->count;
+}
+
+void module_list_free(struct module_list *modules)
+{
+    for (size_t i = 0; i < modules->count; i++)
+        free(modules->modules[i].path);
+    free(modules->modules);
+    *modules = (struct module_list){0};
+}
+
+static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
+                           struct module_list *modules)
+{
+    int kernel = module_index(modules, MODULE_KERNEL, d->kernel);
+    int ramdisk = d->ramdisk ? module_index(modules, MODULE_RAMDISK, d->ramdisk) : 0;
+    char node[32];
+    int bad = 0;
+
+    if (kernel < 0 || ramdisk < 0)
+        return kernel < 0 ? kernel : ramdisk;
+    snprintf(node, sizeof(node), "domain@%x", domid);
+    bad |= fdt_begin_node(fdt, node);
+    bad |= fdt_property_u32(fdt, "reg", domid);
+    bad |= fdt_property_string(fdt, "name", d->name);
+    bad |= fdt_property_u32(fdt, "kernel-module", (uint32_t)kernel);
+    if (ramdisk)
+        bad |= fdt_property_u32(fdt, "ramdisk-module", (uint32_t)ramdisk);
+    bad |= fdt_property_string(fdt, "cmdline", d->cmdline);
+    bad |= fdt_property_u64(fdt, "memory-kib", d->memory_kib);
+    bad |= fdt_property_u32(fdt, "vcpus", d->vcpus);
+    bad |= fdt_property_string(fdt, "altp2m", d->altp2m);
+    bad |= fdt_property_u32(fdt, "altp2m-count", d->altp2m_count);
+    bad |= fdt_property_u64(fdt, "table-memory-kib", d->table_memory_kib);
+    bad |= fdt_property_string(fdt, "on-poweroff", d->on_poweroff);
+    bad |= fdt_property_string(fdt, "on-crash", d->on_crash);
+    bad |= fdt_property_string(fdt, "on-reboot", d->on_reboot);
+    bad |= fdt_end_node(fdt);
+    return bad ? -ENOSPC : 0;
+}
+
+static int tree_fill(void *fdt, size_t room, const struct domain *domains, size_t count,
+                     bool interactive, struct module_list *modules)
+{
+    int bad = 0;
+
+    bad |= fdt_create(fdt, (int)room);
+    bad |= fdt_finish_reservemap(fdt);
+    bad |= fdt_begin_node(fdt, "");
+    bad |= fdt_property_string(fdt, "compatible", "facet,boot");
+    bad |= fdt_property_u32(fdt, "#address-cells", 2);
+    bad |= fdt_property_u32(fdt, "#size-cells", 2);
+    if (interactive)
+        bad |= fdt_property(fdt, "facet,interactive", NULL, 0);
+    bad |= fdt_begin_node(fdt, "domains");
+    bad |= fdt_property_u32(fdt, "#address-cells", 1);
+    bad |= fdt_property_u32(fdt, "#size-cells", 0);
+    for (size_t i = 0; i < count; i++) {
+        int error = tree_add_domain(fdt, &domains[i], (uint32_t)i + 1, modules);
+
+        if (error)
+            return error;
+    }
+    bad |= fdt_end_node(fdt);
+    bad |= fdt_end_node(fdt);
+    bad |= fdt_finish(fdt);
+    return bad ? -ENOSPC : 0;
+}
+
+void *tree_build(const struct domain *domains, size_t count, bool interactive,
+                 struct module_list *modules, size_t *size)
+{
+    /* A domain's strings are bounded (domain.h), so this holds any tree. */
+    const size_t room = 4096 + count * (DOMAIN_CMDLINE_MAX + 4096);
+    void *fdt = malloc(room);
+    int error = fdt ? tree_fill(fdt, room, domains, count, interactive, modules) : -ENOMEM;
+
+    if (error) {
+        free(fdt);
+        errno = -error;
+        return NULL;
+    }
+    *size = fdt_totalsize(fdt);
+    return fdt;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The boot image's table of domains as a flattened device tree, and the modules it refers to. */
+#pragma once
+
+#include "domain.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum module_kind {
+    MODULE_KERNEL, /* to be unpacked to an ELF */
+    MODULE_RAMDISK,
+};
+
+struct module {
+    enum module_kind kind;
+    char *path; /* canonical */
+};
+
+/* Boot modules in order. Element i is multiboot module i + 1: module 0 is the tree itself. */
+struct module_list {
+    struct module *modules;
+    size_t count;
+};
+
+/*
+ * Builds the tree for `count` domains, the first being domain 1, and collects the files it names
+ * in `modules`, each once. Returns the blob, released by free(), its size in `size`; or NULL
+ * with errno set. The caller releases `modules` with module_list_free() in any case.
+ */
+void *tree_build(const struct domain *domains, size_t count, bool interactive,
+                 struct module_list *modules, size_t *size);
+
+void module_list_free(struct module_list *modules);
