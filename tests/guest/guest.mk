@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# Test guests: one ELF per tests/guest/*.c, linked with the little framework in tests/guest/lib.
+GUEST_DIR := tests/guest
+GUEST_SRCS := $(wildcard $(GUEST_DIR)/*.c)
+GUEST_ELFS := $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(GUEST_SRCS))
+GUEST_LIB := $(addprefix $(B)/guest/lib/,start.o trap.o page.o hypercall.o)
+GUEST_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-m64 -D__XEN_TOOLS__ -I$(GUEST_DIR)
+# klibc first: its vsnprintf needs neither floating point nor stdio.
+GUEST_LIBC := /usr/lib/klibc/lib/libc.a
+GUEST_MEM := /usr/lib/x86_64-linux-musl/libc.a
+
+.PHONY: guests
+all: guests
+guests: $(GUEST_ELFS)
+
+$(B)/guest/lib/%.o: $(GUEST_DIR)/lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"lib"' -c $< -o $@
+
+$(B)/guest/lib/%.o: $(GUEST_DIR)/lib/%.S
+	@mkdir -p $(@D)
+	$(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
+
+# test.c knows the guest's name, so each guest has its own object of it.
+$(B)/guest/%.main.o: $(GUEST_DIR)/lib/test.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+
+$(B)/guest/%.o: $(GUEST_DIR)/%.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+
+$(B)/guest/%.elf: $(B)/guest/%.o $(B)/guest/%.main.o $(GUEST_LIB) $(GUEST_DIR)/lib/guest.lds
+	$(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T $(GUEST_DIR)/lib/guest.lds -o $@ \
+		$(filter %.o,$^) $(GUEST_LIBC) $(GUEST_MEM)
+
+.SECONDARY:
