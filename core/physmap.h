@@ -25,6 +25,17 @@ enum map_type {
 /* xenmem_access_t of Xen's public memory.h, 4.17 numbering. */
 typedef uint8_t access_t;
 
+#define ACCESS_N       0
+#define ACCESS_R       1
+#define ACCESS_W       2
+#define ACCESS_X       4
+#define ACCESS_RX      5
+#define ACCESS_RW      3
+#define ACCESS_RWX     7
+#define ACCESS_RX2RW   8
+#define ACCESS_N2RWX   9
+#define ACCESS_DEFAULT 10
+
 struct mapping {
     mfn_t mfn;         /* frame that shows at the gfn asked for (not at the start of a large page) */
     unsigned order;    /* ORDER_4K, ORDER_2M or ORDER_1G: size of the leaf that was found */
@@ -47,6 +58,7 @@ struct altp2m_vcpu {
     bool vmfunc;         /* VMFUNC is on, with pm->eptp_list as its list */
     mfn_t ve_info;       /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
+    struct altp2m_vcpu *next; /* of the same domain */
 };
 
 struct physmap_config {
@@ -58,11 +70,13 @@ struct physmap_config {
     const struct table_format *format;
 };
 
-struct physmap; /* complete type below, private to core/ */
+struct physmap; /* complete type in physmap_private.h */
 
 /*
- * `pool` and `nr` give frames that platform_map() can reach, owned by the physmap until physmap_destroy(),
- * after which the caller has them all back. vCPUs are registered before the domain first runs.
+ * `pool` and `nr` give consecutive frames that platform_map() maps at consecutive addresses. They belong
+ * to the physmap until physmap_destroy(), after which the caller has them all back; about 2 % of them
+ * become metadata. -ENOMEM if too few to hold that, the host's reserve and a root; -EINVAL for a
+ * configuration that cannot be. vCPUs are registered before the domain first runs.
  */
 int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t pool, unsigned nr);
 void physmap_destroy(struct physmap *pm);
@@ -72,7 +86,11 @@ void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id);
  * hostmap_map() puts 2^order frames at gfn, replacing what is there; hostmap_unmap() leaves a hole.
  * gfn and mfn must be aligned to the order. Views follow exactly: inherited entries at once, overrides
  * keep their access and take the new frame, remaps that point at these gfns follow. Frames that the
- * host map no longer shows are the caller's to release afterwards: no processor can reach them then.
+ * host map no longer shows are the caller's to release afterwards: no processor can reach them then,
+ * but for those that a remap still references (platform_frame_get).
+ *
+ * ACCESS_DEFAULT as access: what the gfn has now, or the domain's default if it is a hole.
+ * -EINVAL: misaligned, or beyond the address width; -ENOMEM: no table page. Unmapping a hole is fine.
  */
 int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_type type,
                 access_t access);

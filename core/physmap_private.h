@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The inside of a physmap. Embedders see it only to know its size; only core/ may name its fields,
+ * apart from `eptp_list`, which the processor's control structure needs.
+ *
+ * Everything below is protected by `lock`. Links are pool indices, 0 meaning none: page 0 of the pool
+ * holds metadata and is never handed out.
+ */
+#include <facet/lock.h>
+#include <facet/types.h>
+#include "format.h"
+
+enum page_kind {
+    PAGE_FREE,
+    PAGE_LIMBO,   /* given back, but a processor may still walk it: free after the next flush */
+    PAGE_FIXED,   /* metadata of the pool itself */
+    PAGE_HOST,    /* table of the host map */
+    PAGE_VIEW,    /* table that belongs to one view */
+    PAGE_RECORDS, /* slab of remap records */
+    PAGE_LIST,    /* VMFUNC's list of EPTPs */
+};
+
+/* What is known of one pool page. */
+struct pool_page {
+    uint32_t region;       /* tables: gfn >> (9 * level), the part of the map that it covers */
+    uint32_t next, prev;   /* free list, limbo, partial slabs, or hash chain of (level, region) */
+    uint32_t vnext, vprev; /* list of a view's private tables */
+    uint32_t parent;       /* private tables: the private table that points to this one; 0: root */
+    uint16_t view;         /* owner of a PAGE_VIEW page */
+    uint16_t own;          /* overrides plus private children; slabs: records in use */
+    uint8_t level;         /* 1..4 */
+    uint8_t kind;          /* enum page_kind */
+    uint16_t first_free;   /* slabs: first free record + 1 */
+};
+
+struct pool {
+    uint8_t *base;         /* address of the first page; the rest follows it */
+    struct pool_page *page;
+    uint32_t *bucket;      /* hash (level, region) -> private tables, chained by next/prev */
+    uint64_t first;        /* mfn of page 0 */
+    uint32_t nr;           /* pages, metadata included */
+    uint32_t fixed;        /* pages that hold metadata */
+    uint32_t mask;         /* number of buckets - 1 */
+    uint32_t free, nr_free;
+    uint32_t limbo, nr_limbo;
+    uint32_t reserve;      /* pages that only the host map may take */
+};
+
+/* One remap of one view: `source` shows the frame that the host map has at `target`. */
+struct remap {
+    uint64_t source, target; /* gfns */
+    uint64_t frame;          /* mfn shown and referenced; MFN_INVALID: target has none */
+    uint64_t put;            /* mfn whose reference is dropped after the flush, or MFN_INVALID */
+    uint32_t tnext, tprev;   /* hash chain by target */
+    uint32_t snext, sprev;   /* hash chain by (view, source) */
+    uint32_t vnext, vprev;   /* list of the view's remaps */
+    uint32_t pending;        /* list of records that wait for the flush */
+    uint16_t view;
+    uint8_t dead;            /* freed as soon as the flush is done */
+    uint8_t queued;          /* on the pending list */
+};
+
+struct remaps {
+    uint32_t *by_target, *by_source;
+    uint32_t mask;
+    uint32_t partial;      /* slabs with free records, chained by next/prev */
+    uint32_t nr, nr_free;  /* records in use; free records in slabs */
+    uint32_t pending;
+    uint64_t lost;         /* times that a remap's target vanished */
+};
+
+struct view_state {
+    uint64_t and_mask, or_mask; /* applied to a host entry to narrow it by default_access */
+    uint32_t root;              /* pool index */
+    uint32_t tables;            /* list of private tables, the root included */
+    uint32_t nr_tables;
+    uint32_t remaps, nr_remaps;
+    uint32_t quota;             /* private tables allowed; 0: no limit of its own */
+    uint32_t overrides;         /* leaves with an override */
+    uint32_t touched;           /* host changes under an override or remap since creation */
+    uint8_t default_access;
+    bool exists, visible;
+};
+
+struct flush_state {
+    uint64_t wanted, done; /* generations: equal when nothing waits for a flush */
+    uint64_t root;         /* scope: mfn of one root; ~0 for all */
+};
+
+struct physmap {
+    struct lock lock;
+    const struct table_format *format;
+    struct pool pool;
+    struct remaps remaps;
+    struct flush_state flush;
+    struct view_state *views;  /* max_views of them */
+    uint64_t free_views[VIEW_MAX / 64];
+    struct altp2m_vcpu *vcpus;
+    uint64_t *eptp;            /* the page at eptp_list */
+    mfn_t eptp_list;           /* VMFUNC list; MFN_INVALID while altp2m is off */
+    uint64_t empty;            /* an entry that holds nothing */
+    uint64_t max_gfn;
+    uint32_t root;             /* host map's root, pool index */
+    uint32_t view_quota;       /* default quota of a new view; 0: none */
+    uint32_t guest_quota;      /* table pages that in-guest callers may hold; 0: no limit */
+    uint32_t nr_host;          /* tables of the host map */
+    uint16_t domid, max_views, nr_views;
+    uint8_t mode;
+    uint8_t default_access;    /* of new host entries and of views that ask for "default" */
+    bool active;
+};
