@@ -36,8 +36,12 @@ void frame_put(mfn_t m);
 uint16_t frame_owner(mfn_t m);
 uint64_t frame_free_count(void);
 
-/* Set-up from the boot memory map, in this order: all usable ranges, reserve what is taken, then ready. */
-void frame_init(uint64_t top_of_ram);
-void frame_add_range(uint64_t start, uint64_t end);   /* bytes */
-void frame_reserve_range(uint64_t start, uint64_t end);
 uint64_t frame_total_count(void);
+
+/*
+ * Set-up: a table of frame_table_size() bytes in RAM that stays taken, then each range of RAM that is free,
+ * in bytes. What no range covers is nobody's and never handed out.
+ */
+size_t frame_table_size(uint64_t top_of_ram);
+void frame_init(void *table, uint64_t top_of_ram);
+void frame_add_range(uint64_t start, uint64_t end);

@@ -19,9 +19,14 @@ void time_init(void);
 uint64_t time_now(void);              /* ns */
 uint64_t time_tsc_khz(void);
 uint64_t time_from_tsc(uint64_t tsc); /* ns */
+uint64_t time_tsc_start(void);        /* TSC at system time 0 */
 /* Factors for pvclock: ns = ((tsc << shift) * mul) >> 32 (shift may be negative). */
 void time_pvclock_scale(uint32_t *mul, int8_t *shift);
 
 void timer_init(struct timer *t, void (*fire)(struct timer *));
 void timer_set(struct timer *t, uint64_t deadline); /* re-arms if armed; a past deadline fires soon */
 void timer_cancel(struct timer *t);
+
+/* For the scheduler: when the running slice ends (UINT64_MAX: never), and firing what is due. */
+void timer_slice(uint64_t deadline);
+void timer_run(void);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the boot loader's information to a running hypervisor: memory, processor, domains, scheduler.
+ */
+#include "boot.h"
+#include "early.h"
+#include <facet/check.h>
+#include <string.h>
+#include "domain.h"
+#include "lib/console.h"
+#include "mm/frame.h"
+#include "vmx/vmx.h"
+#include "x86/cpu.h"
+#include "x86/timer.h"
+
+/* Multiboot 1 specification 0.6.96, section 3.3; the members Facet reads. */
+#define MULTIBOOT_LOADED 0x2badb002u
+#define MULTIBOOT_MODS   (1u << 3)
+#define MULTIBOOT_MMAP   (1u << 6)
+struct multiboot_info {
+    uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
+    uint32_t mmap_length, mmap_addr;
+};
+struct multiboot_module {
+    uint32_t start, end, string, reserved;
+};
+struct multiboot_range {
+    uint32_t size;
+    uint64_t base, length;
+    uint32_t type;
+} __attribute__((packed));
+_Static_assert(sizeof(struct multiboot_range) == 24, "Multiboot 0.6.96, 3.3");
+_Static_assert(offsetof(struct multiboot_info, mmap_addr) == 48, "Multiboot 0.6.96, 3.3");
+
+void boot_main(uint32_t magic, const struct multiboot_info *info);
+
+#define MAX_RANGES 64u
+#define MAX_RAM    (512ULL << 30) /* what one level-3 table maps */
+#define LOW_LIMIT  (4ULL << 30)
+
+struct range {
+    uint64_t start, end;
+};
+static struct range free_ranges[MAX_RANGES];
+static unsigned nr_free_ranges;
+static struct boot_module modules[2 * DOMAIN_MAX + 1];
+static struct cpu boot_cpu;
+
+static uint64_t page_down(uint64_t a)
+{
+    return a & PAGE_MASK;
+}
+static uint64_t page_up(uint64_t a)
+{
+    return (a + PAGE_SIZE - 1) & PAGE_MASK;
+}
+
+static void range_add(uint64_t start, uint64_t end)
+{
+    if (start < end && nr_free_ranges < MAX_RANGES) {
+        free_ranges[nr_free_ranges++] = (struct range){start, end};
+    }
+}
+
+/* Takes [start, end) out of the free ranges. */
+static void range_take(uint64_t start, uint64_t end)
+{
+    unsigned n = nr_free_ranges;
+
+    start = page_down(start);
+    end = page_up(end);
+    for (unsigned i = 0; i < n; i++) {
+        struct range r = free_ranges[i];
+
+        if (start >= r.end || end <= r.start) {
+            continue;
+        }
+        free_ranges[i].end = start > r.start ? start : r.start;
+        range_add(end, r.end);
+    }
+}
+
+void *early_alloc(uint64_t bytes)
+{
+    bytes = page_up(bytes);
+    for (unsigned i = 0; i < nr_free_ranges; i++) {
+        struct range *r = &free_ranges[i];
+
+        if (r->end <= LOW_LIMIT && r->end - r->start >= bytes) {
+            r->end -= bytes;
+            memset((void *)r->end, 0, bytes);
+            return (void *)r->end;
+        }
+    }
+    fatal("too little memory: no room for the hypervisor's tables below 4 GiB");
+}
+
+static uint64_t read_memory_map(const struct multiboot_info *info)
+{
+    uint64_t top = 0;
+
+    if (!(info->flags & MULTIBOOT_MMAP)) {
+        fatal("the boot loader gave no memory map");
+    }
+    for (uint64_t at = info->mmap_addr; at < (uint64_t)info->mmap_addr + info->mmap_length;) {
+        const struct multiboot_range *m = (const void *)at;
+        uint64_t start = page_up(m->base), end = page_down(m->base + m->length);
+
+        if (m->type == 1 && start < MAX_RAM) {
+            end = end < MAX_RAM ? end : MAX_RAM;
+            /* Split at 4 GiB: what is above cannot be touched before paging_init(). */
+            range_add(start, end < LOW_LIMIT ? end : start < LOW_LIMIT ? LOW_LIMIT : end);
+            range_add(LOW_LIMIT, start < LOW_LIMIT ? end : 0);
+            top = end > top ? end : top;
+        }
+        at += m->size + sizeof(m->size);
+    }
+    return top;
+}
+
+/* The first MiB stays with the firmware; image and everything the boot loader left stay where they are. */
+static unsigned take_boot_memory(const struct multiboot_info *info)
+{
+    const struct multiboot_module *m = (const void *)(uint64_t)info->mods_addr;
+    unsigned nr = info->flags & MULTIBOOT_MODS ? info->mods_count : 0;
+
+    range_take(0, 1 << 20);
+    range_take((uint64_t)image_start, (uint64_t)image_end);
+    range_take((uint64_t)info, (uint64_t)(info + 1));
+    range_take(info->mmap_addr, (uint64_t)info->mmap_addr + info->mmap_length);
+    if (nr > ARRAY_SIZE(modules)) {
+        fatal("%u boot modules; at most %u are supported", nr, (unsigned)ARRAY_SIZE(modules));
+    }
+    range_take((uint64_t)m, (uint64_t)(m + nr));
+    for (unsigned i = 0; i < nr; i++) {
+        range_take(m[i].start, m[i].end);
+        modules[i].start = (const void *)(uint64_t)m[i].start;
+        modules[i].size = m[i].end > m[i].start ? m[i].end - m[i].start : 0;
+    }
+    return nr;
+}
+
+static void memory_init(uint64_t top)
+{
+    void *table;
+
+    /* 16 MiB: image, tables and a smallest guest. Less is a machine nobody meant. */
+    if (top < (16 << 20)) {
+        fatal("too little memory: %lu KiB", (unsigned long)(top >> 10));
+    }
+    table = early_alloc(frame_table_size(top));
+    paging_init(top);
+    frame_init(table, top);
+    for (unsigned i = 0; i < nr_free_ranges; i++) {
+        frame_add_range(free_ranges[i].start, free_ranges[i].end);
+    }
+    say("memory: %lu MiB free of %lu MiB", (unsigned long)(frame_free_count() >> 8),
+        (unsigned long)(top >> 20));
+}
+
+void boot_main(uint32_t magic, const struct multiboot_info *info)
+{
+    desc_init(&boot_cpu);
+    console_init();
+    if (magic != MULTIBOOT_LOADED) {
+        fatal("not started by a Multiboot 1 boot loader");
+    }
+    say("Facet " FACET_VERSION);
+    uint64_t top = read_memory_map(info);
+    unsigned nr_modules = take_boot_memory(info);
+    memory_init(top);
+
+    fpu_init();
+    apic_init();
+    time_init();
+    vmx_init();
+    vmx_selftest();
+    if (nr_modules == 0) {
+        fatal("no boot module: the first must be the device tree that describes the domains");
+    }
+    domains_create(modules, nr_modules);
+    sched_run();
+    domains_report();
+    machine_off();
+}

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# The hypervisor image: build/facet.elf, a multiboot 1 kernel.
+-include hv/guest/guest.mk
+
+HV_SRCS := $(wildcard hv/boot/*.c hv/lib/*.c hv/mm/*.c hv/x86/*.c hv/vmx/*.c) $(GUEST_SRCS) $(CORE_SRCS)
+HV_ASMS := $(wildcard hv/boot/*.S hv/x86/*.S hv/vmx/*.S)
+HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
+
+# No SSE and no red zone: guest FPU state stays in the registers across exits, and interrupts use
+# the same stack. -fno-strict-aliasing is not needed and not given.
+HV_CFLAGS := -O2 -g $(WARN) -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+             -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+             -ffunction-sections -fdata-sections -fcf-protection=none \
+             -Ihv -Iinclude -I. -isystem /usr/include/x86_64-linux-gnu
+HV_LIBS := /usr/lib/x86_64-linux-gnu/libfdt.a $(B)/hv/vsnprintf.a /usr/lib/x86_64-linux-musl/libc.a
+
+all: $(B)/facet.elf
+
+$(B)/hv/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(B)/hv/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
+
+# Only vsnprintf is taken from klibc; memory and string functions come from musl.
+$(B)/hv/vsnprintf.a: /usr/lib/klibc/lib/libc.a
+	@mkdir -p $(@D)/klibc
+	cd $(@D)/klibc && ar x $< vsnprintf.o
+	rm -f $@ && ar rcs $@ $(@D)/klibc/vsnprintf.o
+
+$(B)/facet.elf: $(HV_OBJS) hv/boot/facet.ld $(B)/hv/vsnprintf.a
+	$(CC) -nostdlib -static -no-pie -Wl,-T,hv/boot/facet.ld -Wl,--gc-sections -Wl,--build-id=none \
+	    -Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack $(HV_OBJS) $(HV_LIBS) -o $@

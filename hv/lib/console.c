@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "console.h"
+#include <facet/lock.h>
+#include <string.h>
+#include "x86/cpu.h"
+
+/* klibc's vsnprintf; its headers are not used, so that musl's and klibc's types do not meet. */
+int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
+
+#define PORT_DEBUG    0xe9
+#define PORT_COM1     0x3f8
+#define PORT_COM2     0x2f8
+#define LSR           5
+#define LSR_DATA      0x01
+#define LSR_CAN_SEND  0x20
+#define LINE_MAX_TEXT 240
+
+static struct lock console_lock = LOCK_INIT(LOCK_RANK_CONSOLE);
+static bool debug_port;
+
+static void uart_init(uint16_t port)
+{
+    outb(port + 1, 0x00); /* no interrupts */
+    outb(port + 3, 0x80); /* divisor latch */
+    outb(port + 0, 0x01); /* 115200 */
+    outb(port + 1, 0x00);
+    outb(port + 3, 0x03); /* 8N1 */
+    outb(port + 2, 0x07); /* FIFOs on and cleared */
+    outb(port + 4, 0x03); /* DTR, RTS */
+}
+
+/* Waits for room, but not for ever: a machine without the port reads all ones and goes on. */
+static void uart_putc(uint16_t port, char c)
+{
+    for (unsigned spin = 0; spin < 1000000 && !(inb(port + LSR) & LSR_CAN_SEND); spin++) {
+        __builtin_ia32_pause();
+    }
+    outb(port, (uint8_t)c);
+}
+
+void console_init(void)
+{
+    debug_port = inb(PORT_DEBUG) == PORT_DEBUG;
+    if (!debug_port) {
+        uart_init(PORT_COM1);
+    }
+}
+
+static void put(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (debug_port) {
+            outb(PORT_DEBUG, (uint8_t)text[i]);
+        } else {
+            if (text[i] == '\n') {
+                uart_putc(PORT_COM1, '\r');
+            }
+            uart_putc(PORT_COM1, text[i]);
+        }
+    }
+}
+
+static void put_line(const char *source, const char *text, size_t n)
+{
+    lock_acquire(&console_lock);
+    put(source, strlen(source));
+    put(text, n);
+    put("\n", 1);
+    lock_release(&console_lock);
+}
+
+static size_t format_text(char *out, size_t size, const char *format, va_list ap)
+{
+    int n = vsnprintf(out, size, format, ap);
+
+    if (n < 0) {
+        return 0;
+    }
+    return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+void say(const char *format, ...)
+{
+    char text[LINE_MAX_TEXT];
+    va_list ap;
+
+    va_start(ap, format);
+    size_t n = format_text(text, sizeof(text), format, ap);
+    va_end(ap);
+    put_line("(facet) ", text, n);
+}
+
+/* "(d12) " without a formatter: guest output can be long. */
+static void guest_source(char out[16], unsigned domid)
+{
+    char digits[8];
+    unsigned n = 0, at = 0;
+
+    do {
+        digits[n++] = (char)('0' + domid % 10);
+        domid /= 10;
+    } while (domid && n < sizeof(digits));
+    out[at++] = '(';
+    out[at++] = 'd';
+    while (n) {
+        out[at++] = digits[--n];
+    }
+    out[at++] = ')';
+    out[at++] = ' ';
+    out[at] = '\0';
+}
+
+void console_guest_flush(unsigned domid, struct console_line *line)
+{
+    char source[16];
+
+    if (line->length == 0) {
+        return;
+    }
+    guest_source(source, domid);
+    put_line(source, line->text, line->length);
+    line->length = 0;
+}
+
+void console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n)
+{
+    char source[16];
+
+    guest_source(source, domid);
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+
+        if (c == '\n') {
+            put_line(source, line->text, line->length);
+            line->length = 0;
+        } else if (c != '\r' && c != '\0') {
+            if (line->length == sizeof(line->text)) {
+                console_guest_flush(domid, line);
+            }
+            line->text[line->length++] = c;
+        }
+    }
+}
+
+void console_raw_init(void)
+{
+    uart_init(PORT_COM2);
+}
+
+void console_raw_putc(char c)
+{
+    uart_putc(PORT_COM2, c);
+}
+
+int console_raw_getc(void)
+{
+    uint8_t status = inb(PORT_COM2 + LSR);
+
+    /* 0xff: there is no such port. */
+    return status != 0xff && (status & LSR_DATA) ? inb(PORT_COM2) : -1;
+}
+
+void machine_off(void)
+{
+    static const char bochs[] = "Shutdown";
+
+    for (size_t i = 0; i < sizeof(bochs) - 1; i++) {
+        outb(0x8900, (uint8_t)bochs[i]);
+    }
+    outw(0x604, 0x2000); /* QEMU's ACPI PM1a control: S5 */
+    for (;;) {
+        __asm__ volatile("cli; hlt");
+    }
+}
+
+void fatal(const char *format, ...)
+{
+    char text[LINE_MAX_TEXT] = "fatal: ";
+    size_t start = strlen(text);
+    va_list ap;
+
+    va_start(ap, format);
+    size_t n = start + format_text(text + start, sizeof(text) - start, format, ap);
+    va_end(ap);
+    /* The lock may be held by whoever failed. */
+    put("(facet) ", 8);
+    put(text, n);
+    put("\n", 1);
+    machine_off();
+}
+
+void check_failed(const char *file, int line, const char *condition)
+{
+    fatal("%s:%d: broken invariant: %s", file, line, condition);
+}
+
+uint32_t *lock_held_ranks(void)
+{
+    return &this_cpu()->lock_ranks;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A buddy allocator over all RAM. Free blocks are linked through their own first bytes; what is known
+ * of each frame is in frames[], which frame_init() places above the image.
+ */
+#include "frame.h"
+#include <facet/check.h>
+#include <facet/lock.h>
+#include <string.h>
+#include <sys/queue.h>
+#include "boot/boot.h"
+
+#define MAX_ORDER ORDER_1G
+
+struct frame {
+    uint32_t count;  /* 0: free */
+    uint16_t owner;
+    uint8_t order;   /* of the free block that starts here */
+    bool free_head;  /* a free block starts here */
+};
+
+struct free_block {
+    LIST_ENTRY(free_block) link;
+};
+LIST_HEAD(free_list, free_block);
+
+static struct lock frames_lock = LOCK_INIT(LOCK_RANK_FRAMES);
+static struct frame *frames;
+static uint64_t nr_frames, nr_free, nr_ram;
+static struct free_list free_lists[MAX_ORDER + 1];
+
+static void block_insert(uint64_t first, unsigned order)
+{
+    struct free_block *b = frame_virt(mfn(first));
+
+    frames[first].free_head = true;
+    frames[first].order = (uint8_t)order;
+    LIST_INSERT_HEAD(&free_lists[order], b, link);
+    nr_free += 1ULL << order;
+}
+
+static void block_remove(uint64_t first)
+{
+    struct free_block *b = frame_virt(mfn(first));
+
+    CHECK(frames[first].free_head);
+    frames[first].free_head = false;
+    LIST_REMOVE(b, link);
+    nr_free -= 1ULL << frames[first].order;
+}
+
+static void block_free(uint64_t first, unsigned order)
+{
+    while (order < MAX_ORDER) {
+        uint64_t buddy = first ^ (1ULL << order);
+
+        if (buddy >= nr_frames || !frames[buddy].free_head || frames[buddy].order != order) {
+            break;
+        }
+        block_remove(buddy);
+        first &= ~(1ULL << order);
+        order++;
+    }
+    block_insert(first, order);
+}
+
+/* Frees [first, end) in the largest aligned blocks that fit. */
+static void range_free(uint64_t first, uint64_t end)
+{
+    while (first < end) {
+        unsigned order = 0;
+
+        while (order < MAX_ORDER && !(first & (1ULL << order)) && first + (2ULL << order) <= end) {
+            order++;
+        }
+        block_free(first, order);
+        first += 1ULL << order;
+    }
+}
+
+/* Takes a block of at least `order` and gives back what is over. ~0 if there is none. */
+static uint64_t block_alloc(unsigned order)
+{
+    for (unsigned o = order; o <= MAX_ORDER; o++) {
+        if (!LIST_EMPTY(&free_lists[o])) {
+            uint64_t first = frame_of(LIST_FIRST(&free_lists[o])).v;
+
+            block_remove(first);
+            while (o > order) {
+                o--;
+                block_insert(first + (1ULL << o), o);
+            }
+            return first;
+        }
+    }
+    return ~0ULL;
+}
+
+static mfn_t take(uint16_t owner, uint64_t first, uint64_t nr)
+{
+    for (uint64_t i = first; i < first + nr; i++) {
+        CHECK(frames[i].count == 0);
+        frames[i].count = 1;
+        frames[i].owner = owner;
+    }
+    return mfn(first);
+}
+
+mfn_t frame_alloc_run(uint16_t owner, uint64_t nr)
+{
+    unsigned order = 0;
+    mfn_t m = MFN_INVALID;
+
+    while (order <= MAX_ORDER && (1ULL << order) < nr) {
+        order++;
+    }
+    if (nr == 0 || order > MAX_ORDER) {
+        return MFN_INVALID;
+    }
+    lock_acquire(&frames_lock);
+    uint64_t first = block_alloc(order);
+    if (first != ~0ULL) {
+        m = take(owner, first, nr);
+        range_free(first + nr, first + (1ULL << order));
+    }
+    lock_release(&frames_lock);
+    if (first != ~0ULL) {
+        memset(frame_virt(m), 0, nr * PAGE_SIZE);
+    }
+    return m;
+}
+
+mfn_t frame_alloc(uint16_t owner, unsigned order)
+{
+    return order <= MAX_ORDER ? frame_alloc_run(owner, 1ULL << order) : MFN_INVALID;
+}
+
+static void put_locked(uint64_t i)
+{
+    CHECK(i < nr_frames && frames[i].count > 0);
+    if (--frames[i].count == 0) {
+        frames[i].owner = FRAME_OWNER_NONE;
+        block_free(i, 0);
+    }
+}
+
+void frame_put_run(mfn_t m, uint64_t nr)
+{
+    lock_acquire(&frames_lock);
+    for (uint64_t i = 0; i < nr; i++) {
+        put_locked(m.v + i);
+    }
+    lock_release(&frames_lock);
+}
+
+void frame_put(mfn_t m)
+{
+    frame_put_run(m, 1);
+}
+
+bool frame_get(mfn_t m, uint16_t owner)
+{
+    bool ok = false;
+
+    lock_acquire(&frames_lock);
+    if (m.v < nr_frames && frames[m.v].count > 0 && frames[m.v].count < UINT32_MAX &&
+        frames[m.v].owner == owner) {
+        frames[m.v].count++;
+        ok = true;
+    }
+    lock_release(&frames_lock);
+    return ok;
+}
+
+uint16_t frame_owner(mfn_t m)
+{
+    return m.v < nr_frames && frames[m.v].count > 0 ? frames[m.v].owner : FRAME_OWNER_NONE;
+}
+
+uint64_t frame_free_count(void)
+{
+    return nr_free;
+}
+
+uint64_t frame_total_count(void)
+{
+    return nr_ram;
+}
+
+/*
+ * Until frame_add_range() every frame counts as taken by nobody. `frames` must point to enough
+ * usable RAM; frame_table_place() of the boot code found it.
+ */
+void frame_init(void *table, uint64_t top_of_ram)
+{
+    frames = table;
+    nr_frames = top_of_ram >> PAGE_SHIFT;
+    for (uint64_t i = 0; i < nr_frames; i++) {
+        frames[i] = (struct frame){.count = 1, .owner = FRAME_OWNER_NONE};
+    }
+    for (unsigned o = 0; o <= MAX_ORDER; o++) {
+        LIST_INIT(&free_lists[o]);
+    }
+}
+
+size_t frame_table_size(uint64_t top_of_ram)
+{
+    return (top_of_ram >> PAGE_SHIFT) * sizeof(struct frame);
+}
+
+void frame_add_range(uint64_t start, uint64_t end)
+{
+    uint64_t first = (start + PAGE_SIZE - 1) >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
+
+    for (uint64_t i = first; i < last && i < nr_frames; i++) {
+        frames[i].count = 0;
+        nr_ram++;
+    }
+    if (first < last) {
+        range_free(first, last);
+    }
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* The local APIC, of which only the timer is used (SDM 3, chapter 10). x2APIC where there is one. */
+#include "cpu.h"
+#include "lib/console.h"
+#include "x86/apic.h"
+
+#define REG_ID         0x02
+#define REG_EOI        0x0b
+#define REG_SPURIOUS   0x0f
+#define REG_LVT_TIMER  0x32
+#define REG_LVT_LINT0  0x35
+#define REG_LVT_LINT1  0x36
+#define REG_LVT_ERROR  0x37
+#define REG_TIMER_INIT 0x38
+#define REG_TIMER_NOW  0x39
+#define REG_TIMER_DIV  0x3e
+
+#define LVT_MASKED       (1u << 16)
+#define LVT_TSC_DEADLINE (2u << 17)
+#define DIVIDE_BY_1      0xb
+#define APIC_BASE_ENABLE (1u << 11)
+#define APIC_BASE_X2APIC (1u << 10)
+#define MMIO_BASE        0xfee00000ULL
+#define X2APIC_MSR_BASE  0x800
+
+static bool x2apic, tsc_deadline;
+static uint64_t apic_ticks_per_ms, tsc_ticks_per_ms;
+
+static uint32_t apic_read(unsigned reg)
+{
+    return x2apic ? (uint32_t)rdmsr(X2APIC_MSR_BASE + reg)
+                  : *(volatile uint32_t *)(MMIO_BASE + reg * 16);
+}
+
+static void apic_write(unsigned reg, uint32_t v)
+{
+    if (x2apic) {
+        wrmsr(X2APIC_MSR_BASE + reg, v);
+    } else {
+        *(volatile uint32_t *)(MMIO_BASE + reg * 16) = v;
+    }
+}
+
+static void mask_pic(void)
+{
+    /* ICW1 to ICW4: vectors 0x20 to 0x2f, then everything masked. */
+    outb(0x20, 0x11);
+    outb(0xa0, 0x11);
+    outb(0x21, 0x20);
+    outb(0xa1, 0x28);
+    outb(0x21, 0x04);
+    outb(0xa1, 0x02);
+    outb(0x21, 0x01);
+    outb(0xa1, 0x01);
+    outb(0x21, 0xff);
+    outb(0xa1, 0xff);
+}
+
+void apic_init(void)
+{
+    uint32_t r[4];
+
+    cpuid(1, 0, r);
+    if (!(r[3] & (1u << 9))) {
+        fatal("this processor has no local APIC");
+    }
+    x2apic = r[2] & (1u << 21);
+    tsc_deadline = r[2] & (1u << 24);
+    mask_pic();
+    wrmsr(MSR_APIC_BASE, MMIO_BASE | (rdmsr(MSR_APIC_BASE) & (1u << 8)) | APIC_BASE_ENABLE);
+    if (x2apic) {
+        wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+    }
+    apic_write(REG_SPURIOUS, 0x100 | APIC_SPURIOUS_VECTOR);
+    apic_write(REG_LVT_LINT0, LVT_MASKED);
+    apic_write(REG_LVT_LINT1, LVT_MASKED);
+    apic_write(REG_LVT_ERROR, LVT_MASKED);
+    apic_write(REG_TIMER_DIV, DIVIDE_BY_1);
+    apic_write(REG_LVT_TIMER, LVT_MASKED | APIC_TIMER_VECTOR);
+}
+
+uint32_t apic_id(void)
+{
+    return x2apic ? apic_read(REG_ID) : apic_read(REG_ID) >> 24;
+}
+
+void apic_eoi(void)
+{
+    apic_write(REG_EOI, 0);
+}
+
+void apic_calibrate_start(void)
+{
+    apic_write(REG_TIMER_INIT, 0xffffffff);
+}
+
+void apic_calibrate_end(uint64_t tsc_per_ms, uint64_t elapsed_us)
+{
+    uint64_t ticks = 0xffffffff - apic_read(REG_TIMER_NOW);
+
+    apic_write(REG_TIMER_INIT, 0);
+    apic_ticks_per_ms = ticks * 1000 / elapsed_us;
+    tsc_ticks_per_ms = tsc_per_ms;
+    apic_write(REG_LVT_TIMER, APIC_TIMER_VECTOR | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
+}
+
+void apic_timer_set(uint64_t tsc)
+{
+    if (tsc_deadline) {
+        wrmsr(MSR_TSC_DEADLINE, tsc ? tsc : 1);
+        return;
+    }
+    uint64_t now = rdtsc(), left = tsc > now ? tsc - now : 0;
+    uint64_t limit = tsc_ticks_per_ms * 1000; /* a longer wait is armed again when this one ends */
+    uint64_t ticks = (left < limit ? left : limit) * apic_ticks_per_ms / tsc_ticks_per_ms;
+
+    apic_write(REG_TIMER_INIT, ticks == 0 ? 1 : ticks > 0xffffffff ? 0xffffffff : (uint32_t)ticks);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Instructions and registers of the processor, and its per-processor data. Bits: Intel SDM volume 3. */
+#include <facet/types.h>
+#include <asm/processor-flags.h>
+
+#define MSR_APIC_BASE       0x1b
+#define MSR_FEATURE_CONTROL 0x3a
+#define MSR_PAT             0x277
+#define MSR_TSC_DEADLINE    0x6e0
+#define MSR_EFER            0xc0000080
+#define MSR_STAR            0xc0000081
+#define MSR_LSTAR           0xc0000082
+#define MSR_CSTAR           0xc0000083
+#define MSR_FMASK           0xc0000084
+#define MSR_FS_BASE         0xc0000100
+#define MSR_GS_BASE         0xc0000101
+#define MSR_KERNEL_GS_BASE  0xc0000102
+#define MSR_TSC_AUX         0xc0000103
+
+#define EFER_SCE (1u << 0)
+#define EFER_LME (1u << 8)
+#define EFER_LMA (1u << 10)
+#define EFER_NXE (1u << 11)
+
+#define SEL_CODE 0x08
+#define SEL_DATA 0x10
+#define SEL_TSS  0x18
+
+struct vcpu;
+
+/* One per processor; GS points to it while hypervisor code runs. */
+struct cpu {
+    struct cpu *self; /* first: read through %gs:0 */
+    unsigned id;
+    uint32_t lock_ranks;
+    struct vcpu *current;  /* whose exit is being handled */
+    struct vcpu *loaded;   /* whose VMCS, FPU and MSRs are in the processor */
+    bool timer_fired;
+};
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *c;
+    __asm__("movq %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+static inline void wrmsr(uint32_t msr, uint64_t v)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+static inline uint64_t rdtsc(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (uint64_t)hi << 32 | lo;
+}
+static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+}
+static inline void outb(uint16_t port, uint8_t v)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+static inline void outw(uint16_t port, uint16_t v)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t v;
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+
+#define CPU_CONTROL_REGISTER(name)                                                                 \
+    static inline uint64_t read_##name(void)                                                       \
+    {                                                                                              \
+        uint64_t v;                                                                                \
+        __asm__ volatile("movq %%" #name ", %0" : "=r"(v) : : "memory");                           \
+        return v;                                                                                  \
+    }                                                                                              \
+    static inline void write_##name(uint64_t v)                                                    \
+    {                                                                                              \
+        __asm__ volatile("movq %0, %%" #name : : "r"(v) : "memory");                               \
+    }
+CPU_CONTROL_REGISTER(cr0)
+CPU_CONTROL_REGISTER(cr2)
+CPU_CONTROL_REGISTER(cr3)
+CPU_CONTROL_REGISTER(cr4)
+CPU_CONTROL_REGISTER(dr0)
+CPU_CONTROL_REGISTER(dr1)
+CPU_CONTROL_REGISTER(dr2)
+CPU_CONTROL_REGISTER(dr3)
+CPU_CONTROL_REGISTER(dr6)
+#undef CPU_CONTROL_REGISTER
+
+static inline void xsetbv(uint64_t v)
+{
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+}
+
+/* GDT, TSS and IDT of this processor; GS base to its struct cpu. hv/x86/desc.c */
+void desc_init(struct cpu *c);
+/* Where the TSS of this processor lives, for the VMCS host state. */
+uint64_t desc_tss_base(void);
+uint64_t desc_gdt_base(void);
+uint64_t desc_idt_base(void);
+
+/* Final page tables: RAM one to one without execute, the image with W^X, page 0 absent. hv/x86/paging.c */
+void paging_init(uint64_t top_of_ram);
+
+/* Local APIC: hv/x86/apic.c */
+#define APIC_TIMER_VECTOR    0xf0
+#define APIC_SPURIOUS_VECTOR 0xff
+void apic_init(void);
+void apic_eoi(void);
+/* One shot at an absolute TSC value; a past one fires at once. */
+void apic_timer_set(uint64_t tsc);
+uint32_t apic_id(void);
+
+/* FPU: hv/x86/fpu.c */
+void fpu_init(void);
+size_t fpu_area_size(void);
+uint64_t fpu_supported_xcr0(void);
+void fpu_area_reset(void *area);
+void fpu_save(void *area);
+void fpu_load(const void *area);

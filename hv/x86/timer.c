@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "timer.h"
+#include <facet/check.h>
+#include "apic.h"
+#include "cpu.h"
+#include "lib/console.h"
+
+/* The PIT runs at 1,193,182 Hz; channel 2 is gated and read back through port 0x61. */
+#define PIT_HZ        1193182ULL
+#define CALIBRATE_US  20000ULL
+#define PORT_PIT_2    0x42
+#define PORT_PIT_MODE 0x43
+#define PORT_GATE     0x61
+
+static LIST_HEAD(timer_list, timer) timers = LIST_HEAD_INITIALIZER(timers);
+static uint64_t tsc_start, tsc_khz;
+static uint32_t scale_mul; /* ns = ((tsc << scale_shift) * scale_mul) >> 32 */
+static int8_t scale_shift;
+
+static uint64_t scale(uint64_t tsc)
+{
+    uint64_t t = scale_shift >= 0 ? tsc << scale_shift : tsc >> -scale_shift;
+
+    return (uint64_t)(((unsigned __int128)t * scale_mul) >> 32);
+}
+
+/* Finds mul in [2^31, 2^32) and shift so that scale() turns ticks at tsc_khz into nanoseconds. */
+static void set_scale(void)
+{
+    uint64_t tps = tsc_khz * 1000, target = 1000000000ULL;
+
+    while (tps > target * 2) {
+        tps >>= 1;
+        scale_shift--;
+    }
+    while (tps <= target) {
+        tps <<= 1;
+        scale_shift++;
+    }
+    scale_mul = (uint32_t)((target << 32) / tps);
+}
+
+static uint64_t pit_wait(uint64_t us)
+{
+    uint64_t count = PIT_HZ * us / 1000000, start;
+
+    outb(PORT_GATE, (inb(PORT_GATE) & ~2u) | 1u); /* gate on, speaker off */
+    outb(PORT_PIT_MODE, 0xb0);                    /* channel 2, both bytes, mode 0 */
+    outb(PORT_PIT_2, (uint8_t)count);
+    outb(PORT_PIT_2, (uint8_t)(count >> 8));
+    start = rdtsc();
+    apic_calibrate_start();
+    while (!(inb(PORT_GATE) & 0x20)) {
+        if (rdtsc() - start > 1ULL << 36) {
+            fatal("the timer (PIT) does not count");
+        }
+    }
+    return rdtsc() - start;
+}
+
+void time_init(void)
+{
+    uint64_t ticks = pit_wait(CALIBRATE_US);
+
+    tsc_khz = ticks * 1000 / CALIBRATE_US;
+    if (tsc_khz == 0) {
+        fatal("the time stamp counter does not count");
+    }
+    apic_calibrate_end(tsc_khz, CALIBRATE_US);
+    set_scale();
+    tsc_start = rdtsc();
+}
+
+uint64_t time_from_tsc(uint64_t tsc)
+{
+    return scale(tsc - tsc_start);
+}
+
+uint64_t time_now(void)
+{
+    return time_from_tsc(rdtsc());
+}
+
+uint64_t time_tsc_khz(void)
+{
+    return tsc_khz;
+}
+
+uint64_t time_tsc_start(void)
+{
+    return tsc_start;
+}
+
+void time_pvclock_scale(uint32_t *mul, int8_t *shift)
+{
+    *mul = scale_mul;
+    *shift = scale_shift;
+}
+
+static uint64_t time_to_tsc(uint64_t ns)
+{
+    return tsc_start + (uint64_t)((unsigned __int128)ns * tsc_khz / 1000000);
+}
+
+/* The hardware timer follows the earlier of the first timer and the end of the running slice. */
+static uint64_t slice_end = UINT64_MAX;
+
+static void program(void)
+{
+    uint64_t next = slice_end;
+
+    if (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline < next) {
+        next = LIST_FIRST(&timers)->deadline;
+    }
+    if (next != UINT64_MAX) {
+        apic_timer_set(time_to_tsc(next) + 1);
+    }
+}
+
+void timer_slice(uint64_t deadline)
+{
+    slice_end = deadline;
+    program();
+}
+
+void timer_init(struct timer *t, void (*fire)(struct timer *))
+{
+    *t = (struct timer){.fire = fire};
+}
+
+void timer_cancel(struct timer *t)
+{
+    if (t->armed) {
+        t->armed = false;
+        LIST_REMOVE(t, link);
+    }
+}
+
+void timer_set(struct timer *t, uint64_t deadline)
+{
+    struct timer *at, *last = NULL;
+
+    timer_cancel(t);
+    t->deadline = deadline;
+    t->armed = true;
+    LIST_FOREACH (at, &timers, link) {
+        if (at->deadline > deadline) {
+            break;
+        }
+        last = at;
+    }
+    if (last) {
+        LIST_INSERT_AFTER(last, t, link);
+    } else {
+        LIST_INSERT_HEAD(&timers, t, link);
+        program();
+    }
+}
+
+void timer_run(void)
+{
+    uint64_t now = time_now();
+
+    while (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline <= now) {
+        struct timer *t = LIST_FIRST(&timers);
+
+        timer_cancel(t);
+        t->fire(t);
+    }
+    program();
+}

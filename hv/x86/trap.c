@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "trap.h"
+#include "cpu.h"
+
+extern const struct fixup fixups_start[], fixups_end[];
+
+bool trap_fixup(struct trap_frame *f)
+{
+    for (const struct fixup *x = fixups_start; x < fixups_end; x++) {
+        if (x->at == f->rip) {
+            f->rip = x->to;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rdmsr_safe(uint32_t msr, uint64_t *v)
+{
+    uint32_t lo = 0, hi = 0, ok;
+
+    __asm__ volatile("movl $0, %2\n"
+                     "1: rdmsr\n"
+                     "movl $1, %2\n"
+                     "2:\n"
+                     ".pushsection .fixup, \"a\"\n"
+                     ".quad 1b, 2b\n"
+                     ".popsection"
+                     : "+a"(lo), "+d"(hi), "=&r"(ok)
+                     : "c"(msr)
+                     : "memory");
+    *v = (uint64_t)hi << 32 | lo;
+    return ok;
+}
+
+bool wrmsr_safe(uint32_t msr, uint64_t v)
+{
+    uint32_t ok;
+
+    __asm__ volatile("movl $0, %0\n"
+                     "1: wrmsr\n"
+                     "movl $1, %0\n"
+                     "2:\n"
+                     ".pushsection .fixup, \"a\"\n"
+                     ".quad 1b, 2b\n"
+                     ".popsection"
+                     : "=&r"(ok)
+                     : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                     : "memory");
+    return ok;
+}
+
+bool xsetbv_safe(uint64_t v)
+{
+    uint32_t ok;
+
+    __asm__ volatile("movl $0, %0\n"
+                     "1: xsetbv\n"
+                     "movl $1, %0\n"
+                     "2:\n"
+                     ".pushsection .fixup, \"a\"\n"
+                     ".quad 1b, 2b\n"
+                     ".popsection"
+                     : "=&r"(ok)
+                     : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                     : "memory");
+    return ok;
+}
