@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# The altp2m command: one static binary, so that it also runs in a guest's initramfs.
+ALTP2M_LIB = hypercall_xen subop survey words parse json ranges command cmd_info cmd_views cmd_pages
+ALTP2M_CFLAGS = $(WARN) -D_GNU_SOURCE -Iinclude -Itools/altp2m -O2 -g $(DEPFLAGS)
+ALTP2M_LDLIBS = -lxencall -lxentoollog -lxentoolcore
+
+.PHONY: altp2m
+altp2m: $(B)/altp2m
+all: altp2m
+
+$(B)/tools/altp2m/%.o: tools/altp2m/%.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(ALTP2M_CFLAGS) -c -o $@ $<
+
+# Shared with the demo's guest program.
+$(B)/tools/altp2m/libaltp2m.a: $(ALTP2M_LIB:%=$(B)/tools/altp2m/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/altp2m: $(B)/tools/altp2m/main.o $(B)/tools/altp2m/libaltp2m.a
+	$(HOSTCC) -static -o $@ $^ $(ALTP2M_LDLIBS)
+
+include $(wildcard tests/unit/altp2m-tool.mk)

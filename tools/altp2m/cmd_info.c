@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "survey.h"
+#include "xenabi.h"
+
+struct facts {
+    int version;
+    char extra[sizeof(xen_extraversion_t) + 1];
+    char caps[sizeof(xen_capabilities_info_t) + 1];
+    int domid;
+    int mode_rc, state_rc;
+    uint64_t mode;
+    bool on;
+};
+
+static void version_text(const struct subop_target *t, unsigned int cmd, char *buf, size_t size)
+{
+    if (t->hc->version(t->hc->ctx, cmd, buf, size - 1) < 0)
+        buf[0] = '\0';
+    buf[size - 1] = '\0';
+}
+
+static void gather(const struct subop_target *t, struct facts *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->version = t->hc->version(t->hc->ctx, XENVER_version, NULL, 0);
+    version_text(t, XENVER_extraversion, f->extra, sizeof(f->extra));
+    version_text(t, XENVER_capabilities, f->caps, sizeof(f->caps));
+    f->domid = t->domid == DOMID_SELF ? t->hc->own_domid(t->hc->ctx) : t->domid;
+    f->mode_rc = subop_get_mode(t, &f->mode);
+    f->state_rc = subop_get_state(t, &f->on);
+}
+
+/* Xen 4.19 and later do not let everybody read the parameter: "unknown" then. */
+static const char *mode_text(const struct facts *f)
+{
+    return f->mode_rc ? "unknown" : words_mode(f->mode);
+}
+
+static const char *state_text(const struct subop_target *t, const struct facts *f,
+                              struct words_refusal *r)
+{
+    if (!f->state_rc)
+        return f->on ? "on" : "off";
+    words_explain(t, HVMOP_altp2m_get_domain_state, f->state_rc, &(struct words_about){0}, r);
+    return r->text;
+}
+
+/* Whether a sub-operation answers, judged by how it refuses an impossible argument. */
+static const char *answer(const struct subop_target *t, const struct facts *f, unsigned int cmd)
+{
+    int rc;
+
+    if (cmd == HVMOP_altp2m_set_domain_state)
+        return f->state_rc ? "no" : "as get_domain_state";
+    rc = subop_probe(t, cmd);
+    if (rc == -EPERM)
+        return "not permitted";
+    if (rc != -EOPNOTSUPP)
+        return f->state_rc ? "no" : "yes";
+    return f->state_rc || f->on ? "no" : "unknown while altp2m is off";
+}
+
+static void human_vcpu(void *ctx, uint32_t vcpu, view_t v)
+{
+    fprintf(ctx, "vCPU %-9" PRIu32 "view %u\n", vcpu, v.v);
+}
+
+static void human(struct session *s, const struct facts *f)
+{
+    struct words_refusal r;
+
+    fprintf(s->out, "hypervisor    Xen interface %d.%d%s\n", f->version >> 16, f->version & 0xffff,
+            f->extra);
+    fprintf(s->out, "capabilities  %s\n", f->caps);
+    if (f->domid >= 0)
+        fprintf(s->out, "domain        %d%s\n", f->domid,
+                s->target.domid == DOMID_SELF ? " (this one)" : "");
+    else
+        fprintf(s->out, "domain        this one\n");
+    fprintf(s->out, "mode          %s\n", mode_text(f));
+    fprintf(s->out, "state         %s\n", state_text(&s->target, f, &r));
+    if (f->on)
+        survey_vcpus(&s->target, human_vcpu, s->out);
+    fprintf(s->out, "sub-operations\n");
+    for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++)
+        fprintf(s->out, "  %2u %-22s %s\n", cmd, subop_name(cmd), answer(&s->target, f, cmd));
+}
+
+static void json_vcpu(void *ctx, uint32_t vcpu, view_t v)
+{
+    struct json *j = ctx;
+
+    json_open(j, NULL, '{');
+    json_number(j, "vcpu", vcpu);
+    json_number(j, "view", v.v);
+    json_close(j, '}');
+}
+
+static void machine(struct session *s, const struct facts *f)
+{
+    struct json j = json_to(s->out);
+    struct words_refusal r;
+
+    json_open(&j, NULL, '{');
+    json_bool(&j, "ok", true);
+    json_number(&j, "major", (unsigned int)f->version >> 16);
+    json_number(&j, "minor", f->version & 0xffff);
+    json_string(&j, "extraversion", f->extra);
+    json_string(&j, "capabilities", f->caps);
+    if (f->domid >= 0)
+        json_number(&j, "domid", (uint64_t)f->domid);
+    else
+        json_string(&j, "domid", NULL);
+    json_string(&j, "mode", mode_text(f));
+    json_string(&j, "state", f->state_rc ? NULL : state_text(&s->target, f, &r));
+    json_open(&j, "vcpus", '[');
+    if (f->on)
+        survey_vcpus(&s->target, json_vcpu, &j);
+    json_close(&j, ']');
+    json_open(&j, "subops", '[');
+    for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++) {
+        json_open(&j, NULL, '{');
+        json_number(&j, "cmd", cmd);
+        json_string(&j, "name", subop_name(cmd));
+        json_string(&j, "answers", answer(&s->target, f, cmd));
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
+    json_close(&j, '}');
+    fputc('\n', s->out);
+}
+
+enum command_status cmd_info(struct session *s, char **argv, int argc)
+{
+    struct facts f;
+
+    (void)argv;
+    (void)argc;
+    gather(&s->target, &f);
+    if (f.version < 0)
+        return command_refused(s, HVMOP_altp2m_get_domain_state, f.version, NULL);
+    if (s->json)
+        machine(s, &f);
+    else
+        human(s, &f);
+    return COMMAND_OK;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "parse.h"
+#include "survey.h"
+#include "xenabi.h"
+
+#define VIEW_WORDS "views are numbered from 0; see altp2m list"
+
+static enum command_status set_state(struct session *s, bool on)
+{
+    int rc = subop_set_state(&s->target, on);
+
+    return rc ? command_refused(s, HVMOP_altp2m_set_domain_state, rc, NULL) : command_done(s);
+}
+
+enum command_status cmd_on(struct session *s, char **argv, int argc)
+{
+    (void)argv;
+    (void)argc;
+    return set_state(s, true);
+}
+
+enum command_status cmd_off(struct session *s, char **argv, int argc)
+{
+    (void)argv;
+    (void)argc;
+    return set_state(s, false);
+}
+
+/* Which view each vCPU is on, for `list`. */
+struct placement {
+    uint32_t n;
+    uint16_t view[SURVEY_VCPU_MAX];
+};
+
+static void place(void *ctx, uint32_t vcpu, view_t v)
+{
+    struct placement *p = ctx;
+
+    p->view[vcpu] = v.v;
+    p->n = vcpu + 1;
+}
+
+static void list_human(struct session *s, view_t v, uint16_t access, const struct placement *p)
+{
+    const char *name = parse_access_name(access), *sep = "";
+
+    fprintf(s->out, "%-5u %-8s ", v.v, name ? name : "?");
+    for (uint32_t i = 0; i < p->n; i++) {
+        if (p->view[i] == v.v) {
+            fprintf(s->out, "%s%" PRIu32, sep, i);
+            sep = ",";
+        }
+    }
+    fprintf(s->out, "%s\n", *sep ? "" : "-");
+}
+
+static void list_json(struct json *j, view_t v, uint16_t access, const struct placement *p)
+{
+    json_open(j, NULL, '{');
+    json_number(j, "view", v.v);
+    json_string(j, "default_access", parse_access_name(access));
+    json_open(j, "vcpus", '[');
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->view[i] == v.v)
+            json_number(j, NULL, i);
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
+static void list_views(struct session *s, const struct placement *p)
+{
+    struct json j = json_to(s->out);
+    uint16_t access;
+
+    if (s->json) {
+        json_open(&j, NULL, '{');
+        json_bool(&j, "ok", true);
+        json_open(&j, "views", '[');
+    } else {
+        fprintf(s->out, "VIEW  DEFAULT  VCPUS\n");
+    }
+    for (uint16_t i = 0; i < VIEW_MAX; i++) {
+        if (survey_view(&s->target, view(i), &access))
+            continue;
+        if (s->json)
+            list_json(&j, view(i), access, p);
+        else
+            list_human(s, view(i), access, p);
+    }
+    if (s->json) {
+        json_close(&j, ']');
+        json_close(&j, '}');
+        fputc('\n', s->out);
+    }
+}
+
+enum command_status cmd_list(struct session *s, char **argv, int argc)
+{
+    struct placement *p;
+    uint16_t access;
+    int rc = survey_view(&s->target, view(0), &access);
+
+    (void)argv;
+    (void)argc;
+    if (rc)
+        return command_refused(s, HVMOP_altp2m_get_mem_access, rc, NULL);
+    p = calloc(1, sizeof(*p));
+    if (!p)
+        return command_refuse(s, "out of memory", NULL, ENOMEM);
+    survey_vcpus(&s->target, place, p);
+    list_views(s, p);
+    free(p);
+    return COMMAND_OK;
+}
+
+enum command_status cmd_create(struct session *s, char **argv, int argc)
+{
+    uint16_t access = XENMEM_access_rwx;
+    view_t v;
+    int rc;
+
+    (void)argv;
+    (void)argc;
+    if (s->access_opt && !parse_access(s->access_opt, &access))
+        return command_misuse(s, "an access", s->access_opt, PARSE_ACCESS_NAMES);
+    if (access == PARSE_ACCESS_DEFAULT)
+        access = survey_default_access(&s->target);
+    rc = subop_create(&s->target, access, &v);
+    if (rc)
+        return command_refused(s, HVMOP_altp2m_create_p2m, rc, NULL);
+    if (s->json)
+        fprintf(s->out, "{\"ok\": true, \"view\": %u}\n", v.v);
+    else
+        fprintf(s->out, "%u\n", v.v);
+    return COMMAND_OK;
+}
+
+static enum command_status on_view(struct session *s, const char *arg, unsigned int cmd,
+                                   int (*call)(const struct subop_target *, view_t))
+{
+    struct words_about about;
+    int rc;
+
+    memset(&about, 0, sizeof(about));
+    if (!parse_view(arg, &about.view))
+        return command_misuse(s, "a view", arg, VIEW_WORDS);
+    rc = call(&s->target, about.view);
+    return rc ? command_refused(s, cmd, rc, &about) : command_done(s);
+}
+
+static int make_visible(const struct subop_target *t, view_t v)
+{
+    return subop_set_visibility(t, v, true);
+}
+
+static int make_hidden(const struct subop_target *t, view_t v)
+{
+    return subop_set_visibility(t, v, false);
+}
+
+enum command_status cmd_destroy(struct session *s, char **argv, int argc)
+{
+    (void)argc;
+    return on_view(s, argv[0], HVMOP_altp2m_destroy_p2m, subop_destroy);
+}
+
+enum command_status cmd_switch(struct session *s, char **argv, int argc)
+{
+    (void)argc;
+    return on_view(s, argv[0], HVMOP_altp2m_switch_p2m, subop_switch);
+}
+
+enum command_status cmd_show(struct session *s, char **argv, int argc)
+{
+    (void)argc;
+    return on_view(s, argv[0], HVMOP_altp2m_set_visibility, make_visible);
+}
+
+enum command_status cmd_hide(struct session *s, char **argv, int argc)
+{
+    (void)argc;
+    return on_view(s, argv[0], HVMOP_altp2m_set_visibility, make_hidden);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "parse.h"
+#include "xenabi.h"
+
+const struct command command_table[] = {
+    {"info", "", 0, 0, cmd_info, "what runs here, and the state of altp2m",
+     "Shows the hypervisor, the domain, its altp2m mode and state, the view of each vCPU, and\n"
+     "which sub-operations answer. Changes nothing.\n"},
+    {"on", "", 0, 0, cmd_on, "turn altp2m on", "Every vCPU starts on view 0.\n"},
+    {"off", "", 0, 0, cmd_off, "turn altp2m off",
+     "Destroys every view: restrictions and remaps are lost.\n"},
+    {"list", "", 0, 0, cmd_list, "the views that exist",
+     "Shows each view's default access and the vCPUs that run on it.\n"},
+    {"create", "", 0, 0, cmd_create, "make a new view and print its number",
+     "  --access ACCESS   access of every page that has none of its own (default: rwx)\n"
+     "\nXen before 4.19 accepts a default access but does not apply it.\n"},
+    {"destroy", "V", 1, 1, cmd_destroy, "remove view V",
+     "Refused for view 0 and for a view that a vCPU runs on.\n"},
+    {"switch", "V", 1, 1, cmd_switch, "put all vCPUs of the domain on view V",
+     "Refused if V does not exist or is hidden.\n"},
+    {"access", "V GFN[+COUNT] [ACCESS]", 2, 3, cmd_access,
+     "read or set what may be done with pages in view V",
+     "Without ACCESS, reads back and prints ranges; \"-\" is a gfn that has no page in the view,\n"
+     "or, on Xen, one that was not used in it yet. On view 0 this is the host's own map.\n"},
+    {"remap", "V OLD NEW", 3, 3, cmd_remap, "in view V, let gfn OLD show the page of gfn NEW",
+     "Other views do not change. altp2m unremap V OLD takes it back.\n"},
+    {"unremap", "V GFN", 2, 2, cmd_unremap, "in view V, let gfn GFN show its own page again",
+     "Also takes back an access that was set for it.\n"},
+    {"ve", "V GFN[+COUNT] [on|off]", 2, 3, cmd_ve,
+     "whether a violation may raise #VE in the guest",
+     "on: a violation raises #VE if the guest has asked for it on that vCPU; off: it goes to the\n"
+     "hypervisor (the state of a new entry). Without on or off, reads back and prints ranges.\n"},
+    {"show", "V", 1, 1, cmd_show, "let VMFUNC and switch reach view V", ""},
+    {"hide", "V", 1, 1, cmd_hide, "keep VMFUNC and switch from view V",
+     "vCPUs that run on it stay there.\n"},
+};
+const unsigned int command_count = ARRAY_SIZE(command_table);
+
+const struct command *command_find(const char *name)
+{
+    for (unsigned int i = 0; i < command_count; i++)
+        if (!strcmp(command_table[i].name, name))
+            return &command_table[i];
+    return NULL;
+}
+
+void command_usage(FILE *f)
+{
+    fprintf(f, "usage: altp2m [-d DOMID] [--json] COMMAND [ARGUMENT...]\n"
+               "Works on a domain's altp2m views, on Facet and on Xen.\n\n");
+    for (unsigned int i = 0; i < command_count; i++)
+        fprintf(f, "  %-7s %-23s %s\n", command_table[i].name, command_table[i].args,
+                command_table[i].summary);
+    fprintf(f, "\n  -d, --domid DOMID   the domain to work on (default: the one altp2m runs in)\n"
+               "  -j, --json          print JSON\n"
+               "  -h, --help          this text, or a command's\n"
+               "  -V, --version       altp2m's version\n\n"
+               "Numbers are decimal or 0x hexadecimal. ACCESS is one of\n"
+               "  " PARSE_ACCESS_NAMES "\n"
+               "Exit status: 0 done, 1 refused, 2 usage.\n");
+}
+
+void command_help(FILE *f, const struct command *c)
+{
+    fprintf(f, "usage: altp2m %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->summary);
+    if (*c->help)
+        fprintf(f, "\n%s", c->help);
+}
+
+enum command_status command_refuse(struct session *s, const char *text, const char *hint, int err)
+{
+    char buf[24];
+
+    if (s->json) {
+        struct json j = json_to(s->out);
+
+        json_open(&j, NULL, '{');
+        json_bool(&j, "ok", false);
+        json_string(&j, "error", text);
+        json_string(&j, "hint", hint && *hint ? hint : NULL);
+        json_string(&j, "errno", words_errno(err, buf));
+        json_close(&j, '}');
+        fputc('\n', s->out);
+        return COMMAND_REFUSED;
+    }
+    fprintf(s->err, "altp2m: %s\n", text);
+    if (hint && *hint)
+        fprintf(s->err, "  %s\n", hint);
+    return COMMAND_REFUSED;
+}
+
+enum command_status command_refused(struct session *s, unsigned int cmd, int err,
+                                    const struct words_about *about)
+{
+    static const struct words_about nothing;
+    struct words_refusal r;
+
+    memset(&r, 0, sizeof(r));
+    words_explain(&s->target, cmd, err, about ? about : &nothing, &r);
+    return command_refuse(s, r.text, r.hint, r.err);
+}
+
+enum command_status command_misuse(struct session *s, const char *what, const char *arg,
+                                   const char *expected)
+{
+    fprintf(s->err, "altp2m: \"%s\" is not %s: %s\n", arg, what, expected);
+    return COMMAND_USAGE;
+}
+
+enum command_status command_done(struct session *s)
+{
+    if (s->json)
+        fprintf(s->out, "{\"ok\": true}\n");
+    return COMMAND_OK;
+}
+
+struct options {
+    bool help, version;
+    const char *domid;
+};
+
+static int usage_error(FILE *err, const char *text, const char *arg)
+{
+    fprintf(err, "altp2m: %s%s\nTry altp2m --help.\n", text, arg);
+    return COMMAND_USAGE;
+}
+
+/* 0, or the exit status for a wrong option. */
+static int parse_options(int argc, char **argv, struct session *s, struct options *o)
+{
+    static const struct option longs[] = {
+        {"domid", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
+        {"access", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    optind = 0; /* glibc: start anew */
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "d:jhV", longs, NULL)) != -1) {
+        switch (c) {
+        case 'd':
+            o->domid = optarg;
+            break;
+        case 'j':
+            s->json = true;
+            break;
+        case 'a':
+            s->access_opt = optarg;
+            break;
+        case 'h':
+            o->help = true;
+            break;
+        case 'V':
+            o->version = true;
+            break;
+        default:
+            return usage_error(s->err, "unknown option, or one without its value: ",
+                               argv[optind > 1 ? optind - 1 : 1]);
+        }
+    }
+    return 0;
+}
+
+static int check_words(struct session *s, const struct command *c, int nargs)
+{
+    if (nargs < c->min_args || nargs > c->max_args) {
+        fprintf(s->err, "altp2m: usage: altp2m %s%s%s\n", c->name, *c->args ? " " : "", c->args);
+        return COMMAND_USAGE;
+    }
+    if (s->access_opt && c->run != cmd_create)
+        return usage_error(s->err, "--access belongs to create, not to ", c->name);
+    return 0;
+}
+
+static int run(struct session *s, const struct command *c, char **argv, int argc,
+               int (*open)(struct hypercall *, struct hypercall_trouble *),
+               void (*close)(struct hypercall *))
+{
+    struct hypercall hc;
+    struct hypercall_trouble why = {"", ""};
+    int rc = open(&hc, &why);
+
+    if (rc)
+        return command_refuse(s, why.text, why.hint, -rc);
+    s->target.hc = &hc;
+    rc = c->run(s, argv, argc);
+    close(&hc);
+    return rc;
+}
+
+int command_main(int argc, char **argv, FILE *out, FILE *err, bool progress,
+                 int (*open)(struct hypercall *, struct hypercall_trouble *),
+                 void (*close)(struct hypercall *))
+{
+    struct session s = {{NULL, DOMID_SELF}, out, err, false, progress, NULL};
+    struct options o = {false, false, NULL};
+    const struct command *c = NULL;
+    uint64_t domid;
+    int rc = parse_options(argc, argv, &s, &o);
+
+    if (rc)
+        return rc;
+    if (o.version) {
+        fprintf(out, "altp2m " COMMAND_VERSION "\n");
+        return COMMAND_OK;
+    }
+    if (optind < argc) {
+        c = command_find(argv[optind]);
+        if (!c)
+            return usage_error(err, "no such command: ", argv[optind]);
+    }
+    if (o.help) {
+        if (c)
+            command_help(out, c);
+        else
+            command_usage(out);
+        return COMMAND_OK;
+    }
+    if (!c) {
+        command_usage(err);
+        return COMMAND_USAGE;
+    }
+    if (o.domid) {
+        if (!parse_number(o.domid, DOMID_FIRST_RESERVED - 1, &domid))
+            return command_misuse(&s, "a domain number", o.domid, "0 to 32751");
+        s.target.domid = (uint16_t)domid;
+    }
+    rc = check_words(&s, c, argc - optind - 1);
+    return rc ? rc : run(&s, c, argv + optind + 1, argc - optind - 1, open, close);
+}

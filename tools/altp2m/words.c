@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "words.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "survey.h"
+#include "xenabi.h"
+
+#define SAY(r, ...)  snprintf((r)->text, sizeof((r)->text), __VA_ARGS__)
+#define HINT(r, ...) snprintf((r)->hint, sizeof((r)->hint), __VA_ARGS__)
+
+const char *words_mode(uint64_t mode)
+{
+    switch (mode) {
+    case XEN_ALTP2M_disabled:
+        return "disabled";
+    case XEN_ALTP2M_mixed:
+        return "mixed";
+    case XEN_ALTP2M_external:
+        return "external";
+    case XEN_ALTP2M_limited:
+        return "limited";
+    default:
+        return "unknown";
+    }
+}
+
+const char *words_errno(int err, char *buf)
+{
+    const char *name = strerrorname_np(err);
+
+    if (name)
+        return name;
+    snprintf(buf, 24, "error %d", err);
+    return buf;
+}
+
+static const char *who(const struct subop_target *t, char *buf, size_t size)
+{
+    if (t->domid == DOMID_SELF)
+        return "this domain";
+    snprintf(buf, size, "domain %u", t->domid);
+    return buf;
+}
+
+static void say_permission(const struct subop_target *t, unsigned int cmd, struct words_refusal *r)
+{
+    uint64_t mode;
+
+    /* Every domain may ask for the version, so this refusal is the kernel's: since 2026 Linux
+       confines xen-privcmd of a guest to the guest's "target", which most do not have. */
+    if (t->hc->version(t->hc->ctx, XENVER_version, NULL, 0) == -EPERM) {
+        SAY(r, "this guest's kernel blocks hypercalls from user space");
+        HINT(r, "modprobe -r xen-privcmd; modprobe xen-privcmd unrestricted=1");
+        return;
+    }
+    if (t->domid == DOMID_SELF && !subop_get_mode(t, &mode) &&
+        (mode == XEN_ALTP2M_external || mode == XEN_ALTP2M_limited)) {
+        SAY(r, "not permitted: this domain is in %s mode, in which it may not call %s on itself",
+            words_mode(mode), subop_name(cmd));
+        HINT(r, "call from the control domain with -d, or configure the domain with "
+                "altp2m=\"mixed\"");
+        return;
+    }
+    SAY(r, "not permitted to call %s", subop_name(cmd));
+    HINT(r, t->domid == DOMID_SELF ? "this system's policy refuses it"
+                                   : "only the control domain may work on other domains");
+}
+
+/* Refusals that precede every sub-operation's own checks. True if it was one of them. */
+static bool say_common(const struct subop_target *t, unsigned int cmd, int err,
+                       struct words_refusal *r)
+{
+    char buf[24];
+    bool on = false;
+    int state;
+
+    if (err == EPERM) {
+        say_permission(t, cmd, r);
+        return true;
+    }
+    if (err == EFAULT) {
+        SAY(r, "the hypervisor could not read or write the call's arguments");
+        HINT(r, "this is a fault of altp2m or of libxencall: please report it");
+        return true;
+    }
+    if (err == ENOSYS) {
+        SAY(r, "this hypervisor does not have the HVM hypercalls");
+        HINT(r, "altp2m needs Xen 4.6 or later, or Facet");
+        return true;
+    }
+
+    state = subop_get_state(t, &on);
+    if (state == -ESRCH) {
+        SAY(r, "there is no %s", who(t, buf, sizeof(buf)));
+        HINT(r, "list the domains: xl list");
+    } else if (state == -EOPNOTSUPP) {
+        SAY(r, "altp2m is not available for %s", who(t, buf, sizeof(buf)));
+        HINT(r, "it needs an HVM or PVH domain, a processor with EPT and, on Xen, altp2m=1 on "
+                "Xen's command line");
+    } else if (state == -EINVAL) {
+        SAY(r, "altp2m is disabled for %s", who(t, buf, sizeof(buf)));
+        HINT(r, "set altp2m=\"mixed\" (or \"external\") in its configuration");
+    } else if (err == EOPNOTSUPP && !state && !on && cmd != HVMOP_altp2m_set_domain_state) {
+        SAY(r, "altp2m is off for %s", who(t, buf, sizeof(buf)));
+        HINT(r, "turn it on first: altp2m on");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool say_missing_view(const struct subop_target *t, view_t v, struct words_refusal *r)
+{
+    uint16_t access;
+
+    if (survey_view(t, v, &access) != -EINVAL)
+        return false;
+    SAY(r, "view %u does not exist", v.v);
+    HINT(r, "see the views: altp2m list");
+    return true;
+}
+
+static void say_create(const struct subop_target *t, int err, struct words_refusal *r)
+{
+    if (err == ENOMEM) {
+        SAY(r, "no table memory for another view");
+        HINT(r, "destroy a view, or raise shadow_memory in the domain's configuration");
+        return;
+    }
+    SAY(r, "no free view: %u exist and the domain may not have more", survey_count(t));
+    HINT(r, "destroy one, or raise altp2m_count in the domain's configuration");
+}
+
+static void say_destroy(const struct subop_target *t, view_t v, struct words_refusal *r)
+{
+    char list[128];
+
+    if (v.v == 0) {
+        SAY(r, "view 0 is the host's own view and stays as long as altp2m is on");
+        HINT(r, "to drop every view: altp2m off");
+    } else if (say_missing_view(t, v, r)) {
+        return;
+    } else if (survey_vcpus_text(t, v, list, sizeof(list))) {
+        SAY(r, "view %u is in use by %s: switch away first", v.v, list);
+        HINT(r, "altp2m switch 0");
+    } else {
+        SAY(r, "view %u is in use", v.v);
+        HINT(r, "switch away first: altp2m switch 0");
+    }
+}
+
+static void say_switch(const struct subop_target *t, view_t v, struct words_refusal *r)
+{
+    if (say_missing_view(t, v, r))
+        return;
+    SAY(r, "view %u is hidden", v.v);
+    HINT(r, "make it visible first: altp2m show %u", v.v);
+}
+
+static void say_access(const struct subop_target *t, int err, const struct words_about *a,
+                       struct words_refusal *r)
+{
+    switch (err) {
+    case ESRCH:
+        SAY(r, "gfn 0x%" PRIx64 " has no page in view %u", a->gfn.v, a->view.v);
+        HINT(r, "it is a hole, or this hypervisor fills views only when a page is first used");
+        break;
+    case ENOMEM:
+        SAY(r, "no table memory to change gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
+        HINT(r, "raise shadow_memory in the domain's configuration, or destroy a view");
+        break;
+    case ERANGE:
+        SAY(r, "gfn 0x%" PRIx64 " has an access that cannot be expressed", a->gfn.v);
+        HINT(r, "set an access first, then read it back");
+        break;
+    default:
+        if (say_missing_view(t, a->view, r))
+            return;
+        SAY(r, "this hypervisor does not accept that access for gfn 0x%" PRIx64, a->gfn.v);
+        HINT(r, "an access that every processor has is one of: n r rx rwx");
+    }
+}
+
+/* change_gfn says ESRCH for either gfn: find which. */
+static void say_no_memory_at(const struct subop_target *t, const struct words_about *a,
+                             struct words_refusal *r)
+{
+    uint16_t access;
+    gfn_t bad = a->gfn;
+    const char *role = "OLD";
+
+    if (!subop_get_access(t, view(0), a->gfn, &access) &&
+        subop_get_access(t, view(0), a->new_gfn, &access)) {
+        bad = a->new_gfn;
+        role = "NEW";
+    } else if (!subop_get_access(t, view(0), a->gfn, &access)) {
+        SAY(r, "gfn 0x%" PRIx64 " or 0x%" PRIx64 " is not plain memory", a->gfn.v, a->new_gfn.v);
+        HINT(r, "only a domain's ordinary writable memory can be remapped");
+        return;
+    }
+    SAY(r, "gfn 0x%" PRIx64 " (%s) is a hole: there is no memory to remap", bad.v, role);
+    HINT(r, "see /proc/iomem for a guest's memory; a gfn is an address divided by 4096");
+}
+
+static void say_change_gfn(const struct subop_target *t, int err, const struct words_about *a,
+                           struct words_refusal *r)
+{
+    switch (err) {
+    case ESRCH:
+        say_no_memory_at(t, a, r);
+        break;
+    case ENOMEM:
+        SAY(r, "no table memory to remap gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
+        HINT(r, "raise shadow_memory in the domain's configuration, or destroy a view");
+        break;
+    case EILSEQ:
+        SAY(r, "gfn 0x%" PRIx64 " is device memory and cannot be remapped back", a->gfn.v);
+        HINT(r, "destroy the view instead: altp2m destroy %u", a->view.v);
+        break;
+    default:
+        if (say_missing_view(t, a->view, r))
+            return;
+        SAY(r, "the hypervisor refuses to remap gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
+        HINT(r, "look into the hypervisor's log");
+    }
+}
+
+static void say_ve(const struct subop_target *t, int err, const struct words_about *a,
+                   struct words_refusal *r)
+{
+    if (err == EOPNOTSUPP) {
+        SAY(r, "this hypervisor does not have sub-operations on the suppress-#VE bit");
+        HINT(r, "they came with Xen 4.12; altp2m info tells what there is");
+    } else {
+        say_access(t, err, a, r);
+    }
+}
+
+static void say_unknown(unsigned int cmd, int err, struct words_refusal *r)
+{
+    char buf[24];
+
+    if (err == EOPNOTSUPP) {
+        SAY(r, "this hypervisor does not have sub-operation %u (%s)", cmd, subop_name(cmd));
+        HINT(r, "altp2m info tells which it has");
+        return;
+    }
+    SAY(r, "%s failed: %s (%s)", subop_name(cmd), strerror(err), words_errno(err, buf));
+    HINT(r, "look into the hypervisor's log");
+}
+
+void words_explain(const struct subop_target *t, unsigned int cmd, int err,
+                   const struct words_about *a, struct words_refusal *r)
+{
+    err = -err;
+    r->err = err;
+    if (say_common(t, cmd, err, r))
+        return;
+
+    if (cmd == HVMOP_altp2m_create_p2m &&
+        (err == EINVAL || err == ENOSPC || err == EBUSY || err == ENOMEM))
+        say_create(t, err, r);
+    else if (cmd == HVMOP_altp2m_destroy_p2m && (err == EBUSY || err == EINVAL || err == ENOENT))
+        say_destroy(t, a->view, r);
+    else if (cmd == HVMOP_altp2m_switch_p2m && err == EINVAL)
+        say_switch(t, a->view, r);
+    else if ((cmd == HVMOP_altp2m_set_mem_access || cmd == HVMOP_altp2m_get_mem_access ||
+              cmd == HVMOP_altp2m_set_mem_access_multi) &&
+             (err == EINVAL || err == ESRCH || err == ENOMEM || err == ERANGE))
+        say_access(t, err, a, r);
+    else if (cmd == HVMOP_altp2m_change_gfn &&
+             (err == EINVAL || err == ESRCH || err == ENOMEM || err == EILSEQ))
+        say_change_gfn(t, err, a, r);
+    else if ((cmd == HVMOP_altp2m_set_suppress_ve || cmd == HVMOP_altp2m_get_suppress_ve ||
+              cmd == HVMOP_altp2m_set_suppress_ve_multi) &&
+             (err == EINVAL || err == ESRCH || err == ENOMEM || err == EOPNOTSUPP))
+        say_ve(t, err, a, r);
+    else if (cmd != HVMOP_altp2m_set_visibility || err != EINVAL ||
+             !say_missing_view(t, a->view, r))
+        say_unknown(cmd, err, r);
+}
