@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* EPT as a table format (SDM 3, 28.2), and invalidation (28.3.3.1). */
+#include <facet/check.h>
+#include "core/platform.h"
+#include "mm/frame.h"
+#include "vmx.h"
+#include "vmcs.h"
+#include "x86/cpu.h"
+#include <xen/memory.h>
+
+#define EPT_R          (1ULL << 0)
+#define EPT_W          (1ULL << 1)
+#define EPT_X          (1ULL << 2)
+#define EPT_RWX        (EPT_R | EPT_W | EPT_X)
+#define EPT_WB         (6ULL << 3)
+#define EPT_UC         (0ULL << 3)
+#define EPT_IGNORE_PAT (1ULL << 6)
+#define EPT_LARGE      (1ULL << 7)
+#define EPT_SUPPRESS   (1ULL << 63)
+
+/* EPTP (24.6.11): write-back tables, four levels, no accessed and dirty flags. */
+#define EPTP_FLAGS (6ULL | 3ULL << 3)
+
+#define INVEPT_SINGLE 1ULL
+#define INVEPT_ALL    2ULL
+
+static bool single_context;
+
+/*
+ * Bits that hardware ignores with the features Facet leaves off (table 28-1 to 28-6): 8 to 11 and
+ * 52 to 62. Write without read would be a misconfiguration: w gets nothing, wx what execute-only gives.
+ */
+static struct table_format format = {
+    .name = "EPT",
+    .rights =
+        {
+            [XENMEM_access_n] = 0,
+            [XENMEM_access_r] = EPT_R,
+            [XENMEM_access_w] = 0,
+            [XENMEM_access_rw] = EPT_R | EPT_W,
+            [XENMEM_access_x] = EPT_X,
+            [XENMEM_access_rx] = EPT_R | EPT_X,
+            [XENMEM_access_wx] = EPT_X,
+            [XENMEM_access_rwx] = EPT_RWX,
+            [XENMEM_access_rx2rw] = EPT_R | EPT_X,
+            [XENMEM_access_n2rwx] = 0,
+        },
+    .full = EPT_RWX,
+    .suppress_ve = EPT_SUPPRESS,
+    .leaf_ram = EPT_WB,
+    .leaf_uncached = EPT_UC | EPT_IGNORE_PAT,
+    .large = EPT_LARGE,
+    .valid = 1ULL << 8,
+    .shared = 1ULL << 9,
+    .own_access = 1ULL << 52,
+    .own_frame = 1ULL << 53,
+    .own_ve = 1ULL << 54,
+    .access_shift = 55,
+    .type_shift = 59,
+    .root_flags = EPTP_FLAGS,
+    .levels = 4,
+};
+
+void ept_init(const struct vmx_caps *caps)
+{
+    format.large_1g = caps->ept_1g;
+    single_context = caps->invept_single;
+    if (!caps->ept_exec_only) {
+        format.rights[XENMEM_access_x] = 0;
+        format.rights[XENMEM_access_wx] = 0;
+    }
+}
+
+const struct table_format *ept_format(void)
+{
+    return &format;
+}
+
+uint64_t ept_pointer(mfn_t root)
+{
+    return root.v << PAGE_SHIFT | EPTP_FLAGS;
+}
+
+static void invept(uint64_t type, uint64_t eptp)
+{
+    struct {
+        uint64_t eptp, zero;
+    } descriptor = {eptp, 0};
+    bool bad;
+
+    __asm__ volatile("invept %1, %2" : "=@ccbe"(bad) : "m"(descriptor), "r"(type) : "memory");
+    CHECK(!bad);
+}
+
+void ept_invalidate_all(void)
+{
+    invept(INVEPT_ALL, 0);
+}
+
+/* ---- what the core asks of the platform ---- */
+
+void *platform_map(mfn_t m)
+{
+    return frame_virt(m);
+}
+
+void platform_flush(struct physmap *pm, mfn_t root)
+{
+    (void)pm;
+    if (single_context && !mfn_eq(root, MFN_INVALID)) {
+        invept(INVEPT_SINGLE, ept_pointer(root));
+    } else {
+        ept_invalidate_all();
+    }
+}
+
+bool platform_has_altp2m(void)
+{
+    return true;
+}
+
+bool platform_has_ve(void)
+{
+    return vmx_caps()->vmfunc && vmx_caps()->ve;
+}
+
+bool platform_preempt_pending(void)
+{
+    return this_cpu()->timer_fired;
+}

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+/* The hardware half of a vCPU: its VMCS, its registers, and what is injected into it. */
+#include <errno.h>
+#include <facet/check.h>
+#include <string.h>
+#include "core/platform.h"
+#include "domain.h"
+#include "lib/console.h"
+#include "mm/frame.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+extern char vmx_exit[];
+
+#define AR_UNUSABLE 0x10000u
+#define AR_CODE32   0xc09bu
+#define AR_DATA32   0xc093u
+#define AR_CODE16   0x9bu
+#define AR_DATA16   0x93u
+#define AR_TSS32    0x8bu
+#define AR_LDT      0x82u
+#define AR_DPL(ar)  ((ar) >> 5 & 3)
+#define AR_LONG     (1u << 13)
+
+#define PAT_RESET   0x0007040600070406ULL
+#define DR6_RESET   0xffff0ff0ULL
+#define DR7_RESET   0x400ULL
+#define INVALID_LIST_ENTRY (~0ULL)
+
+/* One bitmap serves all vCPUs: which MSRs the guest reaches without an exit (SDM 3, 24.6.9). */
+static uint8_t *msr_bitmap;
+
+static void msr_bitmap_allow(uint32_t msr)
+{
+    uint32_t base = msr >= 0xc0000000 ? 1024 : 0, bit = msr & 0x1fff;
+
+    msr_bitmap[base + bit / 8] &= (uint8_t)~(1u << (bit % 8));        /* read */
+    msr_bitmap[2048 + base + bit / 8] &= (uint8_t)~(1u << (bit % 8)); /* write */
+}
+
+static int msr_bitmap_init(void)
+{
+    static const uint32_t direct[] = {
+        0x174, 0x175, 0x176, /* SYSENTER_CS, _ESP, _EIP: VMCS fields */
+        MSR_PAT,     MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,
+        MSR_LSTAR,   MSR_CSTAR,   MSR_FMASK,   MSR_TSC_AUX,
+    };
+    mfn_t m = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
+
+    if (mfn_eq(m, MFN_INVALID)) {
+        return -ENOMEM;
+    }
+    msr_bitmap = frame_virt(m);
+    memset(msr_bitmap, 0xff, PAGE_SIZE);
+    for (unsigned i = 0; i < ARRAY_SIZE(direct); i++) {
+        msr_bitmap_allow(direct[i]);
+    }
+    return 0;
+}
+
+static void write_host_state(void)
+{
+    vmwrite(HOST_CR0, read_cr0());
+    vmwrite(HOST_CR3, read_cr3());
+    vmwrite(HOST_CR4, read_cr4());
+    vmwrite(HOST_ES_SEL, SEL_DATA);
+    vmwrite(HOST_CS_SEL, SEL_CODE);
+    vmwrite(HOST_SS_SEL, SEL_DATA);
+    vmwrite(HOST_DS_SEL, SEL_DATA);
+    vmwrite(HOST_FS_SEL, 0);
+    vmwrite(HOST_GS_SEL, 0);
+    vmwrite(HOST_TR_SEL, SEL_TSS);
+    vmwrite(HOST_FS_BASE, 0);
+    vmwrite(HOST_GS_BASE, (uint64_t)this_cpu());
+    vmwrite(HOST_TR_BASE, desc_tss_base());
+    vmwrite(HOST_GDTR_BASE, desc_gdt_base());
+    vmwrite(HOST_IDTR_BASE, desc_idt_base());
+    vmwrite(HOST_SYSENTER_CS, 0);
+    vmwrite(HOST_SYSENTER_ESP, 0);
+    vmwrite(HOST_SYSENTER_EIP, 0);
+    vmwrite(HOST_PAT, rdmsr(MSR_PAT));
+    vmwrite(HOST_EFER, rdmsr(MSR_EFER));
+    vmwrite(HOST_RIP, (uint64_t)vmx_exit);
+}
+
+static void write_controls(struct vcpu *v)
+{
+    const struct vmx_caps *caps = vmx_caps();
+
+    v->vmx.cpu_controls = caps->cpu;
+    vmwrite(PIN_CONTROLS, caps->pin);
+    vmwrite(CPU_CONTROLS, caps->cpu);
+    vmwrite(CPU_CONTROLS_2, caps->cpu2);
+    vmwrite(EXIT_CONTROLS, caps->exit);
+    vmwrite(ENTRY_CONTROLS, caps->entry);
+    vmwrite(EXCEPTION_BITMAP, 0);
+    vmwrite(PF_ERROR_MASK, 0);
+    vmwrite(PF_ERROR_MATCH, 0);
+    vmwrite(CR3_TARGET_COUNT, 0);
+    vmwrite(EXIT_MSR_STORE_COUNT, 0);
+    vmwrite(EXIT_MSR_LOAD_COUNT, 0);
+    vmwrite(ENTRY_MSR_LOAD_COUNT, 0);
+    vmwrite(ENTRY_INTR_INFO, 0);
+    vmwrite(MSR_BITMAP, (uint64_t)msr_bitmap);
+    vmwrite(TSC_OFFSET, 0);
+    vmwrite(VMCS_LINK, ~0ULL);
+    if (caps->vpid) {
+        vmwrite(VPID, v->domain->id * DOMAIN_VCPUS + v->id + 1);
+    }
+    if (caps->vmfunc) {
+        vmwrite(VMFUNC_CONTROLS, 1); /* EPTP switching */
+    }
+}
+
+int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
+{
+    mfn_t vmcs, fpu;
+
+    if (!msr_bitmap && msr_bitmap_init() != 0) {
+        return -ENOMEM;
+    }
+    vmcs = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
+    fpu = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
+    if (mfn_eq(vmcs, MFN_INVALID) || mfn_eq(fpu, MFN_INVALID)) {
+        if (!mfn_eq(vmcs, MFN_INVALID)) {
+            frame_put(vmcs);
+        }
+        return -ENOMEM;
+    }
+    v->domain = d;
+    v->id = id;
+    v->state = VCPU_OFFLINE;
+    v->fpu = frame_virt(fpu);
+    v->vmx.vmcs = frame_virt(vmcs);
+    *(uint32_t *)v->vmx.vmcs = vmx_caps()->revision;
+    vmcs_clear(v->vmx.vmcs);
+    vmx_vcpu_load(v);
+    write_host_state();
+    write_controls(v);
+    return 0;
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+    vmx_vcpu_unload(v);
+    frame_put(frame_of(v->vmx.vmcs));
+    frame_put(frame_of(v->fpu));
+    v->vmx.vmcs = NULL;
+    v->fpu = NULL;
+}
+
+/* ---- moving a vCPU in and out of the processor ---- */
+
+static void save_registers(struct vcpu *v)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    x->star = rdmsr(MSR_STAR);
+    x->lstar = rdmsr(MSR_LSTAR);
+    x->cstar = rdmsr(MSR_CSTAR);
+    x->fmask = rdmsr(MSR_FMASK);
+    x->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+    if (vmx_caps()->cpu2 & CPU2_RDTSCP) {
+        x->tsc_aux = rdmsr(MSR_TSC_AUX);
+    }
+    x->saved_cr2 = read_cr2();
+    x->dr[0] = read_dr0();
+    x->dr[1] = read_dr1();
+    x->dr[2] = read_dr2();
+    x->dr[3] = read_dr3();
+    x->dr6 = read_dr6();
+    xsetbv(fpu_supported_xcr0());
+    fpu_save(v->fpu);
+}
+
+static void load_registers(struct vcpu *v)
+{
+    const struct vmx_vcpu *x = &v->vmx;
+
+    wrmsr(MSR_STAR, x->star);
+    wrmsr(MSR_LSTAR, x->lstar);
+    wrmsr(MSR_CSTAR, x->cstar);
+    wrmsr(MSR_FMASK, x->fmask);
+    wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
+    if (vmx_caps()->cpu2 & CPU2_RDTSCP) {
+        wrmsr(MSR_TSC_AUX, x->tsc_aux);
+    }
+    write_cr2(x->saved_cr2);
+    write_dr0(x->dr[0]);
+    write_dr1(x->dr[1]);
+    write_dr2(x->dr[2]);
+    write_dr3(x->dr[3]);
+    write_dr6(x->dr6);
+    xsetbv(fpu_supported_xcr0());
+    fpu_load(v->fpu);
+    xsetbv(v->xcr0);
+}
+
+void vmx_vcpu_unload(struct vcpu *v)
+{
+    if (this_cpu()->loaded != v) {
+        return;
+    }
+    save_registers(v);
+    vmcs_clear(v->vmx.vmcs);
+    v->vmx.launched = false;
+    this_cpu()->loaded = NULL;
+}
+
+void vmx_vcpu_load(struct vcpu *v)
+{
+    struct vcpu *old = this_cpu()->loaded;
+
+    if (old == v) {
+        return;
+    }
+    if (old) {
+        vmx_vcpu_unload(old);
+    }
+    vmcs_load(v->vmx.vmcs);
+    this_cpu()->loaded = v;
+    if (v->xcr0) {
+        load_registers(v);
+    }
+}
+
+/* ---- start ---- */
+
+static struct vcpu_segment flat(uint16_t selector, uint32_t ar)
+{
+    return (struct vcpu_segment){.selector = selector, .limit = 0xffffffff, .ar = ar};
+}
+
+void vcpu_start_pvh(struct vcpu_start *s, uint32_t entry, uint32_t start_info)
+{
+    *s = (struct vcpu_start){
+        .rip = entry,
+        .rbx = start_info,
+        .cr0 = X86_CR0_PE | X86_CR0_ET,
+        .cs = flat(0, AR_CODE32),
+        .ds = flat(0, AR_DATA32),
+        .es = flat(0, AR_DATA32),
+        .ss = flat(0, AR_DATA32),
+        .tr = {.limit = 0x67, .ar = AR_TSS32},
+    };
+}
+
+void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector)
+{
+    struct vcpu_segment data = {.limit = 0xffff, .ar = AR_DATA16};
+
+    *s = (struct vcpu_start){
+        .cr0 = X86_CR0_ET,
+        .cs = {.selector = (uint16_t)(sipi_vector << 8),
+               .base = (uint64_t)sipi_vector << 12,
+               .limit = 0xffff,
+               .ar = AR_CODE16},
+        .ds = data,
+        .es = data,
+        .ss = data,
+        .tr = {.limit = 0xffff, .ar = AR_TSS32},
+    };
+}
+
+static void write_segment(unsigned seg, const struct vcpu_segment *s)
+{
+    vmwrite(vmcs_seg(GUEST_ES_SEL, seg), s->selector);
+    vmwrite(vmcs_seg(GUEST_ES_BASE, seg), s->base);
+    vmwrite(vmcs_seg(GUEST_ES_LIMIT, seg), s->limit);
+    vmwrite(vmcs_seg(GUEST_ES_AR, seg), s->ar ? s->ar : AR_UNUSABLE);
+}
+
+static void reset_unloaded(struct vcpu *v)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    x->star = x->lstar = x->cstar = x->fmask = x->kernel_gs_base = x->tsc_aux = 0;
+    x->saved_cr2 = 0;
+    memset(x->dr, 0, sizeof(x->dr));
+    x->dr6 = DR6_RESET;
+    x->inject = 0;
+    x->cr2_set = false;
+    v->xcr0 = 1;
+    fpu_area_reset(v->fpu);
+    load_registers(v);
+}
+
+static void reset_segments(const struct vcpu_start *s)
+{
+    static const struct vcpu_segment ldt = {.limit = 0xffff, .ar = AR_LDT};
+
+    write_segment(SEG_CS, &s->cs);
+    write_segment(SEG_DS, &s->ds);
+    write_segment(SEG_ES, &s->es);
+    write_segment(SEG_SS, &s->ss);
+    write_segment(SEG_FS, &s->ds);
+    write_segment(SEG_GS, &s->ds);
+    write_segment(SEG_LDTR, &ldt);
+    write_segment(SEG_TR, &s->tr);
+    vmwrite(GUEST_GDTR_BASE, 0);
+    vmwrite(GUEST_GDTR_LIMIT, 0xffff);
+    vmwrite(GUEST_IDTR_BASE, 0);
+    vmwrite(GUEST_IDTR_LIMIT, 0xffff);
+}
+
+void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
+{
+    vmx_vcpu_load(v);
+    v->regs = (struct vcpu_regs){.rax = s->rax, .rbx = s->rbx, .rcx = s->rcx, .rdx = s->rdx,
+                                 .rsi = s->rsi, .rdi = s->rdi, .rbp = s->rbp};
+    reset_unloaded(v);
+    reset_segments(s);
+    vmwrite(GUEST_RIP, s->rip);
+    vmwrite(GUEST_RSP, s->rsp);
+    vmwrite(GUEST_RFLAGS, s->rflags | X86_EFLAGS_FIXED);
+    vmwrite(GUEST_CR3, s->cr3);
+    vmwrite(GUEST_DR7, DR7_RESET);
+    vmwrite(GUEST_DEBUGCTL, 0);
+    vmwrite(GUEST_PAT, PAT_RESET);
+    vmwrite(GUEST_SYSENTER_CS, 0);
+    vmwrite(GUEST_SYSENTER_ESP, 0);
+    vmwrite(GUEST_SYSENTER_EIP, 0);
+    vmwrite(GUEST_INTERRUPTIBILITY, 0);
+    vmwrite(GUEST_ACTIVITY, 0);
+    vmwrite(GUEST_PENDING_DEBUG, 0);
+    control_reset(v, s->cr0, s->cr4, s->efer);
+    v->vmx.update = true;
+}
+
+/* ---- registers ---- */
+
+uint64_t vcpu_rip(const struct vcpu *v)
+{
+    (void)v;
+    return vmread(GUEST_RIP);
+}
+
+/* SS.DPL is the CPL in every mode (SDM 3, 24.4.1). */
+unsigned vcpu_cpl(const struct vcpu *v)
+{
+    (void)v;
+    return AR_DPL(vmread(GUEST_SS_AR));
+}
+
+bool vcpu_long_mode(const struct vcpu *v)
+{
+    (void)v;
+    return (vmread(GUEST_EFER) & EFER_LMA) && (vmread(GUEST_CS_AR) & AR_LONG);
+}
+
+uint64_t vcpu_cr3(const struct vcpu *v)
+{
+    (void)v;
+    return vmread(GUEST_CR3);
+}
+
+bool vcpu_interrupts_enabled(const struct vcpu *v)
+{
+    (void)v;
+    return vmread(GUEST_RFLAGS) & X86_EFLAGS_IF;
+}
+
+static uint64_t *gpr(struct vcpu *v, unsigned n)
+{
+    static const uint8_t offset[16] = {
+        offsetof(struct vcpu_regs, rax), offsetof(struct vcpu_regs, rcx),
+        offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, rbx),
+        0 /* RSP */,                     offsetof(struct vcpu_regs, rbp),
+        offsetof(struct vcpu_regs, rsi), offsetof(struct vcpu_regs, rdi),
+        offsetof(struct vcpu_regs, r8),  offsetof(struct vcpu_regs, r9),
+        offsetof(struct vcpu_regs, r10), offsetof(struct vcpu_regs, r11),
+        offsetof(struct vcpu_regs, r12), offsetof(struct vcpu_regs, r13),
+        offsetof(struct vcpu_regs, r14), offsetof(struct vcpu_regs, r15),
+    };
+    CHECK(n < 16);
+    return (uint64_t *)((char *)&v->regs + offset[n]);
+}
+
+uint64_t vmx_read_gpr(struct vcpu *v, unsigned n)
+{
+    return n == 4 ? vmread(GUEST_RSP) : *gpr(v, n);
+}
+
+void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value)
+{
+    if (n == 4) {
+        vmwrite(GUEST_RSP, value);
+    } else {
+        *gpr(v, n) = value;
+    }
+}
+
+void vmx_skip_instruction(struct vcpu *v)
+{
+    uint64_t rip = vmread(GUEST_RIP) + vmread(EXIT_INSTR_LENGTH);
+    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+
+    vmwrite(GUEST_RIP, vcpu_long_mode(v) ? rip : rip & 0xffffffff);
+    if (blocking & (BLOCKING_STI | BLOCKING_MOVSS)) {
+        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    }
+    if (vmread(GUEST_RFLAGS) & X86_EFLAGS_TF) {
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+    }
+}
+
+/* ---- injection ---- */
+
+static bool contributory(unsigned vector)
+{
+    return vector == EXC_DE || (vector >= 10 && vector <= EXC_GP);
+}
+
+/*
+ * Two exceptions at once become a double fault, three a triple fault, by SDM 3, table 6-5. An event that was being
+ * delivered when the second arose is in v->vmx.inject, put there by the exit.
+ */
+static void inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t error)
+{
+    uint32_t old = v->vmx.inject;
+
+    if ((old & INTR_VALID) && INTR_TYPE(old) == INTR_HARDWARE) {
+        unsigned first = INTR_VECTOR(old);
+
+        if (first == EXC_DF) {
+            domain_crash(v->domain, "triple fault at rip %lx", (unsigned long)vcpu_rip(v));
+            return;
+        }
+        if ((contributory(first) && contributory(vector)) ||
+            (first == EXC_PF && (contributory(vector) || vector == EXC_PF))) {
+            vector = EXC_DF;
+            has_error = true;
+            error = 0;
+        }
+    }
+    v->vmx.inject = INTR_VALID | INTR_HARDWARE << 8 | (has_error ? INTR_ERROR_CODE : 0) | vector;
+    v->vmx.inject_error = error;
+}
+
+void vcpu_inject(struct vcpu *v, unsigned vector)
+{
+    inject(v, vector, false, 0);
+}
+
+void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error)
+{
+    /* Real mode pushes no error code (SDM 3, 26.2.1.3). */
+    inject(v, vector, vmread(GUEST_CR0) & X86_CR0_PE, error);
+}
+
+void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error)
+{
+    vcpu_inject_error(v, EXC_PF, error);
+    write_cr2(cr2);
+}
+
+/* ---- views, VMFUNC and #VE ---- */
+
+void platform_vcpu_update(struct altp2m_vcpu *a)
+{
+    struct vcpu *v = (struct vcpu *)((char *)a - offsetof(struct vcpu, altp2m));
+
+    v->vmx.update = true;
+}
+
+void platform_vcpu_sync(struct altp2m_vcpu *a)
+{
+    /* Exits record the view at once (vmx_run_once), so the core already knows. */
+    (void)a;
+}
+
+static void update_view(struct vcpu *v)
+{
+    const struct altp2m_vcpu *a = &v->altp2m;
+    uint32_t cpu2 = vmx_caps()->cpu2;
+
+    v->vmx.eptp = ept_pointer(a->root);
+    vmwrite(EPT_POINTER, v->vmx.eptp);
+    v->vmx.vmfunc_on = a->vmfunc;
+    if (a->vmfunc) {
+        cpu2 |= CPU2_VMFUNC;
+        vmwrite(EPTP_LIST, a->pm->eptp_list.v << PAGE_SHIFT);
+    }
+    if (!mfn_eq(a->ve_info, MFN_INVALID)) {
+        cpu2 |= CPU2_VE;
+        vmwrite(VE_INFO, a->ve_info.v << PAGE_SHIFT);
+        vmwrite(EPTP_INDEX, a->view.v);
+    }
+    vmwrite(CPU_CONTROLS_2, cpu2);
+    v->vmx.update = false;
+}
+
+static bool can_take_interrupt(void)
+{
+    return (vmread(GUEST_RFLAGS) & X86_EFLAGS_IF) &&
+           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS));
+}
+
+static void want_window(struct vcpu *v, bool want)
+{
+    uint32_t c = want ? v->vmx.cpu_controls | CPU_INTERRUPT_WINDOW
+                      : v->vmx.cpu_controls & ~CPU_INTERRUPT_WINDOW;
+
+    if (c != v->vmx.cpu_controls) {
+        v->vmx.cpu_controls = c;
+        vmwrite(CPU_CONTROLS, c);
+    }
+}
+
+void vmx_prepare_entry(struct vcpu *v)
+{
+    int vector = guest_pending_interrupt(v);
+
+    if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && can_take_interrupt()) {
+        guest_interrupt_taken(v, (unsigned)vector);
+        v->vmx.inject = INTR_VALID | INTR_EXTERNAL << 8 | (unsigned)vector;
+        vector = guest_pending_interrupt(v);
+    }
+    want_window(v, vector >= 0);
+    if (v->vmx.inject) {
+        vmwrite(ENTRY_INTR_INFO, v->vmx.inject);
+        vmwrite(ENTRY_INTR_ERROR, v->vmx.inject_error);
+        vmwrite(ENTRY_INSTR_LENGTH, v->vmx.inject_length);
+        v->vmx.inject = 0;
+    }
+    if (v->vmx.update) {
+        update_view(v);
+    }
+}
+
+void vmx_dump(struct vcpu *v)
+{
+    const struct vcpu_regs *r = &v->regs;
+
+    say("d%uv%u rip %016lx rsp %016lx rflags %lx", v->domain->id, v->id, vmread(GUEST_RIP),
+        vmread(GUEST_RSP), vmread(GUEST_RFLAGS));
+    say("rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
+    say("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r->rsi, r->rdi, r->rbp, r->r8);
+    say("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", r->r9, r->r10, r->r11, r->r12);
+    say("r13 %016lx r14 %016lx r15 %016lx efer %lx", r->r13, r->r14, r->r15, vmread(GUEST_EFER));
+    say("cr0 %lx cr2 %lx cr3 %lx cr4 %lx cs %lx/%lx view %d", control_cr0(v), read_cr2(),
+        vmread(GUEST_CR3), control_cr4(v), vmread(GUEST_CS_SEL), vmread(GUEST_CS_AR),
+        (int16_t)v->altp2m.view.v);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Private to hv/vmx/, but for vmx_init() and vmx_selftest() which boot calls. */
+#include <facet/types.h>
+#include "core/format.h"
+#include "vcpu.h"
+
+/* Turns VMX on, or fatal() with what is missing. */
+void vmx_init(void);
+/* Runs a few guest instructions: proves that entry and EPT work and finds out whether MTF does. */
+void vmx_selftest(void);
+/* Whether the monitor trap flag causes exits on this machine (some emulators only claim it). */
+bool vmx_has_mtf(void);
+
+/* What the processor allows of each control word, with required bits set. */
+struct vmx_caps {
+    uint32_t pin, cpu, cpu2, exit, entry; /* as used by every vCPU */
+    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    uint32_t revision;
+    bool vpid, vmfunc, ve, ept_1g, ept_exec_only, invept_single;
+};
+const struct vmx_caps *vmx_caps(void);
+
+/* VMCS control. */
+void vmcs_clear(void *vmcs);
+void vmcs_load(void *vmcs);
+
+/* EPT: hv/vmx/ept.c */
+const struct table_format *ept_format(void);
+void ept_init(const struct vmx_caps *caps);
+uint64_t ept_pointer(mfn_t root);
+void ept_invalidate_all(void);
+
+/* vCPU: hv/vmx/vcpu.c. All need the vCPU's VMCS to be the current one. */
+void vmx_vcpu_load(struct vcpu *v);
+void vmx_vcpu_unload(struct vcpu *v);
+/* Loads and adjusts what may have changed before an entry; false if the vCPU must not enter. */
+void vmx_prepare_entry(struct vcpu *v);
+/* Moves RIP past the instruction that caused the exit, with the effects that finishing it has. */
+void vmx_skip_instruction(struct vcpu *v);
+void vmx_dump(struct vcpu *v);
+uint64_t vmx_read_gpr(struct vcpu *v, unsigned n); /* ModRM numbering; 4 is RSP */
+void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value);
+
+/* CR and MSR exits: hv/vmx/control.c */
+void control_cr_exit(struct vcpu *v, uint64_t qualification);
+void control_rdmsr(struct vcpu *v);
+void control_wrmsr(struct vcpu *v);
+void control_xsetbv(struct vcpu *v);
+uint64_t control_cr0(const struct vcpu *v); /* as the guest sees it */
+uint64_t control_cr4(const struct vcpu *v);
+/* Sets CR0, CR4 and EFER together, as given; values are valid. */
+void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
+
+/* Exits: hv/vmx/exit.c. Enters the guest once and handles the exit. */
+void vmx_run_once(struct vcpu *v);
+
+/* entry.S: enters with v->regs, returns after the exit with v->regs saved. 0, or 1 if the entry failed at once. */
+int vmx_enter(struct vcpu_regs *regs, bool launched);
