@@ -56,7 +56,11 @@ static void memory_map(void)
     for (uint32_t i = 0; i < start_info->memmap_entries; i++) {
         const struct hvm_memmap_table_entry *e = &memmap()[i];
         check(e->size > 0 && e->addr + e->size > e->addr, "entry %u is empty or wraps", i);
-        check(i == 0 || e->addr >= e[-1].addr + e[-1].size, "entry %u overlaps or is unsorted", i);
+        for (uint32_t j = 0; j < i; j++) {
+            const struct hvm_memmap_table_entry *o = &memmap()[j];
+            check(e->addr >= o->addr + o->size || o->addr >= e->addr + e->size,
+                  "entries %u and %u overlap", i, j);
+        }
         expect(e->reserved, 0);
         if (e->type == XEN_HVM_MEMMAP_TYPE_RAM)
             ram += e->size;

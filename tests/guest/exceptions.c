@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every exception a guest can raise on itself arrives with the right vector, error code, RIP and
+ * CR2 (SDM volume 3, chapter 6), whether the hypervisor intercepts it or not.
+ */
+#include "lib/cpu.h"
+#include "lib/page.h"
+#include "lib/test.h"
+
+#define VA 0x0000600000000000ULL
+
+static void divide(void)
+{
+    fault_clear();
+    __asm__ volatile(TRY("divl %%ecx") ::"a"(1), "d"(0), "c"(0) : "memory");
+    expect(fault.vector, VEC_DE);
+}
+
+static void undefined(void)
+{
+    fault_clear();
+    __asm__ volatile(TRY("ud2") ::: "memory");
+    expect(fault.vector, VEC_UD);
+    fault_clear();
+    __asm__ volatile(TRY(".byte 0xf0, 0x90") ::: "memory"); /* lock nop */
+    expect(fault.vector, VEC_UD);
+}
+
+static void general_protection(void)
+{
+    uint64_t v;
+
+    expect(try_read64((void *)0x8000000000000000, &v), VEC_GP);
+    expect(fault.error, 0);
+    fault_clear();
+    __asm__ volatile(TRY("mov %w0, %%es") ::"r"(0xf8) : "memory");
+    expect(fault.vector, VEC_GP);
+    expect(fault.error, 0xf8);
+}
+
+static uint64_t user_int(uint64_t vector)
+{
+    (void)vector;
+    fault_clear();
+    __asm__ volatile(TRY("int $0x21") ::: "memory");
+    return (uint64_t)fault.vector;
+}
+
+/* A gate that CPL 3 may not use: #GP with the vector in the error code. */
+static void forbidden_gate(void)
+{
+    expect(user_run(user_int, 0x21), VEC_GP);
+    expect(fault.error, 0x21 << 3 | 2);
+}
+
+static void stack_fault(void)
+{
+    fault_clear();
+    __asm__ volatile("mov %%rsp, %%rbx\n\t"
+                     "movabs $0x8000000000000000, %%rbp\n\t" TRY("mov (%%rbp), %%rax")
+                     ::: "rax", "rbx", "rbp", "memory");
+    expect(fault.vector, VEC_SS);
+    expect(fault.error, 0);
+}
+
+static void page_faults(void)
+{
+    uint64_t *p = page_alloc(1, 1), v, efer;
+
+    expect(try_read64((void *)VA, &v), VEC_PF);
+    expect(fault.error, 0);
+    expect(fault.cr2, VA);
+    expect(try_write64((void *)(VA + 0x123), 0), VEC_PF);
+    expect(fault.error, 2);
+    expect(fault.cr2, VA + 0x123);
+    page_map(VA, (uint64_t)p, PTE_P);
+    expect(try_write64((void *)(VA + 8), 0), VEC_PF);
+    expect(fault.error, 3);
+    page_map(VA, (uint64_t)p | 1ULL << 51, PTE_P);
+    expect(try_read64((void *)(VA + 16), &v), VEC_PF);
+    expect(fault.error, 9);
+    expect(try_rdmsr(MSR_EFER, &efer), VEC_NONE);
+    expect(try_wrmsr(MSR_EFER, efer | 1ULL << 11), VEC_NONE);
+    page_map(VA, (uint64_t)p | 1ULL << 63, PTE_P);
+    expect(try_call((void *)VA), VEC_PF);
+    expect(fault.error, 0x11);
+    expect(fault.cr2, VA);
+    expect(try_wrmsr(MSR_EFER, efer), VEC_NONE);
+    page_map(VA, 0, 0);
+}
+
+static uint64_t user_read(uint64_t at)
+{
+    uint64_t v;
+
+    return (uint64_t)try_read64((void *)at, &v);
+}
+
+static uint64_t user_write(uint64_t at)
+{
+    return (uint64_t)try_write64((void *)at, 1);
+}
+
+static void page_faults_from_user(void)
+{
+    uint64_t *p = page_alloc(1, 1);
+
+    page_map(VA, (uint64_t)p, PTE_P | PTE_W);
+    expect(user_run(user_read, VA), VEC_PF);
+    expect(fault.error, 5);
+    expect(user_run(user_write, VA + 8), VEC_PF);
+    expect(fault.error, 7);
+    expect(fault.cr2, VA + 8);
+    page_map(VA, (uint64_t)p, PTE_RWX);
+    expect(user_run(user_write, VA + 8), (uint64_t)VEC_NONE);
+    page_map(VA, 0, 0);
+    expect(user_run(user_read, VA), VEC_PF);
+    expect(fault.error, 4);
+}
+
+static volatile unsigned breakpoints;
+static volatile uint64_t trapped_rip, dr6_seen;
+
+static void count(struct regs *r)
+{
+    breakpoints++;
+    trapped_rip = r->rip;
+    dr6_seen = read_dr6();
+    try_write_dr6(0xffff0ff0);
+}
+
+static void breakpoint(void)
+{
+    uint64_t behind;
+
+    breakpoints = 0;
+    trap_handle(VEC_BP, count);
+    __asm__ volatile("int3\n1: lea 1b(%%rip), %0" : "=r"(behind)::"memory");
+    expect(breakpoints, 1);
+    expect(trapped_rip, behind);
+    __asm__ volatile(".byte 0xcd, 0x03\n1: lea 1b(%%rip), %0" : "=r"(behind)::"memory");
+    expect(breakpoints, 2);
+    expect(trapped_rip, behind);
+    trap_handle(VEC_BP, NULL);
+}
+
+static void icebp(void)
+{
+    uint64_t behind;
+
+    breakpoints = 0;
+    trap_handle(VEC_DB, count);
+    __asm__ volatile(".byte 0xf1\n1: lea 1b(%%rip), %0" : "=r"(behind)::"memory");
+    expect(breakpoints, 1);
+    expect(trapped_rip, behind);
+    trap_handle(VEC_DB, NULL);
+}
+
+static void watchpoint(void)
+{
+    static volatile uint64_t watched;
+
+    breakpoints = 0;
+    trap_handle(VEC_DB, count);
+    expect(try_write_dr0((uint64_t)&watched), VEC_NONE);
+    expect(try_write_dr7(0x400 | 3 | 1ULL << 16 | 2ULL << 18), VEC_NONE);
+    watched = 1;
+    expect(breakpoints, 1);
+    expect(dr6_seen & 0xf, 1);
+    check(watched == 1, "the write was lost");
+    expect(breakpoints, 1);
+    /* A 32-bit IN to memory that is watched also passes through the hypervisor. */
+    void *to = (void *)&watched;
+    __asm__ volatile("insl" : "+D"(to) : "d"(0x80) : "memory");
+    expect(breakpoints, 2);
+    try_write_dr7(0x400);
+    trap_handle(VEC_DB, NULL);
+}
+
+static void device_not_available(void)
+{
+    uint64_t v = read_cr0();
+
+    try_write_cr0(v | CR0_TS);
+    fault_clear();
+    __asm__ volatile(TRY("fninit") ::: "memory");
+    expect(fault.vector, VEC_NM);
+    try_write_cr0(v);
+    fault_clear();
+    __asm__ volatile(TRY("fninit") ::: "memory");
+    expect(fault.vector, VEC_NONE);
+}
+
+static uint64_t user_unaligned(uint64_t at)
+{
+    uint64_t v;
+
+    fault_clear();
+    __asm__ volatile("pushf; orl $0x40000, (%%rsp); popf\n\t" TRY("mov (%1), %0")
+                     "pushf; andl $~0x40000, (%%rsp); popf"
+                     : "=&r"(v) : "r"(at) : "memory");
+    return (uint64_t)fault.vector;
+}
+
+static void alignment(void)
+{
+    static uint8_t bytes[16] __attribute__((aligned(8)));
+
+    try_write_cr0(read_cr0() | 1ULL << 18);
+    expect(user_run(user_unaligned, (uint64_t)bytes + 1), VEC_AC);
+    expect(user_run(user_unaligned, (uint64_t)bytes), (uint64_t)VEC_NONE);
+    try_write_cr0(read_cr0() & ~(1ULL << 18));
+}
+
+static volatile unsigned doubles;
+static uint64_t saved_rsp;
+
+static void recover(struct regs *r)
+{
+    extern uint8_t after_double[];
+
+    doubles++;
+    r->rip = (uint64_t)after_double;
+    r->rsp = saved_rsp;
+}
+
+/* A page fault whose own frame cannot be pushed is a double fault. */
+static void double_fault(void)
+{
+    trap_handle(VEC_DF, recover);
+    doubles = 0;
+    __asm__ volatile("push %%rbp; mov %%rsp, %0\n\t"
+                     "mov %1, %%rsp\n\t"
+                     "push %%rax\n\t"
+                     ".global after_double\nafter_double: pop %%rbp"
+                     : "=m"(saved_rsp)
+                     : "r"(VA + 0x10000)
+                     : "memory", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
+                       "r12", "r13", "r14", "r15");
+    expect(doubles, 1);
+    expect(read_cr2(), VA + 0x10000 - 8);
+    trap_handle(VEC_DF, NULL);
+}
+
+TEST_CASES(CASE(divide), CASE(undefined), CASE(general_protection), CASE(forbidden_gate),
+           CASE(stack_fault),
+           CASE(page_faults), CASE(page_faults_from_user), CASE(breakpoint), CASE(icebp),
+           CASE(watchpoint), CASE(device_not_available), CASE(alignment), CASE(double_fault))
