@@ -4,16 +4,29 @@ TOOL_CFLAGS = $(WARN) -D_GNU_SOURCE -O2 -g $(DEPFLAGS)
 
 CONFIG_LIB = diag xlcfg domain tree
 CONFIG_OBJS = $(CONFIG_LIB:%=$(B)/tools/config/%.o) $(B)/tools/config/main.o
+KERNEL_LIB = unpack kernel
+KERNEL_OBJS = $(KERNEL_LIB:%=$(B)/tools/kernel/%.o) $(B)/tools/kernel/main.o
+KERNEL_LIBS = -lz -llzma -llz4 -lzstd
 
-.PHONY: tools
-tools: $(B)/facet-config
+.PHONY: tools run-needs
+tools: $(B)/facet-config $(B)/facet-kernel
 all: tools
+
+# What `facet run` and `facet image` use.
+run-needs: $(B)/facet-config $(B)/facet-kernel $(if $(wildcard hv/hv.mk),$(B)/facet.elf)
 
 $(B)/tools/config/%.o: tools/config/%.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 
+$(B)/tools/kernel/%.o: tools/kernel/%.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
+
 $(B)/facet-config: $(CONFIG_OBJS)
 	$(HOSTCC) -o $@ $^ -lfdt
+
+$(B)/facet-kernel: $(KERNEL_OBJS)
+	$(HOSTCC) -o $@ $^ $(KERNEL_LIBS)
 
 include $(wildcard tools/altp2m/altp2m.mk)

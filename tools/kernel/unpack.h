@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Decompression of the formats that Linux packs its kernel in. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What unpacks to more than this is refused. */
+#define UNPACK_MAX ((size_t)1 << 30)
+
+/* A growing buffer on the heap; zero-initialised it is empty. */
+struct bytes {
+    uint8_t *data;
+    size_t size;
+    size_t room;
+};
+
+void bytes_free(struct bytes *bytes);
+
+/*
+ * Unpacks gzip, xz, lzma, zstd or legacy lz4 data, told apart by their first bytes. Data behind the end
+ * of the packed stream is ignored, except for lz4, whose stream has no end mark: there `packed`
+ * must end where the stream does.
+ * Returns 0, or a negative errno with `*why` set to a reason in words, a static string:
+ * -EINVAL damaged data, -ENOTSUP unknown format, -EFBIG larger than UNPACK_MAX, -ENOMEM.
+ * The caller releases `out` in any case.
+ */
+int unpack(const uint8_t *packed, size_t size, struct bytes *out, const char **why);

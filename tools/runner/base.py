@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Where things are, how to say things, and how to build."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Error(Exception):
+    """Wrong input or environment. The text is for the user; the command exits with 2."""
+
+
+class ToolError(Error):
+    """An error in the words of a tool, which name file and line: printed as they are."""
+
+
+def say(text):
+    """A message of the runner itself; the machine's own lines go to stdout."""
+    print(f"facet: {text}", file=sys.stderr, flush=True)
+
+
+def build_dir():
+    """The build directory: $B as for make, default `build` in the clone."""
+    return ROOT / os.environ.get("B", "build")
+
+
+def tool(name):
+    """The path of a program built by make."""
+    path = build_dir() / name
+    if not path.exists():
+        raise Error(f"{path} is not built; run `./facet build`")
+    return path
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds an exclusive lock: one builder or downloader at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def build(targets=()):
+    """Runs make for `targets` (default: everything) and shows its output if it fails."""
+    command = ["make", "-C", str(ROOT), f"B={os.environ.get('B', 'build')}", *targets]
+    with locked(build_dir() / ".lock"):
+        if subprocess.run([*command, "-q"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            return
+        jobs = os.cpu_count() or 1
+        say(f"building ({jobs} jobs)")
+        done = subprocess.run([*command, f"-j{jobs}", "--output-sync=target"], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stdout[-20000:])
+        raise Error("the build failed")

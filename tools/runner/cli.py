@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""The command line of `facet`."""
+
+import argparse
+import importlib.util
+import signal
+import sys
+
+from . import machine, packages
+from .base import ROOT, Error, ToolError, build, say
+from .image import make_image
+
+EXIT_CODES = """\
+exit status:
+  0    every domain powered off (or rebooted, with on_reboot = "destroy")
+  1    a domain crashed, or the hypervisor or the machine stopped
+  2    wrong options or configuration
+  124  --timeout ended the run
+  130  Ctrl-C or Ctrl-] ended it
+"""
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came in."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+
+def _on_signal(number, _frame):
+    raise Terminated(number)
+
+
+def _seconds(text):
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError
+    return value
+
+
+def _mebibytes(text):
+    value = int(text)
+    if not 0 < value < 1 << 24:
+        raise ValueError
+    return value
+
+
+_seconds.__name__ = "number of seconds"  # argparse names the type in its message
+_mebibytes.__name__ = "number of MiB"
+
+
+def _command(commands, name, text, run, **more):
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
+                                 formatter_class=argparse.RawDescriptionHelpFormatter, **more)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="facet", description="Facet: a hypervisor whose guests have many views of their "
+        "memory (Xen's altp2m).", epilog="`facet COMMAND --help` tells about a command.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    setup = _command(commands, "setup", "install the Debian packages Facet needs", _setup)
+    setup.add_argument("--for", dest="purpose", choices=["build", "image", "run", "demo", "test"],
+                       default="test", help="what they are for (default: test, which is all)")
+    _command(commands, "build", "build the hypervisor, the tools and the test guests", _build)
+    run = _command(commands, "run", "run domains on Facet on an emulated machine", _run,
+                   epilog=EXIT_CODES)
+    _add_configs(run)
+    run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end the run after this")
+    run.add_argument("--machine", metavar="NAME", default=machine.DEFAULT_MODEL,
+                     help="Bochs' processor model (default: %(default)s)")
+    run.add_argument("--memory", type=_mebibytes, metavar="MIB",
+                     help="the machine's memory (default: what the domains need)")
+    run.add_argument("--interactive", action="store_true",
+                     help="connect the terminal to the first domain's console; Ctrl-] leaves")
+    run.add_argument("--keep", action="store_true", help="keep the run's files, say where")
+    image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
+                     _image)
+    _add_configs(image)
+    image.add_argument("-o", "--output", required=True, metavar="FILE", help="the ISO image")
+    image.add_argument("--memory", type=_mebibytes, metavar="MIB",
+                       help="the machine's memory: refuse domains that do not fit")
+    image.add_argument("--interactive", action="store_true",
+                       help="domain 1's console is the second serial port")
+    for name, text, function in (("demo", "see altp2m work on a Debian Linux", _demo),
+                                 ("test", "run all tests", _test)):
+        _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
+    return parser
+
+
+def _add_configs(parser):
+    parser.add_argument("configs", nargs="+", metavar="CONFIG",
+                        help="configuration file in xl.cfg syntax; the first is domain 1")
+    parser.add_argument("--hypervisor", metavar="FILE", help="run this instead of the built one")
+
+
+def _setup(args):
+    packages.require(args.purpose)
+    say(f"all packages for `{args.purpose}` are there")
+    return 0
+
+
+def _build(_args):
+    packages.require("build")
+    build()
+    return 0
+
+
+def _run(args):
+    packages.require("run")
+    build(["tools" if args.hypervisor else "run-needs"])
+    result = machine.boot(
+        args.configs, timeout=args.timeout, machine=args.machine, memory=args.memory,
+        interactive=args.interactive, keep=args.keep, hypervisor=args.hypervisor,
+        on_line=machine.print_line, warn=_warn)
+    if result.log_tail:
+        print(result.log_tail, file=sys.stderr)
+    if result.reason:
+        say(result.reason)
+    if result.directory:
+        say(f"the run's files are in {result.directory}")
+    return result.status
+
+
+def _image(args):
+    packages.require("image")
+    build(["tools" if args.hypervisor else "run-needs"])
+    image = make_image(args.configs, args.output, args.interactive, args.memory,
+                       args.hypervisor, _warn)
+    say(f"wrote {image.path}; a machine needs {image.memory_mib} MiB for it")
+    return 0
+
+
+def _warn(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def _demo(args):
+    path = ROOT / "demo" / "demo.py"
+    if not path.exists():
+        raise Error("this tree has no demo/demo.py")
+    if not {"-h", "--help"}.intersection(args.arguments):
+        packages.require("demo")
+        build()
+    spec = importlib.util.spec_from_file_location("facet_demo", path)
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    return demo.main(sys.modules[__package__], args.arguments)
+
+
+def _test(args):
+    from . import suite  # its imports are of no use to the other commands
+    return suite.main(args.arguments)
+
+
+def main(arguments):
+    """Runs the command. Returns the exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    parser = _parser()
+    args, rest = parser.parse_known_args(arguments)
+    if "passes_on" in args:
+        args.arguments = rest
+    elif rest:
+        parser.error(f"unknown option or argument: {' '.join(rest)}")
+    try:
+        return args.run(args)
+    except ToolError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Error as error:
+        print(f"facet: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except Terminated as signal_:
+        return 128 + signal_.number

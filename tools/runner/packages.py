@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The Debian packages Facet needs, each with its reason, and their installation."""
+
+import os
+import subprocess
+
+from .base import Error, say
+
+# Purpose -> (package, reason). "a|b" is satisfied by either; a is the one installed.
+# A purpose includes those in NEEDS.
+PACKAGES = {
+    "build": (
+        ("gcc", "compiles the hypervisor and the tools"),
+        ("make", "drives the build"),
+        ("libc6-dev", "C library for the tools; <elf.h>"),
+        ("linux-libc-dev", "constants of VMX, EFLAGS, the Linux boot protocol"),
+        ("libxen-dev", "Xen's public ABI; libxencall for the altp2m command"),
+        ("musl-dev", "memory and string functions inside the hypervisor"),
+        ("libklibc-dev", "vsnprintf inside the hypervisor"),
+        ("libfdt-dev", "device trees: how the hypervisor learns its domains"),
+        ("zlib1g-dev", "unpacks gzip kernels"),
+        ("liblzma-dev", "unpacks xz kernels"),
+        ("liblz4-dev", "unpacks lz4 kernels"),
+        ("libzstd-dev", "unpacks zstd kernels"),
+    ),
+    "image": (
+        ("grub-common", "grub-mkrescue: makes the boot image"),
+        ("grub-pc-bin", "GRUB for BIOS machines"),
+        ("xorriso", "writes the ISO image"),
+        ("mtools", "grub-mkrescue needs it"),
+    ),
+    "run": (
+        ("bochs", "emulates the machine, VT-x with EPT, VMFUNC and #VE included"),
+        ("bochs-term|bochs-wx|bochs-sdl|bochs-x", "a front end that bochs insists on"),
+        ("bochsbios", "the emulated machine's BIOS"),
+        ("vgabios", "the emulated machine's VGA BIOS"),
+    ),
+    "demo": (
+        ("busybox-static", "user space of the Linux guest"),
+        ("cpio", "packs the guest's initramfs"),
+    ),
+    "test": (
+        ("libcmocka-dev", "unit tests"),
+        ("clang", "second compiler; fuzzing"),
+        ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
+        ("lz4", "makes compressed kernels to unpack"),
+        ("xz-utils", "likewise"),
+        ("zstd", "likewise"),
+    ),
+}
+NEEDS = {
+    "build": ("build",),
+    "image": ("build", "image"),
+    "run": ("build", "image", "run"),
+    "demo": ("build", "image", "run", "demo"),
+    "test": ("build", "image", "run", "demo", "test"),
+}
+
+
+def wanted(purpose):
+    """(package, reason) pairs of everything `purpose` needs."""
+    return [pair for part in NEEDS[purpose] for pair in PACKAGES[part]]
+
+
+def _installed():
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n"],
+        stdout=subprocess.PIPE, text=True, check=False)
+    pairs = (line.split(" ", 1) for line in query.stdout.splitlines())
+    return {name for status, name in pairs if status == "installed"}
+
+
+def missing(purpose):
+    """(package, reason) pairs that are not installed."""
+    have = _installed()
+    return [(names.split("|")[0], reason) for names, reason in wanted(purpose)
+            if not have.intersection(names.split("|"))]
+
+
+def _apt(*arguments):
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
+    return subprocess.run(["apt-get", "-q", "-o", "Dpkg::Use-Pty=0", *arguments],
+                          env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def _all_known(names):
+    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", *names],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                           check=False)
+    known = {line[9:] for line in shown.stdout.splitlines() if line.startswith("Package: ")}
+    return known.issuperset(names)
+
+
+def update():
+    """Refreshes the package lists."""
+    say("refreshing apt's package lists")
+    if _apt("update"):
+        raise Error("apt-get update failed")
+
+
+def require(purpose):
+    """Installs what `purpose` needs and the system does not have. Needs root only then."""
+    absent = missing(purpose)
+    if not absent:
+        return
+    names = [name for name, _ in absent]
+    line = "apt-get install --no-install-recommends " + " ".join(names)
+    if os.geteuid() != 0:
+        raise Error(f"packages are missing; as root, run:\n  {line}")
+    say(f"installing {len(names)} missing packages:")
+    for name, reason in absent:
+        say(f"  {name}: {reason}")
+    install = ("install", "-y", "--no-install-recommends", *names)
+    if not _all_known(names):
+        update()
+    elif _apt(*install) == 0:
+        return
+    else:
+        say("that failed; the package lists may be old")
+        update()
+    if _apt(*install):
+        raise Error(f"could not install the packages; try as root:\n  {line}")
