@@ -32,7 +32,7 @@ static void time_leaf(void)
     cpuid(xen_leaf + 3, 1, r);
     check(r[2] != 0, "TSC multiplier is 0");
     cpuid(xen_leaf + 3, 0, r);
-    check(r[2] > 100000, "guest TSC frequency is %u kHz", r[2]);
+    check(r[2] >= 10000, "guest TSC frequency is %u kHz", r[2]);
 }
 
 static void features(void)

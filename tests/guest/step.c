@@ -57,9 +57,9 @@ static void exiting(void)
     verify("rdmsr");
     __asm__ volatile(STEP("wrmsr") : STEP_OUT : "a"(0x1000), "d"(0), "c"(0x174) : STEP_CLOBBER);
     verify("wrmsr");
-    __asm__ volatile(STEP("inb $0x80, %%al") : STEP_OUT, "=a"(a)::STEP_CLOBBER);
+    __asm__ volatile(STEP("inb $0x84, %%al") : STEP_OUT, "=a"(a)::STEP_CLOBBER);
     verify("in");
-    __asm__ volatile(STEP("outb %%al, $0x80") : STEP_OUT : "a"(0) : STEP_CLOBBER);
+    __asm__ volatile(STEP("outb %%al, $0x84") : STEP_OUT : "a"(0) : STEP_CLOBBER);
     verify("out");
     __asm__ volatile(STEP("wbinvd") : STEP_OUT::STEP_CLOBBER);
     verify("wbinvd");

@@ -92,6 +92,7 @@ start64:
     mov %ah, gdt + TSS_SEL + 7
     movq $exception_stack_end, tss + 4   /* RSP0 */
     movq $ist_stack_end, tss + 36        /* IST1 */
+    movw $104, tss + 102                 /* no I/O permission bitmap */
     mov $TSS_SEL, %eax
     ltr %ax
     xor %ebp, %ebp
