@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Builds everything below B (default: build). `make help` lists the targets.
 B ?= build
+VERSION := 0.1
+DEBUG ?= 1
 CC = gcc
 HOSTCC ?= $(CC)
 WARN = -std=c11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wundef

@@ -8,7 +8,7 @@ HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
 
 # No SSE and no red zone: guest FPU state stays in the registers across exits, and interrupts use
 # the same stack. -fno-strict-aliasing is not needed and not given.
-HV_CFLAGS := -O2 -g $(WARN) -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+HV_CFLAGS := -O2 -g $(WARN) -ffreestanding -DFACET_VERSION=\"$(VERSION)\" $(if $(filter 1,$(DEBUG)),-DFACET_DEBUG) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
              -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
              -ffunction-sections -fdata-sections -fcf-protection=none \
              -Ihv -Iinclude -I. -isystem /usr/include/x86_64-linux-gnu

@@ -71,7 +71,9 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s);
 uint64_t vcpu_rip(const struct vcpu *v);
 unsigned vcpu_cpl(const struct vcpu *v);
 bool vcpu_long_mode(const struct vcpu *v); /* CS.L with EFER.LMA: 64-bit caller */
+bool vcpu_in_ia32e(const struct vcpu *v);  /* EFER.LMA: 4-level paging */
 uint64_t vcpu_cr3(const struct vcpu *v);
+uint64_t vcpu_cr4(const struct vcpu *v);   /* as the guest sees it */
 bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
 
 enum { EXC_DE = 0, EXC_DB = 1, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_GP = 13, EXC_PF = 14, EXC_VE = 20 };

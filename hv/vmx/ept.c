@@ -5,8 +5,8 @@
 #include "mm/frame.h"
 #include "vmx.h"
 #include "vmcs.h"
-#include "x86/cpu.h"
-#include <xen/memory.h>
+#include "x86/timer.h"
+#include "guest/xen_abi.h"
 
 #define EPT_R          (1ULL << 0)
 #define EPT_W          (1ULL << 1)
@@ -126,5 +126,5 @@ bool platform_has_ve(void)
 
 bool platform_preempt_pending(void)
 {
-    return this_cpu()->timer_fired;
+    return timer_due();
 }

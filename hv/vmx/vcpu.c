@@ -26,7 +26,6 @@ extern char vmx_exit[];
 #define PAT_RESET   0x0007040600070406ULL
 #define DR6_RESET   0xffff0ff0ULL
 #define DR7_RESET   0x400ULL
-#define INVALID_LIST_ENTRY (~0ULL)
 
 /* One bitmap serves all vCPUs: which MSRs the guest reaches without an exit (SDM 3, 24.6.9). */
 static uint8_t *msr_bitmap;
@@ -94,7 +93,7 @@ static void write_controls(struct vcpu *v)
     vmwrite(CPU_CONTROLS_2, caps->cpu2);
     vmwrite(EXIT_CONTROLS, caps->exit);
     vmwrite(ENTRY_CONTROLS, caps->entry);
-    vmwrite(EXCEPTION_BITMAP, 0);
+    vmwrite(EXCEPTION_BITMAP, 1u << 18); /* #MC is the machine's */
     vmwrite(PF_ERROR_MASK, 0);
     vmwrite(PF_ERROR_MATCH, 0);
     vmwrite(CR3_TARGET_COUNT, 0);
@@ -113,8 +112,11 @@ static void write_controls(struct vcpu *v)
     }
 }
 
+static void load_again(struct vcpu *v);
+
 int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
 {
+    struct vcpu *before = this_cpu()->loaded;
     mfn_t vmcs, fpu;
 
     if (!msr_bitmap && msr_bitmap_init() != 0) {
@@ -138,6 +140,8 @@ int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
     vmx_vcpu_load(v);
     write_host_state();
     write_controls(v);
+    vmx_vcpu_unload(v);
+    load_again(before);
     return 0;
 }
 
@@ -225,6 +229,14 @@ void vmx_vcpu_load(struct vcpu *v)
     }
 }
 
+/* Another vCPU was loaded for a moment, perhaps in the middle of an exit of this one. */
+static void load_again(struct vcpu *v)
+{
+    if (v) {
+        vmx_vcpu_load(v);
+    }
+}
+
 /* ---- start ---- */
 
 static struct vcpu_segment flat(uint16_t selector, uint32_t ar)
@@ -306,6 +318,8 @@ static void reset_segments(const struct vcpu_start *s)
 
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
 {
+    struct vcpu *before = this_cpu()->loaded;
+
     vmx_vcpu_load(v);
     v->regs = (struct vcpu_regs){.rax = s->rax, .rbx = s->rbx, .rcx = s->rcx, .rdx = s->rdx,
                                  .rsi = s->rsi, .rdi = s->rdi, .rbp = s->rbp};
@@ -326,6 +340,7 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
     vmwrite(GUEST_PENDING_DEBUG, 0);
     control_reset(v, s->cr0, s->cr4, s->efer);
     v->vmx.update = true;
+    load_again(before);
 }
 
 /* ---- registers ---- */
@@ -347,6 +362,17 @@ bool vcpu_long_mode(const struct vcpu *v)
 {
     (void)v;
     return (vmread(GUEST_EFER) & EFER_LMA) && (vmread(GUEST_CS_AR) & AR_LONG);
+}
+
+bool vcpu_in_ia32e(const struct vcpu *v)
+{
+    (void)v;
+    return vmread(GUEST_EFER) & EFER_LMA;
+}
+
+uint64_t vcpu_cr4(const struct vcpu *v)
+{
+    return control_cr4(v);
 }
 
 uint64_t vcpu_cr3(const struct vcpu *v)
@@ -470,11 +496,14 @@ void platform_vcpu_sync(struct altp2m_vcpu *a)
     (void)a;
 }
 
-static void update_view(struct vcpu *v)
+void vmx_apply_update(struct vcpu *v)
 {
     const struct altp2m_vcpu *a = &v->altp2m;
     uint32_t cpu2 = vmx_caps()->cpu2;
 
+    if (!v->vmx.update) {
+        return;
+    }
     v->vmx.eptp = ept_pointer(a->root);
     vmwrite(EPT_POINTER, v->vmx.eptp);
     v->vmx.vmfunc_on = a->vmfunc;
@@ -524,9 +553,7 @@ void vmx_prepare_entry(struct vcpu *v)
         vmwrite(ENTRY_INSTR_LENGTH, v->vmx.inject_length);
         v->vmx.inject = 0;
     }
-    if (v->vmx.update) {
-        update_view(v);
-    }
+    vmx_apply_update(v);
 }
 
 void vmx_dump(struct vcpu *v)

@@ -35,8 +35,10 @@ void ept_invalidate_all(void);
 /* vCPU: hv/vmx/vcpu.c. All need the vCPU's VMCS to be the current one. */
 void vmx_vcpu_load(struct vcpu *v);
 void vmx_vcpu_unload(struct vcpu *v);
-/* Loads and adjusts what may have changed before an entry; false if the vCPU must not enter. */
+/* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
+/* Brings view, VMFUNC list and #VE page of the VMCS up to date with v->altp2m, if they changed. */
+void vmx_apply_update(struct vcpu *v);
 /* Moves RIP past the instruction that caused the exit, with the effects that finishing it has. */
 void vmx_skip_instruction(struct vcpu *v);
 void vmx_dump(struct vcpu *v);

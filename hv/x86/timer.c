@@ -103,7 +103,7 @@ static uint64_t time_to_tsc(uint64_t ns)
 }
 
 /* The hardware timer follows the earlier of the first timer and the end of the running slice. */
-static uint64_t slice_end = UINT64_MAX;
+static uint64_t slice_end = UINT64_MAX, programmed = UINT64_MAX;
 
 static void program(void)
 {
@@ -112,9 +112,16 @@ static void program(void)
     if (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline < next) {
         next = LIST_FIRST(&timers)->deadline;
     }
+    programmed = UINT64_MAX;
     if (next != UINT64_MAX) {
-        apic_timer_set(time_to_tsc(next) + 1);
+        programmed = time_to_tsc(next) + 1;
+        apic_timer_set(programmed);
     }
+}
+
+bool timer_due(void)
+{
+    return rdtsc() >= programmed;
 }
 
 void timer_slice(uint64_t deadline)

@@ -30,3 +30,5 @@ void timer_cancel(struct timer *t);
 /* For the scheduler: when the running slice ends (UINT64_MAX: never), and firing what is due. */
 void timer_slice(uint64_t deadline);
 void timer_run(void);
+/* Whether the hardware timer's moment has come: its interrupt waits until the guest runs or the processor idles. */
+bool timer_due(void);

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control registers, EFER and XCR0 of the guest. The guest owns the bits of CR0 and CR4 that need no help; the rest
+ * exits here, is checked as the processor would (SDM 3, 2.5 and 4.1; SDM 2, MOV to CR), and takes effect.
+ */
+#include <facet/check.h>
+#include "domain.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+#include "x86/trap.h"
+
+#define CR0_GUEST_OWNED (X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_AM | X86_CR0_WP)
+#define CR0_DEFINED                                                                                \
+    (CR0_GUEST_OWNED | X86_CR0_PE | X86_CR0_ET | X86_CR0_NE | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
+#define CR4_GUEST_OWNED                                                                            \
+    (X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_MCE |            \
+     X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE |          \
+     X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_UMIP)
+#define CR4_OFFERED (CR4_GUEST_OWNED | X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_OSXSAVE)
+#define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+
+#define XCR0_X87    1ULL
+#define XCR0_SSE    2ULL
+#define XCR0_AVX    4ULL
+#define XCR0_AVX512 0xe0ULL
+
+#define AR_LONG (1u << 13)
+#define PDPTE_RESERVED 0xfff00000000001e6ULL /* SDM 3, table 4-8, with a 52-bit address */
+
+uint64_t control_cr0(const struct vcpu *v)
+{
+    (void)v;
+    return (vmread(CR0_SHADOW) & ~CR0_GUEST_OWNED) | (vmread(GUEST_CR0) & CR0_GUEST_OWNED);
+}
+
+uint64_t control_cr4(const struct vcpu *v)
+{
+    uint64_t owned = CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1;
+
+    (void)v;
+    return (vmread(CR4_SHADOW) & ~owned) | (vmread(GUEST_CR4) & owned);
+}
+
+static void write_cr0_fields(uint64_t cr0)
+{
+    vmwrite(CR0_SHADOW, cr0);
+    vmwrite(GUEST_CR0, (cr0 & ~(uint64_t)(X86_CR0_CD | X86_CR0_NW)) | X86_CR0_NE | X86_CR0_ET);
+}
+
+static void write_cr4_fields(uint64_t cr4)
+{
+    vmwrite(CR4_SHADOW, cr4);
+    vmwrite(GUEST_CR4, cr4 | X86_CR4_VMXE);
+}
+
+static void write_efer(uint64_t efer)
+{
+    uint64_t entry = vmread(ENTRY_CONTROLS);
+
+    vmwrite(GUEST_EFER, efer);
+    vmwrite(ENTRY_CONTROLS, efer & EFER_LMA ? entry | ENTRY_IA32E : entry & ~(uint64_t)ENTRY_IA32E);
+}
+
+void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    (void)v;
+    vmwrite(CR0_MASK, ~(uint64_t)CR0_GUEST_OWNED);
+    vmwrite(CR4_MASK, ~(CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1));
+    write_cr0_fields(cr0);
+    write_cr4_fields(cr4);
+    write_efer(efer);
+}
+
+/* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad, #GP. */
+static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    uint64_t e[4];
+
+    if (!(cr0 & X86_CR0_PG) || !(cr4 & X86_CR4_PAE) || (efer & EFER_LMA)) {
+        return true;
+    }
+    if (domain_copy_from_gpa(v->domain, e, gpa(vcpu_cr3(v) & 0xffffffe0), sizeof(e)) != 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        if ((e[i] & 1) && (e[i] & PDPTE_RESERVED)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        vmwrite((enum vmcs_field)(GUEST_PDPTE0 + 2 * i), e[i]);
+    }
+    return true;
+}
+
+static bool cr0_valid(struct vcpu *v, uint64_t cr0, uint64_t efer)
+{
+    bool was_paging = control_cr0(v) & X86_CR0_PG;
+
+    if ((cr0 >> 32) || ((cr0 & X86_CR0_NW) && !(cr0 & X86_CR0_CD)) ||
+        ((cr0 & X86_CR0_PG) && !(cr0 & X86_CR0_PE))) {
+        return false;
+    }
+    if ((cr0 & X86_CR0_PG) && !was_paging && (efer & EFER_LME)) {
+        return (control_cr4(v) & X86_CR4_PAE) && !(vmread(GUEST_CS_AR) & AR_LONG);
+    }
+    if (!(cr0 & X86_CR0_PG) && was_paging) {
+        return !(control_cr4(v) & X86_CR4_PCIDE) && !vcpu_long_mode(v);
+    }
+    return true;
+}
+
+static bool set_cr0(struct vcpu *v, uint64_t cr0)
+{
+    uint64_t efer = vmread(GUEST_EFER);
+
+    if (!cr0_valid(v, cr0, efer)) {
+        return false;
+    }
+    cr0 = (cr0 & CR0_DEFINED) | X86_CR0_ET;
+    efer &= ~(uint64_t)EFER_LMA;
+    if ((cr0 & X86_CR0_PG) && (efer & EFER_LME)) {
+        efer |= EFER_LMA;
+    }
+    if (!load_pdptes(v, cr0, control_cr4(v), efer)) {
+        return false;
+    }
+    write_cr0_fields(cr0);
+    write_efer(efer);
+    return true;
+}
+
+static bool set_cr4(struct vcpu *v, uint64_t cr4)
+{
+    uint64_t old = control_cr4(v), efer = vmread(GUEST_EFER);
+
+    if (cr4 & ~(CR4_OFFERED & vmx_caps()->cr4_fixed1)) {
+        return false;
+    }
+    if ((efer & EFER_LMA) && !(cr4 & X86_CR4_PAE)) {
+        return false;
+    }
+    if ((cr4 & ~old & X86_CR4_PCIDE) && (!(efer & EFER_LMA) || (vcpu_cr3(v) & 0xfff))) {
+        return false;
+    }
+    if (((cr4 ^ old) & X86_CR4_PAE) && !load_pdptes(v, control_cr0(v), cr4, efer)) {
+        return false;
+    }
+    write_cr4_fields(cr4);
+    return true;
+}
+
+/* Exit qualification for control-register accesses: SDM 3, table 27-3. */
+enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
+
+static bool lmsw(struct vcpu *v, uint64_t qualification)
+{
+    uint64_t low = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
+    uint64_t old = control_cr0(v), msw = qualification >> 16 & low;
+
+    return set_cr0(v, (old & ~low) | msw | (old & X86_CR0_PE)); /* LMSW cannot clear PE */
+}
+
+static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg)
+{
+    uint64_t value = vmx_read_gpr(v, reg);
+
+    if (!vcpu_long_mode(v)) {
+        value &= 0xffffffff;
+    }
+    switch (cr) {
+    case 0:
+        return set_cr0(v, value);
+    case 4:
+        return set_cr4(v, value);
+    case 8:
+        /* CR8 is the task priority divided by 16, kept with the local APIC. */
+        return value < 16 && guest_wrmsr(v, 0x808, value << 4);
+    default:
+        return false;
+    }
+}
+
+void control_cr_exit(struct vcpu *v, uint64_t qualification)
+{
+    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, reg = qualification >> 8 & 0xf;
+    uint64_t tpr = 0;
+    bool ok = true;
+
+    if (type == CR_MOV_TO) {
+        ok = mov_to_cr(v, cr, reg);
+    } else if (type == CR_MOV_FROM && cr == 8) {
+        ok = guest_rdmsr(v, 0x808, &tpr);
+        vmx_write_gpr(v, reg, tpr >> 4);
+    } else if (type == CR_LMSW) {
+        ok = lmsw(v, qualification);
+    } else if (type == CR_CLTS) {
+        vmwrite(GUEST_CR0, vmread(GUEST_CR0) & ~(uint64_t)X86_CR0_TS);
+    } else {
+        ok = false;
+    }
+    if (ok) {
+        vmx_skip_instruction(v);
+    } else {
+        vcpu_inject_error(v, EXC_GP, 0);
+    }
+}
+
+static bool set_efer(struct vcpu *v, uint64_t efer)
+{
+    uint64_t old = vmread(GUEST_EFER);
+
+    if ((efer & ~(uint64_t)EFER_OFFERED) ||
+        (((efer ^ old) & EFER_LME) && (control_cr0(v) & X86_CR0_PG))) {
+        return false;
+    }
+    write_efer((efer & ~(uint64_t)EFER_LMA) | (old & EFER_LMA));
+    return true;
+}
+
+void control_rdmsr(struct vcpu *v)
+{
+    uint32_t msr = (uint32_t)v->regs.rcx;
+    uint64_t value = 0;
+
+    if (msr == MSR_EFER) {
+        value = vmread(GUEST_EFER);
+    } else if (!guest_rdmsr(v, msr, &value)) {
+        vcpu_inject_error(v, EXC_GP, 0);
+        return;
+    }
+    v->regs.rax = (uint32_t)value;
+    v->regs.rdx = value >> 32;
+    vmx_skip_instruction(v);
+}
+
+void control_wrmsr(struct vcpu *v)
+{
+    uint32_t msr = (uint32_t)v->regs.rcx;
+    uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
+    bool ok = msr == MSR_EFER ? set_efer(v, value) : guest_wrmsr(v, msr, value);
+
+    if (!ok) {
+        vcpu_inject_error(v, EXC_GP, 0);
+    } else {
+        vmx_skip_instruction(v);
+    }
+}
+
+/* SDM 1, 13.3: which combinations are allowed. */
+static bool xcr0_valid(uint64_t x)
+{
+    if ((x & ~fpu_supported_xcr0()) || !(x & XCR0_X87)) {
+        return false;
+    }
+    if ((x & XCR0_AVX) && !(x & XCR0_SSE)) {
+        return false;
+    }
+    return !(x & XCR0_AVX512) || ((x & XCR0_AVX512) == XCR0_AVX512 && (x & XCR0_AVX));
+}
+
+void control_xsetbv(struct vcpu *v)
+{
+    uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
+
+    if ((uint32_t)v->regs.rcx != 0 || !xcr0_valid(value) || !xsetbv_safe(value)) {
+        vcpu_inject_error(v, EXC_GP, 0);
+        return;
+    }
+    v->xcr0 = value;
+    vmx_skip_instruction(v);
+}

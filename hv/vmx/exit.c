@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* One entry into the guest and what its exit asks for (SDM 3, appendix C). */
+#include <asm/vmx.h>
+#include <facet/check.h>
+#include "guest/xen_abi.h"
+#include "domain.h"
+#include "io.h"
+#include "lib/console.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+#define ENTRY_FAILED (1u << 31)
+
+/* Exit qualification of an EPT violation: SDM 3, table 27-7. */
+#define VIOLATION_READ  (1u << 0)
+#define VIOLATION_WRITE (1u << 1)
+#define VIOLATION_FETCH (1u << 2)
+
+static void external_interrupt(void)
+{
+    unsigned vector = INTR_VECTOR(vmread(EXIT_INTR_INFO));
+
+    if (vector == APIC_TIMER_VECTOR) {
+        this_cpu()->timer_fired = true;
+    }
+    if (vector != APIC_SPURIOUS_VECTOR) {
+        apic_eoi();
+    }
+}
+
+/* A halted vCPU that nothing can wake is gone; a domain whose vCPUs are all gone has powered off, as on Xen. */
+static void halt_for_ever(struct vcpu *v)
+{
+    struct domain *d = v->domain;
+
+    sched_offline(v);
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        if (d->vcpus[i]->state != VCPU_OFFLINE) {
+            return;
+        }
+    }
+    domain_shutdown(d, SHUTDOWN_poweroff);
+}
+
+static void halt(struct vcpu *v)
+{
+    vmx_skip_instruction(v);
+    if (guest_pending_interrupt(v) >= 0) {
+        return;
+    }
+    if (vcpu_interrupts_enabled(v)) {
+        sched_block(v);
+    } else {
+        halt_for_ever(v);
+    }
+}
+
+static void cpuid_exit(struct vcpu *v)
+{
+    struct cpuid_result r;
+
+    guest_cpuid(v, (uint32_t)v->regs.rax, (uint32_t)v->regs.rcx, &r);
+    v->regs.rax = r.eax;
+    v->regs.rbx = r.ebx;
+    v->regs.rcx = r.ecx;
+    v->regs.rdx = r.edx;
+    vmx_skip_instruction(v);
+}
+
+static void ept_violation(struct vcpu *v)
+{
+    uint64_t q = vmread(EXIT_QUALIFICATION), address = vmread(GUEST_PHYSICAL);
+    struct fault f = {.gfn = gpa_to_gfn(gpa(address))};
+
+    f.rights = (q & VIOLATION_READ ? RIGHT_R : 0) | (q & VIOLATION_WRITE ? RIGHT_R | RIGHT_W : 0) |
+               (q & VIOLATION_FETCH ? RIGHT_X : 0);
+    switch (altp2m_fault(&v->altp2m, &f, false)) {
+    case FAULT_RETRY:
+        break;
+    case FAULT_UNMAPPED:
+        io_unmapped(v, gpa(address), q);
+        break;
+    case FAULT_DENIED:
+        domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens", f.rights,
+                     (unsigned long)f.gfn.v);
+        break;
+    }
+}
+
+/* An event that was being delivered when the exit happened has to be delivered again (SDM 3, 27.2.4). */
+static void requeue_event(struct vcpu *v)
+{
+    uint32_t info = (uint32_t)vmread(IDT_VECTORING_INFO);
+
+    if (!(info & INTR_VALID)) {
+        return;
+    }
+    v->vmx.inject = info & ~(1u << 12); /* bit 12 is undefined there and reserved at entry */
+    v->vmx.inject_error = (uint32_t)vmread(IDT_VECTORING_ERROR);
+    v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+}
+
+static void crash(struct vcpu *v, const char *what, uint64_t detail)
+{
+    vmx_dump(v);
+    domain_crash(v->domain, "%s (%lx) at rip %lx", what, (unsigned long)detail,
+                 (unsigned long)vcpu_rip(v));
+}
+
+static void handle(struct vcpu *v, uint32_t reason)
+{
+    requeue_event(v);
+    switch (reason) {
+    case EXIT_REASON_EXTERNAL_INTERRUPT:
+        external_interrupt();
+        break;
+    case EXIT_REASON_INTERRUPT_WINDOW:
+        break;
+    case EXIT_REASON_CPUID:
+        cpuid_exit(v);
+        break;
+    case EXIT_REASON_HLT:
+        halt(v);
+        break;
+    case EXIT_REASON_CR_ACCESS:
+        control_cr_exit(v, vmread(EXIT_QUALIFICATION));
+        break;
+    case EXIT_REASON_IO_INSTRUCTION:
+        io_exit(v);
+        break;
+    case EXIT_REASON_MSR_READ:
+        control_rdmsr(v);
+        break;
+    case EXIT_REASON_MSR_WRITE:
+        control_wrmsr(v);
+        break;
+    case EXIT_REASON_XSETBV:
+        control_xsetbv(v);
+        break;
+    case EXIT_REASON_EPT_VIOLATION:
+        ept_violation(v);
+        break;
+    case EXIT_REASON_INVD: /* caches hold other domains' data too: written back or left, never dropped */
+    case EXIT_REASON_WBINVD:
+        vmx_skip_instruction(v);
+        break;
+    case EXIT_REASON_RDPMC:
+        vcpu_inject_error(v, EXC_GP, 0);
+        break;
+    case EXIT_REASON_VMCLEAR:
+    case EXIT_REASON_VMLAUNCH:
+    case EXIT_REASON_VMPTRLD:
+    case EXIT_REASON_VMPTRST:
+    case EXIT_REASON_VMREAD:
+    case EXIT_REASON_VMRESUME:
+    case EXIT_REASON_VMWRITE:
+    case EXIT_REASON_VMOFF:
+    case EXIT_REASON_VMON:
+    case EXIT_REASON_INVEPT:
+    case EXIT_REASON_INVVPID:
+    case EXIT_REASON_VMFUNC:
+    case EXIT_REASON_MWAIT_INSTRUCTION:
+    case EXIT_REASON_MONITOR_INSTRUCTION:
+        vcpu_inject(v, EXC_UD);
+        break;
+    case EXIT_REASON_TRIPLE_FAULT:
+        crash(v, "triple fault", 0);
+        break;
+    case EXIT_REASON_EXCEPTION_NMI:
+        if (INTR_TYPE(vmread(EXIT_INTR_INFO)) == INTR_NMI) {
+            break; /* the machine's, not the guest's; nothing here raises one */
+        }
+        fatal("machine check");
+    case EXIT_REASON_EPT_MISCONFIG:
+        crash(v, "EPT misconfiguration", vmread(GUEST_PHYSICAL));
+        break;
+    case EXIT_REASON_TASK_SWITCH:
+        crash(v, "hardware task switch", vmread(EXIT_QUALIFICATION));
+        break;
+    default:
+        crash(v, "unexpected exit", reason);
+        break;
+    }
+}
+
+/* VMFUNC may have changed the EPT pointer in the VMCS without an exit. */
+static void sync_view(struct vcpu *v)
+{
+    uint64_t eptp = vmread(EPT_POINTER);
+
+    if (eptp != v->vmx.eptp) {
+        v->vmx.eptp = eptp;
+        v->altp2m.root = mfn((eptp & FORMAT_ADDRESS_MASK) >> PAGE_SHIFT);
+        v->altp2m.view = view_of_root(v->altp2m.pm, v->altp2m.root);
+        CHECK(!view_eq(v->altp2m.view, VIEW_NONE));
+    }
+}
+
+static void entry_failed(struct vcpu *v)
+{
+    vmx_dump(v);
+    domain_crash(v->domain, "VM entry refused, instruction error %lu",
+                 (unsigned long)vmread(INSTRUCTION_ERROR));
+}
+
+void vmx_run_once(struct vcpu *v)
+{
+    vmx_vcpu_load(v);
+    vmx_prepare_entry(v);
+#ifdef FACET_DEBUG
+    altp2m_check_flushed(&v->domain->physmap);
+#endif
+    if (vmx_enter(&v->regs, v->vmx.launched)) {
+        entry_failed(v);
+        return;
+    }
+    v->vmx.launched = true;
+    if (v->vmx.vmfunc_on) {
+        sync_view(v);
+    }
+    uint32_t reason = (uint32_t)vmread(EXIT_REASON);
+    if (reason == EXIT_REASON_VMCALL) {
+        if (guest_hypercall(v)) {
+            vmx_skip_instruction(v);
+        }
+    } else if (reason & ENTRY_FAILED) {
+        crash(v, "bad guest state at VM entry", reason);
+    } else {
+        handle(v, reason);
+    }
+}

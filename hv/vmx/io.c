@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "io.h"
+#include "domain.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+/* Exit qualification of an I/O instruction: SDM 3, table 27-5. */
+#define IO_SIZE(q)  (((unsigned)(q)&7) + 1)
+#define IO_IN       (1u << 3)
+#define IO_STRING   (1u << 4)
+#define IO_REP      (1u << 5)
+#define IO_PORT(q)  ((uint16_t)((q) >> 16))
+
+/* A REP instruction is served in slices so that a long one cannot keep the processor. */
+#define IO_SLICE 256u
+
+static uint64_t keep_high(uint64_t old, uint64_t low, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return (old & ~0xffULL) | (low & 0xff);
+    case 2:
+        return (old & ~0xffffULL) | (low & 0xffff);
+    default:
+        return low & 0xffffffff;
+    }
+}
+
+/* The address-size attribute of INS and OUTS: SDM 3, table 27-9, bits 9:7. */
+static uint64_t address_mask(void)
+{
+    static const uint64_t masks[4] = {0xffff, 0xffffffff, ~0ULL, ~0ULL};
+    const enum vmcs_field instruction_information = (enum vmcs_field)0x440e;
+
+    return masks[vmread(instruction_information) >> 7 & 3];
+}
+
+static bool string_once(struct vcpu *v, uint16_t port, unsigned size, bool in, uint64_t linear)
+{
+    uint32_t value = 0;
+
+    if (in) {
+        value = guest_in(v, port, size);
+        return vcpu_copy_to(v, gva(linear), &value, size) == 0;
+    }
+    if (vcpu_copy_from(v, &value, gva(linear), size) != 0) {
+        return false;
+    }
+    guest_out(v, port, size, value);
+    return true;
+}
+
+static void string_io(struct vcpu *v, uint64_t q)
+{
+    unsigned size = IO_SIZE(q);
+    uint64_t mask = address_mask(), linear = vmread(GUEST_LINEAR);
+    uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)size : size;
+    uint64_t *index = q & IO_IN ? &v->regs.rdi : &v->regs.rsi;
+    uint64_t left = q & IO_REP ? v->regs.rcx & mask : 1;
+
+    if (left == 0) {
+        vmx_skip_instruction(v);
+        return;
+    }
+    for (unsigned n = 0; left && n < IO_SLICE; n++, left--) {
+        if (!string_once(v, IO_PORT(q), size, q & IO_IN, linear)) {
+            vcpu_inject_page_fault(v, linear, q & IO_IN ? 2 : 0);
+            break;
+        }
+        linear += step;
+        *index = (*index & ~mask) | ((*index + step) & mask);
+        if (q & IO_REP) {
+            v->regs.rcx = (v->regs.rcx & ~mask) | ((left - 1) & mask);
+        }
+        if (left == 1) {
+            vmx_skip_instruction(v);
+        }
+    }
+}
+
+void io_exit(struct vcpu *v)
+{
+    uint64_t q = vmread(EXIT_QUALIFICATION);
+    unsigned size = IO_SIZE(q);
+
+    if (q & IO_STRING) {
+        string_io(v, q);
+        return;
+    }
+    if (q & IO_IN) {
+        v->regs.rax = keep_high(v->regs.rax, guest_in(v, IO_PORT(q), size), size);
+    } else {
+        guest_out(v, IO_PORT(q), size, (uint32_t)v->regs.rax);
+    }
+    vmx_skip_instruction(v);
+}
+
+void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
+{
+    vmx_dump(v);
+    domain_crash(v->domain, "access (%lx) to gpa %lx, which is neither RAM nor a device",
+                 (unsigned long)qualification & 7, (unsigned long)a.v);
+}
