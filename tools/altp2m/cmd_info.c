@@ -57,14 +57,18 @@ static const char *answer(const struct subop_target *t, const struct facts *f, u
 {
     int rc;
 
+    if (f->state_rc && f->state_rc != -EPERM)
+        return "no"; /* the domain has no altp2m at all */
     if (cmd == HVMOP_altp2m_set_domain_state)
-        return f->state_rc ? "no" : "as get_domain_state";
+        return f->state_rc ? "not permitted" : "as get_domain_state";
     rc = subop_probe(t, cmd);
     if (rc == -EPERM)
         return "not permitted";
     if (rc != -EOPNOTSUPP)
-        return f->state_rc ? "no" : "yes";
-    return f->state_rc || f->on ? "no" : "unknown while altp2m is off";
+        return "yes";
+    if (f->on)
+        return "no";
+    return f->state_rc ? "unknown" : "unknown while altp2m is off";
 }
 
 static void human_vcpu(void *ctx, uint32_t vcpu, view_t v)

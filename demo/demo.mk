@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# The demo's guest program, static like the altp2m command, whose library it uses.
+DEMO_OBJS = $(patsubst demo/guest/%.c,$(B)/demo/%.o,$(wildcard demo/guest/*.c))
+
+.PHONY: demo
+demo: $(B)/facet-demo $(B)/altp2m
+all: demo
+
+$(B)/demo/%.o: demo/guest/%.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -Itools/altp2m -O2 -g $(DEPFLAGS) -c -o $@ $<
+
+$(B)/facet-demo: $(DEMO_OBJS) $(B)/tools/altp2m/libaltp2m.a
+	$(HOSTCC) -static -o $@ $^ -lxencall -lxentoollog -lxentoolcore

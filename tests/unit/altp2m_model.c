@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "altp2m_model.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CALLER_DOMID 1u
+
+static void fresh_view(struct model_view *v, uint8_t access)
+{
+    memset(v, 0, sizeof(*v));
+    v->exists = v->visible = true;
+    v->default_access = access;
+    memset(v->access, access, sizeof(v->access));
+    memset(v->suppress, 1, sizeof(v->suppress));
+    for (uint64_t g = 0; g < MODEL_PAGES; g++)
+        v->remap[g] = g;
+}
+
+void model_reset(struct model *m)
+{
+    memset(m, 0, sizeof(*m));
+    m->version = (4 << 16) | 17;
+    m->available = true;
+    m->mode = XEN_ALTP2M_mixed;
+    m->on = true;
+    m->bad_access = 0xffff;
+    m->refuse_gfn = ~0ULL;
+    m->lists_ok = true;
+    fresh_view(&m->view[0], XENMEM_access_rwx);
+    fresh_view(&m->view[1], XENMEM_access_rwx);
+}
+
+static struct model_view *get_view(struct model *m, uint16_t v)
+{
+    return v < MODEL_VIEWS && m->view[v].exists ? &m->view[v] : NULL;
+}
+
+static bool in_use(const struct model *m, uint16_t v)
+{
+    for (unsigned int i = 0; i < MODEL_VCPUS; i++)
+        if (m->vcpu_view[i] == v)
+            return true;
+    return false;
+}
+
+static int do_create(struct model *m, struct xen_hvm_altp2m_view *a)
+{
+    uint16_t access_max = m->version >= ((4 << 16) | 20) ? 11 : XENMEM_access_default;
+
+    if (a->hvmmem_default_access > access_max)
+        return -EINVAL;
+    for (uint16_t i = 0; i < MODEL_VIEWS; i++) {
+        if (!m->view[i].exists) {
+            fresh_view(&m->view[i], a->hvmmem_default_access >= 10
+                                        ? XENMEM_access_rwx
+                                        : (uint8_t)a->hvmmem_default_access);
+            a->view = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int do_destroy(struct model *m, uint16_t v)
+{
+    if (v == 0 || !get_view(m, v) || in_use(m, v))
+        return -EBUSY;
+    m->view[v].exists = false;
+    return 0;
+}
+
+static int do_switch(struct model *m, uint16_t v)
+{
+    if (!get_view(m, v) || !m->view[v].visible)
+        return -EINVAL;
+    for (unsigned int i = 0; i < MODEL_VCPUS; i++)
+        m->vcpu_view[i] = v;
+    return 0;
+}
+
+static int set_access(struct model *m, uint16_t view, uint64_t g, uint16_t access)
+{
+    struct model_view *v = get_view(m, view);
+
+    if (!v || access > 11 || access == m->bad_access)
+        return -EINVAL;
+    if (g == m->refuse_gfn)
+        return -ENOMEM;
+    if (g < MODEL_PAGES)
+        v->access[g] = access >= 10 ? v->default_access : (uint8_t)access;
+    return 0;
+}
+
+static int do_set_access(struct model *m, const struct xen_hvm_altp2m_mem_access *a)
+{
+    return a->pad ? -EINVAL : set_access(m, a->view, a->gfn, a->access);
+}
+
+static int do_get_access(struct model *m, struct xen_hvm_altp2m_mem_access *a)
+{
+    struct model_view *v = get_view(m, a->view);
+
+    if (a->pad || !v)
+        return -EINVAL;
+    if (a->gfn != ~0ULL && a->gfn >= MODEL_PAGES)
+        return -ESRCH;
+    a->access = a->gfn == ~0ULL ? v->default_access : v->access[a->gfn];
+    return 0;
+}
+
+static int do_multi(struct model *m, const struct xen_hvm_altp2m_set_mem_access_multi *a)
+{
+    if (a->pad || a->opaque > a->nr || !get_view(m, a->view))
+        return -EINVAL;
+    m->last_first_gfn = (uint32_t)a->pfn_list.p[0];
+    for (uint32_t i = 0; i < a->nr; i++) {
+        int rc = set_access(m, a->view, a->pfn_list.p[i], a->access_list.p[i]);
+
+        if (a->pfn_list.p[i] != a->pfn_list.p[0] + i)
+            m->lists_ok = false;
+        m->last_access = a->access_list.p[i];
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int do_change_gfn(struct model *m, const struct xen_hvm_altp2m_change_gfn *a)
+{
+    struct model_view *v = get_view(m, a->view);
+
+    if (a->pad1 || a->pad2 || !v)
+        return -EINVAL;
+    if (a->new_gfn == ~0ULL) {
+        if (a->old_gfn < MODEL_PAGES)
+            v->remap[a->old_gfn] = a->old_gfn;
+        return 0;
+    }
+    if (a->old_gfn >= MODEL_PAGES || a->new_gfn >= MODEL_PAGES)
+        return -ESRCH;
+    v->remap[a->old_gfn] = a->new_gfn;
+    return 0;
+}
+
+static int do_suppress(struct model *m, struct xen_hvm_altp2m_suppress_ve *a, bool set)
+{
+    struct model_view *v = get_view(m, a->view);
+
+    if (a->pad1 || a->pad2 || !v)
+        return -EINVAL;
+    if (a->gfn >= MODEL_PAGES)
+        return -ESRCH;
+    if (set)
+        v->suppress[a->gfn] = a->suppress_ve;
+    else
+        a->suppress_ve = v->suppress[a->gfn];
+    return 0;
+}
+
+static int do_suppress_multi(struct model *m, struct xen_hvm_altp2m_suppress_ve_multi *a)
+{
+    if (a->pad1 || a->first_gfn > a->last_gfn || !get_view(m, a->view))
+        return -EINVAL;
+    for (; a->first_gfn <= a->last_gfn; a->first_gfn++) {
+        struct xen_hvm_altp2m_suppress_ve one = {a->view, a->suppress_ve, 0, 0, a->first_gfn};
+        int rc = do_suppress(m, &one, true);
+
+        if (rc && !a->first_error) {
+            a->first_error = rc;
+            a->first_error_gfn = a->first_gfn;
+        }
+    }
+    return 0;
+}
+
+static int do_get_idx(struct model *m, struct xen_hvm_altp2m_get_vcpu_p2m_idx *a)
+{
+    if (a->vcpu_id >= MODEL_VCPUS)
+        return -EINVAL;
+    a->altp2m_idx = m->vcpu_view[a->vcpu_id];
+    return 0;
+}
+
+static int do_visibility(struct model *m, const struct xen_hvm_altp2m_set_visibility *a)
+{
+    if (a->pad || !get_view(m, a->altp2m_idx))
+        return -EINVAL;
+    m->view[a->altp2m_idx].visible = a->visible;
+    return 0;
+}
+
+static int dispatch(struct model *m, struct xen_hvm_altp2m_op *op)
+{
+    switch (op->cmd) {
+    case HVMOP_altp2m_get_domain_state:
+        op->u.domain_state.state = m->on;
+        return 0;
+    case HVMOP_altp2m_set_domain_state:
+        m->on = op->u.domain_state.state;
+        return 0;
+    case HVMOP_altp2m_vcpu_enable_notify:
+        return op->u.enable_notify.pad || op->u.enable_notify.vcpu_id >= MODEL_VCPUS ? -EINVAL : 0;
+    case HVMOP_altp2m_create_p2m:
+        return do_create(m, &op->u.view);
+    case HVMOP_altp2m_destroy_p2m:
+        return do_destroy(m, op->u.view.view);
+    case HVMOP_altp2m_switch_p2m:
+        return do_switch(m, op->u.view.view);
+    case HVMOP_altp2m_set_mem_access:
+        return do_set_access(m, &op->u.mem_access);
+    case HVMOP_altp2m_change_gfn:
+        return do_change_gfn(m, &op->u.change_gfn);
+    case HVMOP_altp2m_set_mem_access_multi:
+        return do_multi(m, &op->u.set_mem_access_multi);
+    case HVMOP_altp2m_set_suppress_ve:
+        return do_suppress(m, &op->u.suppress_ve, true);
+    case HVMOP_altp2m_get_suppress_ve:
+        return do_suppress(m, &op->u.suppress_ve, false);
+    case HVMOP_altp2m_get_mem_access:
+        return do_get_access(m, &op->u.mem_access);
+    case HVMOP_altp2m_vcpu_disable_notify:
+        return op->u.disable_notify.vcpu_id >= MODEL_VCPUS ? -EINVAL : 0;
+    case HVMOP_altp2m_get_p2m_idx:
+        return do_get_idx(m, &op->u.get_vcpu_p2m_idx);
+    case HVMOP_altp2m_set_suppress_ve_multi:
+        return do_suppress_multi(m, &op->u.suppress_ve_multi);
+    default:
+        return do_visibility(m, &op->u.set_visibility);
+    }
+}
+
+static int altp2m_op(struct model *m, struct xen_hvm_altp2m_op *op)
+{
+    bool self = op->domain == DOMID_SELF;
+
+    assert_true(m->calls < MODEL_CALLS);
+    m->call[m->calls++] = *op;
+    if (!m->available)
+        return -EOPNOTSUPP;
+    if (op->pad1 || op->pad2 || op->version != HVMOP_ALTP2M_INTERFACE_VERSION)
+        return -EINVAL;
+    if (op->cmd < 1 || op->cmd > 16 || m->unknown[op->cmd])
+        return -EOPNOTSUPP;
+    if (!self && op->domain != CALLER_DOMID)
+        return -ESRCH;
+    if (op->cmd > 2 && !m->on)
+        return -EOPNOTSUPP;
+    if (m->mode == XEN_ALTP2M_disabled)
+        return -EINVAL;
+    if (self && (m->mode == XEN_ALTP2M_external ||
+                 (m->mode == XEN_ALTP2M_limited && op->cmd != HVMOP_altp2m_vcpu_enable_notify)))
+        return -EPERM;
+    return dispatch(m, op);
+}
+
+static int model_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)
+{
+    struct model *m = ctx;
+
+    if (m->user_blocked)
+        return -EPERM;
+    if (op == HVMOP_get_param) {
+        struct xen_hvm_param *p = arg;
+
+        assert_int_equal(size, sizeof(*p));
+        assert_int_equal(p->index, HVM_PARAM_ALTP2M);
+        p->value = m->mode;
+        return 0;
+    }
+    assert_int_equal(op, HVMOP_altp2m);
+    assert_int_equal(size, sizeof(struct xen_hvm_altp2m_op));
+    return altp2m_op(m, arg);
+}
+
+static int model_version(void *ctx, unsigned int cmd, void *arg, size_t size)
+{
+    struct model *m = ctx;
+
+    if (m->user_blocked)
+        return -EPERM;
+    if (cmd == XENVER_version)
+        return m->version;
+    assert_true(size >= 16);
+    strcpy(arg, cmd == XENVER_extraversion ? ".7 \"model\"" : "hvm-3.0-x86_64");
+    return 0;
+}
+
+static void *model_alloc(void *ctx, size_t size)
+{
+    struct model *m = ctx;
+
+    m->allocated += (long)size;
+    return calloc(1, size);
+}
+
+static void model_release(void *ctx, void *p, size_t size)
+{
+    struct model *m = ctx;
+
+    m->allocated -= (long)size;
+    free(p);
+}
+
+static int model_own_domid(void *ctx)
+{
+    (void)ctx;
+    return (int)CALLER_DOMID;
+}
+
+struct hypercall model_hypercall(struct model *m)
+{
+    return (struct hypercall){m,           model_hvm_op,  model_version,
+                              model_alloc, model_release, model_own_domid};
+}
+
+const struct xen_hvm_altp2m_op *model_last(const struct model *m, uint32_t cmd)
+{
+    for (unsigned int i = m->calls; i > 0; i--)
+        if (m->call[i - 1].cmd == cmd)
+            return &m->call[i - 1];
+    fail_msg("sub-operation %u was not called", cmd);
+    return NULL;
+}
+
+unsigned int model_count(const struct model *m, uint32_t cmd)
+{
+    unsigned int n = 0;
+
+    for (unsigned int i = 0; i < m->calls; i++)
+        n += m->call[i].cmd == cmd;
+    return n;
+}

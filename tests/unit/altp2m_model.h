@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A model of HVMOP_altp2m behind the altp2m command's hypercall interface: Xen 4.17's check order
+ * and errors, as far as the command can meet them. Keeps every call that reached it.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hypercall.h"
+#include "xenabi.h"
+
+#define MODEL_VIEWS 10u
+#define MODEL_VCPUS 4u
+#define MODEL_PAGES 8192u /* gfns below this are memory, others holes */
+#define MODEL_CALLS 16384u
+
+struct model_view {
+    bool exists, visible;
+    uint8_t default_access;
+    uint8_t access[MODEL_PAGES];
+    uint8_t suppress[MODEL_PAGES];
+    uint64_t remap[MODEL_PAGES];
+};
+
+struct model {
+    int version;
+    bool available;   /* altp2m=1 and EPT */
+    bool user_blocked; /* the guest's kernel refuses every hypercall */
+    uint64_t mode;
+    bool on;
+    bool unknown[32]; /* sub-operations that this release does not have */
+    uint16_t bad_access; /* set_mem_access refuses this one; 0xffff: none */
+    uint64_t refuse_gfn; /* set_mem_access answers -ENOMEM for it; ~0: none */
+    struct model_view view[MODEL_VIEWS];
+    uint16_t vcpu_view[MODEL_VCPUS];
+    unsigned int calls;
+    struct xen_hvm_altp2m_op call[MODEL_CALLS]; /* as passed in */
+    uint32_t last_first_gfn, last_access;       /* of the last multi call's lists */
+    bool lists_ok;                              /* gfns ascending by one in every multi call */
+    long allocated;                             /* bytes from alloc not yet released */
+};
+
+/* Xen 4.17, mixed mode, altp2m on with views 0 and 1, every vCPU on view 0. */
+void model_reset(struct model *m);
+struct hypercall model_hypercall(struct model *m);
+/* The last call of sub-operation `cmd`; fails the test if there was none. */
+const struct xen_hvm_altp2m_op *model_last(const struct model *m, uint32_t cmd);
+unsigned int model_count(const struct model *m, uint32_t cmd);
