@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""`facet demo`: a Debian Linux on Facet shows altp2m on the memory of one of its processes.
+
+The guest's program (demo/guest) does the steps and checks each; what it prints is described in
+demo/guest/report.h. This side tells the story, and believes it only if every step of STEPS was
+reported as done, in order, and the guest then powered off.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import initramfs  # noqa: E402  pylint: disable=wrong-import-position
+
+STEPS = (
+    "ask what is here",
+    "turn altp2m on",
+    "take real memory of this process",
+    "one address, two views, two contents",
+    "a page that exists in one view and not in the other",
+    "switch views with VMFUNC from user space",
+    "hide a view",
+    "break a restriction while nobody listens",
+    "ask for what cannot be done",
+    "put everything back",
+)
+MEMORY_MIB = 256
+CMDLINE = "console=hvc0 mitigations=off quiet loglevel=1"
+TIMEOUT = 600.0
+
+_BEGIN = re.compile(r"demo: begin steps=([0-9]+) tsc=([0-9]+)")
+_END = re.compile(r"demo: end ok=([0-9]+) failed=([0-9]+) tsc=([0-9]+)")
+_STEP = re.compile(r"demo: step ([0-9]+)(?:(: )| (ok|FAILED): )(.*)")
+
+
+class Paint:
+    """Colours, on a terminal that wants them."""
+
+    def __init__(self, stream):
+        self._on = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" \
+            and "NO_COLOR" not in os.environ
+
+    def __call__(self, code, text):
+        return f"\033[{code}m{text}\033[0m" if self._on else text
+
+
+class Story:
+    """Takes the machine's lines, prints them for people and keeps what they claim."""
+
+    def __init__(self, out, paint):
+        self._out, self._paint = out, paint
+        self.begun = None     # (steps announced, tsc), from the first line
+        self.started = {}     # step number -> title
+        self.done = []        # step numbers in the order in which they were ok
+        self.failed = {}      # step number -> why
+        self.end = None       # (ok, failed, tsc)
+        self.begin_seconds = None
+
+    def _say(self, text=""):
+        print(text, file=self._out, flush=True)
+
+    def line(self, line):
+        """One Line of the runner."""
+        if line.source != "d1" or not line.text.startswith("demo: "):
+            self._say(self._paint("2", f"[{line.seconds:6.1f} s] {line}"))
+            return
+        begin, end = _BEGIN.fullmatch(line.text), _END.fullmatch(line.text)
+        step = _STEP.fullmatch(line.text)
+        if begin:
+            self.begun = (int(begin.group(1)), int(begin.group(2)))
+            self.begin_seconds = line.seconds
+            self._say(f"[{line.seconds:6.1f} s] Linux has booted and the demo program runs\n")
+        elif end:
+            self.end = tuple(int(group) for group in end.groups())
+        elif step:
+            self._step(int(step.group(1)), step.group(3), step.group(4))
+        else:
+            self._say("   " + line.text[len("demo: "):])
+
+    def _step(self, number, verdict, text):
+        if verdict is None:
+            self.started[number] = text
+            self._say(self._paint("1", f"{number:2}. {text[:1].upper()}{text[1:]}"))
+        elif verdict == "ok":
+            self.done.append(number)
+            self._say(f"     {self._paint('32', 'ok')}: {text}\n")
+        else:
+            self.failed[number] = text
+            self._say(f"     {self._paint('31', 'FAILED')}: {text}\n")
+
+    def complaints(self):
+        """What keeps this from being a demo that worked, in words."""
+        found = [f"step {n} ({self.started.get(n, '?')}) failed: {why}"
+                 for n, why in self.failed.items()]
+        if self.begun is None:
+            return ["the demo program never started"]
+        if self.begun[0] != len(STEPS):
+            found.append(f"the guest announced {self.begun[0]} steps, not {len(STEPS)}")
+        for number, title in enumerate(STEPS, 1):
+            if number in self.failed:
+                continue
+            if number not in self.done:
+                found.append(f"step {number} ({title}) was not done")
+            elif self.started.get(number) != title:
+                found.append(f"step {number} was \"{self.started.get(number)}\", not \"{title}\"")
+        if self.done != sorted(set(self.done)):
+            found.append("the steps were not done in order, each once")
+        if self.end is None:
+            found.append("the demo program did not reach its end")
+        elif self.end[:2] != (len(STEPS), 0):
+            found.append(f"the demo program counts {self.end[0]} steps done, {self.end[1]} failed")
+        return found
+
+
+def configuration(runner, directory, name="demo"):
+    """Makes the demo's initramfs and configuration file; returns the file's path."""
+    kernel = runner.debian_kernel()
+    ramdisk = initramfs.demo(directory / "demo-initramfs.gz", kernel, runner.build_dir())
+    path = directory / "demo.cfg"
+    path.write_text(runner.config(
+        name=name, kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=CMDLINE,
+        memory=MEMORY_MIB, vcpus=1, altp2m="mixed"), encoding="utf-8")
+    return path, kernel
+
+
+def _summary(result, story, complaints, paint):
+    if story.begin_seconds is not None:
+        print(f"power-on to user space: {story.begin_seconds:.1f} s, guest's time stamp counter "
+              f"then {story.begun[1]:,}")
+    if story.end is not None and story.begun is not None:
+        print(f"the steps themselves:   {story.end[2] - story.begun[1]:,} ticks")
+    total = f", {result.ticks:,} instructions" if result.ticks else ""
+    print(f"whole run:              {result.seconds:.1f} s{total}")
+    if complaints:
+        for text in complaints:
+            print(f"{paint('31', 'FAILED')}: {text}")
+    print(f"{len(story.done)} of {len(STEPS)} steps did what they say"
+          f"{'' if complaints else paint('32', ': the demo worked')}")
+
+
+def main(runner, arguments):
+    """Runs the demo. 0 only if each step did what it says."""
+    parser = argparse.ArgumentParser(
+        prog="facet demo", description="See altp2m work: a Debian Linux boots on Facet and shows "
+        "several views of one process' memory. Installs what it needs, as root.")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
+                        help=f"give up after this time (default {TIMEOUT:.0f})")
+    parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
+    parser.add_argument("--keep", action="store_true", help="keep the run's files")
+    args = parser.parse_args(arguments)
+
+    paint = Paint(sys.stdout)
+    directory = runner.build_dir() / "demo"
+    directory.mkdir(parents=True, exist_ok=True)
+    path, kernel = configuration(runner, directory)
+    print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",
+          flush=True)
+    story = Story(sys.stdout, paint)
+    result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
+                         on_line=story.line)
+    complaints = story.complaints()
+    if result.status:
+        complaints.append(result.reason or f"the run ended with status {result.status}")
+    elif not any(e.how == "powered off" for e in result.endings.values()):
+        complaints.append("the guest did not power off")
+    _summary(result, story, complaints, paint)
+    return 0 if not complaints else result.status or 1
