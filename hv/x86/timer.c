@@ -99,7 +99,7 @@ void time_pvclock_scale(uint32_t *mul, int8_t *shift)
 
 static uint64_t time_to_tsc(uint64_t ns)
 {
-    return tsc_start + (uint64_t)((unsigned __int128)ns * tsc_khz / 1000000);
+    return tsc_start + ns / 1000000 * tsc_khz + ns % 1000000 * tsc_khz / 1000000;
 }
 
 /* The hardware timer follows the earlier of the first timer and the end of the running slice. */
