@@ -95,10 +95,3 @@ void io_exit(struct vcpu *v)
     }
     vmx_skip_instruction(v);
 }
-
-void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
-{
-    vmx_dump(v);
-    domain_crash(v->domain, "access (%lx) to gpa %lx, which is neither RAM nor a device",
-                 (unsigned long)qualification & 7, (unsigned long)a.v);
-}

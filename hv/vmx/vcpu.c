@@ -419,7 +419,12 @@ void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value)
 
 void vmx_skip_instruction(struct vcpu *v)
 {
-    uint64_t rip = vmread(GUEST_RIP) + vmread(EXIT_INSTR_LENGTH);
+    vmx_skip_bytes(v, (unsigned)vmread(EXIT_INSTR_LENGTH));
+}
+
+void vmx_skip_bytes(struct vcpu *v, unsigned length)
+{
+    uint64_t rip = vmread(GUEST_RIP) + length;
     uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
 
     vmwrite(GUEST_RIP, vcpu_long_mode(v) ? rip : rip & 0xffffffff);

@@ -41,6 +41,8 @@ void vmx_prepare_entry(struct vcpu *v);
 void vmx_apply_update(struct vcpu *v);
 /* Moves RIP past the instruction that caused the exit, with the effects that finishing it has. */
 void vmx_skip_instruction(struct vcpu *v);
+/* The same where the exit does not tell the length. */
+void vmx_skip_bytes(struct vcpu *v, unsigned length);
 void vmx_dump(struct vcpu *v);
 uint64_t vmx_read_gpr(struct vcpu *v, unsigned n); /* ModRM numbering; 4 is RSP */
 void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value);

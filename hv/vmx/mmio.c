@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accesses to guest physical addresses that nothing backs. As on a machine's bus: reads give all ones, writes vanish. The
+ * instructions that software uses on devices are carried out; for any other the guest gets #GP, as on Xen when it cannot emulate.
+ */
+#include "domain.h"
+#include "io.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+#include "x86/decode.h"
+
+#define VIOLATION_FETCH (1u << 2)
+#define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
+#define VIOLATION_FINAL (1u << 8) /* ... and it is its translation that failed, not a page-table access */
+#define AR_DB           (1u << 14)
+#define FLAGS_LOGIC                                                                                \
+    (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
+
+static uint64_t size_mask(unsigned bytes)
+{
+    return bytes == 8 ? ~0ULL : (1ULL << (8 * bytes)) - 1;
+}
+
+/* Writes `bytes` low bytes of register n as the processor does: 4 clears the upper half, less keeps it. */
+static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high, uint64_t value)
+{
+    uint64_t old = vmx_read_gpr(v, n), mask = size_mask(bytes);
+
+    if (high) {
+        value = (old & ~0xff00ULL) | (value & 0xff) << 8;
+    } else if (bytes < 4) {
+        value = (old & ~mask) | (value & mask);
+    } else {
+        value &= mask;
+    }
+    vmx_write_gpr(v, n, value);
+}
+
+static void load(struct vcpu *v, const struct decoded *d)
+{
+    /* All ones of the memory operand's size, then extended. */
+    write_register(v, d->reg, d->reg_size, d->high_byte,
+                   d->sign_extend ? ~0ULL : size_mask(d->size));
+}
+
+static void test(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t other = d->has_immediate ? d->immediate
+                                      : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
+    uint64_t result = other & size_mask(d->size), flags = vmread(GUEST_RFLAGS) & ~(uint64_t)FLAGS_LOGIC;
+
+    flags |= result == 0 ? X86_EFLAGS_ZF : 0;
+    flags |= result >> (8 * d->size - 1) ? X86_EFLAGS_SF : 0;
+    flags |= __builtin_parity((unsigned)result & 0xff) ? 0 : X86_EFLAGS_PF;
+    vmwrite(GUEST_RFLAGS, flags);
+}
+
+/* One step of STOS or LODS; false if a REP has more to do. */
+static bool string_step(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t mask = size_mask(d->address_size);
+    uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)d->size : d->size;
+    uint64_t *index = d->kind == DECODE_STOS ? &v->regs.rdi : &v->regs.rsi;
+
+    if (d->rep && (v->regs.rcx & mask) == 0) {
+        return true;
+    }
+    if (d->kind == DECODE_LODS) {
+        load(v, d);
+    }
+    *index = (*index & ~mask) | ((*index + step) & mask);
+    if (!d->rep) {
+        return true;
+    }
+    uint64_t left = (v->regs.rcx - 1) & mask;
+    v->regs.rcx = (v->regs.rcx & ~mask) | left;
+    return left == 0;
+}
+
+static bool fetch(struct vcpu *v, struct decoded *d)
+{
+    uint8_t code[15];
+    uint64_t ar = vmread(GUEST_CS_AR), rip = vcpu_rip(v);
+    unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
+    uint64_t at = bits == 64 ? rip : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff;
+    size_t n = sizeof(code), first = PAGE_SIZE - (at & ~PAGE_MASK);
+
+    /* The instruction may end before a page that is not there. */
+    if (vcpu_copy_from(v, code, gva(at), n) != 0) {
+        n = first < n ? first : 0;
+        if (n == 0 || vcpu_copy_from(v, code, gva(at), n) != 0) {
+            return false;
+        }
+    }
+    return decode_mmio(code, n, bits, d);
+}
+
+void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
+{
+    struct decoded d;
+    bool done = true;
+
+    (void)a;
+    if ((qualification & VIOLATION_FETCH) || !(qualification & VIOLATION_GLA) ||
+        !(qualification & VIOLATION_FINAL) || !fetch(v, &d)) {
+        vcpu_inject_error(v, EXC_GP, 0);
+        return;
+    }
+    switch (d.kind) {
+    case DECODE_LOAD:
+        load(v, &d);
+        break;
+    case DECODE_STORE:
+        break;
+    case DECODE_TEST:
+        test(v, &d);
+        break;
+    case DECODE_STOS:
+    case DECODE_LODS:
+        done = string_step(v, &d);
+        break;
+    }
+    if (done) {
+        vmx_skip_bytes(v, d.length);
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Decodes the few instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, TEST, STOS and
+ * LODS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum decode_kind {
+    DECODE_LOAD,  /* register := memory */
+    DECODE_STORE, /* memory := register or immediate */
+    DECODE_TEST,  /* flags of memory & (register or immediate) */
+    DECODE_STOS,
+    DECODE_LODS,
+};
+
+struct decoded {
+    enum decode_kind kind;
+    uint8_t length;       /* of the instruction, bytes */
+    uint8_t size;         /* of the memory operand, bytes: 1, 2, 4, 8 */
+    uint8_t reg_size;     /* LOAD: bytes of the register that change; 4 clears the upper half */
+    uint8_t reg;          /* ModRM numbering with REX */
+    uint8_t address_size; /* 2, 4, 8: of rdi, rsi and rcx in string instructions */
+    bool high_byte;       /* reg is AH, CH, DH or BH of register reg */
+    bool sign_extend;
+    bool has_immediate;   /* the other operand is `immediate`, not reg */
+    bool rep;
+    uint64_t immediate;
+};
+
+/* `bits`: 16, 32 or 64, the code segment's default. False: not one of these, or cut off. */
+bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *out);
