@@ -33,3 +33,12 @@ $(B)/hv/vsnprintf.a: /usr/lib/klibc/lib/libc.a
 $(B)/facet.elf: $(HV_OBJS) hv/boot/facet.ld $(B)/hv/vsnprintf.a
 	$(CC) -nostdlib -static -no-pie -Wl,-T,hv/boot/facet.ld -Wl,--gc-sections -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack $(HV_OBJS) $(HV_LIBS) -o $@
+
+# The same sources through the second compiler: warnings only, nothing is linked.
+CLANG ?= clang
+HV_CLANG_OBJS := $(HV_SRCS:%.c=$(B)/hv-clang/%.o)
+$(B)/hv-clang/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
+.PHONY: check-clang-hv
+check-clang-hv: $(HV_CLANG_OBJS)
