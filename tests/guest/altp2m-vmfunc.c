@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VMFUNC leaf 0: it works from every privilege level once sub-op 3 has turned it on, reaches visible
+ * views and no others, changes what is seen and what get_p2m_idx reports, and is #UD otherwise.
+ */
+#include "lib/altp2m.h"
+#include "lib/cpu.h"
+#include "lib/page.h"
+#include "lib/test.h"
+
+static volatile uint64_t *a, *b;
+static uint16_t v, w;
+
+static uint16_t current(void)
+{
+    uint16_t id = 0xffff;
+
+    altp2m_get_index(0, &id);
+    return id;
+}
+
+static void setup(void)
+{
+    need(altp2m_set_state(1) == 0, "altp2m cannot be turned on");
+    expect(altp2m_create(ACCESS_RWX, &v), 0);
+    expect(altp2m_create(ACCESS_RWX, &w), 0);
+    a = page_alloc(2, 2);
+    b = a + PAGE / sizeof(*b);
+    a[0] = 0xaaaa;
+    b[0] = 0xbbbb;
+    expect(altp2m_change_gfn(v, gfn_of(a), gfn_of(b)), 0);
+    /* Fill the views while #VE is off: Xen may raise one for the first touch of an empty view. */
+    for (uint16_t id = 1; id <= w; id++) {
+        expect(altp2m_switch(id), 0);
+        expect(a[0], id == v ? 0xbbbb : 0xaaaa);
+    }
+    expect(altp2m_switch(0), 0);
+}
+
+static void before_it_is_on(void)
+{
+    expect(try_vmfunc(0, 0), VEC_UD);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(current(), 0);
+}
+
+static bool enabled;
+
+static void switching(void)
+{
+    long rc = altp2m_enable_notify(0, gfn_of(page_alloc(1, 1)));
+
+    if (rc == -XEN_EOPNOTSUPP)
+        skip("#VE and VMFUNC");
+    expect(rc, 0);
+    enabled = true;
+    expect(try_vmfunc(0, v), VEC_NONE);
+    expect(a[0], 0xbbbb);
+    expect(current(), v);
+    expect(try_vmfunc(0, w), VEC_NONE);
+    expect(a[0], 0xaaaa);
+    expect(current(), w);
+    expect(altp2m_destroy(w), -XEN_EBUSY);
+    expect(try_vmfunc(0, 0), VEC_NONE);
+    expect(current(), 0);
+    expect(try_vmfunc(0, 0), VEC_NONE);
+    expect(altp2m_switch(v), 0);
+    expect(a[0], 0xbbbb);
+    expect(try_vmfunc(0, 0), VEC_NONE);
+    expect(a[0], 0xaaaa);
+}
+
+static void many(void)
+{
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    for (unsigned i = 0; i < 500; i++) {
+        check(try_vmfunc(0, v) == VEC_NONE && a[0] == 0xbbbb, "round %u in view %u", i, v);
+        check(try_vmfunc(0, 0) == VEC_NONE && a[0] == 0xaaaa, "round %u in view 0", i);
+        if (test_is_failing())
+            break;
+    }
+}
+
+static void refused(void)
+{
+    static const uint32_t indexes[] = {3, 9, 10, 511, 512, 4096, 0x10001, 0xffff, 0xffffffff};
+    static const uint32_t leaves[] = {1, 2, 63, 64, 0x80000000, 0xffffffff};
+
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    for (unsigned i = 0; i < ARRAY_SIZE(indexes); i++)
+        check(try_vmfunc(0, indexes[i]) == VEC_UD, "view %x: vector %d", indexes[i], fault.vector);
+    for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
+        check(try_vmfunc(leaves[i], 0) == VEC_UD, "leaf %x: vector %d", leaves[i], fault.vector);
+    expect(current(), 0);
+}
+
+static void hidden(void)
+{
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    expect(altp2m_set_visibility(v, 0), 0);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(current(), 0);
+    expect(altp2m_set_visibility(v, 1), 0);
+    expect(try_vmfunc(0, v), VEC_NONE);
+    /* Hiding the view one is on does not throw one out; the way back is open. */
+    expect(altp2m_set_visibility(v, 0), 0);
+    expect(a[0], 0xbbbb);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(try_vmfunc(0, 0), VEC_NONE);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(altp2m_set_visibility(v, 1), 0);
+    expect(altp2m_set_visibility(0, 0), 0);
+    expect(try_vmfunc(0, 0), VEC_UD);
+    expect(altp2m_set_visibility(0, 1), 0);
+}
+
+static uint64_t user_vmfunc(uint64_t view)
+{
+    return (uint64_t)try_vmfunc(0, (uint32_t)view);
+}
+
+static void from_user(void)
+{
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    expect(user_run(user_vmfunc, v), (uint64_t)VEC_NONE);
+    expect(a[0], 0xbbbb);
+    expect(current(), v);
+    expect(user_run(user_vmfunc, 0), (uint64_t)VEC_NONE);
+    expect(a[0], 0xaaaa);
+    expect(user_run(user_vmfunc, 77), VEC_UD);
+}
+
+/* Destroyed: the entry of the list is gone; created again: it is back, and shows no old remap. */
+static void destroyed(void)
+{
+    uint16_t again;
+
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    expect(altp2m_destroy(v), 0);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(altp2m_create(ACCESS_RWX, &again), 0);
+    expect(again, v);
+    expect(altp2m_switch(v), 0);
+    expect(a[0], 0xaaaa);
+    expect(altp2m_switch(0), 0);
+    expect(altp2m_change_gfn(v, gfn_of(a), gfn_of(b)), 0);
+    expect(try_vmfunc(0, v), VEC_NONE);
+    expect(a[0], 0xbbbb);
+    expect(try_vmfunc(0, 0), VEC_NONE);
+}
+
+/* disable_notify takes the #VE page away and leaves VMFUNC on, as on Xen. */
+static void after_disable(void)
+{
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    expect(altp2m_disable_notify(0), 0);
+    expect(try_vmfunc(0, v), VEC_NONE);
+    expect(a[0], 0xbbbb);
+    expect(try_vmfunc(0, 0), VEC_NONE);
+    expect(altp2m_enable_notify(0, gfn_of(b)), 0);
+    expect(altp2m_disable_notify(0), 0);
+}
+
+static void after_off(void)
+{
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    expect(try_vmfunc(0, v), VEC_NONE);
+    expect(altp2m_set_state(0), 0);
+    expect(a[0], 0xaaaa);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(try_vmfunc(0, 0), VEC_UD);
+    expect(altp2m_set_state(1), 0);
+    expect(try_vmfunc(0, v), VEC_UD);
+    expect(altp2m_set_state(0), 0);
+}
+
+TEST_CASES(CASE(setup), CASE(before_it_is_on), CASE(switching), CASE(many), CASE(refused),
+           CASE(hidden), CASE(from_user), CASE(destroyed), CASE(after_disable), CASE(after_off))
