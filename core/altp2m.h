@@ -6,6 +6,9 @@
  */
 #include "physmap.h"
 
+/* Xen's number for "call again". Not in its public errno.h: guests never see it. */
+#define XEN_ERESTART 85
+
 /* Who makes a call. Filled by the hypervisor for each hypercall; embedders may extend by embedding. */
 struct altp2m_caller {
     struct physmap *self;      /* the caller's own domain */
@@ -15,7 +18,7 @@ struct altp2m_caller {
 
 /*
  * HVMOP_altp2m with the argument at linear address `arg` of the caller. Returns 0 or a negative errno as
- * Xen 4.17 does, in Xen's check order; -ERESTART: call again with the same arguments (progress is kept in
+ * Xen 4.17 does, in Xen's check order; -XEN_ERESTART: call again with the same arguments (progress is kept in
  * the caller's own struct).
  */
 long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg);

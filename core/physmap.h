@@ -100,7 +100,7 @@ bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
 /* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False for a hole or an absent view. */
 bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
-/* The view whose root table is `root`, in constant time; VIEW_NONE if it is no view's root. */
+/* The view whose root table is `root`, in constant time and without the lock; VIEW_NONE if none. */
 view_t view_of_root(struct physmap *pm, mfn_t root);
 
 #include "physmap_private.h"

@@ -79,6 +79,7 @@ struct view_state {
     uint32_t remaps, nr_remaps;
     uint32_t quota;             /* private tables allowed; 0: no limit of its own */
     uint32_t overrides;         /* leaves with an override */
+    uint32_t relaxed;           /* faults whose restriction was lifted for more than one page */
     uint32_t touched;           /* host changes under an override or remap since creation */
     uint8_t default_access;
     bool exists, visible;
@@ -101,6 +102,9 @@ struct physmap {
     uint64_t *eptp;            /* the page at eptp_list */
     mfn_t eptp_list;           /* VMFUNC list; MFN_INVALID while altp2m is off */
     uint64_t empty;            /* an entry that holds nothing */
+    uint64_t rights_mask;      /* every bit that some access uses */
+    uint64_t hardware_mask;    /* every bit of a leaf that hardware looks at */
+    uint64_t own_mask;         /* own_access, own_frame and own_ve */
     uint64_t max_gfn;
     uint32_t root;             /* host map's root, pool index */
     uint32_t view_quota;       /* default quota of a new view; 0: none */

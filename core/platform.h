@@ -12,7 +12,10 @@ struct physmap;
 struct altp2m_vcpu;
 struct altp2m_caller;
 
-/* The page of a frame, mapped for as long as the frame lives. Used for tables and list pages only. */
+/*
+ * The page of a frame, mapped for as long as the frame lives. Asked once, for the first frame of a pool:
+ * the pool's frames are mapped one after the other.
+ */
 void *platform_map(mfn_t m);
 
 /*
@@ -32,7 +35,8 @@ void platform_flush(struct physmap *pm, mfn_t root);
 
 /*
  * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on. True if
- * stopped; false if the caller has to let others proceed first and try again (-ERESTART).
+ * stopped; false if the caller has to let others proceed first and try again (-XEN_ERESTART). Called
+ * without the physmap lock.
  */
 bool platform_pause_others(struct physmap *pm);
 void platform_unpause_others(struct physmap *pm);
@@ -43,7 +47,10 @@ void platform_unpause_others(struct physmap *pm);
  */
 void platform_vcpu_update(struct altp2m_vcpu *v);
 
-/* The view that the vCPU is on now, which VMFUNC may have changed since the core last heard. */
+/*
+ * Brings v->view and v->root up to date: VMFUNC may have changed them since the core last heard. The
+ * view of a root is view_of_root().
+ */
 void platform_vcpu_sync(struct altp2m_vcpu *v);
 
 /*
@@ -54,7 +61,7 @@ void platform_vcpu_sync(struct altp2m_vcpu *v);
 int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n);
 int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n);
 
-/* True if a long operation should stop at the next safe point and be continued (-ERESTART). */
+/* True if a long operation should stop at the next safe point and be continued (-XEN_ERESTART). No lock. */
 bool platform_preempt_pending(void);
 
 /*

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "subop.h"
+
+/* Xen's public hvm/hvm_op.h, 4.17: the same for 32-bit and 64-bit callers but for sub-op 9. */
+_Static_assert(sizeof(struct xen_hvm_altp2m_op) == 80, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_op, cmd) == 4, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_op, domain) == 8, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_op, pad1) == 10, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_op, pad2) == 12, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_op, u) == 16, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error) == 4, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error_gfn) == 24, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_set_mem_access_multi, opaque) == 8, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_get_vcpu_p2m_idx, altp2m_idx) == 4, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_mem_access, access) == 2, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve, suppress_ve) == 2, "hvm_op.h");
+_Static_assert(sizeof(struct facet_altp2m_query) == 64, "hvmop.h fills u");
+_Static_assert(sizeof(struct facet_altp2m_usage) == 64, "hvmop.h fills u");
+_Static_assert(offsetof(union altp2m_op, facet.u) == 16, "hvmop.h fills u");
+
+const struct subop subop_table[] = {
+#define INACTIVE SUBOP_INACTIVE
+#define LIMITED SUBOP_LIMITED
+#define PARTIAL SUBOP_PARTIAL
+#define ALWAYS SUBOP_ALWAYS
+#define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, ve, re, su)                                         \
+    {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
+     .verdict = FACET_ALTP2M_VERDICT_##ve, .pads = (pd), .handler = subop_##nm, .name = #nm,      \
+     .reason = (re), .summary = (su)},
+#include "subops.h"
+#undef SUBOP
+#undef INACTIVE
+#undef LIMITED
+#undef PARTIAL
+#undef ALWAYS
+};
+const unsigned subop_count = ARRAY_SIZE(subop_table);
+
+#define FIRST_OWN 16u /* rows before it are Xen's 1..16 in order */
+
+const struct subop *subop_find(uint32_t number)
+{
+    if (number - 1 < FIRST_OWN) {
+        return &subop_table[number - 1];
+    }
+    if (number - FACET_ALTP2M_query < subop_count - FIRST_OWN) {
+        return &subop_table[number - FACET_ALTP2M_query + FIRST_OWN];
+    }
+    return NULL;
+}
+
+bool subop_allowed(const struct subop *row, const struct altp2m_caller *c, const struct physmap *pm)
+{
+    if (pm->mode == XEN_ALTP2M_disabled) {
+        return false;
+    }
+    if (c->self != pm) {
+        return platform_may_control(c, pm);
+    }
+    return pm->mode == XEN_ALTP2M_mixed ||
+           (pm->mode == XEN_ALTP2M_limited && (row->flags & SUBOP_LIMITED));
+}
+
+static bool pads_clear(const union altp2m_op *op, uint64_t pads)
+{
+    for (; pads; pads &= pads - 1) {
+        if (op->facet.u.bytes[__builtin_ctzll(pads)]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The checks that need the domain, in Xen's order, and the handler. */
+static long run(const struct subop *row, struct subop_call *call)
+{
+    struct physmap *pm = call->pm;
+    long rc;
+
+    if (!(row->flags & SUBOP_INACTIVE) && !__atomic_load_n(&pm->active, __ATOMIC_RELAXED)) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (pm->mode == XEN_ALTP2M_disabled) {
+        return -XEN_EINVAL;
+    }
+    if (pm->max_views == 0) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (!subop_allowed(row, call->caller, pm)) {
+        return -XEN_EPERM;
+    }
+    if (!pads_clear(call->op, row->pads)) {
+        return -XEN_EINVAL;
+    }
+    rc = row->handler(call);
+    if (row->out_size && (rc == 0 || (row->flags & SUBOP_ALWAYS) ||
+                          (rc == -XEN_ERESTART && (row->flags & SUBOP_PARTIAL))) &&
+        platform_copy_to_caller(call->caller, gva(call->arg.v + 16 + row->out),
+                                &call->op->facet.u.bytes[row->out], row->out_size) != 0) {
+        rc = -XEN_EFAULT;
+    }
+    return rc;
+}
+
+long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg)
+{
+    union altp2m_op op;
+    struct subop_call call = {.caller = c, .pm = c->self, .arg = arg, .op = &op};
+    const struct subop *row;
+    long rc;
+
+    if (!platform_has_altp2m()) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (platform_copy_from_caller(c, &op, arg, sizeof(op)) != 0) {
+        return -XEN_EFAULT;
+    }
+    if (op.xen.pad1 || op.xen.pad2 || op.xen.version != HVMOP_ALTP2M_INTERFACE_VERSION) {
+        return -XEN_EINVAL;
+    }
+    row = subop_find(op.xen.cmd);
+    if (!row) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (op.xen.domain == DOMID_SELF || op.xen.domain == c->self->domid) {
+        return run(row, &call);
+    }
+    call.pm = platform_domain_get(op.xen.domain);
+    if (!call.pm) {
+        return -XEN_ESRCH;
+    }
+    rc = run(row, &call);
+    platform_domain_put(call.pm);
+    return rc;
+}
+
+void altp2m_check_flushed(const struct physmap *pm)
+{
+    uint64_t done = __atomic_load_n(&pm->flush.done, __ATOMIC_ACQUIRE);
+    uint64_t wanted = __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE);
+
+    CHECK(wanted == done || __atomic_load_n(&pm->lock.held, __ATOMIC_ACQUIRE));
+}
+
+unsigned altp2m_mode(const struct physmap *pm)
+{
+    return pm->mode;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "internal.h"
+
+static void leave_views(struct physmap *pm)
+{
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        v->view = VIEW_NONE;
+        v->root = mfn(pool_mfn(&pm->pool, pm->root));
+        v->vmfunc = false;
+        platform_vcpu_update(v);
+    }
+}
+
+int domain_activate(struct physmap *pm)
+{
+    uint32_t list;
+    view_t v;
+
+    if (pm->max_views == 0) {
+        return -XEN_EINVAL;
+    }
+    if (!pool_can_take(&pm->pool, 2, false)) {
+        return -XEN_ENOMEM;
+    }
+    list = pool_take(&pm->pool, PAGE_LIST);
+    pm->eptp = pool_table(&pm->pool, list);
+    pm->eptp_list = mfn(pool_mfn(&pm->pool, list));
+    __builtin_memset(pm->eptp, 0xff, PAGE_SIZE);
+    CHECK(view_create(pm, ACCESS_DEFAULT, &v) == 0 && v.v == 0);
+    pm->active = true;
+    domain_switch(pm, v);
+    return 0;
+}
+
+void domain_deactivate(struct physmap *pm)
+{
+    leave_views(pm);
+    for (unsigned v = 0; v < pm->max_views; v++) {
+        if (pm->views[v].exists) {
+            view_destroy(pm, &pm->views[v]);
+        }
+    }
+    pool_give(&pm->pool, pool_index(&pm->pool, pm->eptp_list.v));
+    pm->eptp_list = MFN_INVALID;
+    pm->eptp = NULL;
+    pm->active = false;
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        domain_disable_notify(pm, v);
+    }
+}
+
+struct altp2m_vcpu *domain_vcpu(const struct physmap *pm, uint32_t id)
+{
+    struct altp2m_vcpu *v = pm->vcpus;
+
+    while (v && v->id != id) {
+        v = v->next;
+    }
+    return v;
+}
+
+bool domain_view_in_use(struct physmap *pm, view_t view)
+{
+    bool used = false;
+
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        platform_vcpu_sync(v);
+        used = used || view_eq(v->view, view);
+    }
+    return used;
+}
+
+void domain_switch(struct physmap *pm, view_t view)
+{
+    mfn_t root = mfn(view_root_mfn(pm, &pm->views[view.v]));
+
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        v->view = view;
+        v->root = root;
+        platform_vcpu_update(v);
+    }
+}
+
+int domain_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
+{
+    uint64_t e = g.v <= pm->max_gfn ? hostmap_leaf(pm, g.v) : pm->empty;
+
+    if (!mfn_eq(v->ve_info, MFN_INVALID)) {
+        return -XEN_EEXIST;
+    }
+    if (entry_valid(pm, e) && entry_type(pm, e) == MAP_MMIO) {
+        return -XEN_EPERM;
+    }
+    if (!entry_valid(pm, e) || entry_type(pm, e) != MAP_RAM ||
+        !platform_frame_get(pm, mfn(entry_mfn(e)))) {
+        return -XEN_EINVAL;
+    }
+    platform_vcpu_sync(v);
+    v->ve_info = mfn(entry_mfn(e));
+    v->ve_info_gfn = g;
+    v->vmfunc = true;
+    platform_vcpu_update(v);
+    return 0;
+}
+
+void domain_disable_notify(struct physmap *pm, struct altp2m_vcpu *v)
+{
+    mfn_t frame = v->ve_info;
+
+    if (mfn_eq(frame, MFN_INVALID)) {
+        return;
+    }
+    platform_vcpu_sync(v);
+    v->ve_info = MFN_INVALID;
+    v->ve_info_gfn = GFN_INVALID;
+    platform_vcpu_update(v);
+    physmap_wants_flush(pm, view_get(pm, v->view) ? v->root.v : NO_FRAME);
+    physmap_flush(pm);
+    platform_frame_put(pm, frame);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "altp2m.h"
+#include "internal.h"
+
+/*
+ * Out of table memory and the guest must go on: the restriction that cannot be lifted for one page is
+ * lifted where it was made, in the view's default or in the host map.
+ */
+static bool relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g, unsigned rights)
+{
+    vs->relaxed++;
+    if (!entry_permits(pm, pm->format->rights[vs->default_access], rights)) {
+        view_set_default(pm, vs, ACCESS_RWX);
+    }
+    return entry_permits(pm, override_leaf(pm, vs, g), rights) ||
+           hostmap_set_access(pm, g, ACCESS_RWX) == 0;
+}
+
+/* Gives g this access in the view that the vCPU is on, or in the host map if it is on none. */
+static enum fault_result relax(struct physmap *pm, struct view_state *vs, const struct fault *f,
+                               access_t a)
+{
+    struct override_cursor c = OVERRIDE_CURSOR(vs);
+
+    if (!vs) {
+        return hostmap_set_access(pm, f->gfn.v, a) == 0 ? FAULT_RETRY : FAULT_DENIED;
+    }
+    if (override_set_access(pm, &c, f->gfn.v, a) == 0 || relax_wide(pm, vs, f->gfn.v, f->rights)) {
+        return FAULT_RETRY;
+    }
+    return FAULT_DENIED;
+}
+
+static enum fault_result resolve(struct physmap *pm, struct view_state *vs, const struct fault *f,
+                                 bool listener)
+{
+    uint64_t g = f->gfn.v;
+    uint64_t e = pm->empty;
+    access_t a;
+
+    if (g <= pm->max_gfn) {
+        e = vs ? override_leaf(pm, vs, g) : hostmap_leaf(pm, g);
+    }
+    if (!entry_valid(pm, e)) {
+        return (e & pm->format->own_frame) && listener ? FAULT_DENIED : FAULT_UNMAPPED;
+    }
+    if (entry_permits(pm, e, f->rights)) {
+        return FAULT_RETRY; /* changed meanwhile, or a processor still had the narrower entry */
+    }
+    if (entry_type(pm, e) == MAP_MMIO) {
+        return FAULT_UNMAPPED;
+    }
+    a = entry_access(pm, e);
+    if (vs && !(e & pm->format->own_access)) {
+        a = access_intersect(a, vs->default_access);
+    }
+    if (a == ACCESS_RX2RW && !(f->rights & RIGHT_X)) {
+        return relax(pm, vs, f, ACCESS_RW);
+    }
+    if (a == ACCESS_N2RWX) {
+        return relax(pm, vs, f, ACCESS_RWX);
+    }
+    return listener ? FAULT_DENIED : relax(pm, vs, f, ACCESS_RWX);
+}
+
+enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener)
+{
+    struct physmap *pm = v->pm;
+    enum fault_result result;
+
+    physmap_lock(pm);
+    platform_vcpu_sync(v);
+    result = resolve(pm, view_get(pm, v->view), f, listener);
+    physmap_unlock(pm);
+    return result;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the files of core/ tell each other. Caller holds the physmap lock throughout, unless a function
+ * says otherwise. Functions that can fail do so before any effect.
+ */
+#include "entry.h"
+#include "pool.h"
+
+#define NO_FRAME (~0ULL)
+
+/* ---- physmap.c: lock and flush ---- */
+
+/* Notes that processors may hold what the tables no longer say, through `root` (mfn) or any (~0). */
+void physmap_wants_flush(struct physmap *pm, uint64_t root);
+/* Flushes if anything waits for it, then frees what waited for the flush. */
+void physmap_flush(struct physmap *pm);
+
+static inline void physmap_lock(struct physmap *pm)
+{
+    lock_acquire(&pm->lock);
+}
+
+static inline void physmap_unlock(struct physmap *pm)
+{
+    physmap_flush(pm);
+    lock_release(&pm->lock);
+}
+
+/* Writes an entry of a table; `root` is the scope of the flush if the change takes something away. */
+static inline void physmap_write(struct physmap *pm, uint64_t *slot, uint64_t e, uint64_t root)
+{
+    uint64_t old = *slot;
+
+    __atomic_store_n(slot, e, __ATOMIC_RELAXED);
+    if (entry_takes_away(pm, old, e)) {
+        physmap_wants_flush(pm, root);
+    }
+}
+
+/* ---- hostmap.c ---- */
+
+/* The host map's answer for g: the entry, and the level that it was found at (its leaf or hole). */
+struct host_entry {
+    uint64_t entry;
+    unsigned level;
+};
+
+/* Walks down to the leaf, the hole, or the entry at level `stop`, which may be a table. */
+struct host_entry hostmap_walk(const struct physmap *pm, uint64_t g, unsigned stop);
+
+/* The host map's 4 KiB view of g, made from a larger leaf if need be. */
+static inline uint64_t hostmap_leaf(const struct physmap *pm, uint64_t g)
+{
+    struct host_entry h = hostmap_walk(pm, g, 1);
+
+    return entry_narrow(pm, h.entry, h.level, 1, g);
+}
+
+/* Fills a new table at `level` for g with what the entry one level up stands for. */
+void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above);
+
+/*
+ * Makes g a leaf of its own and changes its access or its suppress-#VE bit. -ESRCH for holes; -ENOMEM.
+ */
+int hostmap_set_access(struct physmap *pm, uint64_t g, access_t a);
+int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress);
+
+/* ---- view.c: private tables ---- */
+
+struct view_state *view_get(const struct physmap *pm, view_t v);
+
+static inline uint64_t view_root_mfn(const struct physmap *pm, const struct view_state *vs)
+{
+    return pool_mfn(&pm->pool, vs->root);
+}
+
+static inline uint16_t view_number(const struct physmap *pm, const struct view_state *vs)
+{
+    return (uint16_t)(vs - pm->views);
+}
+
+/* -EINVAL: all views in use; -ENOMEM. `access` is a default access, ACCESS_DEFAULT allowed. */
+int view_create(struct physmap *pm, access_t access, view_t *out);
+/* Gives back all that the view holds. No vCPU may be on it. */
+void view_destroy(struct physmap *pm, struct view_state *vs);
+void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible);
+void view_set_default(struct physmap *pm, struct view_state *vs, access_t access);
+
+/* The private lowest table on the way to g, or POOL_NONE. */
+uint32_t view_find_table(const struct physmap *pm, const struct view_state *vs, uint64_t g);
+/* Tables that must be taken to make the way to g private: 0 to 3. */
+uint32_t view_path_need(const struct physmap *pm, const struct view_state *vs, uint64_t g);
+/* Whether the pool and the view's quota have room for n more tables of this view. */
+bool view_can_take(const struct physmap *pm, const struct view_state *vs, uint32_t n);
+/* Makes the way to g private and returns the lowest table. The tables were found to be there. */
+uint32_t view_path_make(struct physmap *pm, struct view_state *vs, uint64_t g);
+/* One override less in a private table: gives back tables that hold none any more. */
+void view_path_drop(struct physmap *pm, struct view_state *vs, uint32_t table);
+
+/* The entry that hardware finds for g, at any level; inherited ones already narrowed. */
+struct host_entry view_walk(const struct physmap *pm, const struct view_state *vs, uint64_t g);
+
+/* The host map's entry at `level` for g changed: views with a copy of that table follow. */
+void view_host_changed(struct physmap *pm, unsigned level, uint64_t g);
+
+/* ---- override.c: what a view says of its own ---- */
+
+/* Remembers the lowest private table of the region worked on, so that ranges are cheap. */
+struct override_cursor {
+    struct view_state *vs;
+    uint64_t region;
+    uint32_t table;
+};
+
+#define OVERRIDE_CURSOR(view_state) ((struct override_cursor){(view_state), ~0ULL, POOL_NONE})
+
+/* The view's entry for g as an override of a leaf would find it: 4 KiB, own bits included. */
+uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, uint64_t g);
+/*
+ * Set (or, with ACCESS_DEFAULT, revert) the access of g, or its suppress-#VE bit. -ENOMEM. The caller has
+ * checked that g may have an override.
+ */
+int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
+int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
+/* Drops the own bits in `own` (own_access, own_frame, own_ve of the format) that g has. */
+void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own);
+/* An entry with `own`'s overrides on top of what the host map has at the place whose frame shows. */
+uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
+                          uint64_t own);
+
+/* ---- remap.c ---- */
+
+/*
+ * In the view, `source` shows what is at `target` (a gfn of the host map), with the access and the own
+ * bits given. -ESRCH: target is not RAM of the domain; -ENOMEM.
+ */
+int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64_t target,
+              uint64_t own);
+struct remap *remap_find(const struct physmap *pm, uint16_t view, uint64_t source);
+/* Forgets a remap; its frame's reference is dropped after the flush. The entry is the caller's. */
+void remap_forget(struct physmap *pm, struct remap *r);
+void remap_forget_view(struct physmap *pm, struct view_state *vs);
+/* The host map changed in [g, g + 2^order): remaps that show something there follow. */
+void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order);
+/* The view's default access changed: its remaps without an access of their own follow. */
+void remap_view_changed(struct physmap *pm, struct view_state *vs);
+/* Called by physmap_flush(): drops references, frees records. */
+void remap_flushed(struct physmap *pm);
+
+/* ---- domain.c: altp2m on and off, vCPUs ---- */
+
+int domain_activate(struct physmap *pm);
+void domain_deactivate(struct physmap *pm);
+struct altp2m_vcpu *domain_vcpu(const struct physmap *pm, uint32_t id);
+/* Learns which views the vCPUs are on; true if one is on `v`. */
+bool domain_view_in_use(struct physmap *pm, view_t v);
+void domain_switch(struct physmap *pm, view_t v);
+int domain_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g);
+void domain_disable_notify(struct physmap *pm, struct altp2m_vcpu *v);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "internal.h"
+
+uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
+                          uint64_t own)
+{
+    const struct table_format *f = pm->format;
+    bool suppress = own & (entry_valid(pm, own) ? f->suppress_ve : FRAMELESS_SUPPRESS_VE);
+    uint64_t e = pm->empty | (own & pm->own_mask);
+
+    if (!entry_valid(pm, host)) {
+        if (own & f->own_access) {
+            e |= own & 15ULL << f->access_shift;
+        }
+        return e | ((own & f->own_ve) && suppress ? FRAMELESS_SUPPRESS_VE : 0);
+    }
+    if (own & f->own_access) {
+        e = entry_with_access(pm, host, entry_access(pm, own));
+    } else {
+        e = entry_inherit(vs, host);
+    }
+    if (own & f->own_ve) {
+        e = (e & ~f->suppress_ve) | (suppress ? f->suppress_ve : 0);
+    }
+    return e | (own & pm->own_mask);
+}
+
+static uint64_t *leaf_slot(const struct physmap *pm, uint32_t table, uint64_t g)
+{
+    return &pool_table(&pm->pool, table)[entry_index(1, g)];
+}
+
+uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, uint64_t g)
+{
+    struct host_entry h = view_walk(pm, vs, g);
+
+    return entry_narrow(pm, h.entry, h.level, 1, g);
+}
+
+static bool cursor_hits(const struct override_cursor *c, uint64_t g)
+{
+    return c->table != POOL_NONE && c->region == entry_region(1, g);
+}
+
+/* A leaf may have an override if it has one already, or is the domain's own memory. */
+static bool may_override(const struct physmap *pm, uint64_t e)
+{
+    if (e & pm->own_mask) {
+        return true;
+    }
+    return entry_valid(pm, e) &&
+           (entry_type(pm, e) == MAP_RAM || entry_type(pm, e) == MAP_SPECIAL);
+}
+
+/* Points `slot` to the view's private entry for g; makes the path to it. */
+static int open_slot(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t **slot)
+{
+    if (!cursor_hits(c, g)) {
+        uint32_t need;
+
+        if (!may_override(pm, override_leaf(pm, c->vs, g))) {
+            return -XEN_ESRCH;
+        }
+        need = view_path_need(pm, c->vs, g);
+        if (need > 0 && !view_can_take(pm, c->vs, need)) {
+            return -XEN_ENOMEM;
+        }
+        c->table = view_path_make(pm, c->vs, g);
+        c->region = entry_region(1, g);
+    }
+    *slot = leaf_slot(pm, c->table, g);
+    return may_override(pm, **slot) ? 0 : -XEN_ESRCH;
+}
+
+static void put_override(struct physmap *pm, struct override_cursor *c, uint64_t *slot, uint64_t e)
+{
+    if (!(*slot & pm->own_mask)) {
+        pm->pool.page[c->table].own++;
+        c->vs->overrides++;
+    }
+    physmap_write(pm, slot, e, view_root_mfn(pm, c->vs));
+}
+
+int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a)
+{
+    const struct table_format *f = pm->format;
+    uint64_t *slot;
+    int rc;
+
+    if (a == ACCESS_DEFAULT) {
+        if (!may_override(pm, override_leaf(pm, c->vs, g))) {
+            return -XEN_ESRCH;
+        }
+        override_clear(pm, c->vs, g, f->own_access);
+        c->table = POOL_NONE;
+        return 0;
+    }
+    rc = open_slot(pm, c, g, &slot);
+    if (rc != 0) {
+        return rc;
+    }
+    if (entry_valid(pm, *slot)) {
+        put_override(pm, c, slot, entry_with_access(pm, *slot, a) | f->own_access);
+    } else {
+        uint64_t e = (*slot & ~(15ULL << f->access_shift)) | f->own_access;
+
+        put_override(pm, c, slot, e | (uint64_t)a << f->access_shift);
+    }
+    return 0;
+}
+
+int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on)
+{
+    uint64_t bit = pm->format->suppress_ve;
+    uint64_t *slot;
+    int rc = open_slot(pm, c, g, &slot);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (!entry_valid(pm, *slot)) {
+        bit = FRAMELESS_SUPPRESS_VE;
+    }
+    put_override(pm, c, slot, (*slot & ~bit) | (on ? bit : 0) | pm->format->own_ve);
+    return 0;
+}
+
+void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own)
+{
+    const struct table_format *f = pm->format;
+    uint32_t table = view_find_table(pm, vs, g);
+    uint64_t *slot = table == POOL_NONE ? NULL : leaf_slot(pm, table, g);
+    uint64_t shows = g, left;
+
+    if (!slot || !(*slot & own & pm->own_mask)) {
+        return;
+    }
+    left = *slot & ~own;
+    if (*slot & own & f->own_frame) {
+        remap_forget(pm, remap_find(pm, view_number(pm, vs), g));
+    } else if (left & f->own_frame) {
+        const struct remap *r = remap_find(pm, view_number(pm, vs), g);
+
+        shows = r->target;
+        if (r->frame == NO_FRAME) {
+            shows = NO_FRAME;
+        }
+    }
+    physmap_write(pm, slot,
+                  override_compose(pm, vs, shows == NO_FRAME ? pm->empty : hostmap_leaf(pm, shows),
+                                   left),
+                  view_root_mfn(pm, vs));
+    if (!(left & pm->own_mask)) {
+        vs->overrides--;
+        view_path_drop(pm, vs, table);
+    }
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "internal.h"
+
+#define ADDRESS_BITS_MAX 48 /* what four levels reach */
+
+/*
+ * Narrowing an entry is done with one AND and one OR (entry_inherit). That is right only if it gives the
+ * bits of the intersection for every pair of codes, which a format has to fulfil.
+ */
+static void check_format(const struct table_format *f)
+{
+    uint64_t all = f->rights[ACCESS_RWX];
+
+    CHECK(f->levels == 4 && f->valid && f->own_access && f->own_frame && f->own_ve);
+    for (access_t a = 0; a < ACCESS_DEFAULT; a++) {
+        for (access_t b = 0; b < ACCESS_DEFAULT; b++) {
+            uint64_t ra = f->rights[a], rb = f->rights[b];
+            uint64_t both = (ra & ~(all & ~rb)) | (rb & ~all);
+
+            CHECK(both == f->rights[access_intersect(a, b)]);
+        }
+    }
+}
+
+static void set_masks(struct physmap *pm)
+{
+    const struct table_format *f = pm->format;
+
+    for (unsigned a = 0; a < ARRAY_SIZE(f->rights); a++) {
+        pm->rights_mask |= f->rights[a];
+    }
+    pm->hardware_mask = FORMAT_ADDRESS_MASK | pm->rights_mask | f->suppress_ve | f->large |
+                        f->leaf_ram | f->leaf_uncached;
+    pm->own_mask = f->own_access | f->own_frame | f->own_ve;
+    pm->empty = f->suppress_ve;
+}
+
+int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t pool, unsigned nr)
+{
+    int rc;
+
+    if (cfg->max_views > VIEW_MAX || cfg->altp2m_mode > XEN_ALTP2M_limited ||
+        cfg->address_bits <= PAGE_SHIFT || cfg->address_bits > ADDRESS_BITS_MAX) {
+        return -XEN_EINVAL;
+    }
+    check_format(cfg->format);
+    __builtin_memset(pm, 0, sizeof(*pm));
+    lock_init(&pm->lock, LOCK_RANK_PHYSMAP);
+    pm->format = cfg->format;
+    pm->domid = cfg->domid;
+    pm->max_views = (uint16_t)cfg->max_views;
+    pm->mode = (uint8_t)cfg->altp2m_mode;
+    pm->default_access = ACCESS_RWX;
+    pm->eptp_list = MFN_INVALID;
+    pm->max_gfn = (1ULL << (cfg->address_bits - PAGE_SHIFT)) - 1;
+    set_masks(pm);
+    rc = pool_init(pm, pool, nr, cfg->host_reserve);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!pool_can_take(&pm->pool, cfg->host_reserve + 1, true)) {
+        return -XEN_ENOMEM;
+    }
+    for (unsigned v = 0; v < cfg->max_views; v++) {
+        pm->free_views[v / 64] |= 1ULL << (v % 64);
+    }
+    pm->root = pool_take(&pm->pool, PAGE_HOST);
+    pm->pool.page[pm->root].level = pm->format->levels;
+    pm->nr_host = 1;
+    hostmap_expand(pm, pool_table(&pm->pool, pm->root), pm->format->levels, pm->empty);
+    return 0;
+}
+
+void physmap_destroy(struct physmap *pm)
+{
+    physmap_lock(pm);
+    if (pm->active) {
+        domain_deactivate(pm);
+    }
+    pm->vcpus = NULL;
+    physmap_wants_flush(pm, NO_FRAME);
+    physmap_unlock(pm);
+}
+
+void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id)
+{
+    *v = (struct altp2m_vcpu){
+        .pm = pm,
+        .id = id,
+        .view = VIEW_NONE,
+        .root = mfn(pool_mfn(&pm->pool, pm->root)),
+        .ve_info = MFN_INVALID,
+        .ve_info_gfn = GFN_INVALID,
+    };
+    physmap_lock(pm);
+    v->next = pm->vcpus;
+    pm->vcpus = v;
+    if (pm->active) {
+        v->view = view(0);
+        v->root = mfn(view_root_mfn(pm, &pm->views[0]));
+    }
+    physmap_unlock(pm);
+}
+
+void physmap_wants_flush(struct physmap *pm, uint64_t root)
+{
+    struct flush_state *f = &pm->flush;
+
+    f->root = f->wanted == f->done || f->root == root ? root : NO_FRAME;
+    f->wanted++;
+}
+
+void physmap_flush(struct physmap *pm)
+{
+    struct flush_state *f = &pm->flush;
+
+    if (f->wanted == f->done) {
+        return;
+    }
+    platform_flush(pm, f->root == NO_FRAME ? MFN_INVALID : mfn(f->root));
+    f->done = f->wanted;
+    pool_flushed(&pm->pool);
+    remap_flushed(pm);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "internal.h"
+
+#define PER_SLAB (PAGE_SIZE / sizeof(struct remap))
+#define SLAB_SHIFT 6
+_Static_assert(PER_SLAB == 1u << SLAB_SHIFT, "a record's number is its slab and its place in it");
+
+static struct remap *record(const struct physmap *pm, uint32_t id)
+{
+    struct remap *slab = (struct remap *)(void *)pool_table(&pm->pool, id >> SLAB_SHIFT);
+
+    return id ? &slab[id & (PER_SLAB - 1)] : NULL;
+}
+
+static uint32_t record_id(const struct physmap *pm, const struct remap *r)
+{
+    uint64_t at = (uint64_t)((const uint8_t *)r - pm->pool.base);
+
+    return (uint32_t)(at / sizeof(*r));
+}
+
+static uint32_t *target_head(const struct physmap *pm, uint64_t g)
+{
+    uint32_t h = (uint32_t)g * 0x9e3779b1u ^ (uint32_t)(g >> 32);
+
+    return &pm->remaps.by_target[(h ^ h >> 15) & pm->remaps.mask];
+}
+
+static uint32_t *source_head(const struct physmap *pm, uint16_t v, uint64_t g)
+{
+    uint32_t h = (uint32_t)g * 0x9e3779b1u ^ (uint32_t)(g >> 32) ^ v * 0x85ebca6bu;
+
+    return &pm->remaps.by_source[(h ^ h >> 15) & pm->remaps.mask];
+}
+
+static void partial_add(struct physmap *pm, uint32_t slab)
+{
+    struct pool_page *page = pm->pool.page;
+
+    page[slab].prev = POOL_NONE;
+    page[slab].next = pm->remaps.partial;
+    if (page[slab].next != POOL_NONE) {
+        page[page[slab].next].prev = slab;
+    }
+    pm->remaps.partial = slab;
+}
+
+static void partial_remove(struct physmap *pm, uint32_t slab)
+{
+    struct pool_page *page = pm->pool.page;
+
+    if (page[slab].prev != POOL_NONE) {
+        page[page[slab].prev].next = page[slab].next;
+    } else {
+        pm->remaps.partial = page[slab].next;
+    }
+    if (page[slab].next != POOL_NONE) {
+        page[page[slab].next].prev = page[slab].prev;
+    }
+}
+
+static void add_slab(struct physmap *pm)
+{
+    uint32_t slab = pool_take(&pm->pool, PAGE_RECORDS);
+    struct remap *r = (struct remap *)(void *)pool_table(&pm->pool, slab);
+
+    for (unsigned i = 0; i < PER_SLAB; i++) {
+        r[i].tnext = i + 1 < PER_SLAB ? i + 2 : 0;
+    }
+    pm->pool.page[slab].first_free = 1;
+    pm->remaps.nr_free += PER_SLAB;
+    partial_add(pm, slab);
+}
+
+static struct remap *record_take(struct physmap *pm)
+{
+    struct pool_page *page;
+    struct remap *r;
+    uint32_t slab;
+
+    if (pm->remaps.nr_free == 0) {
+        add_slab(pm);
+    }
+    slab = pm->remaps.partial;
+    page = &pm->pool.page[slab];
+    r = record(pm, slab << SLAB_SHIFT | (page->first_free - 1u));
+    page->first_free = (uint16_t)r->tnext;
+    page->own++;
+    pm->remaps.nr_free--;
+    pm->remaps.nr++;
+    if (page->first_free == 0) {
+        partial_remove(pm, slab);
+    }
+    *r = (struct remap){.frame = NO_FRAME, .put = NO_FRAME};
+    return r;
+}
+
+static void record_give(struct physmap *pm, struct remap *r)
+{
+    uint32_t id = record_id(pm, r);
+    uint32_t slab = id >> SLAB_SHIFT;
+    struct pool_page *page = &pm->pool.page[slab];
+
+    if (page->first_free == 0) {
+        partial_add(pm, slab);
+    }
+    r->tnext = page->first_free;
+    page->first_free = (uint16_t)((id & (PER_SLAB - 1)) + 1);
+    page->own--;
+    pm->remaps.nr_free++;
+    pm->remaps.nr--;
+    if (page->own == 0) {
+        partial_remove(pm, slab);
+        pm->remaps.nr_free -= PER_SLAB;
+        pool_give_now(&pm->pool, slab);
+    }
+}
+
+/* Puts a record on its three lists. */
+static void link_record(struct physmap *pm, struct view_state *vs, struct remap *r)
+{
+    uint32_t id = record_id(pm, r);
+    uint32_t *t = target_head(pm, r->target);
+    uint32_t *s = source_head(pm, r->view, r->source);
+
+    r->tnext = *t;
+    r->snext = *s;
+    r->vnext = vs->remaps;
+    if (r->tnext) {
+        record(pm, r->tnext)->tprev = id;
+    }
+    if (r->snext) {
+        record(pm, r->snext)->sprev = id;
+    }
+    if (r->vnext) {
+        record(pm, r->vnext)->vprev = id;
+    }
+    *t = *s = vs->remaps = id;
+    vs->nr_remaps++;
+}
+
+static void unlink_record(struct physmap *pm, struct view_state *vs, struct remap *r)
+{
+    *(r->tprev ? &record(pm, r->tprev)->tnext : target_head(pm, r->target)) = r->tnext;
+    *(r->sprev ? &record(pm, r->sprev)->snext : source_head(pm, r->view, r->source)) = r->snext;
+    *(r->vprev ? &record(pm, r->vprev)->vnext : &vs->remaps) = r->vnext;
+    if (r->tnext) {
+        record(pm, r->tnext)->tprev = r->tprev;
+    }
+    if (r->snext) {
+        record(pm, r->snext)->sprev = r->sprev;
+    }
+    if (r->vnext) {
+        record(pm, r->vnext)->vprev = r->vprev;
+    }
+    vs->nr_remaps--;
+}
+
+/* Has remap_flushed() look at the record. A reference may only be dropped after a flush. */
+static void queue(struct physmap *pm, struct remap *r)
+{
+    physmap_wants_flush(pm, view_root_mfn(pm, &pm->views[r->view]));
+    if (!r->queued) {
+        r->queued = 1;
+        r->pending = pm->remaps.pending;
+        pm->remaps.pending = record_id(pm, r);
+    }
+}
+
+void remap_flushed(struct physmap *pm)
+{
+    while (pm->remaps.pending) {
+        struct remap *r = record(pm, pm->remaps.pending);
+
+        pm->remaps.pending = r->pending;
+        r->queued = 0;
+        if (r->put != NO_FRAME) {
+            platform_frame_put(pm, mfn(r->put));
+            r->put = NO_FRAME;
+        }
+        if (r->dead) {
+            if (r->frame != NO_FRAME) {
+                platform_frame_put(pm, mfn(r->frame));
+            }
+            record_give(pm, r);
+        }
+    }
+}
+
+struct remap *remap_find(const struct physmap *pm, uint16_t view, uint64_t source)
+{
+    struct remap *r = record(pm, *source_head(pm, view, source));
+
+    while (r && (r->source != source || r->view != view)) {
+        r = record(pm, r->snext);
+    }
+    return r;
+}
+
+void remap_forget(struct physmap *pm, struct remap *r)
+{
+    unlink_record(pm, &pm->views[r->view], r);
+    r->dead = 1;
+    queue(pm, r);
+}
+
+void remap_forget_view(struct physmap *pm, struct view_state *vs)
+{
+    while (vs->remaps) {
+        remap_forget(pm, record(pm, vs->remaps));
+    }
+}
+
+static bool shows_ram(const struct physmap *pm, uint64_t e)
+{
+    return entry_valid(pm, e) && entry_type(pm, e) == MAP_RAM;
+}
+
+/* Takes over the frame that the host map has at the target now. */
+static void follow_frame(struct physmap *pm, struct remap *r, uint64_t host)
+{
+    uint64_t frame = shows_ram(pm, host) ? entry_mfn(host) : NO_FRAME;
+
+    if (frame == r->frame || (frame != NO_FRAME && !platform_frame_get(pm, mfn(frame)))) {
+        if (frame == r->frame) {
+            return;
+        }
+        frame = NO_FRAME;
+    }
+    if (r->frame != NO_FRAME) {
+        if (r->put != NO_FRAME) {
+            physmap_flush(pm); /* a second change before the first one's flush */
+        }
+        r->put = r->frame;
+        queue(pm, r);
+        pm->remaps.lost += frame == NO_FRAME;
+    }
+    pm->views[r->view].touched += frame != r->frame;
+    r->frame = frame;
+}
+
+static void follow(struct physmap *pm, struct remap *r)
+{
+    struct view_state *vs = &pm->views[r->view];
+    uint64_t host = hostmap_leaf(pm, r->target);
+    uint64_t *slot = &pool_table(&pm->pool, view_find_table(pm, vs, r->source))
+                         [entry_index(1, r->source)];
+
+    follow_frame(pm, r, host);
+    host = r->frame == NO_FRAME ? pm->empty : host;
+    physmap_write(pm, slot, override_compose(pm, vs, host, *slot), view_root_mfn(pm, vs));
+}
+
+void remap_view_changed(struct physmap *pm, struct view_state *vs)
+{
+    for (struct remap *r = record(pm, vs->remaps); r; r = record(pm, r->vnext)) {
+        follow(pm, r);
+    }
+}
+
+static void follow_all_in(struct physmap *pm, uint64_t g, uint64_t size)
+{
+    for (unsigned v = 0; v < pm->max_views; v++) {
+        struct remap *r = pm->views[v].exists ? record(pm, pm->views[v].remaps) : NULL;
+
+        for (; r; r = record(pm, r->vnext)) {
+            if (r->target - g < size) {
+                follow(pm, r);
+            }
+        }
+    }
+}
+
+void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
+{
+    uint64_t size = 1ULL << order;
+
+    if (pm->remaps.nr == 0) {
+        return;
+    }
+    if (size > pm->remaps.nr + (uint64_t)pm->max_views) {
+        follow_all_in(pm, g, size);
+        return;
+    }
+    for (uint64_t t = g; t < g + size; t++) {
+        for (struct remap *r = record(pm, *target_head(pm, t)); r; r = record(pm, r->tnext)) {
+            if (r->target == t) {
+                follow(pm, r);
+            }
+        }
+    }
+}
+
+int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64_t target,
+              uint64_t own)
+{
+    uint64_t host = hostmap_leaf(pm, target);
+    struct remap *old = remap_find(pm, view_number(pm, vs), source);
+    uint32_t tables = view_path_need(pm, vs, source);
+    uint32_t slabs = pm->remaps.nr_free == 0;
+    uint32_t table;
+    uint64_t *slot;
+    struct remap *r;
+
+    if (!shows_ram(pm, host)) {
+        return -XEN_ESRCH;
+    }
+    if ((tables > 0 && !view_can_take(pm, vs, tables)) ||
+        (tables + slabs > 0 && !pool_can_take(&pm->pool, tables + slabs, false))) {
+        return -XEN_ENOMEM;
+    }
+    if (!platform_frame_get(pm, mfn(entry_mfn(host)))) {
+        return -XEN_ESRCH;
+    }
+    table = view_path_make(pm, vs, source);
+    slot = &pool_table(&pm->pool, table)[entry_index(1, source)];
+    r = record_take(pm);
+    if (old) {
+        remap_forget(pm, old);
+    }
+    r->source = source;
+    r->target = target;
+    r->frame = entry_mfn(host);
+    r->view = view_number(pm, vs);
+    link_record(pm, vs, r);
+    if (!(*slot & pm->own_mask)) {
+        pm->pool.page[table].own++;
+        vs->overrides++;
+    }
+    own |= pm->format->own_frame | pm->format->valid;
+    physmap_write(pm, slot, override_compose(pm, vs, host, own), view_root_mfn(pm, vs));
+    return 0;
+}

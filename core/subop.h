@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * One call of HVMOP_altp2m on its way from the dispatcher to a handler, and the table's rows.
+ */
+#include "abi.h"
+#include <facet/hvmop.h>
+#include "altp2m.h"
+#include "internal.h"
+
+/* The caller's argument. Offsets of `u` are asserted in altp2m.c. */
+union altp2m_op {
+    struct xen_hvm_altp2m_op xen;
+    struct {
+        uint8_t head[16];
+        union {
+            uint8_t bytes[64];
+            uint32_t words[16];
+            uint64_t longs[8];
+            struct facet_altp2m_query query;
+            struct facet_altp2m_usage usage;
+        } u;
+    } facet;
+};
+
+struct subop_call {
+    const struct altp2m_caller *caller;
+    struct physmap *pm;   /* the domain that the call is about */
+    gva_t arg;            /* the argument in the caller's memory */
+    union altp2m_op *op;  /* our copy of it */
+};
+
+enum subop_flags {
+    SUBOP_INACTIVE = 1,
+    SUBOP_LIMITED = 2,
+    SUBOP_PARTIAL = 4,
+    SUBOP_ALWAYS = 8,
+};
+
+struct subop {
+    uint32_t number;
+    uint16_t since;
+    uint8_t arg, out, out_size;
+    uint8_t flags;
+    uint8_t verdict;
+    uint64_t pads;
+    long (*handler)(struct subop_call *call);
+    const char *name, *reason, *summary;
+};
+
+extern const struct subop subop_table[];
+extern const unsigned subop_count;
+
+/* The row of a command, or NULL. */
+const struct subop *subop_find(uint32_t number);
+/* Whether the mode and the policy let this caller use the row on the domain. */
+bool subop_allowed(const struct subop *row, const struct altp2m_caller *c,
+                   const struct physmap *pm);
+
+#define SUBOP(number, name, ...) long subop_##name(struct subop_call *call);
+#include "subops.h"
+#undef SUBOP

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "subop.h"
+
+/* Handlers of Facet's own sub-operations: include/facet/hvmop.h says what they do. */
+
+long subop_query(struct subop_call *call)
+{
+    struct facet_altp2m_query *q = &call->op->facet.u.query;
+    uint32_t index = q->index;
+    const struct subop *row;
+    bool allowed;
+
+    *q = (struct facet_altp2m_query){.index = index, .number = subop_count};
+    if (index >= subop_count) {
+        return -XEN_ENOENT;
+    }
+    row = &subop_table[index];
+    allowed = subop_allowed(row, call->caller, call->pm);
+    q->cmd = row->number;
+    q->flags = (uint8_t)((allowed ? FACET_ALTP2M_QUERY_ALLOWED : 0) |
+                         (row->flags & SUBOP_INACTIVE ? FACET_ALTP2M_QUERY_INACTIVE : 0));
+    q->verdict = row->verdict;
+    q->since = row->since;
+    for (unsigned i = 0; row->name[i] && i + 1 < sizeof(q->name); i++) {
+        q->name[i] = row->name[i];
+    }
+    return 0;
+}
+
+static void add_view(const struct view_state *vs, struct facet_altp2m_usage *u)
+{
+    u->tables += vs->nr_tables;
+    u->overrides += vs->overrides;
+    u->remaps += vs->nr_remaps;
+    u->host_changes += vs->touched;
+    u->relaxed += vs->relaxed;
+}
+
+static void add_domain(struct physmap *pm, struct facet_altp2m_usage *u)
+{
+    u->pool_pages = pm->pool.nr;
+    u->pool_free = pm->pool.nr_free;
+    u->pool_reserve = pm->pool.reserve;
+    u->pool_fixed = pm->pool.fixed;
+    u->host_tables = pm->nr_host;
+    u->lost = (uint32_t)pm->remaps.lost;
+    u->views = pm->nr_views;
+    u->max_views = pm->max_views;
+}
+
+static void count_vcpus(struct physmap *pm, bool all, struct facet_altp2m_usage *u)
+{
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        platform_vcpu_sync(v);
+        u->vcpus += all || v->view.v == u->view;
+    }
+}
+
+long subop_usage(struct subop_call *call)
+{
+    struct facet_altp2m_usage *u = &call->op->facet.u.usage;
+    struct physmap *pm = call->pm;
+    bool all = u->view == FACET_ALTP2M_ALL_VIEWS;
+    struct view_state *vs;
+    int rc = 0;
+
+    *u = (struct facet_altp2m_usage){.view = u->view};
+    physmap_lock(pm);
+    add_domain(pm, u);
+    count_vcpus(pm, all, u);
+    vs = view_get(pm, view(u->view));
+    if (all) {
+        u->default_access = pm->default_access;
+        for (unsigned v = 0; v < pm->max_views; v++) {
+            if (pm->views[v].exists) {
+                add_view(&pm->views[v], u);
+            }
+        }
+    } else if (vs) {
+        add_view(vs, u);
+        u->quota = vs->quota;
+        u->default_access = vs->default_access;
+        u->visible = vs->visible;
+    } else {
+        rc = -XEN_EINVAL;
+    }
+    physmap_unlock(pm);
+    return rc;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "internal.h"
+
+#define EPTP_NONE (~0ULL) /* reserved bits set: VMFUNC to it fails (SDM vol. 3, 26.5.6.3) */
+
+struct view_state *view_get(const struct physmap *pm, view_t v)
+{
+    struct view_state *vs = v.v < pm->max_views ? &pm->views[v.v] : NULL;
+
+    return vs && vs->exists ? vs : NULL;
+}
+
+bool view_can_take(const struct physmap *pm, const struct view_state *vs, uint32_t n)
+{
+    return pool_can_take(&pm->pool, n, false) && (!vs->quota || vs->nr_tables + n <= vs->quota);
+}
+
+static uint64_t *slot_of(const struct physmap *pm, uint32_t table, uint64_t g)
+{
+    return &pool_table(&pm->pool, table)[entry_index(pm->pool.page[table].level, g)];
+}
+
+/* The private table that an entry points to, or POOL_NONE: views point to the host's or their own. */
+static uint32_t private_child(const struct physmap *pm, uint64_t e, unsigned level)
+{
+    uint32_t i;
+
+    if (!entry_is_table(pm, e, level)) {
+        return POOL_NONE;
+    }
+    i = pool_index(&pm->pool, entry_mfn(e));
+    return pm->pool.page[i].kind == PAGE_VIEW ? i : POOL_NONE;
+}
+
+/* Takes a table for the view and puts it on its list. The root is not in the hash. */
+static uint32_t take_table(struct physmap *pm, struct view_state *vs, unsigned level, uint64_t g)
+{
+    struct pool *p = &pm->pool;
+    uint32_t i = pool_take(p, PAGE_VIEW);
+    struct pool_page *page = &p->page[i];
+
+    page->level = (uint8_t)level;
+    page->region = entry_region(level, g);
+    page->view = view_number(pm, vs);
+    page->vnext = vs->tables;
+    if (vs->tables != POOL_NONE) {
+        p->page[vs->tables].vprev = i;
+    }
+    vs->tables = i;
+    vs->nr_tables++;
+    if (level < pm->format->levels) {
+        pool_hash_add(p, i);
+    }
+    return i;
+}
+
+static void give_table(struct physmap *pm, struct view_state *vs, uint32_t i)
+{
+    struct pool *p = &pm->pool;
+    struct pool_page *page = &p->page[i];
+
+    if (page->level < pm->format->levels) {
+        pool_hash_remove(p, i);
+    }
+    if (page->vprev != POOL_NONE) {
+        p->page[page->vprev].vnext = page->vnext;
+    } else {
+        vs->tables = page->vnext;
+    }
+    if (page->vnext != POOL_NONE) {
+        p->page[page->vnext].vprev = page->vprev;
+    }
+    vs->nr_tables--;
+    pool_give(p, i);
+}
+
+static void copy_inherited(const struct view_state *vs, uint64_t *to, const uint64_t *from)
+{
+    if (vs->and_mask == ~0ULL && vs->or_mask == 0) {
+        __builtin_memcpy(to, from, PAGE_SIZE);
+        return;
+    }
+    for (unsigned i = 0; i < PT_ENTRIES; i += 4, to += 4, from += 4) {
+        to[0] = entry_inherit(vs, from[0]);
+        to[1] = entry_inherit(vs, from[1]);
+        to[2] = entry_inherit(vs, from[2]);
+        to[3] = entry_inherit(vs, from[3]);
+    }
+}
+
+/* Fills a new private table with what the view inherits there. */
+static void fill_inherited(const struct physmap *pm, const struct view_state *vs, uint32_t table,
+                           uint64_t g)
+{
+    const struct pool *p = &pm->pool;
+    unsigned level = p->page[table].level;
+    uint64_t *to = pool_table(p, table);
+    struct host_entry h;
+
+    if (level == pm->format->levels) {
+        copy_inherited(vs, to, pool_table(p, pm->root));
+        return;
+    }
+    h = hostmap_walk(pm, g, level + 1);
+    if (entry_is_table(pm, h.entry, h.level)) {
+        copy_inherited(vs, to, pool_table(p, pool_index(p, entry_mfn(h.entry))));
+    } else {
+        h.entry = entry_narrow(pm, h.entry, h.level, level + 1, g);
+        hostmap_expand(pm, to, level, entry_inherit(vs, h.entry));
+    }
+}
+
+static void set_masks(const struct physmap *pm, struct view_state *vs, access_t access)
+{
+    uint64_t all = pm->format->rights[ACCESS_RWX];
+    uint64_t rights;
+
+    vs->default_access = access == ACCESS_DEFAULT ? pm->default_access : access;
+    rights = pm->format->rights[vs->default_access];
+    vs->and_mask = ~(all & ~rights);
+    vs->or_mask = rights & ~all;
+}
+
+int view_create(struct physmap *pm, access_t access, view_t *out)
+{
+    struct view_state *vs;
+    unsigned word = 0;
+
+    while (word < ARRAY_SIZE(pm->free_views) && pm->free_views[word] == 0) {
+        word++;
+    }
+    if (word == ARRAY_SIZE(pm->free_views)) {
+        return -XEN_EINVAL;
+    }
+    if (!pool_can_take(&pm->pool, 1, false)) {
+        return -XEN_ENOMEM;
+    }
+    out->v = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(pm->free_views[word]));
+    pm->free_views[word] &= pm->free_views[word] - 1;
+    vs = &pm->views[out->v];
+    *vs = (struct view_state){.exists = true, .quota = pm->view_quota};
+    set_masks(pm, vs, access);
+    vs->root = take_table(pm, vs, pm->format->levels, 0);
+    fill_inherited(pm, vs, vs->root, 0);
+    pm->nr_views++;
+    view_set_visible(pm, vs, true);
+    return 0;
+}
+
+void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible)
+{
+    uint64_t eptp = view_root_mfn(pm, vs) << PAGE_SHIFT | pm->format->root_flags;
+
+    vs->visible = visible;
+    __atomic_store_n(&pm->eptp[view_number(pm, vs)], visible ? eptp : EPTP_NONE, __ATOMIC_RELEASE);
+}
+
+void view_destroy(struct physmap *pm, struct view_state *vs)
+{
+    uint16_t v = view_number(pm, vs);
+
+    view_set_visible(pm, vs, false);
+    remap_forget_view(pm, vs);
+    physmap_wants_flush(pm, view_root_mfn(pm, vs));
+    while (vs->tables != POOL_NONE) {
+        give_table(pm, vs, vs->tables);
+    }
+    vs->exists = false;
+    pm->free_views[v / 64] |= 1ULL << (v % 64);
+    pm->nr_views--;
+}
+
+uint32_t view_find_table(const struct physmap *pm, const struct view_state *vs, uint64_t g)
+{
+    uint32_t table = vs->root;
+
+    for (unsigned level = pm->format->levels; level > 1 && table != POOL_NONE; level--) {
+        table = private_child(pm, *slot_of(pm, table, g), level);
+    }
+    return table;
+}
+
+uint32_t view_path_need(const struct physmap *pm, const struct view_state *vs, uint64_t g)
+{
+    uint32_t table = vs->root;
+    unsigned level = pm->format->levels;
+
+    while (level > 1) {
+        table = private_child(pm, *slot_of(pm, table, g), level);
+        if (table == POOL_NONE) {
+            break;
+        }
+        level--;
+    }
+    return level - 1;
+}
+
+uint32_t view_path_make(struct physmap *pm, struct view_state *vs, uint64_t g)
+{
+    struct pool *p = &pm->pool;
+    uint32_t table = vs->root;
+
+    for (unsigned level = pm->format->levels; level > 1; level--) {
+        uint64_t *slot = slot_of(pm, table, g);
+        uint32_t child = private_child(pm, *slot, level);
+
+        if (child == POOL_NONE) {
+            child = take_table(pm, vs, level - 1, g);
+            p->page[child].parent = table;
+            p->page[table].own++;
+            fill_inherited(pm, vs, child, g);
+            __atomic_store_n(slot, entry_of_table(pm, pool_mfn(p, child)), __ATOMIC_RELEASE);
+        }
+        table = child;
+    }
+    return table;
+}
+
+/* The host's entry for g at exactly `level`. */
+static uint64_t host_at(const struct physmap *pm, uint64_t g, unsigned level)
+{
+    struct host_entry h = hostmap_walk(pm, g, level);
+
+    return entry_narrow(pm, h.entry, h.level, level, g);
+}
+
+void view_path_drop(struct physmap *pm, struct view_state *vs, uint32_t table)
+{
+    struct pool_page *page = &pm->pool.page[table];
+
+    while (--page->own == 0 && table != vs->root) {
+        unsigned level = page->level + 1u;
+        uint64_t g = (uint64_t)page->region << (PT_LEVEL_BITS * page->level);
+        uint32_t parent = page->parent;
+
+        __atomic_store_n(slot_of(pm, parent, g), entry_inherit(vs, host_at(pm, g, level)),
+                         __ATOMIC_RELEASE);
+        physmap_wants_flush(pm, view_root_mfn(pm, vs));
+        give_table(pm, vs, table);
+        table = parent;
+        page = &pm->pool.page[table];
+    }
+}
+
+struct host_entry view_walk(const struct physmap *pm, const struct view_state *vs, uint64_t g)
+{
+    const struct pool *p = &pm->pool;
+    struct host_entry h = {.level = pm->format->levels};
+    uint32_t table = vs->root;
+
+    for (;;) {
+        h.entry = pool_table(p, table)[entry_index(h.level, g)];
+        if (!entry_is_table(pm, h.entry, h.level)) {
+            break;
+        }
+        table = pool_index(p, entry_mfn(h.entry));
+        h.level--;
+    }
+    if (p->page[table].kind == PAGE_HOST) {
+        h.entry = entry_inherit(vs, h.entry);
+    }
+    return h;
+}
+
+bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out)
+{
+    struct view_state *vs = NULL;
+    struct host_entry h = {0, 0};
+    uint64_t e = 0;
+
+    physmap_lock(pm);
+    if (!view_eq(v, VIEW_NONE)) {
+        vs = view_get(pm, v);
+    }
+    if (g.v <= pm->max_gfn && (vs || view_eq(v, VIEW_NONE))) {
+        h = vs ? view_walk(pm, vs, g.v) : hostmap_walk(pm, g.v, 1);
+        e = h.entry;
+    }
+    if (entry_valid(pm, e)) {
+        *out = (struct mapping){
+            .mfn = mfn(entry_mfn(entry_narrow(pm, e, h.level, 1, g.v))),
+            .order = entry_shift(h.level),
+            .type = entry_type(pm, e),
+            .access = entry_access(pm, e),
+            .suppress_ve = entry_suppress_ve(pm, e),
+        };
+        if (vs && !(e & pm->format->own_access)) {
+            out->access = access_intersect(out->access, vs->default_access);
+        }
+    }
+    physmap_unlock(pm);
+    return entry_valid(pm, e);
+}
+
+view_t view_of_root(struct physmap *pm, mfn_t root)
+{
+    const struct pool *p = &pm->pool;
+    const struct pool_page *page;
+
+    if (root.v < p->first || root.v - p->first >= p->nr) {
+        return VIEW_NONE;
+    }
+    page = &p->page[root.v - p->first];
+    return page->kind == PAGE_VIEW && page->level == pm->format->levels ? view(page->view)
+                                                                        : VIEW_NONE;
+}
+
+static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *slot, uint64_t host)
+{
+    uint64_t old = *slot;
+    uint64_t new;
+
+    if (old & pm->format->own_frame) {
+        return; /* shows what is at the remap's target: remap.c sees to it */
+    }
+    if (old & pm->own_mask) {
+        new = override_compose(pm, vs, host, old);
+        vs->touched += new != old;
+    } else {
+        new = entry_inherit(vs, host);
+    }
+    if (new != old) {
+        physmap_write(pm, slot, new, view_root_mfn(pm, vs));
+    }
+}
+
+/* Makes everything that a private table and the ones below it inherit follow the host map. */
+static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table)
+{
+    const struct pool *p = &pm->pool;
+    unsigned level = p->page[table].level;
+    uint64_t base = (uint64_t)p->page[table].region << (PT_LEVEL_BITS * level);
+    uint64_t *slot = pool_table(p, table);
+
+    for (unsigned i = 0; i < PT_ENTRIES; i++, slot++) {
+        uint32_t child = private_child(pm, *slot, level);
+
+        if (child != POOL_NONE) {
+            follow_table(pm, vs, child);
+        } else {
+            follow_entry(pm, vs, slot, host_at(pm, base + ((uint64_t)i << entry_shift(level)), level));
+        }
+    }
+}
+
+static void follow_slot(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t g)
+{
+    unsigned level = pm->pool.page[table].level;
+    uint64_t *slot = slot_of(pm, table, g);
+    uint32_t child = private_child(pm, *slot, level);
+
+    if (child != POOL_NONE) {
+        follow_table(pm, vs, child);
+    } else {
+        follow_entry(pm, vs, slot, host_at(pm, g, level));
+    }
+}
+
+void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
+{
+    const struct pool *p = &pm->pool;
+    uint32_t region = entry_region(level, g);
+
+    if (level == pm->format->levels) {
+        for (unsigned v = 0; pm->nr_views > 0 && v < pm->max_views; v++) {
+            if (pm->views[v].exists) {
+                follow_slot(pm, &pm->views[v], pm->views[v].root, g);
+            }
+        }
+        return;
+    }
+    for (uint32_t i = *pool_bucket(p, level, region); i != POOL_NONE; i = p->page[i].next) {
+        if (p->page[i].level == level && p->page[i].region == region) {
+            follow_slot(pm, &pm->views[p->page[i].view], i, g);
+        }
+    }
+}
+
+void view_set_default(struct physmap *pm, struct view_state *vs, access_t access)
+{
+    set_masks(pm, vs, access);
+    follow_table(pm, vs, vs->root);
+    remap_view_changed(pm, vs);
+}
