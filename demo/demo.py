@@ -116,11 +116,16 @@ class Story:
         return found
 
 
-def configuration(runner, directory, name="demo"):
-    """Makes the demo's initramfs and configuration file; returns the file's path."""
+def configuration(runner, directory, shell=False):
+    """Makes the guest's initramfs and configuration file; returns the file's path and the kernel.
+
+    The guest runs the demo or, with `shell`, a root shell on its console.
+    """
     kernel = runner.debian_kernel()
-    ramdisk = initramfs.demo(directory / "demo-initramfs.gz", kernel, runner.build_dir())
-    path = directory / "demo.cfg"
+    name, make = ("shell", initramfs.shell) if shell else ("demo", initramfs.demo)
+    directory.mkdir(parents=True, exist_ok=True)
+    ramdisk = make(directory / f"{name}-initramfs.gz", kernel, runner.build_dir())
+    path = directory / f"{name}.cfg"
     path.write_text(runner.config(
         name=name, kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=CMDLINE,
         memory=MEMORY_MIB, vcpus=1, altp2m="mixed"), encoding="utf-8")
@@ -151,14 +156,16 @@ def main(runner, arguments):
                         help=f"give up after this time (default {TIMEOUT:.0f})")
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
+    parser.add_argument("--shell", action="store_true",
+                        help="no demo: a root shell in the same guest, on this terminal")
     args = parser.parse_args(arguments)
 
     paint = Paint(sys.stdout)
-    directory = runner.build_dir() / "demo"
-    directory.mkdir(parents=True, exist_ok=True)
-    path, kernel = configuration(runner, directory)
+    path, kernel = configuration(runner, runner.build_dir() / "demo", args.shell)
     print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",
           flush=True)
+    if args.shell:
+        return runner.boot([path], machine=args.machine, keep=args.keep, interactive=True).status
     story = Story(sys.stdout, paint)
     result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
                          on_line=story.line)
