@@ -288,7 +288,7 @@ static int model_version(void *ctx, unsigned int cmd, void *arg, size_t size)
     if (cmd == XENVER_version)
         return m->version;
     assert_true(size >= 16);
-    strcpy(arg, cmd == XENVER_extraversion ? ".7 \"model\"" : "hvm-3.0-x86_64");
+    strcpy(arg, cmd == XENVER_extraversion ? ".7 \"model\"" : "hvm-3.0-x86_64 ");
     return 0;
 }
 

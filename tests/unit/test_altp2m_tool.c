@@ -394,7 +394,7 @@ static void info(void **state)
     m->vcpu_view[3] = 1;
     m->unknown[15] = true;
     expect_words("altp2m info", 0, "Xen interface 4.17.7 \"model\"");
-    assert_non_null(strstr(out, "domain        1 (this one)\n"));
+    assert_non_null(strstr(out, "capabilities  hvm-3.0-x86_64\ndomain        1 (this one)\n"));
     assert_non_null(strstr(out, "mode          mixed\nstate         on\n"));
     assert_non_null(strstr(out, "vCPU 2        view 0\nvCPU 3        view 1\n"));
     assert_non_null(strstr(out, "   4 create_p2m             yes\n"));

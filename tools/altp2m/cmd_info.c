@@ -24,6 +24,9 @@ static void version_text(const struct subop_target *t, unsigned int cmd, char *b
     if (t->hc->version(t->hc->ctx, cmd, buf, size - 1) < 0)
         buf[0] = '\0';
     buf[size - 1] = '\0';
+    /* Xen ends its list of capabilities with a blank. */
+    for (size_t n = strlen(buf); n > 0 && buf[n - 1] == ' '; n--)
+        buf[n - 1] = '\0';
 }
 
 static void gather(const struct subop_target *t, struct facts *f)
