@@ -149,13 +149,13 @@ void remap_view_changed(struct physmap *pm, struct view_state *vs);
 /* Called by physmap_flush(): drops references, frees records. */
 void remap_flushed(struct physmap *pm);
 
-/* ---- domain.c: altp2m on and off, vCPUs ---- */
+/* ---- vcpus.c: altp2m on and off, vCPUs ---- */
 
-int domain_activate(struct physmap *pm);
-void domain_deactivate(struct physmap *pm);
-struct altp2m_vcpu *domain_vcpu(const struct physmap *pm, uint32_t id);
+int vcpus_activate(struct physmap *pm);
+void vcpus_deactivate(struct physmap *pm);
+struct altp2m_vcpu *vcpus_find(const struct physmap *pm, uint32_t id);
 /* Learns which views the vCPUs are on; true if one is on `v`. */
-bool domain_view_in_use(struct physmap *pm, view_t v);
-void domain_switch(struct physmap *pm, view_t v);
-int domain_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g);
-void domain_disable_notify(struct physmap *pm, struct altp2m_vcpu *v);
+bool vcpus_view_in_use(struct physmap *pm, view_t v);
+void vcpus_switch(struct physmap *pm, view_t v);
+int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g);
+void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v);

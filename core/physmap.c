@@ -76,7 +76,7 @@ void physmap_destroy(struct physmap *pm)
 {
     physmap_lock(pm);
     if (pm->active) {
-        domain_deactivate(pm);
+        vcpus_deactivate(pm);
     }
     pm->vcpus = NULL;
     physmap_wants_flush(pm, NO_FRAME);

@@ -36,9 +36,9 @@ long subop_set_domain_state(struct subop_call *call)
     }
     physmap_lock(pm);
     if (on && !pm->active) {
-        rc = domain_activate(pm);
+        rc = vcpus_activate(pm);
     } else if (!on && pm->active) {
-        domain_deactivate(pm);
+        vcpus_deactivate(pm);
     }
     physmap_unlock(pm);
     platform_unpause_others(pm);
@@ -48,7 +48,7 @@ long subop_set_domain_state(struct subop_call *call)
 long subop_vcpu_enable_notify(struct subop_call *call)
 {
     const struct xen_hvm_altp2m_vcpu_enable_notify *a = &call->op->xen.u.enable_notify;
-    struct altp2m_vcpu *v = domain_vcpu(call->pm, a->vcpu_id);
+    struct altp2m_vcpu *v = vcpus_find(call->pm, a->vcpu_id);
     int rc;
 
     if (!v) {
@@ -58,7 +58,7 @@ long subop_vcpu_enable_notify(struct subop_call *call)
         return -XEN_EOPNOTSUPP;
     }
     physmap_lock(call->pm);
-    rc = call->pm->active ? domain_enable_notify(call->pm, v, gfn(a->gfn)) : -XEN_EOPNOTSUPP;
+    rc = call->pm->active ? vcpus_enable_notify(call->pm, v, gfn(a->gfn)) : -XEN_EOPNOTSUPP;
     physmap_unlock(call->pm);
     return rc;
 }
@@ -66,7 +66,7 @@ long subop_vcpu_enable_notify(struct subop_call *call)
 long subop_vcpu_disable_notify(struct subop_call *call)
 {
     struct physmap *pm = call->pm;
-    struct altp2m_vcpu *v = domain_vcpu(pm, call->op->xen.u.disable_notify.vcpu_id);
+    struct altp2m_vcpu *v = vcpus_find(pm, call->op->xen.u.disable_notify.vcpu_id);
 
     if (!v) {
         return -XEN_EINVAL;
@@ -78,7 +78,7 @@ long subop_vcpu_disable_notify(struct subop_call *call)
         return -XEN_ERESTART;
     }
     physmap_lock(pm);
-    domain_disable_notify(pm, v);
+    vcpus_disable_notify(pm, v);
     physmap_unlock(pm);
     platform_unpause_others(pm);
     return 0;
@@ -87,7 +87,7 @@ long subop_vcpu_disable_notify(struct subop_call *call)
 static void destroy_unused(struct physmap *pm, view_t v)
 {
     physmap_lock(pm);
-    if (view_get(pm, v) && !domain_view_in_use(pm, v)) {
+    if (view_get(pm, v) && !vcpus_view_in_use(pm, v)) {
         view_destroy(pm, &pm->views[v.v]);
     }
     physmap_unlock(pm);
@@ -130,7 +130,7 @@ long subop_destroy_p2m(struct subop_call *call)
         return -XEN_ERESTART;
     }
     physmap_lock(pm);
-    if (view_get(pm, v) && !domain_view_in_use(pm, v)) {
+    if (view_get(pm, v) && !vcpus_view_in_use(pm, v)) {
         view_destroy(pm, &pm->views[v.v]);
         rc = 0;
     }
@@ -155,7 +155,7 @@ long subop_switch_p2m(struct subop_call *call)
     physmap_lock(pm);
     vs = view_get(pm, v);
     if (vs && vs->visible) {
-        domain_switch(pm, v);
+        vcpus_switch(pm, v);
         rc = 0;
     }
     physmap_unlock(pm);
@@ -461,7 +461,7 @@ long subop_get_p2m_idx(struct subop_call *call)
 {
     struct xen_hvm_altp2m_get_vcpu_p2m_idx *a = &call->op->xen.u.get_vcpu_p2m_idx;
     struct physmap *pm = call->pm;
-    struct altp2m_vcpu *v = domain_vcpu(pm, a->vcpu_id);
+    struct altp2m_vcpu *v = vcpus_find(pm, a->vcpu_id);
 
     if (!v) {
         return -XEN_EINVAL;

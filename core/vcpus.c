@@ -12,7 +12,7 @@ static void leave_views(struct physmap *pm)
     }
 }
 
-int domain_activate(struct physmap *pm)
+int vcpus_activate(struct physmap *pm)
 {
     uint32_t list;
     view_t v;
@@ -29,11 +29,11 @@ int domain_activate(struct physmap *pm)
     __builtin_memset(pm->eptp, 0xff, PAGE_SIZE);
     CHECK(view_create(pm, ACCESS_DEFAULT, &v) == 0 && v.v == 0);
     pm->active = true;
-    domain_switch(pm, v);
+    vcpus_switch(pm, v);
     return 0;
 }
 
-void domain_deactivate(struct physmap *pm)
+void vcpus_deactivate(struct physmap *pm)
 {
     leave_views(pm);
     for (unsigned v = 0; v < pm->max_views; v++) {
@@ -46,11 +46,11 @@ void domain_deactivate(struct physmap *pm)
     pm->eptp = NULL;
     pm->active = false;
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
-        domain_disable_notify(pm, v);
+        vcpus_disable_notify(pm, v);
     }
 }
 
-struct altp2m_vcpu *domain_vcpu(const struct physmap *pm, uint32_t id)
+struct altp2m_vcpu *vcpus_find(const struct physmap *pm, uint32_t id)
 {
     struct altp2m_vcpu *v = pm->vcpus;
 
@@ -60,7 +60,7 @@ struct altp2m_vcpu *domain_vcpu(const struct physmap *pm, uint32_t id)
     return v;
 }
 
-bool domain_view_in_use(struct physmap *pm, view_t view)
+bool vcpus_view_in_use(struct physmap *pm, view_t view)
 {
     bool used = false;
 
@@ -71,7 +71,7 @@ bool domain_view_in_use(struct physmap *pm, view_t view)
     return used;
 }
 
-void domain_switch(struct physmap *pm, view_t view)
+void vcpus_switch(struct physmap *pm, view_t view)
 {
     mfn_t root = mfn(view_root_mfn(pm, &pm->views[view.v]));
 
@@ -82,7 +82,7 @@ void domain_switch(struct physmap *pm, view_t view)
     }
 }
 
-int domain_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
+int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
 {
     uint64_t e = g.v <= pm->max_gfn ? hostmap_leaf(pm, g.v) : pm->empty;
 
@@ -104,7 +104,7 @@ int domain_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
     return 0;
 }
 
-void domain_disable_notify(struct physmap *pm, struct altp2m_vcpu *v)
+void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v)
 {
     mfn_t frame = v->ve_info;
 
