@@ -44,9 +44,8 @@ static bool expect(const struct stage *s, int page, const char *text, const char
         return false;
     report_note("%s: address %p holds \"%.*s\"", where, (const void *)at(s, page), TEXT - 1,
                 at(s, page));
-    return holds(at(s, page), text) ||
-           report_fail("%s, address %p does not hold \"%s\"", where, (const void *)at(s, page),
-                       text);
+    return holds(at(s, page), text) || report_fail("%s, address %p does not hold \"%s\"", where,
+                                                   (const void *)at(s, page), text);
 }
 
 static bool expect_vcpu_on(const struct stage *s, view_t v)
@@ -56,8 +55,7 @@ static bool expect_vcpu_on(const struct stage *s, view_t v)
 
     if (rc)
         return report_fail("the hypervisor does not tell vCPU 0's view (%d)", rc);
-    return view_eq(now, v) ||
-           report_fail("the hypervisor says view %u, not view %u", now.v, v.v);
+    return view_eq(now, v) || report_fail("the hypervisor says view %u, not view %u", now.v, v.v);
 }
 
 static bool step_interface(struct stage *s)
@@ -226,7 +224,8 @@ static bool step_hidden(struct stage *s)
         return false;
     if (!vmfunc_switch(s->other) || !vmfunc_switch(view(0)))
         return report_fail("VMFUNC is still refused");
-    snprintf(s->result, sizeof(s->result), "neither VMFUNC nor the hypercall reaches a hidden view");
+    snprintf(s->result, sizeof(s->result),
+             "neither VMFUNC nor the hypercall reaches a hidden view");
     return true;
 }
 

@@ -19,9 +19,9 @@ enum {
 struct stage {
     struct subop_target self;
     struct page page[PAGE_COUNT];
-    view_t other;      /* the view that the demo makes */
-    char secret[32];   /* what PAGE_SECRET holds, apart from that page */
-    char result[160];  /* what the step that just ended has shown */
+    view_t other;     /* the view that the demo makes */
+    char secret[32];  /* what PAGE_SECRET holds, apart from that page */
+    char result[160]; /* what the step that just ended has shown */
 };
 
 /* A step returns false, with report_fail called, if something is not as announced. */

@@ -26,11 +26,11 @@ struct model_view {
 
 struct model {
     int version;
-    bool available;   /* altp2m=1 and EPT */
+    bool available;    /* altp2m=1 and EPT */
     bool user_blocked; /* the guest's kernel refuses every hypercall */
     uint64_t mode;
     bool on;
-    bool unknown[32]; /* sub-operations that this release does not have */
+    bool unknown[32];    /* sub-operations that this release does not have */
     uint16_t bad_access; /* set_mem_access refuses this one; 0xffff: none */
     uint64_t refuse_gfn; /* set_mem_access answers -ENOMEM for it; ~0: none */
     struct model_view view[MODEL_VIEWS];

@@ -98,8 +98,9 @@ static void ok(const char *line)
 
 static void numbers(void **state)
 {
-    static const char *const wrong[] = {"",    " 1",  "1 ",  "-1",   "+1", "0x", "0x0x1",
-                                        "1g",  "0xg", "1e3", "1000", "18446744073709551616"};
+    static const char *const wrong[] = {"",    " 1",  "1 ",    "-1",
+                                        "+1",  "0x",  "0x0x1", "1g",
+                                        "0xg", "1e3", "1000",  "18446744073709551616"};
     uint64_t n = 7;
 
     (void)state;
@@ -115,9 +116,14 @@ static void numbers(void **state)
 
 static void ranges(void **state)
 {
-    static const char *const wrong[] = {
-        "1+",  "1+0", "+1", "1++1", "0xffffffffff+2", "0x10000000000", "1+-1",
-        "000000000000000000000000000000000000000001"};
+    static const char *const wrong[] = {"1+",
+                                        "1+0",
+                                        "+1",
+                                        "1++1",
+                                        "0xffffffffff+2",
+                                        "0x10000000000",
+                                        "1+-1",
+                                        "000000000000000000000000000000000000000001"};
     gfn_t first;
     uint64_t count;
 
@@ -132,8 +138,8 @@ static void ranges(void **state)
 
 static void access_names(void **state)
 {
-    static const char *const names[] = {"n",  "r",   "w",     "rw",    "x",
-                                        "rx", "wx",  "rwx",   "rx2rw", "n2rwx"};
+    static const char *const names[] = {"n",  "r",  "w",   "rw",    "x",
+                                        "rx", "wx", "rwx", "rx2rw", "n2rwx"};
     uint16_t a;
 
     (void)state;
@@ -192,8 +198,8 @@ static void requests(void **state)
     ok("altp2m ve 1 5+3 on");
     CHECK_REQUEST(15, xen_hvm_altp2m_suppress_ve_multi, .view = 1, .first_gfn = 5, .last_gfn = 7);
     ok("altp2m ve 1 5 off");
-    CHECK_REQUEST(15, xen_hvm_altp2m_suppress_ve_multi, .view = 1, .suppress_ve = 1,
-                  .first_gfn = 5, .last_gfn = 5);
+    CHECK_REQUEST(15, xen_hvm_altp2m_suppress_ve_multi, .view = 1, .suppress_ve = 1, .first_gfn = 5,
+                  .last_gfn = 5);
     ok("altp2m ve 1 5");
     CHECK_REQUEST(11, xen_hvm_altp2m_suppress_ve, .view = 1, .gfn = 5);
     ok("altp2m hide 1");
@@ -313,11 +319,10 @@ static void views_in_words(void **state)
 
 static void states_in_words(void **state)
 {
-    static const char *const lines[] = {"altp2m list", "altp2m create", "altp2m destroy 1",
-                                        "altp2m switch 1", "altp2m access 1 1 r",
-                                        "altp2m access 1 1+5 r", "altp2m access 1 1",
-                                        "altp2m remap 1 1 2", "altp2m unremap 1 1",
-                                        "altp2m ve 1 1 on", "altp2m ve 1 1", "altp2m show 1"};
+    static const char *const lines[] = {
+        "altp2m list",         "altp2m create",         "altp2m destroy 1",  "altp2m switch 1",
+        "altp2m access 1 1 r", "altp2m access 1 1+5 r", "altp2m access 1 1", "altp2m remap 1 1 2",
+        "altp2m unremap 1 1",  "altp2m ve 1 1 on",      "altp2m ve 1 1",     "altp2m show 1"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
@@ -363,12 +368,24 @@ static void cannot_open(void **state)
 
 static void usage(void **state)
 {
-    static const char *const wrong[] = {
-        "altp2m", "altp2m frob", "altp2m switch", "altp2m switch 1 2", "altp2m switch x",
-        "altp2m switch -1", "altp2m --frob info", "altp2m switch 1 --access r",
-        "altp2m create --access rrr", "altp2m access 1 1 q", "altp2m access 1 1+0",
-        "altp2m access x 1", "altp2m ve 1 1 maybe", "altp2m remap 1 1 x", "altp2m remap 1 y 1",
-        "altp2m -d", "altp2m -d x info", "altp2m unremap 65535 1"};
+    static const char *const wrong[] = {"altp2m",
+                                        "altp2m frob",
+                                        "altp2m switch",
+                                        "altp2m switch 1 2",
+                                        "altp2m switch x",
+                                        "altp2m switch -1",
+                                        "altp2m --frob info",
+                                        "altp2m switch 1 --access r",
+                                        "altp2m create --access rrr",
+                                        "altp2m access 1 1 q",
+                                        "altp2m access 1 1+0",
+                                        "altp2m access x 1",
+                                        "altp2m ve 1 1 maybe",
+                                        "altp2m remap 1 1 x",
+                                        "altp2m remap 1 y 1",
+                                        "altp2m -d",
+                                        "altp2m -d x info",
+                                        "altp2m unremap 65535 1"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -430,10 +447,11 @@ static void list(void **state)
     (void)state;
     ok("altp2m create --access n");
     m->vcpu_view[3] = 2;
-    expect_words("altp2m list", 0, "VIEW  DEFAULT  VCPUS\n"
-                                   "0     rwx      0,1,2\n"
-                                   "1     rwx      -\n"
-                                   "2     n        3\n");
+    expect_words("altp2m list", 0,
+                 "VIEW  DEFAULT  VCPUS\n"
+                 "0     rwx      0,1,2\n"
+                 "1     rwx      -\n"
+                 "2     n        3\n");
 }
 
 static void progress_on_a_terminal(void **state)
@@ -495,12 +513,28 @@ static void json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(numbers), TEST(ranges), TEST(access_names), TEST(requests), TEST(other_domain),
-        TEST(notify_requests), TEST(default_access_moved_in_4_20), TEST(multi_goes_in_chunks),
-        TEST(multi_failure_names_the_gfn), TEST(multi_falls_back_to_single_calls), TEST(holes),
-        TEST(views_in_words), TEST(states_in_words), TEST(refused_access), TEST(missing_subop),
-        TEST(cannot_open), TEST(usage), TEST(info), TEST(looking_changes_nothing), TEST(list),
-        TEST(progress_on_a_terminal), TEST(json),
+        TEST(numbers),
+        TEST(ranges),
+        TEST(access_names),
+        TEST(requests),
+        TEST(other_domain),
+        TEST(notify_requests),
+        TEST(default_access_moved_in_4_20),
+        TEST(multi_goes_in_chunks),
+        TEST(multi_failure_names_the_gfn),
+        TEST(multi_falls_back_to_single_calls),
+        TEST(holes),
+        TEST(views_in_words),
+        TEST(states_in_words),
+        TEST(refused_access),
+        TEST(missing_subop),
+        TEST(cannot_open),
+        TEST(usage),
+        TEST(info),
+        TEST(looking_changes_nothing),
+        TEST(list),
+        TEST(progress_on_a_terminal),
+        TEST(json),
     };
 
     return cmocka_run_group_tests_name("altp2m command", tests, NULL, NULL);

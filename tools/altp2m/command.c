@@ -32,8 +32,7 @@ const struct command command_table[] = {
      "Other views do not change. altp2m unremap V OLD takes it back.\n"},
     {"unremap", "V GFN", 2, 2, cmd_unremap, "in view V, let gfn GFN show its own page again",
      "Also takes back an access that was set for it.\n"},
-    {"ve", "V GFN[+COUNT] [on|off]", 2, 3, cmd_ve,
-     "whether a violation may raise #VE in the guest",
+    {"ve", "V GFN[+COUNT] [on|off]", 2, 3, cmd_ve, "whether a violation may raise #VE in the guest",
      "on: a violation raises #VE if the guest has asked for it on that vCPU; off: it goes to the\n"
      "hypervisor (the state of a new entry). Without on or off, reads back and prints ranges.\n"},
     {"show", "V", 1, 1, cmd_show, "let VMFUNC and switch reach view V", ""},
@@ -135,9 +134,9 @@ static int usage_error(FILE *err, const char *text, const char *arg)
 static int parse_options(int argc, char **argv, struct session *s, struct options *o)
 {
     static const struct option longs[] = {
-        {"domid", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
+        {"domid", required_argument, NULL, 'd'},  {"json", no_argument, NULL, 'j'},
         {"access", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
     };
     int c;
 

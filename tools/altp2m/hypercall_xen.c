@@ -102,8 +102,9 @@ static int explain_open(int err, struct hypercall_trouble *why)
         snprintf(why->text, sizeof(why->text), "this system does not run on Xen or Facet");
         snprintf(why->hint, sizeof(why->hint), "run altp2m in a guest or in the control domain");
     } else if (err == ENOENT || err == ENODEV || err == ENXIO) {
-        snprintf(why->text, sizeof(why->text), PRIVCMD " is missing: the kernel offers no way "
-                                                       "to make hypercalls");
+        snprintf(why->text, sizeof(why->text),
+                 PRIVCMD " is missing: the kernel offers no way "
+                         "to make hypercalls");
         snprintf(why->hint, sizeof(why->hint), "load the module: modprobe xen-privcmd");
     } else if (err == EACCES || err == EPERM) {
         snprintf(why->text, sizeof(why->text), "not permitted to open " PRIVCMD);

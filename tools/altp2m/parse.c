@@ -9,11 +9,10 @@
 #include "xenabi.h"
 
 static const char *const access_names[] = {
-    [XENMEM_access_n] = "n",         [XENMEM_access_r] = "r",
-    [XENMEM_access_w] = "w",         [XENMEM_access_rw] = "rw",
-    [XENMEM_access_x] = "x",         [XENMEM_access_rx] = "rx",
-    [XENMEM_access_wx] = "wx",       [XENMEM_access_rwx] = "rwx",
-    [XENMEM_access_rx2rw] = "rx2rw", [XENMEM_access_n2rwx] = "n2rwx",
+    [XENMEM_access_n] = "n",         [XENMEM_access_r] = "r",     [XENMEM_access_w] = "w",
+    [XENMEM_access_rw] = "rw",       [XENMEM_access_x] = "x",     [XENMEM_access_rx] = "rx",
+    [XENMEM_access_wx] = "wx",       [XENMEM_access_rwx] = "rwx", [XENMEM_access_rx2rw] = "rx2rw",
+    [XENMEM_access_n2rwx] = "n2rwx",
 };
 
 bool parse_number(const char *s, uint64_t max, uint64_t *value)

@@ -53,8 +53,8 @@ static void list_one(void *ctx, uint32_t vcpu, view_t v)
     if (!view_eq(v, l->view))
         return;
     if (l->len < l->size)
-        l->len += (size_t)snprintf(l->buf + l->len, l->size - l->len, "%s%u", l->n ? ", " : "",
-                                   vcpu);
+        l->len +=
+            (size_t)snprintf(l->buf + l->len, l->size - l->len, "%s%u", l->n ? ", " : "", vcpu);
     l->n++;
 }
 
