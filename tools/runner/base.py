@@ -55,8 +55,11 @@ def build(targets=()):
             return
         jobs = os.cpu_count() or 1
         say(f"building ({jobs} jobs)")
-        done = subprocess.run([*command, f"-j{jobs}", "--output-sync=target"], text=True,
+        done = subprocess.run([*command, "-s", f"-j{jobs}", "--output-sync=target"], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        sys.stderr.write(done.stdout[-20000:])
-        raise Error("the build failed")
+        lines = done.stdout.splitlines()
+        errors = [i for i, line in enumerate(lines) if "error" in line.lower()]
+        first = max(0, errors[0] - 3) if errors else 0
+        print("\n".join(lines[first:first + 30]), file=sys.stderr)
+        raise Error("the build failed; `make` shows all of it")

@@ -111,6 +111,7 @@ def _build(_args):
 
 def _run(args):
     packages.require("run")
+    machine.check_model(args.machine)
     build(["tools" if args.hypervisor else "run-needs"])
     result = machine.boot(
         args.configs, timeout=args.timeout, machine=args.machine, memory=args.memory,

@@ -116,7 +116,8 @@ def models():
     return [word for word in rest.strip().split("\n\n")[0].split() if word]
 
 
-def _check_model(model):
+def check_model(model):
+    """Refuses a processor model that Bochs does not know."""
     if model != DEFAULT_MODEL:
         known = models()
         if model not in known:
@@ -326,7 +327,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     keep: leave the run's files in Result.directory. cancel: a threading.Event that ends the run.
     """
     model = machine or DEFAULT_MODEL
-    _check_model(model)
+    check_model(model)
     limit = host_memory_mib()
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""`facet test`: finds the tests, runs them two jobs at a time, reports one line per test."""
+
+import argparse
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from xml.etree import ElementTree
+
+from . import packages
+from .base import Error, build
+from .guests import guest_jobs
+from .hosttests import make_jobs
+from .results import BAD, Case, Job
+from .systemtests import system_jobs
+
+
+class Report:
+    """Collects cases from the workers and prints each as it comes."""
+
+    def __init__(self, text_filter):
+        self.cases = []
+        self._filter = text_filter
+        self._lock = threading.Lock()
+
+    def add(self, case):
+        """Takes a finished test; those the filter does not want are dropped."""
+        if self._filter and not case.matches(self._filter):
+            return
+        with self._lock:
+            self.cases.append(case)
+            text = f": {case.text}" if case.text else ""
+            seconds = f" ({case.seconds:.1f} s)" if case.seconds >= 1 else ""
+            print(f"{case.outcome:5} {case.name}{seconds}{text}", flush=True)
+
+    def note(self, text):
+        """A line of progress."""
+        with self._lock:
+            print(f"----- {text}", flush=True)
+
+
+def _work(jobs, report, cancel, total):
+    while not cancel.is_set():
+        try:
+            number, job = jobs.get_nowait()
+        except queue.Empty:
+            return
+        report.note(f"job {number} of {total}: {job.name}")
+        try:
+            job.run(report.add, cancel)
+        except KeyboardInterrupt:
+            return
+        except Error as error:
+            report.add(Case(job.name, "error", str(error)))
+        except Exception:  # pylint: disable=broad-except
+            report.add(Case(job.name, "error", traceback.format_exc().rstrip()))
+
+
+def _run_all(jobs, workers, report):
+    waiting, cancel = queue.Queue(), threading.Event()
+    for item in enumerate(jobs, 1):
+        waiting.put(item)
+    threads = [threading.Thread(target=_work, args=(waiting, report, cancel, len(jobs)))
+               for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        cancel.set()
+        for thread in threads:
+            thread.join()
+
+
+def _junit(path, cases):
+    root = ElementTree.Element("testsuite", name="facet", tests=str(len(cases)))
+    for case in cases:
+        group, _, name = case.name.rpartition("/")
+        node = ElementTree.SubElement(root, "testcase", classname=group, name=name,
+                                      time=f"{case.seconds:.3f}")
+        kind = {"fail": "failure", "error": "error", "skip": "skipped"}.get(case.outcome)
+        if kind:
+            ElementTree.SubElement(node, kind, message=case.text).text = case.text
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _summary(cases, seconds):
+    """Prints what went wrong and, last, the counts. Returns the exit status."""
+    bad = [case for case in cases if case.outcome in BAD]
+    skipped = [case for case in cases if case.outcome == "skip"]
+    passed = len(cases) - len(bad) - len(skipped)
+    for title, some in (("skipped", skipped), ("failed", bad)):
+        if some:
+            print(f"\n{title}:")
+            for case in some:
+                print(f"  {case.name}: {(case.text or case.outcome).splitlines()[-1]}")
+    print(f"\n{len(cases)} tests in {seconds:.0f} s")
+    tail = f", {len(skipped)} skipped" if skipped else ""
+    print(f"{passed} passed, {len(bad)} failed{tail}", flush=True)
+    return 1 if bad or not passed else 0
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(
+        prog="facet test", description="Run all tests: host tests, test guests and Linux on an "
+        "emulated machine. The last line counts them; the exit status is 0 if none failed.")
+    parser.add_argument("--filter", metavar="TEXT", default="",
+                        help="only the tests with TEXT in their names")
+    parser.add_argument("--list", action="store_true", help="list the tests and do not run them; "
+                        "what a job finds out only by running is shown as NAME/...")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), metavar="N",
+                        help="run N jobs at a time (default: %(default)s)")
+    parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
+    return parser.parse_args(arguments)
+
+
+def find_jobs(text_filter):
+    """The jobs that may hold tests with this text in their names, the long ones first."""
+    found = [*system_jobs(text_filter), *guest_jobs(text_filter), *make_jobs(text_filter)]
+    return sorted(found, key=lambda job: -job.weight)
+
+
+def main(arguments):
+    """Runs `facet test`. Returns its exit status."""
+    args = _arguments(arguments)
+    if args.list:
+        for name in sorted(name for job in find_jobs(args.filter) for name in job.contents):
+            print(name)
+        return 0
+    report, started = Report(args.filter), time.monotonic()
+    try:
+        packages.require("test")
+        build()
+        jobs = find_jobs(args.filter)
+    except Error as error:
+        report = Report("")
+        report.add(Case("setup", "error", str(error)))
+        jobs = []
+    _run_all(jobs, max(1, args.jobs), report)
+    if args.junit:
+        _junit(args.junit, report.cases)
+    sys.stdout.flush()
+    return _summary(report.cases, time.monotonic() - started)
+
+
+__all__ = ["Job", "find_jobs", "main"]
