@@ -48,6 +48,9 @@ void domains_report(void);
 void domain_shutdown(struct domain *d, unsigned reason); /* SHUTDOWN_* of Xen's sched.h */
 void domain_crash(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A vCPU that nothing can wake goes offline; with the last one the domain has powered off, as on Xen. */
+void guest_vcpu_down(struct vcpu *v);
+
 /* Exits that concern the guest interface. v is current. */
 
 /* VMCALL from the guest. True if RIP may move past it; false to run it again (continuation). */

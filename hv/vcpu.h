@@ -74,6 +74,8 @@ bool vcpu_long_mode(const struct vcpu *v); /* CS.L with EFER.LMA: 64-bit caller 
 bool vcpu_in_ia32e(const struct vcpu *v);  /* EFER.LMA: 4-level paging */
 uint64_t vcpu_cr3(const struct vcpu *v);
 uint64_t vcpu_cr4(const struct vcpu *v);   /* as the guest sees it */
+uint64_t vcpu_cr4_allowed(void);           /* bits of CR4 that a guest may set */
+const struct table_format *vcpu_table_format(void); /* of the nested page tables on this machine */
 bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
 
 enum { EXC_DE = 0, EXC_DB = 1, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_GP = 13, EXC_PF = 14, EXC_VE = 20 };

@@ -2,13 +2,87 @@
 #pragma once
 
 /* What the guest interface keeps per domain and per vCPU. Only hv/guest/ touches the members. */
+#include <facet/lock.h>
 #include <facet/types.h>
 #include "x86/timer.h"
 
-struct guest_vcpu {
-    struct timer singleshot;
+struct vcpu_info;
+struct shared_info;
+struct xencons_interface;
+
+/* Bits of 256 vectors. */
+struct vector_set {
+    uint64_t word[4];
 };
+
+/* Local APIC, x2APIC mode only (SDM 3, 10.12). */
+struct lapic {
+    struct vector_set irr, isr;
+    bool irr_any;           /* some bit of irr may be set */
+    bool wait_for_sipi;
+    uint32_t id, tpr, svr, esr, tdcr, tmict;
+    uint32_t lvt[7];        /* MSRs 0x82f, 0x832..0x837 */
+    uint64_t icr;
+    uint64_t timer_deadline; /* ns; 0: stopped */
+    struct timer timer;
+};
+
+struct guest_vcpu {
+    struct vcpu_info *info;  /* in the shared info page, or in a frame of the guest */
+    mfn_t info_frame;        /* reference held for it, or MFN_INVALID */
+    struct lapic lapic;
+    uint8_t upcall_vector;   /* HVMOP_set_evtchn_upcall_vector; 0: none */
+    bool taking_callback;    /* what guest_pending_interrupt() found last */
+    bool polling;            /* blocked in SCHEDOP_poll */
+    bool initialised;        /* VCPUOP_initialise or SIPI gave it registers */
+    struct timer singleshot, periodic, poll;
+    uint64_t period;         /* ns; 0: no periodic timer */
+    uint32_t virq_port[24];  /* 0: unbound */
+    unsigned runstate;       /* RUNSTATE_* */
+    uint64_t runstate_since; /* ns */
+    uint64_t runstate_time[4];
+    gva_t runstate_area, time_area;
+    bool runstate_compat, runstate_registered, time_registered;
+};
+
+struct evtchn; /* hv/guest/evtchn.c */
+
+#define EVTCHN_BUCKETS  16u /* pages of 256 channel records, allocated when used */
+#define GRANT_FRAMES    4u
+#define GUEST_PARAMS    39u
 
 struct guest_domain {
     unsigned shutdown_reason;
+    char crash_reason[160];
+    unsigned pins;           /* references that keep the domain from being freed */
+    bool interactive;        /* console is COM2, raw */
+    bool compat_shared_info; /* 32-bit layout of the shared info page */
+    bool runstate_flag;      /* VMASST_TYPE_runstate_update_flag */
+    bool physmap_ready;
+
+    struct shared_info *shared;
+    mfn_t shared_frame;
+    gfn_t shared_gfn;        /* where it is mapped, or GFN_INVALID */
+    mfn_t grant_frame[GRANT_FRAMES];
+    gfn_t grant_gfn[GRANT_FRAMES];
+
+    uint64_t params[GUEST_PARAMS];
+    uint8_t callback_vector; /* 0: none */
+
+    mfn_t pool;
+    unsigned pool_pages;
+    uint64_t ram_pages;      /* RAM frames in the host map now */
+    uint64_t ram_end_gfn;    /* RAM never lies at or above this gfn */
+    bool hole_used;          /* the guest put something between low_end and the ACPI tables */
+    uint64_t max_gfn;        /* highest gfn that was ever mapped */
+    uint64_t low_end, high_end; /* bytes: end of RAM below 4 GiB; end of RAM above it, or 0 */
+
+    struct lock evtchn_lock;
+    struct evtchn *evtchn[EVTCHN_BUCKETS];
+    unsigned nr_ports;       /* ports that have a record */
+
+    struct xencons_interface *ring;
+    mfn_t ring_frame;
+    uint32_t console_port;
+    struct timer console_poll;
 };

@@ -42,6 +42,11 @@ uint64_t control_cr4(const struct vcpu *v)
     return (vmread(CR4_SHADOW) & ~owned) | (vmread(GUEST_CR4) & owned);
 }
 
+uint64_t vcpu_cr4_allowed(void)
+{
+    return CR4_OFFERED & vmx_caps()->cr4_fixed1;
+}
+
 static void write_cr0_fields(uint64_t cr0)
 {
     vmwrite(CR0_SHADOW, cr0);

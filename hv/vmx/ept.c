@@ -76,6 +76,11 @@ const struct table_format *ept_format(void)
     return &format;
 }
 
+const struct table_format *vcpu_table_format(void)
+{
+    return &format;
+}
+
 uint64_t ept_pointer(mfn_t root)
 {
     return root.v << PAGE_SHIFT | EPTP_FLAGS;

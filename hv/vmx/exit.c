@@ -29,20 +29,6 @@ static void external_interrupt(void)
     }
 }
 
-/* A halted vCPU that nothing can wake is gone; a domain whose vCPUs are all gone has powered off, as on Xen. */
-static void halt_for_ever(struct vcpu *v)
-{
-    struct domain *d = v->domain;
-
-    sched_offline(v);
-    for (unsigned i = 0; i < d->nr_vcpus; i++) {
-        if (d->vcpus[i]->state != VCPU_OFFLINE) {
-            return;
-        }
-    }
-    domain_shutdown(d, SHUTDOWN_poweroff);
-}
-
 static void halt(struct vcpu *v)
 {
     vmx_skip_instruction(v);
@@ -52,7 +38,7 @@ static void halt(struct vcpu *v)
     if (vcpu_interrupts_enabled(v)) {
         sched_block(v);
     } else {
-        halt_for_ever(v);
+        guest_vcpu_down(v);
     }
 }
 

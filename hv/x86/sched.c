@@ -112,6 +112,7 @@ static void run_slice(struct vcpu *v)
     yielded = false;
     v->slice_end = time_now() + SLICE_NS;
     timer_slice(v->slice_end);
+    vmx_vcpu_load(v); /* its address space is needed */
     guest_vcpu_running(v);
     while (may_run(v) && !over && !yielded) {
         vmx_run_once(v);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The other end of a guest's PV console (Xen's public io/console.h). The ring is the guest's memory: its
+ * indices may hold anything and are read once.
+ */
+#include "guest.h"
+#include "mm/frame.h"
+
+#define POLL_NS 10000000ULL /* how often COM2 is looked at */
+
+/* What both sides count may differ by at most the ring's size; else the guest broke it. */
+static bool sane(uint32_t producer, uint32_t consumer, size_t size)
+{
+    return producer - consumer <= size;
+}
+
+static void write_text(struct domain *d, const char *text, size_t n)
+{
+    if (!d->guest.interactive) {
+        console_guest_write(d->id, &d->line, text, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        console_raw_putc(text[i]);
+    }
+}
+
+/* The guest notified: takes what is in the output ring. */
+static void output(struct domain *d)
+{
+    volatile struct xencons_interface *r = d->guest.ring;
+    uint32_t consumer = r->out_cons, producer = r->out_prod;
+    char chunk[256];
+    size_t n = 0;
+
+    if (!sane(producer, consumer, sizeof(r->out))) {
+        r->out_cons = producer;
+        return;
+    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    while (consumer != producer) {
+        chunk[n++] = r->out[MASK_XENCONS_IDX(consumer, r->out)];
+        consumer++;
+        if (n == sizeof(chunk) || consumer == producer) {
+            write_text(d, chunk, n);
+            n = 0;
+        }
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    r->out_cons = consumer;
+    evtchn_notify(d, d->guest.console_port);
+}
+
+/* Moves what waits at COM2 into the input ring, as far as there is room. */
+static void input(struct timer *t)
+{
+    struct domain *d = container_of(t, struct domain, guest.console_poll);
+    volatile struct xencons_interface *r = d->guest.ring;
+    uint32_t consumer = r->in_cons, producer = r->in_prod;
+    bool any = false;
+    int c;
+
+    if (d->dying) {
+        return;
+    }
+    while (sane(producer, consumer, sizeof(r->in) - 1) && (c = console_raw_getc()) >= 0) {
+        r->in[MASK_XENCONS_IDX(producer, r->in)] = (char)c;
+        producer++;
+        any = true;
+    }
+    if (any) {
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        r->in_prod = producer;
+        evtchn_notify(d, d->guest.console_port);
+    }
+    timer_set(t, time_now() + POLL_NS);
+}
+
+void guest_console_init(struct domain *d)
+{
+    struct guest_domain *g = &d->guest;
+    struct mapping m;
+
+    CHECK(hostmap_lookup(&d->physmap, gfn(GUEST_CONSOLE_GFN), &m) && frame_get(m.mfn, d->id));
+    g->ring_frame = m.mfn;
+    g->ring = frame_virt(m.mfn);
+    if (evtchn_create_internal(d, output, &g->console_port) == 0) {
+        g->params[HVM_PARAM_CONSOLE_PFN] = GUEST_CONSOLE_GFN;
+        g->params[HVM_PARAM_CONSOLE_EVTCHN] = g->console_port;
+    }
+    timer_init(&g->console_poll, input);
+    if (g->interactive) {
+        timer_set(&g->console_poll, time_now() + POLL_NS);
+    }
+}
+
+void guest_console_destroy(struct domain *d)
+{
+    if (d->guest.ring) {
+        timer_cancel(&d->guest.console_poll);
+        frame_put(d->guest.ring_frame);
+        d->guest.ring = NULL;
+        d->guest.ring_frame = MFN_INVALID;
+    }
+}

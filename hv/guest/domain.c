@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of domains, and how a domain begins and ends. */
+#include "guest.h"
+#include "mm/frame.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum outcome {
+    OUTCOME_NONE, /* runs, or was never there */
+    OUTCOME_POWERED_OFF,
+    OUTCOME_REBOOTED,
+    OUTCOME_CRASHED,
+    OUTCOME_COUNT,
+};
+
+/* One described domain; stays when the domain itself is gone. */
+struct slot {
+    bool described, ended;
+    enum outcome outcome;
+    struct domain_config config;
+    struct domain *d; /* NULL: not built, or freed */
+};
+
+static struct lock domains_lock = LOCK_INIT(LOCK_RANK_DOMAINS);
+static struct slot slots[DOMAIN_MAX + 1];
+static unsigned nr_running;
+static unsigned nr_dying; /* ended, not yet reaped */
+static unsigned ended[OUTCOME_COUNT];
+static const struct boot_module *boot_modules;
+static unsigned nr_boot_modules;
+static bool interactive;
+
+/* ---- finding ---- */
+
+struct domain *domain_get(unsigned domid)
+{
+    struct domain *d = NULL;
+
+    if (domid == 0 || domid > DOMAIN_MAX) {
+        return NULL;
+    }
+    lock_acquire(&domains_lock);
+    if (slots[domid].d && !slots[domid].d->dying) {
+        d = slots[domid].d;
+        d->guest.pins++;
+    }
+    lock_release(&domains_lock);
+    return d;
+}
+
+void domain_put(struct domain *d)
+{
+    lock_acquire(&domains_lock);
+    CHECK(d->guest.pins > 0);
+    d->guest.pins--;
+    lock_release(&domains_lock);
+}
+
+int domain_check_self(struct vcpu *v, unsigned domid)
+{
+    struct domain *other;
+
+    if (domid == DOMID_SELF || domid == v->domain->id) {
+        return 0;
+    }
+    other = domain_get(domid);
+    if (!other) {
+        return -ESRCH;
+    }
+    domain_put(other);
+    return -EPERM;
+}
+
+/* ---- memory ---- */
+
+void *domain_ram(struct domain *d, gfn_t g)
+{
+    struct mapping m;
+
+    if (!hostmap_lookup(&d->physmap, g, &m) || m.type != MAP_RAM) {
+        return NULL;
+    }
+    return frame_virt(m.mfn);
+}
+
+/* Address of guest RAM at `a` and how many bytes from there lie in the same mapping. */
+static uint8_t *ram_run(struct domain *d, uint64_t a, uint64_t *n)
+{
+    struct mapping m;
+    uint64_t size, in_page = a & (PAGE_SIZE - 1);
+
+    if (!hostmap_lookup(&d->physmap, gfn(a >> PAGE_SHIFT), &m) || m.type != MAP_RAM) {
+        return NULL;
+    }
+    size = PAGE_SIZE << m.order;
+    *n = size - (a & (size - 1));
+    return (uint8_t *)frame_virt(m.mfn) + in_page;
+}
+
+int domain_copy_from_gpa(struct domain *d, void *dst, gpa_t src, size_t n)
+{
+    uint8_t *to = dst;
+
+    for (uint64_t a = src.v, part; n > 0; a += part, to += part, n -= part) {
+        const uint8_t *from = ram_run(d, a, &part);
+
+        if (!from || a + (n - 1) < a) {
+            return -EFAULT;
+        }
+        part = part < n ? part : n;
+        memcpy(to, from, part);
+    }
+    return 0;
+}
+
+int domain_copy_to_gpa(struct domain *d, gpa_t dst, const void *src, size_t n)
+{
+    const uint8_t *from = src;
+
+    for (uint64_t a = dst.v, part; n > 0; a += part, from += part, n -= part) {
+        uint8_t *to = ram_run(d, a, &part);
+
+        if (!to || a + (n - 1) < a) {
+            return -EFAULT;
+        }
+        part = part < n ? part : n;
+        memcpy(to, from, part);
+    }
+    return 0;
+}
+
+/* ---- beginning ---- */
+
+static void slot_end(struct slot *s, enum outcome outcome)
+{
+    s->ended = true;
+    s->outcome = outcome;
+    ended[outcome]++;
+}
+
+/* Builds the slot's domain and lets it run; false, with a line on the console, if it cannot be built. */
+static bool slot_start(struct slot *s)
+{
+    char error[160] = "";
+    struct domain *d = builder_create(&s->config, boot_modules, nr_boot_modules,
+                                      interactive && s->config.domid == 1, error, sizeof(error));
+
+    if (!d) {
+        say("d%u %s: crashed: cannot be built: %s", s->config.domid, s->config.name, error);
+        return false;
+    }
+    lock_acquire(&domains_lock);
+    s->d = d;
+    nr_running++;
+    lock_release(&domains_lock);
+    sched_online(d->vcpus[0]);
+    return true;
+}
+
+static void describe(const struct dtree *t, int node)
+{
+    struct domain_config c;
+    const char *error = dtree_domain(t, node, nr_boot_modules, DOMAIN_MAX, DOMAIN_VCPUS, &c);
+    struct slot *s = &slots[c.domid];
+
+    if (c.domid == 0) {
+        say("d? %s: crashed: cannot be built: %s", c.name, error);
+        ended[OUTCOME_CRASHED]++;
+        return;
+    }
+    if (s->described) {
+        say("d%u %s: crashed: cannot be built: its domid is taken", c.domid, c.name);
+        ended[OUTCOME_CRASHED]++;
+        return;
+    }
+    s->described = true;
+    s->config = c;
+    if (error) {
+        say("d%u %s: crashed: cannot be built: %s", c.domid, c.name, error);
+        slot_end(s, OUTCOME_CRASHED);
+    } else if (!slot_start(s)) {
+        slot_end(s, OUTCOME_CRASHED);
+    }
+}
+
+void domains_create(const struct boot_module *modules, unsigned nr)
+{
+    struct dtree t;
+    const char *error;
+
+    if (nr == 0) {
+        fatal("no device tree: the boot loader passed no modules");
+    }
+    error = dtree_open(&t, modules[0].start, modules[0].size);
+    if (error) {
+        fatal("%s", error);
+    }
+    boot_modules = modules;
+    nr_boot_modules = nr;
+    interactive = t.interactive;
+    if (interactive) {
+        console_raw_init();
+    }
+    guest_time_init();
+    for (int node = dtree_first(&t); node >= 0; node = dtree_next(&t, node)) {
+        describe(&t, node);
+    }
+}
+
+/* ---- ending ---- */
+
+void domain_shutdown(struct domain *d, unsigned reason)
+{
+    lock_acquire(&d->lock);
+    if (d->dying) {
+        lock_release(&d->lock);
+        return;
+    }
+    d->dying = true;
+    d->guest.shutdown_reason = reason;
+    lock_release(&d->lock);
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        sched_pause(d->vcpus[i]);
+    }
+    __atomic_fetch_add(&nr_dying, 1, __ATOMIC_RELAXED);
+}
+
+void domain_crash(struct domain *d, const char *format, ...)
+{
+    va_list ap;
+
+    if (d->dying) {
+        return;
+    }
+    va_start(ap, format);
+    vsnprintf(d->guest.crash_reason, sizeof(d->guest.crash_reason), format, ap);
+    va_end(ap);
+    domain_shutdown(d, SHUTDOWN_crash);
+}
+
+void guest_vcpu_down(struct vcpu *v)
+{
+    struct domain *d = v->domain;
+
+    sched_offline(v);
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        if (d->vcpus[i]->state != VCPU_OFFLINE) {
+            return;
+        }
+    }
+    domain_shutdown(d, SHUTDOWN_poweroff);
+}
+
+static const char *crash_text(const struct domain *d)
+{
+    if (d->guest.crash_reason[0]) {
+        return d->guest.crash_reason;
+    }
+    return d->guest.shutdown_reason == SHUTDOWN_watchdog ? "its watchdog expired"
+                                                         : "the guest says so";
+}
+
+static enum outcome say_end(const struct domain *d)
+{
+    switch (d->guest.shutdown_reason) {
+    case SHUTDOWN_poweroff:
+        say("d%u %s: powered off", d->id, d->name);
+        return OUTCOME_POWERED_OFF;
+    case SHUTDOWN_reboot:
+        say("d%u %s: rebooted", d->id, d->name);
+        return OUTCOME_REBOOTED;
+    default:
+        say("d%u %s: crashed: %s", d->id, d->name, crash_text(d));
+        return OUTCOME_CRASHED;
+    }
+}
+
+static enum domain_action action_for(const struct slot *s, enum outcome o)
+{
+    return o == OUTCOME_POWERED_OFF ? s->config.on_poweroff
+         : o == OUTCOME_REBOOTED    ? s->config.on_reboot
+                                    : s->config.on_crash;
+}
+
+static void reap(struct slot *s)
+{
+    struct domain *d = s->d;
+    enum outcome outcome;
+    enum domain_action action;
+
+    console_guest_flush(d->id, &d->line);
+    outcome = say_end(d);
+    action = action_for(s, outcome);
+    lock_acquire(&domains_lock);
+    nr_running--;
+    if (action != ACTION_PRESERVE) {
+        s->d = NULL;
+    }
+    lock_release(&domains_lock);
+    if (action == ACTION_PRESERVE) {
+        slot_end(s, outcome);
+        return;
+    }
+    builder_destroy(d);
+    if (action == ACTION_RESTART) {
+        say("d%u %s: starts again", s->config.domid, s->config.name);
+        if (slot_start(s)) {
+            return;
+        }
+        outcome = OUTCOME_CRASHED;
+    }
+    slot_end(s, outcome);
+}
+
+void domains_reap(void)
+{
+    if (__atomic_load_n(&nr_dying, __ATOMIC_RELAXED) == 0) {
+        return;
+    }
+    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+        struct slot *s = &slots[i];
+
+        if (s->d && !s->ended && s->d->dying && s->d->guest.pins == 0) {
+            __atomic_fetch_sub(&nr_dying, 1, __ATOMIC_RELAXED);
+            reap(s);
+        }
+    }
+}
+
+bool domains_all_ended(void)
+{
+    return nr_running == 0;
+}
+
+void domains_report(void)
+{
+    say("all domains ended: %u powered off, %u rebooted, %u crashed", ended[OUTCOME_POWERED_OFF],
+        ended[OUTCOME_REBOOTED], ended[OUTCOME_CRASHED]);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "dtree.h"
+#include <libfdt.h>
+#include <string.h>
+#include "xen_abi.h"
+
+#define VIEWS_MAX      VIEW_MAX
+#define NAME_MAX_TREE  (sizeof(((struct domain_config *)0)->name) - 1)
+#define CMDLINE_MAX    2047
+#define MEMORY_MAX_KIB (1ULL << 40)
+
+const char *dtree_open(struct dtree *t, const void *blob, uint64_t size)
+{
+    *t = (struct dtree){.fdt = blob};
+    if (size < sizeof(struct fdt_header) || size > INT32_MAX) {
+        return "the device tree is truncated";
+    }
+    if (fdt_check_full(blob, size) != 0) {
+        return "the device tree is malformed";
+    }
+    if (fdt_node_check_compatible(blob, 0, "facet,boot") != 0) {
+        return "the device tree is not one of Facet's";
+    }
+    t->domains = fdt_subnode_offset(blob, 0, "domains");
+    if (t->domains < 0) {
+        return "the device tree has no domains";
+    }
+    t->interactive = fdt_getprop(blob, 0, "facet,interactive", NULL) != NULL;
+    return NULL;
+}
+
+int dtree_first(const struct dtree *t)
+{
+    return fdt_first_subnode(t->fdt, t->domains);
+}
+
+int dtree_next(const struct dtree *t, int node)
+{
+    return fdt_next_subnode(t->fdt, node);
+}
+
+static bool get_u32(const struct dtree *t, int node, const char *name, uint32_t *out)
+{
+    int size;
+    const void *p = fdt_getprop(t->fdt, node, name, &size);
+
+    if (!p || size != 4) {
+        return false;
+    }
+    *out = fdt32_ld(p);
+    return true;
+}
+
+static bool get_u64(const struct dtree *t, int node, const char *name, uint64_t *out)
+{
+    int size;
+    const void *p = fdt_getprop(t->fdt, node, name, &size);
+
+    if (!p || size != 8) {
+        return false;
+    }
+    *out = fdt64_ld(p);
+    return true;
+}
+
+/* A property that is one NUL-terminated string, or NULL. */
+static const char *get_string(const struct dtree *t, int node, const char *name, size_t max)
+{
+    int size;
+    const char *s = fdt_getprop(t->fdt, node, name, &size);
+
+    if (!s || size < 1 || (size_t)size > max + 1 || memchr(s, 0, (size_t)size) != s + size - 1) {
+        return NULL;
+    }
+    return s;
+}
+
+/* Position of the property's value in a list of words; -1 if it is none of them. */
+static int get_choice(const struct dtree *t, int node, const char *name, const char *const *words,
+                      unsigned nr)
+{
+    const char *s = get_string(t, node, name, 32);
+
+    for (unsigned i = 0; s && i < nr; i++) {
+        if (strcmp(s, words[i]) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static bool get_action(const struct dtree *t, int node, const char *name, enum domain_action *out)
+{
+    static const char *const words[] = {
+        [ACTION_DESTROY] = "destroy", [ACTION_RESTART] = "restart", [ACTION_PRESERVE] = "preserve"};
+    int i = get_choice(t, node, name, words, ARRAY_SIZE(words));
+
+    if (i < 0) {
+        return false;
+    }
+    *out = (enum domain_action)i;
+    return true;
+}
+
+static bool get_module(const struct dtree *t, int node, const char *name, unsigned nr, int *out)
+{
+    uint32_t i;
+
+    if (!get_u32(t, node, name, &i) || i == 0 || i >= nr) {
+        return false;
+    }
+    *out = (int)i;
+    return true;
+}
+
+static const char *read_identity(const struct dtree *t, int node, unsigned max_domid,
+                                 struct domain_config *c)
+{
+    uint32_t domid;
+    const char *name = get_string(t, node, "name", NAME_MAX_TREE);
+
+    if (name) {
+        memcpy(c->name, name, strlen(name) + 1);
+    }
+    if (!get_u32(t, node, "reg", &domid) || domid == 0 || domid > max_domid) {
+        return "reg is not a domain id";
+    }
+    c->domid = domid;
+    for (const char *p = c->name; *p; p++) {
+        if (*p < ' ' || *p > '~') {
+            c->name[0] = '\0';
+            return "name has unprintable characters";
+        }
+    }
+    return name && *name ? NULL : "name is missing or too long";
+}
+
+static const char *read_files(const struct dtree *t, int node, unsigned nr, struct domain_config *c)
+{
+    if (!get_module(t, node, "kernel-module", nr, &c->kernel)) {
+        return "kernel-module is not one of the boot modules";
+    }
+    if (fdt_getprop(t->fdt, node, "ramdisk-module", NULL) &&
+        !get_module(t, node, "ramdisk-module", nr, &c->ramdisk)) {
+        return "ramdisk-module is not one of the boot modules";
+    }
+    c->cmdline = get_string(t, node, "cmdline", CMDLINE_MAX);
+    if (!c->cmdline) {
+        c->cmdline = "";
+        return "cmdline is missing or too long";
+    }
+    return NULL;
+}
+
+static const char *read_sizes(const struct dtree *t, int node, unsigned max_vcpus,
+                              struct domain_config *c)
+{
+    if (!get_u64(t, node, "memory-kib", &c->memory_kib) || c->memory_kib < 1024 ||
+        c->memory_kib > MEMORY_MAX_KIB || c->memory_kib % 4 != 0) {
+        return "memory-kib is not a size from 1 MiB up in whole pages";
+    }
+    if (!get_u32(t, node, "vcpus", &c->vcpus) || c->vcpus == 0 || c->vcpus > max_vcpus) {
+        return "vcpus is out of range";
+    }
+    if (fdt_getprop(t->fdt, node, "table-memory-kib", NULL) &&
+        (!get_u64(t, node, "table-memory-kib", &c->table_kib) || c->table_kib > MEMORY_MAX_KIB)) {
+        return "table-memory-kib is not a size";
+    }
+    if (c->table_kib == 0) { /* as libxl sizes it: 1 MiB a vCPU and 8 KiB a MiB of memory */
+        c->table_kib = 1024ULL * c->vcpus + c->memory_kib / 128;
+    }
+    return NULL;
+}
+
+static const char *read_altp2m(const struct dtree *t, int node, struct domain_config *c)
+{
+    static const char *const words[] = {[XEN_ALTP2M_disabled] = "disabled",
+                                        [XEN_ALTP2M_mixed] = "mixed",
+                                        [XEN_ALTP2M_external] = "external",
+                                        [XEN_ALTP2M_limited] = "limited"};
+    int mode = get_choice(t, node, "altp2m", words, ARRAY_SIZE(words));
+
+    if (mode < 0) {
+        return "altp2m is not one of disabled, mixed, external, limited";
+    }
+    if (!get_u32(t, node, "altp2m-count", &c->altp2m_count) || c->altp2m_count > VIEWS_MAX) {
+        return "altp2m-count is out of range";
+    }
+    c->altp2m_mode = (unsigned)mode;
+    return NULL;
+}
+
+const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, unsigned max_domid,
+                         unsigned max_vcpus, struct domain_config *c)
+{
+    const char *error;
+
+    *c = (struct domain_config){.kernel = -1, .ramdisk = -1, .cmdline = ""};
+    error = read_identity(t, node, max_domid, c);
+    if (!error) {
+        error = read_files(t, node, nr_modules, c);
+    }
+    if (!error) {
+        error = read_sizes(t, node, max_vcpus, c);
+    }
+    if (!error) {
+        error = read_altp2m(t, node, c);
+    }
+    if (!error && (!get_action(t, node, "on-poweroff", &c->on_poweroff) ||
+                   !get_action(t, node, "on-crash", &c->on_crash) ||
+                   !get_action(t, node, "on-reboot", &c->on_reboot))) {
+        error = "an action is not one of destroy, restart, preserve";
+    }
+    return error;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The device tree that describes the domains. Everything is checked before it is used: the tree comes
+ * from a file. Runs on the host too, for tests.
+ */
+#include <facet/types.h>
+
+enum domain_action {
+    ACTION_DESTROY,
+    ACTION_RESTART,
+    ACTION_PRESERVE,
+};
+
+struct domain_config {
+    unsigned domid;      /* 0: the node has no usable `reg` */
+    char name[64];
+    int kernel, ramdisk; /* module indices; ramdisk -1: none */
+    const char *cmdline; /* in the tree; never NULL */
+    uint64_t memory_kib;
+    unsigned vcpus;
+    unsigned altp2m_mode; /* XEN_ALTP2M_* */
+    unsigned altp2m_count;
+    uint64_t table_kib;
+    enum domain_action on_poweroff, on_crash, on_reboot;
+};
+
+struct dtree {
+    const void *fdt;
+    int domains; /* node offset */
+    bool interactive;
+};
+
+/* NULL, or what is wrong with the tree as a whole. */
+const char *dtree_open(struct dtree *t, const void *blob, uint64_t size);
+/* First and next domain node; negative when there is none. */
+int dtree_first(const struct dtree *t);
+int dtree_next(const struct dtree *t, int node);
+/*
+ * Reads one node. NULL, or what is wrong with it; domid and name are filled as far as they could be read,
+ * so that a message can name the domain. nr_modules bounds the module indices; module 0 is the tree.
+ */
+const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, unsigned max_domid,
+                         unsigned max_vcpus, struct domain_config *out);

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "elf_image.h"
+#include <elf.h>
+#include <string.h>
+
+#define NOTE_PHYS32_ENTRY 18u /* XEN_ELFNOTE_PHYS32_ENTRY, Xen's public elfnote.h */
+#define ADDRESS_LIMIT     0xffffffffULL
+#define HEADERS_MAX       512u
+
+/* A program header of either class. */
+struct header {
+    uint32_t type;
+    uint64_t offset, paddr, file_size, memory_size;
+};
+
+struct file {
+    const uint8_t *data;
+    uint64_t size;
+    bool is64;
+    uint64_t table; /* offset of the program headers */
+    unsigned nr;
+};
+
+static bool inside(const struct file *f, uint64_t offset, uint64_t n)
+{
+    return offset <= f->size && n <= f->size - offset;
+}
+
+static const char *open64(struct file *f)
+{
+    Elf64_Ehdr e;
+
+    if (!inside(f, 0, sizeof(e))) {
+        return "the file is too short for an ELF header";
+    }
+    memcpy(&e, f->data, sizeof(e));
+    if (e.e_machine != EM_X86_64 || e.e_phentsize != sizeof(Elf64_Phdr)) {
+        return "not an x86 ELF file";
+    }
+    f->table = e.e_phoff;
+    f->nr = e.e_phnum;
+    return NULL;
+}
+
+static const char *open32(struct file *f)
+{
+    Elf32_Ehdr e;
+
+    if (!inside(f, 0, sizeof(e))) {
+        return "the file is too short for an ELF header";
+    }
+    memcpy(&e, f->data, sizeof(e));
+    /* x86-64 code in a 32-bit container is usual for boot loaders' sake. */
+    if ((e.e_machine != EM_386 && e.e_machine != EM_X86_64) ||
+        e.e_phentsize != sizeof(Elf32_Phdr)) {
+        return "not an x86 ELF file";
+    }
+    f->table = e.e_phoff;
+    f->nr = e.e_phnum;
+    return NULL;
+}
+
+static const char *file_open(struct file *f, const void *data, uint64_t size)
+{
+    const char *error;
+
+    *f = (struct file){.data = data, .size = size};
+    if (size < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0) {
+        return "not an ELF file";
+    }
+    if (f->data[EI_DATA] != ELFDATA2LSB ||
+        (f->data[EI_CLASS] != ELFCLASS64 && f->data[EI_CLASS] != ELFCLASS32)) {
+        return "not an x86 ELF file";
+    }
+    f->is64 = f->data[EI_CLASS] == ELFCLASS64;
+    error = f->is64 ? open64(f) : open32(f);
+    if (error) {
+        return error;
+    }
+    if (f->nr == 0 || f->nr > HEADERS_MAX ||
+        !inside(f, f->table, (uint64_t)f->nr * (f->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))) {
+        return "the program headers lie outside the file";
+    }
+    return NULL;
+}
+
+static struct header header_at(const struct file *f, unsigned i)
+{
+    if (f->is64) {
+        Elf64_Phdr p;
+
+        memcpy(&p, f->data + f->table + i * sizeof(p), sizeof(p));
+        return (struct header){p.p_type, p.p_offset, p.p_paddr, p.p_filesz, p.p_memsz};
+    }
+    Elf32_Phdr p;
+
+    memcpy(&p, f->data + f->table + i * sizeof(p), sizeof(p));
+    return (struct header){p.p_type, p.p_offset, p.p_paddr, p.p_filesz, p.p_memsz};
+}
+
+static const char *add_segment(struct elf_image *e, const struct file *f, const struct header *h)
+{
+    if (h->memory_size == 0) {
+        return NULL;
+    }
+    if (!inside(f, h->offset, h->file_size) || h->file_size > h->memory_size) {
+        return "a segment lies outside the file (truncated?)";
+    }
+    if (h->paddr > ADDRESS_LIMIT || h->memory_size > ADDRESS_LIMIT - h->paddr) {
+        return "a segment does not lie below 4 GiB";
+    }
+    for (unsigned i = 0; i < e->nr; i++) {
+        const struct elf_segment *s = &e->segment[i];
+
+        if (h->paddr < s->gpa + s->memory_size && s->gpa < h->paddr + h->memory_size) {
+            return "two segments overlap";
+        }
+    }
+    if (e->nr == ELF_SEGMENTS) {
+        return "too many segments";
+    }
+    e->segment[e->nr++] = (struct elf_segment){
+        .gpa = h->paddr,
+        .file_size = h->file_size,
+        .memory_size = h->memory_size,
+        .data = f->data + h->offset,
+    };
+    if (e->nr == 1 || h->paddr < e->low) {
+        e->low = h->paddr;
+    }
+    if (h->paddr + h->memory_size > e->high) {
+        e->high = h->paddr + h->memory_size;
+    }
+    return NULL;
+}
+
+/* Looks for the entry note in one PT_NOTE segment (notes are 4-byte aligned, gABI chapter 5). */
+static bool find_entry(const struct file *f, const struct header *h, uint32_t *entry)
+{
+    uint64_t at = h->offset, end;
+
+    if (!inside(f, h->offset, h->file_size)) {
+        return false;
+    }
+    end = h->offset + h->file_size;
+    while (end - at >= sizeof(Elf32_Nhdr)) {
+        Elf32_Nhdr n;
+        uint64_t name, desc, next;
+
+        memcpy(&n, f->data + at, sizeof(n));
+        name = at + sizeof(n);
+        desc = name + (((uint64_t)n.n_namesz + 3) & ~3ULL);
+        next = desc + (((uint64_t)n.n_descsz + 3) & ~3ULL);
+        if (desc > end || n.n_descsz > end - desc) {
+            return false;
+        }
+        if (n.n_type == NOTE_PHYS32_ENTRY && n.n_namesz == 4 &&
+            memcmp(f->data + name, "Xen", 4) == 0 && n.n_descsz >= 4) {
+            memcpy(entry, f->data + desc, 4);
+            return true;
+        }
+        if (next > end) {
+            return false;
+        }
+        at = next;
+    }
+    return false;
+}
+
+static bool entry_inside(const struct elf_image *e)
+{
+    for (unsigned i = 0; i < e->nr; i++) {
+        if (e->entry >= e->segment[i].gpa &&
+            e->entry - e->segment[i].gpa < e->segment[i].memory_size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *elf_image_parse(struct elf_image *e, const void *data, uint64_t size)
+{
+    struct file f;
+    bool has_entry = false;
+    const char *error = file_open(&f, data, size);
+
+    memset(e, 0, sizeof(*e));
+    for (unsigned i = 0; !error && i < f.nr; i++) {
+        struct header h = header_at(&f, i);
+
+        if (h.type == PT_LOAD) {
+            error = add_segment(e, &f, &h);
+        } else if (h.type == PT_NOTE && !has_entry) {
+            has_entry = find_entry(&f, &h, &e->entry);
+        }
+    }
+    if (error) {
+        return error;
+    }
+    if (!has_entry) {
+        return "not a PVH kernel: it has no PHYS32_ENTRY note";
+    }
+    if (e->nr == 0) {
+        return "nothing to load";
+    }
+    return entry_inside(e) ? NULL : "the entry point lies outside the loaded segments";
+}

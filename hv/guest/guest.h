@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Inside the guest interface: what its files offer each other. */
+#include "domain.h"
+#include "dtree.h"
+#include "xen_abi.h"
+
+#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+
+/* ---- hypercalls: hypercall.c ---- */
+
+/*
+ * One call. A handler that returns -ERESTART has changed `arg` so that the same call, made again, goes on
+ * where it stopped. Handlers run with no lock held.
+ */
+struct hypercall {
+    struct vcpu *v;
+    bool compat; /* 32-bit caller: longs and pointers have 4 bytes */
+    uint64_t arg[6];
+};
+typedef long hypercall_fn(struct hypercall *h);
+
+long hypercall_dispatch(unsigned nr, struct hypercall *h);
+/* Fills a page with the stubs that the hypercall MSR promises. */
+void hypercall_page_fill(uint8_t *page);
+
+static inline int copy_in(struct hypercall *h, void *dst, uint64_t src, size_t n)
+{
+    return vcpu_copy_from(h->v, dst, gva(src), n);
+}
+static inline int copy_out(struct hypercall *h, uint64_t dst, const void *src, size_t n)
+{
+    return vcpu_copy_to(h->v, gva(dst), src, n);
+}
+/* Bytes of a long of the caller, and the index'th long of an array of his. */
+static inline unsigned long_size(const struct hypercall *h)
+{
+    return h->compat ? 4 : 8;
+}
+int copy_in_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t *out);
+int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t value);
+
+hypercall_fn memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op, grant_op, vcpu_set_timer_op;
+
+/* ---- domains: domain.c ---- */
+
+/* The domain with this id (not DOMID_SELF), pinned until domain_put(); NULL if there is none. */
+struct domain *domain_get(unsigned domid);
+void domain_put(struct domain *d);
+/* 0 if domid names the caller's own domain; -EPERM for another domain; -ESRCH for none. */
+int domain_check_self(struct vcpu *v, unsigned domid);
+
+/* ---- building: builder.c, acpi.c ---- */
+
+/* The domain described by c, with its first vCPU ready to run; NULL with a reason in `error`. */
+struct domain *builder_create(const struct domain_config *c, const struct boot_module *modules,
+                              unsigned nr_modules, bool interactive, char *error, size_t error_size);
+/* Gives back everything a domain holds, finished or not. Nothing of it may run or be looked at any more. */
+void builder_destroy(struct domain *d);
+
+#define GUEST_LOW_RAM_END  0xf0000000ULL /* RAM beyond it continues at 4 GiB */
+#define GUEST_HIGH_RAM     0x100000000ULL
+#define GUEST_ACPI_GFN     0xfc000ULL
+#define GUEST_SPECIAL_GFN  0xfeff8ULL    /* eight pages, as Xen's toolstack lays them out */
+#define GUEST_CONSOLE_GFN  0xfefffULL
+#define GUEST_SPECIAL_SIZE 0x8000ULL
+
+/* Writes all tables into the page that the guest sees at GUEST_ACPI_GFN. The RSDP is at its start. */
+void acpi_build(uint8_t *page, unsigned nr_vcpus);
+#define ACPI_SLEEP_CONTROL_PORT 0xb004
+#define ACPI_SLEEP_STATUS_PORT  0xb005
+#define ACPI_S5_TYPE            5u
+
+/* The guest's memory map: at most GUEST_MEMMAP_MAX entries are written; their number is returned. */
+#define GUEST_MEMMAP_MAX 8u
+unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
+/* Frees a guest frame that the host map no longer shows. */
+void memory_release(struct domain *d, const struct mapping *was);
+/* Makes page `page` (4 KiB) of the domain a stub page; false if there is no RAM at g. */
+bool memory_fill_hypercall_page(struct domain *d, gfn_t g);
+
+/* ---- event channels: evtchn.c ---- */
+
+void evtchn_init(struct domain *d);
+void evtchn_destroy(struct domain *d);
+/* Channel whose other end is the hypervisor; `send` runs when the guest notifies it. */
+int evtchn_create_internal(struct domain *d, void (*send)(struct domain *d), uint32_t *port);
+/* Raises an event of the hypervisor's. */
+void evtchn_notify(struct domain *d, uint32_t port);
+void evtchn_raise_virq(struct vcpu *v, unsigned virq);
+bool evtchn_is_pending(struct domain *d, uint32_t port);
+bool evtchn_port_valid(struct domain *d, uint32_t port);
+/* Sets v's upcall and wakes it. */
+void evtchn_mark_vcpu(struct vcpu *v);
+/* Marks every selector bit, so that nothing is lost when v's info moves. */
+void evtchn_mark_all(struct vcpu *v);
+
+/* ---- time: time.c ---- */
+
+void guest_time_init(void); /* reads the clock of the machine */
+void guest_time_init_domain(struct domain *d);
+void guest_time_init_vcpu(struct vcpu *v);
+void guest_time_stop_vcpu(struct vcpu *v);
+void guest_time_update(struct vcpu *v); /* v's vcpu_time_info, and its registered copy */
+void guest_runstate_set(struct vcpu *v, unsigned state);
+void guest_runstate_read(const struct vcpu *v, struct vcpu_runstate_info *out);
+
+/* ---- local APIC: lapic.c ---- */
+
+void lapic_init(struct vcpu *v);
+void lapic_stop(struct vcpu *v);
+bool lapic_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool lapic_write(struct vcpu *v, uint32_t msr, uint64_t value);
+/* Makes a vector pending and wakes v. */
+void lapic_raise(struct vcpu *v, uint8_t vector);
+/* The highest pending vector that priorities let through, or -1. */
+int lapic_pending(const struct lapic *l);
+void lapic_accept(struct lapic *l, uint8_t vector);
+
+/* ---- console: console.c ---- */
+
+void guest_console_init(struct domain *d);
+void guest_console_destroy(struct domain *d);
+
+/* ---- processor features: cpuid.c ---- */
+
+unsigned cpuid_address_bits(void); /* guest physical address width */

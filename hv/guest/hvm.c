@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* hvm_op: parameters, the callback vector, and the door to altp2m. */
+#include "guest.h"
+#include "core/altp2m.h"
+
+/* What a guest may read of its own parameters, as on Xen. */
+static bool readable(uint32_t index)
+{
+    switch (index) {
+    case HVM_PARAM_CALLBACK_IRQ:
+    case HVM_PARAM_VM86_TSS:
+    case HVM_PARAM_VM86_TSS_SIZED:
+    case HVM_PARAM_ACPI_IOPORTS_LOCATION:
+    case HVM_PARAM_VM_GENERATION_ID_ADDR:
+    case HVM_PARAM_STORE_PFN:
+    case HVM_PARAM_STORE_EVTCHN:
+    case HVM_PARAM_CONSOLE_PFN:
+    case HVM_PARAM_CONSOLE_EVTCHN:
+    case HVM_PARAM_ALTP2M:
+    case HVM_PARAM_X87_FIP_WIDTH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool writable(uint32_t index)
+{
+    switch (index) {
+    case HVM_PARAM_CALLBACK_IRQ:
+    case HVM_PARAM_VM86_TSS:
+    case HVM_PARAM_VM86_TSS_SIZED:
+    case HVM_PARAM_ACPI_IOPORTS_LOCATION:
+    case HVM_PARAM_VM_GENERATION_ID_ADDR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * Only the vector type can deliver anything here; other types are kept, as there is no interrupt
+ * controller to fail. As on Xen this call also fixes the layout of the shared info page.
+ */
+static void set_callback(struct hypercall *h, uint64_t value)
+{
+    struct domain *d = h->v->domain;
+
+    lock_acquire(&d->guest.evtchn_lock);
+    d->guest.callback_vector =
+        value >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR ? (uint8_t)value : 0;
+    d->guest.compat_shared_info = h->compat;
+    lock_release(&d->guest.evtchn_lock);
+}
+
+static long param_op(struct hypercall *h, bool set)
+{
+    struct domain *d = h->v->domain;
+    struct xen_hvm_param a;
+    int error;
+
+    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
+        return -EFAULT;
+    }
+    if (a.index >= HVM_NR_PARAMS) {
+        return -EINVAL;
+    }
+    error = domain_check_self(h->v, a.domid);
+    if (error) {
+        return error;
+    }
+    if (!(set ? writable(a.index) : readable(a.index))) {
+        return -EPERM;
+    }
+    if (!set) {
+        a.value = d->guest.params[a.index];
+        return copy_out(h, h->arg[1], &a, sizeof(a));
+    }
+    if (a.index == HVM_PARAM_CALLBACK_IRQ) {
+        set_callback(h, a.value);
+    }
+    d->guest.params[a.index] = a.value;
+    return 0;
+}
+_Static_assert(sizeof(struct xen_hvm_param) == 16, "hvm_op.h");
+
+static long set_upcall_vector(struct hypercall *h)
+{
+    struct xen_hvm_evtchn_upcall_vector a;
+    struct vcpu *v;
+
+    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
+        return -EFAULT;
+    }
+    if (a.vector < 16) {
+        return -EINVAL;
+    }
+    if (a.vcpu >= h->v->domain->nr_vcpus) {
+        return -ENOENT;
+    }
+    v = h->v->domain->vcpus[a.vcpu];
+    v->guest.upcall_vector = a.vector;
+    if (v->guest.info->evtchn_upcall_pending) {
+        evtchn_mark_vcpu(v);
+    }
+    return 0;
+}
+
+static long altp2m(struct hypercall *h)
+{
+    const struct altp2m_caller c = {
+        .self = &h->v->domain->physmap,
+        .vcpu = &h->v->altp2m,
+        .compat = h->compat,
+    };
+
+    return altp2m_hvmop(&c, gva(h->arg[1]));
+}
+
+long hvm_op(struct hypercall *h)
+{
+    switch ((uint32_t)h->arg[0]) {
+    case HVMOP_altp2m:
+        return altp2m(h);
+    case HVMOP_set_param:
+        return param_op(h, true);
+    case HVMOP_get_param:
+        return param_op(h, false);
+    case HVMOP_set_evtchn_upcall_vector:
+        return set_upcall_vector(h);
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* From VMCALL to the handler, and the calls that are too small for a file of their own. */
+#include "guest.h"
+#include "core/platform.h"
+#include <string.h>
+
+#define NR_HYPERCALLS 64u
+#define CONSOLE_CHUNK 128u
+#define STUB_SIZE     32u
+
+static hypercall_fn multicall, console_io, vm_assist, physdev_op, privileged_op;
+
+static hypercall_fn *const handlers[NR_HYPERCALLS] = {
+    [__HYPERVISOR_memory_op] = memory_op,
+    [__HYPERVISOR_multicall] = multicall,
+    [__HYPERVISOR_set_timer_op] = vcpu_set_timer_op,
+    [__HYPERVISOR_xen_version] = version_op,
+    [__HYPERVISOR_console_io] = console_io,
+    [__HYPERVISOR_grant_table_op] = grant_op,
+    [__HYPERVISOR_vm_assist] = vm_assist,
+    [__HYPERVISOR_vcpu_op] = vcpu_op,
+    [__HYPERVISOR_sched_op] = sched_op,
+    [__HYPERVISOR_event_channel_op] = evtchn_op,
+    [__HYPERVISOR_physdev_op] = physdev_op,
+    [__HYPERVISOR_hvm_op] = hvm_op,
+    [__HYPERVISOR_sysctl] = privileged_op,
+    [__HYPERVISOR_domctl] = privileged_op,
+    [__HYPERVISOR_platform_op] = privileged_op,
+};
+
+long hypercall_dispatch(unsigned nr, struct hypercall *h)
+{
+    return nr < NR_HYPERCALLS && handlers[nr] ? handlers[nr](h) : -ENOSYS;
+}
+
+static bool call64(struct vcpu *v)
+{
+    struct vcpu_regs *r = &v->regs;
+    struct hypercall h = {v, false, {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
+    long result = hypercall_dispatch((uint32_t)r->rax, &h);
+
+    if (result == -ERESTART) {
+        r->rdi = h.arg[0];
+        r->rsi = h.arg[1];
+        r->rdx = h.arg[2];
+        r->r10 = h.arg[3];
+        return false;
+    }
+    r->rax = (uint64_t)result;
+    return true;
+}
+
+static bool call32(struct vcpu *v)
+{
+    struct vcpu_regs *r = &v->regs;
+    struct hypercall h = {v,
+                          true,
+                          {(uint32_t)r->rbx, (uint32_t)r->rcx, (uint32_t)r->rdx, (uint32_t)r->rsi,
+                           (uint32_t)r->rdi, (uint32_t)r->rbp}};
+    long result = hypercall_dispatch((uint32_t)r->rax, &h);
+
+    if (result == -ERESTART) {
+        r->rbx = (uint32_t)h.arg[0];
+        r->rcx = (uint32_t)h.arg[1];
+        r->rdx = (uint32_t)h.arg[2];
+        r->rsi = (uint32_t)h.arg[3];
+        return false;
+    }
+    r->rax = (uint32_t)result;
+    return true;
+}
+
+bool guest_hypercall(struct vcpu *v)
+{
+    if (vcpu_cpl(v) != 0) {
+        v->regs.rax = (uint64_t)-EPERM;
+        return true;
+    }
+    return vcpu_long_mode(v) ? call64(v) : call32(v);
+}
+
+/* mov $nr,%eax; vmcall; ret. The rest traps, as does iret, which is for PV guests. */
+void hypercall_page_fill(uint8_t *page)
+{
+    memset(page, 0xcc, PAGE_SIZE);
+    for (unsigned nr = 0; nr < PAGE_SIZE / STUB_SIZE; nr++) {
+        const uint8_t stub[] = {0xb8, (uint8_t)nr, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3};
+        static const uint8_t ud2[] = {0x0f, 0x0b};
+
+        if (nr == __HYPERVISOR_iret) {
+            memcpy(page + nr * STUB_SIZE, ud2, sizeof(ud2));
+        } else {
+            memcpy(page + nr * STUB_SIZE, stub, sizeof(stub));
+        }
+    }
+}
+
+int copy_in_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t *out)
+{
+    unsigned size = long_size(h);
+
+    *out = 0;
+    return copy_in(h, out, array + index * size, size);
+}
+
+int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t value)
+{
+    unsigned size = long_size(h);
+
+    return copy_out(h, array + index * size, &value, size);
+}
+
+/* One entry: op, result, six arguments, all longs. */
+static long multicall_one(struct hypercall *h, uint64_t entry)
+{
+    struct hypercall inner = {.v = h->v, .compat = h->compat};
+    uint64_t op;
+    long result;
+
+    if (copy_in_long(h, entry, 0, &op) != 0) {
+        return -EFAULT;
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        if (copy_in_long(h, entry, 2 + i, &inner.arg[i]) != 0) {
+            return -EFAULT;
+        }
+    }
+    result = op == __HYPERVISOR_multicall ? -EINVAL : hypercall_dispatch((uint32_t)op, &inner);
+    if (result != -ERESTART) {
+        return copy_out_long(h, entry, 1, (uint64_t)result);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        if (copy_out_long(h, entry, 2 + i, inner.arg[i]) != 0) {
+            return -EFAULT;
+        }
+    }
+    return -ERESTART;
+}
+
+/* Entries done are dropped from the front of the list, so a continuation goes on with the rest. */
+static long multicall(struct hypercall *h)
+{
+    uint32_t nr = (uint32_t)h->arg[1];
+
+    for (uint32_t i = 0; i < nr; i++) {
+        long result = multicall_one(h, h->arg[0]);
+
+        if (result == -ERESTART) {
+            h->arg[1] = nr - i;
+            return -ERESTART;
+        }
+        if (result != 0) {
+            return result;
+        }
+        h->arg[0] += 8ULL * long_size(h);
+        if (h->v->domain->dying) {
+            return 0;
+        }
+        if (platform_preempt_pending() && i + 1 < nr) {
+            h->arg[1] = nr - i - 1;
+            return -ERESTART;
+        }
+    }
+    return 0;
+}
+
+static long console_write(struct hypercall *h, uint32_t count, uint64_t from)
+{
+    struct domain *d = h->v->domain;
+    char text[CONSOLE_CHUNK];
+
+    while (count > 0) {
+        uint32_t n = count < sizeof(text) ? count : sizeof(text);
+
+        if (copy_in(h, text, from, n) != 0) {
+            return -EFAULT;
+        }
+        console_guest_write(d->id, &d->line, text, n);
+        from += n;
+        count -= n;
+        if (count > 0 && platform_preempt_pending()) {
+            h->arg[1] = count;
+            h->arg[2] = from;
+            return -ERESTART;
+        }
+    }
+    return 0;
+}
+
+/* Reading gives nothing: the machine's console belongs to nobody's keyboard. */
+static long console_io(struct hypercall *h)
+{
+    switch ((uint32_t)h->arg[0]) {
+    case CONSOLEIO_write:
+        return console_write(h, (uint32_t)h->arg[1], h->arg[2]);
+    case CONSOLEIO_read:
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+static long vm_assist(struct hypercall *h)
+{
+    uint32_t cmd = (uint32_t)h->arg[0], type = (uint32_t)h->arg[1];
+
+    if (type != VMASST_TYPE_runstate_update_flag) {
+        return -EINVAL;
+    }
+    switch (cmd) {
+    case VMASST_CMD_enable:
+        h->v->domain->guest.runstate_flag = true;
+        return 0;
+    case VMASST_CMD_disable:
+        h->v->domain->guest.runstate_flag = false;
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* There is no interrupt controller to talk about. */
+static long physdev_op(struct hypercall *h)
+{
+    (void)h;
+    return -ENOSYS;
+}
+
+/* domctl and sysctl: nobody is privileged, and Xen says so only to callers who speak its version. */
+static long privileged_op(struct hypercall *h)
+{
+    uint32_t head[2];
+
+    return copy_in(h, head, h->arg[0], sizeof(head)) != 0 ? -EFAULT : -EPERM;
+}

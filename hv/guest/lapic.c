@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Local APIC in x2APIC mode, by MSR only (SDM 3, 10.12): it starts in this mode and never leaves it. The
+ * event channel upcall shares the way to the processor, so it is chosen here too.
+ */
+#include "guest.h"
+#include <string.h>
+
+enum {
+    REG_ID = 0x802,
+    REG_VERSION = 0x803,
+    REG_TPR = 0x808,
+    REG_PPR = 0x80a,
+    REG_EOI = 0x80b,
+    REG_LDR = 0x80d,
+    REG_SVR = 0x80f,
+    REG_ISR = 0x810, /* eight MSRs each */
+    REG_TMR = 0x818,
+    REG_IRR = 0x820,
+    REG_ESR = 0x828,
+    REG_ICR = 0x830,
+    REG_LVT_TIMER = 0x832, /* then thermal, performance, LINT0, LINT1, error */
+    REG_LVT_LINT0 = 0x835,
+    REG_LVT_LINT1 = 0x836,
+    REG_LVT_ERROR = 0x837,
+    REG_TIMER_INITIAL = 0x838,
+    REG_TIMER_CURRENT = 0x839,
+    REG_TIMER_DIVIDE = 0x83e,
+    REG_SELF_IPI = 0x83f,
+};
+
+#define VERSION       0x00050014u /* six LVT entries, integrated */
+#define LVT_MASKED    (1u << 16)
+#define LVT_PERIODIC  (1u << 17)
+#define SVR_ENABLED   (1u << 8)
+#define ESR_ILLEGAL_VECTOR_SENT 0x20u
+#define TICK_NS       10u /* a bus of 100 MHz, as Xen's */
+#define ICR_ALLOWED   0xffffffff000ccfffULL
+
+#define MODE_FIXED   0u
+#define MODE_LOWEST  1u
+#define MODE_INIT    5u
+#define MODE_STARTUP 6u
+
+/* ---- vectors ---- */
+
+static void vector_set(struct vector_set *s, uint8_t v)
+{
+    __atomic_fetch_or(&s->word[v / 64], 1ULL << (v % 64), __ATOMIC_SEQ_CST);
+}
+
+static void vector_clear(struct vector_set *s, uint8_t v)
+{
+    __atomic_fetch_and(&s->word[v / 64], ~(1ULL << (v % 64)), __ATOMIC_SEQ_CST);
+}
+
+static int vector_highest(const struct vector_set *s)
+{
+    for (int w = 3; w >= 0; w--) {
+        if (s->word[w]) {
+            return w * 64 + 63 - __builtin_clzll(s->word[w]);
+        }
+    }
+    return -1;
+}
+
+static uint32_t vector_word(const struct vector_set *s, unsigned i)
+{
+    return (uint32_t)(s->word[i / 2] >> (i % 2 * 32));
+}
+
+/* Processor priority (SDM 3, 10.8.3.1). */
+static uint32_t priority(const struct lapic *l)
+{
+    int isr = vector_highest(&l->isr);
+    uint32_t in_service = isr < 0 ? 0 : (uint32_t)isr & 0xf0;
+
+    return (l->tpr & 0xf0) >= in_service ? l->tpr : in_service;
+}
+
+int lapic_pending(const struct lapic *l)
+{
+    int v;
+
+    if (!l->irr_any || !(l->svr & SVR_ENABLED)) {
+        return -1;
+    }
+    v = vector_highest(&l->irr);
+    return v >= 0 && ((uint32_t)v & 0xf0) > (priority(l) & 0xf0) ? v : -1;
+}
+
+void lapic_accept(struct lapic *l, uint8_t vector)
+{
+    vector_clear(&l->irr, vector);
+    vector_set(&l->isr, vector);
+    l->irr_any = vector_highest(&l->irr) >= 0;
+}
+
+void lapic_raise(struct vcpu *v, uint8_t vector)
+{
+    struct lapic *l = &v->guest.lapic;
+
+    if (vector < 16 || !(l->svr & SVR_ENABLED)) {
+        return;
+    }
+    vector_set(&l->irr, vector);
+    l->irr_any = true;
+    sched_wake(v);
+}
+
+/* ---- the timer ---- */
+
+/* Divide configuration: bits 3, 1 and 0; 7 means by one (SDM 3, 10.5.4). */
+static unsigned divide_shift(const struct lapic *l)
+{
+    return (((l->tdcr & 3) | (l->tdcr & 8) >> 1) + 1) & 7;
+}
+
+static uint64_t timer_period(const struct lapic *l)
+{
+    return ((uint64_t)l->tmict * TICK_NS) << divide_shift(l);
+}
+
+static void timer_start(struct lapic *l)
+{
+    if (l->tmict == 0) {
+        l->timer_deadline = 0;
+        timer_cancel(&l->timer);
+        return;
+    }
+    l->timer_deadline = time_now() + timer_period(l);
+    timer_set(&l->timer, l->timer_deadline);
+}
+
+static uint32_t timer_current(const struct lapic *l)
+{
+    uint64_t now = time_now();
+
+    if (l->timer_deadline == 0 || l->timer_deadline <= now) {
+        return 0;
+    }
+    return (uint32_t)(((l->timer_deadline - now) / TICK_NS) >> divide_shift(l));
+}
+
+static void timer_fire(struct timer *t)
+{
+    struct vcpu *v = container_of(t, struct vcpu, guest.lapic.timer);
+    struct lapic *l = &v->guest.lapic;
+    uint32_t lvt = l->lvt[0];
+    uint64_t now = time_now(), period = timer_period(l);
+
+    if (v->domain->dying) {
+        return;
+    }
+    if (!(lvt & LVT_MASKED)) {
+        lapic_raise(v, (uint8_t)lvt);
+    }
+    if ((lvt & LVT_PERIODIC) && period) {
+        l->timer_deadline += period;
+        if (l->timer_deadline <= now) { /* ticks that were missed are lost */
+            l->timer_deadline = now + period;
+        }
+        timer_set(t, l->timer_deadline);
+    } else {
+        l->timer_deadline = 0;
+    }
+}
+
+/* ---- reset ---- */
+
+static void reset(struct lapic *l)
+{
+    memset(&l->irr, 0, sizeof(l->irr));
+    memset(&l->isr, 0, sizeof(l->isr));
+    l->irr_any = false;
+    l->tpr = l->esr = l->tdcr = l->tmict = 0;
+    l->icr = 0;
+    l->svr = 0xff;
+    for (unsigned i = 0; i < ARRAY_SIZE(l->lvt); i++) {
+        l->lvt[i] = LVT_MASKED;
+    }
+    l->timer_deadline = 0;
+    timer_cancel(&l->timer);
+}
+
+void lapic_init(struct vcpu *v)
+{
+    struct lapic *l = &v->guest.lapic;
+
+    timer_init(&l->timer, timer_fire);
+    l->id = 2 * v->id; /* as Xen numbers them, and as the MADT says */
+    l->wait_for_sipi = v->id != 0;
+    reset(l);
+}
+
+void lapic_stop(struct vcpu *v)
+{
+    timer_cancel(&v->guest.lapic.timer);
+}
+
+/* ---- interrupts between processors ---- */
+
+static uint32_t logical_id(const struct lapic *l)
+{
+    return (l->id >> 4) << 16 | 1u << (l->id & 15);
+}
+
+static bool addressed(const struct lapic *l, uint32_t dest, bool logical)
+{
+    if (dest == 0xffffffff) {
+        return true;
+    }
+    if (!logical) {
+        return dest == l->id;
+    }
+    return dest >> 16 == logical_id(l) >> 16 && (dest & logical_id(l) & 0xffff);
+}
+
+static void receive_init(struct vcpu *v)
+{
+    sched_offline(v);
+    reset(&v->guest.lapic);
+    v->guest.lapic.wait_for_sipi = true;
+}
+
+static void receive_startup(struct vcpu *v, uint8_t vector)
+{
+    struct vcpu_start start;
+
+    if (!v->guest.lapic.wait_for_sipi || v->state != VCPU_OFFLINE) {
+        return;
+    }
+    v->guest.lapic.wait_for_sipi = false;
+    v->guest.initialised = true;
+    vcpu_start_sipi(&start, vector);
+    vcpu_reset(v, &start);
+    sched_online(v);
+}
+
+/* NMIs and SMIs between vCPUs are not delivered; INIT to oneself is ignored, as with level 0. */
+static void deliver(struct vcpu *from, struct vcpu *to, uint32_t icr)
+{
+    switch (icr >> 8 & 7) {
+    case MODE_FIXED:
+    case MODE_LOWEST:
+        lapic_raise(to, (uint8_t)icr);
+        break;
+    case MODE_INIT:
+        if (to != from && (icr & 1u << 14)) {
+            receive_init(to);
+        }
+        break;
+    case MODE_STARTUP:
+        receive_startup(to, (uint8_t)icr);
+        break;
+    default:
+        break;
+    }
+}
+
+static void send_ipi(struct vcpu *v, uint64_t icr)
+{
+    struct domain *d = v->domain;
+    unsigned shorthand = icr >> 18 & 3;
+    uint32_t dest = (uint32_t)(icr >> 32);
+
+    if ((icr >> 8 & 7) <= MODE_LOWEST && (icr & 0xff) < 16) {
+        v->guest.lapic.esr |= ESR_ILLEGAL_VECTOR_SENT;
+        return;
+    }
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        struct vcpu *to = d->vcpus[i];
+        bool hit = shorthand == 0   ? addressed(&to->guest.lapic, dest, icr >> 11 & 1)
+                   : shorthand == 1 ? to == v
+                   : shorthand == 2 ? true
+                                    : to != v;
+
+        if (hit) {
+            deliver(v, to, (uint32_t)icr);
+        }
+    }
+}
+
+/* ---- registers ---- */
+
+bool lapic_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    struct lapic *l = &v->guest.lapic;
+
+    switch (msr) {
+    case REG_ID:
+        *value = l->id;
+        return true;
+    case REG_VERSION:
+        *value = VERSION;
+        return true;
+    case REG_TPR:
+        *value = l->tpr;
+        return true;
+    case REG_PPR:
+        *value = priority(l);
+        return true;
+    case REG_LDR:
+        *value = logical_id(l);
+        return true;
+    case REG_SVR:
+        *value = l->svr;
+        return true;
+    case REG_ISR ... REG_ISR + 7:
+        *value = vector_word(&l->isr, msr - REG_ISR);
+        return true;
+    case REG_TMR ... REG_TMR + 7:
+        *value = 0; /* everything is edge-triggered */
+        return true;
+    case REG_IRR ... REG_IRR + 7:
+        *value = vector_word(&l->irr, msr - REG_IRR);
+        return true;
+    case REG_ESR:
+        *value = l->esr;
+        return true;
+    case REG_ICR:
+        *value = l->icr;
+        return true;
+    case REG_LVT_TIMER ... REG_LVT_ERROR:
+        *value = l->lvt[msr - REG_LVT_TIMER];
+        return true;
+    case REG_TIMER_INITIAL:
+        *value = l->tmict;
+        return true;
+    case REG_TIMER_CURRENT:
+        *value = timer_current(l);
+        return true;
+    case REG_TIMER_DIVIDE:
+        *value = l->tdcr;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Bits that may be written; the others fault (SDM 3, 10.12.1.2). */
+static uint64_t lvt_allowed(uint32_t msr)
+{
+    return msr == REG_LVT_TIMER                              ? 0x300ff
+           : msr == REG_LVT_LINT0 || msr == REG_LVT_LINT1    ? 0x1a7ff
+           : msr == REG_LVT_ERROR                            ? 0x100ff
+                                                             : 0x107ff;
+}
+
+static bool write_lvt(struct lapic *l, uint32_t msr, uint64_t value)
+{
+    if (value & ~lvt_allowed(msr)) {
+        return false;
+    }
+    if (!(l->svr & SVR_ENABLED)) {
+        value |= LVT_MASKED;
+    }
+    l->lvt[msr - REG_LVT_TIMER] = (uint32_t)value;
+    return true;
+}
+
+static bool write_svr(struct lapic *l, uint64_t value)
+{
+    if (value & ~0x3ffULL) {
+        return false;
+    }
+    l->svr = (uint32_t)value;
+    if (!(value & SVR_ENABLED)) {
+        for (unsigned i = 0; i < ARRAY_SIZE(l->lvt); i++) {
+            l->lvt[i] |= LVT_MASKED;
+        }
+    }
+    return true;
+}
+
+static bool write_eoi(struct lapic *l, uint64_t value)
+{
+    int v = vector_highest(&l->isr);
+
+    if (value != 0) {
+        return false;
+    }
+    if (v >= 0) {
+        vector_clear(&l->isr, (uint8_t)v);
+    }
+    return true;
+}
+
+static bool write_icr(struct vcpu *v, uint64_t value)
+{
+    if (value & ~ICR_ALLOWED) {
+        return false;
+    }
+    v->guest.lapic.icr = value;
+    send_ipi(v, value);
+    return true;
+}
+
+bool lapic_write(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    struct lapic *l = &v->guest.lapic;
+
+    switch (msr) {
+    case REG_TPR:
+        l->tpr = (uint32_t)value & 0xff;
+        return !(value & ~0xffULL);
+    case REG_EOI:
+        return write_eoi(l, value);
+    case REG_SVR:
+        return write_svr(l, value);
+    case REG_ESR:
+        l->esr = 0;
+        return value == 0;
+    case REG_ICR:
+        return write_icr(v, value);
+    case REG_LVT_TIMER ... REG_LVT_ERROR:
+        return write_lvt(l, msr, value);
+    case REG_TIMER_INITIAL:
+        if (value >> 32) {
+            return false;
+        }
+        l->tmict = (uint32_t)value;
+        timer_start(l);
+        return true;
+    case REG_TIMER_DIVIDE:
+        if (value & ~0xbULL) {
+            return false;
+        }
+        l->tdcr = (uint32_t)value;
+        return true;
+    case REG_SELF_IPI:
+        if (value & ~0xffULL) {
+            return false;
+        }
+        send_ipi(v, 1ULL << 18 | value);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- what goes in next ---- */
+
+/* The upcall vector of HVM_PARAM_CALLBACK_IRQ passes by the APIC and stays up until the guest clears its flag. */
+int guest_pending_interrupt(struct vcpu *v)
+{
+    uint8_t callback = v->domain->guest.callback_vector;
+
+    v->guest.taking_callback =
+        callback && !v->guest.upcall_vector && v->guest.info->evtchn_upcall_pending;
+    return v->guest.taking_callback ? callback : lapic_pending(&v->guest.lapic);
+}
+
+void guest_interrupt_taken(struct vcpu *v, unsigned vector)
+{
+    if (!v->guest.taking_callback) {
+        lapic_accept(&v->guest.lapic, (uint8_t)vector);
+    }
+    v->guest.taking_callback = false;
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/* memory_op: what a guest may do to its own physical memory. Changes run under the domain's lock. */
+#include "guest.h"
+#include "core/platform.h"
+#include "mm/frame.h"
+#include <string.h>
+
+#define EXTENT_SHIFT 6u /* Xen's: extents done are kept in the command above it */
+#define COMMAND_MASK ((1u << EXTENT_SHIFT) - 1)
+#define MAX_ORDER    ORDER_2M /* of one extent, for unprivileged callers */
+
+/* ---- changing one gfn ---- */
+
+void memory_release(struct domain *d, const struct mapping *was)
+{
+    if (was->type == MAP_RAM) {
+        d->guest.ram_pages--;
+        frame_put(was->mfn);
+    }
+}
+
+static void note_mapped(struct domain *d, uint64_t g)
+{
+    if (g > d->guest.max_gfn) {
+        d->guest.max_gfn = g;
+    }
+    if (g >= d->guest.low_end >> PAGE_SHIFT && g < GUEST_ACPI_GFN) {
+        d->guest.hole_used = true;
+    }
+}
+
+/* Puts one page at g; RAM that was there is freed. */
+static int replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type)
+{
+    struct mapping was;
+    bool had = hostmap_lookup(&d->physmap, gfn(g), &was);
+    int error = hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, type, XENMEM_access_rwx);
+
+    if (!error) {
+        note_mapped(d, g);
+        if (had) {
+            memory_release(d, &was);
+        }
+    }
+    return error;
+}
+
+/* Leaves a hole at g, freeing what was there. -ENOENT if nothing was. */
+static int punch(struct domain *d, uint64_t g)
+{
+    struct mapping was;
+    int error;
+
+    if (!hostmap_lookup(&d->physmap, gfn(g), &was)) {
+        return -ENOENT;
+    }
+    error = hostmap_unmap(&d->physmap, gfn(g), ORDER_4K);
+    if (!error) {
+        memory_release(d, &was);
+    }
+    return error;
+}
+
+/* The domain's page moves from one gfn to another. */
+static int move(struct domain *d, uint64_t from, uint64_t to)
+{
+    struct mapping m;
+    int error;
+
+    if (!hostmap_lookup(&d->physmap, gfn(from), &m) || m.type != MAP_RAM) {
+        return -EINVAL;
+    }
+    if (to >= d->guest.ram_end_gfn) {
+        return -EINVAL;
+    }
+    if (from == to) {
+        return 0;
+    }
+    error = hostmap_unmap(&d->physmap, gfn(from), ORDER_4K);
+    if (error) {
+        return error;
+    }
+    error = replace(d, to, m.mfn, MAP_RAM);
+    if (error) { /* the tables for its old place are still there */
+        CHECK(hostmap_map(&d->physmap, gfn(from), m.mfn, ORDER_4K, MAP_RAM, m.access) == 0);
+    }
+    return error;
+}
+
+/* A page that the hypervisor provides shows at one gfn at a time. */
+static int map_special(struct domain *d, mfn_t m, gfn_t *where, uint64_t g)
+{
+    struct mapping was;
+    gfn_t old = *where;
+    int error = replace(d, g, m, MAP_SPECIAL);
+
+    if (error || gfn_eq(old, gfn(g))) {
+        return error;
+    }
+    *where = gfn(g);
+    if (!gfn_eq(old, GFN_INVALID) && hostmap_lookup(&d->physmap, old, &was) &&
+        was.type == MAP_SPECIAL && mfn_eq(was.mfn, m)) {
+        error = hostmap_unmap(&d->physmap, old, ORDER_4K);
+    }
+    return error;
+}
+
+static int map_grant(struct domain *d, uint64_t index, uint64_t g)
+{
+    if (index >= GRANT_FRAMES) {
+        return -EINVAL;
+    }
+    if (mfn_eq(d->guest.grant_frame[index], MFN_INVALID)) {
+        d->guest.grant_frame[index] = frame_alloc(FRAME_OWNER_HV, 0);
+        if (mfn_eq(d->guest.grant_frame[index], MFN_INVALID)) {
+            return -ENOMEM;
+        }
+    }
+    return map_special(d, d->guest.grant_frame[index], &d->guest.grant_gfn[index], g);
+}
+
+static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
+{
+    if (g >> (cpuid_address_bits() - PAGE_SHIFT)) {
+        return -EINVAL;
+    }
+    switch (space) {
+    case XENMAPSPACE_shared_info:
+        return index == 0 ? map_special(d, d->guest.shared_frame, &d->guest.shared_gfn, g) : -EINVAL;
+    case XENMAPSPACE_grant_table:
+        return map_grant(d, index, g);
+    case XENMAPSPACE_gmfn:
+    case XENMAPSPACE_gmfn_range:
+        return move(d, index, g);
+    case XENMAPSPACE_gmfn_foreign:
+        return -EPERM;
+    case XENMAPSPACE_dev_mmio:
+        return -EOPNOTSUPP;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* ---- add_to_physmap and its relatives ---- */
+
+struct add {
+    uint16_t domid, size;
+    uint32_t space;
+    uint64_t index, gfn;
+};
+
+static int read_add(struct hypercall *h, struct add *a)
+{
+    struct {
+        uint16_t domid, size;
+        uint32_t space, index, gfn;
+    } a32;
+
+    if (!h->compat) {
+        return copy_in(h, a, h->arg[1], sizeof(*a));
+    }
+    if (copy_in(h, &a32, h->arg[1], sizeof(a32)) != 0) {
+        return -EFAULT;
+    }
+    *a = (struct add){a32.domid, a32.size, a32.space, a32.index, a32.gfn};
+    return 0;
+}
+_Static_assert(sizeof(struct add) == sizeof(struct xen_add_to_physmap) &&
+                   offsetof(struct add, gfn) == offsetof(struct xen_add_to_physmap, gpfn),
+               "memory.h");
+
+/* A range is bounded by 16 bits of size, so it is done in one go. */
+static long add_to_physmap(struct hypercall *h)
+{
+    struct domain *d = h->v->domain;
+    struct add a;
+    unsigned nr;
+    long error;
+
+    if (read_add(h, &a) != 0) {
+        return -EFAULT;
+    }
+    error = domain_check_self(h->v, a.domid);
+    nr = a.space == XENMAPSPACE_gmfn_range ? a.size : 1;
+    lock_acquire(&d->lock);
+    for (unsigned i = 0; !error && i < nr; i++) {
+        error = add_one(d, a.space, a.index + i, a.gfn + i);
+    }
+    lock_release(&d->lock);
+    return error;
+}
+
+struct batch {
+    uint16_t domid, space, size, extra;
+    uint64_t indexes, gfns, errors;
+};
+
+static int read_batch(struct hypercall *h, struct batch *b)
+{
+    struct {
+        uint16_t domid, space, size, extra;
+        uint32_t indexes, gfns, errors;
+    } b32;
+
+    if (!h->compat) {
+        return copy_in(h, b, h->arg[1], sizeof(*b));
+    }
+    if (copy_in(h, &b32, h->arg[1], sizeof(b32)) != 0) {
+        return -EFAULT;
+    }
+    *b = (struct batch){b32.domid, b32.space, b32.size, b32.extra,
+                        b32.indexes, b32.gfns, b32.errors};
+    return 0;
+}
+_Static_assert(sizeof(struct batch) == sizeof(struct xen_add_to_physmap_batch), "memory.h");
+
+static long batch_one(struct hypercall *h, const struct batch *b, uint32_t i)
+{
+    struct domain *d = h->v->domain;
+    uint64_t index, g;
+    int32_t result;
+
+    if (copy_in_long(h, b->indexes, i, &index) != 0 || copy_in_long(h, b->gfns, i, &g) != 0) {
+        return -EFAULT;
+    }
+    lock_acquire(&d->lock);
+    result = add_one(d, b->space, index, g);
+    lock_release(&d->lock);
+    return copy_out(h, b->errors + i * sizeof(result), &result, sizeof(result));
+}
+
+/* True, with the command changed, if the operation has to stop after `done` extents. */
+static bool stop_after(struct hypercall *h, uint32_t done)
+{
+    if (!platform_preempt_pending()) {
+        return false;
+    }
+    h->arg[0] = (h->arg[0] & COMMAND_MASK) | (uint64_t)done << EXTENT_SHIFT;
+    return true;
+}
+
+static long add_batch(struct hypercall *h, uint64_t start)
+{
+    struct batch b;
+    long error;
+
+    if (read_batch(h, &b) != 0) {
+        return -EFAULT;
+    }
+    if (b.space == XENMAPSPACE_gmfn_range || start > b.size) {
+        return -EINVAL;
+    }
+    error = domain_check_self(h->v, b.domid);
+    for (uint32_t i = (uint32_t)start; !error && i < b.size; i++) {
+        error = batch_one(h, &b, i);
+        if (!error && i + 1 < b.size && stop_after(h, i + 1)) {
+            return -ERESTART;
+        }
+    }
+    return error;
+}
+
+static long remove_from_physmap(struct hypercall *h)
+{
+    struct domain *d = h->v->domain;
+    uint16_t domid;
+    uint64_t g;
+    long error;
+
+    if (copy_in(h, &domid, h->arg[1], sizeof(domid)) != 0 ||
+        copy_in_long(h, h->arg[1], 1, &g) != 0) {
+        return -EFAULT;
+    }
+    error = domain_check_self(h->v, domid);
+    if (error) {
+        return error;
+    }
+    lock_acquire(&d->lock);
+    error = punch(d, g);
+    lock_release(&d->lock);
+    return error;
+}
+
+/* ---- reservations ---- */
+
+struct reservation {
+    uint64_t extents, nr;
+    uint32_t order, flags;
+    uint16_t domid;
+};
+
+static int read_reservation(struct hypercall *h, struct reservation *r)
+{
+    struct {
+        uint32_t extents, nr, order, flags;
+        uint16_t domid;
+    } r32;
+
+    if (!h->compat) {
+        return copy_in(h, r, h->arg[1], offsetof(struct reservation, domid) + sizeof(r->domid));
+    }
+    if (copy_in(h, &r32, h->arg[1], offsetof(__typeof__(r32), domid) + sizeof(r32.domid)) != 0) {
+        return -EFAULT;
+    }
+    *r = (struct reservation){r32.extents, r32.nr, r32.order, r32.flags, r32.domid};
+    return 0;
+}
+_Static_assert(offsetof(struct reservation, domid) ==
+                   offsetof(struct xen_memory_reservation, domid), "memory.h");
+
+static bool give_back(struct domain *d, uint64_t g, unsigned order)
+{
+    for (uint64_t i = 0; i < 1ULL << order; i++) {
+        if (punch(d, g + i) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool populate_page(struct domain *d, uint64_t g)
+{
+    mfn_t m;
+
+    if (d->guest.ram_pages >= d->memory_pages) {
+        return false;
+    }
+    m = frame_alloc(d->id, ORDER_4K);
+    if (mfn_eq(m, MFN_INVALID)) {
+        return false;
+    }
+    if (replace(d, g, m, MAP_RAM) != 0) {
+        frame_put(m);
+        return false;
+    }
+    d->guest.ram_pages++;
+    return true;
+}
+
+/* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
+static bool populate(struct domain *d, uint64_t g, unsigned order)
+{
+    uint64_t nr = 1ULL << order;
+
+    if (g & (nr - 1) || g >= d->guest.ram_end_gfn || nr > d->guest.ram_end_gfn - g) {
+        return false;
+    }
+    for (uint64_t i = 0; i < nr; i++) {
+        if (!populate_page(d, g + i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As Xen: the number of extents done, also when one could not be; errors only before the first. */
+static long change_reservation(struct hypercall *h, unsigned op, uint64_t start)
+{
+    struct domain *d = h->v->domain;
+    struct reservation r;
+
+    if (read_reservation(h, &r) != 0 || start > r.nr || r.nr > INT32_MAX ||
+        (r.order > MAX_ORDER && r.nr > 0)) {
+        return (long)start;
+    }
+    if (domain_check_self(h->v, r.domid) != 0) {
+        return (long)start;
+    }
+    for (uint64_t i = start; i < r.nr; i++) {
+        uint64_t g;
+        bool ok;
+
+        if (copy_in_long(h, r.extents, i, &g) != 0) {
+            return (long)i;
+        }
+        lock_acquire(&d->lock);
+        ok = op == XENMEM_decrease_reservation ? give_back(d, g, r.order)
+                                               : populate(d, g, r.order);
+        lock_release(&d->lock);
+        if (!ok) {
+            return (long)i;
+        }
+        if (i + 1 < r.nr && stop_after(h, (uint32_t)(i + 1))) {
+            return -ERESTART;
+        }
+    }
+    return (long)r.nr;
+}
+
+/* ---- questions ---- */
+
+/* The caller's memory map, in the format of the BIOS call: 20 bytes an entry. */
+static long get_map(struct hypercall *h)
+{
+    struct hvm_memmap_table_entry e[GUEST_MEMMAP_MAX];
+    uint32_t nr, have = memory_map(h->v->domain, e);
+    uint64_t buffer;
+
+    if (copy_in(h, &nr, h->arg[1], sizeof(nr)) != 0 ||
+        copy_in_long(h, h->arg[1], 1, &buffer) != 0) {
+        return -EFAULT;
+    }
+    if (buffer == 0) {
+        return copy_out(h, h->arg[1], &have, sizeof(have));
+    }
+    nr = nr < have ? nr : have;
+    for (uint32_t i = 0; i < nr; i++) {
+        if (copy_out(h, buffer + 20ULL * i, &e[i], 20) != 0) {
+            return -EFAULT;
+        }
+    }
+    return copy_out(h, h->arg[1], &nr, sizeof(nr));
+}
+_Static_assert(offsetof(struct hvm_memmap_table_entry, type) == 16, "arch-x86/hvm/start_info.h");
+
+static long question(struct hypercall *h, unsigned op)
+{
+    struct domain *d = h->v->domain;
+    uint16_t domid;
+    int error;
+
+    if (copy_in(h, &domid, h->arg[1], sizeof(domid)) != 0) {
+        return -EFAULT;
+    }
+    error = domain_check_self(h->v, domid);
+    if (error) {
+        return error;
+    }
+    return op == XENMEM_current_reservation   ? (long)d->guest.ram_pages
+           : op == XENMEM_maximum_reservation ? (long)d->memory_pages
+                                              : (long)d->guest.max_gfn;
+}
+
+bool memory_fill_hypercall_page(struct domain *d, gfn_t g)
+{
+    uint8_t *page = domain_ram(d, g);
+
+    if (!page) {
+        return false;
+    }
+    hypercall_page_fill(page);
+    return true;
+}
+
+long memory_op(struct hypercall *h)
+{
+    unsigned op = (unsigned)h->arg[0] & COMMAND_MASK;
+    uint64_t start = (uint32_t)h->arg[0] >> EXTENT_SHIFT;
+
+    switch (op) {
+    case XENMEM_decrease_reservation:
+    case XENMEM_populate_physmap:
+        return change_reservation(h, op, start);
+    case XENMEM_increase_reservation:
+        return (long)start; /* there is no memory without a gfn */
+    case XENMEM_exchange:
+        return -EOPNOTSUPP;
+    case XENMEM_maximum_ram_page:
+        return (long)frame_total_count();
+    case XENMEM_current_reservation:
+    case XENMEM_maximum_reservation:
+    case XENMEM_maximum_gpfn:
+        return question(h, op);
+    case XENMEM_add_to_physmap:
+        return add_to_physmap(h);
+    case XENMEM_add_to_physmap_batch:
+        return add_batch(h, start);
+    case XENMEM_remove_from_physmap:
+        return remove_from_physmap(h);
+    case XENMEM_memory_map:
+        return get_map(h);
+    case XENMEM_machine_memory_map:
+    case XENMEM_set_memory_map:
+        return -EPERM;
+    case XENMEM_get_vnumainfo:
+        return -EOPNOTSUPP;
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* I/O ports: a debug console, and the register that ACPI's power-off writes. */
+#include "guest.h"
+
+#define PORT_DEBUG   0xe9
+#define SLEEP_ENABLE 0x20u /* ACPI 6.2, 4.8.3.7 */
+#define SLEEP_TYPE(v) ((v) >> 2 & 7u)
+
+uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)
+{
+    (void)v;
+    if (port == PORT_DEBUG && size == 1) {
+        return PORT_DEBUG;
+    }
+    if (port == ACPI_SLEEP_STATUS_PORT && size == 1) {
+        return 0;
+    }
+    return size == 4 ? 0xffffffff : (1u << (size * 8)) - 1;
+}
+
+void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
+{
+    struct domain *d = v->domain;
+    char c = (char)value;
+
+    if (port == PORT_DEBUG) {
+        console_guest_write(d->id, &d->line, &c, 1);
+    } else if (port == ACPI_SLEEP_CONTROL_PORT && size == 1 && (value & SLEEP_ENABLE) &&
+               SLEEP_TYPE(value) == ACPI_S5_TYPE) {
+        domain_shutdown(d, SHUTDOWN_poweroff);
+    }
+}

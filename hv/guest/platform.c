@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What the core asks of the domain layer (core/platform.h). */
+#include "guest.h"
+#include "core/platform.h"
+#include "mm/frame.h"
+
+static struct domain *domain_of(struct physmap *pm)
+{
+    return container_of(pm, struct domain, physmap);
+}
+
+struct physmap *platform_domain_get(uint16_t domid)
+{
+    struct domain *d = domain_get(domid);
+
+    return d ? &d->physmap : NULL;
+}
+
+void platform_domain_put(struct physmap *pm)
+{
+    domain_put(domain_of(pm));
+}
+
+/* No domain has privilege over another: monitors do not exist yet. */
+bool platform_may_control(const struct altp2m_caller *c, const struct physmap *target)
+{
+    (void)c;
+    (void)target;
+    return false;
+}
+
+int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n)
+{
+    return vcpu_copy_from(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
+}
+
+int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n)
+{
+    return vcpu_copy_to(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
+}
+
+bool platform_frame_get(struct physmap *pm, mfn_t m)
+{
+    return frame_get(m, domain_of(pm)->id);
+}
+
+void platform_frame_put(struct physmap *pm, mfn_t m)
+{
+    (void)pm;
+    frame_put(m);
+}
+
+bool platform_pause_others(struct physmap *pm)
+{
+    struct domain *d = domain_of(pm);
+    const struct vcpu *self = vcpu_current();
+
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        if (d->vcpus[i] != self) {
+            sched_pause(d->vcpus[i]);
+        }
+    }
+    return true;
+}
+
+void platform_unpause_others(struct physmap *pm)
+{
+    struct domain *d = domain_of(pm);
+    const struct vcpu *self = vcpu_current();
+
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        if (d->vcpus[i] != self) {
+            sched_unpause(d->vcpus[i]);
+        }
+    }
+}
