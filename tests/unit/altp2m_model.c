@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include "facet/hvmop.h"
+#include "facet/types.h"
+
 #define CALLER_DOMID 1u
 
 static void fresh_view(struct model_view *v, uint8_t access)
@@ -236,6 +239,35 @@ static int dispatch(struct model *m, struct xen_hvm_altp2m_op *op)
     }
 }
 
+static int facet_op(const struct model *m, struct xen_hvm_altp2m_op *op)
+{
+    static const struct facet_altp2m_query rows[] = {
+        {.cmd = 12, .flags = FACET_ALTP2M_QUERY_ALLOWED, .name = "get_mem_access"},
+        {.cmd = FACET_ALTP2M_query, .flags = FACET_ALTP2M_QUERY_ALLOWED, .name = "query"},
+        {.cmd = FACET_ALTP2M_usage, .name = "usage"}};
+    struct facet_altp2m_query *q = (void *)&op->u;
+    struct facet_altp2m_usage *u = (void *)&op->u;
+
+    if (op->cmd == FACET_ALTP2M_query) {
+        if (q->index >= ARRAY_SIZE(rows))
+            return -ENOENT;
+        *q = rows[q->index];
+        return 0;
+    }
+    if (u->view != FACET_ALTP2M_ALL_VIEWS && (u->view >= MODEL_VIEWS || !m->view[u->view].exists))
+        return -EINVAL;
+    u->tables = 4;
+    u->overrides = 3;
+    u->remaps = 2;
+    u->pool_pages = 100;
+    u->pool_free = 60;
+    u->pool_reserve = 10;
+    u->views = 2;
+    u->max_views = MODEL_VIEWS;
+    u->visible = u->view < MODEL_VIEWS && m->view[u->view].visible;
+    return 0;
+}
+
 static int altp2m_op(struct model *m, struct xen_hvm_altp2m_op *op)
 {
     bool self = op->domain == DOMID_SELF;
@@ -246,6 +278,8 @@ static int altp2m_op(struct model *m, struct xen_hvm_altp2m_op *op)
         return -EOPNOTSUPP;
     if (op->pad1 || op->pad2 || op->version != HVMOP_ALTP2M_INTERFACE_VERSION)
         return -EINVAL;
+    if (m->facet && (op->cmd == FACET_ALTP2M_query || op->cmd == FACET_ALTP2M_usage))
+        return facet_op(m, op);
     if (op->cmd < 1 || op->cmd > 16 || m->unknown[op->cmd])
         return -EOPNOTSUPP;
     if (!self && op->domain != CALLER_DOMID)

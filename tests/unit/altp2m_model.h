@@ -26,6 +26,7 @@ struct model_view {
 
 struct model {
     int version;
+    bool facet;        /* has Facet's own sub-operations */
     bool available;    /* altp2m=1 and EPT */
     bool user_blocked; /* the guest's kernel refuses every hypercall */
     uint64_t mode;

@@ -96,6 +96,17 @@ static void ok(const char *line)
         fail_msg("\"%s\" is refused: %s", line, err);
 }
 
+static void assert_json(const char *line)
+{
+    FILE *p = popen("python3 -m json.tool >/dev/null", "w");
+
+    assert_non_null(p);
+    fputs(out, p);
+    if (pclose(p))
+        fail_msg("\"%s\" printed what is not JSON: %s", line, out);
+    assert_string_equal(err, "");
+}
+
 static void numbers(void **state)
 {
     static const char *const wrong[] = {"",    " 1",  "1 ",    "-1",
@@ -410,18 +421,40 @@ static void info(void **state)
     (void)state;
     m->vcpu_view[3] = 1;
     m->unknown[15] = true;
-    expect_words("altp2m info", 0, "Xen interface 4.17.7 \"model\"");
+    expect_words("altp2m info", 0, "hypervisor    Xen 4.17.7 \"model\"");
     assert_non_null(strstr(out, "capabilities  hvm-3.0-x86_64\ndomain        1 (this one)\n"));
     assert_non_null(strstr(out, "mode          mixed\nstate         on\n"));
     assert_non_null(strstr(out, "vCPU 2        view 0\nvCPU 3        view 1\n"));
-    assert_non_null(strstr(out, "   4 create_p2m             yes\n"));
-    assert_non_null(strstr(out, "  15 set_suppress_ve_multi  no\n"));
+    assert_non_null(strstr(out, "       4 create_p2m             yes\n"));
+    assert_non_null(strstr(out, "      15 set_suppress_ve_multi  no\n"));
     m->mode = XEN_ALTP2M_limited;
-    expect_words("altp2m info", 0, "   3 vcpu_enable_notify     yes\n");
-    assert_non_null(strstr(out, "   4 create_p2m             not permitted\n"));
+    expect_words("altp2m info", 0, "       3 vcpu_enable_notify     yes\n");
+    assert_non_null(strstr(out, "       4 create_p2m             not permitted\n"));
     model_reset(m);
     m->on = false;
-    expect_words("altp2m info", 0, "   4 create_p2m             unknown while altp2m is off\n");
+    expect_words("altp2m info", 0, "       4 create_p2m             unknown while altp2m is off\n");
+}
+
+/* What only Facet can tell, and that the same binary does without it on Xen. */
+static void facets_own(void **state)
+{
+    (void)state;
+    m->facet = true;
+    m->view[1].visible = false;
+    expect_words("altp2m info", 0, "hypervisor    Facet, as Xen 4.17.7");
+    assert_non_null(strstr(out, "  0x8000 query                  yes\n"
+                                "  0x8001 usage                  not permitted\n"));
+    expect_words("altp2m list", 0,
+                 "VIEW  DEFAULT  VISIBLE TABLES  OVERRIDES  REMAPS  VCPUS\n"
+                 "0     rwx      yes     4       3          2       0,1,2,3\n"
+                 "1     rwx      hidden  4       3          2       -\n"
+                 "2 of 10 views; table memory: 60 of 100 pages free, 10 of them kept for the "
+                 "host's map\n");
+    expect_words("altp2m list --json", 0, "\"pool\": {\"pages\": 100, \"free\": 60");
+    assert_non_null(strstr(out, "\"visible\": false, \"tables\": 4, \"overrides\": 3"));
+    assert_json("altp2m list --json");
+    expect_words("altp2m info --json", 0, "{\"cmd\": 32769, \"name\": \"usage\"");
+    assert_json("altp2m info --json");
 }
 
 /* `info` and `list` look, and nothing more. */
@@ -460,17 +493,6 @@ static void progress_on_a_terminal(void **state)
     assert_int_equal(type("altp2m access 1 0+8192 r", true), 0);
     assert_non_null(strstr(err, "100%"));
     assert_int_equal(type("altp2m access 1 0+8192 r", false), 0);
-    assert_string_equal(err, "");
-}
-
-static void assert_json(const char *line)
-{
-    FILE *p = popen("python3 -m json.tool >/dev/null", "w");
-
-    assert_non_null(p);
-    fputs(out, p);
-    if (pclose(p))
-        fail_msg("\"%s\" printed what is not JSON: %s", line, out);
     assert_string_equal(err, "");
 }
 
@@ -531,6 +553,7 @@ int main(void)
         TEST(cannot_open),
         TEST(usage),
         TEST(info),
+        TEST(facets_own),
         TEST(looking_changes_nothing),
         TEST(list),
         TEST(progress_on_a_terminal),

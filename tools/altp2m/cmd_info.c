@@ -17,6 +17,7 @@ struct facts {
     int mode_rc, state_rc;
     uint64_t mode;
     bool on;
+    bool facet; /* answers Facet's own sub-operations */
 };
 
 static void version_text(const struct subop_target *t, unsigned int cmd, char *buf, size_t size)
@@ -31,6 +32,8 @@ static void version_text(const struct subop_target *t, unsigned int cmd, char *b
 
 static void gather(const struct subop_target *t, struct facts *f)
 {
+    struct facet_altp2m_query q;
+
     memset(f, 0, sizeof(*f));
     f->version = t->hc->version(t->hc->ctx, XENVER_version, NULL, 0);
     version_text(t, XENVER_extraversion, f->extra, sizeof(f->extra));
@@ -38,6 +41,7 @@ static void gather(const struct subop_target *t, struct facts *f)
     f->domid = t->domid == DOMID_SELF ? t->hc->own_domid(t->hc->ctx) : t->domid;
     f->mode_rc = subop_get_mode(t, &f->mode);
     f->state_rc = subop_get_state(t, &f->on);
+    f->facet = !subop_query(t, 0, &q);
 }
 
 /* Xen 4.19 and later do not let everybody read the parameter: "unknown" then. */
@@ -74,6 +78,11 @@ static const char *answer(const struct subop_target *t, const struct facts *f, u
     return f->state_rc ? "unknown" : "unknown while altp2m is off";
 }
 
+static const char *query_answer(const struct facet_altp2m_query *q)
+{
+    return q->flags & FACET_ALTP2M_QUERY_ALLOWED ? "yes" : "not permitted";
+}
+
 static void human_vcpu(void *ctx, uint32_t vcpu, view_t v)
 {
     fprintf(ctx, "vCPU %-9" PRIu32 "view %u\n", vcpu, v.v);
@@ -81,10 +90,11 @@ static void human_vcpu(void *ctx, uint32_t vcpu, view_t v)
 
 static void human(struct session *s, const struct facts *f)
 {
+    struct facet_altp2m_query q;
     struct words_refusal r;
 
-    fprintf(s->out, "hypervisor    Xen interface %d.%d%s\n", f->version >> 16, f->version & 0xffff,
-            f->extra);
+    fprintf(s->out, "hypervisor    %s %d.%d%s\n", f->facet ? "Facet, as Xen" : "Xen",
+            f->version >> 16, f->version & 0xffff, f->extra);
     fprintf(s->out, "capabilities  %s\n", f->caps);
     if (f->domid >= 0)
         fprintf(s->out, "domain        %d%s\n", f->domid,
@@ -97,7 +107,10 @@ static void human(struct session *s, const struct facts *f)
         survey_vcpus(&s->target, human_vcpu, s->out);
     fprintf(s->out, "sub-operations\n");
     for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++)
-        fprintf(s->out, "  %2u %-22s %s\n", cmd, subop_name(cmd), answer(&s->target, f, cmd));
+        fprintf(s->out, "  %6u %-22s %s\n", cmd, subop_name(cmd), answer(&s->target, f, cmd));
+    for (uint32_t i = 0; f->facet && !subop_query(&s->target, i, &q); i++)
+        if (q.cmd >= FACET_ALTP2M_query)
+            fprintf(s->out, "  0x%04" PRIx32 " %-22s %s\n", q.cmd, q.name, query_answer(&q));
 }
 
 static void json_vcpu(void *ctx, uint32_t vcpu, view_t v)
@@ -110,6 +123,28 @@ static void json_vcpu(void *ctx, uint32_t vcpu, view_t v)
     json_close(j, '}');
 }
 
+static void json_subop(struct json *j, uint32_t cmd, const char *name, const char *answers)
+{
+    json_open(j, NULL, '{');
+    json_number(j, "cmd", cmd);
+    json_string(j, "name", name);
+    json_string(j, "answers", answers);
+    json_close(j, '}');
+}
+
+static void json_subops(struct session *s, const struct facts *f, struct json *j)
+{
+    struct facet_altp2m_query q;
+
+    json_open(j, "subops", '[');
+    for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++)
+        json_subop(j, cmd, subop_name(cmd), answer(&s->target, f, cmd));
+    for (uint32_t i = 0; f->facet && !subop_query(&s->target, i, &q); i++)
+        if (q.cmd >= FACET_ALTP2M_query)
+            json_subop(j, q.cmd, q.name, query_answer(&q));
+    json_close(j, ']');
+}
+
 static void machine(struct session *s, const struct facts *f)
 {
     struct json j = json_to(s->out);
@@ -117,6 +152,7 @@ static void machine(struct session *s, const struct facts *f)
 
     json_open(&j, NULL, '{');
     json_bool(&j, "ok", true);
+    json_string(&j, "hypervisor", f->facet ? "Facet" : "Xen");
     json_number(&j, "major", (unsigned int)f->version >> 16);
     json_number(&j, "minor", f->version & 0xffff);
     json_string(&j, "extraversion", f->extra);
@@ -131,15 +167,7 @@ static void machine(struct session *s, const struct facts *f)
     if (f->on)
         survey_vcpus(&s->target, json_vcpu, &j);
     json_close(&j, ']');
-    json_open(&j, "subops", '[');
-    for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++) {
-        json_open(&j, NULL, '{');
-        json_number(&j, "cmd", cmd);
-        json_string(&j, "name", subop_name(cmd));
-        json_string(&j, "answers", answer(&s->target, f, cmd));
-        json_close(&j, '}');
-    }
-    json_close(&j, ']');
+    json_subops(s, f, &j);
     json_close(&j, '}');
     fputc('\n', s->out);
 }

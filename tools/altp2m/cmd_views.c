@@ -2,8 +2,6 @@
 #include "command.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "parse.h"
@@ -31,93 +29,6 @@ enum command_status cmd_off(struct session *s, char **argv, int argc)
     (void)argv;
     (void)argc;
     return set_state(s, false);
-}
-
-/* Which view each vCPU is on, for `list`. */
-struct placement {
-    uint32_t n;
-    uint16_t view[SURVEY_VCPU_MAX];
-};
-
-static void place(void *ctx, uint32_t vcpu, view_t v)
-{
-    struct placement *p = ctx;
-
-    p->view[vcpu] = v.v;
-    p->n = vcpu + 1;
-}
-
-static void list_human(struct session *s, view_t v, uint16_t access, const struct placement *p)
-{
-    const char *name = parse_access_name(access), *sep = "";
-
-    fprintf(s->out, "%-5u %-8s ", v.v, name ? name : "?");
-    for (uint32_t i = 0; i < p->n; i++) {
-        if (p->view[i] == v.v) {
-            fprintf(s->out, "%s%" PRIu32, sep, i);
-            sep = ",";
-        }
-    }
-    fprintf(s->out, "%s\n", *sep ? "" : "-");
-}
-
-static void list_json(struct json *j, view_t v, uint16_t access, const struct placement *p)
-{
-    json_open(j, NULL, '{');
-    json_number(j, "view", v.v);
-    json_string(j, "default_access", parse_access_name(access));
-    json_open(j, "vcpus", '[');
-    for (uint32_t i = 0; i < p->n; i++)
-        if (p->view[i] == v.v)
-            json_number(j, NULL, i);
-    json_close(j, ']');
-    json_close(j, '}');
-}
-
-static void list_views(struct session *s, const struct placement *p)
-{
-    struct json j = json_to(s->out);
-    uint16_t access;
-
-    if (s->json) {
-        json_open(&j, NULL, '{');
-        json_bool(&j, "ok", true);
-        json_open(&j, "views", '[');
-    } else {
-        fprintf(s->out, "VIEW  DEFAULT  VCPUS\n");
-    }
-    for (uint16_t i = 0; i < VIEW_MAX; i++) {
-        if (survey_view(&s->target, view(i), &access))
-            continue;
-        if (s->json)
-            list_json(&j, view(i), access, p);
-        else
-            list_human(s, view(i), access, p);
-    }
-    if (s->json) {
-        json_close(&j, ']');
-        json_close(&j, '}');
-        fputc('\n', s->out);
-    }
-}
-
-enum command_status cmd_list(struct session *s, char **argv, int argc)
-{
-    struct placement *p;
-    uint16_t access;
-    int rc = survey_view(&s->target, view(0), &access);
-
-    (void)argv;
-    (void)argc;
-    if (rc)
-        return command_refused(s, HVMOP_altp2m_get_mem_access, rc, NULL);
-    p = calloc(1, sizeof(*p));
-    if (!p)
-        return command_refuse(s, "out of memory", NULL, ENOMEM);
-    survey_vcpus(&s->target, place, p);
-    list_views(s, p);
-    free(p);
-    return COMMAND_OK;
 }
 
 enum command_status cmd_create(struct session *s, char **argv, int argc)

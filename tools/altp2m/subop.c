@@ -240,6 +240,37 @@ int subop_probe(const struct subop_target *t, unsigned int cmd)
     return send(t, &op);
 }
 
+int subop_query(const struct subop_target *t, uint32_t index, struct facet_altp2m_query *q)
+{
+    struct xen_hvm_altp2m_op op = request(t, FACET_ALTP2M_query);
+    int rc;
+
+    _Static_assert(sizeof(*q) <= sizeof(op.u), "the union has 64 bytes");
+    memset(q, 0, sizeof(*q));
+    q->index = index;
+    memcpy(&op.u, q, sizeof(*q));
+    rc = send(t, &op);
+    if (!rc)
+        memcpy(q, &op.u, sizeof(*q));
+    q->name[sizeof(q->name) - 1] = '\0';
+    return rc;
+}
+
+int subop_usage(const struct subop_target *t, uint16_t view, struct facet_altp2m_usage *u)
+{
+    struct xen_hvm_altp2m_op op = request(t, FACET_ALTP2M_usage);
+    int rc;
+
+    _Static_assert(sizeof(*u) <= sizeof(op.u), "the union has 64 bytes");
+    memset(u, 0, sizeof(*u));
+    u->view = view;
+    memcpy(&op.u, u, sizeof(*u));
+    rc = send(t, &op);
+    if (!rc)
+        memcpy(u, &op.u, sizeof(*u));
+    return rc;
+}
+
 int subop_get_mode(const struct subop_target *t, uint64_t *mode)
 {
     struct xen_hvm_param p;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "facet/hvmop.h"
 #include "facet/types.h"
 #include "hypercall.h"
 
@@ -51,6 +52,13 @@ int subop_set_visibility(const struct subop_target *t, view_t v, bool visible);
 /* Calls `cmd` so that it is refused by its own argument checks and changes nothing: tells by its
    error whether the hypervisor knows the sub-operation and allows it. Not for set_domain_state. */
 int subop_probe(const struct subop_target *t, unsigned int cmd);
+
+/*
+ * Facet's own sub-operations, described in facet/hvmop.h; Xen refuses them with -EOPNOTSUPP.
+ * query: -ENOENT for an index beyond the last. usage: view may be FACET_ALTP2M_ALL_VIEWS.
+ */
+int subop_query(const struct subop_target *t, uint32_t index, struct facet_altp2m_query *q);
+int subop_usage(const struct subop_target *t, uint16_t view, struct facet_altp2m_usage *u);
 
 /* HVM_PARAM_ALTP2M of the target: one of XEN_ALTP2M_*. */
 int subop_get_mode(const struct subop_target *t, uint64_t *mode);
