@@ -70,7 +70,7 @@ static void write_host_state(void)
     vmwrite(HOST_FS_SEL, 0);
     vmwrite(HOST_GS_SEL, 0);
     vmwrite(HOST_TR_SEL, SEL_TSS);
-    vmwrite(HOST_FS_BASE, 0);
+    vmwrite(HOST_FS_BASE, (uint64_t)this_cpu());
     vmwrite(HOST_GS_BASE, (uint64_t)this_cpu());
     vmwrite(HOST_TR_BASE, desc_tss_base());
     vmwrite(HOST_GDTR_BASE, desc_gdt_base());

@@ -38,7 +38,10 @@ struct cpu {
     struct vcpu *current;  /* whose exit is being handled */
     struct vcpu *loaded;   /* whose VMCS, FPU and MSRs are in the processor */
     bool timer_fired;
+    uint64_t stack_guard;  /* at %fs:0x28, where libfdt's stack protector looks */
 };
+
+_Static_assert(offsetof(struct cpu, stack_guard) == 0x28, "x86-64 psABI, thread control block");
 
 static inline struct cpu *this_cpu(void)
 {
@@ -109,7 +112,7 @@ static inline void xsetbv(uint64_t v)
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
-/* GDT, TSS and IDT of this processor; GS base to its struct cpu. hv/x86/desc.c */
+/* GDT, TSS and IDT of this processor; GS and FS base to its struct cpu. hv/x86/desc.c */
 void desc_init(struct cpu *c);
 /* Where the TSS of this processor lives, for the VMCS host state. */
 uint64_t desc_tss_base(void);

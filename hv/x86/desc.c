@@ -65,7 +65,9 @@ void desc_init(struct cpu *c)
     } __attribute__((packed)) pointer;
 
     c->self = c;
+    c->stack_guard = rdtsc() << 8; /* a zero byte first stops runaway strings */
     wrmsr(MSR_GS_BASE, (uint64_t)c);
+    wrmsr(MSR_FS_BASE, (uint64_t)c);
 
     gdt[SEL_CODE / 8] = 0x00af9b000000ffffULL;
     gdt[SEL_DATA / 8] = 0x00cf93000000ffffULL;
@@ -84,6 +86,13 @@ void desc_init(struct cpu *c)
     pointer.base = (uint64_t)idt;
     __asm__ volatile("lidt %0" : : "m"(pointer));
     __asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+}
+
+/* Where the C library's libfdt ends up when its stack guard was overwritten. */
+_Noreturn void __stack_chk_fail(void);
+void __stack_chk_fail(void)
+{
+    fatal("stack overwritten");
 }
 
 uint64_t desc_tss_base(void)
