@@ -178,7 +178,7 @@ static void domain_read_files(const struct domain_reader *r, struct domain *out)
     domain_require(r, "kernel", "kernel = \"FILE\", a PVH kernel");
     out->kernel = domain_file(r, "kernel", &size);
     out->ramdisk = domain_file(r, "ramdisk", &size);
-    if (out->ramdisk && size / 1024 >= out->memory_kib)
+    if (out->ramdisk && out->memory_kib && size / 1024 >= out->memory_kib)
         diag_error(r->diag, domain_line(r, "ramdisk"),
                    "ramdisk of %" PRIu64 " KiB does not fit in the %" PRIu64
                    " MiB of memory of this domain", size / 1024, out->memory_kib / 1024);
@@ -234,8 +234,8 @@ static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
 
 static void domain_read_altp2m(const struct domain_reader *r, struct domain *out)
 {
-    int64_t old = domain_number(r, "altp2mhvm", 0, 0, 1, "");
-    const struct xlcfg_setting *alias = domain_setting(r, "altp2mhvm");
+    int64_t old = domain_number(r, "altp2mhvm", -1, 0, 1, "");
+    const struct xlcfg_setting *alias = old < 0 ? NULL : domain_setting(r, "altp2mhvm");
     bool both = alias && xlcfg_find(r->config, "altp2m");
 
     if (both)
@@ -243,7 +243,8 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
     else if (alias)
         diag_warn(r->diag, alias->line, "altp2mhvm is an old name: write altp2m = \"%s\"",
                   domain_modes[old]);
-    out->altp2m = domain_choice(r, "altp2m", domain_modes[both ? 0 : old], domain_modes);
+    out->altp2m = domain_choice(r, "altp2m", domain_modes[alias && !both ? old : 0],
+                                domain_modes);
     out->altp2m_count = (uint32_t)domain_number(r, "altp2m_count", DOMAIN_VIEWS_DEFAULT, 1,
                                                 DOMAIN_VIEWS_MAX, "");
 }

@@ -215,6 +215,74 @@ static int kernel_unpack(const uint8_t *data, size_t size, const struct setup_he
     return unpack(data + start, header->payload_length - 4, elf, why);
 }
 
+/* How much of the `size` bytes at `data` is left without the zeros at their end. */
+static uint64_t kernel_without_zeros(const uint8_t *data, uint64_t size)
+{
+    while (size && !data[size - 1])
+        size--;
+    return size;
+}
+
+/* Fills `out`, which has the room, with the segments that matter; `header` is adapted to it. */
+static void kernel_copy_segments(const struct bytes *elf, Elf64_Ehdr *header, struct bytes *out)
+{
+    uint16_t count = header->e_phnum;
+    uint64_t from = header->e_phoff;
+
+    header->e_phoff = sizeof(*header);
+    header->e_phnum = 0;
+    header->e_shoff = header->e_shnum = header->e_shstrndx = 0;
+    out->size = sizeof(*header) + count * sizeof(Elf64_Phdr);
+    for (unsigned i = 0; i < count; i++) {
+        Elf64_Phdr p;
+
+        memcpy(&p, elf->data + from + i * sizeof(p), sizeof(p));
+        if (p.p_type != PT_LOAD && p.p_type != PT_NOTE)
+            continue;
+        if (p.p_type == PT_LOAD)
+            p.p_filesz = kernel_without_zeros(elf->data + p.p_offset, p.p_filesz);
+        memcpy(out->data + out->size, elf->data + p.p_offset, p.p_filesz);
+        p.p_offset = out->size;
+        p.p_align = 1;
+        out->size += p.p_filesz;
+        memcpy(out->data + sizeof(*header) + header->e_phnum++ * sizeof(p), &p, sizeof(p));
+    }
+    memcpy(out->data, header, sizeof(*header));
+}
+
+/*
+ * Leaves of a checked ELF only what is loaded, without the zeros at the segments' ends: a third
+ * less than what Linux packs, and the boot loader copies each byte under emulation.
+ */
+static int kernel_shrink(struct bytes *elf, const char **why)
+{
+    struct bytes out = {0};
+    Elf64_Ehdr header;
+    uint64_t room = sizeof(header);
+
+    if (elf->data[EI_CLASS] != ELFCLASS64)
+        return 0;
+    memcpy(&header, elf->data, sizeof(header));
+    for (unsigned i = 0; i < header.e_phnum; i++) {
+        Elf64_Phdr p;
+
+        memcpy(&p, elf->data + header.e_phoff + i * sizeof(p), sizeof(p));
+        room += sizeof(p) + (p.p_type == PT_LOAD || p.p_type == PT_NOTE ? p.p_filesz : 0);
+        if (room > UNPACK_MAX)
+            return kernel_fail(why, "its segments overlap to more than 1 GiB");
+    }
+    out.data = malloc(room);
+    if (!out.data) {
+        *why = "out of memory";
+        return -ENOMEM;
+    }
+    out.room = room;
+    kernel_copy_segments(elf, &header, &out);
+    bytes_free(elf);
+    *elf = out;
+    return 0;
+}
+
 int kernel_to_elf(const uint8_t *data, size_t size, struct bytes *elf, const char **why)
 {
     struct setup_header header;
@@ -234,5 +302,7 @@ int kernel_to_elf(const uint8_t *data, size_t size, struct bytes *elf, const cha
         return 0;
     }
     error = kernel_unpack(data, size, &header, elf, why);
-    return error ? error : kernel_check_elf(elf->data, elf->size, why);
+    if (!error)
+        error = kernel_check_elf(elf->data, elf->size, why);
+    return error ? error : kernel_shrink(elf, why);
 }
