@@ -29,6 +29,7 @@ typedef uint8_t access_t;
 #define ACCESS_R       1
 #define ACCESS_W       2
 #define ACCESS_X       4
+#define ACCESS_WX      6
 #define ACCESS_RX      5
 #define ACCESS_RW      3
 #define ACCESS_RWX     7

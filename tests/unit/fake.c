@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+#include "fake.h"
+
+/* ---- table formats ---- */
+
+#define SR (1ULL << 5)
+#define SW (1ULL << 1)
+#define SX (1ULL << 58)
+
+const struct table_format fake_scrambled = {
+    .name = "scrambled",
+    .rights = {[1] = SR, [3] = SR | SW, [4] = SX, [5] = SR | SX, [6] = SX, [7] = SR | SW | SX,
+               [8] = SR | SX},
+    .full = SR | SW | SX,
+    .suppress_ve = 1ULL << 3,
+    .leaf_ram = 1ULL << 9,
+    .leaf_uncached = 1ULL << 10,
+    .large = 1ULL << 7,
+    .valid = 1ULL << 63,
+    .own_access = 1ULL << 0,
+    .own_frame = 1ULL << 2,
+    .own_ve = 1ULL << 11,
+    .access_shift = 52,
+    .type_shift = 59,
+    .root_flags = 0x5a,
+    .levels = 4,
+    .large_1g = true,
+};
+
+#define NP (1ULL << 0)
+#define NW (1ULL << 1)
+#define NU (1ULL << 2)
+#define NX (1ULL << 63)
+
+const struct table_format fake_negative = {
+    .name = "negative",
+    .rights = {[1] = NP | NU | NX, [3] = NP | NW | NU | NX, [5] = NP | NU, [7] = NP | NW | NU,
+               [8] = NP | NU},
+    .full = NP | NW | NU,
+    .leaf_uncached = 1ULL << 4,
+    .large = 1ULL << 7,
+    .valid = 1ULL << 9,
+    .own_access = 1ULL << 52,
+    .own_frame = 1ULL << 10,
+    .own_ve = 1ULL << 11,
+    .access_shift = 58,
+    .type_shift = 53,
+    .levels = 4,
+};
+
+/* What the hardware of a format makes of one entry's bits; independent of the core's tables. */
+static unsigned entry_rights(const struct table_format *f, uint64_t e)
+{
+    if (f == &fake_scrambled) {
+        return (e & SR ? RIGHT_R : 0) | (e & SW ? RIGHT_W : 0) | (e & SX ? RIGHT_X : 0);
+    }
+    if (!(e & NP) || !(e & NU)) {
+        return 0;
+    }
+    return RIGHT_R | (e & NW ? RIGHT_W : 0) | (e & NX ? 0 : RIGHT_X);
+}
+
+/* ---- state ---- */
+
+struct fake fake;
+jmp_buf *fake_trap;
+char fake_message[512];
+
+static uint8_t pool[FAKE_POOL_MAX * PAGE_SIZE] __attribute__((aligned(4096)));
+static int16_t refs[FAKE_FRAMES]; /* beyond the domain's own one */
+static uint64_t touched[1u << 16];
+static unsigned nr_touched;
+static uint32_t held_ranks;
+static unsigned preempt_asked;
+
+void fake_fail(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(fake_message, sizeof(fake_message), format, args);
+    va_end(args);
+    if (fake_trap) {
+        held_ranks = 0;
+        longjmp(*fake_trap, 1);
+    }
+    fprintf(stderr, "FAILED: %s\n", fake_message);
+    abort();
+}
+
+void check_failed(const char *file, int line, const char *condition)
+{
+    fake_fail("%s:%d: CHECK(%s)", file, line, condition);
+}
+
+uint32_t *lock_held_ranks(void)
+{
+    return &held_ranks;
+}
+
+/* ---- caches of the processors ---- */
+
+#define TLB_SIZE 1024u
+#define PSC_SIZE 512u
+
+/* A translation. Direct-mapped by (root, gfn); an empty one has root 0. */
+static struct tlb_entry {
+    uint64_t root, gfn;
+    struct fake_access a;
+} tlb[TLB_SIZE];
+
+/* A paging-structure cache entry: which table at `level` the root leads to for the region. */
+static struct psc_entry {
+    uint64_t root, region, table;
+    unsigned level, rights;
+} psc[PSC_SIZE];
+
+static unsigned cache_slot(uint64_t root, uint64_t n, unsigned level, unsigned size)
+{
+    uint64_t h = (root * 31 + n + level * 0x51ULL) * 0x9e3779b97f4a7c15ULL;
+
+    return (unsigned)(h >> 40) % size;
+}
+
+static struct physmap *owner_of(uint64_t mfn)
+{
+    struct physmap *both[] = {&fake.pm, &fake.other};
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (mfn - both[i]->pool.first < both[i]->pool.nr) {
+            return both[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct pool_page *page_of(uint64_t mfn)
+{
+    const struct physmap *pm = owner_of(mfn);
+
+    EXPECT(pm, "a table at %#llx is outside of the pools", (unsigned long long)mfn);
+    return &pm->pool.page[mfn - pm->pool.first];
+}
+
+static const uint64_t *table_at(uint64_t mfn)
+{
+    return (const uint64_t *)(const void *)&pool[(mfn - FAKE_POOL_FIRST) * PAGE_SIZE];
+}
+
+/* Walks from `table` at `level`; `rights` are what the entries above left. Fills the cache if asked. */
+static struct fake_access walk_from(uint64_t root, uint64_t table, unsigned level, unsigned rights,
+                                    uint64_t gfn, bool fill)
+{
+    const struct table_format *f = fake.pm.format;
+    struct fake_access a = {.suppress_ve = true};
+
+    for (;; level--) {
+        uint64_t e = table_at(table)[gfn >> 9 * (level - 1) & 511];
+        uint64_t address = e & 0x000ffffffffff000ULL;
+
+        a.suppress_ve = !f->suppress_ve || (e & f->suppress_ve);
+        if (entry_rights(f, e) == 0) {
+            return a; /* not present */
+        }
+        rights &= entry_rights(f, e);
+        if (level == 1 || (e & f->large)) {
+            a.present = rights != 0;
+            a.rights = rights;
+            a.mfn = (address >> 12) + (gfn & ((1ULL << 9 * (level - 1)) - 1));
+            return a;
+        }
+        table = address >> 12;
+        EXPECT(page_of(table)->kind == PAGE_HOST || page_of(table)->kind == PAGE_VIEW,
+               "gfn %#llx: the tables lead to a page of kind %u", (unsigned long long)gfn,
+               page_of(table)->kind);
+        if (fill) {
+            uint64_t region = gfn >> 9 * (level - 1);
+
+            psc[cache_slot(root, region, level - 1, PSC_SIZE)] =
+                (struct psc_entry){root, region, table, level - 1, rights};
+        }
+    }
+}
+
+struct fake_access fake_walk(mfn_t root, uint64_t gfn)
+{
+    return walk_from(root.v, root.v, 4, 7, gfn, false);
+}
+
+static struct psc_entry *psc_find(uint64_t root, uint64_t gfn, unsigned level)
+{
+    uint64_t region = gfn >> 9 * level;
+    struct psc_entry *p = &psc[cache_slot(root, region, level, PSC_SIZE)];
+
+    return p->root == root && p->region == region && p->level == level ? p : NULL;
+}
+
+/* As hardware does it: the translation if cached, else from the lowest cached table, else from the root. */
+struct fake_access fake_access(mfn_t root, uint64_t gfn)
+{
+    struct tlb_entry *t = &tlb[cache_slot(root.v, gfn, 0, TLB_SIZE)];
+    struct psc_entry *p = NULL;
+    struct fake_access a;
+
+    if (t->root == root.v && t->gfn == gfn) {
+        return t->a;
+    }
+    for (unsigned level = 1; level < 4 && !p; level++) {
+        p = psc_find(root.v, gfn, level);
+    }
+    a = p ? walk_from(root.v, p->table, p->level, p->rights, gfn, true)
+          : walk_from(root.v, root.v, 4, 7, gfn, true);
+    if (a.present) {
+        *t = (struct tlb_entry){root.v, gfn, a};
+    }
+    return a;
+}
+
+struct fake_access fake_access_all(mfn_t root, uint64_t gfn)
+{
+    struct fake_access a = fake_access(root, gfn);
+    struct tlb_entry *t = &tlb[cache_slot(root.v, gfn, 0, TLB_SIZE)];
+
+    if (a.rights == 7) {
+        return a;
+    }
+    if (t->root == root.v && t->gfn == gfn) {
+        t->root = 0;
+    }
+    for (unsigned level = 1; level < 4; level++) {
+        struct psc_entry *p = psc_find(root.v, gfn, level);
+
+        if (p) {
+            p->root = 0;
+        }
+    }
+    return fake_access(root, gfn);
+}
+
+static bool gives_more(struct fake_access cached, struct fake_access now)
+{
+    return cached.present && (!now.present || cached.mfn != now.mfn || (cached.rights & ~now.rights) ||
+                              cached.suppress_ve != now.suppress_ve);
+}
+
+static void check_psc(const struct psc_entry *p)
+{
+    const struct pool_page *page = page_of(p->table);
+    uint64_t first = p->region << 9 * p->level;
+
+    EXPECT(page->kind == PAGE_HOST || page->kind == PAGE_VIEW,
+           "a processor can still walk a page that was freed (kind %u)", page->kind);
+    EXPECT(page->level == p->level && page->region == (uint32_t)p->region,
+           "a processor can still walk a page that is used for something else now");
+    for (unsigned i = 0; i < 512; i += i < 8 || i > 500 ? 1 : 31) {
+        uint64_t gfn = first + ((uint64_t)i << 9 * (p->level - 1));
+
+        EXPECT(!gives_more(walk_from(p->root, p->table, p->level, p->rights, gfn, false),
+                           fake_walk(mfn(p->root), gfn)),
+               "gfn %#llx: a stale table pointer (level %u) gives more than the tables",
+               (unsigned long long)gfn, p->level);
+    }
+}
+
+void fake_settled(void)
+{
+    EXPECT(held_ranks == 0, "a lock is still held");
+    EXPECT(fake.paused == 0, "vCPUs are still paused");
+    EXPECT(fake.pm.pool.nr_limbo == 0, "pages are left in limbo");
+    altp2m_check_flushed(&fake.pm);
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
+        const struct tlb_entry *t = &tlb[i];
+
+        if (t->root) {
+            struct fake_access now = fake_walk(mfn(t->root), t->gfn);
+
+            EXPECT(!gives_more(t->a, now),
+                   "stale translation of gfn %#llx: cached mfn %#llx rights %u ve %d, now %#llx %u %d",
+                   (unsigned long long)t->gfn, (unsigned long long)t->a.mfn, t->a.rights,
+                   t->a.suppress_ve, (unsigned long long)now.mfn, now.rights, now.suppress_ve);
+        }
+    }
+    for (unsigned i = 0; i < PSC_SIZE; i++) {
+        if (psc[i].root) {
+            check_psc(&psc[i]);
+        }
+    }
+}
+
+void platform_flush(struct physmap *pm, mfn_t root)
+{
+    fake.flushes++;
+    fake.flushes_all += mfn_eq(root, MFN_INVALID);
+    fake.flushed_root = root.v;
+    EXPECT(held_ranks == 1u << LOCK_RANK_PHYSMAP, "flush without the lock");
+    for (unsigned i = 0; i < PSC_SIZE; i++) {
+        if (psc[i].root && owner_of(psc[i].root) == pm) {
+            EXPECT(page_of(psc[i].table)->kind != PAGE_FREE, "a table was freed before the flush");
+        }
+        if (psc[i].root == root.v || (psc[i].root && mfn_eq(root, MFN_INVALID))) {
+            psc[i].root = 0;
+        }
+    }
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
+        if (tlb[i].root == root.v || mfn_eq(root, MFN_INVALID)) {
+            tlb[i].root = 0;
+        }
+    }
+}
+
+/* ---- frames ---- */
+
+static int16_t *refs_of(uint64_t mfn)
+{
+    EXPECT(mfn - FAKE_FRAME_FIRST < FAKE_FRAMES, "mfn %#llx is no frame", (unsigned long long)mfn);
+    if (refs[mfn - FAKE_FRAME_FIRST] == 0 && nr_touched < ARRAY_SIZE(touched)) {
+        touched[nr_touched++] = mfn - FAKE_FRAME_FIRST;
+    }
+    return &refs[mfn - FAKE_FRAME_FIRST];
+}
+
+static void put_ref(uint64_t mfn)
+{
+    int16_t *r = refs_of(mfn);
+
+    EXPECT(*r >= 0, "mfn %#llx put once too often", (unsigned long long)mfn);
+    if (--*r >= 0) {
+        return;
+    }
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
+        EXPECT(!tlb[i].root || tlb[i].a.mfn != mfn,
+               "mfn %#llx is freed while a processor can reach it", (unsigned long long)mfn);
+    }
+}
+
+bool platform_frame_get(struct physmap *pm, mfn_t m)
+{
+    (void)pm;
+    if (m.v == fake.refused_mfn || m.v - FAKE_FRAME_FIRST >= FAKE_FRAMES || *refs_of(m.v) < 0) {
+        return false;
+    }
+    ++*refs_of(m.v);
+    return true;
+}
+
+void platform_frame_put(struct physmap *pm, mfn_t m)
+{
+    EXPECT(pm->flush.wanted == pm->flush.done, "frame put before the flush");
+    put_ref(m.v);
+}
+
+void fake_frame_release(uint64_t mfn)
+{
+    put_ref(mfn);
+}
+
+unsigned fake_frame_refs(uint64_t mfn)
+{
+    return (unsigned)(1 + *refs_of(mfn));
+}
+
+void fake_frame_reset(uint64_t mfn)
+{
+    *refs_of(mfn) = 0;
+}
+
+/* ---- the rest of the platform ---- */
+
+void *platform_map(mfn_t m)
+{
+    return &pool[(m.v - FAKE_POOL_FIRST) * PAGE_SIZE];
+}
+
+bool platform_pause_others(struct physmap *pm)
+{
+    (void)pm;
+    EXPECT(held_ranks == 0, "pause with a lock held");
+    if (fake.pause_refusals > 0) {
+        fake.pause_refusals--;
+        return false;
+    }
+    fake.paused++;
+    return true;
+}
+
+void platform_unpause_others(struct physmap *pm)
+{
+    (void)pm;
+    fake.paused--;
+}
+
+void platform_vcpu_update(struct altp2m_vcpu *v)
+{
+    (void)v;
+    fake.updates++;
+}
+
+/* Tests move a vCPU as VMFUNC does by writing its root; the view follows here. */
+void platform_vcpu_sync(struct altp2m_vcpu *v)
+{
+    v->view = view_of_root(v->pm, v->root);
+}
+
+static uint8_t *caller_bytes(gva_t a, size_t n, bool write)
+{
+    uint64_t offset = a.v - FAKE_CALLER_BASE;
+
+    EXPECT(held_ranks == 0, "caller memory touched with a lock held");
+    fake.copies++;
+    if (offset >= FAKE_CALLER_SIZE || n > FAKE_CALLER_SIZE - offset) {
+        return NULL;
+    }
+    for (uint64_t i = offset / PAGE_SIZE; n > 0 && i <= (offset + n - 1) / PAGE_SIZE; i++) {
+        if (fake.unreadable[i] || (write && fake.read_only[i])) {
+            return NULL;
+        }
+    }
+    return &fake.caller[offset];
+}
+
+int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n)
+{
+    const uint8_t *from = caller_bytes(src, n, false);
+
+    (void)c;
+    if (!from) {
+        return -14;
+    }
+    memcpy(dst, from, n);
+    return 0;
+}
+
+int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n)
+{
+    uint8_t *to = caller_bytes(dst, n, true);
+
+    (void)c;
+    if (!to) {
+        return -14;
+    }
+    memcpy(to, src, n);
+    return 0;
+}
+
+bool platform_preempt_pending(void)
+{
+    EXPECT(held_ranks == 0, "asked for preemption with a lock held");
+    return fake.preempt_every && ++preempt_asked % fake.preempt_every == 0;
+}
+
+struct physmap *platform_domain_get(uint16_t domid)
+{
+    return domid == 1 ? &fake.pm : domid == 2 ? &fake.other : NULL;
+}
+
+void platform_domain_put(struct physmap *pm)
+{
+    EXPECT(pm == &fake.pm || pm == &fake.other, "put of a domain that was not got");
+}
+
+bool platform_may_control(const struct altp2m_caller *c, const struct physmap *target)
+{
+    EXPECT(c->self != target, "asked about itself");
+    return fake.may_control && c->self == &fake.other;
+}
+
+bool platform_has_altp2m(void)
+{
+    return !fake.no_altp2m;
+}
+
+bool platform_has_ve(void)
+{
+    return !fake.no_ve;
+}
+
+/* ---- start and stop ---- */
+
+void fake_start(struct fake_options o)
+{
+    struct physmap_config c = {
+        .domid = 1,
+        .address_bits = o.address_bits,
+        .max_views = o.max_views,
+        .altp2m_mode = o.mode,
+        .host_reserve = o.reserve,
+        .format = o.format,
+    };
+    int rc;
+
+    memset(&fake, 0, sizeof(fake));
+    memset(tlb, 0, sizeof(tlb));
+    memset(psc, 0, sizeof(psc));
+    memset(pool, 0xa5, (o.pool + 64) * PAGE_SIZE);
+    EXPECT(nr_touched < ARRAY_SIZE(touched), "too many frames for the fake machine");
+    while (nr_touched > 0) {
+        refs[touched[--nr_touched]] = 0;
+    }
+    held_ranks = 0;
+    preempt_asked = 0;
+    fake.refused_mfn = ~0ULL;
+    rc = physmap_init(&fake.pm, &c, mfn(FAKE_POOL_FIRST), o.pool);
+    EXPECT(rc == 0, "physmap_init: %d", rc);
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        physmap_add_vcpu(&fake.pm, &fake.vcpus[i], i);
+    }
+    c.domid = 2;
+    c.host_reserve = 0;
+    rc = physmap_init(&fake.other, &c, mfn(FAKE_POOL_FIRST + o.pool), 64);
+    EXPECT(rc == 0, "physmap_init: %d", rc);
+    physmap_add_vcpu(&fake.other, &fake.other_vcpu, 0);
+    fake.self = (struct altp2m_caller){&fake.pm, &fake.vcpus[0], false};
+    fake.monitor = (struct altp2m_caller){&fake.other, &fake.other_vcpu, false};
+}
+
+void fake_stop(void)
+{
+    physmap_destroy(&fake.pm);
+    physmap_destroy(&fake.other);
+    EXPECT(held_ranks == 0, "a lock is still held");
+    for (unsigned i = 0; i < nr_touched; i++) {
+        EXPECT(refs[touched[i]] <= 0, "mfn %#llx still has %d references",
+               (unsigned long long)(touched[i] + FAKE_FRAME_FIRST), refs[touched[i]] + 1);
+    }
+}
+
+void fake_audit(void)
+{
+    const struct physmap *pm = &fake.pm;
+    unsigned kinds[7] = {0}, per_view[VIEW_MAX] = {0}, views = 0;
+
+    for (unsigned i = 0; i < pm->pool.nr; i++) {
+        const struct pool_page *page = &pm->pool.page[i];
+
+        kinds[page->kind]++;
+        if (page->kind == PAGE_VIEW) {
+            per_view[page->view]++;
+        }
+    }
+    EXPECT(kinds[PAGE_FREE] == pm->pool.nr_free, "%u free pages, counted %u", pm->pool.nr_free,
+           kinds[PAGE_FREE]);
+    EXPECT(kinds[PAGE_LIMBO] == pm->pool.nr_limbo, "limbo");
+    EXPECT(kinds[PAGE_HOST] == pm->nr_host, "%u host tables, counted %u", pm->nr_host,
+           kinds[PAGE_HOST]);
+    EXPECT(kinds[PAGE_LIST] == (pm->active ? 1u : 0u), "%u list pages", kinds[PAGE_LIST]);
+    EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.nr_free, "records");
+    for (unsigned v = 0; v < pm->max_views; v++) {
+        const struct view_state *vs = &pm->views[v];
+
+        views += vs->exists;
+        EXPECT(per_view[v] == (vs->exists ? vs->nr_tables : 0), "view %u: %u tables, counted %u", v,
+               vs->nr_tables, per_view[v]);
+    }
+    EXPECT(views == pm->nr_views, "%u views, counted %u", pm->nr_views, views);
+}
+
+long fake_hvmop(const struct altp2m_caller *c, void *op)
+{
+    gva_t at = gva(FAKE_CALLER_BASE);
+    long rc;
+
+    memcpy(fake_caller_at(at.v), op, 80);
+    do {
+        rc = altp2m_hvmop(c, at);
+        fake_settled();
+    } while (rc == -XEN_ERESTART);
+    memcpy(op, fake_caller_at(at.v), 80);
+    return rc;
+}
