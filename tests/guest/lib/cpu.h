@@ -225,6 +225,8 @@ static inline int try_write64(volatile void *p, uint64_t v)
     __asm__ volatile(TRY("mov %1, (%0)") ::"r"(p), "r"(v) : "memory");
     return fault.vector;
 }
+/* A fault at `p`, code that was called, returns to its caller; NULL ends that. */
+void call_fixup_at(const void *p);
 /* Calls `p`, which must hold code that returns; a fault at its first instruction is recorded. */
 int try_call(const void *p);
 

@@ -22,7 +22,7 @@ void trap_dispatch(struct regs *r);
 volatile struct fault fault;
 static struct gate idt[256];
 static trap_handler *handlers[256];
-static volatile uint64_t call_target, call_fixup;
+static volatile uint64_t call_target;
 static uint8_t user_stack[8192] __attribute__((aligned(16)));
 
 static void gate_set(unsigned vector, uint64_t target, uint8_t type)
@@ -68,7 +68,7 @@ static bool fix_up(struct regs *r)
             return true;
         }
     }
-    if (call_fixup && r->rip == call_target) {
+    if (call_target && r->rip == call_target) {
         uint64_t *sp = (uint64_t *)r->rsp;
         r->rip = *sp;
         r->rsp += 8;
@@ -96,14 +96,18 @@ void trap_dispatch(struct regs *r)
     test_broke("unexpected vector %lu at %lx", r->vector, r->rip);
 }
 
-int try_call(const void *p)
+void call_fixup_at(const void *p)
 {
     call_target = (uint64_t)p;
-    call_fixup = 1;
+}
+
+int try_call(const void *p)
+{
+    call_fixup_at(p);
     fault_clear();
     __asm__ volatile("call *%0" ::"r"(p)
                      : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
-    call_fixup = 0;
+    call_fixup_at(NULL);
     return fault.vector;
 }
 
