@@ -56,6 +56,12 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
     }
 }
 
+/* Uncacheable, write-combining, -through, -protected, -back: SDM 3, table 11-8. */
+static bool mtrr_type_valid(uint8_t type)
+{
+    return type < 7 && type != 2 && type != 3;
+}
+
 /* The low 12 bits choose a page; there is one. */
 static bool write_hypercall_page(struct vcpu *v, uint64_t value)
 {
@@ -80,8 +86,8 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
         return true;
     case MSR_DEBUGCTL:
         return value == 0;
-    case MSR_MTRR_DEF_TYPE:
-        return !(value & ~0xcffULL);
+    case MSR_MTRR_DEF_TYPE: /* taken and without effect */
+        return !(value & ~0xcffULL) && mtrr_type_valid((uint8_t)value);
     default:
         return false;
     }
