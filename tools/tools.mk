@@ -29,4 +29,4 @@ $(B)/facet-config: $(CONFIG_OBJS)
 $(B)/facet-kernel: $(KERNEL_OBJS)
 	$(HOSTCC) -o $@ $^ $(KERNEL_LIBS)
 
-include $(wildcard tools/altp2m/altp2m.mk tests/unit/tools.mk tests/fuzz/tools.mk)
+include $(wildcard tools/altp2m/altp2m.mk tests/fuzz/tools.mk)
