@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""What users meet when a configuration file or a file that it names is wrong.
+
+The wording of each message is the unit tests' business (tests/unit/test_xlcfg.c); here it is that
+all errors of all files are reported, with file and line, and that the status is 2.
+"""
+
+import gzip
+
+from harness import FacetTest
+
+
+class ConfigTest(FacetTest):
+    """facet-config on its own: nothing is booted."""
+
+    weight = 0.5
+
+    def refused(self, *paths, options=()):
+        """Runs facet-config, which must refuse; returns its messages."""
+        done = self.tool("facet-config", *options, *paths)
+        self.assertEqual((done.status, done.out), (2, ""))
+        return done.err.splitlines()
+
+    def test_all_errors_of_all_files(self):
+        """One run tells everything that is wrong."""
+        kernel = self.write("k", "x")
+        one = self.write("one.cfg", f"name='a'\ntype='hvm'\nkernel='{kernel}'\nmemory=0\nx=1\n")
+        two = self.write("two.cfg", "name='b\ntype='pvh'\nkernel='gone'\nmemory=1\n")
+        self.assertEqual(self.refused(one, two), [
+            f"{one}:5: warning: unknown key x: ignored",
+            f'{one}:2: type must be "pvh"',
+            f"{one}:4: memory must be a number from 1 to 1048576 (MiB)",
+            f"{two}:1: string without closing '",
+            f"{two}:3: kernel: cannot read {self.dir}/gone: No such file or directory"])
+
+    def test_malformed_files(self):
+        """Things that are no configuration at all are refused, never believed."""
+        for text in ("", "\0\0\0", "\x7fELF\x02\x01", "[]", "name", "=" * 1000, "a=" * 1000,
+                     "a=[" * 1000, "'" * 1000, '{"name": "json"}', "\ufeffname = 'x'"):
+            with self.subTest(text[:20]):
+                self.assertTrue(self.refused(self.write("bad.cfg", text)))
+
+    def test_unreadable_files(self):
+        """Missing files and directories."""
+        self.assertIn("No such file", self.refused(self.dir / "none.cfg")[0])
+        self.assertIn("Is a directory", self.refused(self.dir)[0])
+
+    def test_same_name_twice(self):
+        """Two domains cannot share a name."""
+        kernel = self.write("k", "x")
+        one, two = (self.config(f"{n}.cfg", name="same", kernel=kernel) for n in "ab")
+        self.assertEqual(self.refused(one, two),
+                         [f'{two}: name "same" is also the name in {one}'])
+
+    def test_sum_of_memory(self):
+        """The sum counts, tables included, and each domain's share is shown."""
+        kernel = self.write("k", "x")
+        paths = [self.config(f"{n}.cfg", kernel=kernel, memory=100, shadow_memory=10)
+                 for n in "ab"]
+        lines = self.refused(*paths, options=("-m", "219"))
+        self.assertIn("need 220 MiB together, but the machine has 219 MiB", lines[0])
+        self.assertEqual(lines[1].strip(), "a: 100 MiB of memory and 10 MiB of tables")
+        self.assertEqual(self.tool("facet-config", "-m", "220", *paths).status, 0)
+
+    def test_ramdisk_does_not_fit(self):
+        """A ramdisk as large as the domain's memory."""
+        kernel, ramdisk = self.write("k", "x"), self.write("r", bytes(16 << 20))
+        path = self.config("a.cfg", kernel=kernel, ramdisk=ramdisk, memory=16)
+        self.assertIn("ramdisk of 16384 KiB does not fit in the 16 MiB", self.refused(path)[0])
+
+    def test_paths_are_relative_to_the_file(self):
+        """Whatever directory the command runs in."""
+        self.write("kernel", "x")
+        path = self.config("a.cfg", kernel="kernel")
+        done = self.tool("facet-config", path, cwd="/")
+        self.assertEqual((done.status, done.err), (0, ""))
+        self.assertIn(f"module\t1\tkernel\t{self.dir.resolve()}/kernel\n", done.out)
+
+    def test_shared_files_are_one_module(self):
+        """Two domains with one kernel load it once."""
+        kernel, ramdisk = self.write("k", "x"), self.write("r", "y")
+        paths = [self.config(f"{n}.cfg", kernel=kernel, ramdisk=ramdisk) for n in "ab"]
+        lines = self.tool("facet-config", *paths).out.splitlines()
+        self.assertEqual([line.split("\t")[:3] for line in lines[:2]],
+                         [["module", "1", "kernel"], ["module", "2", "ramdisk"]])
+        self.assertEqual([line.split("\t")[0] for line in lines[2:]], ["domain", "domain"])
+
+
+class KernelTest(FacetTest):
+    """`facet run` with files that are no PVH kernels: refused before the machine starts."""
+
+    weight = 2.0
+
+    def assert_refused(self, content, wanted):
+        """A run of this kernel file ends with status 2 and these words."""
+        kernel = self.write("kernel", content)
+        done = self.facet("run", self.config("a.cfg", kernel=kernel))
+        self.assertEqual((done.status, done.out), (2, ""), done.err)
+        self.assertIn(f"facet-kernel: {kernel}: {wanted}", done.err)
+
+    def test_no_kernel(self):
+        """Text, an archive, a program of this computer."""
+        self.assert_refused("hello, world\n" * 100, "neither an ELF nor a Linux bzImage")
+        self.assert_refused(gzip.compress(b"x" * 5000), "neither an ELF nor a Linux bzImage")
+        with open("/bin/true", "rb") as file:
+            self.assert_refused(file.read(), "not a PVH kernel")
+
+    def test_truncated(self):
+        """A good kernel, cut short."""
+        whole = self.guest().read_bytes()
+        self.assert_refused(whole[:64], "the ELF has no program headers, or they are cut short")
+        self.assert_refused(whole[:0x1004], "a segment reaches beyond the end of the file")
+
+    def test_truncated_linux(self):
+        """Debian's bzImage, cut short."""
+        import runner
+        whole = runner.debian_kernel().vmlinuz.read_bytes()
+        self.assert_refused(whole[:len(whole) // 2], "the bzImage is cut short")
+        self.assert_refused(whole[:0x1fe], "neither an ELF nor a Linux bzImage")
+
+    def test_damaged_linux(self):
+        """Debian's bzImage with a hole in the packed part."""
+        import runner
+        whole = bytearray(runner.debian_kernel().vmlinuz.read_bytes())
+        middle = len(whole) // 2
+        whole[middle:middle + 4096] = bytes(4096)
+        self.assert_refused(bytes(whole), "")

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Domains on the real hypervisor: their lines, their ends, and what one does to the others."""
+
+from harness import FacetTest
+
+
+class DomainTest(FacetTest):
+    """`facet run` with tiny guests."""
+
+    weight = 8.0
+
+    def run_guests(self, *guests, **settings):
+        """Runs guests as domains a, b, ...; each is the path of a kernel."""
+        settings = {"on_reboot": "destroy", **settings}
+        paths = [self.config(f"{chr(ord('a') + i)}.cfg", kernel=guest, **settings)
+                 for i, guest in enumerate(guests)]
+        return self.facet("run", "--timeout", "60", *paths)
+
+    def assert_ends(self, done, status, last):
+        """The run's status and the hypervisor's last line."""
+        self.assertEqual(done.status, status, done.out + done.err)
+        self.assertEqual(done.lines[-1], f"(facet) all domains ended: {last}")
+
+    def test_output_and_power_off(self):
+        """Port 0xE9 reaches the user line by line; SCHEDOP_shutdown ends the run with 0."""
+        done = self.run_guests(self.guest("hello\nworld\n"))
+        self.assert_ends(done, 0, "1 powered off, 0 rebooted, 0 crashed")
+        self.assertEqual([line for line in done.lines if line.startswith("(d1)")],
+                         ["(d1) hello", "(d1) world"])
+        self.assertIn("(facet) d1 a: powered off", done.lines)
+
+    def test_line_without_end(self):
+        """What a guest wrote last is not lost for want of a newline."""
+        done = self.run_guests(self.guest("no newline"))
+        self.assertIn("(d1) no newline", done.lines)
+
+    def test_reboot(self):
+        """With on_reboot = "destroy" a reboot is an end, and a good one."""
+        done = self.run_guests(self.guest("", "REBOOT"))
+        self.assert_ends(done, 0, "0 powered off, 1 rebooted, 0 crashed")
+
+    def test_reported_crash(self):
+        """SHUTDOWN_crash."""
+        done = self.run_guests(self.guest("", "CRASH"))
+        self.assert_ends(done, 1, "0 powered off, 0 rebooted, 1 crashed")
+
+    def test_triple_fault(self):
+        """It ends the domain, not the hypervisor."""
+        done = self.run_guests(self.guest("before\n", "TRIPLE"))
+        self.assert_ends(done, 1, "0 powered off, 0 rebooted, 1 crashed")
+        self.assertIn("(d1) before", done.lines)
+        self.assertTrue(any(line.startswith("(facet) d1 a: crashed: ") for line in done.lines))
+
+    def test_crash_spares_the_others(self):
+        """Three domains, one crashes: the others run to their ends."""
+        done = self.run_guests(self.guest("one\n", name="one"), self.guest("", "TRIPLE"),
+                               self.guest("three\n", name="three"))
+        self.assert_ends(done, 1, "2 powered off, 0 rebooted, 1 crashed")
+        for line in ("(d1) one", "(d3) three", "(facet) d1 a: powered off",
+                     "(facet) d3 c: powered off"):
+            self.assertIn(line, done.lines)
+
+    def test_spinning_domain_does_not_stop_others(self):
+        """Time slices: a domain that never yields, started first, does not starve the second."""
+        process = self.start("run", "--timeout", "100",
+                             self.config("a.cfg", kernel=self.guest("", "SPIN")),
+                             self.config("b.cfg", kernel=self.guest("alive\n")))
+        seen = []
+        for line in process.stdout:
+            seen.append(line.rstrip("\n"))
+            if seen[-1] == "(facet) d2 b: powered off":
+                break
+        self.assertIn("(d2) alive", seen)
+        self.assertIsNone(process.poll())
+
+    def test_spinning_domain_times_out(self):
+        """--timeout ends what does not end by itself."""
+        done = self.facet("run", "--timeout", "5",
+                          self.config("a.cfg", kernel=self.guest("up\n", "SPIN")))
+        self.assertEqual(done.status, 124, done.out + done.err)
+        self.assertIn("(d1) up", done.lines)
+
+    def test_machine_without_virtualization(self):
+        """A processor without VT-x: a line that says so, and status 1."""
+        done = self.facet("run", "--timeout", "60", "--machine", "athlon64_clawhammer",
+                          self.config("a.cfg", kernel=self.guest()))
+        self.assertEqual(done.status, 1, done.out + done.err)
+        self.assertTrue(any(line.startswith("(facet) fatal: ") for line in done.lines), done.out)
+
+    def test_segment_outside_of_memory(self):
+        """A kernel that wants to be loaded beyond the domain's memory ends that domain only."""
+        done = self.run_guests(self.guest("ok\n"), memory=1)
+        self.assertEqual(done.status, 1, done.out + done.err)
+        self.assertTrue(any(line.startswith("(facet) ") for line in done.lines))
