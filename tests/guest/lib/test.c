@@ -96,10 +96,15 @@ static void report(void)
     say("TEST %s.%s: %s%s\n", TEST_NAME, current, outcome_name[outcome], reason);
 }
 
-static _Noreturn void end(void)
+void test_summary(void)
 {
     say("END %s: %u passed, %u skipped, %u errors, %u failed\n", TEST_NAME, totals[PASS],
         totals[SKIP], totals[ERROR], totals[FAIL]);
+}
+
+static _Noreturn void end(void)
+{
+    test_summary();
     shut_down(SHUTDOWN_poweroff);
 }
 

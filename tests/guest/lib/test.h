@@ -49,6 +49,8 @@ void test_failed(int line, const char *fmt, ...) __attribute__((format(printf, 2
 void test_skipped(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The test itself cannot go on: ends the guest after reporting the current case as an error. */
 _Noreturn void test_broke(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Prints the END line of the cases so far, for a guest that is about to end in another way. */
+void test_summary(void);
 /* Whether the current case has failed so far. */
 bool test_is_failing(void);
 
