@@ -8,7 +8,7 @@
 
 extern uint64_t pml4[512];
 static uint8_t arena[ARENA_PAGES * PAGE]
-    __attribute__((aligned(2 << 20), section(".bss.arena,\"aw\",@nobits#")));
+    __attribute__((aligned(2 << 20), section(".arena,\"aw\",@nobits#")));
 static unsigned arena_used;
 
 void *page_alloc(unsigned count, unsigned align)
