@@ -167,6 +167,7 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
     } else {
         rc = map_locked(pm, g.v, m.v, order, type, access);
     }
+    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
     physmap_unlock(pm);
     return rc;
 }
@@ -189,6 +190,7 @@ int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order)
             rc = -XEN_ENOMEM;
         }
     }
+    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
     physmap_unlock(pm);
     return rc;
 }

@@ -98,6 +98,12 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
 int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order);
 bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
 
+/*
+ * Changes whenever a gfn's frame or type may have changed, so that an embedder can keep results of
+ * hostmap_lookup(): they hold while the value, read before the lookup, is the same. No lock.
+ */
+static inline uint64_t hostmap_generation(const struct physmap *pm);
+
 /* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False for a hole or an absent view. */
 bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
@@ -105,3 +111,8 @@ bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 view_t view_of_root(struct physmap *pm, mfn_t root);
 
 #include "physmap_private.h"
+
+static inline uint64_t hostmap_generation(const struct physmap *pm)
+{
+    return __atomic_load_n(&pm->generation, __ATOMIC_ACQUIRE);
+}

@@ -106,6 +106,7 @@ struct physmap {
     uint64_t hardware_mask;    /* every bit of a leaf that hardware looks at */
     uint64_t own_mask;         /* own_access, own_frame and own_ve */
     uint64_t max_gfn;
+    uint64_t generation;       /* grows with every hostmap_map() and hostmap_unmap() */
     uint32_t root;             /* host map's root, pool index */
     uint32_t view_quota;       /* default quota of a new view; 0: none */
     uint32_t guest_quota;      /* table pages that in-guest callers may hold; 0: no limit */

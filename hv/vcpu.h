@@ -28,6 +28,13 @@ enum vcpu_state {
     VCPU_BLOCKED, /* waits for an event: HLT, SCHEDOP_block, SCHEDOP_poll */
 };
 
+/* A page of guest RAM that this vCPU's page walks found lately; good while the host map's generation is the same. */
+struct ram_slot {
+    uint64_t gfn, generation;
+    void *page;
+};
+#define RAM_SLOTS 16u
+
 struct vcpu {
     struct vcpu_regs regs; /* first: the entry stub addresses it from the vCPU pointer */
     struct domain *domain;
@@ -40,6 +47,7 @@ struct vcpu {
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
     struct vmx_vcpu vmx;
+    struct ram_slot ram[RAM_SLOTS]; /* hv/x86/guest_memory.c */
     void *fpu; /* XSAVE area */
     uint64_t xcr0;
 };

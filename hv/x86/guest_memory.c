@@ -24,9 +24,25 @@ static const struct level long_levels[] = {
 static const struct level pae_levels[] = {{30, 2, false}, {21, 9, true}, {12, 9, false}};
 static const struct level legacy_levels[] = {{22, 10, true}, {12, 10, false}};
 
+/*
+ * domain_ram() with a memory: a copy to or from the guest reads up to five pages, the same ones call after call. Only
+ * gfn to frame is kept, which guests cannot change behind the hypervisor's back; their page tables are always read.
+ */
+static void *ram(struct vcpu *v, uint64_t g)
+{
+    struct ram_slot *s = &v->ram[g % RAM_SLOTS];
+    uint64_t generation = hostmap_generation(&v->domain->physmap);
+
+    if (s->page && s->gfn == g && s->generation == generation) {
+        return s->page;
+    }
+    *s = (struct ram_slot){g, generation, domain_ram(v->domain, gfn(g))};
+    return s->page;
+}
+
 static bool read_entry(struct vcpu *v, uint64_t table, unsigned index, unsigned size, uint64_t *e)
 {
-    const uint8_t *page = domain_ram(v->domain, gpa_to_gfn(gpa(table)));
+    const uint8_t *page = ram(v, table >> PAGE_SHIFT);
 
     if (!page) {
         return false;
@@ -93,7 +109,7 @@ static int copy(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_gues
 
         part = part < n ? part : n;
         if (!vcpu_translate(v, a, to_guest ? RIGHT_W : RIGHT_R, &at) ||
-            !(page = domain_ram(v->domain, gpa_to_gfn(at)))) {
+            !(page = ram(v, at.v >> PAGE_SHIFT))) {
             return -EFAULT;
         }
         page += at.v & ~PAGE_MASK;
