@@ -35,6 +35,13 @@ struct ram_slot {
 };
 #define RAM_SLOTS 16u
 
+/* The last linear page that a copy reached; forgotten when the vCPU runs. */
+struct linear_page {
+    uint64_t address, generation;
+    void *page;
+    bool writable;
+};
+
 struct vcpu {
     struct vcpu_regs regs; /* first: the entry stub addresses it from the vCPU pointer */
     struct domain *domain;
@@ -48,6 +55,7 @@ struct vcpu {
     struct guest_vcpu guest;
     struct vmx_vcpu vmx;
     struct ram_slot ram[RAM_SLOTS]; /* hv/x86/guest_memory.c */
+    struct linear_page linear;
     void *fpu; /* XSAVE area */
     uint64_t xcr0;
 };

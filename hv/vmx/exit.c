@@ -202,6 +202,7 @@ void vmx_run_once(struct vcpu *v)
         return;
     }
     v->vmx.launched = true;
+    v->linear.page = NULL;
     if (v->vmx.vmfunc_on) {
         sync_view(v);
     }

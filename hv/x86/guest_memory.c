@@ -12,18 +12,6 @@
 #define PTE_LARGE (1ULL << 7)
 #define PTE_ADDR  0x000ffffffffff000ULL
 
-/* One table level of a walk. */
-struct level {
-    unsigned shift;     /* of the index in the linear address */
-    unsigned bits;      /* of the index */
-    bool large_allowed;
-};
-
-static const struct level long_levels[] = {
-    {39, 9, false}, {30, 9, true}, {21, 9, true}, {12, 9, false}};
-static const struct level pae_levels[] = {{30, 2, false}, {21, 9, true}, {12, 9, false}};
-static const struct level legacy_levels[] = {{22, 10, true}, {12, 10, false}};
-
 /*
  * domain_ram() with a memory: a copy to or from the guest reads up to five pages, the same ones call after call. Only
  * gfn to frame is kept, which guests cannot change behind the hypervisor's back; their page tables are always read.
@@ -40,63 +28,141 @@ static void *ram(struct vcpu *v, uint64_t g)
     return s->page;
 }
 
-static bool read_entry(struct vcpu *v, uint64_t table, unsigned index, unsigned size, uint64_t *e)
+/* What a walk found: the page's guest physical address and whether every level allows writing. */
+struct walked {
+    uint64_t base; /* of the 4 KiB page */
+    bool writable;
+};
+
+/* One level's table for tables of 8-byte entries; false: not present or not in RAM. */
+static inline bool read_entry(struct vcpu *v, uint64_t table, unsigned index, uint64_t *e)
 {
-    const uint8_t *page = ram(v, table >> PAGE_SHIFT);
+    const volatile uint64_t *page = ram(v, table >> PAGE_SHIFT);
 
     if (!page) {
         return false;
     }
-    page += (table & ~PAGE_MASK) + (uint64_t)index * size;
-    *e = size == 8 ? *(const volatile uint64_t *)page : *(const volatile uint32_t *)page;
-    return true;
+    *e = page[index];
+    return *e & PTE_P;
 }
 
-static bool walk(struct vcpu *v, const struct level *l, unsigned n, unsigned size, uint64_t table,
-                 uint64_t address, unsigned rights, gpa_t *out)
+static void set_large(struct walked *w, uint64_t e, unsigned shift, uint64_t a)
 {
-    bool want_write = (rights & RIGHT_W) && (control_cr0(v) & X86_CR0_WP);
+    uint64_t mask = (1ULL << shift) - 1;
 
-    for (unsigned i = 0; i < n; i++) {
-        uint64_t e, mask = (1ULL << l[i].shift) - 1;
-        bool pdpte = size == 8 && l[i].bits == 2; /* PAE's top entries have no R/W bit */
+    w->base = ((e & PTE_ADDR & ~mask) | (a & mask)) & PAGE_MASK;
+}
 
-        if (!read_entry(v, table, (unsigned)(address >> l[i].shift) & ((1u << l[i].bits) - 1), size,
-                        &e) ||
-            !(e & PTE_P) || (want_write && !pdpte && !(e & PTE_W))) {
+/* Levels of 9 bits from `shift` down to 12; 1 GiB and 2 MiB pages (SDM 3, 4.4 and 4.5). */
+static bool walk_64(struct vcpu *v, uint64_t table, unsigned shift, uint64_t a, struct walked *w)
+{
+    for (;; shift -= PT_LEVEL_BITS) {
+        uint64_t e;
+
+        if (!read_entry(v, table, a >> shift & (PT_ENTRIES - 1), &e)) {
             return false;
         }
-        if (i == n - 1 || (l[i].large_allowed && (e & PTE_LARGE))) {
-            uint64_t base = e & PTE_ADDR;
-            if (size == 4 && l[i].shift == 22) { /* PSE-36: address bits 39:32 in bits 20:13 */
-                base = (e & 0xffc00000) | (e >> 13 & 0xff) << 32;
-            }
-            *out = gpa((base & ~mask) | (address & mask));
+        w->writable &= (e & PTE_W) != 0;
+        if (shift == PAGE_SHIFT || ((e & PTE_LARGE) && shift < 39)) {
+            set_large(w, e, shift, a);
             return true;
         }
         table = e & PTE_ADDR;
     }
-    return false;
+}
+
+/* PAE (4.4): four entries without rights first. */
+static bool walk_pae(struct vcpu *v, uint64_t cr3, uint64_t a, struct walked *w)
+{
+    const uint8_t *page = ram(v, (cr3 & 0xffffffe0) >> PAGE_SHIFT);
+    uint64_t e;
+
+    if (!page) {
+        return false;
+    }
+    e = *(const volatile uint64_t *)(page + (cr3 & 0xfe0) + (a >> 30) * 8);
+    return (e & PTE_P) && walk_64(v, e & PTE_ADDR, 21, a, w);
+}
+
+/* 32-bit paging (4.3): two levels of 10 bits, 4 MiB pages with address bits 39:32 in bits 20:13. */
+static bool walk_32(struct vcpu *v, uint64_t cr3, bool pse, uint64_t a, struct walked *w)
+{
+    const volatile uint32_t *page = ram(v, cr3 >> PAGE_SHIFT & 0xfffff);
+    uint32_t e;
+
+    if (!page || !((e = page[a >> 22]) & PTE_P)) {
+        return false;
+    }
+    w->writable = e & PTE_W;
+    if (pse && (e & PTE_LARGE)) {
+        w->base = ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
+        return true;
+    }
+    page = ram(v, e >> PAGE_SHIFT);
+    if (!page || !((e = page[a >> 12 & 0x3ff]) & PTE_P)) {
+        return false;
+    }
+    w->writable &= (e & PTE_W) != 0;
+    w->base = e & 0xfffff000;
+    return true;
+}
+
+static bool walk(struct vcpu *v, uint64_t a, struct walked *w)
+{
+    uint64_t cr4;
+
+    w->writable = true;
+    if (vcpu_in_ia32e(v)) {
+        return (uint64_t)((int64_t)(a << 16) >> 16) == a && /* canonical */
+               walk_64(v, vcpu_cr3(v) & PTE_ADDR, 39, a, w);
+    }
+    a &= 0xffffffff;
+    if (!(control_cr0(v) & X86_CR0_PG)) {
+        w->base = a & PAGE_MASK;
+        return true;
+    }
+    cr4 = control_cr4(v);
+    return cr4 & X86_CR4_PAE ? walk_pae(v, vcpu_cr3(v), a, w)
+                             : walk_32(v, vcpu_cr3(v), cr4 & X86_CR4_PSE, a, w);
+}
+
+/* Read-only pages bind the kernel only while CR0.WP is set (4.6.1). */
+static bool allowed(struct vcpu *v, const struct walked *w, unsigned rights)
+{
+    return !(rights & RIGHT_W) || w->writable || !(control_cr0(v) & X86_CR0_WP);
 }
 
 bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out)
 {
-    uint64_t cr3 = vcpu_cr3(v), cr4 = control_cr4(v);
+    struct walked w;
 
-    if (!(control_cr0(v) & X86_CR0_PG)) {
-        *out = gpa(a.v & 0xffffffff);
-        return true;
+    if (!walk(v, a.v, &w) || !allowed(v, &w, rights)) {
+        return false;
     }
-    if (vcpu_in_ia32e(v)) {
-        if ((uint64_t)((int64_t)(a.v << 16) >> 16) != a.v) {
-            return false; /* not canonical */
-        }
-        return walk(v, long_levels, 4, 8, cr3 & PTE_ADDR, a.v, rights, out);
+    *out = gpa(w.base | (a.v & ~PAGE_MASK));
+    return true;
+}
+
+/*
+ * The RAM page behind a linear address. The last answer is kept until the vCPU runs again: a call's argument is read and
+ * then written, and one call sees one address space, as with a TLB.
+ */
+static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
+{
+    struct linear_page *l = &v->linear;
+    uint64_t generation = hostmap_generation(&v->domain->physmap);
+    struct walked w;
+
+    if (l->page && l->address == (a & PAGE_MASK) && l->generation == generation &&
+        (l->writable || !(rights & RIGHT_W))) {
+        return l->page;
     }
-    if (cr4 & X86_CR4_PAE) {
-        return walk(v, pae_levels, 3, 8, cr3 & 0xffffffe0, a.v & 0xffffffff, rights, out);
+    if (!walk(v, a, &w) || !allowed(v, &w, rights)) {
+        return NULL;
     }
-    return walk(v, legacy_levels, 2, 4, cr3 & 0xfffff000, a.v & 0xffffffff, rights, out);
+    *l = (struct linear_page){a & PAGE_MASK, generation, ram(v, w.base >> PAGE_SHIFT),
+                              w.writable || (rights & RIGHT_W)};
+    return l->page;
 }
 
 /* Calls for each page's part of [a, a + n): copies in or out. */
@@ -104,15 +170,13 @@ static int copy(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_gues
 {
     while (n) {
         size_t part = PAGE_SIZE - (a.v & ~PAGE_MASK);
-        gpa_t at;
-        uint8_t *page;
+        uint8_t *page = linear_page(v, a.v, to_guest ? RIGHT_W : RIGHT_R);
 
         part = part < n ? part : n;
-        if (!vcpu_translate(v, a, to_guest ? RIGHT_W : RIGHT_R, &at) ||
-            !(page = ram(v, at.v >> PAGE_SHIFT))) {
+        if (!page) {
             return -EFAULT;
         }
-        page += at.v & ~PAGE_MASK;
+        page += a.v & ~PAGE_MASK;
         if (to_guest) {
             memcpy(page, buffer, part);
         } else {
