@@ -35,6 +35,7 @@ void model_reset(struct model *m)
     m->on = true;
     m->bad_access = 0xffff;
     m->refuse_gfn = ~0ULL;
+    m->unfilled = ~0ULL;
     m->lists_ok = true;
     fresh_view(&m->view[0], XENMEM_access_rwx);
     fresh_view(&m->view[1], XENMEM_access_rwx);
@@ -113,6 +114,8 @@ static int do_get_access(struct model *m, struct xen_hvm_altp2m_mem_access *a)
     if (a->pad || !v)
         return -EINVAL;
     if (a->gfn != ~0ULL && a->gfn >= MODEL_PAGES)
+        return -ESRCH;
+    if (a->view && a->gfn != ~0ULL && a->gfn == m->unfilled)
         return -ESRCH;
     a->access = a->gfn == ~0ULL ? v->default_access : v->access[a->gfn];
     return 0;

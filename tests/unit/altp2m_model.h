@@ -33,6 +33,7 @@ struct model {
     bool on;
     bool unknown[32];    /* sub-operations that this release does not have */
     uint16_t bad_access; /* set_mem_access refuses this one; 0xffff: none */
+    uint64_t unfilled;   /* a gfn that views other than 0 have no entry for; ~0: none */
     uint64_t refuse_gfn; /* set_mem_access answers -ENOMEM for it; ~0: none */
     struct model_view view[MODEL_VIEWS];
     uint16_t vcpu_view[MODEL_VCPUS];

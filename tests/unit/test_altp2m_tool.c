@@ -296,6 +296,10 @@ static void holes(void **state)
 {
     (void)state;
     expect_words("altp2m access 1 0x2000", 1, "gfn 0x2000 has no page in view 1");
+    assert_non_null(strstr(err, "it is a hole"));
+    m->unfilled = 0x77;
+    expect_words("altp2m access 1 0x77", 1, "gfn 0x77 has no page in view 1");
+    assert_non_null(strstr(err, "when a page is first used"));
     expect_words("altp2m access 1 0x2000 r", 1, "gfn 0x2000 has no page in view 1");
     expect_words("altp2m access 1 0x1fff+3", 0, "0x1fff rwx\n0x2000..0x2001 -\n");
     expect_words("altp2m ve 1 0x1ffe+4 on", 1, "gfn 0x2000 has no page in view 1");

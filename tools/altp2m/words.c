@@ -162,13 +162,23 @@ static void say_switch(const struct subop_target *t, view_t v, struct words_refu
     HINT(r, "make it visible first: altp2m show %u", v.v);
 }
 
+/* A view has no page where the host has none; Xen's views also have none until the first use. */
+static const char *hole_or_unfilled(const struct subop_target *t, const struct words_about *a)
+{
+    uint16_t access;
+
+    if (a->view.v == 0 || subop_get_access(t, view(0), a->gfn, &access))
+        return "it is a hole: the domain has no memory there";
+    return "this hypervisor fills a view page by page, when a page is first used in it";
+}
+
 static void say_access(const struct subop_target *t, int err, const struct words_about *a,
                        struct words_refusal *r)
 {
     switch (err) {
     case ESRCH:
         SAY(r, "gfn 0x%" PRIx64 " has no page in view %u", a->gfn.v, a->view.v);
-        HINT(r, "it is a hole, or this hypervisor fills views only when a page is first used");
+        HINT(r, "%s", hole_or_unfilled(t, a));
         break;
     case ENOMEM:
         SAY(r, "no table memory to change gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
