@@ -131,7 +131,7 @@ class FacetTest(unittest.TestCase):
         text_file = self.write(f"{output}.txt", text.encode())
         path = self.dir / output
         subprocess.run(["gcc", "-m32", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none",
-                        "-Wl,-Ttext=0x100000", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack",
+                        "-Wl,-Ttext-segment=0x100000", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack",
                         f'-DTEXT="{text_file}"', *(f"-D{d}" for d in defines), "-o", path,
                         HERE / source], check=True)
         return path

@@ -75,7 +75,7 @@ class DomainTest(FacetTest):
 
     def test_spinning_domain_times_out(self):
         """--timeout ends what does not end by itself."""
-        done = self.facet("run", "--timeout", "5",
+        done = self.facet("run", "--timeout", "25",
                           self.config("a.cfg", kernel=self.guest("up\n", "SPIN")))
         self.assertEqual(done.status, 124, done.out + done.err)
         self.assertIn("(d1) up", done.lines)

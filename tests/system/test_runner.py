@@ -81,9 +81,9 @@ class RunnerTest(FacetTest):
 
     def test_timeout_is_124(self):
         """The run ends at its time limit, with nothing left behind."""
-        done = self.run_standin("(facet) up\n", "HALT", "--timeout", "4")
+        done = self.run_standin("(facet) up\n", "HALT", "--timeout", "12")
         self.assertEqual((done.status, done.lines), (124, ["(facet) up"]))
-        self.assertIn("timed out after 4 s", done.err)
+        self.assertIn("timed out after 12 s", done.err)
 
     def test_ctrl_c_leaves_nothing(self):
         """SIGINT, which Ctrl-C sends, ends runner and emulator."""
