@@ -100,6 +100,9 @@ static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)
     uint64_t old = *slot;
 
     physmap_write(pm, slot, e, host_scope(pm));
+    if (pm->flush.unshared) {
+        physmap_wants_flush(pm, pm->flush.unshared);
+    }
     view_host_changed(pm, level, g);
     free_below(pm, old, level);
     remap_host_changed(pm, g, entry_shift(level));
@@ -127,7 +130,7 @@ static int map_locked(struct physmap *pm, uint64_t g, uint64_t m, unsigned order
     unsigned level = order / PT_LEVEL_BITS + 1;
     uint64_t e;
 
-    if (!pool_can_take(&pm->pool, tables_needed(pm, g, level), true)) {
+    if (!physmap_can_take(pm, tables_needed(pm, g, level), true)) {
         return -XEN_ENOMEM;
     }
     e = entry_of_leaf(pm, m, level, type, a == ACCESS_DEFAULT ? access_now(pm, g) : a);
@@ -141,7 +144,7 @@ static int map_locked(struct physmap *pm, uint64_t g, uint64_t m, unsigned order
 /* Without 1 GiB leaves the hardware gets 512 of 2 MiB; all their tables are made or none. */
 static int map_split(struct physmap *pm, uint64_t g, uint64_t m, enum map_type type, access_t a)
 {
-    if (!pool_can_take(&pm->pool, tables_needed(pm, g, 2), true)) {
+    if (!physmap_can_take(pm, tables_needed(pm, g, 2), true)) {
         return -XEN_ENOMEM;
     }
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
@@ -184,7 +187,7 @@ int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order)
     physmap_lock(pm);
     h = hostmap_walk(pm, g.v, level);
     if (entry_valid(pm, h.entry)) {
-        if (pool_can_take(&pm->pool, h.level - level, true)) {
+        if (physmap_can_take(pm, h.level - level, true)) {
             replace(pm, g.v, level, pm->empty);
         } else {
             rc = -XEN_ENOMEM;
@@ -205,7 +208,7 @@ static int edit_leaf(struct physmap *pm, uint64_t g, uint64_t e)
 {
     uint32_t need = tables_needed(pm, g, 1);
 
-    if (need > 0 && !pool_can_take(&pm->pool, need, true)) {
+    if (need > 0 && !physmap_can_take(pm, need, true)) {
         return -XEN_ENOMEM;
     }
     replace(pm, g, 1, e);

@@ -14,8 +14,16 @@
 
 /* Notes that processors may hold what the tables no longer say, through `root` (mfn) or any (~0). */
 void physmap_wants_flush(struct physmap *pm, uint64_t root);
+/*
+ * A path of the view with this root became private. Nothing is taken away by that, so it needs no flush;
+ * but a processor may go on using the host's table in its place, so that the next change of the host map
+ * has to flush even if it only adds.
+ */
+void physmap_unshared(struct physmap *pm, uint64_t root);
 /* Flushes if anything waits for it, then frees what waited for the flush. */
 void physmap_flush(struct physmap *pm);
+/* pool_can_take(), after a flush if pages that this operation gave back would make the difference. */
+bool physmap_can_take(struct physmap *pm, uint32_t n, bool host);
 
 static inline void physmap_lock(struct physmap *pm)
 {
@@ -93,7 +101,7 @@ uint32_t view_find_table(const struct physmap *pm, const struct view_state *vs, 
 /* Tables that must be taken to make the way to g private: 0 to 3. */
 uint32_t view_path_need(const struct physmap *pm, const struct view_state *vs, uint64_t g);
 /* Whether the pool and the view's quota have room for n more tables of this view. */
-bool view_can_take(const struct physmap *pm, const struct view_state *vs, uint32_t n);
+bool view_can_take(struct physmap *pm, const struct view_state *vs, uint32_t n);
 /* Makes the way to g private and returns the lowest table. The tables were found to be there. */
 uint32_t view_path_make(struct physmap *pm, struct view_state *vs, uint64_t g);
 /* One override less in a private table: gives back tables that hold none any more. */

@@ -43,14 +43,13 @@ static bool cursor_hits(const struct override_cursor *c, uint64_t g)
     return c->table != POOL_NONE && c->region == entry_region(1, g);
 }
 
-/* A leaf may have an override if it has one already, or is the domain's own memory. */
+/* A leaf may have an override if it has one already, or maps memory. */
 static bool may_override(const struct physmap *pm, uint64_t e)
 {
     if (e & pm->own_mask) {
         return true;
     }
-    return entry_valid(pm, e) &&
-           (entry_type(pm, e) == MAP_RAM || entry_type(pm, e) == MAP_SPECIAL);
+    return entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO;
 }
 
 /* Points `slot` to the view's private entry for g; makes the path to it. */

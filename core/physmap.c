@@ -16,9 +16,10 @@ static void check_format(const struct table_format *f)
     for (access_t a = 0; a < ACCESS_DEFAULT; a++) {
         for (access_t b = 0; b < ACCESS_DEFAULT; b++) {
             uint64_t ra = f->rights[a], rb = f->rights[b];
+            uint64_t want = f->rights[access_intersect(a, b)];
             uint64_t both = (ra & ~(all & ~rb)) | (rb & ~all);
 
-            CHECK(both == f->rights[access_intersect(a, b)]);
+            CHECK(want & all ? both == want : !(both & all));
         }
     }
 }
@@ -111,6 +112,21 @@ void physmap_wants_flush(struct physmap *pm, uint64_t root)
     f->wanted++;
 }
 
+void physmap_unshared(struct physmap *pm, uint64_t root)
+{
+    struct flush_state *f = &pm->flush;
+
+    f->unshared = f->unshared == 0 || f->unshared == root ? root : NO_FRAME;
+}
+
+bool physmap_can_take(struct physmap *pm, uint32_t n, bool host)
+{
+    if (!pool_can_take(&pm->pool, n, host) && pm->pool.nr_limbo > 0) {
+        physmap_flush(pm);
+    }
+    return pool_can_take(&pm->pool, n, host);
+}
+
 void physmap_flush(struct physmap *pm)
 {
     struct flush_state *f = &pm->flush;
@@ -120,6 +136,9 @@ void physmap_flush(struct physmap *pm)
     }
     platform_flush(pm, f->root == NO_FRAME ? MFN_INVALID : mfn(f->root));
     f->done = f->wanted;
+    if (f->root == NO_FRAME || f->root == f->unshared) {
+        f->unshared = 0;
+    }
     pool_flushed(&pm->pool);
     remap_flushed(pm);
 }

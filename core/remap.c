@@ -292,13 +292,22 @@ void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
     }
 }
 
+/* Room for the path's tables, and for a slab if no record is free: a flush on the way can free some. */
+static bool can_take(struct physmap *pm, struct view_state *vs, uint32_t tables)
+{
+    if (tables > 0 && !view_can_take(pm, vs, tables)) {
+        return false;
+    }
+    return physmap_can_take(pm, tables + (pm->remaps.nr_free == 0), false) &&
+           pool_can_take(&pm->pool, tables + (pm->remaps.nr_free == 0), false);
+}
+
 int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64_t target,
               uint64_t own)
 {
     uint64_t host = hostmap_leaf(pm, target);
     struct remap *old = remap_find(pm, view_number(pm, vs), source);
     uint32_t tables = view_path_need(pm, vs, source);
-    uint32_t slabs = pm->remaps.nr_free == 0;
     uint32_t table;
     uint64_t *slot;
     struct remap *r;
@@ -306,8 +315,7 @@ int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64
     if (!shows_ram(pm, host)) {
         return -XEN_ESRCH;
     }
-    if ((tables > 0 && !view_can_take(pm, vs, tables)) ||
-        (tables + slabs > 0 && !pool_can_take(&pm->pool, tables + slabs, false))) {
+    if (!can_take(pm, vs, tables)) {
         return -XEN_ENOMEM;
     }
     if (!platform_frame_get(pm, mfn(entry_mfn(host)))) {

@@ -20,7 +20,7 @@ int vcpus_activate(struct physmap *pm)
     if (pm->max_views == 0) {
         return -XEN_EINVAL;
     }
-    if (!pool_can_take(&pm->pool, 2, false)) {
+    if (!physmap_can_take(pm, 2, false)) {
         return -XEN_ENOMEM;
     }
     list = pool_take(&pm->pool, PAGE_LIST);

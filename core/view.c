@@ -11,9 +11,9 @@ struct view_state *view_get(const struct physmap *pm, view_t v)
     return vs && vs->exists ? vs : NULL;
 }
 
-bool view_can_take(const struct physmap *pm, const struct view_state *vs, uint32_t n)
+bool view_can_take(struct physmap *pm, const struct view_state *vs, uint32_t n)
 {
-    return pool_can_take(&pm->pool, n, false) && (!vs->quota || vs->nr_tables + n <= vs->quota);
+    return physmap_can_take(pm, n, false) && (!vs->quota || vs->nr_tables + n <= vs->quota);
 }
 
 static uint64_t *slot_of(const struct physmap *pm, uint32_t table, uint64_t g)
@@ -133,7 +133,7 @@ int view_create(struct physmap *pm, access_t access, view_t *out)
     if (word == ARRAY_SIZE(pm->free_views)) {
         return -XEN_EINVAL;
     }
-    if (!pool_can_take(&pm->pool, 1, false)) {
+    if (!physmap_can_take(pm, 1, false)) {
         return -XEN_ENOMEM;
     }
     out->v = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(pm->free_views[word]));
@@ -211,6 +211,7 @@ uint32_t view_path_make(struct physmap *pm, struct view_state *vs, uint64_t g)
             p->page[table].own++;
             fill_inherited(pm, vs, child, g);
             __atomic_store_n(slot, entry_of_table(pm, pool_mfn(p, child)), __ATOMIC_RELEASE);
+            physmap_unshared(pm, view_root_mfn(pm, vs));
         }
         table = child;
     }

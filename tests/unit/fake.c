@@ -102,8 +102,8 @@ uint32_t *lock_held_ranks(void)
 
 /* ---- caches of the processors ---- */
 
-#define TLB_SIZE 1024u
-#define PSC_SIZE 512u
+#define TLB_SIZE 256u
+#define PSC_SIZE 128u
 
 /* A translation. Direct-mapped by (root, gfn); an empty one has root 0. */
 static struct tlb_entry {
@@ -254,13 +254,14 @@ static void check_psc(const struct psc_entry *p)
            "a processor can still walk a page that was freed (kind %u)", page->kind);
     EXPECT(page->level == p->level && page->region == (uint32_t)p->region,
            "a processor can still walk a page that is used for something else now");
-    for (unsigned i = 0; i < 512; i += i < 8 || i > 500 ? 1 : 31) {
+    for (unsigned i = 0; i < 512; i += i < 8 || i > 508 ? 1 : 83) {
         uint64_t gfn = first + ((uint64_t)i << 9 * (p->level - 1));
 
         EXPECT(!gives_more(walk_from(p->root, p->table, p->level, p->rights, gfn, false),
                            fake_walk(mfn(p->root), gfn)),
-               "gfn %#llx: a stale table pointer (level %u) gives more than the tables",
-               (unsigned long long)gfn, p->level);
+               "gfn %#llx: a stale pointer to a table of level %u (rights %u, page kind %u) gives more "
+               "than the tables of view %u", (unsigned long long)gfn, p->level, p->rights, page->kind,
+               page_of(p->root)->kind == PAGE_VIEW ? page_of(p->root)->view : 0xffff);
     }
 }
 

@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: MIT */
+#include "core_test.h"
+#include "model.h"
+
+#define OFFSETS 9
+#define CLUSTERS 7
+#define SLOTS (OFFSETS * CLUSTERS)
+
+/* Offsets 0 to 7 and 511 in 2 MiB regions that share, or not, tables of each level. */
+static uint64_t slot_gfn(unsigned slot)
+{
+    static const uint64_t cluster[CLUSTERS] = {
+        0, G_2M, G_1G, G_1G + G_2M, 3 * G_1G, G_512G, G_512G + G_1G,
+    };
+    unsigned offset = slot % OFFSETS;
+
+    return cluster[slot / OFFSETS % CLUSTERS] + (offset == 8 ? 511 : offset);
+}
+
+struct host {
+    bool mapped, ve; /* ve: a violation exits */
+    uint64_t mfn;
+    enum map_type type;
+    access_t access;
+};
+
+struct leaf {
+    bool own_access, own_frame, own_ve;
+    bool ve;
+    access_t access;
+    unsigned target; /* slot */
+};
+
+static struct {
+    struct host host[SLOTS];
+    struct leaf leaf[MODEL_VIEWS][SLOTS];
+    bool active, exists[MODEL_VIEWS], visible[MODEL_VIEWS];
+    access_t view_default[MODEL_VIEWS], host_default;
+    uint16_t on[FAKE_VCPUS];     /* view of each vCPU, 0xffff: none */
+    uint64_t notify[FAKE_VCPUS]; /* frame of the #VE page, or ~0 */
+    bool negative, scarce;
+} model;
+
+/* ---- what the model says ---- */
+
+static access_t both(access_t a, access_t b)
+{
+    unsigned sa = a == 8 ? 5 : a == 9 ? 0 : a, sb = b == 8 ? 5 : b == 9 ? 0 : b;
+
+    if (a == b || b == 7) {
+        return a;
+    }
+    return (access_t)(a == 7 ? b : sa & sb);
+}
+
+struct shown {
+    bool valid, ve;
+    uint64_t mfn;
+    enum map_type type;
+    access_t access;
+};
+
+static struct shown host_shows(unsigned s)
+{
+    const struct host *h = &model.host[s];
+
+    return (struct shown){h->mapped, h->ve, h->mfn, h->type, h->access};
+}
+
+static struct shown view_shows(uint16_t v, unsigned s)
+{
+    const struct leaf *l;
+    struct shown r;
+
+    if (v == 0xffff) {
+        return host_shows(s);
+    }
+    l = &model.leaf[v][s];
+    r = host_shows(l->own_frame ? l->target : s);
+    if (l->own_frame && r.type != MAP_RAM) {
+        r.valid = false;
+    }
+    r.access = l->own_access ? l->access : both(r.access, model.view_default[v]);
+    if (l->own_ve) {
+        r.ve = l->ve;
+    }
+    return r;
+}
+
+static unsigned hardware_rights(access_t a)
+{
+    static const uint8_t scrambled[] = {0, 1, 0, 3, 4, 5, 4, 7, 5, 0};
+    static const uint8_t negative[] = {0, 1, 0, 3, 0, 5, 0, 7, 5, 0};
+
+    return model.negative ? negative[a] : scrambled[a];
+}
+
+static bool any_own(const struct leaf *l)
+{
+    return l->own_access || l->own_frame || l->own_ve;
+}
+
+static bool may_override(uint16_t v, unsigned s)
+{
+    struct shown r = view_shows(v, s);
+
+    return any_own(&model.leaf[v][s]) || (r.valid && r.type != MAP_MMIO);
+}
+
+static bool view_ok(uint16_t v)
+{
+    return v < MODEL_VIEWS && model.exists[v];
+}
+
+/* ---- comparing ---- */
+
+static void compare_at(uint16_t v, unsigned s)
+{
+    uint64_t g = slot_gfn(s);
+    struct shown want = view_shows(v, s);
+    struct mapping have = {0};
+    bool valid = view_lookup(&fake.pm, view(v), gfn(g), &have);
+    struct fake_access walk = fake_walk(root_of(v), g);
+    unsigned rights = want.valid ? hardware_rights(want.access) : 0;
+    bool ve = model.negative || want.ve;
+
+    EXPECT(valid == want.valid, "view %u gfn %#lx: valid %d, not %d", v, g, valid, want.valid);
+    EXPECT(walk.rights == rights, "view %u gfn %#lx: hardware gives %u, not %u", v, g, walk.rights,
+           rights);
+    if (!want.valid) {
+        EXPECT(walk.suppress_ve, "view %u gfn %#lx: a hole raises #VE", v, g);
+        return;
+    }
+    EXPECT(have.mfn.v == want.mfn, "view %u gfn %#lx: mfn %#lx, not %#lx", v, g, have.mfn.v,
+           want.mfn);
+    EXPECT(have.type == want.type, "view %u gfn %#lx: type %u, not %u", v, g, have.type, want.type);
+    EXPECT(have.access == want.access, "view %u gfn %#lx: access %u, not %u", v, g, have.access,
+           want.access);
+    EXPECT(have.suppress_ve == ve, "view %u gfn %#lx: suppress %d, not %d", v, g, have.suppress_ve,
+           ve);
+    if (rights) {
+        EXPECT(walk.mfn == want.mfn, "view %u gfn %#lx: hardware reaches %#lx, not %#lx", v, g,
+               walk.mfn, want.mfn);
+        EXPECT(walk.suppress_ve == ve, "view %u gfn %#lx: hardware's suppress bit %d, not %d", v, g,
+               walk.suppress_ve, ve);
+    }
+}
+
+/* Tables that a view must have for its overrides, and not one more. */
+static unsigned tables_wanted(uint16_t v)
+{
+    unsigned n = 1;
+
+    for (unsigned level = 1; level < 4; level++) {
+        for (unsigned s = 0; s < SLOTS; s++) {
+            bool first = any_own(&model.leaf[v][s]);
+
+            for (unsigned t = 0; first && t < s; t++) {
+                first = !any_own(&model.leaf[v][t]) ||
+                        slot_gfn(s) >> 9 * level != slot_gfn(t) >> 9 * level;
+            }
+            n += first;
+        }
+    }
+    return n;
+}
+
+static void compare_view(uint16_t v)
+{
+    const struct view_state *vs = &fake.pm.views[v];
+    unsigned overrides = 0;
+
+    EXPECT(vs->exists == model.exists[v], "view %u exists: %d", v, vs->exists);
+    if (!vs->exists) {
+        return;
+    }
+    for (unsigned s = 0; s < SLOTS; s++) {
+        compare_at(v, s);
+        overrides += any_own(&model.leaf[v][s]);
+    }
+    EXPECT(vs->overrides == overrides, "view %u: %u overrides, not %u", v, vs->overrides, overrides);
+    EXPECT(vs->nr_tables == tables_wanted(v), "view %u: %u tables, not %u", v, vs->nr_tables,
+           tables_wanted(v));
+    EXPECT(fake.pm.eptp[v] == (model.visible[v] ? root_of(v).v << 12 | fake.pm.format->root_flags
+                                                : ~0ULL), "view %u: EPTP list", v);
+}
+
+static void compare_refs(uint64_t m)
+{
+    unsigned want = 1;
+
+    for (unsigned v = 0; v < MODEL_VIEWS; v++) {
+        for (unsigned s = 0; model.exists[v] && s < SLOTS; s++) {
+            struct shown r = view_shows((uint16_t)v, s);
+
+            want += model.leaf[v][s].own_frame && r.valid && r.mfn == m;
+        }
+    }
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        want += model.notify[i] == m;
+    }
+    EXPECT(fake_frame_refs(m) == want, "mfn %#lx has %u references, not %u", m, fake_frame_refs(m),
+           want);
+}
+
+static void compare_all(void)
+{
+    for (unsigned s = 0; s < SLOTS; s++) {
+        compare_at(0xffff, s);
+        if (model.host[s].mapped) {
+            compare_refs(model.host[s].mfn);
+        }
+    }
+    for (uint16_t v = 0; v < MODEL_VIEWS; v++) {
+        compare_view(v);
+    }
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        EXPECT(fake.vcpus[i].view.v == model.on[i], "vCPU %u on view %u, not %u", i,
+               fake.vcpus[i].view.v, model.on[i]);
+        EXPECT(mfn_eq(fake.vcpus[i].root, root_of(model.on[i])), "vCPU %u has another root", i);
+        EXPECT(fake.vcpus[i].ve_info.v == model.notify[i], "vCPU %u: #VE page", i);
+    }
+    fake_audit();
+}
+
+/* ---- steps: what the model expects, and the change to it ---- */
+
+/* -ENOMEM is right only if less than `most` pages are left to the caller. */
+static void check_enomem(bool host, unsigned most)
+{
+    const struct pool *p = &fake.pm.pool;
+    unsigned left = host ? p->nr_free : p->nr_free > p->reserve ? p->nr_free - p->reserve : 0;
+
+    EXPECT(left < most, "-ENOMEM with %u pages left", left);
+}
+
+static bool same(long have, long want, bool host, unsigned most)
+{
+    if (have == -XEN_ENOMEM) {
+        check_enomem(host, most);
+        return false;
+    }
+    EXPECT(have == want, "returned %ld, not %ld", have, want);
+    return have == 0;
+}
+
+static unsigned order_of(const struct step *s)
+{
+    return s->order % 8 < 5 ? ORDER_4K : s->order % 8 < 7 ? ORDER_2M : ORDER_1G;
+}
+
+static bool in_range(unsigned slot, uint64_t base, unsigned order)
+{
+    return slot_gfn(slot) - base < 1ULL << order;
+}
+
+static void step_map(const struct step *s)
+{
+    unsigned order = order_of(s);
+    uint64_t base = slot_gfn(s->slot) & ~((1ULL << order) - 1);
+    uint64_t m = F((uint64_t)(s->n % 8) << ORDER_1G) + (base & (G_1G - 1));
+    enum map_type type = s->flags % 8 < 5 ? MAP_RAM : (enum map_type)(s->flags % 8 - 4);
+    access_t a = s->access % 16 > 10 ? ACCESS_RWX : s->access % 16;
+    bool keep_ve = false;
+
+    if (a == ACCESS_DEFAULT && order == ORDER_1G) {
+        a = ACCESS_RWX;
+    }
+    if (!same(hostmap_map(&fake.pm, gfn(base), mfn(m), order, type, a), 0, true, 3)) {
+        return;
+    }
+    if (a == ACCESS_DEFAULT) {
+        a = model.host_default;
+        for (unsigned i = 0; i < SLOTS; i++) {
+            if (slot_gfn(i) == base && model.host[i].mapped) {
+                a = model.host[i].access;
+                keep_ve = !model.host[i].ve;
+            }
+        }
+    }
+    for (unsigned i = 0; i < SLOTS; i++) {
+        if (in_range(i, base, order)) {
+            model.host[i] = (struct host){true, !keep_ve, m + slot_gfn(i) - base, type, a};
+        }
+    }
+}
+
+static void step_unmap(const struct step *s)
+{
+    unsigned order = order_of(s);
+    uint64_t base = slot_gfn(s->slot) & ~((1ULL << order) - 1);
+
+    if (!same(hostmap_unmap(&fake.pm, gfn(base), order), 0, true, 3)) {
+        return;
+    }
+    for (unsigned i = 0; i < SLOTS; i++) {
+        if (in_range(i, base, order)) {
+            model.host[i] = (struct host){.ve = true};
+        }
+    }
+}
+
+static void new_view(uint16_t v, access_t a)
+{
+    model.exists[v] = model.visible[v] = true;
+    model.view_default[v] = a == ACCESS_DEFAULT ? model.host_default : a;
+    memset(model.leaf[v], 0, sizeof(model.leaf[v]));
+}
+
+static void step_state(const struct step *s)
+{
+    bool on = s->n % 8 != 0; /* mostly on */
+
+    if (!same(set_state(on), 0, false, 2) || on == model.active) {
+        return;
+    }
+    model.active = on;
+    for (unsigned v = 0; v < MODEL_VIEWS; v++) {
+        model.exists[v] = false;
+    }
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        model.on[i] = on ? 0 : 0xffff;
+        model.notify[i] = ~0ULL;
+    }
+    if (on) {
+        new_view(0, ACCESS_DEFAULT);
+    }
+}
+
+static void step_create(const struct step *s)
+{
+    access_t a = s->access % 12;
+    uint16_t v = 0, want = 0;
+    long rc = create(a, &v);
+
+    while (want < MODEL_VIEWS && model.exists[want]) {
+        want++;
+    }
+    if (same(rc, a > 10 || want == MODEL_VIEWS ? -XEN_EINVAL : 0, false, 1)) {
+        EXPECT(v == want, "created view %u, not %u", v, want);
+        new_view(v, a);
+    }
+}
+
+static void step_destroy(const struct step *s)
+{
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    bool ok = v != 0 && view_ok(v);
+
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        ok = ok && model.on[i] != v;
+    }
+    if (same(on_view(HVMOP_altp2m_destroy_p2m, v), ok ? 0 : -XEN_EBUSY, false, 0)) {
+        model.exists[v] = false;
+    }
+}
+
+static void step_switch(const struct step *s)
+{
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    bool ok = view_ok(v) && model.visible[v];
+
+    if (same(on_view(HVMOP_altp2m_switch_p2m, v), ok ? 0 : -XEN_EINVAL, false, 0)) {
+        for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+            model.on[i] = v;
+        }
+    }
+}
+
+static void model_access(uint16_t v, unsigned slot, access_t a)
+{
+    struct leaf *l = &model.leaf[v][slot];
+
+    if (v == 0) {
+        if (model.host[slot].mapped) {
+            model.host[slot].access = a == ACCESS_DEFAULT ? model.host_default : a;
+            l->own_access = false;
+        }
+    } else if (may_override(v, slot)) {
+        l->own_access = a != ACCESS_DEFAULT;
+        l->access = a;
+    }
+}
+
+static void step_access(const struct step *s)
+{
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    unsigned slot = s->slot % SLOTS;
+    access_t a = s->access % 12;
+
+    if (same(set_access(v, slot_gfn(slot), a), !view_ok(v) || a > 10 ? -XEN_EINVAL : 0, v == 0, 3)) {
+        model_access(v, slot, a);
+    }
+}
+
+static void step_default(const struct step *s)
+{
+    uint16_t v = s->view % MODEL_VIEWS;
+    access_t a = s->access % 12;
+
+    if (!same(set_access(v, ~0ULL, a), !view_ok(v) || a > 10 ? -XEN_EINVAL : 0, false, 0)) {
+        return;
+    }
+    if (v != 0) {
+        model.view_default[v] = a == ACCESS_DEFAULT ? model.host_default : a;
+    } else if (a != ACCESS_DEFAULT) {
+        model.host_default = a;
+    }
+}
+
+static void step_multi(const struct step *s)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_mem_access_multi);
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    unsigned n = s->n % 12;
+    uint64_t *gfns = fake_caller_at(FAKE_CALLER_BASE + 0x1000);
+    uint8_t *accesses = fake_caller_at(FAKE_CALLER_BASE + 0x2000);
+    uint64_t at[4] = {0, 0, FAKE_CALLER_BASE + 0x1000, FAKE_CALLER_BASE + 0x2000};
+    long want = 0;
+    unsigned done = 0;
+    long rc;
+
+    for (unsigned i = 0; i < n; i++) {
+        gfns[i] = slot_gfn((s->slot + i * (s->slot2 % 5u)) % SLOTS);
+        accesses[i] = (uint8_t)((s->access + i) % 11 + (s->flags == i));
+    }
+    memcpy(&op.u, at, sizeof(at));
+    op.u.set_mem_access_multi.view = v;
+    op.u.set_mem_access_multi.nr = n;
+    rc = fake_hvmop(&fake.self, &op);
+    if (rc == -XEN_ENOMEM) {
+        check_enomem(v == 0, 3);
+        want = rc;
+        n = (unsigned)op.u.set_mem_access_multi.opaque;
+    } else if (!view_ok(v)) {
+        want = -XEN_EINVAL;
+        n = 0;
+    }
+    for (; done < n && accesses[done] <= 10; done++) {
+        model_access(v, (s->slot + done * (s->slot2 % 5u)) % SLOTS, accesses[done]);
+    }
+    want = done < n ? -XEN_EINVAL : want;
+    EXPECT(rc == want, "returned %ld, not %ld", rc, want);
+    EXPECT(rc == 0 || !view_ok(v) || op.u.set_mem_access_multi.opaque == done,
+           "failing index %lu, not %u", (unsigned long)op.u.set_mem_access_multi.opaque, done);
+}
+
+static void step_change(const struct step *s)
+{
+    const struct altp2m_caller *c = s->flags & 1 ? &fake.monitor : &fake.self;
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    unsigned old = s->slot % SLOTS, new = s->slot2 % SLOTS;
+    long want = view_ok(v) ? 0 : -XEN_EINVAL;
+    struct leaf shown = {0};
+
+    if (want == 0) {
+        struct shown r = view_shows(v, old), h = host_shows(old);
+
+        shown = model.leaf[v][new];
+        shown.target = shown.own_frame ? shown.target : new;
+        if (!(r.valid && r.type == MAP_RAM) && !(h.valid && h.type == MAP_RAM)) {
+            want = -XEN_ESRCH;
+        }
+        h = host_shows(shown.target);
+        if (!h.valid || h.type != MAP_RAM) {
+            want = -XEN_ESRCH;
+        }
+    }
+    if (same(change_gfn_as(c, v, slot_gfn(old), slot_gfn(new)), want, false, 5)) {
+        shown.own_frame = shown.own_ve = true;
+        shown.ve = c == &fake.monitor;
+        model.leaf[v][old] = shown;
+    }
+}
+
+static void step_revert(const struct step *s)
+{
+    uint16_t v = s->view % MODEL_VIEWS;
+    unsigned slot = s->slot % SLOTS;
+
+    if (same(change_gfn(v, slot_gfn(slot), ~0ULL), view_ok(v) ? 0 : -XEN_EINVAL, false, 0)) {
+        model.leaf[v][slot] = (struct leaf){0};
+    }
+}
+
+static long model_ve(uint16_t v, unsigned slot, bool suppress)
+{
+    struct leaf *l = &model.leaf[v][slot];
+
+    if (v == 0) {
+        if (!model.host[slot].mapped) {
+            return -XEN_ESRCH;
+        }
+        model.host[slot].ve = suppress;
+        l->ve = suppress; /* counts if it has an own one, from a remap */
+        return 0;
+    }
+    if (!may_override(v, slot)) {
+        return -XEN_ESRCH;
+    }
+    l->own_ve = true;
+    l->ve = suppress;
+    return 0;
+}
+
+static void step_ve(const struct step *s)
+{
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    unsigned slot = s->slot % SLOTS;
+    long rc = set_ve(v, slot_gfn(slot), s->flags & 1);
+
+    if (rc == -XEN_ENOMEM) {
+        check_enomem(v == 0, 3);
+    } else {
+        long want = view_ok(v) ? model_ve(v, slot, s->flags & 1) : -XEN_EINVAL;
+
+        EXPECT(rc == want, "returned %ld, not %ld", rc, want);
+    }
+}
+
+static void step_ve_range(const struct step *s)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);
+    struct xen_hvm_altp2m_suppress_ve_multi *a = &op.u.suppress_ve_multi;
+    uint16_t v = s->view % MODEL_VIEWS;
+    unsigned first = s->slot % SLOTS / OFFSETS * OFFSETS + s->slot2 % 8;
+    unsigned n = s->n % (8 - s->slot2 % 8) + 1;
+    long rc, error = 0;
+    uint64_t error_gfn = 0;
+
+    if (model.scarce) {
+        return;
+    }
+    a->view = v;
+    a->suppress_ve = s->flags & 1;
+    a->first_gfn = slot_gfn(first);
+    a->last_gfn = slot_gfn(first + n - 1);
+    rc = fake_hvmop(&fake.self, &op);
+    EXPECT(rc == (view_ok(v) ? 0 : -XEN_EINVAL), "returned %ld", rc);
+    for (unsigned i = 0; rc == 0 && i < n; i++) {
+        long e = model_ve(v, first + i, s->flags & 1);
+
+        if (e != 0 && error == 0) {
+            error = e;
+            error_gfn = slot_gfn(first + i);
+        }
+    }
+    EXPECT(rc != 0 || (a->first_error == error && a->first_error_gfn == error_gfn),
+           "first error %d at %#lx, not %ld at %#lx", a->first_error,
+           (unsigned long)a->first_error_gfn, error, (unsigned long)error_gfn);
+}
+
+static void step_visible(const struct step *s)
+{
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+
+    if (same(visible(v, s->flags & 1), view_ok(v) ? 0 : -XEN_EINVAL, false, 0)) {
+        model.visible[v] = s->flags & 1;
+    }
+}
+
+static void step_notify(const struct step *s)
+{
+    unsigned i = s->n % FAKE_VCPUS, slot = s->slot % SLOTS;
+    const struct host *h = &model.host[slot];
+    bool on = s->flags & 1;
+    long want = 0;
+
+    if (on && model.notify[i] != ~0ULL) {
+        want = -XEN_EEXIST;
+    } else if (on && h->mapped && h->type == MAP_MMIO) {
+        want = -XEN_EPERM;
+    } else if (on && !(h->mapped && h->type == MAP_RAM)) {
+        want = -XEN_EINVAL;
+    }
+    if (same(notify(on, i, slot_gfn(slot)), want, false, 0)) {
+        model.notify[i] = on ? h->mfn : ~0ULL;
+        EXPECT(!on || fake.vcpus[i].vmfunc, "VMFUNC is off");
+    }
+}
+
+static void step_vmfunc(const struct step *s)
+{
+    unsigned i = s->n % FAKE_VCPUS;
+    uint16_t v = s->view % MODEL_VIEWS;
+
+    if (view_ok(v) && model.visible[v]) {
+        fake.vcpus[i].root = root_of(v);
+        model.on[i] = v;
+        platform_vcpu_sync(&fake.vcpus[i]);
+    }
+}
+
+static void step_fault(const struct step *s)
+{
+    unsigned i = s->n % FAKE_VCPUS, slot = s->slot % SLOTS, rights = s->flags % 7 + 1;
+    uint16_t v = model.on[i];
+    bool listener = s->flags & 64;
+    struct shown r = view_shows(v, slot);
+    struct fault f = {gfn(slot_gfn(slot)), rights};
+    enum fault_result want = FAULT_RETRY, have;
+    access_t a = ACCESS_DEFAULT;
+
+    if (model.scarce) {
+        return;
+    }
+    if (!r.valid) {
+        want = listener && v != 0xffff && model.leaf[v][slot].own_frame ? FAULT_DENIED
+                                                                        : FAULT_UNMAPPED;
+    } else if ((hardware_rights(r.access) & rights) != rights) {
+        a = r.access == ACCESS_RX2RW && !(rights & RIGHT_X) ? ACCESS_RW : ACCESS_RWX;
+        if (r.type == MAP_MMIO) {
+            want = FAULT_UNMAPPED;
+        } else if (listener && r.access != ACCESS_N2RWX && a != ACCESS_RW) {
+            want = FAULT_DENIED;
+        }
+    }
+    have = altp2m_fault(&fake.vcpus[i], &f, listener);
+    EXPECT(have == want, "fault gives %d, not %d", have, want);
+    if (want == FAULT_RETRY && a != ACCESS_DEFAULT) {
+        if (v == 0xffff) {
+            model.host[slot].access = a;
+        } else {
+            model.leaf[v][slot].own_access = true;
+            model.leaf[v][slot].access = a;
+        }
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const struct step *s);
+    bool needs_active;
+} kinds[STEP_KINDS] = {
+    [STEP_MAP] = {"map", step_map, false},
+    [STEP_UNMAP] = {"unmap", step_unmap, false},
+    [STEP_STATE] = {"state", step_state, false},
+    [STEP_CREATE] = {"create", step_create, true},
+    [STEP_DESTROY] = {"destroy", step_destroy, true},
+    [STEP_SWITCH] = {"switch", step_switch, true},
+    [STEP_ACCESS] = {"access", step_access, true},
+    [STEP_DEFAULT] = {"default", step_default, true},
+    [STEP_MULTI] = {"multi", step_multi, true},
+    [STEP_CHANGE] = {"change", step_change, true},
+    [STEP_REVERT] = {"revert", step_revert, true},
+    [STEP_VE] = {"ve", step_ve, true},
+    [STEP_VE_RANGE] = {"ve_range", step_ve_range, true},
+    [STEP_VISIBLE] = {"visible", step_visible, true},
+    [STEP_NOTIFY] = {"notify", step_notify, true},
+    [STEP_VMFUNC] = {"vmfunc", step_vmfunc, true},
+    [STEP_FAULT] = {"fault", step_fault, false},
+};
+
+const char *model_describe(const struct step *s)
+{
+    static char text[160];
+
+    snprintf(text, sizeof(text),
+             "%-8s view %u access %u slot %u (%#lx) slot2 %u (%#lx) order %u n %u flags %u",
+             kinds[s->kind].name, s->view % (MODEL_VIEWS + 1), s->access % 12, s->slot % SLOTS,
+             (unsigned long)slot_gfn(s->slot), s->slot2 % SLOTS, (unsigned long)slot_gfn(s->slot2),
+             order_of(s), s->n, s->flags);
+    return text;
+}
+
+/* Lets processors use what they see, so that there is something stale to be found. */
+static void touch(const struct step *s)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned slot = (s->slot + i * s->n) % SLOTS;
+        uint16_t v = (s->view + i) % MODEL_VIEWS;
+
+        fake_access(root_of(view_ok(v) ? v : 0xffff), slot_gfn(slot));
+    }
+}
+
+static void one_step(const struct step *s, bool all)
+{
+    if (kinds[s->kind].needs_active && !model.active) {
+        return;
+    }
+    touch(s);
+    kinds[s->kind].run(s);
+    fake_settled();
+    for (uint16_t v = 0; v < MODEL_VIEWS; v++) {
+        if (view_ok(v)) {
+            compare_at(v, s->slot % SLOTS);
+            compare_at(v, s->slot2 % SLOTS);
+        }
+    }
+    if (all) {
+        compare_all();
+    }
+}
+
+unsigned model_run(struct model_options o, const struct step *steps, unsigned n)
+{
+    struct fake_options options = FAKE_DEFAULTS;
+    static jmp_buf trap;
+    volatile unsigned i = 0;
+
+    options.max_views = MODEL_VIEWS;
+    options.format = o.negative ? &fake_negative : &fake_scrambled;
+    options.pool = o.scarce ? 40 : 600;
+    options.reserve = o.scarce ? 6 : 16;
+    fake_trap = NULL;
+    fake_start(options);
+    fake.may_control = true;
+    memset(&model, 0, sizeof(model));
+    model.negative = o.negative;
+    model.scarce = o.scarce;
+    model.host_default = ACCESS_RWX;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        model.host[s].ve = true;
+    }
+    for (unsigned v = 0; v < FAKE_VCPUS; v++) {
+        model.on[v] = 0xffff;
+        model.notify[v] = ~0ULL;
+    }
+    fake_trap = &trap;
+    if (setjmp(trap) == 0) {
+        for (; i < n; i++) {
+            one_step(&steps[i], i % 16 == 15 || i + 1 == n);
+        }
+        fake_stop();
+    }
+    fake_trap = NULL;
+    return i;
+}
