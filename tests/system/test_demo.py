@@ -120,17 +120,19 @@ class LinuxTest(FacetTest):
         """The command in a guest: JSON that parses, a range set in one call, words for refusals,
         and `poweroff -f`, which leaves nothing but a halted processor behind."""
         script = """
+            json() { echo JSON; altp2m --json "$@" | fold -w 100; }
             altp2m on && altp2m create >/dev/null && altp2m access 1 0x1000+0x500 rx
-            altp2m --json access 1 0xfff+0x502; altp2m --json list; altp2m --json info
-            altp2m --json destroy 0; altp2m --json destroy 7; altp2m -d 5 -j list
-            poweroff -f"""
+            json access 1 0xfff+0x502; json list; json info
+            json destroy 0; json destroy 7; json -d 5 list
+            echo JSON; poweroff -f"""
         kernel = runner.debian_kernel()
         ramdisk = initramfs.script(self.dir / "ramdisk.gz", kernel, runner.build_dir(), script)
         config = self.config("linux.cfg", kernel=kernel.vmlinuz, ramdisk=ramdisk, memory=128,
                              altp2m="mixed", cmdline=demo.CMDLINE)
         done = self.facet("run", "--timeout", "280", config)
         self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
-        said = [json.loads(line[5:]) for line in done.lines if line.startswith("(d1) {")]
+        text = "".join(line[5:] for line in done.lines if line.startswith("(d1) "))
+        said = [json.loads(part) for part in text.split("JSON")[1:-1]]
         access, views, info, host, missing, stranger = said
         self.assertEqual([(r["first"], r["last"], r["access"]) for r in access["ranges"]],
                          [(0xfff, 0xfff, "rwx"), (0x1000, 0x14ff, "rx"), (0x1500, 0x1500, "rwx")])
