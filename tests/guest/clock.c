@@ -74,6 +74,19 @@ static void fires(void)
     }
 }
 
+static void block(void)
+{
+    unsigned before = port_count[timer];
+    uint64_t at = clock_now() + 5 * MS;
+
+    expect(singleshot(at, 0), 0);
+    interrupts_on();
+    expect(sched_op(SCHEDOP_block, NULL), 0);
+    (void)interrupts_off();
+    expect(port_count[timer], before + 1);
+    check(clock_now() >= at, "%lu ns early", at - clock_now());
+}
+
 /* A guest that spins with interrupts on is interrupted as well. */
 static void fires_while_running(void)
 {
@@ -230,7 +243,7 @@ static void sched_refusals(void)
     expect(sched_op(0xffffffff, NULL), -XEN_ENOSYS);
 }
 
-TEST_CASES(CASE(setup), CASE(monotonic), CASE(rate), CASE(wall_clock), CASE(fires),
+TEST_CASES(CASE(setup), CASE(monotonic), CASE(rate), CASE(wall_clock), CASE(fires), CASE(block),
            CASE(fires_while_running), CASE(in_the_past), CASE(stopped), CASE(periodic),
            CASE(vcpu_op_refusals), CASE(run_state), CASE(run_state_area), CASE(polling),
            CASE(sched_refusals))
