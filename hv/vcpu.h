@@ -94,7 +94,7 @@ uint64_t vcpu_cr4_allowed(void);           /* bits of CR4 that a guest may set *
 const struct table_format *vcpu_table_format(void); /* of the nested page tables on this machine */
 bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
 
-enum { EXC_DE = 0, EXC_DB = 1, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_GP = 13, EXC_PF = 14, EXC_VE = 20 };
+enum { EXC_DE = 0, EXC_DB = 1, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_GP = 13, EXC_PF = 14, EXC_AC = 17, EXC_MC = 18, EXC_VE = 20 };
 /* Raises an exception at the next entry, in place of completing the current instruction. */
 void vcpu_inject(struct vcpu *v, unsigned vector);
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);
@@ -108,6 +108,12 @@ void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error);
  */
 int vcpu_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n);
 int vcpu_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n);
+/*
+ * The same for an instruction that the hypervisor carries out in the guest's place: with the rights of its CPL. False: nothing
+ * was copied, and a #PF with *error at *where is due. What is mapped but no RAM reads all ones and swallows writes.
+ */
+bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool write, uint32_t *error,
+                 uint64_t *where);
 /* Linear to guest physical; false if not mapped with the rights (RIGHT_R, RIGHT_W). */
 bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out);
 

@@ -95,6 +95,19 @@ void *early_alloc(uint64_t bytes)
     fatal("too little memory: no room for the hypervisor's tables below 4 GiB");
 }
 
+/* What any entry calls reserved is not RAM, whatever another says. */
+static void take_reserved(const struct multiboot_info *info)
+{
+    for (uint64_t at = info->mmap_addr; at < (uint64_t)info->mmap_addr + info->mmap_length;) {
+        const struct multiboot_range *m = (const void *)at;
+
+        if (m->type != 1) {
+            range_take(m->base, m->base + m->length);
+        }
+        at += m->size + sizeof(m->size);
+    }
+}
+
 static uint64_t read_memory_map(const struct multiboot_info *info)
 {
     uint64_t top = 0;
@@ -108,6 +121,7 @@ static uint64_t read_memory_map(const struct multiboot_info *info)
 
         if (m->type == 1 && start < MAX_RAM) {
             end = end < MAX_RAM ? end : MAX_RAM;
+            range_take(start, end); /* said twice, used once */
             /* Split at 4 GiB: what is above cannot be touched before paging_init(). */
             range_add(start, end < LOW_LIMIT ? end : start < LOW_LIMIT ? LOW_LIMIT : end);
             range_add(LOW_LIMIT, start < LOW_LIMIT ? end : 0);
@@ -115,6 +129,7 @@ static uint64_t read_memory_map(const struct multiboot_info *info)
         }
         at += m->size + sizeof(m->size);
     }
+    take_reserved(info);
     return top;
 }
 

@@ -84,6 +84,7 @@ start64:
     xorl %eax, %eax
     movl %eax, %fs
     movl %eax, %gs
+    movl $boot_stack_top, %esp    /* the upper half is undefined after the mode switch */
     movl %edi, %edi
     movl %esi, %esi
     xorl %ebp, %ebp

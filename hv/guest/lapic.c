@@ -35,6 +35,7 @@ enum {
 #define SVR_ENABLED   (1u << 8)
 #define ESR_ILLEGAL_VECTOR_SENT 0x20u
 #define TICK_NS       10u /* a bus of 100 MHz, as Xen's */
+#define PERIOD_MIN_NS 100000u
 #define ICR_ALLOWED   0xffffffff000ccfffULL
 
 #define MODE_FIXED   0u
@@ -149,6 +150,8 @@ static void timer_fire(struct timer *t)
     uint32_t lvt = l->lvt[0];
     uint64_t now = time_now(), period = timer_period(l);
 
+    /* A period shorter than serving it takes would leave no time for anybody. */
+    period = period && period < PERIOD_MIN_NS ? PERIOD_MIN_NS : period;
     if (v->domain->dying) {
         return;
     }

@@ -69,6 +69,12 @@ static void put_line(const char *source, const char *text, size_t n)
     lock_release(&console_lock);
 }
 
+void console_break_lock(void)
+{
+    lock_init(&console_lock, LOCK_RANK_CONSOLE);
+    this_cpu()->lock_ranks = 0;
+}
+
 static size_t format_text(char *out, size_t size, const char *format, va_list ap)
 {
     int n = vsnprintf(out, size, format, ap);
@@ -137,7 +143,8 @@ void console_guest_write(unsigned domid, struct console_line *line, const char *
             if (line->length == sizeof(line->text)) {
                 console_guest_flush(domid, line);
             }
-            line->text[line->length++] = c;
+            /* No escape sequences: a guest must not draw on the operator's terminal. */
+            line->text[line->length++] = (unsigned char)c >= 0x20 || c == '\t' ? c : '?';
         }
     }
 }

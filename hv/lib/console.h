@@ -26,6 +26,8 @@ void console_raw_init(void);
 void console_raw_putc(char c);
 int console_raw_getc(void);
 
+/* For a fault in the hypervisor: whoever holds the console lock is not coming back. */
+void console_break_lock(void);
 /* "(facet) fatal: TEXT", then powers the machine off or halts. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Powers the machine off if it knows how (Bochs, QEMU), else halts. */

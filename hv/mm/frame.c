@@ -212,7 +212,8 @@ void frame_add_range(uint64_t start, uint64_t end)
 {
     uint64_t first = (start + PAGE_SIZE - 1) >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
 
-    for (uint64_t i = first; i < last && i < nr_frames; i++) {
+    last = last < nr_frames ? last : nr_frames;
+    for (uint64_t i = first; i < last; i++) {
         frames[i].count = 0;
         nr_ram++;
     }

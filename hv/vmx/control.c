@@ -18,6 +18,8 @@
      X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE |          \
      X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_UMIP)
 #define CR4_OFFERED (CR4_GUEST_OWNED | X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_OSXSAVE)
+#define CR4_FLUSHES                                                                                \
+    (X86_CR4_PGE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP)
 #define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
 #define XCR0_X87    1ULL
@@ -26,7 +28,7 @@
 #define XCR0_AVX512 0xe0ULL
 
 #define AR_LONG (1u << 13)
-#define PDPTE_RESERVED 0xfff00000000001e6ULL /* SDM 3, table 4-8, with a 52-bit address */
+#define PDPTE_RESERVED 0x1e6ULL /* SDM 3, table 4-8, and every bit beyond the physical address */
 
 uint64_t control_cr0(const struct vcpu *v)
 {
@@ -67,14 +69,12 @@ static void write_efer(uint64_t efer)
     vmwrite(ENTRY_CONTROLS, efer & EFER_LMA ? entry | ENTRY_IA32E : entry & ~(uint64_t)ENTRY_IA32E);
 }
 
-void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
+static unsigned physical_bits(void)
 {
-    (void)v;
-    vmwrite(CR0_MASK, ~(uint64_t)CR0_GUEST_OWNED);
-    vmwrite(CR4_MASK, ~(CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1));
-    write_cr0_fields(cr0);
-    write_cr4_fields(cr4);
-    write_efer(efer);
+    uint32_t r[4];
+
+    cpuid(0x80000008, 0, r);
+    return r[0] & 0xff;
 }
 
 /* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad, #GP. */
@@ -89,7 +89,7 @@ static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efe
         return false;
     }
     for (unsigned i = 0; i < 4; i++) {
-        if ((e[i] & 1) && (e[i] & PDPTE_RESERVED)) {
+        if ((e[i] & 1) && ((e[i] & PDPTE_RESERVED) || e[i] >> physical_bits())) {
             return false;
         }
     }
@@ -97,6 +97,16 @@ static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efe
         vmwrite((enum vmcs_field)(GUEST_PDPTE0 + 2 * i), e[i]);
     }
     return true;
+}
+
+void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    vmwrite(CR0_MASK, ~(uint64_t)CR0_GUEST_OWNED);
+    vmwrite(CR4_MASK, ~(CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1));
+    write_cr0_fields(cr0);
+    write_cr4_fields(cr4);
+    write_efer(efer);
+    load_pdptes(v, cr0, cr4, efer); /* bad ones: none, and the first access faults */
 }
 
 static bool cr0_valid(struct vcpu *v, uint64_t cr0, uint64_t efer)
@@ -131,6 +141,9 @@ static bool set_cr0(struct vcpu *v, uint64_t cr0)
     if (!load_pdptes(v, cr0, control_cr4(v), efer)) {
         return false;
     }
+    if ((cr0 ^ control_cr0(v)) & X86_CR0_PG) {
+        vpid_invalidate(v);
+    }
     write_cr0_fields(cr0);
     write_efer(efer);
     return true;
@@ -151,6 +164,9 @@ static bool set_cr4(struct vcpu *v, uint64_t cr4)
     }
     if (((cr4 ^ old) & X86_CR4_PAE) && !load_pdptes(v, control_cr0(v), cr4, efer)) {
         return false;
+    }
+    if ((cr4 ^ old) & CR4_FLUSHES) {
+        vpid_invalidate(v);
     }
     write_cr4_fields(cr4);
     return true;
@@ -269,7 +285,8 @@ void control_xsetbv(struct vcpu *v)
 {
     uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
 
-    if ((uint32_t)v->regs.rcx != 0 || !xcr0_valid(value) || !xsetbv_safe(value)) {
+    /* The processor checks CPL before the exit; Bochs 2.7 does not. */
+    if (vcpu_cpl(v) != 0 || (uint32_t)v->regs.rcx != 0 || !xcr0_valid(value) || !xsetbv_safe(value)) {
         vcpu_inject_error(v, EXC_GP, 0);
         return;
     }

@@ -23,6 +23,7 @@
 
 #define INVEPT_SINGLE 1ULL
 #define INVEPT_ALL    2ULL
+#define INVVPID_SINGLE 1ULL
 
 static bool single_context;
 
@@ -100,6 +101,23 @@ static void invept(uint64_t type, uint64_t eptp)
 void ept_invalidate_all(void)
 {
     invept(INVEPT_ALL, 0);
+}
+
+void vpid_invalidate(const struct vcpu *v)
+{
+    struct {
+        uint64_t vpid, address;
+    } descriptor = {vmx_vpid(v), 0};
+    bool bad;
+
+    if (!vmx_caps()->vpid) {
+        return; /* every entry and exit forgets all */
+    }
+    __asm__ volatile("invvpid %1, %2"
+                     : "=@ccbe"(bad)
+                     : "m"(descriptor), "r"(INVVPID_SINGLE)
+                     : "memory");
+    CHECK(!bad);
 }
 
 /* ---- what the core asks of the platform ---- */

@@ -17,6 +17,10 @@
 #define VIOLATION_WRITE (1u << 1)
 #define VIOLATION_FETCH (1u << 2)
 
+#define DR6_BD (1u << 13)
+#define DR6_BS (1u << 14)
+#define DR7_GD (1u << 13)
+
 static void external_interrupt(void)
 {
     unsigned vector = INTR_VECTOR(vmread(EXIT_INTR_INFO));
@@ -32,13 +36,13 @@ static void external_interrupt(void)
 static void halt(struct vcpu *v)
 {
     vmx_skip_instruction(v);
-    if (guest_pending_interrupt(v) >= 0) {
-        return;
+    if (vmread(GUEST_RFLAGS) & X86_EFLAGS_TF) {
+        return; /* the single-step trap wakes it at once */
     }
-    if (vcpu_interrupts_enabled(v)) {
-        sched_block(v);
-    } else {
+    if (!vcpu_interrupts_enabled(v)) {
         guest_vcpu_down(v);
+    } else if (guest_pending_interrupt(v) < 0) {
+        sched_block(v);
     }
 }
 
@@ -65,7 +69,11 @@ static void ept_violation(struct vcpu *v)
     case FAULT_RETRY:
         break;
     case FAULT_UNMAPPED:
-        io_unmapped(v, gpa(address), q);
+        if (v->vmx.inject & INTR_VALID) {
+            vcpu_inject_error(v, EXC_GP, 0); /* a stack or descriptor table in a hole */
+        } else {
+            io_unmapped(v, gpa(address), q);
+        }
         break;
     case FAULT_DENIED:
         domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens", f.rights,
@@ -92,6 +100,47 @@ static void crash(struct vcpu *v, const char *what, uint64_t detail)
     vmx_dump(v);
     domain_crash(v->domain, "%s (%lx) at rip %lx", what, (unsigned long)detail,
                  (unsigned long)vcpu_rip(v));
+}
+
+/*
+ * #DB leaves DR6 and DR7.GD to whoever intercepts it (SDM 3, 27.1); the qualification says what happened.
+ */
+static void debug_exception(struct vcpu *v, uint32_t info)
+{
+    uint64_t q = vmread(EXIT_QUALIFICATION), blocking = vmread(GUEST_INTERRUPTIBILITY);
+
+    if (INTR_TYPE(info) == INTR_PRIV_SW) { /* INT1 */
+        v->vmx.inject = INTR_VALID | INTR_PRIV_SW << 8 | EXC_DB;
+        v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+        return;
+    }
+    write_dr6((read_dr6() & ~0xfULL) | (q & (0xf | DR6_BD | DR6_BS)));
+    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~(uint64_t)DR7_GD);
+    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    vcpu_inject(v, EXC_DB);
+}
+
+/*
+ * #DB and #AC are taken from the guest only because a guest can make their delivery raise them again for ever, without
+ * an exit (CVE-2015-8104, CVE-2015-5307). #MC is the machine's.
+ */
+static void exception(struct vcpu *v)
+{
+    uint32_t info = (uint32_t)vmread(EXIT_INTR_INFO);
+
+    if (INTR_TYPE(info) == INTR_NMI) {
+        return; /* the machine's, and nothing here raises one */
+    }
+    switch (INTR_VECTOR(info)) {
+    case EXC_DB:
+        debug_exception(v, info);
+        break;
+    case EXC_AC:
+        vcpu_inject_error(v, EXC_AC, (uint32_t)vmread(EXIT_INTR_ERROR));
+        break;
+    default:
+        fatal("machine check");
+    }
 }
 
 static void handle(struct vcpu *v, uint32_t reason)
@@ -154,10 +203,8 @@ static void handle(struct vcpu *v, uint32_t reason)
         crash(v, "triple fault", 0);
         break;
     case EXIT_REASON_EXCEPTION_NMI:
-        if (INTR_TYPE(vmread(EXIT_INTR_INFO)) == INTR_NMI) {
-            break; /* the machine's, not the guest's; nothing here raises one */
-        }
-        fatal("machine check");
+        exception(v);
+        break;
     case EXIT_REASON_EPT_MISCONFIG:
         crash(v, "EPT misconfiguration", vmread(GUEST_PHYSICAL));
         break;

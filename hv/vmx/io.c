@@ -36,46 +36,57 @@ static uint64_t address_mask(void)
     return masks[vmread(instruction_information) >> 7 & 3];
 }
 
-static bool string_once(struct vcpu *v, uint16_t port, unsigned size, bool in, uint64_t linear)
+static bool string_once(struct vcpu *v, uint64_t q, uint64_t linear)
 {
-    uint32_t value = 0;
+    unsigned size = IO_SIZE(q);
+    uint64_t where;
+    uint32_t value = 0, error;
 
-    if (in) {
-        value = guest_in(v, port, size);
-        return vcpu_copy_to(v, gva(linear), &value, size) == 0;
+    if (q & IO_IN) {
+        /* The destination is proved first: reading a port may have effects. */
+        if (!vcpu_access(v, linear, &value, size, false, &error, &where)) {
+            vcpu_inject_page_fault(v, where, error | 2);
+            return false;
+        }
+        value = guest_in(v, IO_PORT(q), size);
+        if (!vcpu_access(v, linear, &value, size, true, &error, &where)) {
+            vcpu_inject_page_fault(v, where, error);
+            return false;
+        }
+        return true;
     }
-    if (vcpu_copy_from(v, &value, gva(linear), size) != 0) {
+    if (!vcpu_access(v, linear, &value, size, false, &error, &where)) {
+        vcpu_inject_page_fault(v, where, error);
         return false;
     }
-    guest_out(v, port, size, value);
+    guest_out(v, IO_PORT(q), size, value);
     return true;
 }
 
 static void string_io(struct vcpu *v, uint64_t q)
 {
-    unsigned size = IO_SIZE(q);
+    bool long_mode = vcpu_long_mode(v);
     uint64_t mask = address_mask(), linear = vmread(GUEST_LINEAR);
-    uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)size : size;
+    uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)IO_SIZE(q) : IO_SIZE(q);
     uint64_t *index = q & IO_IN ? &v->regs.rdi : &v->regs.rsi;
-    uint64_t left = q & IO_REP ? v->regs.rcx & mask : 1;
+    uint64_t base = linear - (*index & mask), left = q & IO_REP ? v->regs.rcx & mask : 1;
 
+    for (unsigned n = 0; left && n < IO_SLICE; n++, left--) {
+        linear = base + (*index & mask);
+        if (long_mode && (uint64_t)((int64_t)(linear << 16) >> 16) != linear) {
+            vcpu_inject_error(v, EXC_GP, 0);
+            return;
+        }
+        if (!string_once(v, q, long_mode ? linear : linear & 0xffffffff)) {
+            return;
+        }
+        io_set_index(index, *index + step, mask);
+        if (q & IO_REP) {
+            io_set_index(&v->regs.rcx, left - 1, mask);
+        }
+    }
     if (left == 0) {
         vmx_skip_instruction(v);
-        return;
-    }
-    for (unsigned n = 0; left && n < IO_SLICE; n++, left--) {
-        if (!string_once(v, IO_PORT(q), size, q & IO_IN, linear)) {
-            vcpu_inject_page_fault(v, linear, q & IO_IN ? 2 : 0);
-            break;
-        }
-        linear += step;
-        *index = (*index & ~mask) | ((*index + step) & mask);
-        if (q & IO_REP) {
-            v->regs.rcx = (v->regs.rcx & ~mask) | ((left - 1) & mask);
-        }
-        if (left == 1) {
-            vmx_skip_instruction(v);
-        }
     }
 }
 

@@ -14,8 +14,9 @@
 #define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
 #define VIOLATION_FINAL (1u << 8) /* ... and it is its translation that failed, not a page-table access */
 #define AR_DB           (1u << 14)
-#define FLAGS_LOGIC                                                                                \
-    (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
+#define FLAGS_ARITHMETIC                                                                           \
+    (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
+#define ALU_CMP 7u
 
 static uint64_t size_mask(unsigned bytes)
 {
@@ -44,16 +45,63 @@ static void load(struct vcpu *v, const struct decoded *d)
                    d->sign_extend ? ~0ULL : size_mask(d->size));
 }
 
-static void test(struct vcpu *v, const struct decoded *d)
-{
-    uint64_t other = d->has_immediate ? d->immediate
-                                      : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
-    uint64_t result = other & size_mask(d->size), flags = vmread(GUEST_RFLAGS) & ~(uint64_t)FLAGS_LOGIC;
+/* Carries out `a op b` on the processor, so that every flag is its own. Returns the result; CMP and TEST return a. */
+#define ALU_CASE(number, name, suffix, type)                                                       \
+    case number: {                                                                                 \
+        type x = (type)a, y = (type)b;                                                             \
+        __asm__("pushq %1; popfq; " name suffix " %2, %0; pushfq; popq %1"                         \
+                : "+r"(x), "+r"(*flags)                                                            \
+                : "r"(y)                                                                           \
+                : "cc");                                                                           \
+        return x;                                                                                  \
+    }
+#define ALU_SIZE(function, suffix, type)                                                           \
+    static uint64_t function(unsigned op, uint64_t a, uint64_t b, uint64_t *flags)                 \
+    {                                                                                              \
+        switch (op) {                                                                              \
+            ALU_CASE(0, "add", suffix, type)                                                       \
+            ALU_CASE(1, "or", suffix, type)                                                        \
+            ALU_CASE(2, "adc", suffix, type)                                                       \
+            ALU_CASE(3, "sbb", suffix, type)                                                       \
+            ALU_CASE(4, "and", suffix, type)                                                       \
+            ALU_CASE(5, "sub", suffix, type)                                                       \
+            ALU_CASE(6, "xor", suffix, type)                                                       \
+            ALU_CASE(7, "cmp", suffix, type)                                                       \
+            ALU_CASE(DECODE_ALU_TEST, "test", suffix, type)                                        \
+        default:                                                                                   \
+            return a;                                                                              \
+        }                                                                                          \
+    }
+ALU_SIZE(alu_8, "b", uint8_t)
+ALU_SIZE(alu_16, "w", uint16_t)
+ALU_SIZE(alu_32, "l", uint32_t)
+ALU_SIZE(alu_64, "q", uint64_t)
 
-    flags |= result == 0 ? X86_EFLAGS_ZF : 0;
-    flags |= result >> (8 * d->size - 1) ? X86_EFLAGS_SF : 0;
-    flags |= __builtin_parity((unsigned)result & 0xff) ? 0 : X86_EFLAGS_PF;
-    vmwrite(GUEST_RFLAGS, flags);
+static uint64_t alu_do(const struct decoded *d, uint64_t a, uint64_t b, uint64_t *flags)
+{
+    switch (d->size) {
+    case 1:
+        return alu_8(d->alu, a, b, flags);
+    case 2:
+        return alu_16(d->alu, a, b, flags);
+    case 4:
+        return alu_32(d->alu, a, b, flags);
+    default:
+        return alu_64(d->alu, a, b, flags);
+    }
+}
+
+static void alu(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t guest_flags = vmread(GUEST_RFLAGS), flags = X86_EFLAGS_FIXED | (guest_flags & X86_EFLAGS_CF);
+    uint64_t reg = d->has_immediate ? d->immediate
+                                    : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
+    uint64_t result = d->to_register ? alu_do(d, reg, ~0ULL, &flags) : alu_do(d, ~0ULL, reg, &flags);
+
+    if (d->to_register && d->alu != ALU_CMP) {
+        write_register(v, d->reg, d->reg_size, d->high_byte, result);
+    }
+    vmwrite(GUEST_RFLAGS, (guest_flags & ~(uint64_t)FLAGS_ARITHMETIC) | (flags & FLAGS_ARITHMETIC));
 }
 
 /* One step of STOS or LODS; false if a REP has more to do. */
@@ -69,12 +117,12 @@ static bool string_step(struct vcpu *v, const struct decoded *d)
     if (d->kind == DECODE_LODS) {
         load(v, d);
     }
-    *index = (*index & ~mask) | ((*index + step) & mask);
+    io_set_index(index, *index + step, mask);
     if (!d->rep) {
         return true;
     }
     uint64_t left = (v->regs.rcx - 1) & mask;
-    v->regs.rcx = (v->regs.rcx & ~mask) | left;
+    io_set_index(&v->regs.rcx, left, mask);
     return left == 0;
 }
 
@@ -113,8 +161,8 @@ void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
         break;
     case DECODE_STORE:
         break;
-    case DECODE_TEST:
-        test(v, &d);
+    case DECODE_ALU:
+        alu(v, &d);
         break;
     case DECODE_STOS:
     case DECODE_LODS:

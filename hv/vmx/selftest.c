@@ -26,13 +26,22 @@ bool vmx_has_mtf(void)
 
 static unsigned run(struct vcpu *v)
 {
+    unsigned reason;
+
     vmx_vcpu_load(v);
     vmx_apply_update(v);
-    if (vmx_enter(&v->regs, v->vmx.launched)) {
-        fatal("self-test: VM entry refused, error %lu", (unsigned long)vmread(INSTRUCTION_ERROR));
-    }
-    v->vmx.launched = true;
-    return (unsigned)vmread(EXIT_REASON);
+    do {
+        if (vmx_enter(&v->regs, v->vmx.launched)) {
+            fatal("self-test: VM entry refused, error %lu",
+                  (unsigned long)vmread(INSTRUCTION_ERROR));
+        }
+        v->vmx.launched = true;
+        reason = (unsigned)vmread(EXIT_REASON);
+        if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
+            apic_eoi(); /* left over from the firmware */
+        }
+    } while (reason == EXIT_REASON_EXTERNAL_INTERRUPT);
+    return reason;
 }
 
 static void set_mtf(struct vcpu *v, bool on)

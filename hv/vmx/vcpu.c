@@ -83,6 +83,11 @@ static void write_host_state(void)
     vmwrite(HOST_RIP, (uint64_t)vmx_exit);
 }
 
+uint16_t vmx_vpid(const struct vcpu *v)
+{
+    return (uint16_t)(v->domain->id * DOMAIN_VCPUS + v->id + 1);
+}
+
 static void write_controls(struct vcpu *v)
 {
     const struct vmx_caps *caps = vmx_caps();
@@ -93,7 +98,7 @@ static void write_controls(struct vcpu *v)
     vmwrite(CPU_CONTROLS_2, caps->cpu2);
     vmwrite(EXIT_CONTROLS, caps->exit);
     vmwrite(ENTRY_CONTROLS, caps->entry);
-    vmwrite(EXCEPTION_BITMAP, 1u << 18); /* #MC is the machine's */
+    vmwrite(EXCEPTION_BITMAP, 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC);
     vmwrite(PF_ERROR_MASK, 0);
     vmwrite(PF_ERROR_MATCH, 0);
     vmwrite(CR3_TARGET_COUNT, 0);
@@ -105,7 +110,7 @@ static void write_controls(struct vcpu *v)
     vmwrite(TSC_OFFSET, 0);
     vmwrite(VMCS_LINK, ~0ULL);
     if (caps->vpid) {
-        vmwrite(VPID, v->domain->id * DOMAIN_VCPUS + v->id + 1);
+        vmwrite(VPID, vmx_vpid(v));
     }
     if (caps->vmfunc) {
         vmwrite(VMFUNC_CONTROLS, 1); /* EPTP switching */
@@ -292,7 +297,6 @@ static void reset_unloaded(struct vcpu *v)
     memset(x->dr, 0, sizeof(x->dr));
     x->dr6 = DR6_RESET;
     x->inject = 0;
-    x->cr2_set = false;
     v->xcr0 = 1;
     fpu_area_reset(v->fpu);
     load_registers(v);
@@ -339,8 +343,26 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
     vmwrite(GUEST_ACTIVITY, 0);
     vmwrite(GUEST_PENDING_DEBUG, 0);
     control_reset(v, s->cr0, s->cr4, s->efer);
+    vpid_invalidate(v);
     v->vmx.update = true;
     load_again(before);
+}
+
+struct vcpu *vmx_borrow(struct vcpu *v)
+{
+    struct vcpu *before = this_cpu()->loaded;
+
+    if (before != v) {
+        vmx_vcpu_load(v);
+    }
+    return before;
+}
+
+void vmx_return(struct vcpu *v, struct vcpu *before)
+{
+    if (before != v) {
+        load_again(before);
+    }
 }
 
 /* ---- registers ---- */
@@ -431,7 +453,11 @@ void vmx_skip_bytes(struct vcpu *v, unsigned length)
     if (blocking & (BLOCKING_STI | BLOCKING_MOVSS)) {
         vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
     }
-    if (vmread(GUEST_RFLAGS) & X86_EFLAGS_TF) {
+    uint64_t flags = vmread(GUEST_RFLAGS);
+    if (flags & X86_EFLAGS_RF) { /* cleared by completing an instruction (SDM 3, 17.3.1.1) */
+        vmwrite(GUEST_RFLAGS, flags & ~(uint64_t)X86_EFLAGS_RF);
+    }
+    if (flags & X86_EFLAGS_TF) {
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
     }
 }
@@ -461,7 +487,7 @@ static void inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t err
         if ((contributory(first) && contributory(vector)) ||
             (first == EXC_PF && (contributory(vector) || vector == EXC_PF))) {
             vector = EXC_DF;
-            has_error = true;
+            has_error = vmread(GUEST_CR0) & X86_CR0_PE;
             error = 0;
         }
     }
@@ -525,10 +551,12 @@ void vmx_apply_update(struct vcpu *v)
     v->vmx.update = false;
 }
 
+/* A trap that is due comes first: injecting an interrupt would discard it (SDM 3, 26.7.3). */
 static bool can_take_interrupt(void)
 {
     return (vmread(GUEST_RFLAGS) & X86_EFLAGS_IF) &&
-           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS));
+           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS)) &&
+           !(vmread(GUEST_PENDING_DEBUG) & PENDING_DEBUG_ANY);
 }
 
 static void want_window(struct vcpu *v, bool want)

@@ -156,7 +156,8 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define BLOCKING_MOVSS (1u << 1)
 #define BLOCKING_NMI   (1u << 3)
 
-#define PENDING_DEBUG_BS (1u << 14)
+#define PENDING_DEBUG_BS  (1u << 14)
+#define PENDING_DEBUG_ANY 0x500fu /* BS, an enabled breakpoint, B3 to B0 */
 
 /* A failed VMREAD or VMWRITE means that Facet named a field that is not there: a bug. */
 static inline uint64_t vmread(enum vmcs_field f)

@@ -22,6 +22,8 @@
 #define MSR_VMX_VMFUNC      0x491
 
 #define BASIC_TRUE_CONTROLS (1ULL << 55)
+#define BASIC_STRING_INFO   (1ULL << 54)
+#define BASIC_NEEDED        (BASIC_TRUE_CONTROLS | BASIC_STRING_INFO)
 #define FEATURE_LOCKED      (1ULL << 0)
 #define FEATURE_VMXON       (1ULL << 2)
 #define CPUID_VMX           (1u << 5)
@@ -36,6 +38,9 @@
 #define EPT_INVEPT        (1ULL << 20)
 #define EPT_INVEPT_SINGLE (1ULL << 25)
 #define EPT_INVEPT_ALL    (1ULL << 26)
+#define VPID_INVVPID      (1ULL << 32)
+#define VPID_SINGLE       (1ULL << 41)
+#define VPID_NEEDED       (VPID_INVVPID | VPID_SINGLE)
 #define EPT_NEEDED        (EPT_4_LEVELS | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT | EPT_INVEPT_ALL)
 
 static struct vmx_caps caps;
@@ -97,6 +102,9 @@ static void read_controls(void)
     }
     caps.cpu2 = control(MSR_VMX_CPU2, "secondary", CPU2_EPT | CPU2_UNRESTRICTED,
                         CPU2_RDTSCP | CPU2_WBINVD | CPU2_INVPCID | CPU2_VPID);
+    if ((rdmsr(MSR_VMX_EPT_CAP) & VPID_NEEDED) != VPID_NEEDED) {
+        caps.cpu2 &= ~CPU2_VPID;
+    }
     caps.vpid = caps.cpu2 & CPU2_VPID;
     caps.vmfunc = (cpu2 & CPU2_VMFUNC) && (rdmsr(MSR_VMX_VMFUNC) & VMFUNC_EPTP_SWITCH);
     caps.ve = cpu2 & CPU2_VE;
@@ -137,8 +145,8 @@ void vmx_init(void)
     }
     enable_in_feature_control();
     uint64_t basic = rdmsr(MSR_VMX_BASIC);
-    if (!(basic & BASIC_TRUE_CONTROLS)) {
-        fatal("this processor's VT-x is too old: it has no TRUE control MSRs");
+    if ((basic & BASIC_NEEDED) != BASIC_NEEDED) {
+        fatal("this processor's VT-x is too old: no TRUE control MSRs, or no information on string I/O");
     }
     caps.revision = (uint32_t)basic & 0x7fffffff;
     caps.cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);

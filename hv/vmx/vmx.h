@@ -31,10 +31,16 @@ const struct table_format *ept_format(void);
 void ept_init(const struct vmx_caps *caps);
 uint64_t ept_pointer(mfn_t root);
 void ept_invalidate_all(void);
+/* Forgets what the vCPU's linear addresses meant: for an instruction that does so and was carried out here. */
+void vpid_invalidate(const struct vcpu *v);
+uint16_t vmx_vpid(const struct vcpu *v);
 
 /* vCPU: hv/vmx/vcpu.c. All need the vCPU's VMCS to be the current one. */
 void vmx_vcpu_load(struct vcpu *v);
 void vmx_vcpu_unload(struct vcpu *v);
+/* Loads v for a moment, perhaps in the middle of another's exit; vmx_return() takes what vmx_borrow() gave. */
+struct vcpu *vmx_borrow(struct vcpu *v);
+void vmx_return(struct vcpu *v, struct vcpu *before);
 /* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
 /* Brings view, VMFUNC list and #VE page of the VMCS up to date with v->altp2m, if they changed. */

@@ -14,8 +14,6 @@ struct vmx_vcpu {
     uint32_t inject;         /* interruption information for the next entry, 0 if none */
     uint32_t inject_error;
     uint32_t inject_length;  /* for software interrupts that are delivered again */
-    uint64_t cr2;            /* of an injected page fault; loaded at entry if cr2_set */
-    bool cr2_set;
     /* Not in the VMCS: in the processor while the vCPU is loaded, here otherwise. */
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, saved_cr2;
     uint64_t dr[4], dr6;

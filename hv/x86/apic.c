@@ -5,9 +5,12 @@
 #include "x86/apic.h"
 
 #define REG_ID         0x02
+#define REG_VERSION    0x03
+#define REG_TPR        0x08
 #define REG_EOI        0x0b
 #define REG_SPURIOUS   0x0f
 #define REG_LVT_TIMER  0x32
+#define REG_LVT_THERMAL 0x33
 #define REG_LVT_LINT0  0x35
 #define REG_LVT_LINT1  0x36
 #define REG_LVT_ERROR  0x37
@@ -18,6 +21,7 @@
 #define LVT_MASKED       (1u << 16)
 #define LVT_TSC_DEADLINE (2u << 17)
 #define DIVIDE_BY_1      0xb
+#define APIC_BASE_BSP    (1u << 8)
 #define APIC_BASE_ENABLE (1u << 11)
 #define APIC_BASE_X2APIC (1u << 10)
 #define MMIO_BASE        0xfee00000ULL
@@ -56,6 +60,19 @@ static void mask_pic(void)
     outb(0xa1, 0xff);
 }
 
+static void enable(void)
+{
+    uint64_t base = rdmsr(MSR_APIC_BASE);
+
+    if (base & APIC_BASE_X2APIC) {
+        return; /* by the firmware; leaving that mode is not allowed (10.12.5) */
+    }
+    wrmsr(MSR_APIC_BASE, MMIO_BASE | (base & APIC_BASE_BSP) | APIC_BASE_ENABLE);
+    if (x2apic) {
+        wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+    }
+}
+
 void apic_init(void)
 {
     uint32_t r[4];
@@ -67,14 +84,17 @@ void apic_init(void)
     x2apic = r[2] & (1u << 21);
     tsc_deadline = r[2] & (1u << 24);
     mask_pic();
-    wrmsr(MSR_APIC_BASE, MMIO_BASE | (rdmsr(MSR_APIC_BASE) & (1u << 8)) | APIC_BASE_ENABLE);
-    if (x2apic) {
-        wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
-    }
+    enable();
+    apic_write(REG_TPR, 0);
     apic_write(REG_SPURIOUS, 0x100 | APIC_SPURIOUS_VECTOR);
-    apic_write(REG_LVT_LINT0, LVT_MASKED);
-    apic_write(REG_LVT_LINT1, LVT_MASKED);
-    apic_write(REG_LVT_ERROR, LVT_MASKED);
+    for (unsigned lvt = REG_LVT_LINT0; lvt <= REG_LVT_ERROR; lvt++) {
+        apic_write(lvt, LVT_MASKED);
+    }
+    for (unsigned lvt = REG_LVT_THERMAL; lvt < REG_LVT_LINT0; lvt++) {
+        if ((apic_read(REG_VERSION) >> 16 & 0xff) >= lvt - REG_LVT_THERMAL + 4) {
+            apic_write(lvt, LVT_MASKED);
+        }
+    }
     apic_write(REG_TIMER_DIV, DIVIDE_BY_1);
     apic_write(REG_LVT_TIMER, LVT_MASKED | APIC_TIMER_VECTOR);
 }

@@ -123,21 +123,34 @@ static bool with_modrm(struct cursor *c, const struct prefixes *p, struct decode
     return skip_memory_operand(c, p, modrm);
 }
 
-/* Opcode extensions: only /0 (and /1 for TEST, its twin) take an immediate here. */
-static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d,
-                           enum decode_kind kind, unsigned size)
+/* 80, 81, 83: the extension is the operation; C6, C7: /0 is MOV; F6, F7: /0 and its twin /1 are TEST. */
+static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
     uint8_t modrm = next(c);
-    unsigned bytes = size == 8 ? 4 : size;
+    unsigned extension = modrm >> 3 & 7, size = op & 1 ? p->operand : 1;
+    unsigned bytes = op == 0x83 ? 1 : size == 8 ? 4 : size;
+    bool test = op >= 0xf6;
 
-    if ((modrm >> 3 & 7) > (kind == DECODE_TEST ? 1 : 0) || !skip_memory_operand(c, p, modrm)) {
+    d->kind = op == 0xc6 || op == 0xc7 ? DECODE_STORE : DECODE_ALU;
+    d->alu = (uint8_t)(test ? DECODE_ALU_TEST : extension);
+    if ((d->kind == DECODE_STORE && extension != 0) || (test && extension > 1) ||
+        !skip_memory_operand(c, p, modrm)) {
         return false;
     }
-    d->kind = kind;
     d->size = (uint8_t)size;
     d->has_immediate = true;
     d->immediate = sign_extend(next_le(c, bytes), bytes);
     return true;
+}
+
+/* 00 to 3b: eight operations, each as r/m,r and r,r/m in bytes and words. TEST (84, 85) is r/m,r. */
+static bool alu(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+{
+    unsigned size = op & 1 ? p->operand : 1;
+
+    d->alu = (uint8_t)(op >= 0x84 ? DECODE_ALU_TEST : op >> 3);
+    d->to_register = op < 0x40 && (op & 2);
+    return with_modrm(c, p, d, DECODE_ALU, size, size);
 }
 
 static bool extending_load(struct cursor *c, const struct prefixes *p, struct decoded *d)
@@ -184,11 +197,21 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
 {
     unsigned wide = p->operand;
 
+    if (op < 0x40 && (op & 7) < 4) {
+        return alu(c, p, d, op);
+    }
     switch (op) {
+    case 0x80:
+    case 0x81:
+    case 0x83:
+    case 0xc6:
+    case 0xc7:
+    case 0xf6:
+    case 0xf7:
+        return with_immediate(c, p, d, op);
     case 0x84:
-        return with_modrm(c, p, d, DECODE_TEST, 1, 1);
     case 0x85:
-        return with_modrm(c, p, d, DECODE_TEST, wide, wide);
+        return alu(c, p, d, op);
     case 0x88:
         return with_modrm(c, p, d, DECODE_STORE, 1, 1);
     case 0x89:
@@ -197,14 +220,6 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
         return with_modrm(c, p, d, DECODE_LOAD, 1, 1);
     case 0x8b:
         return with_modrm(c, p, d, DECODE_LOAD, wide, wide);
-    case 0xc6:
-        return with_immediate(c, p, d, DECODE_STORE, 1);
-    case 0xc7:
-        return with_immediate(c, p, d, DECODE_STORE, wide);
-    case 0xf6:
-        return with_immediate(c, p, d, DECODE_TEST, 1);
-    case 0xf7:
-        return with_immediate(c, p, d, DECODE_TEST, wide);
     case 0x0f:
         return extending_load(c, p, d);
     default:

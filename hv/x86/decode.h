@@ -2,17 +2,19 @@
 #pragma once
 
 /*
- * Decodes the few instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, TEST, STOS and
- * LODS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
+ * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, arithmetic and logic of two
+ * operands, TEST, STOS and LODS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define DECODE_ALU_TEST 8u
+
 enum decode_kind {
     DECODE_LOAD,  /* register := memory */
     DECODE_STORE, /* memory := register or immediate */
-    DECODE_TEST,  /* flags of memory & (register or immediate) */
+    DECODE_ALU,   /* flags, and memory or register, := memory op (register or immediate) */
     DECODE_STOS,
     DECODE_LODS,
 };
@@ -26,6 +28,8 @@ struct decoded {
     uint8_t address_size; /* 2, 4, 8: of rdi, rsi and rcx in string instructions */
     bool high_byte;       /* reg is AH, CH, DH or BH of register reg */
     bool sign_extend;
+    uint8_t alu;          /* ALU: 0 to 7 as ModRM numbers them (ADD OR ADC SBB AND SUB XOR CMP), or DECODE_ALU_TEST */
+    bool to_register;     /* ALU: the register is the destination */
     bool has_immediate;   /* the other operand is `immediate`, not reg */
     bool rep;
     uint64_t immediate;

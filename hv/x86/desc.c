@@ -26,6 +26,7 @@ _Static_assert(sizeof(struct gate) == 16, "SDM 3, figure 6-8");
 _Static_assert(sizeof(struct tss) == 104, "SDM 3, figure 7-11");
 
 #define STACK_SIZE 8192
+#define VECTOR_NMI 2
 #define IST_FAULT  1
 #define IST_NMI    2
 
@@ -135,10 +136,10 @@ void trap_handle(struct trap_frame *f)
         }
         return;
     }
-    if (trap_fixup(f)) {
-        return;
+    if (f->vector == VECTOR_NMI || trap_fixup(f)) {
+        return; /* NMIs of watchdogs: also ignored while a guest runs */
     }
-    this_cpu()->lock_ranks = 0;
+    console_break_lock();
     dump(f);
     fatal("exception %lu in the hypervisor", f->vector);
 }

@@ -9,6 +9,7 @@
 
 #define PTE_P     1ULL
 #define PTE_W     2ULL
+#define PTE_U     4ULL
 #define PTE_LARGE (1ULL << 7)
 #define PTE_ADDR  0x000ffffffffff000ULL
 
@@ -31,7 +32,7 @@ static void *ram(struct vcpu *v, uint64_t g)
 /* What a walk found: the page's guest physical address and whether every level allows writing. */
 struct walked {
     uint64_t base; /* of the 4 KiB page */
-    bool writable;
+    bool writable, user;
 };
 
 /* One level's table for tables of 8-byte entries; false: not present or not in RAM. */
@@ -63,6 +64,7 @@ static bool walk_64(struct vcpu *v, uint64_t table, unsigned shift, uint64_t a, 
             return false;
         }
         w->writable &= (e & PTE_W) != 0;
+        w->user &= (e & PTE_U) != 0;
         if (shift == PAGE_SHIFT || ((e & PTE_LARGE) && shift < 39)) {
             set_large(w, e, shift, a);
             return true;
@@ -94,6 +96,7 @@ static bool walk_32(struct vcpu *v, uint64_t cr3, bool pse, uint64_t a, struct w
         return false;
     }
     w->writable = e & PTE_W;
+    w->user = e & PTE_U;
     if (pse && (e & PTE_LARGE)) {
         w->base = ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
         return true;
@@ -103,6 +106,7 @@ static bool walk_32(struct vcpu *v, uint64_t cr3, bool pse, uint64_t a, struct w
         return false;
     }
     w->writable &= (e & PTE_W) != 0;
+    w->user &= (e & PTE_U) != 0;
     w->base = e & 0xfffff000;
     return true;
 }
@@ -112,6 +116,7 @@ static bool walk(struct vcpu *v, uint64_t a, struct walked *w)
     uint64_t cr4;
 
     w->writable = true;
+    w->user = true;
     if (vcpu_in_ia32e(v)) {
         return (uint64_t)((int64_t)(a << 16) >> 16) == a && /* canonical */
                walk_64(v, vcpu_cr3(v) & PTE_ADDR, 39, a, w);
@@ -189,13 +194,75 @@ static int copy(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_gues
     return 0;
 }
 
+#define PF_PRESENT 1u
+#define PF_WRITE   2u
+#define PF_USER    4u
+
+/* Where byte `a` is, by the rights of the guest's CPL. */
+static bool access_byte(struct vcpu *v, uint64_t a, bool write, uint64_t *at, uint32_t *error)
+{
+    bool user = vcpu_cpl(v) == 3;
+    struct walked w;
+
+    *error = (write ? PF_WRITE : 0) | (user ? PF_USER : 0);
+    if (!walk(v, a, &w)) {
+        return false;
+    }
+    if ((user && (!w.user || (write && !w.writable))) ||
+        !allowed(v, &w, write ? RIGHT_W : RIGHT_R)) {
+        *error |= PF_PRESENT;
+        return false;
+    }
+    *at = w.base | (a & ~PAGE_MASK);
+    return true;
+}
+
+bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool write, uint32_t *error,
+                 uint64_t *where)
+{
+    uint8_t *bytes = buffer;
+    uint64_t at;
+
+    /* Both ends first: an access that crosses into a bad page changes nothing. */
+    for (size_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {
+        *where = linear + i;
+        if (!access_byte(v, *where, write, &at, error)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *page = access_byte(v, linear + i, write, &at, error) ? ram(v, at >> PAGE_SHIFT) : NULL;
+
+        if (page && write) {
+            page[at & ~PAGE_MASK] = bytes[i];
+        } else if (!write) {
+            bytes[i] = page ? page[at & ~PAGE_MASK] : 0xff;
+        }
+    }
+    return true;
+}
+
+static int copy_borrowed(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_guest)
+{
+    struct vcpu *before;
+    int rc;
+
+    if (this_cpu()->loaded == v) {
+        return copy(v, a, buffer, n, to_guest);
+    }
+    before = vmx_borrow(v);
+    rc = copy(v, a, buffer, n, to_guest);
+    vmx_return(v, before);
+    return rc;
+}
+
 int vcpu_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n)
 {
-    return copy(v, src, dst, n, false);
+    return copy_borrowed(v, src, dst, n, false);
 }
 
 int vcpu_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n)
 {
     /* copy() only reads the buffer when it writes to the guest. */
-    return copy(v, dst, (uint8_t *)(uintptr_t)src, n, true);
+    return copy_borrowed(v, dst, (uint8_t *)(uintptr_t)src, n, true);
 }

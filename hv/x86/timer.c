@@ -7,6 +7,8 @@
 
 /* The PIT runs at 1,193,182 Hz; channel 2 is gated and read back through port 0x61. */
 #define PIT_HZ        1193182ULL
+#define NEAREST_NS    10000ULL
+#define FARTHEST_NS   1000000000ULL
 #define CALIBRATE_US  20000ULL
 #define PORT_PIT_2    0x42
 #define PORT_PIT_MODE 0x43
@@ -97,9 +99,14 @@ void time_pvclock_scale(uint32_t *mul, int8_t *shift)
     *shift = scale_shift;
 }
 
+/* The first TSC value whose time is at least ns: the inverse of scale(), rounded up. For ns < 2^63. */
 static uint64_t time_to_tsc(uint64_t ns)
 {
-    return tsc_start + ns / 1000000 * tsc_khz + ns % 1000000 * tsc_khz / 1000000;
+    uint64_t high = ns / scale_mul, low = ns % scale_mul;
+    uint64_t t = (high << 32) + ((low << 32) + scale_mul - 1) / scale_mul;
+
+    return tsc_start + (scale_shift >= 0 ? (t + (1ULL << scale_shift) - 1) >> scale_shift
+                                         : t << -scale_shift);
 }
 
 /* The hardware timer follows the earlier of the first timer and the end of the running slice. */
@@ -107,14 +114,17 @@ static uint64_t slice_end = UINT64_MAX, programmed = UINT64_MAX;
 
 static void program(void)
 {
-    uint64_t next = slice_end;
+    uint64_t next = slice_end, now = time_now();
 
     if (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline < next) {
         next = LIST_FIRST(&timers)->deadline;
     }
+    /* Guests choose deadlines: far ones are looked at again in time, near ones leave time to get on. */
+    next = next < now + NEAREST_NS ? now + NEAREST_NS : next;
+    next = next > now + FARTHEST_NS && next != UINT64_MAX ? now + FARTHEST_NS : next;
     programmed = UINT64_MAX;
     if (next != UINT64_MAX) {
-        programmed = time_to_tsc(next) + 1;
+        programmed = time_to_tsc(next);
         apic_timer_set(programmed);
     }
 }
