@@ -41,6 +41,7 @@ PACKAGES = {
     ),
     "test": (
         ("libcmocka-dev", "unit tests"),
+        ("libzydis-dev", "a second opinion on instructions"),
         ("clang", "second compiler; fuzzing"),
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("lz4", "makes compressed kernels to unpack"),

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+# Host tests of the parts of hv/ that need no processor of their own: each program compiles the
+# source it tests into itself, or links it.
+HV_TEST_FLAGS = $(WARN) -D_GNU_SOURCE -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+                -Iinclude -I. -Ihv -Itests/unit
+HV_TESTS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_hv_*.c))
+
+.PHONY: unit-hv
+unit: unit-hv
+unit-hv: $(HV_TESTS:%=$(B)/unit-hv/%)
+	@status=0; for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || status=1; done; exit $$status
+
+$(B)/unit-hv/%.o: %.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HV_TEST_FLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(B)/unit-hv/test_hv_%: $(B)/unit-hv/tests/unit/test_hv_%.o $(B)/unit-hv/tests/unit/hv_test.o
+	$(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka $(HV_TEST_LIBS) -o $@
+
+$(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/x86/decode)
+$(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
+
+.PRECIOUS: $(B)/unit-hv/tests/unit/%.o
+
+include tests/fuzz/hv.mk
