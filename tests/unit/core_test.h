@@ -189,6 +189,14 @@ static inline void map_guest(void)
 }
 #define G4K (G_1G + 2 * G_2M) /* first gfn mapped by 4 KiB */
 
+static inline int start_inactive(void **state)
+{
+    (void)state;
+    fake_start(FAKE_DEFAULTS);
+    map_guest();
+    return 0;
+}
+
 static inline int start_active(void **state)
 {
     (void)state;
