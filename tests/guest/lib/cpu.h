@@ -81,6 +81,8 @@ void trap_handle(unsigned vector, trap_handler *fn);
 /* Sends vector `v` through stack IST1 (true) or the current stack (false). */
 void trap_use_ist(unsigned vector, bool on);
 void trap_init(void);
+/* Loads the IDT on a further vCPU. `fault` is shared: one vCPU at a time may TRY(). */
+void trap_load(void);
 
 static inline void outb(uint16_t port, uint8_t v)
 {

@@ -100,6 +100,23 @@ start64:
 1:  hlt
     jmp 1b
 
+/* A further vCPU, in 64-bit mode with flat segments: takes on the guest's own, calls ap_main(). */
+    .global ap_entry
+ap_entry:
+    lgdt gdt_pointer
+    mov $KERNEL_DS, %eax
+    mov %eax, %ds
+    mov %eax, %es
+    mov %eax, %ss
+    push $KERNEL_CS
+    lea 1f(%rip), %rax
+    push %rax
+    lretq
+1:  xor %ebp, %ebp
+    call ap_main
+1:  hlt
+    jmp 1b
+
 /* void user_enter(fn, arg, stack): runs fn(arg) at CPL 3; returns what it returns. */
     .global user_enter
 user_enter:

@@ -36,18 +36,23 @@ static void gate_set(unsigned vector, uint64_t target, uint8_t type)
     };
 }
 
-void trap_init(void)
+void trap_load(void)
 {
     struct __attribute__((packed)) {
         uint16_t limit;
         uint64_t base;
     } pointer = {sizeof(idt) - 1, (uint64_t)idt};
 
+    __asm__ volatile("lidt %0" ::"m"(pointer));
+}
+
+void trap_init(void)
+{
     for (unsigned v = 0; v < 256; v++)
         gate_set(v, (uint64_t)trap_stubs + v * 16, v == VEC_BP || v == VEC_OF ? 0xee : 0x8e);
     gate_set(0x80, (uint64_t)user_return, 0xee);
     trap_use_ist(VEC_DF, true);
-    __asm__ volatile("lidt %0" ::"m"(pointer));
+    trap_load();
 }
 
 void trap_handle(unsigned vector, trap_handler *fn)

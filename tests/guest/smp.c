@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two vCPUs: starting and stopping the second, events between them, and altp2m where more than one
+ * vCPU has a view: switch_p2m moves all, VMFUNC moves one, a view is in use while any vCPU is on it,
+ * and rights are taken from all at once. Also the races Xen once had: both calling at the same time.
+ */
+#include <stdint.h>
+#include <xen/hvm/hvm_vcpu.h>
+#include "lib/altp2m.h"
+#include "lib/cpu.h"
+#include "lib/event.h"
+#include "lib/page.h"
+#include "lib/test.h"
+
+extern uint8_t ap_entry[];
+extern uint64_t pml4[512];
+_Noreturn void ap_main(void);
+
+static uint8_t ap_stack[16384] __attribute__((aligned(16)));
+static bool up, have_views;
+
+/* What vCPU 1 is asked to do; it answers by setting `done` to the same number. */
+static void (*volatile task)(void);
+static volatile unsigned asked, done;
+static volatile uint64_t answer;
+
+static void yield(void)
+{
+    sched_op(SCHEDOP_yield, NULL);
+}
+
+void ap_main(void)
+{
+    trap_load();
+    for (;;) {
+        while (done == asked)
+            yield();
+        unsigned number = asked;
+        task();
+        done = number;
+    }
+}
+
+static void start_task(void (*fn)(void))
+{
+    task = fn;
+    asked++;
+}
+
+static void wait_task(void)
+{
+    while (done != asked)
+        yield();
+}
+
+static uint64_t on_vcpu_1(void (*fn)(void))
+{
+    start_task(fn);
+    wait_task();
+    return answer;
+}
+
+static struct vcpu_hvm_context context(void)
+{
+    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
+
+    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
+    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
+    c.cpu_regs.x86_64.rflags = 2;
+    c.cpu_regs.x86_64.cr0 = read_cr0();
+    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
+    c.cpu_regs.x86_64.cr4 = read_cr4();
+    c.cpu_regs.x86_64.efer = 0x500;
+    return c;
+}
+
+static void refused(void)
+{
+    struct vcpu_hvm_context c = context();
+
+    event_init();
+    if (vcpu_op(VCPUOP_is_up, 1, NULL) == -XEN_ENOENT)
+        skip("a second vCPU");
+    expect(vcpu_op(VCPUOP_is_up, 1, NULL), 0);
+    expect(vcpu_op(VCPUOP_up, 1, NULL), -XEN_EINVAL);
+    expect(vcpu_op(VCPUOP_initialise, 1, (void *)0x600000000000), -XEN_EFAULT);
+    expect(vcpu_op(VCPUOP_initialise, 2, &c), -XEN_ENOENT);
+    c.mode = 7;
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
+    c = context();
+    c.pad = 1;
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
+    c = context();
+    c.cpu_regs.x86_64.cr0 &= ~1ULL;
+    check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "long mode without CR0.PE");
+    c = context();
+    c.cpu_regs.x86_64.cr4 &= ~CR4_PAE;
+    check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "long mode without CR4.PAE");
+    c = context();
+    c.cpu_regs.x86_64.efer = ~0ULL;
+    check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "an absurd EFER");
+}
+
+static void who(void)
+{
+    uint32_t r[4];
+
+    cpuid(xen_leaf + 4, 0, r);
+    answer = r[1];
+    cpuid(1, 0, r);
+    answer |= (uint64_t)(r[1] >> 24) << 32;
+}
+
+static void start(void)
+{
+    struct vcpu_hvm_context c = context();
+
+    if (vcpu_op(VCPUOP_is_up, 1, NULL) == -XEN_ENOENT)
+        skip("a second vCPU");
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), 0);
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EEXIST);
+    expect(vcpu_op(VCPUOP_up, 1, NULL), 0);
+    up = true;
+    uint64_t id = on_vcpu_1(who);
+    expect(id & 0xffffffff, 1);
+    expect(id >> 32, 2);
+    expect(vcpu_op(VCPUOP_is_up, 1, NULL), 1);
+}
+
+static uint32_t port;
+
+static void wait_for_port(void)
+{
+    struct sched_poll p = {.nr_ports = 1};
+
+    set_xen_guest_handle(p.ports, &port);
+    answer = (uint64_t)sched_op(SCHEDOP_poll, &p);
+    while (!event_pending(port))
+        yield();
+    event_clear(port);
+}
+
+static void events(void)
+{
+    if (!up)
+        skip("a second vCPU");
+    port = (uint32_t)event_bind_ipi(1);
+    check((int32_t)port > 0, "bind_ipi: %d", (int32_t)port);
+    for (unsigned i = 0; i < 20; i++) {
+        start_task(wait_for_port);
+        for (unsigned k = 0; k < i; k++)
+            yield();
+        expect(event_send(port), 0);
+        wait_task();
+        expect(answer, 0);
+    }
+}
+
+static uint16_t v, w;
+static volatile uint64_t *window;
+
+static void look(void)
+{
+    answer = *window;
+}
+
+static uint16_t index_of(unsigned vcpu)
+{
+    uint16_t id = 0xffff;
+
+    altp2m_get_index(vcpu, &id);
+    return id;
+}
+
+static void switch_moves_all(void)
+{
+    uint64_t mode;
+
+    if (!up)
+        skip("a second vCPU");
+    if (hvm_param_get(HVM_PARAM_ALTP2M, &mode) || mode != XEN_ALTP2M_mixed)
+        skip("altp2m mode mixed");
+    need(altp2m_set_state(1) == 0, "altp2m cannot be turned on");
+    expect(altp2m_create(ACCESS_RWX, &v), 0);
+    expect(altp2m_create(ACCESS_RWX, &w), 0);
+    window = page_alloc(2, 2);
+    window[0] = 0xaaaa;
+    window[512] = 0xbbbb;
+    expect(altp2m_change_gfn(v, gfn_of(window), gfn_of(window) + 1), 0);
+    have_views = true;
+    expect(on_vcpu_1(look), 0xaaaa);
+    for (unsigned i = 0; i < 10; i++) {
+        expect(altp2m_switch(v), 0);
+        expect(on_vcpu_1(look), 0xbbbb);
+        expect(index_of(1), v);
+        expect(altp2m_switch(0), 0);
+        expect(on_vcpu_1(look), 0xaaaa);
+        expect(index_of(1), 0);
+    }
+    expect(altp2m_switch(w), 0);
+    (void)on_vcpu_1(look);
+    expect(altp2m_switch(0), 0);
+}
+
+static volatile uint32_t goal;
+
+static void go(void)
+{
+    answer = (uint64_t)try_vmfunc(0, goal);
+}
+
+static void vmfunc_moves_one(void)
+{
+    if (!have_views)
+        skip("a second vCPU and altp2m");
+    expect(altp2m_enable_notify(1, gfn_of(page_alloc(1, 1))), 0);
+    /* Enabled for vCPU 1 alone. */
+    expect(try_vmfunc(0, v), VEC_UD);
+    goal = v;
+    expect(on_vcpu_1(go), (uint64_t)VEC_NONE);
+    expect(index_of(1), v);
+    expect(index_of(0), 0);
+    expect(on_vcpu_1(look), 0xbbbb);
+    expect(*window, 0xaaaa);
+    expect(altp2m_destroy(v), -XEN_EBUSY);
+    goal = 0;
+    expect(on_vcpu_1(go), (uint64_t)VEC_NONE);
+    expect(on_vcpu_1(look), 0xaaaa);
+    expect(altp2m_disable_notify(1), 0);
+}
+
+static volatile bool stop;
+static volatile uint64_t rounds;
+
+static void write_on(void)
+{
+    while (!stop) {
+        window[1] = ++rounds;
+        if (rounds % 64 == 0)
+            yield();
+    }
+    answer = rounds;
+}
+
+/* vCPU 1 writes without pause; its right goes, so some write after the call must violate. */
+static void rights_of_both(void)
+{
+    uint16_t a = 0;
+
+    if (!have_views)
+        skip("a second vCPU and altp2m");
+    expect(altp2m_switch(w), 0);
+    stop = false;
+    start_task(write_on);
+    for (unsigned i = 0; i < 10 && !test_is_failing(); i++) {
+        uint64_t seen = rounds;
+        while (rounds == seen)
+            yield();
+        expect(altp2m_set_access(w, gfn_of(window), ACCESS_R), 0);
+        seen = rounds;
+        while (rounds < seen + 2)
+            yield();
+        expect(altp2m_get_access(w, gfn_of(window), &a), 0);
+        expect(a, ACCESS_RWX);
+    }
+    stop = true;
+    wait_task();
+    expect(altp2m_switch(0), 0);
+}
+
+static volatile unsigned errors;
+
+static void create_and_destroy(void)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        uint16_t id;
+        if (altp2m_create(ACCESS_RWX, &id) == 0)
+            errors += altp2m_destroy(id) != 0;
+        if (i % 8 == 0)
+            yield();
+    }
+}
+
+static void both_at_once(void)
+{
+    if (!have_views)
+        skip("a second vCPU and altp2m");
+    errors = 0;
+    start_task(create_and_destroy);
+    create_and_destroy();
+    wait_task();
+    expect(errors, 0);
+}
+
+static void toggle_under_load(void)
+{
+    if (!have_views)
+        skip("a second vCPU and altp2m");
+    stop = false;
+    start_task(write_on);
+    for (unsigned i = 0; i < 30; i++) {
+        check(altp2m_set_state(0) == 0 && altp2m_set_state(1) == 0, "round %u", i);
+        uint16_t id;
+        check(altp2m_create(ACCESS_RWX, &id) == 0 && altp2m_switch(id) == 0, "round %u", i);
+        yield();
+    }
+    stop = true;
+    wait_task();
+    expect(altp2m_set_state(0), 0);
+}
+
+static void go_down(void)
+{
+    done = asked;
+    vcpu_op(VCPUOP_down, 1, NULL);
+}
+
+static void down_and_up(void)
+{
+    if (!up)
+        skip("a second vCPU");
+    on_vcpu_1(go_down);
+    while (vcpu_op(VCPUOP_is_up, 1, NULL) == 1)
+        yield();
+    expect(vcpu_op(VCPUOP_is_up, 1, NULL), 0);
+    expect(vcpu_op(VCPUOP_up, 1, NULL), 0);
+    expect(on_vcpu_1(who) & 0xffffffff, 1);
+}
+
+TEST_CASES(CASE(refused), CASE(start), CASE(events), CASE(switch_moves_all), CASE(vmfunc_moves_one),
+           CASE(rights_of_both), CASE(both_at_once), CASE(toggle_under_load), CASE(down_and_up))
