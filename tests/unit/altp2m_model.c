@@ -294,7 +294,7 @@ static int altp2m_op(struct model *m, struct xen_hvm_altp2m_op *op)
     if (self && (m->mode == XEN_ALTP2M_external ||
                  (m->mode == XEN_ALTP2M_limited && op->cmd != HVMOP_altp2m_vcpu_enable_notify)))
         return -EPERM;
-    return dispatch(m, op);
+    return m->inject[op->cmd] ? m->inject[op->cmd] : dispatch(m, op);
 }
 
 static int model_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)

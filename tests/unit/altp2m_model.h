@@ -32,6 +32,7 @@ struct model {
     uint64_t mode;
     bool on;
     bool unknown[32];    /* sub-operations that this release does not have */
+    int inject[32];      /* by sub-operation: this error instead of doing it */
     uint16_t bad_access; /* set_mem_access refuses this one; 0xffff: none */
     uint64_t unfilled;   /* a gfn that views other than 0 have no entry for; ~0: none */
     uint64_t refuse_gfn; /* set_mem_access answers -ENOMEM for it; ~0: none */

@@ -366,6 +366,35 @@ static void refused_access(void **state)
     expect_words("altp2m access 1 0x20+2 wx", 1, "does not accept that access for gfn 0x20");
 }
 
+/* Errors that the model has no cause for, and one that no release gives. */
+static void rare_errors(void **state)
+{
+    static const struct {
+        uint32_t cmd;
+        int err;
+        const char *line, *words;
+    } cases[] = {
+        {HVMOP_altp2m_set_domain_state, -ENOMEM, "altp2m on", "no table memory is left"},
+        {HVMOP_altp2m_create_p2m, -ENOMEM, "altp2m create", "no table memory is left"},
+        {HVMOP_altp2m_create_p2m, -ENOSPC, "altp2m create", "no free view: 2 exist"},
+        {HVMOP_altp2m_change_gfn, -ENOMEM, "altp2m remap 1 1 2", "no table memory is left"},
+        {HVMOP_altp2m_change_gfn, -EILSEQ, "altp2m unremap 1 1", "gfn 0x1 is device memory"},
+        {HVMOP_altp2m_change_gfn, -ESRCH, "altp2m remap 1 1 2", "0x1 or 0x2 is not plain memory"},
+        {HVMOP_altp2m_get_mem_access, -EFAULT, "altp2m access 1 1", "could not read or write"},
+        {HVMOP_altp2m_create_p2m, -ENOSYS, "altp2m create", "does not have the HVM hypercalls"},
+        {HVMOP_altp2m_destroy_p2m, -EBUSY, "altp2m destroy 1", "view 1 is in use"},
+        {HVMOP_altp2m_switch_p2m, -EXDEV, "altp2m switch 1", "link (EXDEV)"},
+        {HVMOP_altp2m_switch_p2m, -4000, "altp2m switch 1", "(error 4000)"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        model_reset(m);
+        m->inject[cases[i].cmd] = cases[i].err;
+        expect_words(cases[i].line, 1, cases[i].words);
+    }
+}
+
 static void missing_subop(void **state)
 {
     (void)state;
@@ -553,6 +582,7 @@ int main(void)
         TEST(views_in_words),
         TEST(states_in_words),
         TEST(refused_access),
+        TEST(rare_errors),
         TEST(missing_subop),
         TEST(cannot_open),
         TEST(usage),

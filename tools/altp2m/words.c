@@ -125,26 +125,37 @@ static bool say_missing_view(const struct subop_target *t, view_t v, struct word
     return true;
 }
 
-static void say_create(const struct subop_target *t, int err, struct words_refusal *r)
+/* The rest answers one sub-operation each: true if `err` is a refusal that it knows. */
+
+static bool say_no_tables(int err, struct words_refusal *r)
 {
-    if (err == ENOMEM) {
-        SAY(r, "no table memory for another view");
-        HINT(r, "destroy a view, or raise shadow_memory in the domain's configuration");
-        return;
-    }
-    SAY(r, "no free view: %u exist and the domain may not have more", survey_count(t));
-    HINT(r, "destroy one, or raise altp2m_count in the domain's configuration");
+    if (err != ENOMEM)
+        return false;
+    SAY(r, "no table memory is left for that");
+    HINT(r, "destroy a view, or raise shadow_memory in the domain's configuration");
+    return true;
 }
 
-static void say_destroy(const struct subop_target *t, view_t v, struct words_refusal *r)
+static bool say_create(const struct subop_target *t, int err, struct words_refusal *r)
+{
+    if (err != EINVAL && err != ENOSPC && err != EBUSY)
+        return say_no_tables(err, r);
+    SAY(r, "no free view: %u exist and the domain may not have more", survey_count(t));
+    HINT(r, "destroy one, or raise altp2m_count in the domain's configuration");
+    return true;
+}
+
+static bool say_destroy(const struct subop_target *t, int err, view_t v, struct words_refusal *r)
 {
     char list[128];
 
+    if (err != EBUSY && err != EINVAL && err != ENOENT)
+        return false;
     if (v.v == 0) {
         SAY(r, "view 0 is the host's own view and stays as long as altp2m is on");
         HINT(r, "to drop every view: altp2m off");
     } else if (say_missing_view(t, v, r)) {
-        return;
+        return true;
     } else if (survey_vcpus_text(t, v, list, sizeof(list))) {
         SAY(r, "view %u is in use by %s: switch away first", v.v, list);
         HINT(r, "altp2m switch 0");
@@ -152,14 +163,18 @@ static void say_destroy(const struct subop_target *t, view_t v, struct words_ref
         SAY(r, "view %u is in use", v.v);
         HINT(r, "switch away first: altp2m switch 0");
     }
+    return true;
 }
 
-static void say_switch(const struct subop_target *t, view_t v, struct words_refusal *r)
+static bool say_switch(const struct subop_target *t, int err, view_t v, struct words_refusal *r)
 {
+    if (err != EINVAL)
+        return false;
     if (say_missing_view(t, v, r))
-        return;
+        return true;
     SAY(r, "view %u is hidden", v.v);
     HINT(r, "make it visible first: altp2m show %u", v.v);
+    return true;
 }
 
 /* A view has no page where the host has none; Xen's views also have none until the first use. */
@@ -172,27 +187,30 @@ static const char *hole_or_unfilled(const struct subop_target *t, const struct w
     return "this hypervisor fills a view page by page, when a page is first used in it";
 }
 
-static void say_access(const struct subop_target *t, int err, const struct words_about *a,
+static bool say_access(const struct subop_target *t, int err, const struct words_about *a,
                        struct words_refusal *r)
 {
     switch (err) {
     case ESRCH:
         SAY(r, "gfn 0x%" PRIx64 " has no page in view %u", a->gfn.v, a->view.v);
         HINT(r, "%s", hole_or_unfilled(t, a));
-        break;
+        return true;
     case ENOMEM:
         SAY(r, "no table memory to change gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
         HINT(r, "raise shadow_memory in the domain's configuration, or destroy a view");
-        break;
+        return true;
     case ERANGE:
         SAY(r, "gfn 0x%" PRIx64 " has an access that cannot be expressed", a->gfn.v);
         HINT(r, "set an access first, then read it back");
-        break;
-    default:
+        return true;
+    case EINVAL:
         if (say_missing_view(t, a->view, r))
-            return;
+            return true;
         SAY(r, "this hypervisor does not accept that access for gfn 0x%" PRIx64, a->gfn.v);
         HINT(r, "an access that every processor has is one of: n r rx rwx");
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -201,53 +219,70 @@ static void say_no_memory_at(const struct subop_target *t, const struct words_ab
                              struct words_refusal *r)
 {
     uint16_t access;
-    gfn_t bad = a->gfn;
-    const char *role = "OLD";
+    bool old_there = !subop_get_access(t, view(0), a->gfn, &access);
 
-    if (!subop_get_access(t, view(0), a->gfn, &access) &&
-        subop_get_access(t, view(0), a->new_gfn, &access)) {
-        bad = a->new_gfn;
-        role = "NEW";
-    } else if (!subop_get_access(t, view(0), a->gfn, &access)) {
+    if (old_there && !subop_get_access(t, view(0), a->new_gfn, &access)) {
         SAY(r, "gfn 0x%" PRIx64 " or 0x%" PRIx64 " is not plain memory", a->gfn.v, a->new_gfn.v);
         HINT(r, "only a domain's ordinary writable memory can be remapped");
         return;
     }
-    SAY(r, "gfn 0x%" PRIx64 " (%s) is a hole: there is no memory to remap", bad.v, role);
+    SAY(r, "gfn 0x%" PRIx64 " (%s) is a hole: there is no memory to remap",
+        old_there ? a->new_gfn.v : a->gfn.v, old_there ? "NEW" : "OLD");
     HINT(r, "see /proc/iomem for a guest's memory; a gfn is an address divided by 4096");
 }
 
-static void say_change_gfn(const struct subop_target *t, int err, const struct words_about *a,
+static bool say_change_gfn(const struct subop_target *t, int err, const struct words_about *a,
                            struct words_refusal *r)
 {
     switch (err) {
     case ESRCH:
         say_no_memory_at(t, a, r);
-        break;
-    case ENOMEM:
-        SAY(r, "no table memory to remap gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
-        HINT(r, "raise shadow_memory in the domain's configuration, or destroy a view");
-        break;
+        return true;
     case EILSEQ:
         SAY(r, "gfn 0x%" PRIx64 " is device memory and cannot be remapped back", a->gfn.v);
         HINT(r, "destroy the view instead: altp2m destroy %u", a->view.v);
-        break;
+        return true;
+    case EINVAL:
+        return say_missing_view(t, a->view, r);
     default:
-        if (say_missing_view(t, a->view, r))
-            return;
-        SAY(r, "the hypervisor refuses to remap gfn 0x%" PRIx64 " in view %u", a->gfn.v, a->view.v);
-        HINT(r, "look into the hypervisor's log");
+        return say_no_tables(err, r);
     }
 }
 
-static void say_ve(const struct subop_target *t, int err, const struct words_about *a,
+static bool say_ve(const struct subop_target *t, int err, const struct words_about *a,
                    struct words_refusal *r)
 {
-    if (err == EOPNOTSUPP) {
-        SAY(r, "this hypervisor does not have sub-operations on the suppress-#VE bit");
-        HINT(r, "they came with Xen 4.12; altp2m info tells what there is");
-    } else {
-        say_access(t, err, a, r);
+    if (err != EOPNOTSUPP)
+        return say_access(t, err, a, r);
+    SAY(r, "this hypervisor does not have sub-operations on the suppress-#VE bit");
+    HINT(r, "they came with Xen 4.12; altp2m info tells what there is");
+    return true;
+}
+
+static bool say_own(const struct subop_target *t, unsigned int cmd, int err,
+                    const struct words_about *a, struct words_refusal *r)
+{
+    switch (cmd) {
+    case HVMOP_altp2m_set_domain_state:
+        return say_no_tables(err, r);
+    case HVMOP_altp2m_create_p2m:
+        return say_create(t, err, r);
+    case HVMOP_altp2m_destroy_p2m:
+        return say_destroy(t, err, a->view, r);
+    case HVMOP_altp2m_switch_p2m:
+        return say_switch(t, err, a->view, r);
+    case HVMOP_altp2m_set_mem_access:
+    case HVMOP_altp2m_get_mem_access:
+        return say_access(t, err, a, r);
+    case HVMOP_altp2m_change_gfn:
+        return say_change_gfn(t, err, a, r);
+    case HVMOP_altp2m_set_suppress_ve:
+    case HVMOP_altp2m_get_suppress_ve:
+        return say_ve(t, err, a, r);
+    case HVMOP_altp2m_set_visibility:
+        return err == EINVAL && say_missing_view(t, a->view, r);
+    default:
+        return false;
     }
 }
 
@@ -267,30 +302,7 @@ static void say_unknown(unsigned int cmd, int err, struct words_refusal *r)
 void words_explain(const struct subop_target *t, unsigned int cmd, int err,
                    const struct words_about *a, struct words_refusal *r)
 {
-    err = -err;
-    r->err = err;
-    if (say_common(t, cmd, err, r))
-        return;
-
-    if (cmd == HVMOP_altp2m_create_p2m &&
-        (err == EINVAL || err == ENOSPC || err == EBUSY || err == ENOMEM))
-        say_create(t, err, r);
-    else if (cmd == HVMOP_altp2m_destroy_p2m && (err == EBUSY || err == EINVAL || err == ENOENT))
-        say_destroy(t, a->view, r);
-    else if (cmd == HVMOP_altp2m_switch_p2m && err == EINVAL)
-        say_switch(t, a->view, r);
-    else if ((cmd == HVMOP_altp2m_set_mem_access || cmd == HVMOP_altp2m_get_mem_access ||
-              cmd == HVMOP_altp2m_set_mem_access_multi) &&
-             (err == EINVAL || err == ESRCH || err == ENOMEM || err == ERANGE))
-        say_access(t, err, a, r);
-    else if (cmd == HVMOP_altp2m_change_gfn &&
-             (err == EINVAL || err == ESRCH || err == ENOMEM || err == EILSEQ))
-        say_change_gfn(t, err, a, r);
-    else if ((cmd == HVMOP_altp2m_set_suppress_ve || cmd == HVMOP_altp2m_get_suppress_ve ||
-              cmd == HVMOP_altp2m_set_suppress_ve_multi) &&
-             (err == EINVAL || err == ESRCH || err == ENOMEM || err == EOPNOTSUPP))
-        say_ve(t, err, a, r);
-    else if (cmd != HVMOP_altp2m_set_visibility || err != EINVAL ||
-             !say_missing_view(t, a->view, r))
-        say_unknown(cmd, err, r);
+    r->err = -err;
+    if (!say_common(t, cmd, r->err, r) && !say_own(t, cmd, r->err, a, r))
+        say_unknown(cmd, r->err, r);
 }
