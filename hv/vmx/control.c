@@ -260,8 +260,16 @@ void control_wrmsr(struct vcpu *v)
 {
     uint32_t msr = (uint32_t)v->regs.rcx;
     uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
-    bool ok = msr == MSR_EFER ? set_efer(v, value) : guest_wrmsr(v, msr, value);
+    bool ok;
 
+    if (msr == MSR_EFER) {
+        ok = set_efer(v, value);
+    } else if (msr == MSR_TSC_AUX) {
+        /* The guest's own while it is loaded; Bochs 2.7 does not refuse the reserved upper half. */
+        ok = value >> 32 == 0 && wrmsr_safe(MSR_TSC_AUX, value);
+    } else {
+        ok = guest_wrmsr(v, msr, value);
+    }
     if (!ok) {
         vcpu_inject_error(v, EXC_GP, 0);
     } else {

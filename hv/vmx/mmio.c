@@ -16,7 +16,6 @@
 #define AR_DB           (1u << 14)
 #define FLAGS_ARITHMETIC                                                                           \
     (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
-#define ALU_CMP 7u
 
 static uint64_t size_mask(unsigned bytes)
 {
@@ -98,10 +97,11 @@ static void alu(struct vcpu *v, const struct decoded *d)
                                     : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
     uint64_t result = d->to_register ? alu_do(d, reg, ~0ULL, &flags) : alu_do(d, ~0ULL, reg, &flags);
 
-    if (d->to_register && d->alu != ALU_CMP) {
+    if (d->to_register && !d->has_immediate && d->alu != DECODE_ALU_CMP) {
         write_register(v, d->reg, d->reg_size, d->high_byte, result);
     }
-    vmwrite(GUEST_RFLAGS, (guest_flags & ~(uint64_t)FLAGS_ARITHMETIC) | (flags & FLAGS_ARITHMETIC));
+    uint64_t changed = FLAGS_ARITHMETIC & ~(uint64_t)(d->keep_carry ? X86_EFLAGS_CF : 0);
+    vmwrite(GUEST_RFLAGS, (guest_flags & ~changed) | (flags & changed));
 }
 
 /* One step of STOS or LODS; false if a REP has more to do. */

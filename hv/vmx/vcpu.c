@@ -30,12 +30,14 @@ extern char vmx_exit[];
 /* One bitmap serves all vCPUs: which MSRs the guest reaches without an exit (SDM 3, 24.6.9). */
 static uint8_t *msr_bitmap;
 
-static void msr_bitmap_allow(uint32_t msr)
+static void msr_bitmap_allow(uint32_t msr, bool write)
 {
     uint32_t base = msr >= 0xc0000000 ? 1024 : 0, bit = msr & 0x1fff;
 
     msr_bitmap[base + bit / 8] &= (uint8_t)~(1u << (bit % 8));        /* read */
-    msr_bitmap[2048 + base + bit / 8] &= (uint8_t)~(1u << (bit % 8)); /* write */
+    if (write) {
+        msr_bitmap[2048 + base + bit / 8] &= (uint8_t)~(1u << (bit % 8));
+    }
 }
 
 static int msr_bitmap_init(void)
@@ -43,7 +45,7 @@ static int msr_bitmap_init(void)
     static const uint32_t direct[] = {
         0x174, 0x175, 0x176, /* SYSENTER_CS, _ESP, _EIP: VMCS fields */
         MSR_PAT,     MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,
-        MSR_LSTAR,   MSR_CSTAR,   MSR_FMASK,   MSR_TSC_AUX,
+        MSR_LSTAR,   MSR_CSTAR,   MSR_FMASK,
     };
     mfn_t m = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
 
@@ -53,7 +55,10 @@ static int msr_bitmap_init(void)
     msr_bitmap = frame_virt(m);
     memset(msr_bitmap, 0xff, PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(direct); i++) {
-        msr_bitmap_allow(direct[i]);
+        msr_bitmap_allow(direct[i], true);
+    }
+    if (vmx_caps()->cpu2 & CPU2_RDTSCP) {
+        msr_bitmap_allow(MSR_TSC_AUX, false);
     }
     return 0;
 }

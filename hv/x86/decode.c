@@ -123,23 +123,50 @@ static bool with_modrm(struct cursor *c, const struct prefixes *p, struct decode
     return skip_memory_operand(c, p, modrm);
 }
 
-/* 80, 81, 83: the extension is the operation; C6, C7: /0 is MOV; F6, F7: /0 and its twin /1 are TEST. */
+/* 80, 81, 83: the extension is the operation; C6, C7: /0 is MOV. */
 static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
     uint8_t modrm = next(c);
     unsigned extension = modrm >> 3 & 7, size = op & 1 ? p->operand : 1;
     unsigned bytes = op == 0x83 ? 1 : size == 8 ? 4 : size;
-    bool test = op >= 0xf6;
-
     d->kind = op == 0xc6 || op == 0xc7 ? DECODE_STORE : DECODE_ALU;
-    d->alu = (uint8_t)(test ? DECODE_ALU_TEST : extension);
-    if ((d->kind == DECODE_STORE && extension != 0) || (test && extension > 1) ||
-        !skip_memory_operand(c, p, modrm)) {
+    d->alu = (uint8_t)extension;
+    if ((d->kind == DECODE_STORE && extension != 0) || !skip_memory_operand(c, p, modrm)) {
         return false;
     }
     d->size = (uint8_t)size;
     d->has_immediate = true;
     d->immediate = sign_extend(next_le(c, bytes), bytes);
+    return true;
+}
+
+/* F6, F7: TEST, NOT (whose write vanishes), NEG (0 - memory); FE, FF: INC, DEC. Multiplications and jumps: no. */
+static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+{
+    uint8_t modrm = next(c);
+    unsigned extension = modrm >> 3 & 7;
+    bool incdec = op >= 0xfe;
+
+    if (extension > (incdec ? 1 : 3) || !skip_memory_operand(c, p, modrm)) {
+        return false;
+    }
+    d->kind = DECODE_ALU;
+    d->size = (uint8_t)(op & 1 ? p->operand : 1);
+    d->has_immediate = true;
+    if (incdec) {
+        d->alu = (uint8_t)(extension == 0 ? DECODE_ALU_ADD : DECODE_ALU_SUB);
+        d->immediate = 1;
+        d->keep_carry = true;
+    } else if (extension <= 1) {
+        unsigned bytes = d->size == 8 ? 4 : d->size;
+        d->alu = DECODE_ALU_TEST;
+        d->immediate = sign_extend(next_le(c, bytes), bytes);
+    } else if (extension == 2) {
+        d->kind = DECODE_STORE;
+    } else {
+        d->alu = DECODE_ALU_SUB;
+        d->to_register = true;
+    }
     return true;
 }
 
@@ -206,9 +233,16 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
     case 0x83:
     case 0xc6:
     case 0xc7:
+        return with_immediate(c, p, d, op);
     case 0xf6:
     case 0xf7:
-        return with_immediate(c, p, d, op);
+    case 0xfe:
+    case 0xff:
+        return with_one_operand(c, p, d, op);
+    case 0x86: /* XCHG: its write vanishes */
+        return with_modrm(c, p, d, DECODE_LOAD, 1, 1);
+    case 0x87:
+        return with_modrm(c, p, d, DECODE_LOAD, wide, wide);
     case 0x84:
     case 0x85:
         return alu(c, p, d, op);

@@ -2,13 +2,16 @@
 #pragma once
 
 /*
- * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, arithmetic and logic of two
- * operands, TEST, STOS and LODS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
+ * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, arithmetic and logic,
+ * XCHG, STOS and LODS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define DECODE_ALU_ADD  0u
+#define DECODE_ALU_SUB  5u
+#define DECODE_ALU_CMP  7u
 #define DECODE_ALU_TEST 8u
 
 enum decode_kind {
@@ -29,7 +32,8 @@ struct decoded {
     bool high_byte;       /* reg is AH, CH, DH or BH of register reg */
     bool sign_extend;
     uint8_t alu;          /* ALU: 0 to 7 as ModRM numbers them (ADD OR ADC SBB AND SUB XOR CMP), or DECODE_ALU_TEST */
-    bool to_register;     /* ALU: the register is the destination */
+    bool to_register;     /* ALU: memory is the second operand; the register, if there is one, the destination */
+    bool keep_carry;      /* ALU: INC and DEC leave CF alone */
     bool has_immediate;   /* the other operand is `immediate`, not reg */
     bool rep;
     uint64_t immediate;
