@@ -7,7 +7,7 @@ ALTP2M_TEST_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -
 
 .PHONY: unit-altp2m
 unit-altp2m: $(B)/test_altp2m_tool
-	$<
+	@CMOCKA_MESSAGE_OUTPUT=TAP $<
 unit: unit-altp2m
 
 $(B)/unit-altp2m/%.o: %.c
