@@ -37,13 +37,13 @@ PACKAGES = {
     ),
     "demo": (
         ("busybox-static", "user space of the Linux guest"),
-        ("cpio", "packs the guest's initramfs"),
     ),
     "test": (
         ("libcmocka-dev", "unit tests"),
         ("libzydis-dev", "a second opinion on instructions"),
         ("clang", "second compiler; fuzzing"),
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
+        ("cpio", "checks the initramfs writer"),
         ("lz4", "makes compressed kernels to unpack"),
         ("xz-utils", "likewise"),
         ("zstd", "likewise"),
