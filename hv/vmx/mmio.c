@@ -104,26 +104,64 @@ static void alu(struct vcpu *v, const struct decoded *d)
     vmwrite(GUEST_RFLAGS, (guest_flags & ~changed) | (flags & changed));
 }
 
-/* One step of STOS or LODS; false if a REP has more to do. */
+/* Base of the segment that a prefix byte names; DS without one. Only FS and GS have one in 64-bit mode. */
+static uint64_t segment_base(struct vcpu *v, uint8_t prefix)
+{
+    unsigned seg = prefix == 0x26   ? SEG_ES
+                   : prefix == 0x2e ? SEG_CS
+                   : prefix == 0x36 ? SEG_SS
+                   : prefix == 0x64 ? SEG_FS
+                   : prefix == 0x65 ? SEG_GS
+                                    : SEG_DS;
+
+    if (vcpu_long_mode(v) && seg != SEG_FS && seg != SEG_GS) {
+        return 0;
+    }
+    return vmread(vmcs_seg(GUEST_ES_BASE, seg));
+}
+
+/* One element of MOVS; either side, or both, may be a hole. False: a page fault is on its way. */
+static bool move_once(struct vcpu *v, const struct decoded *d, uint64_t mask)
+{
+    uint64_t wrap = vcpu_long_mode(v) ? ~0ULL : 0xffffffff, where, value;
+    uint64_t from = (segment_base(v, d->segment) + (v->regs.rsi & mask)) & wrap;
+    uint64_t to = (segment_base(v, 0x26) + (v->regs.rdi & mask)) & wrap;
+    uint32_t error;
+
+    if (!vcpu_access(v, from, &value, d->size, false, &error, &where) ||
+        !vcpu_access(v, to, &value, d->size, true, &error, &where)) {
+        vcpu_inject_page_fault(v, where, error);
+        return false;
+    }
+    return true;
+}
+
+/* One step of STOS, LODS or MOVS; false if a REP has more to do or a fault is due. */
 static bool string_step(struct vcpu *v, const struct decoded *d)
 {
     uint64_t mask = size_mask(d->address_size);
     uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)d->size : d->size;
-    uint64_t *index = d->kind == DECODE_STOS ? &v->regs.rdi : &v->regs.rsi;
 
     if (d->rep && (v->regs.rcx & mask) == 0) {
         return true;
     }
+    if (d->kind == DECODE_MOVS && !move_once(v, d, mask)) {
+        return false;
+    }
     if (d->kind == DECODE_LODS) {
         load(v, d);
     }
-    io_set_index(index, *index + step, mask);
+    if (d->kind != DECODE_STOS) {
+        io_set_index(&v->regs.rsi, v->regs.rsi + step, mask);
+    }
+    if (d->kind != DECODE_LODS) {
+        io_set_index(&v->regs.rdi, v->regs.rdi + step, mask);
+    }
     if (!d->rep) {
         return true;
     }
-    uint64_t left = (v->regs.rcx - 1) & mask;
-    io_set_index(&v->regs.rcx, left, mask);
-    return left == 0;
+    io_set_index(&v->regs.rcx, v->regs.rcx - 1, mask);
+    return (v->regs.rcx & mask) == 0;
 }
 
 static bool fetch(struct vcpu *v, struct decoded *d)
@@ -166,6 +204,7 @@ void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
         break;
     case DECODE_STOS:
     case DECODE_LODS:
+    case DECODE_MOVS:
         done = string_step(v, &d);
         break;
     }

@@ -14,7 +14,7 @@ struct cursor {
 struct prefixes {
     unsigned bits;
     unsigned operand, address; /* sizes in bytes */
-    uint8_t rex;
+    uint8_t rex, segment;
     bool rex_present, rep;
 };
 
@@ -59,7 +59,9 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
             address_override = true;
         } else if (b == 0xf2 || b == 0xf3) {
             p->rep = true;
-        } else if (b != 0x26 && b != 0x2e && b != 0x36 && b != 0x3e && b != 0x64 && b != 0x65) {
+        } else if (b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x64 || b == 0x65) {
+            p->segment = b;
+        } else {
             break;
         }
     }
@@ -200,6 +202,7 @@ static bool accumulator(struct cursor *c, const struct prefixes *p, struct decod
     d->size = (uint8_t)(op & 1 ? p->operand : 1);
     d->reg_size = d->size;
     d->rep = p->rep;
+    d->segment = p->segment;
     switch (op & 0xfe) {
     case 0xa0:
         d->kind = DECODE_LOAD;
@@ -211,6 +214,9 @@ static bool accumulator(struct cursor *c, const struct prefixes *p, struct decod
         return true;
     case 0xaa:
         d->kind = DECODE_STOS;
+        return true;
+    case 0xa4:
+        d->kind = DECODE_MOVS;
         return true;
     case 0xac:
         d->kind = DECODE_LODS;

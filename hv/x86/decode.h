@@ -3,7 +3,7 @@
 
 /*
  * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, arithmetic and logic,
- * XCHG, STOS and LODS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
+ * XCHG, STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no memory but its input.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +20,7 @@ enum decode_kind {
     DECODE_ALU,   /* flags, and memory or register, := memory op (register or immediate) */
     DECODE_STOS,
     DECODE_LODS,
+    DECODE_MOVS,
 };
 
 struct decoded {
@@ -36,6 +37,7 @@ struct decoded {
     bool keep_carry;      /* ALU: INC and DEC leave CF alone */
     bool has_immediate;   /* the other operand is `immediate`, not reg */
     bool rep;
+    uint8_t segment;      /* of the string source: a prefix byte (0x2e, 0x64, ...), or 0 for the default */
     uint64_t immediate;
 };
 
