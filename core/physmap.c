@@ -60,7 +60,7 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     if (rc != 0) {
         return rc;
     }
-    if (!pool_can_take(&pm->pool, cfg->host_reserve + 1, true)) {
+    if (pm->pool.nr_free <= cfg->host_reserve) {
         return -XEN_ENOMEM;
     }
     for (unsigned v = 0; v < cfg->max_views; v++) {
