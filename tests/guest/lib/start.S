@@ -8,6 +8,7 @@
 #define KERNEL_CS 0x08
 #define KERNEL_DS 0x10
 #define TSS_SEL   0x28
+#define COMPAT_CS 0x38
 
     .section .note.Xen, "a", @note
     .align 4
@@ -142,6 +143,45 @@ user_body:
     int $0x80
     ud2
 
+/* void hypercall32(uint32_t r[6]): VMCALL from a 32-bit code segment; r is eax, ebx .. edi, in and out. */
+    .global hypercall32
+hypercall32:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    push %rdi
+    mov (%rdi), %eax
+    mov 4(%rdi), %ebx
+    mov 8(%rdi), %ecx
+    mov 12(%rdi), %edx
+    mov 16(%rdi), %esi
+    mov 20(%rdi), %edi
+    ljmp *compat_pointer
+    .code32
+compat_body:
+    vmcall
+    ljmp $KERNEL_CS, $compat_return
+    .code64
+compat_return:
+    mov %edi, %r8d
+    pop %rdi
+    mov %eax, (%rdi)
+    mov %ebx, 4(%rdi)
+    mov %ecx, 8(%rdi)
+    mov %edx, 12(%rdi)
+    mov %esi, 16(%rdi)
+    mov %r8d, 20(%rdi)
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+
 /* int 0x80 gate: back to user_enter's caller with the value in rdi. */
     .global user_return
 user_return:
@@ -229,6 +269,9 @@ gdt:
     .quad 0x0000890000000067, 0         /* 28 TSS, 104 bytes */
     .quad 0x00cf9b000000ffff            /* 38 kernel code, 32-bit */
 gdt_end:
+compat_pointer:
+    .long compat_body
+    .word COMPAT_CS
 gdt_pointer:
     .word gdt_end - gdt - 1
     .quad gdt
