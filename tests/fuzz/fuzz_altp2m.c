@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libFuzzer target: sequences of HVMOP_altp2m calls, with the table of sub-ops as grammar, mixed with host
+ * map changes, violations and VMFUNC. After each, the fake machine looks for stale translations, lost
+ * pages, locks left held and wrong counters. A hostile caller may give any bytes; none may do harm.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "core/subop.h"
+#include "fake.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const uint8_t *next;
+static size_t left;
+
+static uint64_t take(unsigned bytes)
+{
+    uint64_t v = 0;
+
+    while (bytes-- > 0 && left > 0) {
+        v = v << 8 | *next++;
+        left--;
+    }
+    return v;
+}
+
+/* A gfn near something: in a superpage, a table, a hole, at the end; or any number. */
+static uint64_t some_gfn(void)
+{
+    static const uint64_t base[] = {0, 512, 512 * 512 - 2, 512 * 512, 512 * 514, 512ULL << 18, 1u << 31};
+    unsigned pick = (unsigned)take(1);
+
+    if (pick % 16 == 15) {
+        return ~0ULL;
+    }
+    return pick % 16 >= ARRAY_SIZE(base) ? base[4] + pick / 16 : base[pick % 16] + take(1) % 32;
+}
+
+static void call(void)
+{
+    const struct subop *row = &subop_table[take(1) % subop_count];
+    struct altp2m_caller c = take(1) & 1 ? fake.monitor : fake.self;
+    unsigned shape = (unsigned)take(1);
+    struct xen_hvm_altp2m_op op;
+
+    memset(&op, 0, sizeof(op));
+    op.version = shape == 255 ? 0 : HVMOP_ALTP2M_INTERFACE_VERSION;
+    op.cmd = shape == 254 ? (uint32_t)take(4) : row->number;
+    op.domain = c.self == &fake.pm ? DOMID_SELF : 1;
+    c.compat = shape & 1;
+    for (unsigned i = 0; i < row->arg; i += 8) {
+        uint64_t v = i == 0 ? take(1) | take(1) << 16 | take(1) << 24 : some_gfn();
+
+        v = shape & 2 ? take(8) : v;
+        if (row->number == HVMOP_altp2m_set_mem_access_multi && i > 0) {
+            v = i == 8 ? 0 : FAKE_CALLER_BASE + 0x1000 * (i / 8) + take(1);
+        }
+        for (unsigned b = 0; b < 8 && i + b < 64; b++) {
+            bool pad = row->pads >> (i + b) & 1;
+
+            op.u.pad[i + b] = pad && !(shape & 4) ? 0 : (uint8_t)(v >> 8 * b);
+        }
+    }
+    if (row->number == HVMOP_altp2m_set_mem_access_multi) {
+        op.u.set_mem_access_multi.nr = (uint32_t)take(1) * (shape & 8 ? 100 : 1);
+    }
+    fake_hvmop(&c, &op);
+}
+
+static void fill_lists(void)
+{
+    for (unsigned i = 0; i < 64; i++) {
+        uint64_t g = some_gfn();
+
+        memcpy(fake_caller_at(FAKE_CALLER_BASE + 0x2000 + i * 8), &g, sizeof(g));
+        *(uint8_t *)fake_caller_at(FAKE_CALLER_BASE + 0x3000 + i) = (uint8_t)(take(1) % 12);
+    }
+}
+
+static void change_host(void)
+{
+    static const unsigned orders[] = {ORDER_4K, ORDER_4K, ORDER_2M, ORDER_1G};
+    unsigned order = orders[take(1) % 4];
+    uint64_t g = some_gfn() & ~((1ULL << order) - 1);
+    unsigned how = (unsigned)take(1);
+
+    if (how & 1) {
+        hostmap_unmap(&fake.pm, gfn(g), order);
+    } else {
+        mfn_t m = mfn(FAKE_FRAME_FIRST + ((uint64_t)(how >> 4) << ORDER_1G) + (g & 0x3ffff));
+
+        hostmap_map(&fake.pm, gfn(g), m, order, (enum map_type)(how >> 1 & 3), take(1) % 12);
+    }
+}
+
+static void violate(void)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[take(1) % FAKE_VCPUS];
+    struct fault f = {gfn(some_gfn()), (unsigned)take(1) % 7 + 1};
+
+    if (f.rights & 4) {
+        fake_access(v->root, f.gfn.v & fake.pm.max_gfn);
+    }
+    altp2m_fault(v, &f, take(1) & 1);
+}
+
+static void disturb(void)
+{
+    unsigned what = (unsigned)take(1);
+    unsigned v = (unsigned)take(1) % fake.pm.max_views;
+
+    fake.unreadable[what % 8] = what & 8;
+    fake.read_only[what % 8] = what & 16;
+    fake.pause_refusals = what >> 5 & 1;
+    fake.preempt_every = what >> 6;
+    if (fake.pm.active && fake.pm.views[v].exists && fake.pm.views[v].visible) {
+        fake.vcpus[what % FAKE_VCPUS].root =
+            mfn(fake.pm.pool.first + fake.pm.views[v].root);
+    }
+}
+
+static void look_around(void)
+{
+    static const uint64_t at[] = {0, 3, 512, 512 * 512 - 1, 512 * 512 + 1, 512 * 514, 512 * 514 + 5};
+
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        for (unsigned j = 0; j < ARRAY_SIZE(at); j++) {
+            fake_access(fake.vcpus[i].root, at[j]);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fake_options o = FAKE_DEFAULTS;
+
+    next = data;
+    left = size;
+    o.pool = take(1) & 1 ? 160 : 40;
+    o.format = take(1) & 1 ? &fake_negative : &fake_scrambled;
+    fake_start(o);
+    fake.may_control = true;
+    hostmap_map(&fake.pm, gfn(0), mfn(FAKE_FRAME_FIRST), ORDER_1G, MAP_RAM, ACCESS_RWX);
+    for (unsigned i = 0; i < 16; i++) {
+        hostmap_map(&fake.pm, gfn(512 * 514 + i), mfn(FAKE_FRAME_FIRST + 7 + i), ORDER_4K, MAP_RAM,
+                    ACCESS_RWX);
+    }
+    while (left > 0) {
+        unsigned what = (unsigned)take(1) % 16;
+
+        look_around();
+        switch (what) {
+        case 0:
+            change_host();
+            break;
+        case 1:
+            violate();
+            break;
+        case 2:
+            disturb();
+            break;
+        case 3:
+            fill_lists();
+            break;
+        default:
+            call();
+            break;
+        }
+        fake_settled();
+        fake_audit();
+    }
+    fake_stop();
+    return 0;
+}
