@@ -72,7 +72,7 @@ static void range_take(uint64_t start, uint64_t end)
     for (unsigned i = 0; i < n; i++) {
         struct range r = free_ranges[i];
 
-        if (start >= r.end || end <= r.start) {
+        if (start >= end || start >= r.end || end <= r.start) {
             continue;
         }
         free_ranges[i].end = start > r.start ? start : r.start;

@@ -60,7 +60,7 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
         } else if (b == 0xf2 || b == 0xf3) {
             p->rep = true;
         } else if (b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x64 || b == 0x65) {
-            p->segment = b;
+            p->segment = bits == 64 && b < 0x64 ? p->segment : b; /* 64-bit: only FS and GS count */
         } else {
             break;
         }
