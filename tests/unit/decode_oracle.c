@@ -8,8 +8,40 @@
 struct oracle {
     ZydisDecodedInstruction i;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-    const ZydisDecodedOperand *memory, *other; /* visible ones; those of STOS and LODS are hidden */
+    const ZydisDecodedOperand *memory; /* of MOVS: the source */
+    const ZydisDecodedOperand *other;  /* register or immediate; NULL if there is none */
 };
+
+/* What decode_mmio() should say where the operands alone do not tell. */
+struct expected {
+    enum decode_kind kind;
+    uint8_t alu;
+    bool to_register, keep_carry, has_immediate;
+    uint64_t immediate;
+};
+
+static bool string_kind(enum decode_kind k)
+{
+    return k == DECODE_STOS || k == DECODE_LODS || k == DECODE_MOVS;
+}
+
+static void find_operands(struct oracle *o)
+{
+    o->memory = o->other = NULL;
+    for (unsigned k = 0; k < o->i.operand_count; k++) {
+        const ZydisDecodedOperand *p = &o->op[k];
+
+        if (p->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            if (!o->memory || (p->actions & ZYDIS_OPERAND_ACTION_MASK_READ)) {
+                o->memory = p;
+            }
+        } else if (!o->other && (p->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+                                 (p->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                                  ZydisRegisterGetClass(p->reg.value) != ZYDIS_REGCLASS_FLAGS))) {
+            o->other = p;
+        }
+    }
+}
 
 static bool oracle_decode(const uint8_t *code, size_t n, unsigned bits, struct oracle *o)
 {
@@ -22,21 +54,11 @@ static bool oracle_decode(const uint8_t *code, size_t n, unsigned bits, struct o
                      bits == 64   ? ZYDIS_STACK_WIDTH_64
                      : bits == 32 ? ZYDIS_STACK_WIDTH_32
                                   : ZYDIS_STACK_WIDTH_16);
-    o->memory = o->other = NULL;
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, n, &o->i, o->op))) {
         return false;
     }
-    for (unsigned k = 0; k < o->i.operand_count; k++) {
-        const ZydisDecodedOperand *p = &o->op[k];
-
-        if (p->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            o->memory = o->memory ? o->memory : p;
-        } else if (!o->other && (p->type == ZYDIS_OPERAND_TYPE_REGISTER ||
-                                 p->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)) {
-            o->other = p;
-        }
-    }
-    return o->memory && o->other;
+    find_operands(o);
+    return o->memory && o->i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 }
 
 static bool general_register(const ZydisDecodedOperand *p)
@@ -47,7 +69,7 @@ static bool general_register(const ZydisDecodedOperand *p)
            c == ZYDIS_REGCLASS_GPR64;
 }
 
-/* Number of an arithmetic or logic operation as struct decoded has it, -1 if it is none. */
+/* Two-operand arithmetic and logic: its number in struct decoded, -1 if it is none. */
 static int alu_number(ZydisMnemonic m)
 {
     static const ZydisMnemonic order[] = {
@@ -64,42 +86,92 @@ static int alu_number(ZydisMnemonic m)
     return -1;
 }
 
-/* Whether the instruction is one that decode_mmio() is for, and its kind. */
-static bool oracle_kind(const struct oracle *o, enum decode_kind *kind)
+/* One memory operand and nothing else. NOT is a store, as memory there keeps nothing. */
+static bool expect_one_operand(ZydisMnemonic m, struct expected *x)
 {
-    bool to_memory = o->memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-
-    if (o->i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-        (o->other->type == ZYDIS_OPERAND_TYPE_REGISTER && !general_register(o->other))) {
+    *x = (struct expected){.kind = DECODE_ALU, .has_immediate = true, .immediate = 1};
+    switch (m) {
+    case ZYDIS_MNEMONIC_INC:
+        x->alu = DECODE_ALU_ADD;
+        x->keep_carry = true;
+        return true;
+    case ZYDIS_MNEMONIC_DEC:
+        x->alu = DECODE_ALU_SUB;
+        x->keep_carry = true;
+        return true;
+    case ZYDIS_MNEMONIC_NEG: /* 0 - memory */
+        x->alu = DECODE_ALU_SUB;
+        x->to_register = true;
+        x->immediate = 0;
+        return true;
+    case ZYDIS_MNEMONIC_NOT:
+        x->kind = DECODE_STORE;
+        x->immediate = 0;
+        return true;
+    default:
         return false;
     }
-    if (alu_number(o->i.mnemonic) >= 0) {
-        *kind = DECODE_ALU;
-        return true;
-    }
-    switch (o->i.mnemonic) {
+}
+
+static bool expect_move(ZydisMnemonic m, bool to_memory, struct expected *x)
+{
+    switch (m) {
     case ZYDIS_MNEMONIC_MOV:
-        *kind = to_memory ? DECODE_STORE : DECODE_LOAD;
+        x->kind = to_memory ? DECODE_STORE : DECODE_LOAD;
         return true;
     case ZYDIS_MNEMONIC_MOVZX:
     case ZYDIS_MNEMONIC_MOVSX:
-        *kind = DECODE_LOAD;
+    case ZYDIS_MNEMONIC_XCHG: /* what it writes to memory is lost */
+        x->kind = DECODE_LOAD;
         return true;
     case ZYDIS_MNEMONIC_STOSB:
     case ZYDIS_MNEMONIC_STOSW:
     case ZYDIS_MNEMONIC_STOSD:
     case ZYDIS_MNEMONIC_STOSQ:
-        *kind = DECODE_STOS;
+        x->kind = DECODE_STOS;
         return true;
     case ZYDIS_MNEMONIC_LODSB:
     case ZYDIS_MNEMONIC_LODSW:
     case ZYDIS_MNEMONIC_LODSD:
     case ZYDIS_MNEMONIC_LODSQ:
-        *kind = DECODE_LODS;
+        x->kind = DECODE_LODS;
         return true;
     default:
         return false;
     }
+}
+
+static bool is_movs(const struct oracle *o)
+{
+    return o->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (o->i.opcode & 0xfe) == 0xa4;
+}
+
+/* Whether the instruction is one that decode_mmio() is for, and what it should make of it. */
+static bool expect(const struct oracle *o, struct expected *x)
+{
+    int alu = alu_number(o->i.mnemonic);
+
+    *x = (struct expected){.kind = DECODE_MOVS};
+    if (is_movs(o)) {
+        return true;
+    }
+    if (!o->other) {
+        return expect_one_operand(o->i.mnemonic, x);
+    }
+    if (o->other->type == ZYDIS_OPERAND_TYPE_REGISTER && !general_register(o->other)) {
+        return false;
+    }
+    if (o->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        x->has_immediate = true;
+        x->immediate = o->other->imm.value.u;
+    }
+    if (alu >= 0) {
+        x->kind = DECODE_ALU;
+        x->alu = (uint8_t)alu;
+        x->to_register = o->other == &o->op[0]; /* of CMP, too, which writes neither */
+        return true;
+    }
+    return expect_move(o->i.mnemonic, o->memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE, x);
 }
 
 static uint64_t mask_of(unsigned bytes)
@@ -124,45 +196,62 @@ static unsigned number(ZydisRegister r)
     return (unsigned)ZydisRegisterGetId(r);
 }
 
-static const char *compare_other(const struct oracle *o, const struct decoded *d)
+static const char *compare_register(const struct oracle *o, const struct decoded *d)
 {
-    const ZydisDecodedOperand *p = o->other;
+    ZydisRegister r = o->other->reg.value;
 
-    if (d->has_immediate != (p->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)) {
-        return "immediate or register";
-    }
-    if (d->has_immediate) {
-        return (d->immediate ^ p->imm.value.u) & mask_of(d->size) ? "immediate" : NULL;
-    }
-    if (d->reg != number(p->reg.value)) {
+    if (d->reg != number(r)) {
         return "register";
     }
-    if (d->high_byte != high_byte(p->reg.value)) {
+    if (d->high_byte != high_byte(r)) {
         return "high byte";
     }
-    return d->reg_size * 8u != p->size ? "register's size" : NULL;
+    return d->reg_size * 8u != o->other->size ? "register's size" : NULL;
 }
 
-static bool string_kind(enum decode_kind k)
+/* Base that the source of a string instruction has. In 64-bit mode only FS and GS are more than a name. */
+static ZydisRegister segment_register(uint8_t prefix, bool long_mode)
 {
-    return k == DECODE_STOS || k == DECODE_LODS;
+    switch (prefix) {
+    case 0x64:
+        return ZYDIS_REGISTER_FS;
+    case 0x65:
+        return ZYDIS_REGISTER_GS;
+    case 0x26:
+        return long_mode ? ZYDIS_REGISTER_DS : ZYDIS_REGISTER_ES;
+    case 0x2e:
+        return long_mode ? ZYDIS_REGISTER_DS : ZYDIS_REGISTER_CS;
+    case 0x36:
+        return long_mode ? ZYDIS_REGISTER_DS : ZYDIS_REGISTER_SS;
+    default:
+        return ZYDIS_REGISTER_DS;
+    }
 }
 
-/* The register is the first operand; of CMP, too, which writes neither. */
-static bool writes_register(const struct oracle *o)
-{
-    return o->other == &o->op[0];
-}
-
-static const char *compare(const struct oracle *o, enum decode_kind kind, const struct decoded *d)
+static const char *compare_string(const struct oracle *o, const struct decoded *d)
 {
     bool rep = o->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
                                   ZYDIS_ATTRIB_HAS_REPZ | ZYDIS_ATTRIB_HAS_REPNE);
+    bool long_mode = o->i.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+
+    if (rep != d->rep) {
+        return "repeat";
+    }
+    if (d->kind == DECODE_MOVS &&
+        o->memory->mem.segment != segment_register(d->segment, long_mode)) {
+        return "segment";
+    }
+    return NULL;
+}
+
+static const char *compare(const struct oracle *o, const struct expected *x, const struct decoded *d)
+{
+    const char *difference = NULL;
 
     if (d->length != o->i.length) {
         return "length";
     }
-    if (d->kind != kind) {
+    if (d->kind != x->kind) {
         return "kind";
     }
     if (d->size * 8u != o->memory->size) {
@@ -174,14 +263,21 @@ static const char *compare(const struct oracle *o, enum decode_kind kind, const 
     if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX)) {
         return "sign extension";
     }
-    if (d->kind == DECODE_ALU &&
-        (d->alu != alu_number(o->i.mnemonic) || d->to_register != writes_register(o))) {
-        return "operation or direction";
+    if (d->kind == DECODE_ALU && (d->alu != x->alu || d->to_register != x->to_register ||
+                                  d->keep_carry != x->keep_carry)) {
+        return "operation, direction or carry";
     }
-    if (string_kind(d->kind) && rep != d->rep) {
-        return "repeat";
+    if (d->has_immediate != x->has_immediate ||
+        (x->has_immediate && ((d->immediate ^ x->immediate) & mask_of(d->size)))) {
+        return "immediate";
     }
-    return compare_other(o, d);
+    if (string_kind(d->kind)) {
+        difference = compare_string(o, d);
+    }
+    if (!difference && d->kind != DECODE_MOVS && !x->has_immediate) {
+        difference = compare_register(o, d);
+    }
+    return difference;
 }
 
 /*
@@ -221,12 +317,12 @@ const char *decode_compare(const uint8_t *code, size_t n, unsigned bits, bool *a
 {
     struct oracle o;
     struct decoded d, again;
-    enum decode_kind kind;
+    struct expected x;
     bool known;
     const char *difference;
 
     n = n < 64 ? n : 64;
-    known = n > 0 && oracle_decode(code, n, bits, &o) && oracle_kind(&o, &kind);
+    known = n > 0 && oracle_decode(code, n, bits, &o) && expect(&o, &x);
     *accepted = decode(code, n, bits, &d);
     if (!*accepted) {
         return known && !may_be_refused(&o) ? "refused" : NULL;
@@ -234,7 +330,7 @@ const char *decode_compare(const uint8_t *code, size_t n, unsigned bits, bool *a
     if (!known) {
         return "accepted, but not such an instruction";
     }
-    difference = compare(&o, kind, &d);
+    difference = compare(&o, &x, &d);
     if (difference) {
         return difference;
     }
