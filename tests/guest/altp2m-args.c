@@ -9,13 +9,13 @@
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define HOLE    (0xd0000000UL / PAGE)
-#define ABSURD  0x7fffffffffffffffUL
+#define HOLE   (0xd0000000UL / PAGE)
+#define ABSURD 0x7fffffffffffffffUL
 
-static uint8_t *page;       /* 512 pages of RAM in a row */
-static uint64_t g;          /* their first gfn */
-static uint16_t v;          /* a view */
-static unsigned creatable;  /* views beside view 0 */
+static uint8_t *page;      /* 512 pages of RAM in a row */
+static uint64_t g;         /* their first gfn */
+static uint16_t v;         /* a view */
+static unsigned creatable; /* views beside view 0 */
 
 /* Views that can still be created; they are destroyed again. */
 static unsigned room(void)
@@ -185,7 +185,8 @@ static void get_access(void)
     expect(altp2m_get_access(0, HOLE, &a), -XEN_ESRCH);
 }
 
-/* A gfn nobody has touched: Xen finds no entry; Facet's views share the host map and say what holds. */
+/* A gfn nobody has touched: Xen finds no entry; Facet's views share the host map and say what
+ * holds. */
 static void get_access_untouched(void)
 {
     uint16_t fresh, a = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As many views as the domain may have (altp2m_count; up to 512 on Facet, 10 on Xen 4.17), all different,
- * all reached by VMFUNC and by hypercall. The cost of a call or a switch must not grow with their
- * number.
+ * As many views as the domain may have (altp2m_count; up to 512 on Facet, 10 on Xen 4.17), all
+ * different, all reached by VMFUNC and by hypercall. The cost of a call or a switch must not grow
+ * with their number.
  */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
@@ -11,7 +11,7 @@
 
 #define CONTENTS 128u
 
-static unsigned views;      /* view 0 included */
+static unsigned views; /* view 0 included */
 static volatile uint64_t *window;
 static uint8_t *pages;
 static bool vmfunc_works;
@@ -70,14 +70,15 @@ static void create_all(void)
 
 static void cost(void)
 {
-    check(cost_with_all < cost_with_few + cost_with_few / 10 + 100, "a call costs %lu, then %lu ticks",
-          cost_with_few, cost_with_all);
+    check(cost_with_all < cost_with_few + cost_with_few / 10 + 100,
+          "a call costs %lu, then %lu ticks", cost_with_few, cost_with_all);
 }
 
 static void remap_all(void)
 {
     for (unsigned v = 1; v < views && !test_is_failing(); v++)
-        check(altp2m_change_gfn((uint16_t)v, gfn_of(window), gfn_of(content(v))) == 0, "view %u", v);
+        check(altp2m_change_gfn((uint16_t)v, gfn_of(window), gfn_of(content(v))) == 0, "view %u",
+              v);
     expect(*window, 0x1000);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HVMOP_altp2m under each mode: which sub-ops the domain itself may call while altp2m is off, and
- * the order of the checks common to all, which error codes show: copy-in, pads and version, command,
- * domain, active, mode, permission. The command line names the mode ("mode=mixed"); without it the
- * guest believes HVM_PARAM_ALTP2M.
+ * the order of the checks common to all, which error codes show: copy-in, pads and version,
+ * command, domain, active, mode, permission. The command line names the mode ("mode=mixed");
+ * without it the guest believes HVM_PARAM_ALTP2M.
  */
 #include <string.h>
 #include "lib/altp2m.h"

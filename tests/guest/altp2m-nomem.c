@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No memory left for tables: a call is refused with -ENOMEM and no effect, what was there before goes on
- * working, the guest lives, and giving views back makes room. Xen kills the guest when a view's lazy
- * fill finds the pool dry, so this is for Facet, with little table memory and much guest memory.
+ * No memory left for tables: a call is refused with -ENOMEM and no effect, what was there before
+ * goes on working, the guest lives, and giving views back makes room. Xen kills the guest when a
+ * view's lazy fill finds the pool dry, so this is for Facet, with little table memory and much
+ * guest memory.
  */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define REGION  (2UL << 20)
+#define REGION (2UL << 20)
 
-static uint64_t regions[512];   /* one gfn in each 2 MiB of RAM */
+static uint64_t regions[512]; /* one gfn in each 2 MiB of RAM */
 static unsigned nregions;
-static uint16_t last;           /* the view that ran out */
-static unsigned filled;         /* overrides it got */
+static uint16_t last;   /* the view that ran out */
+static unsigned filled; /* overrides it got */
 static uint16_t first;
 
 static void find_regions(void)
@@ -25,7 +26,8 @@ static void find_regions(void)
         skip("refusal instead of the guest's end");
     for (uint32_t i = 0; i < start_info->memmap_entries; i++) {
         uint64_t a = (e[i].addr + REGION - 1) & ~(REGION - 1);
-        for (; e[i].type == XEN_HVM_MEMMAP_TYPE_RAM && a + REGION <= e[i].addr + e[i].size; a += REGION) {
+        for (; e[i].type == XEN_HVM_MEMMAP_TYPE_RAM && a + REGION <= e[i].addr + e[i].size;
+             a += REGION) {
             if (nregions < ARRAY_SIZE(regions))
                 regions[nregions++] = a / PAGE + 300;
         }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * #VE: a violation on a page whose suppress bit is clear comes to the guest as vector 20, with the
- * information page filled in as SDM volume 3, 25.5.7.2 says; a second one while the page is busy goes
- * to the hypervisor; a suppressed one never reaches the guest.
+ * information page filled in as SDM volume 3, 25.5.7.2 says; a second one while the page is busy
+ * goes to the hypervisor; a suppressed one never reaches the guest.
  */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
@@ -27,7 +27,7 @@ static bool enabled;
 static volatile unsigned taken;
 static struct ve_info seen;
 static volatile uint64_t seen_rip;
-static volatile uint64_t lift_gfn;   /* the handler gives this page all rights again */
+static volatile uint64_t lift_gfn; /* the handler gives this page all rights again */
 static volatile bool clear_busy = true;
 
 static void on_ve(struct regs *r)
@@ -83,7 +83,8 @@ static void setup(void)
     trap_handle(VEC_VE, on_ve);
 }
 
-/* Restricts a page in view v with its suppress bit clear, by the guest's own change_gfn onto itself. */
+/* Restricts a page in view v with its suppress bit clear, by the guest's own change_gfn onto
+ * itself. */
 static void arm(unsigned i, uint16_t access)
 {
     volatile uint64_t *p = slot(i);
@@ -287,7 +288,8 @@ static void handler_switches(void)
         barrier();
         check((taken == i && p[0] == i) || test_is_failing(), "round %u: %u taken", i, taken);
     }
-    /* All, were it not for other domains' VMFUNCs in between, which Bochs 2.7 shows here as well. */
+    /* All, were it not for other domains' VMFUNCs in between, which Bochs 2.7 shows here as well.
+     */
     check(right_index >= 40, "%u of 50 times the right index", right_index);
     expect(altp2m_get_index(0, &id), 0);
     expect(id, 0);
@@ -385,5 +387,4 @@ static void page_ballooned(void)
 
 TEST_CASES(CASE(setup), CASE(write), CASE(read), CASE(fetch), CASE(from_user), CASE(busy),
            CASE(suppressed), CASE(suppress_bit), CASE(per_view), CASE(handler_switches),
-           CASE(index_by_hypercall),
-           CASE(in_the_walk), CASE(disabled), CASE(page_ballooned))
+           CASE(index_by_hypercall), CASE(in_the_walk), CASE(disabled), CASE(page_ballooned))

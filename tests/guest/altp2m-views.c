@@ -45,7 +45,8 @@ static void setup(void)
     g = gfn_of(page);
 }
 
-/* One access of each kind to a page with each right: allowed, or the restriction is gone after it. */
+/* One access of each kind to a page with each right: allowed, or the restriction is gone after it.
+ */
 static void one_right(uint16_t access, char kind, bool allowed)
 {
     volatile uint64_t *p = fresh();
@@ -89,7 +90,8 @@ static void rights(void)
     expect(altp2m_switch(0), 0);
 }
 
-/* EPT cannot give W without R. Xen dies of the misconfiguration; Facet must let the access happen. */
+/* EPT cannot give W without R. Xen dies of the misconfiguration; Facet must let the access happen.
+ */
 static void write_only(void)
 {
     if (!on_facet)
@@ -246,8 +248,8 @@ static void host_restriction(void)
 }
 
 /*
- * A view made with default_access r: on Xen 4.17 the default has no effect on pages not filled yet, on
- * Facet (as on Xen from 4.19) it holds for every gfn at once, code and page tables included.
+ * A view made with default_access r: on Xen 4.17 the default has no effect on pages not filled yet,
+ * on Facet (as on Xen from 4.19) it holds for every gfn at once, code and page tables included.
  */
 static void default_access(void)
 {
@@ -370,7 +372,8 @@ static void by_the_hypervisor(void)
     expect(altp2m_switch(0), 0);
 }
 
-/* A page given back while views restrict it or show it elsewhere: gone from all, and nobody dies. */
+/* A page given back while views restrict it or show it elsewhere: gone from all, and nobody dies.
+ */
 static void ballooned(void)
 {
     volatile uint64_t *a = fresh(), *b = fresh();

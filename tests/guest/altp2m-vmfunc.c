@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VMFUNC leaf 0: it works from every privilege level once sub-op 3 has turned it on, reaches visible
- * views and no others, changes what is seen and what get_p2m_idx reports, and is #UD otherwise.
+ * VMFUNC leaf 0: it works from every privilege level once sub-op 3 has turned it on, reaches
+ * visible views and no others, changes what is seen and what get_p2m_idx reports, and is #UD
+ * otherwise.
  */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time: the pvclock (xen/xen.h, vcpu_time_info) against the TSC and itself, the singleshot and periodic
- * timers, SCHEDOP_poll's timeout, run states. Bounds are one-sided or wide: the machine below may be
- * an emulator that shares its processor.
+ * Time: the pvclock (xen/xen.h, vcpu_time_info) against the TSC and itself, the singleshot and
+ * periodic timers, SCHEDOP_poll's timeout, run states. Bounds are one-sided or wide: the machine
+ * below may be an emulator that shares its processor.
  */
 #include "lib/cpu.h"
 #include "lib/event.h"
@@ -44,7 +44,8 @@ static void rate(void)
         pause();
     uint64_t ticks = rdtsc() - t0, ns = clock_now() - n0;
     uint64_t want = ticks * 1000000 / khz;
-    check(ns > want - want / 20 && ns < want + want / 20, "%lu ns for %lu ns worth of ticks", ns, want);
+    check(ns > want - want / 20 && ns < want + want / 20, "%lu ns for %lu ns worth of ticks", ns,
+          want);
 }
 
 static void wall_clock(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercalls from a 32-bit code segment of this 64-bit guest: arguments in ebx..edi, structures with
- * 32-bit pointers and longs (Xen's compat layouts), results in eax. HVMOP_altp2m is the same for both
- * but for set_mem_access_multi.
+ * Hypercalls from a 32-bit code segment of this 64-bit guest: arguments in ebx..edi, structures
+ * with 32-bit pointers and longs (Xen's compat layouts), results in eax. HVMOP_altp2m is the same
+ * for both but for set_mem_access_multi.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -41,7 +41,8 @@ static void unknown(void)
 
 static void arguments_kept(void)
 {
-    uint32_t r[6] = {__HYPERVISOR_xen_version, XENVER_version, 0, 0xd0d0d0d0, 0x51515151, 0xd1d1d1d1};
+    uint32_t r[6] = {
+        __HYPERVISOR_xen_version, XENVER_version, 0, 0xd0d0d0d0, 0x51515151, 0xd1d1d1d1};
 
     hypercall32(r);
     expect(r[0], 4 << 16 | 17);

@@ -61,8 +61,8 @@ static void cr4(void)
     static const uint8_t reserved[] = {15, 24, 31, 32, 63};
 
     for (unsigned i = 0; i < ARRAY_SIZE(reserved); i++)
-        check(try_write_cr4(v | 1ULL << reserved[i]) == VEC_GP, "CR4 bit %u: vector %d", reserved[i],
-              fault.vector);
+        check(try_write_cr4(v | 1ULL << reserved[i]) == VEC_GP, "CR4 bit %u: vector %d",
+              reserved[i], fault.vector);
     expect(try_write_cr4(v & ~CR4_PAE), VEC_GP);
     expect(try_write_cr4(v | CR4_VMXE), VEC_GP);
     expect(try_write_cr4(v | 1ULL << 12), VEC_GP);
@@ -112,13 +112,13 @@ static void cr8(void)
 static void absent_registers(void)
 {
     fault_clear();
-    __asm__ volatile(TRY(".byte 0x0f, 0x20, 0xc8") ::: "rax", "memory"); /* mov %cr1, %rax */
+    __asm__ volatile(TRY(".byte 0x0f, 0x20, 0xc8")::: "rax", "memory"); /* mov %cr1, %rax */
     expect(fault.vector, VEC_UD);
     fault_clear();
-    __asm__ volatile(TRY(".byte 0x0f, 0x22, 0xe8") ::"a"(0) : "memory"); /* mov %rax, %cr5 */
+    __asm__ volatile(TRY(".byte 0x0f, 0x22, 0xe8")::"a"(0) : "memory"); /* mov %rax, %cr5 */
     expect(fault.vector, VEC_UD);
     fault_clear();
-    __asm__ volatile(TRY(".byte 0x44, 0x0f, 0x22, 0xf8") ::"a"(0) : "memory"); /* to %cr15 */
+    __asm__ volatile(TRY(".byte 0x44, 0x0f, 0x22, 0xf8")::"a"(0) : "memory"); /* to %cr15 */
     expect(fault.vector, VEC_UD);
 }
 
@@ -161,7 +161,7 @@ static uint64_t user_crs(uint64_t which)
         return (uint64_t)try_write_dr7(0);
     default:
         fault_clear();
-        __asm__ volatile(TRY("hlt") ::: "memory");
+        __asm__ volatile(TRY("hlt")::: "memory");
         return (uint64_t)fault.vector;
     }
 }

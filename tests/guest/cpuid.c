@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * CPUID: Xen's leaves (xen/arch-x86/cpuid.h), what must be hidden from a guest that gets no VMX,
- * bits that follow the guest's own CR4, and leaves that do not exist: they answer zeros, not faults.
+ * bits that follow the guest's own CR4, and leaves that do not exist: they answer zeros, not
+ * faults.
  */
 #include <string.h>
 #include <xen/arch-x86/cpuid.h>

@@ -70,8 +70,12 @@ static const struct {
     const char *how;
     void (*run)(void);
 } ways[] = {
-    {"triple-fault", triple_fault}, {"page-tables", lost_page_tables}, {"memory", gone_memory},
-    {"halt", halted_for_good},      {"stack", no_stack},               {"reboot", reboot},
+    {"triple-fault", triple_fault},
+    {"page-tables", lost_page_tables},
+    {"memory", gone_memory},
+    {"halt", halted_for_good},
+    {"stack", no_stack},
+    {"reboot", reboot},
     {"crash", crash},
 };
 static unsigned way;

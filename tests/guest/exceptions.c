@@ -12,17 +12,17 @@
 static void divide(void)
 {
     fault_clear();
-    __asm__ volatile(TRY("divl %%ecx") ::"a"(1), "d"(0), "c"(0) : "memory");
+    __asm__ volatile(TRY("divl %%ecx")::"a"(1), "d"(0), "c"(0) : "memory");
     expect(fault.vector, VEC_DE);
 }
 
 static void undefined(void)
 {
     fault_clear();
-    __asm__ volatile(TRY("ud2") ::: "memory");
+    __asm__ volatile(TRY("ud2")::: "memory");
     expect(fault.vector, VEC_UD);
     fault_clear();
-    __asm__ volatile(TRY(".byte 0xf0, 0x90") ::: "memory"); /* lock nop */
+    __asm__ volatile(TRY(".byte 0xf0, 0x90")::: "memory"); /* lock nop */
     expect(fault.vector, VEC_UD);
 }
 
@@ -33,7 +33,7 @@ static void general_protection(void)
     expect(try_read64((void *)0x8000000000000000, &v), VEC_GP);
     expect(fault.error, 0);
     fault_clear();
-    __asm__ volatile(TRY("mov %w0, %%es") ::"r"(0xf8) : "memory");
+    __asm__ volatile(TRY("mov %w0, %%es")::"r"(0xf8) : "memory");
     expect(fault.vector, VEC_GP);
     expect(fault.error, 0xf8);
 }
@@ -42,7 +42,7 @@ static uint64_t user_int(uint64_t vector)
 {
     (void)vector;
     fault_clear();
-    __asm__ volatile(TRY("int $0x21") ::: "memory");
+    __asm__ volatile(TRY("int $0x21")::: "memory");
     return (uint64_t)fault.vector;
 }
 
@@ -57,8 +57,8 @@ static void stack_fault(void)
 {
     fault_clear();
     __asm__ volatile("mov %%rsp, %%rbx\n\t"
-                     "movabs $0x8000000000000000, %%rbp\n\t" TRY("mov (%%rbp), %%rax")
-                     ::: "rax", "rbx", "rbp", "memory");
+                     "movabs $0x8000000000000000, %%rbp\n\t" TRY("mov (%%rbp), %%rax")::
+                         : "rax", "rbx", "rbp", "memory");
     expect(fault.vector, VEC_SS);
     expect(fault.error, 0);
 }
@@ -178,11 +178,11 @@ static void device_not_available(void)
 
     try_write_cr0(v | CR0_TS);
     fault_clear();
-    __asm__ volatile(TRY("fninit") ::: "memory");
+    __asm__ volatile(TRY("fninit")::: "memory");
     expect(fault.vector, VEC_NM);
     try_write_cr0(v);
     fault_clear();
-    __asm__ volatile(TRY("fninit") ::: "memory");
+    __asm__ volatile(TRY("fninit")::: "memory");
     expect(fault.vector, VEC_NONE);
 }
 
@@ -191,9 +191,11 @@ static uint64_t user_unaligned(uint64_t at)
     uint64_t v;
 
     fault_clear();
-    __asm__ volatile("pushf; orl $0x40000, (%%rsp); popf\n\t" TRY("mov (%1), %0")
-                     "pushf; andl $~0x40000, (%%rsp); popf"
-                     : "=&r"(v) : "r"(at) : "memory");
+    __asm__ volatile("pushf; orl $0x40000, (%%rsp); popf\n\t" TRY(
+                         "mov (%1), %0") "pushf; andl $~0x40000, (%%rsp); popf"
+                     : "=&r"(v)
+                     : "r"(at)
+                     : "memory");
     return (uint64_t)fault.vector;
 }
 
@@ -238,6 +240,6 @@ static void double_fault(void)
 }
 
 TEST_CASES(CASE(divide), CASE(undefined), CASE(general_protection), CASE(forbidden_gate),
-           CASE(stack_fault),
-           CASE(page_faults), CASE(page_faults_from_user), CASE(breakpoint), CASE(icebp),
-           CASE(watchpoint), CASE(device_not_available), CASE(alignment), CASE(double_fault))
+           CASE(stack_fault), CASE(page_faults), CASE(page_faults_from_user), CASE(breakpoint),
+           CASE(icebp), CASE(watchpoint), CASE(device_not_available), CASE(alignment),
+           CASE(double_fault))

@@ -56,9 +56,11 @@ static void sse(void)
     for (unsigned i = 0; i < ROUNDS && !test_is_failing(); i++) {
         for (unsigned k = 0; k < 4; k++)
             in[k] = seed + i * 7 + k;
-        __asm__ volatile("movaps %0, %%xmm0; movaps %1, %%xmm15" ::"m"(in[0]), "m"(in[2]) : "memory");
+        __asm__ volatile("movaps %0, %%xmm0; movaps %1, %%xmm15" ::"m"(in[0]), "m"(in[2])
+                         : "memory");
         between(i);
-        __asm__ volatile("movaps %%xmm0, %0; movaps %%xmm15, %1" : "=m"(out[0]), "=m"(out[2])::"memory");
+        __asm__ volatile("movaps %%xmm0, %0; movaps %%xmm15, %1"
+                         : "=m"(out[0]), "=m"(out[2])::"memory");
         check(memcmp(in, out, sizeof(in)) == 0, "round %u: %lx %lx, not %lx %lx", i, out[0], out[2],
               in[0], in[2]);
     }
@@ -76,8 +78,8 @@ static void avx_upper_halves(void)
         __asm__ volatile("vmovaps %0, %%ymm7" ::"m"(in) : "memory");
         between(i);
         __asm__ volatile("vmovaps %%ymm7, %0" : "=m"(out)::"memory");
-        check(memcmp(in, out, sizeof(in)) == 0, "round %u: %lx %lx %lx %lx", i, out[0], out[1], out[2],
-              out[3]);
+        check(memcmp(in, out, sizeof(in)) == 0, "round %u: %lx %lx %lx %lx", i, out[0], out[1],
+              out[2], out[3]);
     }
 }
 

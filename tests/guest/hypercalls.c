@@ -26,7 +26,8 @@ static void hypercall_page_contents(void)
     }
 }
 
-/* The page can be set up anywhere in RAM, again, but not outside it or by an index beyond the last. */
+/* The page can be set up anywhere in RAM, again, but not outside it or by an index beyond the last.
+ */
 static void hypercall_page_msr(void)
 {
     uint8_t *p = page_alloc(1, 1);
@@ -124,8 +125,8 @@ static long read_from(uint64_t at)
 
 static void wild_pointers(void)
 {
-    static const uint64_t wild[] = {VA, VA + 4095, 0x00007ffffffff000, HOLE, 0xfff0000000,
-                                    0xffffffffffff0000};
+    static const uint64_t wild[] = {VA,   VA + 4095,    0x00007ffffffff000,
+                                    HOLE, 0xfff0000000, 0xffffffffffff0000};
 
     for (unsigned i = 0; i < ARRAY_SIZE(wild); i++) {
         long rc = write_to(wild[i]);
@@ -158,8 +159,8 @@ static void crossing_pages(void)
     for (unsigned before = 1; before < XEN_EXTRAVERSION_LEN; before += 7) {
         expect(write_to(VA + PAGE - before), 0);
         check(memcmp(a + PAGE - before, whole, before) == 0, "first part wrong at %u", before);
-        check(memcmp(c, whole + before, XEN_EXTRAVERSION_LEN - before) == 0, "second part wrong at %u",
-              before);
+        check(memcmp(c, whole + before, XEN_EXTRAVERSION_LEN - before) == 0,
+              "second part wrong at %u", before);
     }
     page_map(VA + PAGE, 0, 0);
     expect(write_to(VA + PAGE - 15), -XEN_EFAULT);
@@ -189,7 +190,8 @@ static void broken_tables(void)
     extern uint64_t pml4[512];
     uint64_t *entry = &pml4[0x1a0];
     const uint64_t va = 0xffff000000000000 | 0x1a0ULL << 39;
-    static const uint64_t bad[] = {HOLE | 7, 0x000ffffffffff007, 0x7fffffff007, 0xffffffffffffffff, 6};
+    static const uint64_t bad[] = {HOLE | 7, 0x000ffffffffff007, 0x7fffffff007, 0xffffffffffffffff,
+                                   6};
 
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         *entry = bad[i];
@@ -204,8 +206,8 @@ static void console(void)
     static char text[] = "hypercalls: by console_io\n";
     static char bytes[300];
 
-    long rc = hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, sizeof(text) - 1, (uint64_t)text, 0,
-                        0);
+    long rc =
+        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, sizeof(text) - 1, (uint64_t)text, 0, 0);
     check(rc == 0 || (!on_facet && rc == -XEN_EPERM), "write: %ld", rc);
     rc = hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, 8, VA, 0, 0);
     check(rc == -XEN_EFAULT || (!on_facet && rc == -XEN_EPERM), "write from nowhere: %ld", rc);
@@ -218,7 +220,8 @@ static void console(void)
 /* Hypercalls a guest has no business with. */
 static void not_for_guests(void)
 {
-    static const uint8_t nrs[] = {__HYPERVISOR_domctl, __HYPERVISOR_sysctl, __HYPERVISOR_platform_op};
+    static const uint8_t nrs[] = {__HYPERVISOR_domctl, __HYPERVISOR_sysctl,
+                                  __HYPERVISOR_platform_op};
     static uint8_t buf[256];
 
     for (unsigned i = 0; i < ARRAY_SIZE(nrs); i++) {

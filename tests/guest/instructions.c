@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions that leave a guest or that it must not have: VMX, SVM and SMX ones are #UD, cache and
- * time ones work or fault as CPUID promises, descriptor-table ones are the guest's own.
+ * Instructions that leave a guest or that it must not have: VMX, SVM and SMX ones are #UD, cache
+ * and time ones work or fault as CPUID promises, descriptor-table ones are the guest's own.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -25,8 +25,8 @@ static uint64_t run_code(uint64_t unused)
 }
 
 /*
- * `bytes` followed by RET in a page; a fault at their first byte returns at once, as fault.vector says.
- * Registers: rax = rcx = rdx = 0, rdi = rsi = an address in the page.
+ * `bytes` followed by RET in a page; a fault at their first byte returns at once, as fault.vector
+ * says. Registers: rax = rcx = rdx = 0, rdi = rsi = an address in the page.
  */
 static int vector_of(const char *bytes, size_t n, bool at_user_level)
 {
@@ -45,7 +45,10 @@ struct probe {
     const char *name, *bytes;
     uint8_t len;
 };
-#define PROBE(name, bytes) {name, bytes, sizeof(bytes) - 1}
+#define PROBE(name, bytes)                                                                         \
+    {                                                                                              \
+        name, bytes, sizeof(bytes) - 1                                                             \
+    }
 
 static const struct probe undefined[] = {
     PROBE("vmxon", "\xf3\x0f\xc7\x37"),
@@ -101,12 +104,12 @@ static void absent_at_user_level(void)
 static void privileged(void)
 {
     static const struct probe table[] = {
-        PROBE("hlt", "\xf4"),           PROBE("invd", "\x0f\x08"),
-        PROBE("wbinvd", "\x0f\x09"),    PROBE("clts", "\x0f\x06"),
-        PROBE("lmsw", "\x0f\x01\xf0"),  PROBE("invlpg", "\x0f\x01\x3f"),
-        PROBE("lgdt", "\x0f\x01\x17"),  PROBE("lidt", "\x0f\x01\x1f"),
-        PROBE("rdmsr", "\x0f\x32"),     PROBE("wrmsr", "\x0f\x30"),
-        PROBE("cli", "\xfa"),           PROBE("sti", "\xfb"),
+        PROBE("hlt", "\xf4"),          PROBE("invd", "\x0f\x08"),
+        PROBE("wbinvd", "\x0f\x09"),   PROBE("clts", "\x0f\x06"),
+        PROBE("lmsw", "\x0f\x01\xf0"), PROBE("invlpg", "\x0f\x01\x3f"),
+        PROBE("lgdt", "\x0f\x01\x17"), PROBE("lidt", "\x0f\x01\x1f"),
+        PROBE("rdmsr", "\x0f\x32"),    PROBE("wrmsr", "\x0f\x30"),
+        PROBE("cli", "\xfa"),          PROBE("sti", "\xfb"),
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
@@ -118,11 +121,12 @@ static void privileged(void)
 static void works(void)
 {
     static const struct probe table[] = {
-        PROBE("wbinvd", "\x0f\x09"), PROBE("invd", "\x0f\x08"),   PROBE("pause", "\xf3\x90"),
-        PROBE("rdtsc", "\x0f\x31"),  PROBE("invlpg", "\x0f\x01\x3f"), PROBE("clflush", "\x0f\xae\x3f"),
-        PROBE("cpuid", "\x0f\xa2"),  PROBE("sgdt", "\x0f\x01\x07"),   PROBE("smsw", "\x0f\x01\xe0"),
-        PROBE("mfence", "\x0f\xae\xf0"), PROBE("prefetch", "\x0f\x18\x0f"),
-        PROBE("wbnoinvd", "\xf3\x0f\x09"),
+        PROBE("wbinvd", "\x0f\x09"),       PROBE("invd", "\x0f\x08"),
+        PROBE("pause", "\xf3\x90"),        PROBE("rdtsc", "\x0f\x31"),
+        PROBE("invlpg", "\x0f\x01\x3f"),   PROBE("clflush", "\x0f\xae\x3f"),
+        PROBE("cpuid", "\x0f\xa2"),        PROBE("sgdt", "\x0f\x01\x07"),
+        PROBE("smsw", "\x0f\x01\xe0"),     PROBE("mfence", "\x0f\xae\xf0"),
+        PROBE("prefetch", "\x0f\x18\x0f"), PROBE("wbnoinvd", "\xf3\x0f\x09"),
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
@@ -181,10 +185,10 @@ static void invpcid_type(void)
     if (!has(7, 1, 10))
         skip("INVPCID");
     fault_clear();
-    __asm__ volatile(TRY("invpcid %0, %1") ::"m"(descriptor), "r"(9UL) : "memory");
+    __asm__ volatile(TRY("invpcid %0, %1")::"m"(descriptor), "r"(9UL) : "memory");
     expect(fault.vector, VEC_GP);
     fault_clear();
-    __asm__ volatile(TRY("invpcid %0, %1") ::"m"(descriptor), "r"(2UL) : "memory");
+    __asm__ volatile(TRY("invpcid %0, %1")::"m"(descriptor), "r"(2UL) : "memory");
     expect(fault.vector, VEC_NONE);
 }
 

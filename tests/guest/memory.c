@@ -50,8 +50,7 @@ static void memory_map(void)
 
 static long add(uint32_t space, uint64_t idx, uint64_t gpfn)
 {
-    struct xen_add_to_physmap x = {
-        .domid = DOMID_SELF, .space = space, .idx = idx, .gpfn = gpfn};
+    struct xen_add_to_physmap x = {.domid = DOMID_SELF, .space = space, .idx = idx, .gpfn = gpfn};
 
     return memory_op(XENMEM_add_to_physmap, &x);
 }
@@ -181,11 +180,13 @@ static void no_more_than_the_maximum(void)
         got++;
         g++;
     }
-    check(memory_op(XENMEM_current_reservation, &self) <= maximum, "%u extra frames were given", got);
+    check(memory_op(XENMEM_current_reservation, &self) <= maximum, "%u extra frames were given",
+          got);
     say("memory: %u frames beyond the start\n", got);
     for (unsigned i = 0; i < got; i++) {
         g = HOLE_GFN + 0x100 + i;
-        check(reserve(XENMEM_decrease_reservation, &g, 1, 0) == 1 || test_is_failing(), "frame %u", i);
+        check(reserve(XENMEM_decrease_reservation, &g, 1, 0) == 1 || test_is_failing(), "frame %u",
+              i);
     }
 }
 

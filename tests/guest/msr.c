@@ -22,23 +22,23 @@ static void keeps(uint32_t msr, uint64_t value)
 
 static void owned(void)
 {
-    keeps(0xc0000081, 0x0023001000000000);  /* STAR */
-    keeps(0xc0000082, 0xffffffff81234567);  /* LSTAR */
-    keeps(0xc0000083, 0x1234);              /* CSTAR */
-    keeps(0xc0000084, 0x47700);             /* SFMASK */
-    keeps(0xc0000100, 0x00007f1234567890);  /* FS_BASE */
-    keeps(0xc0000101, 0xffff800000001000);  /* GS_BASE */
-    keeps(0xc0000102, 0x00007fffdeadbeef);  /* KERNEL_GS_BASE */
-    keeps(0x174, 0x10);                     /* SYSENTER_CS */
-    keeps(0x175, 0x0000700000001000);       /* SYSENTER_ESP */
-    keeps(0x176, 0xffffffff80000000);       /* SYSENTER_EIP */
-    keeps(0x277, 0x0007040600070406);       /* PAT */
+    keeps(0xc0000081, 0x0023001000000000); /* STAR */
+    keeps(0xc0000082, 0xffffffff81234567); /* LSTAR */
+    keeps(0xc0000083, 0x1234);             /* CSTAR */
+    keeps(0xc0000084, 0x47700);            /* SFMASK */
+    keeps(0xc0000100, 0x00007f1234567890); /* FS_BASE */
+    keeps(0xc0000101, 0xffff800000001000); /* GS_BASE */
+    keeps(0xc0000102, 0x00007fffdeadbeef); /* KERNEL_GS_BASE */
+    keeps(0x174, 0x10);                    /* SYSENTER_CS */
+    keeps(0x175, 0x0000700000001000);      /* SYSENTER_ESP */
+    keeps(0x176, 0xffffffff80000000);      /* SYSENTER_EIP */
+    keeps(0x277, 0x0007040600070406);      /* PAT */
 }
 
 static void noncanonical(void)
 {
-    static const uint32_t msrs[] = {0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102,
-                                    0x175, 0x176};
+    static const uint32_t msrs[] = {0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101,
+                                    0xc0000102, 0x175,      0x176};
 
     for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
         check(try_wrmsr(msrs[i], NONCANONICAL) == VEC_GP && fault.error == 0,
@@ -81,13 +81,13 @@ static void vmx_hidden(void)
 
 static void absent(void)
 {
-    static const uint32_t msrs[] = {0xdeadbeef, 0xffffffff, 0x7fffffff, 0x12345678, 0xc0010114,
-                                    0x4b564d00, 0x8ff};
+    static const uint32_t msrs[] = {0xdeadbeef, 0xffffffff, 0x7fffffff, 0x12345678,
+                                    0xc0010114, 0x4b564d00, 0x8ff};
     uint64_t v;
 
     for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++) {
-        check(try_rdmsr(msrs[i], &v) == VEC_GP && fault.error == 0, "reading %x: vector %d", msrs[i],
-              fault.vector);
+        check(try_rdmsr(msrs[i], &v) == VEC_GP && fault.error == 0, "reading %x: vector %d",
+              msrs[i], fault.vector);
         check(try_wrmsr(msrs[i], 0) == VEC_GP && fault.error == 0, "writing %x: vector %d", msrs[i],
               fault.vector);
     }

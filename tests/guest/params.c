@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* hvm_op beside altp2m: parameters a guest may read and set, those it may not, bad indexes and sub-ops. */
+/* hvm_op beside altp2m: parameters a guest may read and set, those it may not, bad indexes and
+ * sub-ops. */
 #include "lib/cpu.h"
 #include "lib/hypercall.h"
 #include "lib/page.h"
@@ -31,7 +32,8 @@ static void callback(void)
 
 static void bad_index(void)
 {
-    static const uint32_t indexes[] = {HVM_NR_PARAMS, HVM_NR_PARAMS + 1, 1000, 0x80000000, 0xffffffff};
+    static const uint32_t indexes[] = {HVM_NR_PARAMS, HVM_NR_PARAMS + 1, 1000, 0x80000000,
+                                       0xffffffff};
     uint64_t v;
 
     for (unsigned i = 0; i < ARRAY_SIZE(indexes); i++) {

@@ -7,8 +7,8 @@
 #include "lib/page.h"
 #include "lib/test.h"
 
-static const uint16_t wild[] = {0x00,  0x20,  0x40,  0x60,  0x70,   0x84,   0x92,   0xa0,
-                                0x1f0, 0x2f8, 0x3c0, 0x3f8, 0xcf8,  0xcfc,  0x604,  0x8900,
+static const uint16_t wild[] = {0x00,  0x20,  0x40,   0x60,   0x70,   0x84,   0x92,  0xa0,
+                                0x1f0, 0x2f8, 0x3c0,  0x3f8,  0xcf8,  0xcfc,  0x604, 0x8900,
                                 0xcd8, 0xfff, 0x1000, 0x4004, 0xb004, 0xfffc, 0xffff};
 
 static void reads(void)
@@ -132,7 +132,7 @@ static uint64_t user_in(uint64_t port)
 static uint64_t user_out(uint64_t port)
 {
     fault_clear();
-    __asm__ volatile(TRY("outb %0, %1") ::"a"((uint8_t)'!'), "d"((uint16_t)port) : "memory");
+    __asm__ volatile(TRY("outb %0, %1")::"a"((uint8_t)'!'), "d"((uint16_t)port) : "memory");
     return (uint64_t)fault.vector;
 }
 
@@ -160,5 +160,4 @@ static void debug_console(void)
 }
 
 TEST_CASES(CASE(reads), CASE(widths), CASE(writes), CASE(sweep), CASE(strings), CASE(string_faults),
-           CASE(string_stops_midway), CASE(from_user), CASE(delay_ports),
-           CASE(debug_console))
+           CASE(string_stops_midway), CASE(from_user), CASE(delay_ports), CASE(debug_console))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two vCPUs: starting and stopping the second, events between them, and altp2m where more than one
- * vCPU has a view: switch_p2m moves all, VMFUNC moves one, a view is in use while any vCPU is on it,
- * and rights are taken from all at once. Also the races Xen once had: both calling at the same time.
+ * vCPU has a view: switch_p2m moves all, VMFUNC moves one, a view is in use while any vCPU is on
+ * it, and rights are taken from all at once. Also the races Xen once had: both calling at the same
+ * time.
  */
 #include <stdint.h>
 #include <xen/hvm/hvm_vcpu.h>

@@ -70,7 +70,8 @@ static void memory_map(void)
         uint64_t mib = 0;
         for (const char *p = want; *p; p++)
             mib = mib * 10 + (uint64_t)(*p - '0');
-        check(ram <= mib << 20 && ram >= (mib - 1) << 20, "%lu bytes of RAM, not %lu MiB", ram, mib);
+        check(ram <= mib << 20 && ram >= (mib - 1) << 20, "%lu bytes of RAM, not %lu MiB", ram,
+              mib);
     }
 }
 

@@ -27,14 +27,14 @@ static void note(struct regs *r)
 #define STEP(insn)                                                                                 \
     "lea 2f(%%rip), %%r9; mov %%r9, %[behind]; lea 3f(%%rip), %%r9; mov %%r9, %[stop]\n\t"         \
     "pushf; orl $0x100, (%%rsp); popf\n\t" insn "\n2: nop\n3: nop\n\t"
-#define STEP_OUT [behind] "=m"(behind), [stop] "=m"(stop_at)
+#define STEP_OUT     [behind] "=m"(behind), [stop] "=m"(stop_at)
 #define STEP_CLOBBER "r9", "memory"
 
 static void verify(const char *what)
 {
     check(taken == 2 && steps[0] == behind && steps[1] == stop_at,
-          "%s: %u traps, at %lx and %lx, wanted %lx and %lx", what, taken, steps[0], steps[1], behind,
-          stop_at);
+          "%s: %u traps, at %lx and %lx, wanted %lx and %lx", what, taken, steps[0], steps[1],
+          behind, stop_at);
     check((read_dr6() & 1ULL << 14), "%s: DR6.BS is clear: %lx", what, read_dr6());
     try_write_dr6(0xffff0ff0);
     taken = 0;
@@ -72,7 +72,9 @@ static void control(void)
     uint64_t v;
 
     __asm__ volatile(STEP("mov %%rcx, %%cr4")
-                     : STEP_OUT : "c"(read_cr4() | CR4_OSFXSR) : STEP_CLOBBER);
+                     : STEP_OUT
+                     : "c"(read_cr4() | CR4_OSFXSR)
+                     : STEP_CLOBBER);
     verify("mov to cr4");
     __asm__ volatile(STEP("mov %%rcx, %%cr0") : STEP_OUT : "c"(read_cr0() | CR0_TS) : STEP_CLOBBER);
     verify("mov to cr0");

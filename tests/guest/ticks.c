@@ -14,9 +14,9 @@
 #define TRIES 9
 #define PAGES 256
 
-static uint64_t pair;       /* cost of measuring nothing */
-static uint64_t best;       /* fewest ticks of the measurement in progress */
-static long worst_rc;       /* the last refusal seen while measuring */
+static uint64_t pair; /* cost of measuring nothing */
+static uint64_t best; /* fewest ticks of the measurement in progress */
+static long worst_rc; /* the last refusal seen while measuring */
 
 /* Runs `before`, then measures `body` (an expression that gives a result code), TRIES times. */
 #define MEASURE(what, before, body)                                                                \
@@ -174,8 +174,8 @@ static void violation(void)
     if (!page)
         skip("altp2m mode mixed");
     altp2m_switch(views[3]);
-    MEASURE("restricted_write_no_listener", altp2m_set_access(views[3], gfn_of((void *)p), ACCESS_R),
-            (*p = 1, 0));
+    MEASURE("restricted_write_no_listener",
+            altp2m_set_access(views[3], gfn_of((void *)p), ACCESS_R), (*p = 1, 0));
     altp2m_switch(0);
 }
 

@@ -26,19 +26,19 @@ enum vector {
     VEC_NONE = -1,
 };
 
-#define CR0_TS    (1ULL << 3)
-#define CR0_WP    (1ULL << 16)
-#define CR0_NW    (1ULL << 29)
-#define CR0_CD    (1ULL << 30)
-#define CR0_PG    (1ULL << 31)
-#define CR4_TSD   (1ULL << 2)
-#define CR4_DE    (1ULL << 3)
-#define CR4_PAE   (1ULL << 5)
-#define CR4_PCE   (1ULL << 8)
-#define CR4_OSFXSR (1ULL << 9)
-#define CR4_OSXMM (1ULL << 10)
-#define CR4_VMXE  (1ULL << 13)
-#define CR4_PCIDE (1ULL << 17)
+#define CR0_TS      (1ULL << 3)
+#define CR0_WP      (1ULL << 16)
+#define CR0_NW      (1ULL << 29)
+#define CR0_CD      (1ULL << 30)
+#define CR0_PG      (1ULL << 31)
+#define CR4_TSD     (1ULL << 2)
+#define CR4_DE      (1ULL << 3)
+#define CR4_PAE     (1ULL << 5)
+#define CR4_PCE     (1ULL << 8)
+#define CR4_OSFXSR  (1ULL << 9)
+#define CR4_OSXMM   (1ULL << 10)
+#define CR4_VMXE    (1ULL << 13)
+#define CR4_PCIDE   (1ULL << 17)
 #define CR4_OSXSAVE (1ULL << 18)
 
 #define RFLAGS_TF (1ULL << 8)
@@ -47,7 +47,8 @@ enum vector {
 #define MSR_APIC_BASE 0x1b
 #define MSR_EFER      0xc0000080
 
-/* What the processor pushed, and the registers of the interrupted code. Handlers may change them. */
+/* What the processor pushed, and the registers of the interrupted code. Handlers may change them.
+ */
 struct regs {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
     uint64_t vector, error, rip, cs, rflags, rsp, ss;
@@ -155,7 +156,7 @@ static inline void pause(void)
     static inline int try_write_cr##n(uint64_t v)                                                  \
     {                                                                                              \
         fault_clear();                                                                             \
-        __asm__ volatile(TRY("mov %0, %%cr" #n) ::"r"(v) : "memory");                              \
+        __asm__ volatile(TRY("mov %0, %%cr" #n)::"r"(v) : "memory");                               \
         return fault.vector;                                                                       \
     }
 DEFINE_CR(0)
@@ -174,7 +175,7 @@ DEFINE_CR(8)
     static inline int try_write_dr##n(uint64_t v)                                                  \
     {                                                                                              \
         fault_clear();                                                                             \
-        __asm__ volatile(TRY("mov %0, %%dr" #n) ::"r"(v) : "memory");                              \
+        __asm__ volatile(TRY("mov %0, %%dr" #n)::"r"(v) : "memory");                               \
         return fault.vector;                                                                       \
     }
 DEFINE_DR(0)
@@ -196,21 +197,20 @@ static inline int try_rdmsr(uint32_t msr, uint64_t *v)
 static inline int try_wrmsr(uint32_t msr, uint64_t v)
 {
     fault_clear();
-    __asm__ volatile(TRY("wrmsr") ::"a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(msr)
-                     : "memory");
+    __asm__ volatile(TRY("wrmsr")::"a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(msr) : "memory");
     return fault.vector;
 }
 static inline int try_xsetbv(uint32_t reg, uint64_t v)
 {
     fault_clear();
-    __asm__ volatile(TRY("xsetbv") ::"a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(reg)
+    __asm__ volatile(TRY("xsetbv")::"a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(reg)
                      : "memory");
     return fault.vector;
 }
 static inline int try_vmfunc(uint32_t leaf, uint32_t view)
 {
     fault_clear();
-    __asm__ volatile(TRY(".byte 0x0f, 0x01, 0xd4") ::"a"(leaf), "c"(view) : "memory");
+    __asm__ volatile(TRY(".byte 0x0f, 0x01, 0xd4")::"a"(leaf), "c"(view) : "memory");
     return fault.vector;
 }
 static inline int try_read64(const volatile void *p, uint64_t *v)
@@ -224,7 +224,7 @@ static inline int try_read64(const volatile void *p, uint64_t *v)
 static inline int try_write64(volatile void *p, uint64_t v)
 {
     fault_clear();
-    __asm__ volatile(TRY("mov %1, (%0)") ::"r"(p), "r"(v) : "memory");
+    __asm__ volatile(TRY("mov %1, (%0)")::"r"(p), "r"(v) : "memory");
     return fault.vector;
 }
 /* A fault at `p`, code that was called, returns to its caller; NULL ends that. */

@@ -19,7 +19,8 @@ enum xen_errno {
 extern uint8_t hypercall_page[4096];
 extern uint32_t xen_leaf;
 
-/* Finds the hypervisor, sets up the hypercall page, and `on_facet`. Ends the guest if there is none. */
+/* Finds the hypervisor, sets up the hypercall page, and `on_facet`. Ends the guest if there is
+ * none. */
 void hypercall_init(void);
 
 /* Five arguments through the hypercall page; nr < 128. */

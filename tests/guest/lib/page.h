@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The guest's own memory and page tables. The first 4 GiB are mapped one to one, user-accessible. */
+/* The guest's own memory and page tables. The first 4 GiB are mapped one to one, user-accessible.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PAGE       4096UL
-#define PTE_P      1ULL
-#define PTE_W      2ULL
-#define PTE_U      4ULL
-#define PTE_PS     0x80ULL
-#define PTE_RWX    (PTE_P | PTE_W | PTE_U)
+#define PAGE    4096UL
+#define PTE_P   1ULL
+#define PTE_W   2ULL
+#define PTE_U   4ULL
+#define PTE_PS  0x80ULL
+#define PTE_RWX (PTE_P | PTE_W | PTE_U)
 
-/* `count` zeroed pages in a row, aligned to `align` pages (a power of two); gpa = address. Never NULL. */
+/* `count` zeroed pages in a row, aligned to `align` pages (a power of two); gpa = address. Never
+ * NULL. */
 void *page_alloc(unsigned count, unsigned align);
 /* Pages that page_alloc can still give. */
 unsigned page_left(void);

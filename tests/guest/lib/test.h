@@ -22,7 +22,10 @@ struct test_case {
     const char *name;
     void (*run)(void);
 };
-#define CASE(fn) {#fn, fn}
+#define CASE(fn)                                                                                   \
+    {                                                                                              \
+#fn, fn                                                                                    \
+    }
 #define TEST_CASES(...) const struct test_case test_cases[] = {__VA_ARGS__, {NULL, NULL}};
 extern const struct test_case test_cases[];
 
