@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The test runner itself: it must not believe a guest or a program that says too little."""
+
+from harness import FacetTest
+from runner import Ending, Error, packages
+from runner.guests import judge, parse_manifest
+from runner.hosttests import parse_tap
+from runner.results import Case
+from runner.suite import Report, _summary
+
+
+class JudgeTest(FacetTest):
+    """From a guest's lines to outcomes."""
+
+    weight = 0.1
+
+    def outcomes(self, texts, how="powered off", line="g"):
+        """{case name: outcome} of a guest that printed `texts` and ended so."""
+        guest, = parse_manifest(line)
+        ending = Ending(1, "g", how) if how else None
+        return {case.name: case.outcome for case in judge(guest, texts, ending)}
+
+    def test_good_guest(self):
+        """All four outcomes, counted by END."""
+        texts = ["TEST g.a: pass", "noise", "TEST g.b: skip VMFUNC", "TEST g.c: error x",
+                 "TEST g.d: fail line 3: y", "END g: 1 passed, 1 skipped, 1 errors, 1 failed"]
+        self.assertEqual(self.outcomes(texts), {
+            "guest/g/a": "pass", "guest/g/b": "skip", "guest/g/c": "error", "guest/g/d": "fail"})
+
+    def test_guests_that_say_too_little(self):
+        """Each of these is a failure of the guest as a whole."""
+        good = ["TEST g.a: pass", "END g: 1 passed, 0 skipped, 0 errors, 0 failed"]
+        for texts, how in (([], "powered off"), (good[:1], "powered off"), (good, None),
+                           (good, "crashed: triple fault"), (good, "rebooted"),
+                           (good[1:], "powered off"),
+                           (["TEST g.a: pass", "TEST g.b: pass", good[1]], "powered off"),
+                           (["TEST g.a: passed", good[1]], "powered off")):
+            with self.subTest(texts=texts, how=how):
+                self.assertEqual(self.outcomes(texts, how).get("guest/g"), "fail")
+
+    def test_guest_that_is_to_crash(self):
+        """end=crash: a crash passes, anything else fails."""
+        texts = ["TEST g.a: pass"]
+        self.assertEqual(self.outcomes(texts, "crashed: x", "g end=crash"), {"guest/g/a": "pass"})
+        self.assertEqual(self.outcomes(texts, "powered off", "g end=crash").get("guest/g"), "fail")
+
+    def test_manifest(self):
+        """Comments, defaults, a command line with blanks and equal signs; errors have a line."""
+        first, second = parse_manifest("# no\n\na elf=b memory=8\nc cmdline=x=1 memory=9\n")
+        self.assertEqual((first.settings["elf"], first.settings["memory"]), ("b", "8"))
+        self.assertEqual((second.settings["cmdline"], second.settings["memory"]),
+                         ("x=1 memory=9", "16"))
+        with self.assertRaisesRegex(Error, "manifest:2: not understood: colour=red"):
+            parse_manifest("a\nb colour=red")
+
+    def test_tap(self):
+        """As cmocka prints it."""
+        text = "1..3\nok 1 - a\nnot ok 2 - b\n# 1 != 2\nnot ok 3 # SKIP c\n# not ok - group\n"
+        self.assertEqual(parse_tap(text, "unit"), [
+            Case("unit/a", "pass"), Case("unit/b", "fail", "1 != 2"), Case("unit/c", "skip")])
+
+    def test_status(self):
+        """Failures, errors and an empty run do not count as success."""
+        for outcomes, status in ((["pass"], 0), (["pass", "skip"], 0), (["pass", "fail"], 1),
+                                 (["pass", "error"], 1), (["skip"], 1), ([], 1)):
+            report = Report("")
+            report.cases = [Case(f"x/{i}", outcome) for i, outcome in enumerate(outcomes)]
+            with self.subTest(outcomes):
+                self.assertEqual(_summary(report.cases, 0.0), status)
+
+
+class SetupTest(FacetTest):
+    """Packages."""
+
+    weight = 1.0
+
+    def test_without_root(self):
+        """Missing packages and no root: the line to type, and status 2."""
+        import os
+        from unittest import mock
+        with mock.patch.object(packages, "_installed", return_value={"gcc", "bochs-x"}), \
+                mock.patch.object(os, "geteuid", return_value=1000), \
+                self.assertRaisesRegex(Error, "as root, run:\n  apt-get install .* make .* bochs "):
+            packages.require("run")
+        with mock.patch.object(packages, "_installed", return_value={"bochs-x"}):
+            names = [name for name, _ in packages.missing("run")]
+        self.assertNotIn("bochs-term", names)
+        self.assertIn("gcc", names)
+
+    def test_nothing_missing(self):
+        """What this very run needed is there."""
+        done = self.facet("setup", "--for", "test")
+        self.assertEqual(done.status, 0, done.err)
+        self.assertIn("are there", done.err)
