@@ -14,7 +14,7 @@ from . import packages
 from .base import Error, build
 from .guests import guest_jobs
 from .hosttests import make_jobs
-from .results import BAD, Case, Job
+from .results import BAD, Case
 from .systemtests import system_jobs
 
 
@@ -88,20 +88,31 @@ def _junit(path, cases):
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
+def count(cases):
+    """(passed, failed, skipped); what broke counts as failed."""
+    failed = sum(case.outcome in BAD for case in cases)
+    skipped = sum(case.outcome == "skip" for case in cases)
+    return len(cases) - failed - skipped, failed, skipped
+
+
+def status(cases):
+    """The exit status: 0 if something passed and nothing failed."""
+    passed, failed, _ = count(cases)
+    return 1 if failed or not passed else 0
+
+
 def _summary(cases, seconds):
-    """Prints what went wrong and, last, the counts. Returns the exit status."""
-    bad = [case for case in cases if case.outcome in BAD]
-    skipped = [case for case in cases if case.outcome == "skip"]
-    passed = len(cases) - len(bad) - len(skipped)
-    for title, some in (("skipped", skipped), ("failed", bad)):
+    """Prints what went wrong and, last, the counts."""
+    for title, outcomes in (("skipped", ("skip",)), ("failed", BAD)):
+        some = [case for case in cases if case.outcome in outcomes]
         if some:
             print(f"\n{title}:")
-            for case in some:
-                print(f"  {case.name}: {(case.text or case.outcome).splitlines()[-1]}")
+        for case in some:
+            print(f"  {case.name}: {(case.text or case.outcome).splitlines()[-1]}")
+    passed, failed, skipped = count(cases)
+    tail = f", {skipped} skipped" if skipped else ""
     print(f"\n{len(cases)} tests in {seconds:.0f} s")
-    tail = f", {len(skipped)} skipped" if skipped else ""
-    print(f"{passed} passed, {len(bad)} failed{tail}", flush=True)
-    return 1 if bad or not passed else 0
+    print(f"{passed} passed, {failed} failed{tail}", flush=True)
 
 
 def _arguments(arguments):
@@ -144,7 +155,6 @@ def main(arguments):
     if args.junit:
         _junit(args.junit, report.cases)
     sys.stdout.flush()
-    return _summary(report.cases, time.monotonic() - started)
+    _summary(report.cases, time.monotonic() - started)
+    return status(report.cases)
 
-
-__all__ = ["Job", "find_jobs", "main"]
