@@ -374,7 +374,7 @@ static void suppress_ve_range(void **state)
 }
 
 /* Where the two lists of sub-op 9 are in the fake caller's memory. */
-#define GFNS (FAKE_CALLER_BASE + 0x1000)
+#define GFNS (FAKE_CALLER_BASE + 0x1640) /* a page border after 312 entries */
 #define ACCESSES (FAKE_CALLER_BASE + 0x9000)
 
 static long multi(const struct altp2m_caller *c, struct xen_hvm_altp2m_op *op, uint16_t v, uint32_t nr)
@@ -456,10 +456,10 @@ static void multi_stops_at_error(void **state)
     assert_int_equal(op.u.set_mem_access_multi.opaque, 300);
     assert_int_equal(fake.pm.views[v].overrides, 300);
     *(uint8_t *)fake_caller_at(ACCESSES + 300) = ACCESS_R;
-    fake.unreadable[2] = true; /* gfns 512 and on are in the second page of the list */
+    fake.unreadable[2] = true;
     assert_int_equal(multi(&fake.self, &op, v, 600), -XEN_EFAULT);
-    assert_int_equal(op.u.set_mem_access_multi.opaque, 512);
-    assert_int_equal(fake.pm.views[v].overrides, 512);
+    assert_int_equal(op.u.set_mem_access_multi.opaque, 312);
+    assert_int_equal(fake.pm.views[v].overrides, 312);
     op = altp2m_op(HVMOP_altp2m_set_mem_access_multi);
     op.u.set_mem_access_multi.nr = 5;
     op.u.set_mem_access_multi.opaque = 6;

@@ -215,6 +215,48 @@ static void default_changes(void **state)
     assert_int_equal(rights(v, 6), 7);
 }
 
+/*
+ * A processor caches the pointer to the host's table; an override that takes nothing away makes the path
+ * private without a flush; then the host map gives more. The old pointer must not show that in the view.
+ */
+static void host_widening_stays_out_of_override(void **state)
+{
+    unsigned before;
+    uint16_t v;
+
+    (void)state;
+    assert_int_equal(set_access(0, G4K, ACCESS_N), 0);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_int_equal(fake_access(root_of(v), G4K + 1).rights, 7);
+    before = fake.flushes;
+    assert_int_equal(set_access(v, G4K, ACCESS_N), 0);
+    assert_int_equal(fake.flushes, before);
+    assert_int_equal(set_access(0, G4K, ACCESS_RWX), 0);
+    assert_int_equal(fake_access(root_of(v), G4K).rights, 0);
+    assert_int_equal(fake.flushes, before + 1);
+    assert_int_equal(set_access(0, G4K + 1, ACCESS_RWX), 0);
+    assert_int_equal(fake.flushes, before + 1); /* once is enough */
+}
+
+/* What only adds costs no flush: a wider override, a filled hole, a wider host entry. */
+static void no_flush_without_need(void **state)
+{
+    unsigned before;
+    uint16_t v;
+
+    (void)state;
+    assert_int_equal(create(ACCESS_R, &v), 0);
+    before = fake.flushes;
+    assert_int_equal(set_access(v, G4K, ACCESS_RWX), 0);
+    assert_int_equal(set_access(v, G4K, ACCESS_RWX), 0);
+    assert_int_equal(fake.flushes, before);
+    assert_int_equal(set_access(v, G4K, ACCESS_RX), 0);
+    assert_int_equal(fake.flushes, before + 1);
+    assert_int_equal(map(2 * G_1G, F(0), ORDER_4K), 0);
+    assert_int_equal(get_access(v, G4K), ACCESS_RX);
+    assert_int_equal(fake.flushes, before + 1);
+}
+
 /* 512 views at once; the lowest free number is given again; the list has each root once. */
 static void many_views(void **state)
 {
@@ -256,6 +298,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(superpages_over_private, start_active, stop),
         cmocka_unit_test_setup_teardown(split_privately, start_active, stop),
         cmocka_unit_test_setup_teardown(default_changes, start_active, stop),
+        cmocka_unit_test_setup_teardown(host_widening_stays_out_of_override, start_active, stop),
+        cmocka_unit_test_setup_teardown(no_flush_without_need, start_active, stop),
         cmocka_unit_test_teardown(many_views, stop),
     };
 
