@@ -164,7 +164,8 @@ void guest_runstate_set(struct vcpu *v, unsigned state)
     g->runstate_time[g->runstate] += now - g->runstate_since;
     g->runstate = state;
     g->runstate_since = now;
-    if (g->runstate_registered) {
+    /* The area is a linear address of the paging mode that registered it. */
+    if (g->runstate_registered && (g->runstate_compat || vcpu_in_ia32e(v))) {
         runstate_publish(v);
     }
 }

@@ -152,6 +152,9 @@ static void handle(struct vcpu *v, uint32_t reason)
         break;
     case EXIT_REASON_INTERRUPT_WINDOW:
         break;
+    case EXIT_REASON_PREEMPTION_TIMER: /* the slice is over, as sched_run() will find */
+        this_cpu()->timer_fired = true;
+        break;
     case EXIT_REASON_CPUID:
         cpuid_exit(v);
         break;

@@ -98,10 +98,10 @@ static void write_controls(struct vcpu *v)
     const struct vmx_caps *caps = vmx_caps();
 
     v->vmx.cpu_controls = caps->cpu;
-    vmwrite(PIN_CONTROLS, caps->pin);
+    vmwrite(PIN_CONTROLS, caps->pin | (caps->preemption ? PIN_PREEMPTION : 0));
     vmwrite(CPU_CONTROLS, caps->cpu);
     vmwrite(CPU_CONTROLS_2, caps->cpu2);
-    vmwrite(EXIT_CONTROLS, caps->exit);
+    vmwrite(EXIT_CONTROLS, caps->exit | (caps->preemption ? EXIT_SAVE_PREEMPTION : 0));
     vmwrite(ENTRY_CONTROLS, caps->entry);
     vmwrite(EXCEPTION_BITMAP, 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC);
     vmwrite(PF_ERROR_MASK, 0);
@@ -114,6 +114,9 @@ static void write_controls(struct vcpu *v)
     vmwrite(MSR_BITMAP, (uint64_t)msr_bitmap);
     vmwrite(TSC_OFFSET, 0);
     vmwrite(VMCS_LINK, ~0ULL);
+    if (caps->preemption) {
+        vmwrite(PREEMPTION_TIMER, 0xffffffff);
+    }
     if (caps->vpid) {
         vmwrite(VPID, vmx_vpid(v));
     }
@@ -572,6 +575,14 @@ static void want_window(struct vcpu *v, bool want)
     if (c != v->vmx.cpu_controls) {
         v->vmx.cpu_controls = c;
         vmwrite(CPU_CONTROLS, c);
+    }
+}
+
+void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks)
+{
+    (void)v;
+    if (vmx_caps()->preemption) {
+        vmwrite(PREEMPTION_TIMER, (tsc_ticks >> vmx_caps()->preemption_shift) + 1);
     }
 }
 

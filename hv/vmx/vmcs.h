@@ -63,6 +63,7 @@ enum vmcs_field {
     GUEST_SS_AR = 0x4818,
     GUEST_INTERRUPTIBILITY = 0x4824,
     GUEST_ACTIVITY = 0x4826,
+    PREEMPTION_TIMER = 0x482e,
     GUEST_SYSENTER_CS = 0x482a,
     HOST_SYSENTER_CS = 0x4c00,
     CR0_MASK = 0x6000,
@@ -105,6 +106,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 
 #define PIN_EXTINT_EXITING (1u << 0)
 #define PIN_NMI_EXITING    (1u << 3)
+#define PIN_PREEMPTION     (1u << 6)
 
 #define CPU_INTERRUPT_WINDOW (1u << 2)
 #define CPU_HLT_EXITING      (1u << 7)
@@ -133,6 +135,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define EXIT_SAVE_PAT   (1u << 18)
 #define EXIT_LOAD_PAT   (1u << 19)
 #define EXIT_SAVE_EFER  (1u << 20)
+#define EXIT_SAVE_PREEMPTION (1u << 22)
 #define EXIT_LOAD_EFER  (1u << 21)
 
 #define ENTRY_LOAD_DEBUG (1u << 2)

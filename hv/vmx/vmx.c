@@ -15,6 +15,7 @@
 #define MSR_VMX_CR4_FIXED1  0x489
 #define MSR_VMX_CPU2        0x48b
 #define MSR_VMX_EPT_CAP     0x48c
+#define MSR_VMX_MISC        0x485
 #define MSR_VMX_TRUE_PIN    0x48d
 #define MSR_VMX_TRUE_CPU    0x48e
 #define MSR_VMX_TRUE_EXIT   0x48f
@@ -112,6 +113,9 @@ static void read_controls(void)
                         EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACK_INTR | EXIT_SAVE_PAT |
                             EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
                         0);
+    caps.preemption = (rdmsr(MSR_VMX_TRUE_PIN) >> 32 & PIN_PREEMPTION) &&
+                      (rdmsr(MSR_VMX_TRUE_EXIT) >> 32 & EXIT_SAVE_PREEMPTION);
+    caps.preemption_shift = rdmsr(MSR_VMX_MISC) & 0x1f;
     caps.entry = control(MSR_VMX_TRUE_ENTRY, "entry",
                          ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0);
     caps.entry &= ~ENTRY_IA32E;

@@ -18,6 +18,8 @@ struct vmx_caps {
     uint32_t pin, cpu, cpu2, exit, entry; /* as used by every vCPU */
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
     uint32_t revision;
+    bool preemption;         /* the preemption timer counts, and keeps its value over exits */
+    uint8_t preemption_shift;/* TSC ticks to its own */
     bool vpid, vmfunc, ve, ept_1g, ept_exec_only, invept_single;
 };
 const struct vmx_caps *vmx_caps(void);
@@ -41,6 +43,11 @@ void vmx_vcpu_unload(struct vcpu *v);
 /* Loads v for a moment, perhaps in the middle of another's exit; vmx_return() takes what vmx_borrow() gave. */
 struct vcpu *vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, struct vcpu *before);
+/*
+ * Makes v exit after it ran for so long, even while its interrupts are off: on some emulators the machine's
+ * own interrupts do not exit then. No effect where the processor has no preemption timer.
+ */
+void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks);
 /* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
 /* Brings view, VMFUNC list and #VE page of the VMCS up to date with v->altp2m, if they changed. */

@@ -102,6 +102,12 @@ static bool timer_interrupt(const struct vcpu *v)
     return false;
 }
 
+/* In case the end of the slice cannot interrupt v. */
+static void arm_preemption(struct vcpu *v)
+{
+    vmx_arm_preemption(v, time_tsc_khz() * (SLICE_NS / 1000000));
+}
+
 static void run_slice(struct vcpu *v)
 {
     bool over = false;
@@ -114,10 +120,12 @@ static void run_slice(struct vcpu *v)
     timer_slice(v->slice_end);
     vmx_vcpu_load(v); /* its address space is needed */
     guest_vcpu_running(v);
+    arm_preemption(v);
     while (may_run(v) && !over && !yielded) {
         vmx_run_once(v);
         if (this_cpu()->timer_fired) {
             over = timer_interrupt(v);
+            arm_preemption(v);
         }
     }
     guest_vcpu_stopped(v);
