@@ -226,6 +226,7 @@ static void other_domain(void **state)
     (void)state;
     ok("altp2m -d 1 destroy 1");
     assert_int_equal(model_last(m, 5)->domain, 1);
+    expect_words("altp2m -d 1 destroy 0", 1, "altp2m -d 1 off");
     expect_words("altp2m -d 9 switch 1", 1, "there is no domain 9");
     expect_words("altp2m -d 32752 info", 2, "not a domain number");
 }

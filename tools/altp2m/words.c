@@ -107,7 +107,7 @@ static bool say_common(const struct subop_target *t, unsigned int cmd, int err,
         HINT(r, "set altp2m=\"mixed\" (or \"external\") in its configuration");
     } else if (err == EOPNOTSUPP && !state && !on && cmd != HVMOP_altp2m_set_domain_state) {
         SAY(r, "altp2m is off for %s", who(t, buf, sizeof(buf)));
-        HINT(r, "turn it on first: altp2m on");
+        HINT(r, "turn it on first: %s on", r->tool);
     } else {
         return false;
     }
@@ -121,7 +121,7 @@ static bool say_missing_view(const struct subop_target *t, view_t v, struct word
     if (survey_view(t, v, &access) != -EINVAL)
         return false;
     SAY(r, "view %u does not exist", v.v);
-    HINT(r, "see the views: altp2m list");
+    HINT(r, "see the views: %s list", r->tool);
     return true;
 }
 
@@ -153,15 +153,15 @@ static bool say_destroy(const struct subop_target *t, int err, view_t v, struct 
         return false;
     if (v.v == 0) {
         SAY(r, "view 0 is the host's own view and stays as long as altp2m is on");
-        HINT(r, "to drop every view: altp2m off");
+        HINT(r, "to drop every view: %s off", r->tool);
     } else if (say_missing_view(t, v, r)) {
         return true;
     } else if (survey_vcpus_text(t, v, list, sizeof(list))) {
         SAY(r, "view %u is in use by %s: switch away first", v.v, list);
-        HINT(r, "altp2m switch 0");
+        HINT(r, "%s switch 0", r->tool);
     } else {
         SAY(r, "view %u is in use", v.v);
-        HINT(r, "switch away first: altp2m switch 0");
+        HINT(r, "switch away first: %s switch 0", r->tool);
     }
     return true;
 }
@@ -173,7 +173,7 @@ static bool say_switch(const struct subop_target *t, int err, view_t v, struct w
     if (say_missing_view(t, v, r))
         return true;
     SAY(r, "view %u is hidden", v.v);
-    HINT(r, "make it visible first: altp2m show %u", v.v);
+    HINT(r, "make it visible first: %s show %u", r->tool, v.v);
     return true;
 }
 
@@ -240,7 +240,7 @@ static bool say_change_gfn(const struct subop_target *t, int err, const struct w
         return true;
     case EILSEQ:
         SAY(r, "gfn 0x%" PRIx64 " is device memory and cannot be remapped back", a->gfn.v);
-        HINT(r, "destroy the view instead: altp2m destroy %u", a->view.v);
+        HINT(r, "destroy the view instead: %s destroy %u", r->tool, a->view.v);
         return true;
     case EINVAL:
         return say_missing_view(t, a->view, r);
@@ -303,6 +303,10 @@ void words_explain(const struct subop_target *t, unsigned int cmd, int err,
                    const struct words_about *a, struct words_refusal *r)
 {
     r->err = -err;
+    if (t->domid == DOMID_SELF)
+        snprintf(r->tool, sizeof(r->tool), "altp2m");
+    else
+        snprintf(r->tool, sizeof(r->tool), "altp2m -d %u", t->domid);
     if (!say_common(t, cmd, r->err, r) && !say_own(t, cmd, r->err, a, r))
         say_unknown(cmd, r->err, r);
 }

@@ -14,7 +14,8 @@ struct words_about {
 };
 
 struct words_refusal {
-    int err; /* the positive errno */
+    int err;       /* the positive errno */
+    char tool[24]; /* how hints call the command: with -d for another domain */
     char text[256];
     char hint[256];
 };
