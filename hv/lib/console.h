@@ -3,14 +3,14 @@
 
 /*
  * The hypervisor's console: whole lines, each with its source in front.
- * Formats are klibc's vsnprintf's: no floating point. Lines are cut at 240 characters.
+ * Formats are klibc's vsnprintf's: no floating point. The hypervisor's lines are cut at 240 characters, guests' broken at 1000.
  */
 #include <stdarg.h>
 #include <stddef.h>
 
 struct console_line {
     size_t length;
-    char text[240];
+    char text[1000];
 };
 
 void console_init(void);

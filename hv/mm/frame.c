@@ -135,21 +135,30 @@ mfn_t frame_alloc(uint16_t owner, unsigned order)
     return order <= MAX_ORDER ? frame_alloc_run(owner, 1ULL << order) : MFN_INVALID;
 }
 
-static void put_locked(uint64_t i)
+/* Drops one count; true if it was the last. */
+static bool put_locked(uint64_t i)
 {
     CHECK(i < nr_frames && frames[i].count > 0);
-    if (--frames[i].count == 0) {
-        frames[i].owner = FRAME_OWNER_NONE;
-        block_free(i, 0);
+    if (--frames[i].count > 0) {
+        return false;
     }
+    frames[i].owner = FRAME_OWNER_NONE;
+    return true;
 }
 
+/* Neighbours that become free together are given back as large blocks, not merged one by one. */
 void frame_put_run(mfn_t m, uint64_t nr)
 {
+    uint64_t end = m.v + nr, first = m.v;
+
     lock_acquire(&frames_lock);
-    for (uint64_t i = 0; i < nr; i++) {
-        put_locked(m.v + i);
+    for (uint64_t i = m.v; i < end; i++) {
+        if (!put_locked(i)) {
+            range_free(first, i);
+            first = i + 1;
+        }
     }
+    range_free(first, end);
     lock_release(&frames_lock);
 }
 
