@@ -99,7 +99,7 @@ void evtchn_mark_all(struct vcpu *v);
 /* ---- time: time.c ---- */
 
 void guest_time_init(void); /* reads the clock of the machine */
-void guest_time_init_domain(struct domain *d);
+void guest_time_init_domain(struct domain *d); /* wall clock, in the present layout */
 void guest_time_init_vcpu(struct vcpu *v);
 void guest_time_stop_vcpu(struct vcpu *v);
 void guest_time_update(struct vcpu *v); /* v's vcpu_time_info, and its registered copy */

@@ -143,6 +143,16 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
 
 /* ---- add_to_physmap and its relatives ---- */
 
+/* True, with the command changed, if the operation has to stop after `done` extents. */
+static bool stop_after(struct hypercall *h, uint32_t done)
+{
+    if (!platform_preempt_pending()) {
+        return false;
+    }
+    h->arg[0] = (h->arg[0] & COMMAND_MASK) | (uint64_t)done << EXTENT_SHIFT;
+    return true;
+}
+
 struct add {
     uint16_t domid, size;
     uint32_t space;
@@ -169,10 +179,18 @@ _Static_assert(sizeof(struct add) == sizeof(struct xen_add_to_physmap) &&
                    offsetof(struct add, gfn) == offsetof(struct xen_add_to_physmap, gpfn),
                "memory.h");
 
-/* A range is bounded by 16 bits of size, so it is done in one go. */
-static long add_to_physmap(struct hypercall *h)
+static int add_locked(struct domain *d, unsigned space, uint64_t index, uint64_t g)
 {
-    struct domain *d = h->v->domain;
+    int error;
+
+    lock_acquire(&d->lock);
+    error = add_one(d, space, index, g);
+    lock_release(&d->lock);
+    return error;
+}
+
+static long add_to_physmap(struct hypercall *h, uint64_t start)
+{
     struct add a;
     unsigned nr;
     long error;
@@ -182,11 +200,12 @@ static long add_to_physmap(struct hypercall *h)
     }
     error = domain_check_self(h->v, a.domid);
     nr = a.space == XENMAPSPACE_gmfn_range ? a.size : 1;
-    lock_acquire(&d->lock);
-    for (unsigned i = 0; !error && i < nr; i++) {
-        error = add_one(d, a.space, a.index + i, a.gfn + i);
+    for (uint32_t i = (uint32_t)start; !error && i < nr; i++) {
+        error = add_locked(h->v->domain, a.space, a.index + i, a.gfn + i);
+        if (!error && i + 1 < nr && stop_after(h, i + 1)) {
+            return -ERESTART;
+        }
     }
-    lock_release(&d->lock);
     return error;
 }
 
@@ -216,27 +235,14 @@ _Static_assert(sizeof(struct batch) == sizeof(struct xen_add_to_physmap_batch), 
 
 static long batch_one(struct hypercall *h, const struct batch *b, uint32_t i)
 {
-    struct domain *d = h->v->domain;
     uint64_t index, g;
     int32_t result;
 
     if (copy_in_long(h, b->indexes, i, &index) != 0 || copy_in_long(h, b->gfns, i, &g) != 0) {
         return -EFAULT;
     }
-    lock_acquire(&d->lock);
-    result = add_one(d, b->space, index, g);
-    lock_release(&d->lock);
+    result = add_locked(h->v->domain, b->space, index, g);
     return copy_out(h, b->errors + i * sizeof(result), &result, sizeof(result));
-}
-
-/* True, with the command changed, if the operation has to stop after `done` extents. */
-static bool stop_after(struct hypercall *h, uint32_t done)
-{
-    if (!platform_preempt_pending()) {
-        return false;
-    }
-    h->arg[0] = (h->arg[0] & COMMAND_MASK) | (uint64_t)done << EXTENT_SHIFT;
-    return true;
 }
 
 static long add_batch(struct hypercall *h, uint64_t start)
@@ -462,7 +468,7 @@ long memory_op(struct hypercall *h)
     case XENMEM_maximum_gpfn:
         return question(h, op);
     case XENMEM_add_to_physmap:
-        return add_to_physmap(h);
+        return add_to_physmap(h, start);
     case XENMEM_add_to_physmap_batch:
         return add_batch(h, start);
     case XENMEM_remove_from_physmap:

@@ -81,14 +81,23 @@ void guest_time_init(void)
     wall_at_zero = now > time_now() ? now - time_now() : 0;
 }
 
+/* wc_version, wc_sec, wc_nsec and the upper half of the seconds, where each layout has them (public xen.h). */
+#define WALL_NATIVE     offsetof(struct shared_info, wc_version)
+#define WALL_COMPAT     (32 * 64 + 2 * 32 * 4)
+#define WALL_HI_COMPAT  (WALL_COMPAT + 12 + 6 * 4)
+_Static_assert(offsetof(struct shared_info, evtchn_pending) == 32 * 64, "xen.h");
+_Static_assert(offsetof(struct shared_info, wc_sec_hi) == WALL_NATIVE + 12, "xen.h");
+
 void guest_time_init_domain(struct domain *d)
 {
-    struct shared_info *s = d->guest.shared;
+    uint8_t *page = (uint8_t *)d->guest.shared;
+    bool compat = d->guest.compat_shared_info;
+    uint64_t seconds = wall_at_zero / NS_PER_SECOND;
+    const uint32_t wall[3] = {2, (uint32_t)seconds, (uint32_t)(wall_at_zero % NS_PER_SECOND)};
+    uint32_t high = (uint32_t)(seconds >> 32);
 
-    s->wc_version = 2;
-    s->wc_sec = (uint32_t)(wall_at_zero / NS_PER_SECOND);
-    s->wc_sec_hi = (uint32_t)(wall_at_zero / NS_PER_SECOND >> 32);
-    s->wc_nsec = (uint32_t)(wall_at_zero % NS_PER_SECOND);
+    memcpy(page + (compat ? WALL_COMPAT : WALL_NATIVE), wall, sizeof(wall));
+    memcpy(page + (compat ? WALL_HI_COMPAT : WALL_NATIVE + 12), &high, sizeof(high));
 }
 
 /* ---- vcpu_time_info ---- */
