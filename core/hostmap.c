@@ -26,12 +26,12 @@ void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, u
         e = level == 1 ? above & ~pm->format->large : above;
         step = PAGE_SIZE << entry_shift(level);
     }
-    for (unsigned i = 0; i < PT_ENTRIES; i += 4, table += 4) {
+    for (unsigned i = 0; i < PT_ENTRIES; i += 4, table += 4) { /* by four: this is hot */
         table[0] = e;
-        table[1] = e + step;
-        table[2] = e + 2 * step;
-        table[3] = e + 3 * step;
-        e += 4 * step;
+        table[1] = e += step;
+        table[2] = e += step;
+        table[3] = e += step;
+        e += step;
     }
 }
 

@@ -132,6 +132,14 @@ uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, ui
  */
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
+/*
+ * The same for as many leading entries as lie in the cursor's table, map memory and need no decision; the
+ * number done is returned, 0 if the cursor has no table yet. For lists and ranges: no call for each gfn.
+ */
+uint32_t override_set_access_run(struct physmap *pm, const struct override_cursor *c,
+                                 const uint64_t *gfns, const uint8_t *accesses, uint32_t n);
+uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_cursor *c, uint64_t g,
+                                      uint64_t n, bool on);
 /* Drops the own bits in `own` (own_access, own_frame, own_ve of the format) that g has. */
 void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own);
 /* An entry with `own`'s overrides on top of what the host map has at the place whose frame shows. */

@@ -40,11 +40,11 @@ uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, ui
 
 static bool cursor_hits(const struct override_cursor *c, uint64_t g)
 {
-    return c->table != POOL_NONE && c->region == entry_region(1, g);
+    return c->table != POOL_NONE && c->region == g >> PT_LEVEL_BITS;
 }
 
 /* A leaf may have an override if it has one already, or maps memory. */
-static bool may_override(const struct physmap *pm, uint64_t e)
+static inline bool may_override(const struct physmap *pm, uint64_t e)
 {
     if (e & pm->own_mask) {
         return true;
@@ -66,7 +66,7 @@ static int open_slot(struct physmap *pm, struct override_cursor *c, uint64_t g, 
             return -XEN_ENOMEM;
         }
         c->table = view_path_make(pm, c->vs, g);
-        c->region = entry_region(1, g);
+        c->region = g >> PT_LEVEL_BITS;
     }
     *slot = leaf_slot(pm, c->table, g);
     return may_override(pm, **slot) ? 0 : -XEN_ESRCH;
@@ -123,6 +123,76 @@ int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint
     }
     put_override(pm, c, slot, (*slot & ~bit) | (on ? bit : 0) | pm->format->own_ve);
     return 0;
+}
+
+/* Counts what a run of changes in one table did: new overrides, and whether a flush is needed. */
+static void end_run(struct physmap *pm, const struct override_cursor *c, uint32_t added, bool lost)
+{
+    pm->pool.page[c->table].own = (uint16_t)(pm->pool.page[c->table].own + added);
+    c->vs->overrides += added;
+    if (lost) {
+        physmap_wants_flush(pm, view_root_mfn(pm, c->vs));
+    }
+}
+
+uint32_t override_set_access_run(struct physmap *pm, const struct override_cursor *c,
+                                 const uint64_t *gfns, const uint8_t *accesses, uint32_t n)
+{
+    const struct table_format *f = pm->format;
+    const uint64_t keep = ~(pm->rights_mask | 15ULL << f->access_shift);
+    const uint64_t gives = f->rights[ACCESS_RWX], denies = pm->rights_mask & ~gives;
+    const uint64_t own = pm->own_mask;
+    uint64_t *table = pool_table(&pm->pool, c->table), lost = 0;
+    uint32_t i = 0, added = 0;
+
+    if (c->table == POOL_NONE) {
+        return 0;
+    }
+    for (; i < n && gfns[i] >> PT_LEVEL_BITS == c->region && accesses[i] < ACCESS_DEFAULT; i++) {
+        uint64_t *slot = &table[gfns[i] & (PT_ENTRIES - 1)];
+        uint64_t old = *slot;
+        uint64_t new = (old & keep) | f->rights[accesses[i]] | f->own_access |
+                       (uint64_t)accesses[i] << f->access_shift;
+
+        if (!entry_valid(pm, old) || !may_override(pm, old)) {
+            break;
+        }
+        added += !(old & own);
+        __atomic_store_n(slot, new, __ATOMIC_RELAXED);
+        lost |= old & gives ? (old & ~new & gives) | (new & ~old & denies) : 0;
+    }
+    end_run(pm, c, added, lost != 0);
+    return i;
+}
+
+uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_cursor *c, uint64_t g,
+                                      uint64_t n, bool on)
+{
+    const uint64_t bit = pm->format->suppress_ve, set = (on ? bit : 0) | pm->format->own_ve;
+    const uint64_t gives = pm->format->rights[ACCESS_RWX], own = pm->own_mask;
+    uint64_t *slot, lost = 0, i = 0;
+    uint32_t added = 0;
+
+    if (!cursor_hits(c, g)) {
+        return 0;
+    }
+    slot = leaf_slot(pm, c->table, g);
+    if (n > PT_ENTRIES - entry_index(1, g)) {
+        n = PT_ENTRIES - entry_index(1, g);
+    }
+    for (; i < n; i++, slot++) {
+        uint64_t old = *slot;
+        uint64_t new = (old & ~bit) | set;
+
+        if (!entry_valid(pm, old) || !may_override(pm, old)) {
+            break;
+        }
+        added += !(old & own);
+        __atomic_store_n(slot, new, __ATOMIC_RELAXED);
+        lost |= old & gives ? (old ^ new) & bit : 0;
+    }
+    end_run(pm, c, added, lost != 0);
+    return i;
 }
 
 void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own)

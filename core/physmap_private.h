@@ -24,7 +24,8 @@ enum page_kind {
 
 /* What is known of one pool page. */
 struct pool_page {
-    uint32_t region;       /* tables: gfn >> (9 * level), the part of the map that it covers */
+    uint32_t region;       /* tables: gfn >> (9 * level), the part of the map that it covers;
+                              slabs: records that were ever used */
     uint32_t next, prev;   /* free list, limbo, partial slabs, or hash chain of (level, region) */
     uint32_t vnext, vprev; /* list of a view's private tables */
     uint32_t parent;       /* private tables: the private table that points to this one; 0: root */
@@ -32,7 +33,7 @@ struct pool_page {
     uint16_t own;          /* overrides plus private children; slabs: records in use */
     uint8_t level;         /* 1..4 */
     uint8_t kind;          /* enum page_kind */
-    uint16_t first_free;   /* slabs: first free record + 1 */
+    uint16_t first_free;   /* slabs: first of the records given back, + 1 */
 };
 
 struct pool {

@@ -63,12 +63,7 @@ static void partial_remove(struct physmap *pm, uint32_t slab)
 static void add_slab(struct physmap *pm)
 {
     uint32_t slab = pool_take(&pm->pool, PAGE_RECORDS);
-    struct remap *r = (struct remap *)(void *)pool_table(&pm->pool, slab);
 
-    for (unsigned i = 0; i < PER_SLAB; i++) {
-        r[i].tnext = i + 1 < PER_SLAB ? i + 2 : 0;
-    }
-    pm->pool.page[slab].first_free = 1;
     pm->remaps.nr_free += PER_SLAB;
     partial_add(pm, slab);
 }
@@ -84,12 +79,16 @@ static struct remap *record_take(struct physmap *pm)
     }
     slab = pm->remaps.partial;
     page = &pm->pool.page[slab];
-    r = record(pm, slab << SLAB_SHIFT | (page->first_free - 1u));
-    page->first_free = (uint16_t)r->tnext;
+    if (page->first_free) {
+        r = record(pm, slab << SLAB_SHIFT | (page->first_free - 1u));
+        page->first_free = (uint16_t)r->tnext;
+    } else {
+        r = record(pm, slab << SLAB_SHIFT | page->region++);
+    }
     page->own++;
     pm->remaps.nr_free--;
     pm->remaps.nr++;
-    if (page->first_free == 0) {
+    if (page->own == PER_SLAB) {
         partial_remove(pm, slab);
     }
     *r = (struct remap){.frame = NO_FRAME, .put = NO_FRAME};
@@ -102,7 +101,7 @@ static void record_give(struct physmap *pm, struct remap *r)
     uint32_t slab = id >> SLAB_SHIFT;
     struct pool_page *page = &pm->pool.page[slab];
 
-    if (page->first_free == 0) {
+    if (page->own == PER_SLAB) {
         partial_add(pm, slab);
     }
     r->tnext = page->first_free;
@@ -307,21 +306,22 @@ int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64
 {
     uint64_t host = hostmap_leaf(pm, target);
     struct remap *old = remap_find(pm, view_number(pm, vs), source);
-    uint32_t tables = view_path_need(pm, vs, source);
-    uint32_t table;
+    uint32_t table = view_find_table(pm, vs, source);
     uint64_t *slot;
     struct remap *r;
 
     if (!shows_ram(pm, host)) {
         return -XEN_ESRCH;
     }
-    if (!can_take(pm, vs, tables)) {
+    if (!can_take(pm, vs, table == POOL_NONE ? view_path_need(pm, vs, source) : 0)) {
         return -XEN_ENOMEM;
     }
     if (!platform_frame_get(pm, mfn(entry_mfn(host)))) {
         return -XEN_ESRCH;
     }
-    table = view_path_make(pm, vs, source);
+    if (table == POOL_NONE) {
+        table = view_path_make(pm, vs, source);
+    }
     slot = &pool_table(&pm->pool, table)[entry_index(1, source)];
     r = record_take(pm);
     if (old) {

@@ -7,7 +7,7 @@
  */
 
 #define CHUNK 256u /* entries of a list that are read at once: 2.3 KiB of stack */
-#define SLICE 512u /* gfns of a range between two looks at the clock */
+#define SLICE 64u  /* runs of a range, of at most 512 gfns, between two looks at the clock */
 
 #define OPAQUE_OFFSET (16 + offsetof(struct xen_hvm_altp2m_set_mem_access_multi, opaque))
 
@@ -344,6 +344,9 @@ static uint32_t set_chunk(struct physmap *pm, view_t v, const uint64_t *gfns, co
     while (*rc == 0 && i < n) {
         *rc = set_access(pm, &c, gfns[i], accesses[i]);
         i += *rc == 0;
+        if (*rc == 0 && i < n) {
+            i += override_set_access_run(pm, &c, &gfns[i], &accesses[i], n - i);
+        }
     }
     physmap_unlock(pm);
     return i;
@@ -488,7 +491,7 @@ static uint64_t after_failure(const struct physmap *pm, const struct override_cu
     return (g | ((1ULL << shift) - 1)) + 1;
 }
 
-/* One slice of a range: at most SLICE gfns or holes, under one lock and one flush. */
+/* One slice of a range: at most SLICE runs or holes, under one lock and one flush. */
 static long set_ve_slice(struct physmap *pm, struct xen_hvm_altp2m_suppress_ve_multi *a)
 {
     struct override_cursor c;
@@ -505,6 +508,9 @@ static long set_ve_slice(struct physmap *pm, struct xen_hvm_altp2m_suppress_ve_m
             a->first_error_gfn = g;
         }
         g = err == 0 ? g + 1 : after_failure(pm, &c, g, err);
+        if (err == 0 && g <= a->last_gfn) {
+            g += override_set_suppress_ve_run(pm, &c, g, a->last_gfn - g + 1, a->suppress_ve != 0);
+        }
     }
     a->first_gfn = g > a->last_gfn ? a->last_gfn + 1 : g;
     rc = c.vs ? 0 : -XEN_EINVAL;

@@ -165,6 +165,8 @@ static struct fake_access walk_from(uint64_t root, uint64_t table, unsigned leve
             return a; /* not present */
         }
         rights &= entry_rights(f, e);
+        EXPECT(level > 1 || !(e & f->large), "gfn %#llx: the large bit in a leaf of 4 KiB",
+               (unsigned long long)gfn);
         if (level == 1 || (e & f->large)) {
             a.present = rights != 0;
             a.rights = rights;
@@ -521,10 +523,30 @@ void fake_stop(void)
     physmap_destroy(&fake.pm);
     physmap_destroy(&fake.other);
     EXPECT(held_ranks == 0, "a lock is still held");
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
+        EXPECT(tlb[i].root == 0, "a processor can still use a domain that is gone");
+    }
     for (unsigned i = 0; i < nr_touched; i++) {
         EXPECT(refs[touched[i]] <= 0, "mfn %#llx still has %d references",
                (unsigned long long)(touched[i] + FAKE_FRAME_FIRST), refs[touched[i]] + 1);
     }
+}
+
+/* Tables of one kind that can be reached from a root, the root included. */
+static unsigned reachable(uint64_t table, unsigned level, unsigned kind)
+{
+    const struct table_format *f = fake.pm.format;
+    unsigned n = 1;
+
+    for (unsigned i = 0; level > 1 && i < 512; i++) {
+        uint64_t e = table_at(table)[i];
+        uint64_t child = (e & 0x000ffffffffff000ULL) >> 12;
+
+        if ((e & f->valid) && !(e & f->large) && page_of(child)->kind == kind) {
+            n += reachable(child, level - 1, kind);
+        }
+    }
+    return n;
 }
 
 void fake_audit(void)
@@ -545,6 +567,8 @@ void fake_audit(void)
     EXPECT(kinds[PAGE_LIMBO] == pm->pool.nr_limbo, "limbo");
     EXPECT(kinds[PAGE_HOST] == pm->nr_host, "%u host tables, counted %u", pm->nr_host,
            kinds[PAGE_HOST]);
+    EXPECT(reachable(pm->pool.first + pm->root, 4, PAGE_HOST) == pm->nr_host,
+           "host tables that nothing leads to");
     EXPECT(kinds[PAGE_LIST] == (pm->active ? 1u : 0u), "%u list pages", kinds[PAGE_LIST]);
     EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.nr_free, "records");
     for (unsigned v = 0; v < pm->max_views; v++) {
@@ -553,6 +577,9 @@ void fake_audit(void)
         views += vs->exists;
         EXPECT(per_view[v] == (vs->exists ? vs->nr_tables : 0), "view %u: %u tables, counted %u", v,
                vs->nr_tables, per_view[v]);
+        EXPECT(!vs->exists ||
+                   reachable(pm->pool.first + vs->root, 4, PAGE_VIEW) == vs->nr_tables,
+               "view %u: tables that nothing leads to", v);
     }
     EXPECT(views == pm->nr_views, "%u views, counted %u", pm->nr_views, views);
 }
