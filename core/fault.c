@@ -6,14 +6,20 @@
  * Out of table memory and the guest must go on: the restriction that cannot be lifted for one page is
  * lifted where it was made, in the view's default or in the host map.
  */
-static bool relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g, unsigned rights)
+static enum fault_result relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g,
+                                    unsigned rights)
 {
-    vs->relaxed++;
-    if (!entry_permits(pm, pm->format->rights[vs->default_access], rights)) {
-        view_set_default(pm, vs, ACCESS_RWX);
+    if (vs) {
+        vs->relaxed++;
+        if (!entry_permits(pm, pm->format->rights[vs->default_access], rights)) {
+            view_set_default(pm, vs, ACCESS_RWX);
+        }
+        if (entry_permits(pm, override_leaf(pm, vs, g), rights)) {
+            return FAULT_RETRY;
+        }
     }
-    return entry_permits(pm, override_leaf(pm, vs, g), rights) ||
-           hostmap_set_access(pm, g, ACCESS_RWX) == 0;
+    return hostmap_set_access(pm, g, ACCESS_RWX) == 0 || hostmap_relax(pm, g) ? FAULT_RETRY
+                                                                              : FAULT_DENIED;
 }
 
 /* Gives g this access in the view that the vCPU is on, or in the host map if it is on none. */
@@ -21,14 +27,9 @@ static enum fault_result relax(struct physmap *pm, struct view_state *vs, const 
                                access_t a)
 {
     struct override_cursor c = OVERRIDE_CURSOR(vs);
+    int rc = vs ? override_set_access(pm, &c, f->gfn.v, a) : hostmap_set_access(pm, f->gfn.v, a);
 
-    if (!vs) {
-        return hostmap_set_access(pm, f->gfn.v, a) == 0 ? FAULT_RETRY : FAULT_DENIED;
-    }
-    if (override_set_access(pm, &c, f->gfn.v, a) == 0 || relax_wide(pm, vs, f->gfn.v, f->rights)) {
-        return FAULT_RETRY;
-    }
-    return FAULT_DENIED;
+    return rc == 0 ? FAULT_RETRY : relax_wide(pm, vs, f->gfn.v, f->rights);
 }
 
 static enum fault_result resolve(struct physmap *pm, struct view_state *vs, const struct fault *f,

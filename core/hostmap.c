@@ -225,6 +225,18 @@ int hostmap_set_access(struct physmap *pm, uint64_t g, access_t a)
     return edit_leaf(pm, g, entry_with_access(pm, e, a == ACCESS_DEFAULT ? pm->default_access : a));
 }
 
+bool hostmap_relax(struct physmap *pm, uint64_t g)
+{
+    struct host_entry h = hostmap_walk(pm, g, 1);
+
+    if (!entry_valid(pm, h.entry)) {
+        return false;
+    }
+    g &= ~((1ULL << entry_shift(h.level)) - 1);
+    replace(pm, g, h.level, entry_with_access(pm, h.entry, ACCESS_RWX));
+    return true;
+}
+
 int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress)
 {
     uint64_t e = g <= pm->max_gfn ? hostmap_leaf(pm, g) : pm->empty;

@@ -75,6 +75,9 @@ void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, u
 int hostmap_set_access(struct physmap *pm, uint64_t g, access_t a);
 int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress);
 
+/* Lifts all restrictions of the leaf that maps g, however large it is. Needs no memory. */
+bool hostmap_relax(struct physmap *pm, uint64_t g);
+
 /* ---- view.c: private tables ---- */
 
 struct view_state *view_get(const struct physmap *pm, view_t v);
@@ -89,8 +92,11 @@ static inline uint16_t view_number(const struct physmap *pm, const struct view_s
     return (uint16_t)(vs - pm->views);
 }
 
-/* -EINVAL: all views in use; -ENOMEM. `access` is a default access, ACCESS_DEFAULT allowed. */
-int view_create(struct physmap *pm, access_t access, view_t *out);
+/*
+ * -EINVAL: all views in use; -ENOMEM. `access` is a default access, ACCESS_DEFAULT allowed. The tables of
+ * views that the guest itself made count against its quota.
+ */
+int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out);
 /* Gives back all that the view holds. No vCPU may be on it. */
 void view_destroy(struct physmap *pm, struct view_state *vs);
 void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible);

@@ -84,6 +84,7 @@ struct view_state {
     uint32_t touched;           /* host changes under an override or remap since creation */
     uint8_t default_access;
     bool exists, visible;
+    bool by_guest;              /* made by the domain itself: counts against guest_quota */
 };
 
 struct flush_state {
@@ -111,7 +112,8 @@ struct physmap {
     uint64_t generation;       /* grows with every hostmap_map() and hostmap_unmap() */
     uint32_t root;             /* host map's root, pool index */
     uint32_t view_quota;       /* default quota of a new view; 0: none */
-    uint32_t guest_quota;      /* table pages that in-guest callers may hold; 0: no limit */
+    uint32_t guest_quota;      /* tables that views made by the guest itself may hold; 0: no limit */
+    uint32_t guest_tables;     /* that they hold */
     uint32_t nr_host;          /* tables of the host map */
     uint16_t domid, max_views, nr_views;
     uint8_t mode;

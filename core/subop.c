@@ -104,7 +104,8 @@ long subop_create_p2m(struct subop_call *call)
         return -XEN_EINVAL;
     }
     physmap_lock(pm);
-    rc = pm->active ? view_create(pm, (access_t)access, &v) : -XEN_EOPNOTSUPP;
+    rc = pm->active ? view_create(pm, (access_t)access, call->caller->self == pm, &v)
+                    : -XEN_EOPNOTSUPP;
     physmap_unlock(pm);
     if (rc != 0) {
         return rc;

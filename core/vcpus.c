@@ -27,7 +27,7 @@ int vcpus_activate(struct physmap *pm)
     pm->eptp = pool_table(&pm->pool, list);
     pm->eptp_list = mfn(pool_mfn(&pm->pool, list));
     __builtin_memset(pm->eptp, 0xff, PAGE_SIZE);
-    CHECK(view_create(pm, ACCESS_DEFAULT, &v) == 0 && v.v == 0);
+    CHECK(view_create(pm, ACCESS_DEFAULT, false, &v) == 0 && v.v == 0);
     pm->active = true;
     vcpus_switch(pm, v);
     return 0;

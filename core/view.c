@@ -13,7 +13,13 @@ struct view_state *view_get(const struct physmap *pm, view_t v)
 
 bool view_can_take(struct physmap *pm, const struct view_state *vs, uint32_t n)
 {
-    return physmap_can_take(pm, n, false) && (!vs->quota || vs->nr_tables + n <= vs->quota);
+    if (vs->quota && vs->nr_tables + n > vs->quota) {
+        return false;
+    }
+    if (vs->by_guest && pm->guest_quota && pm->guest_tables + n > pm->guest_quota) {
+        return false;
+    }
+    return physmap_can_take(pm, n, false);
 }
 
 static uint64_t *slot_of(const struct physmap *pm, uint32_t table, uint64_t g)
@@ -49,6 +55,7 @@ static uint32_t take_table(struct physmap *pm, struct view_state *vs, unsigned l
     }
     vs->tables = i;
     vs->nr_tables++;
+    pm->guest_tables += vs->by_guest;
     if (level < pm->format->levels) {
         pool_hash_add(p, i);
     }
@@ -72,6 +79,7 @@ static void give_table(struct physmap *pm, struct view_state *vs, uint32_t i)
         p->page[page->vnext].vprev = page->vprev;
     }
     vs->nr_tables--;
+    pm->guest_tables -= vs->by_guest;
     pool_give(p, i);
 }
 
@@ -128,8 +136,9 @@ static void set_masks(const struct physmap *pm, struct view_state *vs, access_t 
     vs->or_mask = rights & ~all;
 }
 
-int view_create(struct physmap *pm, access_t access, view_t *out)
+int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
 {
+    struct view_state new = {.exists = true, .quota = pm->view_quota, .by_guest = by_guest};
     struct view_state *vs;
     unsigned word = 0;
 
@@ -139,13 +148,13 @@ int view_create(struct physmap *pm, access_t access, view_t *out)
     if (word == ARRAY_SIZE(pm->free_views)) {
         return -XEN_EINVAL;
     }
-    if (!physmap_can_take(pm, 1, false)) {
+    if (!view_can_take(pm, &new, 1)) {
         return -XEN_ENOMEM;
     }
     out->v = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(pm->free_views[word]));
     pm->free_views[word] &= pm->free_views[word] - 1;
     vs = &pm->views[out->v];
-    *vs = (struct view_state){.exists = true, .quota = pm->view_quota};
+    *vs = new;
     set_masks(pm, vs, access);
     vs->root = take_table(pm, vs, pm->format->levels, 0);
     fill_inherited(pm, vs, vs->root, 0);
@@ -339,14 +348,23 @@ static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t tab
     unsigned level = p->page[table].level;
     uint64_t base = (uint64_t)p->page[table].region << (PT_LEVEL_BITS * level);
     uint64_t *slot = pool_table(p, table);
+    const uint64_t *from = pool_table(p, pm->root);
+    struct host_entry h = {0, level + 1};
 
+    if (level < pm->format->levels) {
+        h = hostmap_walk(pm, base, level + 1);
+        from = entry_is_table(pm, h.entry, h.level)
+                   ? pool_table(p, pool_index(p, entry_mfn(h.entry)))
+                   : NULL; /* a larger leaf, or a hole */
+    }
     for (unsigned i = 0; i < PT_ENTRIES; i++, slot++) {
+        uint64_t g = base + ((uint64_t)i << entry_shift(level));
         uint32_t child = private_child(pm, *slot, level);
 
         if (child != POOL_NONE) {
             follow_table(pm, vs, child);
         } else {
-            follow_entry(pm, vs, slot, host_at(pm, base + ((uint64_t)i << entry_shift(level)), level));
+            follow_entry(pm, vs, slot, from ? from[i] : entry_narrow(pm, h.entry, h.level, level, g));
         }
     }
 }

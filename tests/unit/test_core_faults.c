@@ -140,6 +140,25 @@ static void out_of_memory_never_kills(void **state)
     assert_int_equal(rights(w, 5), 7);
 }
 
+/* Not even a page to split a restricted superpage of the host map: all of it is lifted. */
+static void out_of_memory_in_host_superpage(void **state)
+{
+    (void)state;
+    assert_int_equal(hostmap_map(&fake.pm, gfn(0), mfn(F(0)), ORDER_1G, MAP_RAM, ACCESS_R), 0);
+    while (fake.pm.pool.nr_free > 1) {
+        pool_take(&fake.pm.pool, PAGE_FIXED);
+    }
+    assert_int_equal(fault(5, RIGHT_W, false), FAULT_RETRY);
+    assert_int_equal(rights(v, 5), 7);
+    assert_int_equal(set_state(false), 0);
+    assert_int_equal(hostmap_map(&fake.pm, gfn(0), mfn(F(0)), ORDER_1G, MAP_RAM, ACCESS_R), 0);
+    while (fake.pm.pool.nr_free > 1) {
+        pool_take(&fake.pm.pool, PAGE_FIXED);
+    }
+    assert_int_equal(fault(5, RIGHT_W, false), FAULT_RETRY);
+    assert_int_equal(rights(0xffff, 5), 7);
+}
+
 static void mmio_is_not_ours(void **state)
 {
     (void)state;
@@ -158,6 +177,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_views, start_in_view, stop),
         cmocka_unit_test_setup_teardown(default_converts, start_in_view, stop),
         cmocka_unit_test_setup_teardown(out_of_memory_never_kills, start_in_view, stop),
+        cmocka_unit_test_setup_teardown(out_of_memory_in_host_superpage, start_in_view, stop),
         cmocka_unit_test_setup_teardown(mmio_is_not_ours, start_in_view, stop),
     };
 

@@ -234,6 +234,29 @@ static void quota_of_a_view(void **state)
     assert_int_equal(set_access(0, 6, ACCESS_R), 0);
 }
 
+/* What the guest's own views may hold together; a monitor's views do not count. */
+static void quota_of_the_guest(void **state)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_create_p2m);
+    uint16_t n, m;
+
+    (void)state;
+    fake.may_control = true;
+    fake.pm.guest_quota = 5;
+    assert_int_equal(create(ACCESS_RWX, &n), 0);
+    assert_int_equal(create(ACCESS_RWX, &m), 0);
+    assert_int_equal(set_access(n, 5, ACCESS_R), 0);
+    assert_int_equal(set_access(m, 5, ACCESS_R), -XEN_ENOMEM);
+    assert_int_equal(create(ACCESS_RWX, &m), -XEN_ENOMEM);
+    op.domain = 1;
+    op.u.view.hvmmem_default_access = ACCESS_RWX;
+    assert_int_equal(fake_hvmop(&fake.monitor, &op), 0);
+    assert_int_equal(set_access(op.u.view.view, 5, ACCESS_R), 0);
+    assert_int_equal(fake.pm.guest_tables, 5);
+    assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, n), 0);
+    assert_int_equal(fake.pm.guest_tables, 1);
+}
+
 /* Pools too small to start with, and configurations that cannot be. */
 static void bad_configurations(void **state)
 {
@@ -303,6 +326,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(batch_runs_dry, start_active, stop),
         cmocka_unit_test_setup_teardown(reserve_is_the_hosts, start_active, stop),
         cmocka_unit_test_setup_teardown(quota_of_a_view, start_active, stop),
+        cmocka_unit_test_setup_teardown(quota_of_the_guest, start_active, stop),
         cmocka_unit_test(bad_configurations),
         cmocka_unit_test_setup_teardown(bad_ranges, start_active, stop),
         cmocka_unit_test_teardown(metadata_is_small, stop),
