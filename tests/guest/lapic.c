@@ -179,7 +179,8 @@ static void refused(void)
                                       0x80e, 0x831, 0x840, 0x8ff};
     uint64_t v;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(absent); i++)
+    /* Xen leaves reads to the processor's virtual APIC page, which Bochs lets all pass. */
+    for (unsigned i = 0; i < ARRAY_SIZE(absent) && on_facet; i++)
         check(try_rdmsr(absent[i], &v) == VEC_GP, "reading %x: vector %d", absent[i], fault.vector);
     expect(try_wrmsr(X2_ID, 0), VEC_GP);
     expect(try_wrmsr(X2_VERSION, 0), VEC_GP);
@@ -188,8 +189,10 @@ static void refused(void)
     expect(try_wrmsr(X2_EOI, 1), VEC_GP);
     expect(try_wrmsr(X2_TPR, 0x100), VEC_GP);
     expect(try_wrmsr(X2_SELF, 0x100), VEC_GP);
-    expect(try_rdmsr(X2_SELF, &v), VEC_GP);
-    expect(try_rdmsr(X2_EOI, &v), VEC_GP);
+    if (on_facet) {
+        expect(try_rdmsr(X2_SELF, &v), VEC_GP);
+        expect(try_rdmsr(X2_EOI, &v), VEC_GP);
+    }
     expect(try_wrmsr(X2_ICR, 1ULL << 20), VEC_GP);
     expect(try_wrmsr(X2_DIVIDE, 0x10), VEC_GP);
 }
