@@ -7,10 +7,10 @@
  * Every vendor's entries keep the frame address in bits 51:12 and mark a large page with bit 7, so
  * those are fixed. All else is told by this struct: which hardware bits give which rights, and which
  * bits hardware ignores and the core may use. No indirect call is made while walking a table.
+ * Whether a lower table is a view's own or the host map's is known from the pool, not from the entry.
  *
  * Core's own bits in an entry (positions below, all in bits that hardware ignores):
  *   valid   the entry holds a frame or a table, whatever rights it gives
- *   shared  (tables) the lower table belongs to the host map, not to this view
  *   own_access, own_frame, own_ve   (leaves of a view) an override that host changes keep
  *   access  4 bits, xenmem_access_t, what was asked for (hardware may get less, never more)
  *   type    2 bits, enum map_type
@@ -25,7 +25,7 @@ struct table_format {
     uint64_t leaf_ram;     /* bits set in each leaf that maps RAM (memory type write-back) */
     uint64_t leaf_uncached;/* bits set in each leaf that maps MMIO */
     uint64_t large;        /* bit 7, set in leaves above the lowest level */
-    uint64_t valid, shared, own_access, own_frame, own_ve;
+    uint64_t valid, own_access, own_frame, own_ve;
     uint8_t access_shift, type_shift;
     uint64_t root_flags;   /* bits or'ed to the root's address in an EPTP / nCR3 */
     uint8_t levels;        /* 4 */

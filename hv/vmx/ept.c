@@ -52,7 +52,6 @@ static struct table_format format = {
     .leaf_uncached = EPT_UC | EPT_IGNORE_PAT,
     .large = EPT_LARGE,
     .valid = 1ULL << 8,
-    .shared = 1ULL << 9,
     .own_access = 1ULL << 52,
     .own_frame = 1ULL << 53,
     .own_ve = 1ULL << 54,
