@@ -73,9 +73,9 @@ static bool general_register(const ZydisDecodedOperand *p)
 static int alu_number(ZydisMnemonic m)
 {
     static const ZydisMnemonic order[] = {
-        ZYDIS_MNEMONIC_ADD, ZYDIS_MNEMONIC_OR,  ZYDIS_MNEMONIC_ADC, ZYDIS_MNEMONIC_SBB,
-        ZYDIS_MNEMONIC_AND, ZYDIS_MNEMONIC_SUB, ZYDIS_MNEMONIC_XOR, ZYDIS_MNEMONIC_CMP,
-        [DECODE_ALU_TEST] = ZYDIS_MNEMONIC_TEST,
+        ZYDIS_MNEMONIC_ADD, ZYDIS_MNEMONIC_OR,  ZYDIS_MNEMONIC_ADC,
+        ZYDIS_MNEMONIC_SBB, ZYDIS_MNEMONIC_AND, ZYDIS_MNEMONIC_SUB,
+        ZYDIS_MNEMONIC_XOR, ZYDIS_MNEMONIC_CMP, [DECODE_ALU_TEST] = ZYDIS_MNEMONIC_TEST,
     };
 
     for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -209,7 +209,8 @@ static const char *compare_register(const struct oracle *o, const struct decoded
     return d->reg_size * 8u != o->other->size ? "register's size" : NULL;
 }
 
-/* Base that the source of a string instruction has. In 64-bit mode only FS and GS are more than a name. */
+/* Base that the source of a string instruction has. In 64-bit mode only FS and GS are more than a
+ * name. */
 static ZydisRegister segment_register(uint8_t prefix, bool long_mode)
 {
     switch (prefix) {
@@ -244,7 +245,8 @@ static const char *compare_string(const struct oracle *o, const struct decoded *
     return NULL;
 }
 
-static const char *compare(const struct oracle *o, const struct expected *x, const struct decoded *d)
+static const char *compare(const struct oracle *o, const struct expected *x,
+                           const struct decoded *d)
 {
     const char *difference = NULL;
 
@@ -263,8 +265,8 @@ static const char *compare(const struct oracle *o, const struct expected *x, con
     if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX)) {
         return "sign extension";
     }
-    if (d->kind == DECODE_ALU && (d->alu != x->alu || d->to_register != x->to_register ||
-                                  d->keep_carry != x->keep_carry)) {
+    if (d->kind == DECODE_ALU &&
+        (d->alu != x->alu || d->to_register != x->to_register || d->keep_carry != x->keep_carry)) {
         return "operation, direction or carry";
     }
     if (d->has_immediate != x->has_immediate ||
@@ -281,8 +283,8 @@ static const char *compare(const struct oracle *o, const struct expected *x, con
 }
 
 /*
- * What decode_mmio() may refuse: a REX that is not right before the opcode, which processors ignore; LOCK; opcode 82, the
- * forgotten twin of 80.
+ * What decode_mmio() may refuse: a REX that is not right before the opcode, which processors
+ * ignore; LOCK; opcode 82, the forgotten twin of 80.
  */
 static bool may_be_refused(const struct oracle *o)
 {

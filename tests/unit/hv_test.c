@@ -27,7 +27,8 @@ void random_seed(uint64_t seed)
     state = seed * 0x9e3779b97f4a7c15ULL + 1;
 }
 
-/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled") */
+/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled")
+ */
 uint64_t random_u64(void)
 {
     state ^= state >> 12;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What host tests of hv/ share: the embedder's functions, and numbers that are random but always the same. */
+/* What host tests of hv/ share: the embedder's functions, and numbers that are random but always
+ * the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +24,12 @@ extern jmp_buf *check_expected;
         check_expected = NULL;                                                                     \
         assert_true(failed);                                                                       \
     } while (false)
+
+/* An entry of a table of struct CMUnitTest whose name says what is tested. */
+#define CASE(what, function)                                                                       \
+    {                                                                                              \
+        what "." #function, function, NULL, NULL, NULL                                             \
+    }
 
 void random_seed(uint64_t seed);
 uint64_t random_u64(void);

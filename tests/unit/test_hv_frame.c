@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frame allocator, compiled into the test so that its lists can be looked at. frame_virt() is the identity, so
- * "physical memory" is a mapping of this process at the same low address.
+ * The frame allocator, compiled into the test so that its lists can be looked at. frame_virt() is
+ * the identity, so "physical memory" is a mapping of this process at the same low address.
  */
 #include "hv_test.h"
 #include <stdlib.h>
@@ -9,12 +9,12 @@
 #include <sys/mman.h>
 #include "hv/mm/frame.c"
 
-#define RAM_START  0x10000000UL
-#define RAM_SIZE   (96UL << 20)
-#define FIRST      (RAM_START >> PAGE_SHIFT)
-#define END        ((RAM_START + RAM_SIZE) >> PAGE_SHIFT)
-#define MAX_HELD   4096u
-#define OWNERS     3u
+#define RAM_START 0x10000000UL
+#define RAM_SIZE  (96UL << 20)
+#define FIRST     (RAM_START >> PAGE_SHIFT)
+#define END       ((RAM_START + RAM_SIZE) >> PAGE_SHIFT)
+#define MAX_HELD  4096u
+#define OWNERS    3u
 
 struct run {
     uint64_t first, nr;
@@ -49,7 +49,8 @@ static void check_block(uint64_t first, unsigned order, uint8_t *seen)
     }
 }
 
-/* Every free frame is in exactly one block, no other frame is, and blocks are as large as they can be. */
+/* Every free frame is in exactly one block, no other frame is, and blocks are as large as they can
+ * be. */
 static void check_lists(void)
 {
     uint8_t *seen = calloc(END - FIRST, 1);
@@ -58,7 +59,8 @@ static void check_lists(void)
     for (unsigned o = 0; o <= MAX_ORDER; o++) {
         const struct free_block *b;
 
-        LIST_FOREACH (b, &free_lists[o], link) {
+        LIST_FOREACH(b, &free_lists[o], link)
+        {
             check_block(frame_of(b).v, o, seen);
             total += 1ULL << o;
         }
@@ -224,7 +226,8 @@ static void counts_per_order(uint64_t out[MAX_ORDER + 1])
 
     for (unsigned o = 0; o <= MAX_ORDER; o++) {
         out[o] = 0;
-        LIST_FOREACH (b, &free_lists[o], link) {
+        LIST_FOREACH(b, &free_lists[o], link)
+        {
             out[o]++;
         }
     }
@@ -253,7 +256,8 @@ static void test_ranges(void **state)
     check_lists();
 }
 
-/* Random use, checked in between; when everything has been given back, the blocks are those of the start. */
+/* Random use, checked in between; when everything has been given back, the blocks are those of the
+ * start. */
 static void test_random(void **state)
 {
     uint64_t at_start[MAX_ORDER + 1], at_end[MAX_ORDER + 1];
@@ -378,9 +382,9 @@ static void test_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_random),
-        cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_references), cmocka_unit_test(test_misuse),
+        CASE("hv/mm/frame", test_ranges),     CASE("hv/mm/frame", test_random),
+        CASE("hv/mm/frame", test_exhaustion), CASE("hv/mm/frame", test_sizes),
+        CASE("hv/mm/frame", test_references), CASE("hv/mm/frame", test_misuse),
     };
 
     return cmocka_run_group_tests_name("hv/mm/frame", tests, map_ram, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest page walks and copies against a model that follows SDM 3, chapter 4 step by step. A small guest has random page
- * tables in pages that are scattered over its physical addresses; some entries point to nothing.
+ * Guest page walks and copies against a model that follows SDM 3, chapter 4 step by step. A small
+ * guest has random page tables in pages that are scattered over its physical addresses; some
+ * entries point to nothing.
  */
 #include "hv_test.h"
 #include <stdlib.h>
@@ -14,13 +15,14 @@ static struct cpu test_cpu;
 
 /* Where the guest has RAM. The odd ones are what indices 0 to 3 and 511 make of large pages. */
 static const uint64_t ram_gfns[] = {
-    0,     1,      2,      3,      4,       5,        6,        7,        8,        9,
-    10,    11,     12,     13,     14,      15,       511,      512,      513,      514,
-    515,   1024,   1025,   1535,   0x3ffff, 0x40000,  0x40001,  0xfffff,  0x100000, 0x100001,
-    0x200, 0x201,  0x100200, 0xff00000, 0xffffffffffULL,
+    0,        1,        2,     3,       4,        5,         6,
+    7,        8,        9,     10,      11,       12,        13,
+    14,       15,       511,   512,     513,      514,       515,
+    1024,     1025,     1535,  0x3ffff, 0x40000,  0x40001,   0xfffff,
+    0x100000, 0x100001, 0x200, 0x201,   0x100200, 0xff00000, 0xffffffffffULL,
 };
-#define PAGES    ARRAY_SIZE(ram_gfns)
-#define NO_PAGE  0x777u /* a gfn without RAM */
+#define PAGES   ARRAY_SIZE(ram_gfns)
+#define NO_PAGE 0x777u /* a gfn without RAM */
 
 enum mode { MODE_OFF, MODE_32, MODE_32_PSE, MODE_PAE, MODE_LONG, MODES };
 
@@ -66,8 +68,7 @@ uint64_t control_cr0(const struct vcpu *v)
 uint64_t control_cr4(const struct vcpu *v)
 {
     (void)v;
-    return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) |
-           (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0);
+    return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) | (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0);
 }
 
 struct vcpu *vmx_borrow(struct vcpu *v)
@@ -293,7 +294,8 @@ static uint64_t random_index(void)
 
 static uint64_t random_address(void)
 {
-    uint64_t offset = random_below(3) ? random_below(PAGE_SIZE) : PAGE_SIZE - 1 - random_below(8), a;
+    uint64_t offset = random_below(3) ? random_below(PAGE_SIZE) : PAGE_SIZE - 1 - random_below(8),
+             a;
 
     switch (cpu.mode) {
     case MODE_OFF:
@@ -374,7 +376,8 @@ static unsigned check_copy(void)
     memcpy(expected, buffer, sizeof(buffer));
     rc = model_copy(a, expected, n, write);
     assert_int_equal(write ? vcpu_copy_to(&vcpu, gva(a), buffer, n)
-                           : vcpu_copy_from(&vcpu, buffer, gva(a), n), rc);
+                           : vcpu_copy_from(&vcpu, buffer, gva(a), n),
+                     rc);
     if (rc == 0) {
         assert_memory_equal(buffer, expected, sizeof(buffer));
     }
@@ -472,7 +475,8 @@ static uint64_t *simple_guest(uint64_t a)
     return pte;
 }
 
-/* What is remembered must not outlive a change of the host map, grant more rights, or leak to another page. */
+/* What is remembered must not outlive a change of the host map, grant more rights, or leak to
+ * another page. */
 static void test_memory(void **state)
 {
     uint64_t a = 0x7f0012345000, *pte = simple_guest(a);
@@ -542,9 +546,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_translate), cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_access),    cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_other_vcpu),
+        CASE("hv/x86/guest_memory", test_translate),  CASE("hv/x86/guest_memory", test_copy),
+        CASE("hv/x86/guest_memory", test_access),     CASE("hv/x86/guest_memory", test_memory),
+        CASE("hv/x86/guest_memory", test_other_vcpu),
     };
 
     return cmocka_run_group_tests_name("hv/x86/guest_memory", tests, set_up, tear_down);

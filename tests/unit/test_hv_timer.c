@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Time arithmetic at many clock rates, and timers on a machine that the test plays: TSC, PIT and APIC timer. */
+/* Time arithmetic at many clock rates, and timers on a machine that the test plays: TSC, PIT and
+ * APIC timer. */
 #include "hv_test.h"
 #include <stdlib.h>
 #include "x86/cpu.h"
@@ -56,8 +57,9 @@ void apic_timer_set(uint64_t tsc)
 
 /* ---- arithmetic ---- */
 
-static const uint64_t rates[] = { /* Hz */
-    1000000,    33333000,   100000000,  999999000,  1000000000, 1000001000,
+static const uint64_t rates[] = {
+    /* Hz */
+    1000000,    33333000,  100000000, 999999000, 1000000000, 1000001000,
     1999999000, 800000000, 800001000, 289380000, 3700000000, 5123456000,
 };
 
@@ -128,7 +130,8 @@ static void test_scale(void **state)
     }
 }
 
-/* The hardware timer must not fire before its moment, which is the first tick at which the time has come. */
+/* The hardware timer must not fire before its moment, which is the first tick at which the time has
+ * come. */
 static void test_inverse(void **state)
 {
     (void)state;
@@ -189,7 +192,8 @@ static void run(void)
     timer_run();
 }
 
-/* Nothing that is due stays undone, and the hardware waits for no later than the first moment that counts. */
+/* Nothing that is due stays undone, and the hardware waits for no later than the first moment that
+ * counts. */
 static void check_programmed(void)
 {
     uint64_t first = slice_end, now = time_now();
@@ -279,7 +283,8 @@ static void test_random_timers(void **state)
     assert_in_range(fired, 5000, 60000);
 }
 
-/* A timer that a guest sets again and again to "now" gets one turn an interrupt, and interrupts leave time between. */
+/* A timer that a guest sets again and again to "now" gets one turn an interrupt, and interrupts
+ * leave time between. */
 static void test_storm(void **state)
 {
     uint64_t before;
@@ -323,10 +328,10 @@ static void test_far(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calibration),   cmocka_unit_test(test_scale),
-        cmocka_unit_test(test_inverse),       cmocka_unit_test(test_random_timers),
-        cmocka_unit_test(test_storm),         cmocka_unit_test(test_far),
-        cmocka_unit_test(test_moment),
+        CASE("hv/x86/timer", test_calibration), CASE("hv/x86/timer", test_scale),
+        CASE("hv/x86/timer", test_inverse),     CASE("hv/x86/timer", test_random_timers),
+        CASE("hv/x86/timer", test_storm),       CASE("hv/x86/timer", test_far),
+        CASE("hv/x86/timer", test_moment),
     };
 
     return cmocka_run_group_tests_name("hv/x86/timer", tests, NULL, NULL);
