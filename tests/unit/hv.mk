@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Host tests of the parts of hv/ that need no processor of their own: each program compiles the
 # source it tests into itself, or links it.
-HV_TEST_FLAGS = $(WARN) -D_GNU_SOURCE -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+HV_TEST_FLAGS = $(WARN) -DFACET_VERSION=\"$(VERSION)\" -D_GNU_SOURCE -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -Iinclude -I. -Ihv -Itests/unit
 HV_TESTS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_hv_*.c))
 

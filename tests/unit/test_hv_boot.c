@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The boot loader's memory map becomes ranges of free memory: a page is free if one entry says all
+ * of it is RAM, no other entry says any of it is not, and nothing that is needed lies in it.
+ */
+#include "hv_test.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "hv/boot/boot.c"
+
+#define LOW_END    (24ULL << 20) /* random entries lie below this, ... */
+#define MID        LOW_LIMIT     /* ... or around this */
+#define MID_SPAN   (8ULL << 20)
+#define MAX_ENTRY  14u
+#define MAX_MODULE 4u
+
+/* What boot_main() calls and these tests do not reach, but for fatal(). */
+char image_start[1], image_end[1];
+void desc_init(struct cpu *c)
+{
+    (void)c;
+}
+void console_init(void)
+{
+}
+void fpu_init(void)
+{
+}
+void apic_init(void)
+{
+}
+void time_init(void)
+{
+}
+void vmx_init(void)
+{
+}
+void vmx_selftest(void)
+{
+}
+void paging_init(uint64_t top)
+{
+    (void)top;
+}
+void frame_init(void *table, uint64_t top)
+{
+    (void)table;
+    (void)top;
+}
+void frame_add_range(uint64_t start, uint64_t end)
+{
+    (void)start;
+    (void)end;
+}
+size_t frame_table_size(uint64_t top)
+{
+    return top;
+}
+uint64_t frame_free_count(void)
+{
+    return 0;
+}
+void domains_create(const struct boot_module *m, unsigned nr)
+{
+    (void)m;
+    (void)nr;
+}
+void domains_report(void)
+{
+}
+void sched_run(void)
+{
+}
+void machine_off(void)
+{
+    abort();
+}
+void say(const char *format, ...)
+{
+    (void)format;
+}
+void fatal(const char *format, ...)
+{
+    check_failed("", 0, format);
+}
+
+/* Multiboot's addresses have 32 bits. */
+static struct low {
+    struct multiboot_info info;
+    struct multiboot_range map[MAX_ENTRY];
+    struct multiboot_module mods[2 * DOMAIN_MAX + 2];
+} * low;
+
+static int map_low(void **state)
+{
+    (void)state;
+    low = mmap(NULL, sizeof(*low), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT,
+               -1, 0);
+    return low == MAP_FAILED ? -1 : 0;
+}
+
+static uint64_t random_place(void)
+{
+    uint64_t a =
+        random_below(2) ? random_below(LOW_END) : MID - MID_SPAN + random_below(2 * MID_SPAN);
+
+    return random_below(3) ? a & PAGE_MASK : a;
+}
+
+static void random_map(unsigned entries, unsigned modules_wanted)
+{
+    memset(low, 0, sizeof(*low));
+    for (unsigned i = 0; i < entries; i++) {
+        uint64_t length = random_below(4) ? random_below(4ULL << 20) : 1 + random_below(PAGE_SIZE);
+
+        low->map[i] = (struct multiboot_range){20, random_place(), length + 1,
+                                               random_below(3) ? 1 : 2 + (uint32_t)random_below(3)};
+    }
+    for (unsigned i = 0; i < modules_wanted; i++) {
+        uint32_t start = (uint32_t)random_below(LOW_END);
+
+        low->mods[i].start = start;
+        low->mods[i].end = start + (uint32_t)random_below(1 << 20);
+    }
+    low->info.flags = MULTIBOOT_MMAP | (modules_wanted ? MULTIBOOT_MODS : 0);
+    low->info.mmap_addr = (uint32_t)(uintptr_t)low->map;
+    low->info.mmap_length = entries * (uint32_t)sizeof(low->map[0]);
+    low->info.mods_addr = (uint32_t)(uintptr_t)low->mods;
+    low->info.mods_count = modules_wanted;
+    nr_free_ranges = 0;
+}
+
+static bool touches(uint64_t page, uint64_t start, uint64_t end)
+{
+    return start < end && start < page + PAGE_SIZE && end > page;
+}
+
+static bool should_be_free(uint64_t page, unsigned entries, unsigned nr_mods)
+{
+    bool ram = false;
+
+    if (page < 1 << 20) {
+        return false;
+    }
+    for (unsigned i = 0; i < entries; i++) {
+        uint64_t start = low->map[i].base, end = start + low->map[i].length;
+
+        if (low->map[i].type != 1 && touches(page, start, end)) {
+            return false;
+        }
+        ram = ram || (low->map[i].type == 1 && start <= page && end >= page + PAGE_SIZE);
+    }
+    for (unsigned i = 0; i < nr_mods; i++) {
+        if (touches(page, low->mods[i].start, low->mods[i].end)) {
+            return false;
+        }
+    }
+    return ram;
+}
+
+static unsigned times_free(uint64_t page)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < nr_free_ranges; i++) {
+        n += free_ranges[i].start <= page && page < free_ranges[i].end;
+    }
+    return n;
+}
+
+static unsigned check_window(uint64_t start, uint64_t end, unsigned entries, unsigned nr_mods)
+{
+    unsigned found = 0;
+
+    for (uint64_t page = start; page < end; page += PAGE_SIZE) {
+        bool expected = should_be_free(page, entries, nr_mods);
+
+        assert_int_equal(times_free(page), expected);
+        found += expected;
+    }
+    return found;
+}
+
+static void test_maps(void **state)
+{
+    unsigned found = 0;
+
+    (void)state;
+    for (unsigned seed = 1; seed <= 400; seed++) {
+        random_seed(seed);
+        unsigned entries = 1 + (unsigned)random_below(MAX_ENTRY);
+        unsigned mods = (unsigned)random_below(MAX_MODULE + 1);
+
+        random_map(entries, mods);
+        uint64_t top = read_memory_map(&low->info);
+        assert_int_equal(take_boot_memory(&low->info), mods);
+        for (unsigned i = 0; i < nr_free_ranges; i++) {
+            assert_int_equal((free_ranges[i].start | free_ranges[i].end) & ~PAGE_MASK, 0);
+            assert_true(free_ranges[i].start >= free_ranges[i].end || free_ranges[i].end <= top);
+            assert_true(free_ranges[i].end <= LOW_LIMIT || free_ranges[i].start >= LOW_LIMIT);
+        }
+        for (unsigned i = 0; i < mods; i++) {
+            assert_int_equal(modules[i].size, low->mods[i].end - low->mods[i].start);
+        }
+        found += check_window(0, LOW_END + (8 << 20), entries, mods);
+        found += check_window(MID - MID_SPAN, MID + 2 * MID_SPAN, entries, mods);
+    }
+    assert_in_range(found, 10000, 100000000);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    random_seed(1);
+    random_map(1, 0);
+    low->info.flags = 0;
+    EXPECT_CHECK(read_memory_map(&low->info));
+    random_map(1, 2 * DOMAIN_MAX + 2);
+    EXPECT_CHECK(take_boot_memory(&low->info));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE("hv/boot", test_maps),
+        CASE("hv/boot", test_refusals),
+    };
+
+    return cmocka_run_group_tests_name("hv/boot", tests, map_low, NULL);
+}
