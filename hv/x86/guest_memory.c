@@ -17,22 +17,28 @@
  * domain_ram() with a memory: a copy to or from the guest reads up to five pages, the same ones call after call. Only
  * gfn to frame is kept, which guests cannot change behind the hypervisor's back; their page tables are always read.
  */
-static void *ram(struct vcpu *v, uint64_t g)
+static __attribute__((noinline)) void *ram_refill(struct vcpu *v, struct ram_slot *s, uint64_t g,
+                                                  uint64_t generation)
 {
-    struct ram_slot *s = &v->ram[g % RAM_SLOTS];
-    uint64_t generation = hostmap_generation(&v->domain->physmap);
-
-    if (s->page && s->gfn == g && s->generation == generation) {
-        return s->page;
-    }
     *s = (struct ram_slot){g, generation, domain_ram(v->domain, gfn(g))};
     return s->page;
 }
 
-/* What a walk found: the page's guest physical address and whether every level allows writing. */
+static inline __attribute__((always_inline)) void *ram(struct vcpu *v, uint64_t g)
+{
+    struct ram_slot *s = &v->ram[g % RAM_SLOTS];
+    uint64_t generation = hostmap_generation(&v->domain->physmap);
+
+    if (s->gfn == g && s->generation == generation && s->page) {
+        return s->page;
+    }
+    return ram_refill(v, s, g, generation);
+}
+
+/* What a walk found: the page's guest physical address, and PTE_W and PTE_U if every level has them. */
 struct walked {
     uint64_t base; /* of the 4 KiB page */
-    bool writable, user;
+    uint64_t rights;
 };
 
 /* One level's table for tables of 8-byte entries; false: not present or not in RAM. */
@@ -57,15 +63,17 @@ static void set_large(struct walked *w, uint64_t e, unsigned shift, uint64_t a)
 /* Levels of 9 bits from `shift` down to 12; 1 GiB and 2 MiB pages (SDM 3, 4.4 and 4.5). */
 static bool walk_64(struct vcpu *v, uint64_t table, unsigned shift, uint64_t a, struct walked *w)
 {
+    uint64_t rights = ~0ULL;
+
     for (;; shift -= PT_LEVEL_BITS) {
         uint64_t e;
 
         if (!read_entry(v, table, a >> shift & (PT_ENTRIES - 1), &e)) {
             return false;
         }
-        w->writable &= (e & PTE_W) != 0;
-        w->user &= (e & PTE_U) != 0;
+        rights &= e;
         if (shift == PAGE_SHIFT || ((e & PTE_LARGE) && shift < 39)) {
+            w->rights = rights;
             set_large(w, e, shift, a);
             return true;
         }
@@ -95,8 +103,7 @@ static bool walk_32(struct vcpu *v, uint64_t cr3, bool pse, uint64_t a, struct w
     if (!page || !((e = page[a >> 22]) & PTE_P)) {
         return false;
     }
-    w->writable = e & PTE_W;
-    w->user = e & PTE_U;
+    w->rights = e;
     if (pse && (e & PTE_LARGE)) {
         w->base = ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
         return true;
@@ -105,8 +112,7 @@ static bool walk_32(struct vcpu *v, uint64_t cr3, bool pse, uint64_t a, struct w
     if (!page || !((e = page[a >> 12 & 0x3ff]) & PTE_P)) {
         return false;
     }
-    w->writable &= (e & PTE_W) != 0;
-    w->user &= (e & PTE_U) != 0;
+    w->rights &= e;
     w->base = e & 0xfffff000;
     return true;
 }
@@ -115,8 +121,7 @@ static bool walk(struct vcpu *v, uint64_t a, struct walked *w)
 {
     uint64_t cr4;
 
-    w->writable = true;
-    w->user = true;
+    w->rights = ~0ULL;
     if (vcpu_in_ia32e(v)) {
         return (uint64_t)((int64_t)(a << 16) >> 16) == a && /* canonical */
                walk_64(v, vcpu_cr3(v) & PTE_ADDR, 39, a, w);
@@ -134,7 +139,7 @@ static bool walk(struct vcpu *v, uint64_t a, struct walked *w)
 /* Read-only pages bind the kernel only while CR0.WP is set (4.6.1). */
 static bool allowed(struct vcpu *v, const struct walked *w, unsigned rights)
 {
-    return !(rights & RIGHT_W) || w->writable || !(control_cr0(v) & X86_CR0_WP);
+    return !(rights & RIGHT_W) || (w->rights & PTE_W) || !(control_cr0(v) & X86_CR0_WP);
 }
 
 bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out)
@@ -166,7 +171,7 @@ static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
         return NULL;
     }
     *l = (struct linear_page){a & PAGE_MASK, generation, ram(v, w.base >> PAGE_SHIFT),
-                              w.writable || (rights & RIGHT_W)};
+                              (w.rights & PTE_W) || (rights & RIGHT_W)};
     return l->page;
 }
 
@@ -208,7 +213,7 @@ static bool access_byte(struct vcpu *v, uint64_t a, bool write, uint64_t *at, ui
     if (!walk(v, a, &w)) {
         return false;
     }
-    if ((user && (!w.user || (write && !w.writable))) ||
+    if ((user && (!(w.rights & PTE_U) || (write && !(w.rights & PTE_W)))) ||
         !allowed(v, &w, write ? RIGHT_W : RIGHT_R)) {
         *error |= PF_PRESENT;
         return false;
