@@ -2,22 +2,6 @@
 #include "abi.h"
 #include "internal.h"
 
-struct host_entry hostmap_walk(const struct physmap *pm, uint64_t g, unsigned stop)
-{
-    const struct pool *p = &pm->pool;
-    const uint64_t *table = pool_table(p, pm->root);
-    struct host_entry h = {.level = pm->format->levels};
-
-    for (;;) {
-        h.entry = table[entry_index(h.level, g)];
-        if (h.level == stop || !entry_is_table(pm, h.entry, h.level)) {
-            return h;
-        }
-        table = pool_table(p, pool_index(p, entry_mfn(h.entry)));
-        h.level--;
-    }
-}
-
 void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above)
 {
     uint64_t e = pm->empty, step = 0;

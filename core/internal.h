@@ -55,8 +55,33 @@ struct host_entry {
     unsigned level;
 };
 
-/* Walks down to the leaf, the hole, or the entry at level `stop`, which may be a table. */
-struct host_entry hostmap_walk(const struct physmap *pm, uint64_t g, unsigned stop);
+/*
+ * Walks from the root `table` down to the leaf, the hole, or the entry at level `stop`, which may be a
+ * table. `*last` is the table that the entry is in. Written for few instructions: every call walks.
+ */
+static inline struct host_entry table_walk(const struct physmap *pm, const uint64_t *table, uint64_t g,
+                                           unsigned stop, const uint64_t **last)
+{
+    const uint64_t valid = pm->format->valid, both = valid | pm->format->large;
+    struct host_entry h = {.level = 4};
+
+    for (unsigned shift = 3 * PT_LEVEL_BITS;; shift -= PT_LEVEL_BITS, h.level--) {
+        h.entry = table[g >> shift & (PT_ENTRIES - 1)];
+        if (h.level == stop || (h.entry & both) != valid) {
+            *last = table;
+            return h;
+        }
+        table = (const uint64_t *)(pm->pool.bias + (h.entry & FORMAT_ADDRESS_MASK));
+    }
+}
+
+/* The same in the host map. */
+static inline struct host_entry hostmap_walk(const struct physmap *pm, uint64_t g, unsigned stop)
+{
+    const uint64_t *last;
+
+    return table_walk(pm, pool_table(&pm->pool, pm->root), g, stop, &last);
+}
 
 /* The host map's 4 KiB view of g, made from a larger leaf if need be. */
 static inline uint64_t hostmap_leaf(const struct physmap *pm, uint64_t g)

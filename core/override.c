@@ -52,21 +52,30 @@ static inline bool may_override(const struct physmap *pm, uint64_t e)
     return entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO;
 }
 
-/* Points `slot` to the view's private entry for g; makes the path to it. */
-static int open_slot(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t **slot)
+/* Has the cursor point to the private table for g; makes the path to it if there is none. */
+static int open_table(struct physmap *pm, struct override_cursor *c, uint64_t g)
 {
-    if (!cursor_hits(c, g)) {
-        uint32_t need;
-
+    c->table = view_find_table(pm, c->vs, g);
+    if (c->table == POOL_NONE) {
         if (!may_override(pm, override_leaf(pm, c->vs, g))) {
             return -XEN_ESRCH;
         }
-        need = view_path_need(pm, c->vs, g);
-        if (need > 0 && !view_can_take(pm, c->vs, need)) {
+        if (!view_can_take(pm, c->vs, view_path_need(pm, c->vs, g))) {
             return -XEN_ENOMEM;
         }
         c->table = view_path_make(pm, c->vs, g);
-        c->region = g >> PT_LEVEL_BITS;
+    }
+    c->region = g >> PT_LEVEL_BITS;
+    return 0;
+}
+
+/* Points `slot` to the view's private entry for g. */
+static int open_slot(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t **slot)
+{
+    int rc = cursor_hits(c, g) ? 0 : open_table(pm, c, g);
+
+    if (rc != 0) {
+        return rc;
     }
     *slot = leaf_slot(pm, c->table, g);
     return may_override(pm, **slot) ? 0 : -XEN_ESRCH;

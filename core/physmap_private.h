@@ -38,6 +38,7 @@ struct pool_page {
 
 struct pool {
     uint8_t *base;         /* address of the first page; the rest follows it */
+    uintptr_t bias;        /* address of a page minus its machine address */
     struct pool_page *page;
     uint32_t *bucket;      /* hash (level, region) -> private tables, chained by next/prev */
     uint64_t first;        /* mfn of page 0 */

@@ -50,6 +50,7 @@ int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve)
     p->fixed = (uint32_t)((c.at + PAGE_SIZE - 1) / PAGE_SIZE);
     p->reserve = reserve;
     p->base = platform_map(first);
+    p->bias = (uintptr_t)p->base - (first.v << PAGE_SHIFT);
     __builtin_memset(p->base, 0, (size_t)p->fixed * PAGE_SIZE);
     c = (struct carver){p->base, 0};
     carve_all(pm, &c, nr);

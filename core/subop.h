@@ -44,7 +44,7 @@ struct subop {
     uint8_t arg, out, out_size;
     uint8_t flags;
     uint8_t verdict;
-    uint64_t pads;
+    uint64_t pads, first_pads;
     long (*handler)(struct subop_call *call);
     const char *name, *reason, *summary;
 };

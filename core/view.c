@@ -188,12 +188,12 @@ void view_destroy(struct physmap *pm, struct view_state *vs)
 
 uint32_t view_find_table(const struct physmap *pm, const struct view_state *vs, uint64_t g)
 {
-    uint32_t table = vs->root;
+    const struct pool *p = &pm->pool;
+    const uint64_t *last;
+    struct host_entry h = table_walk(pm, pool_table(p, vs->root), g, 1, &last);
+    uint32_t table = (uint32_t)(((uintptr_t)last - (uintptr_t)p->base) >> PAGE_SHIFT);
 
-    for (unsigned level = pm->format->levels; level > 1 && table != POOL_NONE; level--) {
-        table = private_child(pm, *slot_of(pm, table, g), level);
-    }
-    return table;
+    return h.level == 1 && p->page[table].kind == PAGE_VIEW ? table : POOL_NONE;
 }
 
 uint32_t view_path_need(const struct physmap *pm, const struct view_state *vs, uint64_t g)
@@ -262,18 +262,10 @@ void view_path_drop(struct physmap *pm, struct view_state *vs, uint32_t table)
 struct host_entry view_walk(const struct physmap *pm, const struct view_state *vs, uint64_t g)
 {
     const struct pool *p = &pm->pool;
-    struct host_entry h = {.level = pm->format->levels};
-    uint32_t table = vs->root;
+    const uint64_t *last;
+    struct host_entry h = table_walk(pm, pool_table(p, vs->root), g, 1, &last);
 
-    for (;;) {
-        h.entry = pool_table(p, table)[entry_index(h.level, g)];
-        if (!entry_is_table(pm, h.entry, h.level)) {
-            break;
-        }
-        table = pool_index(p, entry_mfn(h.entry));
-        h.level--;
-    }
-    if (p->page[table].kind == PAGE_HOST) {
+    if (p->page[((uintptr_t)last - (uintptr_t)p->base) >> PAGE_SHIFT].kind == PAGE_HOST) {
         h.entry = entry_inherit(vs, h.entry);
     }
     return h;

@@ -203,6 +203,23 @@ static void batch_runs_dry(void **state)
     assert_int_equal(op.u.set_mem_access_multi.opaque, 20);
 }
 
+/* A range that runs dry tells the first gfn that failed and skips what it cannot have, 2 MiB at a time. */
+static void range_runs_dry(void **state)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);
+
+    (void)state;
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    drain_to(4, false); /* 2 + 2 regions of 2 MiB */
+    op.u.suppress_ve_multi.view = v;
+    op.u.suppress_ve_multi.last_gfn = G_1G - 1;
+    assert_int_equal(fake_hvmop(&fake.self, &op), 0);
+    assert_int_equal(op.u.suppress_ve_multi.first_error, -XEN_ENOMEM);
+    assert_int_equal(op.u.suppress_ve_multi.first_error_gfn, 2 * G_2M);
+    assert_int_equal(op.u.suppress_ve_multi.first_gfn, G_1G);
+    assert_int_equal(fake.pm.views[v].overrides, 2 * 512);
+}
+
 /* Views cannot take the host's reserve, however many they are; the host map can. */
 static void reserve_is_the_hosts(void **state)
 {
@@ -324,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(enomem_without_effect),
         cmocka_unit_test_setup_teardown(batch_runs_dry, start_active, stop),
+        cmocka_unit_test_setup_teardown(range_runs_dry, start_active, stop),
         cmocka_unit_test_setup_teardown(reserve_is_the_hosts, start_active, stop),
         cmocka_unit_test_setup_teardown(quota_of_a_view, start_active, stop),
         cmocka_unit_test_setup_teardown(quota_of_the_guest, start_active, stop),
