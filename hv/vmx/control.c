@@ -266,7 +266,7 @@ void control_wrmsr(struct vcpu *v)
         ok = set_efer(v, value);
     } else if (msr == MSR_TSC_AUX) {
         /* The guest's own while it is loaded; Bochs 2.7 does not refuse the reserved upper half. */
-        ok = value >> 32 == 0 && wrmsr_safe(MSR_TSC_AUX, value);
+        ok = (vmx_caps()->cpu2 & CPU2_RDTSCP) && value >> 32 == 0 && wrmsr_safe(MSR_TSC_AUX, value);
     } else {
         ok = guest_wrmsr(v, msr, value);
     }

@@ -58,6 +58,18 @@ static void cpuid_exit(struct vcpu *v)
     vmx_skip_instruction(v);
 }
 
+/*
+ * Nothing was executed, so no single-step trap is due for it. Bochs 2.7 saves one all the same; hardware does so only where
+ * the entry demands it, beside interrupt blocking (SDM 3, 26.3.1.5).
+ */
+static void forget_trap(void)
+{
+    if ((vmread(GUEST_RFLAGS) & X86_EFLAGS_TF) &&
+        !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS))) {
+        vmwrite(GUEST_PENDING_DEBUG, 0);
+    }
+}
+
 static void ept_violation(struct vcpu *v)
 {
     uint64_t q = vmread(EXIT_QUALIFICATION), address = vmread(GUEST_PHYSICAL);
@@ -67,6 +79,7 @@ static void ept_violation(struct vcpu *v)
                (q & VIOLATION_FETCH ? RIGHT_X : 0);
     switch (altp2m_fault(&v->altp2m, &f, false)) {
     case FAULT_RETRY:
+        forget_trap();
         break;
     case FAULT_UNMAPPED:
         if (v->vmx.inject & INTR_VALID) {

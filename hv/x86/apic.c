@@ -10,7 +10,7 @@
 #define REG_EOI        0x0b
 #define REG_SPURIOUS   0x0f
 #define REG_LVT_TIMER  0x32
-#define REG_LVT_THERMAL 0x33
+#define REG_LVT_THERMAL 0x33 /* then performance counters */
 #define REG_LVT_LINT0  0x35
 #define REG_LVT_LINT1  0x36
 #define REG_LVT_ERROR  0x37
@@ -91,7 +91,8 @@ void apic_init(void)
         apic_write(lvt, LVT_MASKED);
     }
     for (unsigned lvt = REG_LVT_THERMAL; lvt < REG_LVT_LINT0; lvt++) {
-        if ((apic_read(REG_VERSION) >> 16 & 0xff) >= lvt - REG_LVT_THERMAL + 4) {
+        /* Performance counters: the fifth entry, thermal sensor: the sixth (10.4.8). */
+        if ((apic_read(REG_VERSION) >> 16 & 0xff) >= 4 + (REG_LVT_LINT0 - 1 - lvt)) {
             apic_write(lvt, LVT_MASKED);
         }
     }
