@@ -116,37 +116,50 @@ static void record_give(struct physmap *pm, struct remap *r)
     }
 }
 
-/* Puts a record on its three lists. */
+static void link_target(struct physmap *pm, struct remap *r, uint64_t target)
+{
+    uint32_t *t = target_head(pm, target);
+
+    r->target = target;
+    r->tprev = 0;
+    r->tnext = *t;
+    *t = record_id(pm, r);
+    if (r->tnext) {
+        record(pm, r->tnext)->tprev = *t;
+    }
+}
+
+static void unlink_target(struct physmap *pm, struct remap *r)
+{
+    *(r->tprev ? &record(pm, r->tprev)->tnext : target_head(pm, r->target)) = r->tnext;
+    if (r->tnext) {
+        record(pm, r->tnext)->tprev = r->tprev;
+    }
+}
+
+/* Puts a new record on the lists of its source and its view. */
 static void link_record(struct physmap *pm, struct view_state *vs, struct remap *r)
 {
     uint32_t id = record_id(pm, r);
-    uint32_t *t = target_head(pm, r->target);
     uint32_t *s = source_head(pm, r->view, r->source);
 
-    r->tnext = *t;
     r->snext = *s;
     r->vnext = vs->remaps;
-    if (r->tnext) {
-        record(pm, r->tnext)->tprev = id;
-    }
     if (r->snext) {
         record(pm, r->snext)->sprev = id;
     }
     if (r->vnext) {
         record(pm, r->vnext)->vprev = id;
     }
-    *t = *s = vs->remaps = id;
+    *s = vs->remaps = id;
     vs->nr_remaps++;
 }
 
 static void unlink_record(struct physmap *pm, struct view_state *vs, struct remap *r)
 {
-    *(r->tprev ? &record(pm, r->tprev)->tnext : target_head(pm, r->target)) = r->tnext;
+    unlink_target(pm, r);
     *(r->sprev ? &record(pm, r->sprev)->snext : source_head(pm, r->view, r->source)) = r->snext;
     *(r->vprev ? &record(pm, r->vprev)->vnext : &vs->remaps) = r->vnext;
-    if (r->tnext) {
-        record(pm, r->tnext)->tprev = r->tprev;
-    }
     if (r->snext) {
         record(pm, r->snext)->sprev = r->sprev;
     }
@@ -216,27 +229,35 @@ static bool shows_ram(const struct physmap *pm, uint64_t e)
     return entry_valid(pm, e) && entry_type(pm, e) == MAP_RAM;
 }
 
-/* Takes over the frame that the host map has at the target now. */
-static void follow_frame(struct physmap *pm, struct remap *r, uint64_t host)
+/* Has the record show another frame from now on; drops the old one's reference after the flush. */
+static void set_frame(struct physmap *pm, struct remap *r, uint64_t frame)
 {
-    uint64_t frame = shows_ram(pm, host) ? entry_mfn(host) : NO_FRAME;
-
-    if (frame == r->frame || (frame != NO_FRAME && !platform_frame_get(pm, mfn(frame)))) {
-        if (frame == r->frame) {
-            return;
-        }
-        frame = NO_FRAME;
-    }
     if (r->frame != NO_FRAME) {
         if (r->put != NO_FRAME) {
             physmap_flush(pm); /* a second change before the first one's flush */
         }
         r->put = r->frame;
         queue(pm, r);
-        pm->remaps.lost += frame == NO_FRAME;
     }
-    pm->views[r->view].touched += frame != r->frame;
     r->frame = frame;
+}
+
+/* Takes over the frame that the host map has at the target now. */
+static void follow_frame(struct physmap *pm, struct remap *r, uint64_t host)
+{
+    uint64_t frame = shows_ram(pm, host) ? entry_mfn(host) : NO_FRAME;
+
+    if (frame == r->frame) {
+        return;
+    }
+    if (frame != NO_FRAME && !platform_frame_get(pm, mfn(frame))) {
+        frame = NO_FRAME;
+    }
+    if (frame != r->frame) {
+        pm->remaps.lost += frame == NO_FRAME;
+        pm->views[r->view].touched++;
+        set_frame(pm, r, frame);
+    }
 }
 
 static void follow(struct physmap *pm, struct remap *r)
@@ -292,28 +313,38 @@ void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
 }
 
 /* Room for the path's tables, and for a slab if no record is free: a flush on the way can free some. */
-static bool can_take(struct physmap *pm, struct view_state *vs, uint32_t tables)
+static bool can_take(struct physmap *pm, struct view_state *vs, uint32_t tables, bool record)
 {
     if (tables > 0 && !view_can_take(pm, vs, tables)) {
         return false;
     }
-    return physmap_can_take(pm, tables + (pm->remaps.nr_free == 0), false) &&
-           pool_can_take(&pm->pool, tables + (pm->remaps.nr_free == 0), false);
+    return !record || pm->remaps.nr_free > 0 ||
+           (physmap_can_take(pm, tables + 1, false) &&
+            pool_can_take(&pm->pool, tables + (pm->remaps.nr_free == 0), false));
+}
+
+static struct remap *new_record(struct physmap *pm, struct view_state *vs, uint64_t source)
+{
+    struct remap *r = record_take(pm);
+
+    r->source = source;
+    r->view = view_number(pm, vs);
+    link_record(pm, vs, r);
+    return r;
 }
 
 int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64_t target,
               uint64_t own)
 {
     uint64_t host = hostmap_leaf(pm, target);
-    struct remap *old = remap_find(pm, view_number(pm, vs), source);
+    struct remap *r = remap_find(pm, view_number(pm, vs), source);
     uint32_t table = view_find_table(pm, vs, source);
     uint64_t *slot;
-    struct remap *r;
 
     if (!shows_ram(pm, host)) {
         return -XEN_ESRCH;
     }
-    if (!can_take(pm, vs, table == POOL_NONE ? view_path_need(pm, vs, source) : 0)) {
+    if (!can_take(pm, vs, table == POOL_NONE ? view_path_need(pm, vs, source) : 0, !r)) {
         return -XEN_ENOMEM;
     }
     if (!platform_frame_get(pm, mfn(entry_mfn(host)))) {
@@ -322,16 +353,14 @@ int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64
     if (table == POOL_NONE) {
         table = view_path_make(pm, vs, source);
     }
-    slot = &pool_table(&pm->pool, table)[entry_index(1, source)];
-    r = record_take(pm);
-    if (old) {
-        remap_forget(pm, old);
+    if (r) {
+        unlink_target(pm, r);
+    } else {
+        r = new_record(pm, vs, source);
     }
-    r->source = source;
-    r->target = target;
-    r->frame = entry_mfn(host);
-    r->view = view_number(pm, vs);
-    link_record(pm, vs, r);
+    link_target(pm, r, target);
+    set_frame(pm, r, entry_mfn(host));
+    slot = &pool_table(&pm->pool, table)[entry_index(1, source)];
     if (!(*slot & pm->own_mask)) {
         pm->pool.page[table].own++;
         vs->overrides++;

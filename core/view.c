@@ -243,19 +243,20 @@ static uint64_t host_at(const struct physmap *pm, uint64_t g, unsigned level)
 
 void view_path_drop(struct physmap *pm, struct view_state *vs, uint32_t table)
 {
-    struct pool_page *page = &pm->pool.page[table];
+    const struct pool_page *page = &pm->pool.page[table];
+    uint32_t parent = POOL_NONE;
+    uint64_t g = (uint64_t)page->region << (PT_LEVEL_BITS * page->level);
 
-    while (--page->own == 0 && table != vs->root) {
-        unsigned level = page->level + 1u;
-        uint64_t g = (uint64_t)page->region << (PT_LEVEL_BITS * page->level);
-        uint32_t parent = page->parent;
-
-        __atomic_store_n(slot_of(pm, parent, g), entry_inherit(vs, host_at(pm, g, level)),
-                         __ATOMIC_RELEASE);
-        physmap_wants_flush(pm, view_root_mfn(pm, vs));
+    while (--pm->pool.page[table].own == 0 && table != vs->root) {
+        parent = pm->pool.page[table].parent;
         give_table(pm, vs, table);
         table = parent;
-        page = &pm->pool.page[table];
+    }
+    if (parent != POOL_NONE) { /* the lowest table that stays */
+        __atomic_store_n(slot_of(pm, table, g),
+                         entry_inherit(vs, host_at(pm, g, pm->pool.page[table].level)),
+                         __ATOMIC_RELEASE);
+        physmap_wants_flush(pm, view_root_mfn(pm, vs));
     }
 }
 
