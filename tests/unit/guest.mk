@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the guest interface's parsers: what comes from files.
+# Host tests of the guest interface: what comes from files, and what guests drive from inside.
+.PHONY: unit-guest
 unit: unit-guest
 
-$(B)/unit/test_guest_loader: $(addprefix $(B)/unit/,tests/unit/test_guest_loader.o hv/guest/elf_image.o \
-        hv/guest/dtree.o)
-	$(HOSTCC) $(SANITIZE) $^ -lcmocka -lfdt -o $@
+GUEST_TESTS = test_guest_loader test_guest_lapic test_guest_evtchn
+unit-guest: $(GUEST_TESTS:%=$(B)/unit-hv/%)
+	@status=0; for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || status=1; done; exit $$status
 
-.PHONY: unit-guest
-unit-guest: $(B)/unit/test_guest_loader
-	@CMOCKA_MESSAGE_OUTPUT=TAP $<
+$(B)/unit-hv/test_guest_%: $(B)/unit-hv/tests/unit/test_guest_%.o
+	$(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka -lfdt -o $@
+
+GUEST_FAKE = $(B)/unit-hv/tests/unit/guest_fake.o $(B)/unit-hv/tests/unit/hv_test.o
+$(B)/unit-hv/test_guest_loader: $(B)/unit-hv/hv/guest/elf_image.o $(B)/unit-hv/hv/guest/dtree.o
+$(B)/unit-hv/test_guest_lapic: $(B)/unit-hv/hv/guest/lapic.o $(GUEST_FAKE)
+$(B)/unit-hv/test_guest_evtchn: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/evtchn.o $(GUEST_FAKE)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest_fake.h"
+#include "mm/frame.h"
+
+uint64_t fake_now;
+unsigned fake_wakes;
+long fake_frames;
+bool fake_copy_fails;
+
+static struct domain *domains[4];
+static LIST_HEAD(, timer) timers = LIST_HEAD_INITIALIZER(timers);
+
+static void *zalloc(size_t size)
+{
+    void *p = aligned_alloc(PAGE_SIZE, (size + PAGE_SIZE - 1) & PAGE_MASK);
+
+    assert_non_null(p);
+    memset(p, 0, size);
+    return p;
+}
+
+struct domain *fake_domain(uint16_t id)
+{
+    struct domain *d = zalloc(sizeof(*d));
+
+    d->id = id;
+    d->nr_vcpus = FAKE_VCPUS;
+    lock_init(&d->lock, LOCK_RANK_DOMAIN);
+    lock_init(&d->guest.evtchn_lock, LOCK_RANK_EVTCHN);
+    d->guest.shared = zalloc(PAGE_SIZE);
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        struct vcpu *v = zalloc(sizeof(*v));
+
+        v->domain = d;
+        v->id = i;
+        v->state = i == 0 ? VCPU_RUNNABLE : VCPU_OFFLINE;
+        v->guest.info = &d->guest.shared->vcpu_info[i];
+        d->vcpus[i] = v;
+    }
+    domains[id] = d;
+    return d;
+}
+
+void fake_domain_free(struct domain *d)
+{
+    domains[d->id] = NULL;
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        free(d->vcpus[i]);
+    }
+    free(d->guest.shared);
+    free(d);
+}
+
+/* ---- what the sources under test call ---- */
+
+uint64_t time_now(void)
+{
+    return fake_now;
+}
+
+void timer_init(struct timer *t, void (*fire)(struct timer *))
+{
+    *t = (struct timer){.fire = fire};
+}
+
+void timer_cancel(struct timer *t)
+{
+    if (t->armed) {
+        t->armed = false;
+        LIST_REMOVE(t, link);
+    }
+}
+
+void timer_set(struct timer *t, uint64_t deadline)
+{
+    timer_cancel(t);
+    t->deadline = deadline;
+    t->armed = true;
+    LIST_INSERT_HEAD(&timers, t, link);
+}
+
+void fake_run_timers(void)
+{
+    struct timer *t = LIST_FIRST(&timers);
+
+    while (t) {
+        struct timer *next = LIST_NEXT(t, link);
+
+        if (t->deadline <= fake_now) {
+            timer_cancel(t);
+            t->fire(t);
+            next = LIST_FIRST(&timers);
+        }
+        t = next;
+    }
+}
+
+void sched_wake(struct vcpu *v)
+{
+    fake_wakes++;
+    if (v->state == VCPU_BLOCKED) {
+        v->state = VCPU_RUNNABLE;
+    }
+}
+
+void sched_online(struct vcpu *v)
+{
+    v->state = VCPU_RUNNABLE;
+}
+
+void sched_offline(struct vcpu *v)
+{
+    v->state = VCPU_OFFLINE;
+}
+
+void vcpu_start_sipi(struct vcpu_start *s, uint8_t vector)
+{
+    *s = (struct vcpu_start){.cs = {.base = (uint64_t)vector << 12}};
+}
+
+void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
+{
+    v->regs.rax = s->cs.base; /* for the test to look at */
+}
+
+mfn_t frame_alloc(uint16_t owner, unsigned order)
+{
+    (void)owner;
+    fake_frames++;
+    return mfn((uintptr_t)zalloc(PAGE_SIZE << order) >> PAGE_SHIFT);
+}
+
+void frame_put(mfn_t m)
+{
+    fake_frames--;
+    free((void *)(m.v << PAGE_SHIFT));
+}
+
+struct domain *domain_get(unsigned domid)
+{
+    return domid < ARRAY_SIZE(domains) ? domains[domid] : NULL;
+}
+
+void domain_put(struct domain *d)
+{
+    (void)d;
+}
+
+int domain_check_self(struct vcpu *v, unsigned domid)
+{
+    if (domid == DOMID_SELF || domid == v->domain->id) {
+        return 0;
+    }
+    return domain_get(domid) ? -EPERM : -ESRCH;
+}
+
+/* Guest memory is the test's own. */
+int vcpu_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n)
+{
+    (void)v;
+    memcpy(dst, (const void *)src.v, n);
+    return 0;
+}
+
+int vcpu_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n)
+{
+    (void)v;
+    if (fake_copy_fails) {
+        return -EFAULT;
+    }
+    memcpy((void *)dst.v, src, n);
+    return 0;
+}
