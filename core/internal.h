@@ -181,10 +181,10 @@ uint64_t override_compose(const struct physmap *pm, const struct view_state *vs,
 
 /*
  * In the view, `source` shows what is at `target` (a gfn of the host map), with the access and the own
- * bits given. -ESRCH: target is not RAM of the domain; -ENOMEM.
+ * bits given. `table` is view_find_table() of source. -ESRCH: target is not RAM of the domain; -ENOMEM.
  */
-int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64_t target,
-              uint64_t own);
+int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t source,
+              uint64_t target, uint64_t own);
 struct remap *remap_find(const struct physmap *pm, uint16_t view, uint64_t source);
 /* Forgets a remap; its frame's reference is dropped after the flush. The entry is the caller's. */
 void remap_forget(struct physmap *pm, struct remap *r);

@@ -204,32 +204,39 @@ uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_
     return i;
 }
 
+/* What the host map has at the place whose frame an entry with the bits `own` shows. */
+static uint64_t shown_entry(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                            uint64_t own)
+{
+    const struct remap *r;
+
+    if (!(own & pm->format->own_frame)) {
+        return hostmap_leaf(pm, g);
+    }
+    r = remap_find(pm, view_number(pm, vs), g);
+    return r->frame == NO_FRAME ? pm->empty : hostmap_leaf(pm, r->target);
+}
+
 void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own)
 {
-    const struct table_format *f = pm->format;
     uint32_t table = view_find_table(pm, vs, g);
     uint64_t *slot = table == POOL_NONE ? NULL : leaf_slot(pm, table, g);
-    uint64_t shows = g, left;
+    uint64_t left;
+    bool last;
 
     if (!slot || !(*slot & own & pm->own_mask)) {
         return;
     }
     left = *slot & ~own;
-    if (*slot & own & f->own_frame) {
+    last = !(left & pm->own_mask);
+    if (*slot & own & pm->format->own_frame) {
         remap_forget(pm, remap_find(pm, view_number(pm, vs), g));
-    } else if (left & f->own_frame) {
-        const struct remap *r = remap_find(pm, view_number(pm, vs), g);
-
-        shows = r->target;
-        if (r->frame == NO_FRAME) {
-            shows = NO_FRAME;
-        }
     }
-    physmap_write(pm, slot,
-                  override_compose(pm, vs, shows == NO_FRAME ? pm->empty : hostmap_leaf(pm, shows),
-                                   left),
-                  view_root_mfn(pm, vs));
-    if (!(left & pm->own_mask)) {
+    if (!last || pm->pool.page[table].own > 1) { /* else the table goes, and needs no entry */
+        physmap_write(pm, slot, override_compose(pm, vs, shown_entry(pm, vs, g, left), left),
+                      view_root_mfn(pm, vs));
+    }
+    if (last) {
         vs->overrides--;
         view_path_drop(pm, vs, table);
     }

@@ -333,12 +333,11 @@ static struct remap *new_record(struct physmap *pm, struct view_state *vs, uint6
     return r;
 }
 
-int remap_set(struct physmap *pm, struct view_state *vs, uint64_t source, uint64_t target,
-              uint64_t own)
+int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t source,
+              uint64_t target, uint64_t own)
 {
     uint64_t host = hostmap_leaf(pm, target);
     struct remap *r = remap_find(pm, view_number(pm, vs), source);
-    uint32_t table = view_find_table(pm, vs, source);
     uint64_t *slot;
 
     if (!shows_ram(pm, host)) {

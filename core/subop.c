@@ -285,6 +285,7 @@ static int change_gfn(struct physmap *pm, struct view_state *vs, uint64_t old, u
                       bool suppress)
 {
     uint64_t shown, target = new;
+    uint32_t table;
 
     if (new == ~0ULL) {
         if (old <= pm->max_gfn) {
@@ -292,15 +293,19 @@ static int change_gfn(struct physmap *pm, struct view_state *vs, uint64_t old, u
         }
         return 0;
     }
-    if (old > pm->max_gfn || new > pm->max_gfn ||
-        !(is_ram(pm, override_leaf(pm, vs, old)) || is_ram(pm, hostmap_leaf(pm, old)))) {
+    if (old > pm->max_gfn || new > pm->max_gfn) {
+        return -XEN_ESRCH;
+    }
+    table = view_find_table(pm, vs, old);
+    shown = table == POOL_NONE ? pm->empty : pool_table(&pm->pool, table)[entry_index(1, old)];
+    if (!is_ram(pm, shown) && !is_ram(pm, hostmap_leaf(pm, old))) {
         return -XEN_ESRCH;
     }
     shown = override_leaf(pm, vs, new);
     if (shown & pm->format->own_frame) {
         target = remap_find(pm, view_number(pm, vs), new)->target;
     }
-    return remap_set(pm, vs, old, target, remap_own(pm, shown, suppress));
+    return remap_set(pm, vs, table, old, target, remap_own(pm, shown, suppress));
 }
 
 long subop_change_gfn(struct subop_call *call)
@@ -408,18 +413,18 @@ long subop_set_mem_access_multi(struct subop_call *call)
 
 static int set_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool suppress)
 {
-    struct view_state *host_view = &pm->views[0];
+    struct override_cursor remap = *c; /* c stays closed for view 0: its ranges are the host map's */
     int rc;
 
     if (g > pm->max_gfn) {
         return -XEN_ESRCH;
     }
-    if (c->vs != host_view) {
+    if (c->vs != &pm->views[0]) {
         return override_set_suppress_ve(pm, c, g, suppress);
     }
     rc = hostmap_set_suppress_ve(pm, g, suppress);
-    if (rc == 0 && (override_leaf(pm, host_view, g) & pm->format->own_ve)) {
-        rc = override_set_suppress_ve(pm, c, g, suppress); /* a remap of view 0: cannot fail */
+    if (rc == 0 && (override_leaf(pm, c->vs, g) & pm->format->own_ve)) {
+        rc = override_set_suppress_ve(pm, &remap, g, suppress); /* in its table: cannot fail */
     }
     return rc;
 }

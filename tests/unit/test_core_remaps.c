@@ -191,6 +191,24 @@ static void view_zero(void **state)
     assert_int_equal(frame(0, 5), F(5));
 }
 
+/* A range over a remap of view 0 changes the remap there and the host map, and no more of view 0. */
+static void view_zero_range(void **state)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);
+
+    (void)state;
+    assert_int_equal(change_gfn(0, G4K + 5, G4K + 9), 0);
+    op.u.suppress_ve_multi.first_gfn = G4K + 4;
+    op.u.suppress_ve_multi.last_gfn = G4K + 8;
+    assert_int_equal(fake_hvmop(&fake.self, &op), 0);
+    assert_int_equal(fake.pm.views[0].overrides, 1);
+    for (unsigned i = 4; i < 9; i++) {
+        assert_false(fake_access(root_of(0), G4K + i).suppress_ve);
+        assert_false(fake_access(root_of(v), G4K + i).suppress_ve);
+    }
+    assert_true(fake_access(root_of(0), G4K + 9).suppress_ve);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(balloon_out_a_target, start_two, stop),
         cmocka_unit_test_setup_teardown(refused_frame_is_not_shown, start_two, stop),
         cmocka_unit_test_setup_teardown(view_zero, start_two, stop),
+        cmocka_unit_test_setup_teardown(view_zero_range, start_two, stop),
     };
 
     return cmocka_run_group_tests_name("core remaps", tests, NULL, NULL);
