@@ -9,7 +9,8 @@ _Static_assert(offsetof(struct xen_hvm_altp2m_op, pad1) == 10, "hvm_op.h");
 _Static_assert(offsetof(struct xen_hvm_altp2m_op, pad2) == 12, "hvm_op.h");
 _Static_assert(offsetof(struct xen_hvm_altp2m_op, u) == 16, "hvm_op.h");
 _Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error) == 4, "hvm_op.h");
-_Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error_gfn) == 24, "hvm_op.h");
+_Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error_gfn) == 24,
+               "hvm_op.h");
 _Static_assert(offsetof(struct xen_hvm_altp2m_set_mem_access_multi, opaque) == 8, "hvm_op.h");
 _Static_assert(offsetof(struct xen_hvm_altp2m_get_vcpu_p2m_idx, altp2m_idx) == 4, "hvm_op.h");
 _Static_assert(offsetof(struct xen_hvm_altp2m_mem_access, access) == 2, "hvm_op.h");

@@ -9,7 +9,9 @@
 /* Xen's number for "call again". Not in its public errno.h: guests never see it. */
 #define XEN_ERESTART 85
 
-/* Who makes a call. Filled by the hypervisor for each hypercall; embedders may extend by embedding. */
+/*
+ * Who makes a call. Filled by the hypervisor for each hypercall; embedders may extend by embedding.
+ */
 struct altp2m_caller {
     struct physmap *self;      /* the caller's own domain */
     struct altp2m_vcpu *vcpu;  /* the calling vCPU */
@@ -17,15 +19,15 @@ struct altp2m_caller {
 };
 
 /*
- * HVMOP_altp2m with the argument at linear address `arg` of the caller. Returns 0 or a negative errno as
- * Xen 4.17 does, in Xen's check order; -XEN_ERESTART: call again with the same arguments (progress is kept in
- * the caller's own struct).
+ * HVMOP_altp2m with the argument at linear address `arg` of the caller. Returns 0 or a negative
+ * errno as Xen 4.17 does, in Xen's check order; -XEN_ERESTART: call again with the same arguments
+ * (progress is kept in the caller's own struct).
  */
 long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg);
 
 enum fault_result {
     FAULT_RETRY,    /* the access is allowed now: run the instruction again */
-    FAULT_UNMAPPED, /* neither view nor host map has the gfn, or it is MMIO: not the core's business */
+    FAULT_UNMAPPED, /* neither view nor host map has the gfn, or it is MMIO: not the core's */
     FAULT_DENIED,   /* a view restricts it and a listener must decide */
 };
 

@@ -114,8 +114,8 @@ static inline bool entry_takes_away(const struct physmap *pm, uint64_t old, uint
 
 /*
  * What remains of access a when b limits it too. Codes 0 to 7 are sets of RIGHT_*. rx2rw and n2rwx
- * convert on a fault, so they survive only beside rwx or themselves; otherwise they count as what they
- * allow before the conversion (rx, n), which never gives more than either.
+ * convert on a fault, so they survive only beside rwx or themselves; otherwise they count as what
+ * they allow before the conversion (rx, n), which never gives more than either.
  */
 static inline access_t access_intersect(access_t a, access_t b)
 {

@@ -5,9 +5,10 @@
  * The table format: how a paging-structure entry is encoded, as data.
  *
  * Every vendor's entries keep the frame address in bits 51:12 and mark a large page with bit 7, so
- * those are fixed. All else is told by this struct: which hardware bits give which rights, and which
- * bits hardware ignores and the core may use. No indirect call is made while walking a table.
- * Whether a lower table is a view's own or the host map's is known from the pool, not from the entry.
+ * those are fixed. All else is told by this struct: which hardware bits give which rights, and
+ * which bits hardware ignores and the core may use. No indirect call is made while walking a table.
+ * Whether a lower table is a view's own or the host map's is known from the pool, not from the
+ * entry.
  *
  * Core's own bits in an entry (positions below, all in bits that hardware ignores):
  *   valid   the entry holds a frame or a table, whatever rights it gives

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the files of core/ tell each other. Caller holds the physmap lock throughout, unless a function
- * says otherwise. Functions that can fail do so before any effect.
+ * What the files of core/ tell each other. Caller holds the physmap lock throughout, unless a
+ * function says otherwise. Functions that can fail do so before any effect.
  */
 #include "entry.h"
 #include "pool.h"
@@ -12,17 +12,21 @@
 
 /* ---- physmap.c: lock and flush ---- */
 
-/* Notes that processors may hold what the tables no longer say, through `root` (mfn) or any (~0). */
+/*
+ * Notes that processors may hold what the tables no longer say, through `root` (mfn) or any (~0).
+ */
 void physmap_wants_flush(struct physmap *pm, uint64_t root);
 /*
- * A path of the view with this root became private. Nothing is taken away by that, so it needs no flush;
- * but a processor may go on using the host's table in its place, so that the next change of the host map
- * has to flush even if it only adds.
+ * A path of the view with this root became private. Nothing is taken away by that, so it needs no
+ * flush; but a processor may go on using the host's table in its place, so that the next change of
+ * the host map has to flush even if it only adds.
  */
 void physmap_unshared(struct physmap *pm, uint64_t root);
 /* Flushes if anything waits for it, then frees what waited for the flush. */
 void physmap_flush(struct physmap *pm);
-/* pool_can_take(), after a flush if pages that this operation gave back would make the difference. */
+/*
+ * pool_can_take(), after a flush if pages that this operation gave back would make the difference.
+ */
 bool physmap_can_take(struct physmap *pm, uint32_t n, bool host);
 
 static inline void physmap_lock(struct physmap *pm)
@@ -36,7 +40,9 @@ static inline void physmap_unlock(struct physmap *pm)
     lock_release(&pm->lock);
 }
 
-/* Writes an entry of a table; `root` is the scope of the flush if the change takes something away. */
+/*
+ * Writes an entry of a table; `root` is the scope of the flush if the change takes something away.
+ */
 static inline void physmap_write(struct physmap *pm, uint64_t *slot, uint64_t e, uint64_t root)
 {
     uint64_t old = *slot;
@@ -56,11 +62,12 @@ struct host_entry {
 };
 
 /*
- * Walks from the root `table` down to the leaf, the hole, or the entry at level `stop`, which may be a
- * table. `*last` is the table that the entry is in. Written for few instructions: every call walks.
+ * Walks from the root `table` down to the leaf, the hole, or the entry at level `stop`, which may
+ * be a table. `*last` is the table that the entry is in. Written for few instructions: every call
+ * walks.
  */
-static inline struct host_entry table_walk(const struct physmap *pm, const uint64_t *table, uint64_t g,
-                                           unsigned stop, const uint64_t **last)
+static inline struct host_entry table_walk(const struct physmap *pm, const uint64_t *table,
+                                           uint64_t g, unsigned stop, const uint64_t **last)
 {
     const uint64_t valid = pm->format->valid, both = valid | pm->format->large;
     struct host_entry h = {.level = 4};
@@ -95,7 +102,8 @@ static inline uint64_t hostmap_leaf(const struct physmap *pm, uint64_t g)
 void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above);
 
 /*
- * Makes g a leaf of its own and changes its access or its suppress-#VE bit. -ESRCH for holes; -ENOMEM.
+ * Makes g a leaf of its own and changes its access or its suppress-#VE bit. -ESRCH for holes;
+ * -ENOMEM.
  */
 int hostmap_set_access(struct physmap *pm, uint64_t g, access_t a);
 int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress);
@@ -118,8 +126,8 @@ static inline uint16_t view_number(const struct physmap *pm, const struct view_s
 }
 
 /*
- * -EINVAL: all views in use; -ENOMEM. `access` is a default access, ACCESS_DEFAULT allowed. The tables of
- * views that the guest itself made count against its quota.
+ * -EINVAL: all views in use; -ENOMEM. `access` is a default access, ACCESS_DEFAULT allowed. The
+ * tables of views that the guest itself made count against its quota.
  */
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out);
 /* Gives back all that the view holds. No vCPU may be on it. */
@@ -158,30 +166,34 @@ struct override_cursor {
 /* The view's entry for g as an override of a leaf would find it: 4 KiB, own bits included. */
 uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, uint64_t g);
 /*
- * Set (or, with ACCESS_DEFAULT, revert) the access of g, or its suppress-#VE bit. -ENOMEM. The caller has
- * checked that g may have an override.
+ * Set (or, with ACCESS_DEFAULT, revert) the access of g, or its suppress-#VE bit. -ENOMEM. The
+ * caller has checked that g may have an override.
  */
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
 /*
- * The same for as many leading entries as lie in the cursor's table, map memory and need no decision; the
- * number done is returned, 0 if the cursor has no table yet. For lists and ranges: no call for each gfn.
+ * The same for as many leading entries as lie in the cursor's table, map memory and need no
+ * decision; the number done is returned, 0 if the cursor has no table yet. For lists and ranges: no
+ * call for each gfn.
  */
 uint32_t override_set_access_run(struct physmap *pm, const struct override_cursor *c,
                                  const uint64_t *gfns, const uint8_t *accesses, uint32_t n);
-uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_cursor *c, uint64_t g,
-                                      uint64_t n, bool on);
+uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_cursor *c,
+                                      uint64_t g, uint64_t n, bool on);
 /* Drops the own bits in `own` (own_access, own_frame, own_ve of the format) that g has. */
 void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own);
-/* An entry with `own`'s overrides on top of what the host map has at the place whose frame shows. */
+/*
+ * An entry with `own`'s overrides on top of what the host map has at the place whose frame shows.
+ */
 uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
                           uint64_t own);
 
 /* ---- remap.c ---- */
 
 /*
- * In the view, `source` shows what is at `target` (a gfn of the host map), with the access and the own
- * bits given. `table` is view_find_table() of source. -ESRCH: target is not RAM of the domain; -ENOMEM.
+ * In the view, `source` shows what is at `target` (a gfn of the host map), with the access and the
+ * own bits given. `table` is view_find_table() of source. -ESRCH: target is not RAM of the domain;
+ * -ENOMEM.
  */
 int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t source,
               uint64_t target, uint64_t own);

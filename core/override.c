@@ -174,8 +174,8 @@ uint32_t override_set_access_run(struct physmap *pm, const struct override_curso
     return i;
 }
 
-uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_cursor *c, uint64_t g,
-                                      uint64_t n, bool on)
+uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_cursor *c,
+                                      uint64_t g, uint64_t n, bool on)
 {
     const uint64_t bit = pm->format->suppress_ve, set = (on ? bit : 0) | pm->format->own_ve;
     const uint64_t gives = pm->format->rights[ACCESS_RWX], own = pm->own_mask;

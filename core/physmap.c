@@ -5,8 +5,8 @@
 #define ADDRESS_BITS_MAX 48 /* what four levels reach */
 
 /*
- * Narrowing an entry is done with one AND and one OR (entry_inherit). That is right only if it gives the
- * bits of the intersection for every pair of codes, which a format has to fulfil.
+ * Narrowing an entry is done with one AND and one OR (entry_inherit). That is right only if it
+ * gives the bits of the intersection for every pair of codes, which a format has to fulfil.
  */
 static void check_format(const struct table_format *f)
 {

@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * A domain's physical memory map: the host map, its views, and the pool that their tables come from.
+ * A domain's physical memory map: the host map, its views, and the pool that their tables come
+ * from.
  *
- * The host map says which machine frame a gfn is. A view is a path-copied tree over it: everything a
- * view does not override, it shares with the host map, table pages included (DESIGN, part 3).
+ * The host map says which machine frame a gfn is. A view is a path-copied tree over it: everything
+ * a view does not override, it shares with the host map, table pages included (DESIGN, part 3).
  *
  * Locking: functions of this header take and release pm->lock themselves, unless named *_locked.
  * Errors: negative errno before any effect. Out of table memory is -ENOMEM and no effect.
@@ -38,7 +39,7 @@ typedef uint8_t access_t;
 #define ACCESS_DEFAULT 10
 
 struct mapping {
-    mfn_t mfn;         /* frame that shows at the gfn asked for (not at the start of a large page) */
+    mfn_t mfn;         /* frame that shows at the gfn asked for, not at the leaf's start */
     unsigned order;    /* ORDER_4K, ORDER_2M or ORDER_1G: size of the leaf that was found */
     enum map_type type;
     access_t access;   /* effective: override, or host access narrowed by the view's default */
@@ -74,10 +75,10 @@ struct physmap_config {
 struct physmap; /* complete type in physmap_private.h */
 
 /*
- * `pool` and `nr` give consecutive frames that platform_map() maps at consecutive addresses. They belong
- * to the physmap until physmap_destroy(), after which the caller has them all back; about 2 % of them
- * become metadata. -ENOMEM if too few to hold that, the host's reserve and a root; -EINVAL for a
- * configuration that cannot be. vCPUs are registered before the domain first runs.
+ * `pool` and `nr` give consecutive frames that platform_map() maps at consecutive addresses. They
+ * belong to the physmap until physmap_destroy(), after which the caller has them all back; about
+ * 2 % of them become metadata. -ENOMEM if too few to hold that, the host's reserve and a root;
+ * -EINVAL for a configuration that cannot be. vCPUs are registered before the domain first runs.
  */
 int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t pool, unsigned nr);
 void physmap_destroy(struct physmap *pm);
@@ -85,13 +86,14 @@ void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id);
 
 /*
  * hostmap_map() puts 2^order frames at gfn, replacing what is there; hostmap_unmap() leaves a hole.
- * gfn and mfn must be aligned to the order. Views follow exactly: inherited entries at once, overrides
- * keep their access and take the new frame, remaps that point at these gfns follow. Frames that the
- * host map no longer shows are the caller's to release afterwards: no processor can reach them then,
- * but for those that a remap still references (platform_frame_get).
+ * gfn and mfn must be aligned to the order. Views follow exactly: inherited entries at once,
+ * overrides keep their access and take the new frame, remaps that point at these gfns follow.
+ * Frames that the host map no longer shows are the caller's to release afterwards: no processor can
+ * reach them then, but for those that a remap still references (platform_frame_get).
  *
- * ACCESS_DEFAULT as access: what the gfn has now, or the domain's default if it is a hole.
- * -EINVAL: misaligned, or beyond the address width; -ENOMEM: no table page. Unmapping a hole is fine.
+ * ACCESS_DEFAULT as access: what the gfn has now (its first gfn, for larger orders), or the
+ * domain's default if it is a hole. -EINVAL: misaligned, or beyond the address width; -ENOMEM: no
+ * table page. Unmapping a hole is fine.
  */
 int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_type type,
                 access_t access);
@@ -104,7 +106,7 @@ bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
  */
 static inline uint64_t hostmap_generation(const struct physmap *pm);
 
-/* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False for a hole or an absent view. */
+/* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False: a hole, or no such view. */
 bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
 /* The view whose root table is `root`, in constant time and without the lock; VIEW_NONE if none. */

@@ -5,8 +5,8 @@
  * The inside of a physmap. Embedders see it only to know its size; only core/ may name its fields,
  * apart from `eptp_list`, which the processor's control structure needs.
  *
- * Everything below is protected by `lock`. Links are pool indices, 0 meaning none: page 0 of the pool
- * holds metadata and is never handed out.
+ * Everything below is protected by `lock`. Links are pool indices, 0 meaning none: page 0 of the
+ * pool holds metadata and is never handed out.
  */
 #include <facet/lock.h>
 #include <facet/types.h>
@@ -91,7 +91,7 @@ struct view_state {
 struct flush_state {
     uint64_t wanted, done; /* generations: equal when nothing waits for a flush */
     uint64_t root;         /* scope: mfn of one root; ~0 for all */
-    uint64_t unshared;     /* root, or ~0, through which old pointers to host tables may be cached */
+    uint64_t unshared; /* root, or ~0, through which old pointers to host tables may be cached */
 };
 
 struct physmap {
@@ -113,7 +113,7 @@ struct physmap {
     uint64_t generation;       /* grows with every hostmap_map() and hostmap_unmap() */
     uint32_t root;             /* host map's root, pool index */
     uint32_t view_quota;       /* default quota of a new view; 0: none */
-    uint32_t guest_quota;      /* tables that views made by the guest itself may hold; 0: no limit */
+    uint32_t guest_quota; /* tables that views made by the guest itself may hold; 0: no limit */
     uint32_t guest_tables;     /* that they hold */
     uint32_t nr_host;          /* tables of the host map */
     uint16_t domid, max_views, nr_views;

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What the core asks of whoever embeds it: the hypervisor, or the host tests. Resolved when linking.
- * The core calls these with the physmap lock held unless said otherwise; none may call back into the
- * core, and none may fail unless it says how.
+ * What the core asks of whoever embeds it: the hypervisor, or the host tests. Resolved when
+ * linking. The core calls these with the physmap lock held unless said otherwise; none may call
+ * back into the core, and none may fail unless it says how.
  */
 #include <facet/types.h>
 
@@ -13,30 +13,30 @@ struct altp2m_vcpu;
 struct altp2m_caller;
 
 /*
- * The page of a frame, mapped for as long as the frame lives. Asked once, for the first frame of a pool:
- * the pool's frames are mapped one after the other.
+ * The page of a frame, mapped for as long as the frame lives. Asked once, for the first frame of a
+ * pool: the pool's frames are mapped one after the other.
  */
 void *platform_map(mfn_t m);
 
 /*
  * A counted reference on a frame of guest memory, so that it is not freed while a view or a vCPU's
- * #VE information page can still reach it. get returns false if the frame is not RAM that belongs to
- * the domain. put may free the frame; the core only calls it after the flush.
+ * #VE information page can still reach it. get returns false if the frame is not RAM that belongs
+ * to the domain. put may free the frame; the core only calls it after the flush.
  */
 bool platform_frame_get(struct physmap *pm, mfn_t m);
 void platform_frame_put(struct physmap *pm, mfn_t m);
 
 /*
- * Makes every processor forget translations made through the tables of this domain. When it returns, no
- * processor can use an entry as it was before the call. `root` is the root frame of the one view or
- * host map concerned, or MFN_INVALID for all of the domain's tables.
+ * Makes every processor forget translations made through the tables of this domain. When it
+ * returns, no processor can use an entry as it was before the call. `root` is the root frame of the
+ * one view or host map concerned, or MFN_INVALID for all of the domain's tables.
  */
 void platform_flush(struct physmap *pm, mfn_t root);
 
 /*
- * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on. True if
- * stopped; false if the caller has to let others proceed first and try again (-XEN_ERESTART). Called
- * without the physmap lock.
+ * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on.
+ * True if stopped; false if the caller has to let others proceed first and try again
+ * (-XEN_ERESTART). Called without the physmap lock.
  */
 bool platform_pause_others(struct physmap *pm);
 void platform_unpause_others(struct physmap *pm);
@@ -48,25 +48,28 @@ void platform_unpause_others(struct physmap *pm);
 void platform_vcpu_update(struct altp2m_vcpu *v);
 
 /*
- * Brings v->view and v->root up to date: VMFUNC may have changed them since the core last heard. The
- * view of a root is view_of_root().
+ * Brings v->view and v->root up to date: VMFUNC may have changed them since the core last heard.
+ * The view of a root is view_of_root().
  */
 void platform_vcpu_sync(struct altp2m_vcpu *v);
 
 /*
- * Copies between the caller's memory (linear addresses as the caller's vCPU sees them; callers check CPL)
- * and the hypervisor. 0 or -EFAULT; a failed copy_from leaves no promise about dst. Called without the
- * physmap lock.
+ * Copies between the caller's memory (linear addresses as the caller's vCPU sees them; callers
+ * check CPL) and the hypervisor. 0 or -EFAULT; a failed copy_from leaves no promise about dst.
+ * Called without the physmap lock.
  */
 int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n);
 int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n);
 
-/* True if a long operation should stop at the next safe point and be continued (-XEN_ERESTART). No lock. */
+/*
+ * True if a long operation should stop at the next safe point and be continued (-XEN_ERESTART). No
+ * lock.
+ */
 bool platform_preempt_pending(void);
 
 /*
- * The physmap of domain `domid` (never DOMID_SELF here), pinned until platform_domain_put(), or NULL if
- * there is no such domain. Called without locks.
+ * The physmap of domain `domid` (never DOMID_SELF here), pinned until platform_domain_put(), or
+ * NULL if there is no such domain. Called without locks.
  */
 struct physmap *platform_domain_get(uint16_t domid);
 void platform_domain_put(struct physmap *pm);

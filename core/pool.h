@@ -5,8 +5,8 @@
  * The pool that a domain's table pages come from, and what is known of each of its pages.
  *
  * Two steps: an operation asks pool_can_take() for every page that it can need and gives up with no
- * effect if the answer is no; then it takes them, which cannot fail. Pages that hardware may walk go
- * to limbo when given back, and become free in pool_flushed(). Caller holds the physmap lock.
+ * effect if the answer is no; then it takes them, which cannot fail. Pages that hardware may walk
+ * go to limbo when given back, and become free in pool_flushed(). Caller holds the physmap lock.
  */
 #include "physmap.h"
 #include "platform.h"
@@ -14,8 +14,8 @@
 #define POOL_NONE 0u
 
 /*
- * Carves metadata, the view states and the remap hashes out of the first pages. -ENOMEM if nothing would
- * be left.
+ * Carves metadata, the view states and the remap hashes out of the first pages. -ENOMEM if nothing
+ * would be left.
  */
 int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve);
 
@@ -36,7 +36,9 @@ void pool_give_now(struct pool *p, uint32_t i);
 /* The flush is done: limbo is free. */
 void pool_flushed(struct pool *p);
 
-/* The hash (level, region) -> private tables. Several tables have the same key: one for each view. */
+/*
+ * The hash (level, region) -> private tables. Several tables have the same key: one for each view.
+ */
 void pool_hash_add(struct pool *p, uint32_t i);
 void pool_hash_remove(struct pool *p, uint32_t i);
 

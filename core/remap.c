@@ -312,7 +312,10 @@ void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
     }
 }
 
-/* Room for the path's tables, and for a slab if no record is free: a flush on the way can free some. */
+/*
+ * Room for the path's tables, and for a slab if no record is free: a flush on the way can free
+ * some.
+ */
 static bool can_take(struct physmap *pm, struct view_state *vs, uint32_t tables, bool record)
 {
     if (tables > 0 && !view_can_take(pm, vs, tables)) {

@@ -2,8 +2,8 @@
 #include "subop.h"
 
 /*
- * Handlers of Xen's sixteen sub-operations. Each gets the call after the common checks (version, domain,
- * mode, policy, padding) and gives Xen's error codes in Xen's order.
+ * Handlers of Xen's sixteen sub-operations. Each gets the call after the common checks (version,
+ * domain, mode, policy, padding) and gives Xen's error codes in Xen's order.
  */
 
 #define CHUNK 256u /* entries of a list that are read at once: 2.3 KiB of stack */
@@ -337,9 +337,11 @@ static struct lists find_lists(const struct subop_call *call)
     return (struct lists){call->op->facet.u.longs[2], call->op->facet.u.longs[3]};
 }
 
-/* Applies n entries under one lock and one flush; returns how many were done, *rc tells why fewer. */
-static uint32_t set_chunk(struct physmap *pm, view_t v, const uint64_t *gfns, const uint8_t *accesses,
-                          uint32_t n, long *rc)
+/*
+ * Applies n entries under one lock and one flush; returns how many were done, *rc tells why fewer.
+ */
+static uint32_t set_chunk(struct physmap *pm, view_t v, const uint64_t *gfns,
+                          const uint8_t *accesses, uint32_t n, long *rc)
 {
     struct override_cursor c;
     uint32_t i = 0;
@@ -372,8 +374,8 @@ static int copy_lists(const struct subop_call *call, uint64_t at, uint64_t *gfns
 }
 
 /*
- * Progress is kept in the caller's `opaque`. It is written with -ERESTART as on Xen, and also with an
- * error: then it is the index of the entry that failed.
+ * Progress is kept in the caller's `opaque`. It is written with -ERESTART as on Xen, and also with
+ * an error: then it is the index of the entry that failed.
  */
 long subop_set_mem_access_multi(struct subop_call *call)
 {
@@ -413,7 +415,7 @@ long subop_set_mem_access_multi(struct subop_call *call)
 
 static int set_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool suppress)
 {
-    struct override_cursor remap = *c; /* c stays closed for view 0: its ranges are the host map's */
+    struct override_cursor remap = *c; /* c stays closed: view 0's ranges are the host map's */
     int rc;
 
     if (g > pm->max_gfn) {
@@ -482,7 +484,9 @@ long subop_get_p2m_idx(struct subop_call *call)
     return 0;
 }
 
-/* Where to go on after g failed: over the rest of a large hole, or of a table that cannot be had. */
+/*
+ * Where to go on after g failed: over the rest of a large hole, or of a table that cannot be had.
+ */
 static uint64_t after_failure(const struct physmap *pm, const struct override_cursor *c, uint64_t g,
                               int rc)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The table of sub-operations of HVMOP_altp2m: one row each, in order of their numbers. Everything else
- * is made from it: dispatch, padding checks, policy, copying back, listing, the fuzzer's grammar.
+ * The table of sub-operations of HVMOP_altp2m: one row each, in order of their numbers. Everything
+ * else is made from it: dispatch, padding checks, policy, copying back, listing, the fuzzer's
+ * grammar.
  *
  * SUBOP(number, name, since, arg, pads, out, out_size, flags, verdict, reason, summary)
  *   name      as in Xen's HVMOP_altp2m_*; the handler is subop_<name>

@@ -27,7 +27,9 @@ static uint64_t *slot_of(const struct physmap *pm, uint32_t table, uint64_t g)
     return &pool_table(&pm->pool, table)[entry_index(pm->pool.page[table].level, g)];
 }
 
-/* The private table that an entry points to, or POOL_NONE: views point to the host's or their own. */
+/*
+ * The private table that an entry points to, or POOL_NONE: views point to the host's or their own.
+ */
 static uint32_t private_child(const struct physmap *pm, uint64_t e, unsigned level)
 {
     uint32_t i;
@@ -357,7 +359,8 @@ static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t tab
         if (child != POOL_NONE) {
             follow_table(pm, vs, child);
         } else {
-            follow_entry(pm, vs, slot, from ? from[i] : entry_narrow(pm, h.entry, h.level, level, g));
+            follow_entry(pm, vs, slot,
+                         from ? from[i] : entry_narrow(pm, h.entry, h.level, level, g));
         }
     }
 }

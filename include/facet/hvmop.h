@@ -3,9 +3,9 @@
 
 /*
  * Facet's own sub-operations of HVMOP_altp2m, for guests, monitors and tools. They use the 80-byte
- * struct xen_hvm_altp2m_op of Xen's <xen/hvm/hvm_op.h>: `cmd` is a number from here, `u` is one of these
- * structs. Layouts are the same for 32-bit and 64-bit callers. Numbers start at 0x8000, so that they
- * never meet one of Xen's. On real Xen all of them give -EOPNOTSUPP.
+ * struct xen_hvm_altp2m_op of Xen's <xen/hvm/hvm_op.h>: `cmd` is a number from here, `u` is one of
+ * these structs. Layouts are the same for 32-bit and 64-bit callers. Numbers start at 0x8000, so
+ * that they never meet one of Xen's. On real Xen all of them give -EOPNOTSUPP.
  */
 #include <stdint.h>
 
@@ -50,7 +50,7 @@ struct facet_altp2m_usage {
     uint32_t pool_reserve;   /* out, domain: free pages that only the host map may take */
     uint32_t pool_fixed;     /* out, domain: metadata */
     uint32_t host_tables;    /* out, domain: tables of the host map */
-    uint32_t host_changes;   /* out: host map changes under an override, or under a remap's target */
+    uint32_t host_changes; /* out: host map changes under an override, or under a remap's target */
     uint32_t lost;           /* out, domain: times that the target of a remap vanished */
     uint16_t default_access; /* out: xenmem_access_t */
     uint16_t vcpus;          /* out: vCPUs on it */

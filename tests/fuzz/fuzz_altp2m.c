@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer target: sequences of HVMOP_altp2m calls, with the table of sub-ops as grammar, mixed with host
- * map changes, violations and VMFUNC. After each, the fake machine looks for stale translations, lost
- * pages, locks left held and wrong counters. A hostile caller may give any bytes; none may do harm.
+ * libFuzzer target: sequences of HVMOP_altp2m calls, with the table of sub-ops as grammar, mixed
+ * with host map changes, violations and VMFUNC. After each, the fake machine looks for stale
+ * translations, lost pages, locks left held and wrong counters. A hostile caller may give any
+ * bytes; none may do harm.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,8 @@ static uint64_t take(unsigned bytes)
 /* A gfn near something: in a superpage, a table, a hole, at the end; or any number. */
 static uint64_t some_gfn(void)
 {
-    static const uint64_t base[] = {0, 512, 512 * 512 - 2, 512 * 512, 512 * 514, 512ULL << 18, 1u << 31};
+    static const uint64_t base[] = {0,         512,          512 * 512 - 2, 512 * 512,
+                                    512 * 514, 512ULL << 18, 1u << 31};
     unsigned pick = (unsigned)take(1);
 
     if (pick % 16 == 15) {
@@ -122,7 +124,8 @@ static void disturb(void)
 
 static void look_around(void)
 {
-    static const uint64_t at[] = {0, 3, 512, 512 * 512 - 1, 512 * 512 + 1, 512 * 514, 512 * 514 + 5};
+    static const uint64_t at[] = {
+        0, 3, 512, 512 * 512 - 1, 512 * 512 + 1, 512 * 514, 512 * 514 + 5};
 
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
         for (unsigned j = 0; j < ARRAY_SIZE(at); j++) {

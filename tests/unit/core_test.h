@@ -177,7 +177,10 @@ static inline unsigned free_pages(void)
     return fake.pm.pool.nr_free;
 }
 
-/* 1 GiB at 0 as one leaf (if the format has it), 4 MiB at 1 GiB as 2 MiB leaves, 2 MiB after as 4 KiB. */
+/*
+ * 1 GiB at 0 as one leaf (if the format has it), 4 MiB at 1 GiB as 2 MiB leaves, 2 MiB after as 4
+ * KiB.
+ */
 static inline void map_guest(void)
 {
     assert_int_equal(map(0, F(0), ORDER_1G), 0);

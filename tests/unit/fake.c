@@ -149,7 +149,10 @@ static const uint64_t *table_at(uint64_t mfn)
     return (const uint64_t *)(const void *)&pool[(mfn - FAKE_POOL_FIRST) * PAGE_SIZE];
 }
 
-/* Walks from `table` at `level`; `rights` are what the entries above left. Fills the cache if asked. */
+/*
+ * Walks from `table` at `level`; `rights` are what the entries above left. Fills the cache if
+ * asked.
+ */
 static struct fake_access walk_from(uint64_t root, uint64_t table, unsigned level, unsigned rights,
                                     uint64_t gfn, bool fill)
 {
@@ -199,7 +202,10 @@ static struct psc_entry *psc_find(uint64_t root, uint64_t gfn, unsigned level)
     return p->root == root && p->region == region && p->level == level ? p : NULL;
 }
 
-/* As hardware does it: the translation if cached, else from the lowest cached table, else from the root. */
+/*
+ * As hardware does it: the translation if cached, else from the lowest cached table, else from the
+ * root.
+ */
 struct fake_access fake_access(mfn_t root, uint64_t gfn)
 {
     struct tlb_entry *t = &tlb[cache_slot(root.v, gfn, 0, TLB_SIZE)];
@@ -243,8 +249,9 @@ struct fake_access fake_access_all(mfn_t root, uint64_t gfn)
 
 static bool gives_more(struct fake_access cached, struct fake_access now)
 {
-    return cached.present && (!now.present || cached.mfn != now.mfn || (cached.rights & ~now.rights) ||
-                              cached.suppress_ve != now.suppress_ve);
+    return cached.present &&
+           (!now.present || cached.mfn != now.mfn || (cached.rights & ~now.rights) ||
+            cached.suppress_ve != now.suppress_ve);
 }
 
 static void check_psc(const struct psc_entry *p)
@@ -261,8 +268,10 @@ static void check_psc(const struct psc_entry *p)
 
         EXPECT(!gives_more(walk_from(p->root, p->table, p->level, p->rights, gfn, false),
                            fake_walk(mfn(p->root), gfn)),
-               "gfn %#llx: a stale pointer to a table of level %u (rights %u, page kind %u) gives more "
-               "than the tables of view %u", (unsigned long long)gfn, p->level, p->rights, page->kind,
+               "gfn %#llx: a stale pointer to a table of level %u (rights %u, page kind %u) gives "
+               "more "
+               "than the tables of view %u",
+               (unsigned long long)gfn, p->level, p->rights, page->kind,
                page_of(p->root)->kind == PAGE_VIEW ? page_of(p->root)->view : 0xffff);
     }
 }
@@ -279,10 +288,11 @@ void fake_settled(void)
         if (t->root) {
             struct fake_access now = fake_walk(mfn(t->root), t->gfn);
 
-            EXPECT(!gives_more(t->a, now),
-                   "stale translation of gfn %#llx: cached mfn %#llx rights %u ve %d, now %#llx %u %d",
-                   (unsigned long long)t->gfn, (unsigned long long)t->a.mfn, t->a.rights,
-                   t->a.suppress_ve, (unsigned long long)now.mfn, now.rights, now.suppress_ve);
+            EXPECT(
+                !gives_more(t->a, now),
+                "stale translation of gfn %#llx: cached mfn %#llx rights %u ve %d, now %#llx %u %d",
+                (unsigned long long)t->gfn, (unsigned long long)t->a.mfn, t->a.rights,
+                t->a.suppress_ve, (unsigned long long)now.mfn, now.rights, now.suppress_ve);
         }
     }
     for (unsigned i = 0; i < PSC_SIZE; i++) {

@@ -2,14 +2,15 @@
 #pragma once
 
 /*
- * A fake machine under the core, for host tests: frames with reference counts, caller memory with holes,
- * table formats whose bits are nowhere near real ones, and processors that cache what they walked.
+ * A fake machine under the core, for host tests: frames with reference counts, caller memory with
+ * holes, table formats whose bits are nowhere near real ones, and processors that cache what they
+ * walked.
  *
- * The processors are the point. fake_access() walks the tables by the format alone, never with the core's
- * code, and caches translations and table pointers for each root until platform_flush(). fake_settled(),
- * to be called after each operation of the core, fails the test if any cache still holds a right, a frame
- * or a table that the tables no longer give. Freeing a frame or a table that a cache can still reach
- * fails at once.
+ * The processors are the point. fake_access() walks the tables by the format alone, never with the
+ * core's code, and caches translations and table pointers for each root until platform_flush().
+ * fake_settled(), to be called after each operation of the core, fails the test if any cache still
+ * holds a right, a frame or a table that the tables no longer give. Freeing a frame or a table that
+ * a cache can still reach fails at once.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -25,8 +26,10 @@
 #define FAKE_CALLER_SIZE (64 * PAGE_SIZE)
 #define FAKE_VCPUS       3
 
-extern const struct table_format fake_scrambled; /* three positive rights, execute-only, 1 GiB leaves */
-extern const struct table_format fake_negative;  /* like NPT: no-execute bit, no #VE, no 1 GiB leaves */
+extern const struct table_format
+    fake_scrambled; /* three positive rights, execute-only, 1 GiB leaves */
+extern const struct table_format
+    fake_negative; /* like NPT: no-execute bit, no #VE, no 1 GiB leaves */
 
 struct fake_access {
     bool present;     /* some right at all */
@@ -72,11 +75,16 @@ struct fake_options {
     ((struct fake_options){.pool = 512, .reserve = 16, .max_views = 16, .mode = 1,                 \
                            .address_bits = 43, .format = &fake_scrambled})
 
-/* A machine with domain 1, its vCPUs, and domain 2 without memory. Checks nothing is left of before. */
+/*
+ * A machine with domain 1, its vCPUs, and domain 2 without memory. Checks nothing is left of
+ * before.
+ */
 void fake_start(struct fake_options o);
 void fake_stop(void);
 
-/* Frames: one reference is the domain's own. Freed when the last goes; then no cache may reach it. */
+/*
+ * Frames: one reference is the domain's own. Freed when the last goes; then no cache may reach it.
+ */
 void fake_frame_release(uint64_t mfn);
 unsigned fake_frame_refs(uint64_t mfn);
 void fake_frame_reset(uint64_t mfn);
@@ -85,8 +93,8 @@ void fake_frame_reset(uint64_t mfn);
 struct fake_access fake_walk(mfn_t root, uint64_t gfn);
 struct fake_access fake_access(mfn_t root, uint64_t gfn);
 /*
- * The same for an access that needs all rights: where the cache gives too few, the processor takes a
- * violation, which drops what it has cached for the gfn (SDM vol. 3, 28.4.3.1), and tries again.
+ * The same for an access that needs all rights: where the cache gives too few, the processor takes
+ * a violation, which drops what it has cached for the gfn (SDM vol. 3, 28.4.3.1), and tries again.
  */
 struct fake_access fake_access_all(mfn_t root, uint64_t gfn);
 /* No cache gives more than the tables, nothing waits for a flush, no lock is held. */

@@ -178,7 +178,8 @@ static void compare_view(uint16_t v)
         compare_at(v, s);
         overrides += any_own(&model.leaf[v][s]);
     }
-    EXPECT(vs->overrides == overrides, "view %u: %u overrides, not %u", v, vs->overrides, overrides);
+    EXPECT(vs->overrides == overrides, "view %u: %u overrides, not %u", v, vs->overrides,
+           overrides);
     EXPECT(vs->nr_tables == tables_wanted(v), "view %u: %u tables, not %u", v, vs->nr_tables,
            tables_wanted(v));
     EXPECT(fake.pm.eptp[v] == (model.visible[v] ? root_of(v).v << 12 | fake.pm.format->root_flags
@@ -388,7 +389,8 @@ static void step_access(const struct step *s)
     unsigned slot = s->slot % SLOTS;
     access_t a = s->access % 12;
 
-    if (same(set_access(v, slot_gfn(slot), a), !view_ok(v) || a > 10 ? -XEN_EINVAL : 0, v == 0, 3)) {
+    if (same(set_access(v, slot_gfn(slot), a), !view_ok(v) || a > 10 ? -XEN_EINVAL : 0, v == 0,
+             3)) {
         model_access(v, slot, a);
     }
 }

@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * A model of what the core promises, simple enough to be believed: for each of a few gfns and each view,
- * what is mapped there, what was said of it, and from that what a vCPU may do. No tables, no sharing.
+ * A model of what the core promises, simple enough to be believed: for each of a few gfns and each
+ * view, what is mapped there, what was said of it, and from that what a vCPU may do. No tables, no
+ * sharing.
  *
- * A step is applied to the model and to the core; both must agree on the result, on what every view shows,
- * on hardware rights, on table pages and on frame references.
+ * A step is applied to the model and to the core; both must agree on the result, on what every view
+ * shows, on hardware rights, on table pages and on frame references.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* altp2m_fault: what a violation leads to, with and without a listener, and when memory is short. */
+/*
+ * altp2m_fault: what a violation leads to, with and without a listener, and when memory is short.
+ */
 #include "core_test.h"
 
 static uint16_t v;
@@ -40,7 +42,8 @@ static void matrix(void **state)
             bool converts = a == ACCESS_N2RWX || (a == ACCESS_RX2RW && !(need & RIGHT_X));
 
             assert_int_equal(set_access(v, 5, a), 0);
-            assert_int_equal(fault(5, need, true), allowed || converts ? FAULT_RETRY : FAULT_DENIED);
+            assert_int_equal(fault(5, need, true),
+                             allowed || converts ? FAULT_RETRY : FAULT_DENIED);
             assert_int_equal(get_access(v, 5), allowed || !converts  ? (long)a
                                                : a == ACCESS_RX2RW ? ACCESS_RW
                                                                    : ACCESS_RWX);

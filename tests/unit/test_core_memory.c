@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool, its reserve and its quotas; and each operation with 0, 1, 2 ... pages left: either it works, or
- * it gives -ENOMEM and nothing changed at all.
+ * The pool, its reserve and its quotas; and each operation with 0, 1, 2 ... pages left: either it
+ * works, or it gives -ENOMEM and nothing changed at all.
  */
 #include "core_test.h"
 
@@ -203,7 +203,10 @@ static void batch_runs_dry(void **state)
     assert_int_equal(op.u.set_mem_access_multi.opaque, 20);
 }
 
-/* A range that runs dry tells the first gfn that failed and skips what it cannot have, 2 MiB at a time. */
+/*
+ * A range that runs dry tells the first gfn that failed and skips what it cannot have, 2 MiB at a
+ * time.
+ */
 static void range_runs_dry(void **state)
 {
     struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random sequences of operations on the core and on the model (model.h). FACET_MODEL_STEPS sets how many
- * (default 40,000), FACET_MODEL_SEED where to start. A failure is shrunk to few steps and printed.
+ * Random sequences of operations on the core and on the model (model.h). FACET_MODEL_STEPS sets how
+ * many (default 40,000), FACET_MODEL_SEED where to start. A failure is shrunk to few steps and
+ * printed.
  */
 #include "core_test.h"
 #include "model.h"

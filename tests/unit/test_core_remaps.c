@@ -128,7 +128,9 @@ static void many_to_one(void **state)
     assert_int_equal(free_pages(), before + 1); /* v's root too */
 }
 
-/* The access comes with what is shown: an override at the target, else what its host entry allows. */
+/*
+ * The access comes with what is shown: an override at the target, else what its host entry allows.
+ */
 static void access_comes_from_target(void **state)
 {
     (void)state;
@@ -191,7 +193,9 @@ static void view_zero(void **state)
     assert_int_equal(frame(0, 5), F(5));
 }
 
-/* A range over a remap of view 0 changes the remap there and the host map, and no more of view 0. */
+/*
+ * A range over a remap of view 0 changes the remap there and the host map, and no more of view 0.
+ */
 static void view_zero_range(void **state)
 {
     struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* HVMOP_altp2m as callers see it: check order, error codes, modes, padding, lists, continuations. */
+/*
+ * HVMOP_altp2m as callers see it: check order, error codes, modes, padding, lists, continuations.
+ */
 #include "core_test.h"
 
 static long call(const struct altp2m_caller *c, uint32_t cmd, uint16_t domain)
@@ -60,7 +62,9 @@ static void unknown_commands(void **state)
     }
 }
 
-/* Each row is found by its number, in order; Xen's sixteen have the numbers of the public header. */
+/*
+ * Each row is found by its number, in order; Xen's sixteen have the numbers of the public header.
+ */
 static void table_is_sound(void **state)
 {
     (void)state;
@@ -276,7 +280,8 @@ static void change_gfn_errors(void **state)
     (void)state;
     assert_int_equal(create(ACCESS_RWX, &v), 0);
     assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G), mfn(0xfee00), ORDER_4K, MAP_MMIO, 7), 0);
-    assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G + 1), mfn(F(9)), ORDER_4K, MAP_SPECIAL, 7), 0);
+    assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G + 1), mfn(F(9)), ORDER_4K, MAP_SPECIAL, 7),
+                     0);
     assert_int_equal(change_gfn(2, 5, 6), -XEN_EINVAL);
     assert_int_equal(change_gfn(v, 5, G_512G + 5), -XEN_ESRCH);
     assert_int_equal(change_gfn(v, G_512G + 5, 5), -XEN_ESRCH);
@@ -294,7 +299,9 @@ static void change_gfn_errors(void **state)
     assert_int_equal(fake.pm.remaps.nr, 0);
 }
 
-/* The call itself says whether later violations exit: by the guest #VE, by another domain an exit. */
+/*
+ * The call itself says whether later violations exit: by the guest #VE, by another domain an exit.
+ */
 static void change_gfn_sets_ve(void **state)
 {
     uint16_t v;
@@ -355,7 +362,8 @@ static void suppress_ve_range(void **state)
     assert_int_equal(create(ACCESS_RWX, &v), 0);
     assert_int_equal(ve_range(&op, v, 6, 5), -XEN_EINVAL);
     assert_int_equal(ve_range(&op, 2, 5, 6), -XEN_EINVAL);
-    assert_int_equal(ve_range(&op, v, 1ULL << 40, ~0ULL), -XEN_EINVAL); /* beyond the address width */
+    assert_int_equal(ve_range(&op, v, 1ULL << 40, ~0ULL),
+                     -XEN_EINVAL); /* beyond the address width */
     fake.preempt_every = 1;
     assert_int_equal(ve_range(&op, v, 500, 2100), 0); /* continued by slices */
     fake.preempt_every = 0;
@@ -377,7 +385,8 @@ static void suppress_ve_range(void **state)
 #define GFNS (FAKE_CALLER_BASE + 0x1640) /* a page border after 312 entries */
 #define ACCESSES (FAKE_CALLER_BASE + 0x9000)
 
-static long multi(const struct altp2m_caller *c, struct xen_hvm_altp2m_op *op, uint16_t v, uint32_t nr)
+static long multi(const struct altp2m_caller *c, struct xen_hvm_altp2m_op *op, uint16_t v,
+                  uint32_t nr)
 {
     uint64_t wide[2] = {GFNS, ACCESSES};
     uint32_t narrow[2] = {GFNS, ACCESSES};
@@ -522,7 +531,8 @@ static void notify_checks(void **state)
     (void)state;
     assert_int_equal(create(ACCESS_RWX, &v), 0);
     assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G), mfn(0xfee00), ORDER_4K, MAP_MMIO, 7), 0);
-    assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G + 1), mfn(F(9)), ORDER_4K, MAP_SPECIAL, 7), 0);
+    assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G + 1), mfn(F(9)), ORDER_4K, MAP_SPECIAL, 7),
+                     0);
     assert_int_equal(notify(true, FAKE_VCPUS, 5), -XEN_EINVAL);
     fake.no_ve = true;
     assert_int_equal(notify(true, 0, 5), -XEN_EOPNOTSUPP);

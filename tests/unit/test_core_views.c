@@ -45,7 +45,9 @@ static void override_pages(void **state)
     assert_int_equal(free_pages(), before);
 }
 
-/* An override touches its gfn in its view, and nothing else: neighbours, other views, the host map. */
+/*
+ * An override touches its gfn in its view, and nothing else: neighbours, other views, the host map.
+ */
 static void override_is_alone(void **state)
 {
     const uint64_t at[] = {0, 7, 511, 512, G_1G - 1, G_1G + 5, G4K + 9};
@@ -68,7 +70,9 @@ static void override_is_alone(void **state)
     }
 }
 
-/* Beside an override the default access still holds; the override may give more than the default. */
+/*
+ * Beside an override the default access still holds; the override may give more than the default.
+ */
 static void default_beside_override(void **state)
 {
     uint16_t v;
@@ -131,7 +135,9 @@ static void frame_changes_follow(void **state)
     assert_int_equal(frame(w, G4K), F(77));
 }
 
-/* An override over a hole has no frame and no rights, and is there again when the host has a frame. */
+/*
+ * An override over a hole has no frame and no rights, and is there again when the host has a frame.
+ */
 static void override_outlives_hole(void **state)
 {
     uint16_t v;
@@ -151,7 +157,10 @@ static void override_outlives_hole(void **state)
     assert_int_equal(get_ve(v, G4K), 0);
 }
 
-/* The host map may put a superpage, a table or a hole over a region that a view has a private copy of. */
+/*
+ * The host map may put a superpage, a table or a hole over a region that a view has a private copy
+ * of.
+ */
 static void superpages_over_private(void **state)
 {
     uint16_t v;
@@ -174,7 +183,9 @@ static void superpages_over_private(void **state)
     assert_int_equal(rights(v, G4K + 3), RIGHT_R);
 }
 
-/* A host superpage that a view splits stays whole in the host map, and in the view once reverted. */
+/*
+ * A host superpage that a view splits stays whole in the host map, and in the view once reverted.
+ */
 static void split_privately(void **state)
 {
     struct mapping m;
@@ -216,8 +227,9 @@ static void default_changes(void **state)
 }
 
 /*
- * A processor caches the pointer to the host's table; an override that takes nothing away makes the path
- * private without a flush; then the host map gives more. The old pointer must not show that in the view.
+ * A processor caches the pointer to the host's table; an override that takes nothing away makes the
+ * path private without a flush; then the host map gives more. The old pointer must not show that in
+ * the view.
  */
 static void host_widening_stays_out_of_override(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bugs that Xen's altp2m had or is suspected of having, as far as they concern a core like this one. Each
- * test is named for Xen's commit or advisory and says what went wrong there.
+ * Bugs that Xen's altp2m had or is suspected of having, as far as they concern a core like this
+ * one. Each test is named for Xen's commit or advisory and says what went wrong there.
  */
 #include "core_test.h"
 
@@ -76,7 +76,10 @@ static void c_1dddfff4c3_notify_knows_the_view(void **state)
     assert_int_equal(fake.vcpus[1].view.v, n);
 }
 
-/* 24d5282527, 29d28b2919: pausing each other. A refused pause is a continuation, and has no effect yet. */
+/*
+ * 24d5282527, 29d28b2919: pausing each other. A refused pause is a continuation, and has no effect
+ * yet.
+ */
 static void c_29d28b2919_refused_pause(void **state)
 {
     const uint32_t cmds[] = {HVMOP_altp2m_set_domain_state, HVMOP_altp2m_destroy_p2m,
@@ -136,7 +139,9 @@ static void c_0fb4b58c8b_type_change_reaches_views(void **state)
     }
 }
 
-/* ced5685208, cbd0874fef: the order of a host superpage was ignored when it was passed on to views. */
+/*
+ * ced5685208, cbd0874fef: the order of a host superpage was ignored when it was passed on to views.
+ */
 static void c_ced5685208_superpage_order(void **state)
 {
     (void)state;
@@ -180,7 +185,9 @@ static void c_3fd3e9303e_vmfunc_list(void **state)
     assert_true(fake.pm.eptp[v] == ~0ULL);
 }
 
-/* 448787e16e, d2ddd2beff: a check looked at the calling domain, not at the one that the call names. */
+/*
+ * 448787e16e, d2ddd2beff: a check looked at the calling domain, not at the one that the call names.
+ */
 static void c_448787e16e_target_not_current(void **state)
 {
     struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve);
