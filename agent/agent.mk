@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# The agent library, and guests with an agent: tests/guest/agent-*.c and agent/examples/*.c.
+AGENT_B := $(B)/agent
+# One object for every user: linked at any address, above 2 GiB from the top or below 2 GiB.
+AGENT_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmodel=kernel \
+	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns -m64 \
+	-D__XEN_TOOLS__ -Iagent
+AGENT_LIB := $(AGENT_B)/libagent.a
+AGENT_LIB_OBJS := $(addprefix $(AGENT_B)/,altp2m.o vmfunc.o vmfunc_entry.o gate.o shield.o)
+# What runs in the agent's view, but for the embedder's part.
+AGENT_CORE_OBJS := $(addprefix $(AGENT_B)/,gate_entry.o guard.o)
+
+.PHONY: agent
+all: agent
+agent: $(AGENT_LIB) $(AGENT_B)/vault.core.o $(AGENT_B)/examples/shield.elf \
+	$(AGENT_B)/examples/views.elf
+
+$(AGENT_B)/%.o: agent/%.c
+	@mkdir -p $(@D)
+	$(CC) $(AGENT_FLAGS) -c $< -o $@
+
+$(AGENT_B)/%.o: agent/%.S
+	@mkdir -p $(@D)
+	$(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
+
+$(AGENT_LIB): $(AGENT_LIB_OBJS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+# Whatever the agent's view needs must be in this one object: it can call nothing else there.
+define AGENT_LINK_CORE
+	@mkdir -p $(@D)
+	$(LD) -r -T agent/agent.lds -o $@ $(filter %.o,$^)
+	@if nm -u $@ | grep -q .; then echo "$@ needs what the agent's view lacks:" >&2; \
+		nm -u $@ >&2; rm -f $@; exit 1; fi
+endef
+$(AGENT_B)/vault.core.o: $(AGENT_CORE_OBJS) $(AGENT_B)/examples/vault.o agent/agent.lds
+	$(AGENT_LINK_CORE)
+
+AGENT_GUEST_HOOKS := $(AGENT_B)/examples/guest_hooks.guest.o
+# Guests with the example's agent in them, on the test guests' framework.
+$(B)/guest/agent-%.o $(AGENT_B)/examples/%.guest.o $(AGENT_GUEST_HOOKS): GUEST_FLAGS += -Iagent -Iagent/examples
+
+$(AGENT_B)/examples/%.guest.o: agent/examples/%.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+
+$(AGENT_B)/examples/%.main.o: tests/guest/lib/test.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+
+define AGENT_LINK_GUEST
+	$(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T tests/guest/lib/guest.lds -o $@ \
+		$(filter %.o,$^) $(AGENT_LIB) $(GUEST_LIBC) $(GUEST_MEM)
+endef
+$(AGENT_B)/examples/%.elf: $(AGENT_B)/examples/%.guest.o $(AGENT_B)/examples/%.main.o \
+		$(AGENT_B)/vault.core.o $(AGENT_GUEST_HOOKS) $(GUEST_LIB) $(AGENT_LIB) tests/guest/lib/guest.lds
+	$(AGENT_LINK_GUEST)
+
+$(B)/guest/agent-%.elf: $(B)/guest/agent-%.o $(B)/guest/agent-%.main.o $(AGENT_B)/vault.core.o \
+		$(AGENT_GUEST_HOOKS) $(GUEST_LIB) $(AGENT_LIB) tests/guest/lib/guest.lds
+	$(AGENT_LINK_GUEST)

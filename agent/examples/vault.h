@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The example agent: it keeps a key, signs with it, and lets one instruction write where nobody
+ * else may. */
+#include "guard.h"
+#include "siphash.h"
+
+enum vault_op {
+    VAULT_SIGN,      /* a, b: two words; the result is their SipHash */
+    VAULT_INTERRUPT, /* raises vector 2 inside of the agent, as an NMI might */
+};
+
+/* Private once the shield is up. */
+extern struct siphash_key vault_key;
+/* The address of a `mov %rax, (%rdi)` that may write to restricted pages. */
+extern uint64_t vault_trusted_store;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The part of the agent that decides: it runs in the agent's view, on private memory, and calls
+ * nothing outside of .agent.text. Its embedder supplies agent_service() and agent_allow(), also
+ * AGENT_TEXT; both run with interrupts off and must return.
+ */
+#include "gate.h"
+#include "ve.h"
+
+enum guard_kind {
+    GUARD_DENIED = 1,  /* the kernel's view forbids it, and so does the embedder */
+    GUARD_ALLOWED,     /* forbidden there, but agent_allow() did it */
+    GUARD_STRAY,       /* VMFUNC into the agent's view from outside of the gate */
+    GUARD_SPURIOUS,    /* vector 20 without a violation: a bare INT, or a jump */
+    GUARD_INTERRUPTED, /* an exception in the agent's view; handled in the kernel's if it can be */
+    GUARD_KINDS
+};
+
+struct guard_event {
+    uint64_t number; /* 1.. */
+    uint64_t rip, gla, gpa;
+    uint32_t access; /* VE_READ, VE_WRITE, VE_FETCH */
+    uint32_t kind;   /* enum guard_kind */
+};
+
+#define GUARD_EVENTS 64u
+
+/* In .agent.report: everybody may read it, the agent alone can write it. */
+struct guard_report {
+    uint64_t count[GUARD_KINDS];
+    uint64_t events; /* number of the last one; event n is at (n - 1) % GUARD_EVENTS */
+    struct guard_event event[GUARD_EVENTS];
+};
+extern struct guard_report guard_report;
+
+/* Runs in the agent's view on behalf of gate_call(). Arguments are numbers, never addresses to
+ * follow: who calls is not trusted. */
+long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
+
+/*
+ * Whether a violation of the kernel's view is legitimate. If so it has been carried out, `f` is
+ * where and how the code is to go on, and true is returned.
+ */
+bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve);
+
+/* What the gate is to do after guard_exception(); the numbers are known to gate_entry.S. */
+enum guard_verdict {
+    GUARD_GO_ON = 0,   /* return to *f */
+    GUARD_REFUSE = 1,  /* the deny handler, with the stack of a #GP(0) at *f */
+    GUARD_ABANDON = 2, /* end the agent's call with -EINTR */
+};
+int guard_exception(struct gate_frame *f);
+
+/* For shield.c, before there is an agent's view. */
+#define GUARD_RANGES 64u
+struct guard_range {
+    uint64_t first, last; /* gfns */
+    uint32_t kernel;      /* enum altp2m_access in the kernel's view */
+    uint32_t agent;       /* in the agent's */
+};
+struct guard {
+    volatile struct ve_info *info;
+    uint64_t ranges;
+    struct guard_range range[GUARD_RANGES];
+};
+extern struct guard guard;

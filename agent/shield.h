@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Puts a kernel behind an agent: makes the two views, protects pages, and moves the vCPU.
+ *
+ *   kernel's view: everything allowed but what the ranges take away; private pages not accessible
+ *   agent's view:  all memory can be read and written; only the gate and .agent.text executed
+ *   view 0:        hidden, so that VMFUNC does not reach it
+ *
+ * Every page that one of the views restricts has #VE on, so that the hypervisor, which drops a
+ * restriction that nobody listens for, is never asked. One vCPU: the gate has one stack.
+ */
+#include "guard.h"
+
+struct shield_hooks {
+    struct altp2m xen;
+    void *context;
+    /* The frame behind a linear address that is mapped, and stays so. */
+    altp2m_gfn_t (*gfn_of)(void *context, const void *at);
+    /* A zeroed page that stays where it is (for the #VE information), or NULL; and back. */
+    void *(*page_alloc)(void *context);
+    void (*page_free)(void *context, void *page);
+    /* Writes to memory that may be mapped read-only; nothing runs it meanwhile. */
+    int (*code_write)(void *context, void *at, const void *from, size_t size);
+    /* Points IDT entry 20 of all vCPUs to this: interrupt gate, DPL 0, no IST; NULL: as before. */
+    int (*vector_set)(void *context, const void *entry);
+};
+
+struct shield_range {
+    altp2m_gfn_t first, last;
+    enum altp2m_access access; /* in the kernel's view; the agent's view is always rw- */
+};
+
+struct shield {
+    struct shield_hooks hooks;
+    altp2m_view_t kernel, agent;
+    void *info; /* the #VE information page */
+};
+
+/*
+ * Raises the shield: `ram` is all memory of the guest, `protect` what to restrict (the agent's own
+ * sections are restricted without being named). `deny` gets control, as a #GP(0) handler does,
+ * when the agent refuses an access. On return the vCPU is on the kernel's view. Needs altp2m off
+ * before. -ENOSPC: more ranges than GUARD_RANGES; -EOPNOTSUPP: no altp2m or no #VE; on any error
+ * altp2m is off again.
+ */
+int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struct shield_range *ram,
+                 unsigned int rams, const struct shield_range *protect, unsigned int protects,
+                 const void *deny);
+
+/* View 0 again, altp2m off. Whoever may make hypercalls can do this: see docs/agent.md. */
+int shield_lower(struct shield *s);

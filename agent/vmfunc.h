@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * VMFUNC leaf 0, EPTP switching (SDM volume 3, 26.5.5.3): another view, no VM exit, any privilege
+ * level. It is #UD before altp2m_enable_notify() of this vCPU, for a hidden or absent view, and on
+ * a processor that lacks it.
+ */
+#include "altp2m.h"
+
+/* -EOPNOTSUPP if the processor refused and the #UD handler uses vmfunc_fix_up(), else 0. */
+int vmfunc_try(altp2m_view_t view);
+
+/*
+ * For the embedder's #UD handler: if `*rip` is vmfunc_try()'s instruction, moves it on, so that
+ * vmfunc_try() returns an error, and returns true.
+ */
+bool vmfunc_fix_up(uint64_t *rip);
+
+/*
+ * To a view the quick way or, where VMFUNC is refused, by hypercall, which moves all vCPUs of the
+ * domain: only with one vCPU is that the same. The caller's #UD handler must use vmfunc_fix_up().
+ */
+int vmfunc_enter(const struct altp2m *a, altp2m_view_t view);
