@@ -109,6 +109,13 @@ static long set_upcall_vector(struct hypercall *h)
     return 0;
 }
 
+static long get_time(struct hypercall *h)
+{
+    const struct xen_hvm_get_time t = {.now = time_now()};
+
+    return copy_out(h, h->arg[1], &t, sizeof(t));
+}
+
 static long altp2m(struct hypercall *h)
 {
     const struct altp2m_caller c = {
@@ -131,6 +138,8 @@ long hvm_op(struct hypercall *h)
         return param_op(h, false);
     case HVMOP_set_evtchn_upcall_vector:
         return set_upcall_vector(h);
+    case HVMOP_get_time:
+        return get_time(h);
     default:
         return -ENOSYS;
     }

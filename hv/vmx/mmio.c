@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accesses to guest physical addresses that nothing backs. As on a machine's bus: reads give all ones, writes vanish. The
- * instructions that software uses on devices are carried out; for any other the guest gets #GP, as on Xen when it cannot emulate.
+ * Accesses to guest physical addresses that nothing backs. As on a machine's bus: reads give all ones, writes vanish, byte by
+ * byte where an operand is partly in RAM. The instructions that software uses on devices are carried out; for any other the
+ * guest gets #GP, as on Xen when it cannot emulate.
  */
 #include "domain.h"
 #include "io.h"
@@ -14,6 +15,7 @@
 #define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
 #define VIOLATION_FINAL (1u << 8) /* ... and it is its translation that failed, not a page-table access */
 #define AR_DB           (1u << 14)
+#define PF_WRITE        2u /* in the error code of #PF */
 #define FLAGS_ARITHMETIC                                                                           \
     (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
 
@@ -37,11 +39,139 @@ static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high
     vmx_write_gpr(v, n, value);
 }
 
-static void load(struct vcpu *v, const struct decoded *d)
+/* A memory operand. */
+struct place {
+    uint64_t linear;
+    uint8_t segment, size;
+    bool hole; /* all of it, which saves the walk */
+};
+
+static uint64_t segment_base(struct vcpu *v, unsigned segment)
 {
-    /* All ones of the memory operand's size, then extended. */
-    write_register(v, d->reg, d->reg_size, d->high_byte,
-                   d->sign_extend ? ~0ULL : size_mask(d->size));
+    /* Only FS and GS have one in 64-bit mode. */
+    if (vcpu_long_mode(v) && segment != SEG_FS && segment != SEG_GS) {
+        return 0;
+    }
+    return vmread(vmcs_seg(GUEST_ES_BASE, segment));
+}
+
+/* The exit told which page is a hole: an operand that lies in it all is one. */
+static struct place place_at(struct vcpu *v, unsigned segment, uint64_t offset, unsigned size)
+{
+    uint64_t wrap = vcpu_long_mode(v) ? ~0ULL : 0xffffffff;
+    uint64_t linear = (segment_base(v, segment) + offset) & wrap;
+    uint64_t page = vmread(GUEST_LINEAR) & wrap & PAGE_MASK;
+
+    return (struct place){
+        .linear = linear,
+        .segment = (uint8_t)segment,
+        .size = (uint8_t)size,
+        .hole = (linear & PAGE_MASK) == page && ((linear + size - 1) & PAGE_MASK) == page,
+    };
+}
+
+static struct place operand(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t a = d->displacement;
+
+    if (d->base == DECODE_RIP) {
+        a += vcpu_rip(v) + d->length;
+    } else if (d->base != DECODE_NO_REGISTER) {
+        a += vmx_read_gpr(v, d->base);
+    }
+    if (d->index != DECODE_NO_REGISTER) {
+        a += vmx_read_gpr(v, d->index) * d->scale;
+    }
+    return place_at(v, d->segment, a & size_mask(d->address_size), d->size);
+}
+
+static bool canonical(uint64_t a)
+{
+    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+/* Copies between *value and memory. False: a fault is on its way; a #PF is a write's if `fault_write`. */
+static bool transfer(struct vcpu *v, const struct place *p, uint64_t *value, bool write,
+                     bool fault_write)
+{
+    uint64_t where;
+    uint32_t error;
+
+    if (vcpu_long_mode(v) && !(canonical(p->linear) && canonical(p->linear + p->size - 1))) {
+        vcpu_inject_error(v, p->segment == SEG_SS ? EXC_SS : EXC_GP, 0);
+        return false;
+    }
+    if (!vcpu_access(v, p->linear, value, p->size, write, &error, &where)) {
+        vcpu_inject_page_fault(v, where, fault_write ? error | PF_WRITE : error);
+        return false;
+    }
+    return true;
+}
+
+/* The bytes read, zero-extended. */
+static bool place_read(struct vcpu *v, const struct place *p, uint64_t *value)
+{
+    *value = p->hole ? size_mask(p->size) : 0;
+    return p->hole || transfer(v, p, value, false, false);
+}
+
+/* For what is then written: a fault is a write's. */
+static bool place_read_modify(struct vcpu *v, const struct place *p, uint64_t *value)
+{
+    *value = p->hole ? size_mask(p->size) : 0;
+    return p->hole || transfer(v, p, value, false, true);
+}
+
+static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
+{
+    return p->hole || transfer(v, p, &value, true, true);
+}
+
+/* The register or immediate of an instruction that has one. */
+static uint64_t other_operand(struct vcpu *v, const struct decoded *d)
+{
+    return d->has_immediate ? d->immediate : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
+}
+
+static void write_destination(struct vcpu *v, const struct decoded *d, uint64_t value)
+{
+    unsigned shift = 64 - 8 * d->size;
+
+    if (d->sign_extend) {
+        value = (uint64_t)((int64_t)(value << shift) >> shift);
+    }
+    write_register(v, d->reg, d->reg_size, d->high_byte, value);
+}
+
+static bool load(struct vcpu *v, const struct decoded *d)
+{
+    struct place p = operand(v, d);
+    uint64_t value;
+
+    if (!place_read(v, &p, &value)) {
+        return false;
+    }
+    write_destination(v, d, value);
+    return true;
+}
+
+static bool store(struct vcpu *v, const struct decoded *d)
+{
+    struct place p = operand(v, d);
+
+    return place_write(v, &p, other_operand(v, d));
+}
+
+static bool exchange(struct vcpu *v, const struct decoded *d)
+{
+    struct place p = operand(v, d);
+    uint64_t value;
+
+    if (!place_read_modify(v, &p, &value) || !place_write(v, &p, other_operand(v, d))) {
+        return false;
+    }
+    write_destination(v, d, value);
+    return true;
 }
 
 /* Carries out `a op b` on the processor, so that every flag is its own. Returns the result; CMP and TEST return a. */
@@ -90,50 +220,84 @@ static uint64_t alu_do(const struct decoded *d, uint64_t a, uint64_t b, uint64_t
     }
 }
 
-static void alu(struct vcpu *v, const struct decoded *d)
+/* FLAGS_ARITHMETIC without what the instruction leaves alone. */
+static uint64_t flags_changed(const struct decoded *d)
 {
-    uint64_t guest_flags = vmread(GUEST_RFLAGS), flags = X86_EFLAGS_FIXED | (guest_flags & X86_EFLAGS_CF);
-    uint64_t reg = d->has_immediate ? d->immediate
-                                    : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
-    uint64_t result = d->to_register ? alu_do(d, reg, ~0ULL, &flags) : alu_do(d, ~0ULL, reg, &flags);
+    return d->keep == DECODE_KEEP_ALL     ? 0
+           : d->keep == DECODE_KEEP_CARRY ? FLAGS_ARITHMETIC & ~(uint64_t)X86_EFLAGS_CF
+                                          : FLAGS_ARITHMETIC;
+}
 
-    if (d->to_register && !d->has_immediate && d->alu != DECODE_ALU_CMP) {
+static bool alu(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t guest_flags = vmread(GUEST_RFLAGS);
+    uint64_t flags = X86_EFLAGS_FIXED | (guest_flags & X86_EFLAGS_CF);
+    uint64_t changed = flags_changed(d), other = other_operand(v, d), memory, result;
+    bool keeps = d->alu == DECODE_ALU_CMP || d->alu == DECODE_ALU_TEST; /* flags only */
+    bool to_memory = !keeps && (!d->to_register || d->has_immediate);
+    struct place p = operand(v, d);
+
+    if (!(to_memory ? place_read_modify(v, &p, &memory) : place_read(v, &p, &memory))) {
+        return false;
+    }
+    result = d->to_register ? alu_do(d, other, memory, &flags) : alu_do(d, memory, other, &flags);
+    if (to_memory && !place_write(v, &p, result)) {
+        return false;
+    }
+    if (!to_memory && !keeps) {
         write_register(v, d->reg, d->reg_size, d->high_byte, result);
     }
-    uint64_t changed = FLAGS_ARITHMETIC & ~(uint64_t)(d->keep_carry ? X86_EFLAGS_CF : 0);
     vmwrite(GUEST_RFLAGS, (guest_flags & ~changed) | (flags & changed));
+    return true;
 }
 
-/* Base of the segment that a prefix byte names; DS without one. Only FS and GS have one in 64-bit mode. */
-static uint64_t segment_base(struct vcpu *v, uint8_t prefix)
+/* How much of rSP pushes and pops use (SDM 1, 6.2.3). */
+static uint64_t stack_mask(struct vcpu *v)
 {
-    unsigned seg = prefix == 0x26   ? SEG_ES
-                   : prefix == 0x2e ? SEG_CS
-                   : prefix == 0x36 ? SEG_SS
-                   : prefix == 0x64 ? SEG_FS
-                   : prefix == 0x65 ? SEG_GS
-                                    : SEG_DS;
-
-    if (vcpu_long_mode(v) && seg != SEG_FS && seg != SEG_GS) {
-        return 0;
+    if (vcpu_long_mode(v)) {
+        return ~0ULL;
     }
-    return vmread(vmcs_seg(GUEST_ES_BASE, seg));
+    return vmread(vmcs_seg(GUEST_ES_AR, SEG_SS)) & AR_DB ? 0xffffffff : 0xffff;
 }
 
-/* One element of MOVS; either side, or both, may be a hole. False: a page fault is on its way. */
-static bool move_once(struct vcpu *v, const struct decoded *d, uint64_t mask)
+static bool push(struct vcpu *v, const struct decoded *d)
 {
-    uint64_t wrap = vcpu_long_mode(v) ? ~0ULL : 0xffffffff, where, value;
-    uint64_t from = (segment_base(v, d->segment) + (v->regs.rsi & mask)) & wrap;
-    uint64_t to = (segment_base(v, 0x26) + (v->regs.rdi & mask)) & wrap;
-    uint32_t error;
+    uint64_t mask = stack_mask(v), rsp = vmread(GUEST_RSP), value;
+    struct place from = operand(v, d);
+    struct place to = place_at(v, SEG_SS, (rsp - d->size) & mask, d->size);
 
-    if (!vcpu_access(v, from, &value, d->size, false, &error, &where) ||
-        !vcpu_access(v, to, &value, d->size, true, &error, &where)) {
-        vcpu_inject_page_fault(v, where, error);
+    if (!place_read(v, &from, &value) || !place_write(v, &to, value)) {
+        return false;
+    }
+    io_set_index(&rsp, rsp - d->size, mask);
+    vmwrite(GUEST_RSP, rsp);
+    return true;
+}
+
+static bool pop(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t mask = stack_mask(v), old = vmread(GUEST_RSP), rsp = old, value;
+    struct place from = place_at(v, SEG_SS, old & mask, d->size), to;
+
+    if (!place_read(v, &from, &value)) {
+        return false;
+    }
+    io_set_index(&rsp, rsp + d->size, mask);
+    vmwrite(GUEST_RSP, rsp); /* which operand() reads */
+    to = operand(v, d);
+    if (!place_write(v, &to, value)) {
+        vmwrite(GUEST_RSP, old);
         return false;
     }
     return true;
+}
+
+static bool move_once(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t mask = size_mask(d->address_size), value;
+    struct place from = operand(v, d), to = place_at(v, SEG_ES, v->regs.rdi & mask, d->size);
+
+    return place_read(v, &from, &value) && place_write(v, &to, value);
 }
 
 /* One step of STOS, LODS or MOVS; false if a REP has more to do or a fault is due. */
@@ -145,11 +309,10 @@ static bool string_step(struct vcpu *v, const struct decoded *d)
     if (d->rep && (v->regs.rcx & mask) == 0) {
         return true;
     }
-    if (d->kind == DECODE_MOVS && !move_once(v, d, mask)) {
+    if (!(d->kind == DECODE_MOVS   ? move_once(v, d)
+          : d->kind == DECODE_LODS ? load(v, d)
+                                   : store(v, d))) {
         return false;
-    }
-    if (d->kind == DECODE_LODS) {
-        load(v, d);
     }
     if (d->kind != DECODE_STOS) {
         io_set_index(&v->regs.rsi, v->regs.rsi + step, mask);
@@ -182,10 +345,33 @@ static bool fetch(struct vcpu *v, struct decoded *d)
     return decode_mmio(code, n, bits, d);
 }
 
+/* False: a fault is on its way, or a REP has more to do. */
+static bool carry_out(struct vcpu *v, const struct decoded *d)
+{
+    switch (d->kind) {
+    case DECODE_LOAD:
+        return load(v, d);
+    case DECODE_STORE:
+        return store(v, d);
+    case DECODE_ALU:
+        return alu(v, d);
+    case DECODE_XCHG:
+        return exchange(v, d);
+    case DECODE_PUSH:
+        return push(v, d);
+    case DECODE_POP:
+        return pop(v, d);
+    case DECODE_STOS:
+    case DECODE_LODS:
+    case DECODE_MOVS:
+        return string_step(v, d);
+    }
+    return false;
+}
+
 void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
 {
     struct decoded d;
-    bool done = true;
 
     (void)a;
     if ((qualification & VIOLATION_FETCH) || !(qualification & VIOLATION_GLA) ||
@@ -193,22 +379,7 @@ void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
         vcpu_inject_error(v, EXC_GP, 0);
         return;
     }
-    switch (d.kind) {
-    case DECODE_LOAD:
-        load(v, &d);
-        break;
-    case DECODE_STORE:
-        break;
-    case DECODE_ALU:
-        alu(v, &d);
-        break;
-    case DECODE_STOS:
-    case DECODE_LODS:
-    case DECODE_MOVS:
-        done = string_step(v, &d);
-        break;
-    }
-    if (done) {
+    if (carry_out(v, &d)) {
         vmx_skip_bytes(v, d.length);
     }
 }

@@ -4,6 +4,12 @@
 #define MAX_LENGTH 15u
 #define REX_W 8u
 #define REX_R 4u
+#define REX_X 2u
+#define REX_B 1u
+
+enum { AX, CX, DX, BX, SP, BP, SI, DI }; /* register numbers */
+enum { ES, CS, SS, DS, FS, GS };         /* segment register numbers */
+#define NO_SEGMENT 0xffu
 
 struct cursor {
     const uint8_t *code;
@@ -14,7 +20,7 @@ struct cursor {
 struct prefixes {
     unsigned bits;
     unsigned operand, address; /* sizes in bytes */
-    uint8_t rex, segment;
+    uint8_t rex, segment; /* segment: NO_SEGMENT without a prefix */
     bool rex_present, rep;
 };
 
@@ -44,13 +50,19 @@ static uint64_t sign_extend(uint64_t v, unsigned bytes)
     return shift ? (uint64_t)((int64_t)(v << shift) >> shift) : v;
 }
 
+/* The segment register that a prefix byte names, NO_SEGMENT if it is no such prefix. */
+static uint8_t prefix_segment(uint8_t b)
+{
+    return b == 0x64 ? FS : b == 0x65 ? GS : (b & 0xe7) == 0x26 ? b >> 3 & 3 : NO_SEGMENT;
+}
+
 /* Reads prefixes and returns the first opcode byte. */
 static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p)
 {
     bool operand_override = false, address_override = false;
     uint8_t b;
 
-    *p = (struct prefixes){.bits = bits};
+    *p = (struct prefixes){.bits = bits, .segment = NO_SEGMENT};
     for (;;) {
         b = next(c);
         if (b == 0x66) {
@@ -59,8 +71,10 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
             address_override = true;
         } else if (b == 0xf2 || b == 0xf3) {
             p->rep = true;
-        } else if (b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x64 || b == 0x65) {
-            p->segment = bits == 64 && b < 0x64 ? p->segment : b; /* 64-bit: only FS and GS count */
+        } else if (prefix_segment(b) != NO_SEGMENT) {
+            if (bits != 64 || b >= 0x64) { /* 64-bit: only FS and GS count */
+                p->segment = prefix_segment(b);
+            }
         } else {
             break;
         }
@@ -78,29 +92,59 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
     return b;
 }
 
-/* Skips SIB and displacement. False: the operand is a register, not memory. */
-static bool skip_memory_operand(struct cursor *c, const struct prefixes *p, uint8_t modrm)
+static void set_segment(struct decoded *d, const struct prefixes *p, unsigned without_prefix)
 {
+    d->segment = p->segment == NO_SEGMENT ? (uint8_t)without_prefix : p->segment;
+}
+
+static uint64_t next_signed(struct cursor *c, unsigned bytes)
+{
+    return bytes ? sign_extend(next_le(c, bytes), bytes) : 0;
+}
+
+/* SDM 2, table 2-1. */
+static void memory_operand_16(struct cursor *c, const struct prefixes *p, uint8_t modrm,
+                              struct decoded *d)
+{
+    static const uint8_t base[8] = {BX, BX, BP, BP, SI, DI, BP, BX};
+    static const uint8_t index[4] = {SI, DI, SI, DI};
     unsigned mod = modrm >> 6, rm = modrm & 7;
+    bool absolute = mod == 0 && rm == 6;
+
+    d->base = absolute ? DECODE_NO_REGISTER : base[rm];
+    d->index = rm < 4 ? index[rm] : DECODE_NO_REGISTER;
+    d->displacement = next_signed(c, absolute ? 2 : mod);
+    set_segment(d, p, d->base == BP ? SS : DS);
+}
+
+/* ModRM, SIB and displacement: SDM 2, tables 2-2, 2-3 and 2-7. False: the operand is a register, not memory. */
+static bool memory_operand(struct cursor *c, const struct prefixes *p, uint8_t modrm,
+                           struct decoded *d)
+{
+    unsigned mod = modrm >> 6, rm = modrm & 7, base = rm;
+    bool sib = rm == 4;
 
     if (mod == 3) {
         return false;
     }
     if (p->address == 2) {
-        next_le(c, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
+        memory_operand_16(c, p, modrm, d);
         return true;
     }
-    if (rm == 4) {
-        uint8_t sib = next(c);
-        if (mod == 0 && (sib & 7) == 5) {
-            next_le(c, 4);
-            return true;
-        }
-    } else if (rm == 5 && mod == 0) {
-        next_le(c, 4);
-        return true;
+    if (sib) {
+        uint8_t b = next(c);
+        unsigned index = (b >> 3 & 7) | (p->rex & REX_X ? 8 : 0);
+        base = b & 7;
+        d->scale = (uint8_t)(1 << (b >> 6));
+        d->index = (uint8_t)(index == SP ? DECODE_NO_REGISTER : index);
     }
-    next_le(c, mod == 1 ? 1 : mod == 2 ? 4 : 0);
+    bool absolute = mod == 0 && base == BP;
+    d->base = (uint8_t)(base | (p->rex & REX_B ? 8 : 0));
+    if (absolute) {
+        d->base = p->bits == 64 && !sib ? DECODE_RIP : DECODE_NO_REGISTER;
+    }
+    d->displacement = next_signed(c, absolute || mod == 2 ? 4 : mod);
+    set_segment(d, p, d->base == SP || d->base == BP ? SS : DS);
     return true;
 }
 
@@ -122,7 +166,7 @@ static bool with_modrm(struct cursor *c, const struct prefixes *p, struct decode
     d->kind = kind;
     d->size = (uint8_t)size;
     set_register(d, p, modrm >> 3 & 7, reg_size);
-    return skip_memory_operand(c, p, modrm);
+    return memory_operand(c, p, modrm, d);
 }
 
 /* 80, 81, 83: the extension is the operation; C6, C7: /0 is MOV. */
@@ -133,7 +177,7 @@ static bool with_immediate(struct cursor *c, const struct prefixes *p, struct de
     unsigned bytes = op == 0x83 ? 1 : size == 8 ? 4 : size;
     d->kind = op == 0xc6 || op == 0xc7 ? DECODE_STORE : DECODE_ALU;
     d->alu = (uint8_t)extension;
-    if ((d->kind == DECODE_STORE && extension != 0) || !skip_memory_operand(c, p, modrm)) {
+    if ((d->kind == DECODE_STORE && extension != 0) || !memory_operand(c, p, modrm, d)) {
         return false;
     }
     d->size = (uint8_t)size;
@@ -142,15 +186,33 @@ static bool with_immediate(struct cursor *c, const struct prefixes *p, struct de
     return true;
 }
 
-/* F6, F7: TEST, NOT (whose write vanishes), NEG (0 - memory); FE, FF: INC, DEC. Multiplications and jumps: no. */
+/* FF /6 and 8F /0. Without a prefix they move 8 bytes in 64-bit mode. */
+static bool stack(const struct prefixes *p, struct decoded *d, enum decode_kind kind)
+{
+    d->kind = kind;
+    d->size = (uint8_t)(p->bits == 64 && p->operand == 4 ? 8 : p->operand);
+    return true;
+}
+
+static bool pop(struct cursor *c, const struct prefixes *p, struct decoded *d)
+{
+    uint8_t modrm = next(c);
+
+    return (modrm >> 3 & 7) == 0 && memory_operand(c, p, modrm, d) && stack(p, d, DECODE_POP);
+}
+
+/* F6, F7: TEST, NOT (memory ^ -1), NEG (0 - memory); FE, FF: INC, DEC; FF: PUSH. Multiplications and jumps: no. */
 static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
     uint8_t modrm = next(c);
     unsigned extension = modrm >> 3 & 7;
-    bool incdec = op >= 0xfe;
+    bool incdec = op >= 0xfe, push = op == 0xff && extension == 6;
 
-    if (extension > (incdec ? 1 : 3) || !skip_memory_operand(c, p, modrm)) {
+    if ((!push && extension > (incdec ? 1 : 3)) || !memory_operand(c, p, modrm, d)) {
         return false;
+    }
+    if (push) {
+        return stack(p, d, DECODE_PUSH);
     }
     d->kind = DECODE_ALU;
     d->size = (uint8_t)(op & 1 ? p->operand : 1);
@@ -158,13 +220,15 @@ static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct 
     if (incdec) {
         d->alu = (uint8_t)(extension == 0 ? DECODE_ALU_ADD : DECODE_ALU_SUB);
         d->immediate = 1;
-        d->keep_carry = true;
+        d->keep = DECODE_KEEP_CARRY;
     } else if (extension <= 1) {
         unsigned bytes = d->size == 8 ? 4 : d->size;
         d->alu = DECODE_ALU_TEST;
         d->immediate = sign_extend(next_le(c, bytes), bytes);
     } else if (extension == 2) {
-        d->kind = DECODE_STORE;
+        d->alu = DECODE_ALU_XOR;
+        d->immediate = ~0ULL;
+        d->keep = DECODE_KEEP_ALL;
     } else {
         d->alu = DECODE_ALU_SUB;
         d->to_register = true;
@@ -196,24 +260,27 @@ static bool extending_load(struct cursor *c, const struct prefixes *p, struct de
     return true;
 }
 
-/* The accumulator with an absolute address or in a string instruction. */
-static bool accumulator(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+/* The accumulator with an absolute address: A0 to A3. */
+static bool absolute_move(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
-    d->size = (uint8_t)(op & 1 ? p->operand : 1);
-    d->reg_size = d->size;
+    d->kind = op & 2 ? DECODE_STORE : DECODE_LOAD;
+    d->size = d->reg_size = (uint8_t)(op & 1 ? p->operand : 1);
+    d->displacement = next_signed(c, p->address);
+    set_segment(d, p, DS);
+    return true;
+}
+
+static bool string(const struct prefixes *p, struct decoded *d, uint8_t op)
+{
+    d->size = d->reg_size = (uint8_t)(op & 1 ? p->operand : 1);
     d->rep = p->rep;
-    d->segment = p->segment;
+    d->base = SI;
+    set_segment(d, p, DS);
     switch (op & 0xfe) {
-    case 0xa0:
-        d->kind = DECODE_LOAD;
-        next_le(c, p->address);
-        return true;
-    case 0xa2:
-        d->kind = DECODE_STORE;
-        next_le(c, p->address);
-        return true;
     case 0xaa:
         d->kind = DECODE_STOS;
+        d->base = DI;
+        d->segment = ES;
         return true;
     case 0xa4:
         d->kind = DECODE_MOVS;
@@ -228,10 +295,13 @@ static bool accumulator(struct cursor *c, const struct prefixes *p, struct decod
 
 static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
-    unsigned wide = p->operand;
+    unsigned size = op & 1 ? p->operand : 1;
 
-    if (op < 0x40 && (op & 7) < 4) {
+    if ((op < 0x40 && (op & 7) < 4) || (op & 0xfe) == 0x84) {
         return alu(c, p, d, op);
+    }
+    if ((op & 0xfc) == 0xa0) {
+        return absolute_move(c, p, d, op);
     }
     switch (op) {
     case 0x80:
@@ -245,25 +315,21 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
     case 0xfe:
     case 0xff:
         return with_one_operand(c, p, d, op);
-    case 0x86: /* XCHG: its write vanishes */
-        return with_modrm(c, p, d, DECODE_LOAD, 1, 1);
+    case 0x86:
     case 0x87:
-        return with_modrm(c, p, d, DECODE_LOAD, wide, wide);
-    case 0x84:
-    case 0x85:
-        return alu(c, p, d, op);
+        return with_modrm(c, p, d, DECODE_XCHG, size, size);
     case 0x88:
-        return with_modrm(c, p, d, DECODE_STORE, 1, 1);
     case 0x89:
-        return with_modrm(c, p, d, DECODE_STORE, wide, wide);
+        return with_modrm(c, p, d, DECODE_STORE, size, size);
     case 0x8a:
-        return with_modrm(c, p, d, DECODE_LOAD, 1, 1);
     case 0x8b:
-        return with_modrm(c, p, d, DECODE_LOAD, wide, wide);
+        return with_modrm(c, p, d, DECODE_LOAD, size, size);
+    case 0x8f:
+        return pop(c, p, d);
     case 0x0f:
         return extending_load(c, p, d);
     default:
-        return accumulator(c, p, d, op);
+        return string(p, d, op);
     }
 }
 
@@ -273,7 +339,12 @@ bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *o
     struct prefixes p;
     uint8_t op = read_prefixes(&c, bits, &p);
 
-    *out = (struct decoded){.address_size = (uint8_t)p.address};
+    *out = (struct decoded){
+        .address_size = (uint8_t)p.address,
+        .base = DECODE_NO_REGISTER,
+        .index = DECODE_NO_REGISTER,
+        .scale = 1,
+    };
     if (!decode_opcode(&c, &p, out, op) || c.cut) {
         return false;
     }

@@ -231,6 +231,9 @@ bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool w
     /* Both ends first: an access that crosses into a bad page changes nothing. */
     for (size_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {
         *where = linear + i;
+        if (((linear ^ *where) & PAGE_MASK) != 0) {
+            *where &= PAGE_MASK; /* the first byte that faults */
+        }
         if (!access_byte(v, *where, write, &at, error)) {
             return false;
         }
@@ -256,7 +259,9 @@ static int copy_borrowed(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, boo
         return copy(v, a, buffer, n, to_guest);
     }
     before = vmx_borrow(v);
+    v->linear.page = NULL; /* v is not in an exit: others may have changed its tables since */
     rc = copy(v, a, buffer, n, to_guest);
+    v->linear.page = NULL;
     vmx_return(v, before);
     return rc;
 }

@@ -16,7 +16,8 @@ struct oracle {
 struct expected {
     enum decode_kind kind;
     uint8_t alu;
-    bool to_register, keep_carry, has_immediate;
+    bool to_register, has_immediate;
+    enum decode_keep keep;
     uint64_t immediate;
 };
 
@@ -32,7 +33,8 @@ static void find_operands(struct oracle *o)
         const ZydisDecodedOperand *p = &o->op[k];
 
         if (p->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            if (!o->memory || (p->actions & ZYDIS_OPERAND_ACTION_MASK_READ)) {
+            if (!o->memory || (o->memory->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+                               (p->actions & ZYDIS_OPERAND_ACTION_MASK_READ))) {
                 o->memory = p;
             }
         } else if (!o->other && (p->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
@@ -86,27 +88,28 @@ static int alu_number(ZydisMnemonic m)
     return -1;
 }
 
-/* One memory operand and nothing else. NOT is a store, as memory there keeps nothing. */
+/* One memory operand and nothing else. NOT is memory ^ -1, NEG is 0 - memory. */
 static bool expect_one_operand(ZydisMnemonic m, struct expected *x)
 {
     *x = (struct expected){.kind = DECODE_ALU, .has_immediate = true, .immediate = 1};
     switch (m) {
     case ZYDIS_MNEMONIC_INC:
         x->alu = DECODE_ALU_ADD;
-        x->keep_carry = true;
+        x->keep = DECODE_KEEP_CARRY;
         return true;
     case ZYDIS_MNEMONIC_DEC:
         x->alu = DECODE_ALU_SUB;
-        x->keep_carry = true;
+        x->keep = DECODE_KEEP_CARRY;
         return true;
-    case ZYDIS_MNEMONIC_NEG: /* 0 - memory */
+    case ZYDIS_MNEMONIC_NEG:
         x->alu = DECODE_ALU_SUB;
         x->to_register = true;
         x->immediate = 0;
         return true;
     case ZYDIS_MNEMONIC_NOT:
-        x->kind = DECODE_STORE;
-        x->immediate = 0;
+        x->alu = DECODE_ALU_XOR;
+        x->immediate = ~0ULL;
+        x->keep = DECODE_KEEP_ALL;
         return true;
     default:
         return false;
@@ -121,8 +124,10 @@ static bool expect_move(ZydisMnemonic m, bool to_memory, struct expected *x)
         return true;
     case ZYDIS_MNEMONIC_MOVZX:
     case ZYDIS_MNEMONIC_MOVSX:
-    case ZYDIS_MNEMONIC_XCHG: /* what it writes to memory is lost */
         x->kind = DECODE_LOAD;
+        return true;
+    case ZYDIS_MNEMONIC_XCHG:
+        x->kind = DECODE_XCHG;
         return true;
     case ZYDIS_MNEMONIC_STOSB:
     case ZYDIS_MNEMONIC_STOSW:
@@ -146,6 +151,13 @@ static bool is_movs(const struct oracle *o)
     return o->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (o->i.opcode & 0xfe) == 0xa4;
 }
 
+/* PUSH and POP of memory. */
+static bool expect_stack(const struct oracle *o, struct expected *x)
+{
+    x->kind = o->i.mnemonic == ZYDIS_MNEMONIC_PUSH ? DECODE_PUSH : DECODE_POP;
+    return o->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+}
+
 /* Whether the instruction is one that decode_mmio() is for, and what it should make of it. */
 static bool expect(const struct oracle *o, struct expected *x)
 {
@@ -154,6 +166,9 @@ static bool expect(const struct oracle *o, struct expected *x)
     *x = (struct expected){.kind = DECODE_MOVS};
     if (is_movs(o)) {
         return true;
+    }
+    if (o->i.mnemonic == ZYDIS_MNEMONIC_PUSH || o->i.mnemonic == ZYDIS_MNEMONIC_POP) {
+        return expect_stack(o, x);
     }
     if (!o->other) {
         return expect_one_operand(o->i.mnemonic, x);
@@ -209,38 +224,69 @@ static const char *compare_register(const struct oracle *o, const struct decoded
     return d->reg_size * 8u != o->other->size ? "register's size" : NULL;
 }
 
-/* Base that the source of a string instruction has. In 64-bit mode only FS and GS are more than a
- * name. */
-static ZydisRegister segment_register(uint8_t prefix, bool long_mode)
+static unsigned address_register(ZydisRegister r)
 {
-    switch (prefix) {
-    case 0x64:
-        return ZYDIS_REGISTER_FS;
-    case 0x65:
-        return ZYDIS_REGISTER_GS;
-    case 0x26:
-        return long_mode ? ZYDIS_REGISTER_DS : ZYDIS_REGISTER_ES;
-    case 0x2e:
-        return long_mode ? ZYDIS_REGISTER_DS : ZYDIS_REGISTER_CS;
-    case 0x36:
-        return long_mode ? ZYDIS_REGISTER_DS : ZYDIS_REGISTER_SS;
-    default:
-        return ZYDIS_REGISTER_DS;
+    if (r == ZYDIS_REGISTER_NONE) {
+        return DECODE_NO_REGISTER;
+    }
+    return r == ZYDIS_REGISTER_RIP || r == ZYDIS_REGISTER_EIP ? DECODE_RIP : number(r);
+}
+
+/*
+ * Zydis 4.0 takes mod 0, base 101 with REX.B and 32-bit addresses for r13d. No REX bit is looked at
+ * to tell this form from the others: a displacement without base (SDM 2, table 2-5).
+ */
+static void correct_r13d(const struct oracle *o, ZydisDecodedOperandMem *m)
+{
+    if (m->base == ZYDIS_REGISTER_R13D && o->i.raw.modrm.mod == 0) {
+        m->base = ZYDIS_REGISTER_NONE;
+        m->disp.value = o->i.raw.disp.value;
     }
 }
 
-static const char *compare_string(const struct oracle *o, const struct decoded *d)
+static const char *compare_address(const struct oracle *o, const struct decoded *d)
 {
-    bool rep = o->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-                                  ZYDIS_ATTRIB_HAS_REPZ | ZYDIS_ATTRIB_HAS_REPNE);
-    bool long_mode = o->i.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+    ZydisDecodedOperandMem m = o->memory->mem;
 
-    if (rep != d->rep) {
-        return "repeat";
-    }
-    if (d->kind == DECODE_MOVS &&
-        o->memory->mem.segment != segment_register(d->segment, long_mode)) {
+    correct_r13d(o, &m);
+    if (d->segment != (unsigned)ZydisRegisterGetId(m.segment)) {
         return "segment";
+    }
+    if (d->base != address_register(m.base)) {
+        return "base";
+    }
+    if (d->index != address_register(m.index) ||
+        (d->index != DECODE_NO_REGISTER && d->scale != m.scale)) {
+        return "index";
+    }
+    if (((uint64_t)m.disp.value ^ d->displacement) & mask_of(d->address_size)) {
+        return "displacement";
+    }
+    return NULL;
+}
+
+static bool has_rep(const struct oracle *o)
+{
+    return o->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ |
+                              ZYDIS_ATTRIB_HAS_REPNE);
+}
+
+/* A register other than those of the address. */
+static bool has_register(const struct expected *x)
+{
+    return !x->has_immediate && x->kind != DECODE_MOVS && x->kind != DECODE_PUSH &&
+           x->kind != DECODE_POP;
+}
+
+static const char *compare_operation(const struct expected *x, const struct decoded *d)
+{
+    if (d->kind == DECODE_ALU &&
+        (d->alu != x->alu || d->to_register != x->to_register || d->keep != x->keep)) {
+        return "operation, direction or flags";
+    }
+    if (d->has_immediate != x->has_immediate ||
+        (x->has_immediate && ((d->immediate ^ x->immediate) & mask_of(d->size)))) {
+        return "immediate";
     }
     return NULL;
 }
@@ -265,18 +311,14 @@ static const char *compare(const struct oracle *o, const struct expected *x,
     if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX)) {
         return "sign extension";
     }
-    if (d->kind == DECODE_ALU &&
-        (d->alu != x->alu || d->to_register != x->to_register || d->keep_carry != x->keep_carry)) {
-        return "operation, direction or carry";
+    if (string_kind(d->kind) && d->rep != has_rep(o)) {
+        return "repeat";
     }
-    if (d->has_immediate != x->has_immediate ||
-        (x->has_immediate && ((d->immediate ^ x->immediate) & mask_of(d->size)))) {
-        return "immediate";
+    difference = compare_operation(x, d);
+    if (!difference) {
+        difference = compare_address(o, d);
     }
-    if (string_kind(d->kind)) {
-        difference = compare_string(o, d);
-    }
-    if (!difference && d->kind != DECODE_MOVS && !x->has_immediate) {
+    if (!difference && has_register(x)) {
         difference = compare_register(o, d);
     }
     return difference;

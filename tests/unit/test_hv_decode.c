@@ -85,10 +85,10 @@ static unsigned sweep_mode(unsigned bits, bool two_bytes, uint8_t op)
 static void test_opcodes(void **state)
 {
     static const uint8_t one[] = {
-        0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0b, 0x11, 0x13, 0x19, 0x1b, 0x20,
-        0x21, 0x22, 0x23, 0x29, 0x2b, 0x30, 0x31, 0x33, 0x38, 0x39, 0x3a, 0x3b, 0x80,
-        0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0xa0, 0xa1, 0xa2,
-        0xa3, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff,
+        0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0b, 0x11, 0x13, 0x19, 0x1b, 0x20, 0x21,
+        0x22, 0x23, 0x29, 0x2b, 0x30, 0x31, 0x33, 0x38, 0x39, 0x3a, 0x3b, 0x80, 0x81, 0x83,
+        0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8f, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4,
+        0xa5, 0xaa, 0xab, 0xac, 0xad, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff,
     };
     static const uint8_t two[] = {0xb6, 0xb7, 0xbe, 0xbf};
 
@@ -183,12 +183,37 @@ static void test_by_hand(void **state)
     assert_int_equal(d.reg, 0);
 }
 
+static void test_addresses_by_hand(void **state)
+{
+    /* push qword [rsp+r13*4-8] */
+    static const uint8_t push[] = {0x42, 0xff, 0x74, 0xac, 0xf8};
+    /* pop word gs:[bp+si] */
+    static const uint8_t pop[] = {0x65, 0x8f, 0x02};
+    struct decoded d;
+
+    (void)state;
+    assert_true(decode_mmio(push, sizeof(push), 64, &d));
+    assert_int_equal(d.kind, DECODE_PUSH);
+    assert_int_equal(d.size, 8);
+    assert_int_equal(d.base, 4);
+    assert_int_equal(d.index, 13);
+    assert_int_equal(d.scale, 4);
+    assert_int_equal(d.segment, 2);
+    assert_int_equal(d.displacement, -8LL);
+    assert_true(decode_mmio(pop, sizeof(pop), 16, &d));
+    assert_int_equal(d.kind, DECODE_POP);
+    assert_int_equal(d.size, 2);
+    assert_int_equal(d.base, 5);
+    assert_int_equal(d.index, 6);
+    assert_int_equal(d.segment, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE("hv/x86/decode", test_by_hand),      CASE("hv/x86/decode", test_length_limit),
         CASE("hv/x86/decode", test_opcodes),      CASE("hv/x86/decode", test_other_opcodes),
-        CASE("hv/x86/decode", test_random_bytes),
+        CASE("hv/x86/decode", test_random_bytes), CASE("hv/x86/decode", test_addresses_by_hand),
     };
 
     return cmocka_run_group_tests_name("hv/x86/decode", tests, NULL, NULL);

@@ -396,7 +396,8 @@ static unsigned check_access(void)
     memcpy(before, buffer, sizeof(buffer));
     ok = model_may(a, write, &wanted);
     if (ok && n > 1) {
-        fault = a + n - 1;
+        fault = a / PAGE_SIZE == (a + n - 1) / PAGE_SIZE ? a + n - 1
+                                                         : (a + n - 1) & ~(PAGE_SIZE - 1ULL);
         ok = model_may(fault, write, &wanted);
     }
     assert_int_equal(vcpu_access(&vcpu, a, buffer, n, write, &error, &where), ok);
