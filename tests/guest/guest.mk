@@ -6,7 +6,7 @@ GUEST_ELFS := $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(GUEST_SRCS))
 GUEST_LIB := $(addprefix $(B)/guest/lib/,start.o trap.o page.o hypercall.o event.o)
 GUEST_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
-	-m64 -D__XEN_TOOLS__ -I$(GUEST_DIR)
+	-m64 -D__XEN_TOOLS__ -I$(GUEST_DIR) -Iinclude
 # klibc first: its vsnprintf needs neither floating point nor stdio.
 GUEST_LIBC := /usr/lib/klibc/lib/libc.a
 GUEST_MEM := /usr/lib/x86_64-linux-musl/libc.a

@@ -2,17 +2,23 @@
 /*
  * What things cost. Prints "TICKS what N": the fewest TSC ticks of nine tries, with the cost of the
  * two RDTSC themselves (printed first) taken off. Under Bochs the TSC counts instructions, so the
- * figures repeat to the tick and compare with real Xen running the same guest. The altp2m part
- * wants mode mixed and room for nine views beside view 0.
+ * figures repeat to the tick and compare with real Xen running the same guest. On Facet also
+ * "TABLES what N": table pages that a view holds. The altp2m part wants mode mixed.
+ *
+ *   views=N    views beside view 0 (default 9, at most 511)
+ *   worked=N   of those, how many are worked on (default 5); the others stay as created
  */
+#include <stdlib.h>
 #include <string.h>
+#include <facet/hvmop.h>
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define TRIES 9
-#define PAGES 256
+#define TRIES      9
+#define PAGES      256
+#define MOST_VIEWS 511
 
 static uint64_t pair; /* cost of measuring nothing */
 static uint64_t best; /* fewest ticks of the measurement in progress */
@@ -55,10 +61,28 @@ static void exits(void)
     MEASURE("sched_yield", , sched_op(SCHEDOP_yield, NULL));
 }
 
-static uint16_t views[9];
-static uint8_t *page;
+static uint16_t views[MOST_VIEWS];
+static unsigned nr_views, nr_worked;
+static uint8_t *page; /* 512 pages in one 2 MiB region */
 
-static bool nine_views(void)
+static unsigned number(const char *key, unsigned otherwise, unsigned most)
+{
+    char text[12];
+    unsigned n = otherwise;
+
+    if (cmdline_get(key, text, sizeof(text)))
+        n = (unsigned)strtoul(text, NULL, 10);
+    need(n >= 1 && n <= most, "%s must be 1 to %u", key, most);
+    return n;
+}
+
+/* The view that the n-th kind of work is done on. */
+static uint16_t *worked(unsigned n)
+{
+    return &views[n % nr_worked];
+}
+
+static bool make_views(void)
 {
     uint64_t mode = 0;
 
@@ -66,8 +90,10 @@ static bool nine_views(void)
         return false;
     if (altp2m_set_state(1))
         return false;
-    for (unsigned i = 0; i < ARRAY_SIZE(views); i++)
-        need(altp2m_create(ACCESS_RWX, &views[i]) == 0, "view %u of 9 not created", i);
+    nr_views = number("views", 9, MOST_VIEWS);
+    nr_worked = number("worked", nr_views < 5 ? nr_views : 5, nr_views);
+    for (unsigned i = 0; i < nr_views; i++)
+        need(altp2m_create(ACCESS_RWX, &views[i]) == 0, "view %u not created", i);
     page = page_alloc(512, 512);
     return true;
 }
@@ -77,28 +103,38 @@ static void state(void)
     uint8_t on;
     uint16_t v;
 
-    if (!nine_views())
+    if (!make_views())
         skip("altp2m mode mixed");
     MEASURE("get_domain_state", , altp2m_get_state(&on));
     MEASURE("get_p2m_idx", , altp2m_get_index(0, &v));
-    MEASURE("set_visibility", , altp2m_set_visibility(views[1], 1));
-    MEASURE("switch_p2m", altp2m_switch(0), altp2m_switch(views[0]));
+    MEASURE("set_visibility", , altp2m_set_visibility(*worked(1), 1));
+    MEASURE("switch_p2m", altp2m_switch(0), altp2m_switch(*worked(0)));
     altp2m_switch(0);
-    altp2m_destroy(views[8]);
+    altp2m_destroy(views[nr_views - 1]);
     MEASURE("create_destroy", , altp2m_create(ACCESS_RWX, &v) | altp2m_destroy(v));
-    altp2m_create(ACCESS_RWX, &views[8]);
+    altp2m_create(ACCESS_RWX, &views[nr_views - 1]);
+}
+
+/* Makes an existing view fresh; it keeps its number, which is the lowest that is free. */
+static void renew(uint16_t v)
+{
+    uint16_t again = VIEW_INVALID;
+
+    altp2m_switch(0);
+    altp2m_destroy(v);
+    altp2m_create(ACCESS_RWX, &again);
+    check(again == v, "view %u came back as %u", v, again);
 }
 
 static void access(void)
 {
     static uint64_t gfns[PAGES];
     static uint8_t wanted[PAGES];
-    uint16_t v = views[0], got;
+    uint16_t v = *worked(0), got;
 
     if (!page)
         skip("altp2m mode mixed");
-    MEASURE("set_mem_access_first", (altp2m_destroy(views[0]), altp2m_create(ACCESS_RWX, &v)),
-            altp2m_set_access(v, gfn_of(page), ACCESS_R));
+    MEASURE("set_mem_access_first", renew(v), altp2m_set_access(v, gfn_of(page), ACCESS_R));
     MEASURE("set_mem_access", , altp2m_set_access(v, gfn_of(page), ACCESS_R));
     MEASURE("get_mem_access", , altp2m_get_access(v, gfn_of(page), &got));
     for (unsigned i = 0; i < PAGES; i++) {
@@ -126,11 +162,11 @@ static void suppress(void)
 
     if (!page)
         skip("altp2m mode mixed");
-    if (altp2m_set_suppress_ve(views[0], g, 1) == -XEN_EOPNOTSUPP)
+    if (altp2m_set_suppress_ve(*worked(0), g, 1) == -XEN_EOPNOTSUPP)
         skip("set_suppress_ve");
-    MEASURE("set_suppress_ve", , altp2m_set_suppress_ve(views[0], g, 1));
-    MEASURE("get_suppress_ve", , altp2m_get_suppress_ve(views[0], g, &on));
-    MEASURE("set_suppress_ve_multi_256", , suppress_many(views[0], g, g + PAGES - 1));
+    MEASURE("set_suppress_ve", , altp2m_set_suppress_ve(*worked(0), g, 1));
+    MEASURE("get_suppress_ve", , altp2m_get_suppress_ve(*worked(0), g, &on));
+    MEASURE("set_suppress_ve_multi_256", , suppress_many(*worked(0), g, g + PAGES - 1));
 }
 
 static void remap(void)
@@ -139,9 +175,9 @@ static void remap(void)
 
     if (!page)
         skip("altp2m mode mixed");
-    MEASURE("change_gfn", , altp2m_change_gfn(views[1], g, g + 1));
-    MEASURE("change_gfn_revert", altp2m_change_gfn(views[1], g, g + 1),
-            altp2m_change_gfn(views[1], g, GFN_ALL_ONES));
+    MEASURE("change_gfn", , altp2m_change_gfn(*worked(1), g, g + 1));
+    MEASURE("change_gfn_revert", altp2m_change_gfn(*worked(1), g, g + 1),
+            altp2m_change_gfn(*worked(1), g, GFN_ALL_ONES));
 }
 
 static long touch(unsigned n)
@@ -153,16 +189,14 @@ static long touch(unsigned n)
 
 static void reading(void)
 {
-    uint16_t v = views[2];
+    uint16_t v = *worked(2);
 
     if (!page)
         skip("altp2m mode mixed");
     /* An edit of one page of the host map makes it hold this 2 MiB region by 4 KiB pages. */
     need(altp2m_set_access(0, gfn_of(page), ACCESS_R) == 0, "host map refused R");
     need(altp2m_set_access(0, gfn_of(page), ACCESS_RWX) == 0, "host map refused RWX");
-    MEASURE("read_256_pages_fresh_view",
-            (altp2m_switch(0), altp2m_destroy(v), altp2m_create(ACCESS_RWX, &v), altp2m_switch(v)),
-            touch(PAGES));
+    MEASURE("read_256_pages_fresh_view", (renew(v), altp2m_switch(v)), touch(PAGES));
     MEASURE("read_256_pages_again", , touch(PAGES));
     altp2m_switch(0);
 }
@@ -173,9 +207,9 @@ static void violation(void)
 
     if (!page)
         skip("altp2m mode mixed");
-    altp2m_switch(views[3]);
+    altp2m_switch(*worked(3));
     MEASURE("restricted_write_no_listener",
-            altp2m_set_access(views[3], gfn_of((void *)p), ACCESS_R), (*p = 1, 0));
+            altp2m_set_access(*worked(3), gfn_of((void *)p), ACCESS_R), (*p = 1, 0));
     altp2m_switch(0);
 }
 
@@ -205,25 +239,74 @@ static void in_guest(void)
         skip("altp2m mode mixed");
     info = page_alloc(1, 1);
     /* Xen raises #VE for the first touch of an empty view: fill it before. */
-    altp2m_switch(views[4]);
+    altp2m_switch(*worked(4));
     *p = 0;
     altp2m_switch(0);
     rc = altp2m_enable_notify(0, gfn_of(info));
     if (rc == -XEN_EOPNOTSUPP)
         skip("#VE");
     expect(rc, 0);
-    MEASURE("vmfunc", try_vmfunc(0, 0), vmfunc(views[4]));
+    MEASURE("vmfunc", try_vmfunc(0, 0), vmfunc(*worked(4)));
     try_vmfunc(0, 0);
-    rc = altp2m_set_access(views[4], gfn_of((void *)p), ACCESS_R);
+    rc = altp2m_set_access(*worked(4), gfn_of((void *)p), ACCESS_R);
     if (rc == 0)
-        rc = altp2m_set_suppress_ve(views[4], gfn_of((void *)p), 0);
+        rc = altp2m_set_suppress_ve(*worked(4), gfn_of((void *)p), 0);
     if (rc == 0) {
         trap_handle(VEC_VE, leave_view);
-        MEASURE("ve_switch_retry", try_vmfunc(0, views[4]), (*p = 1, 0));
+        MEASURE("ve_switch_retry", try_vmfunc(0, *worked(4)), (*p = 1, 0));
         trap_handle(VEC_VE, NULL);
         expect(ve_taken, TRIES);
     }
     expect(altp2m_disable_notify(0), 0);
+}
+
+#define REGION 512 /* gfns of a 2 MiB region */
+
+static uint32_t tables(uint16_t v)
+{
+    altp2m_op op = altp2m_new(FACET_ALTP2M_usage);
+    struct facet_altp2m_usage u = {.view = v};
+
+    memcpy(&op.u, &u, sizeof(u));
+    expect(altp2m_call(&op), 0);
+    memcpy(&u, &op.u, sizeof(u));
+    return u.tables;
+}
+
+/* Prints how many table pages `v` got since it had `before`, and returns what it has now. */
+static uint32_t more_tables(const char *what, uint16_t v, uint32_t before)
+{
+    uint32_t now = tables(v);
+
+    say("TABLES %s %u\n", what, now - before);
+    return now;
+}
+
+static void table_pages(void)
+{
+    uint64_t g = gfn_of(page), region = (g / REGION + 1) * REGION;
+    uint16_t v = *worked(0);
+    uint32_t n;
+
+    if (!page)
+        skip("altp2m mode mixed");
+    if (!on_facet)
+        skip("a way to read table memory");
+    renew(v);
+    n = more_tables("fresh_view", v, 0);
+    expect(altp2m_set_access(v, g, ACCESS_R), 0);
+    n = more_tables("first_override", v, n);
+    expect(altp2m_set_access(v, g + 1, ACCESS_R), 0);
+    n = more_tables("same_region", v, n);
+    expect(altp2m_set_access(v, region, ACCESS_R), 0);
+    n = more_tables("further_region", v, n);
+    expect(altp2m_change_gfn(v, region + REGION, g), 0);
+    n = more_tables("further_region_remap", v, n);
+    expect(altp2m_change_gfn(v, g, GFN_ALL_ONES), 0);
+    expect(altp2m_change_gfn(v, g + 1, GFN_ALL_ONES), 0);
+    expect(altp2m_change_gfn(v, region, GFN_ALL_ONES), 0);
+    expect(altp2m_change_gfn(v, region + REGION, GFN_ALL_ONES), 0);
+    more_tables("after_reverting_all", v, 0);
 }
 
 static void balloon(void)
@@ -236,7 +319,7 @@ static void balloon(void)
         skip("altp2m mode mixed");
     for (unsigned i = 0; i < TRIES; i++)
         gfns[i] = gfn_of(page) + 300 + i;
-    MEASURE("decrease_reservation_nine_views", set_xen_guest_handle(r.extent_start, &gfns[n++]),
+    MEASURE("decrease_reservation", set_xen_guest_handle(r.extent_start, &gfns[n++]),
             memory_op(XENMEM_decrease_reservation, &r) == 1 ? 0 : -1);
 }
 
@@ -249,4 +332,4 @@ static void domain_state(void)
 }
 
 TEST_CASES(CASE(exits), CASE(state), CASE(access), CASE(suppress), CASE(remap), CASE(reading),
-           CASE(violation), CASE(in_guest), CASE(balloon), CASE(domain_state))
+           CASE(violation), CASE(in_guest), CASE(balloon), CASE(table_pages), CASE(domain_state))

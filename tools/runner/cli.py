@@ -85,8 +85,10 @@ def _parser():
                        help="the machine's memory: refuse domains that do not fit")
     image.add_argument("--interactive", action="store_true",
                        help="domain 1's console is the second serial port")
-    for name, text, function in (("demo", "see altp2m work on a Debian Linux", _demo),
-                                 ("test", "run all tests", _test)):
+    for name, text, function in (
+            ("demo", "see altp2m work on a Debian Linux", _demo),
+            ("test", "run all tests", _test),
+            ("bench", "measure what operations cost, beside Xen's figures", _bench)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
     return parser
 
@@ -155,6 +157,11 @@ def _demo(args):
 def _test(args):
     from . import suite  # its imports are of no use to the other commands
     return suite.main(args.arguments)
+
+
+def _bench(args):
+    from . import bench
+    return bench.main(args.arguments)
 
 
 def main(arguments):

@@ -24,12 +24,16 @@ SHARE = "/usr/share/bochs"
 # a machine gets what its domains need, in steps.
 MEMORY_STEP_MIB = 128
 MEMORY_LEAST_MIB = 512
+# Of a machine's memory, the part that Bochs 2.7 keeps in its own; the rest goes to a file.
+BOCHS_HOST_MIB = 2048
+# Where a machine has devices and no memory: what would be there is not used.
+HOLE_START_MIB, HOLE_MIB = 3072, 1024
 # After its last words the machine powers off by itself; a halted one is ended after this.
 GRACE_SECONDS = 5.0
 
 BOCHSRC = """\
 cpu: model={model}, count=1, ips=100000000, reset_on_triple_fault=0
-memory: guest={memory}, host={memory}
+memory: guest={memory}, host={host}
 romimage: file={share}/BIOS-bochs-latest, options=fastboot
 vgaromimage: file={share}/VGABIOS-lgpl-latest
 boot: cdrom
@@ -138,7 +142,9 @@ def _machine_memory(image, memory, limit):
     if not memory and image.memory_mib > limit:
         raise Error(f"the domains need a machine of {image.memory_mib} MiB, but this computer "
                     f"can give it {limit} MiB")
-    steps = -(-image.memory_mib // MEMORY_STEP_MIB)
+    need = image.memory_mib
+    need += HOLE_MIB if need > HOLE_START_MIB else 0
+    steps = -(-need // MEMORY_STEP_MIB)
     return memory or max(MEMORY_LEAST_MIB, steps * MEMORY_STEP_MIB)
 
 
@@ -164,8 +170,8 @@ class Emulator:
         rc.write_text("c\n", encoding="ascii")
         bochsrc = directory / "bochsrc"
         bochsrc.write_text(BOCHSRC.format(
-            model=model, memory=memory, share=SHARE, image=image, directory=directory,
-            com2=com2), encoding="utf-8")
+            model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
+            image=image, directory=directory, com2=com2), encoding="utf-8")
         command = [*_isolation(), "setpriv", "--pdeathsig", "KILL",
                    BOCHS, "-q", "-f", str(bochsrc), "-rc", str(rc)]
         environment = {k: v for k, v in os.environ.items()

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""`facet bench`: what operations cost on Facet, beside what they cost on Xen 4.17.
+
+The guest tests/guest/ticks measures; on Bochs the TSC counts instructions, so figures repeat and
+compare. Xen's figures are in tests/recorded/, where `facet compare --record` puts them.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import tempfile
+from dataclasses import dataclass
+
+from . import packages
+from .base import Error, build, build_dir, say
+from .config import config
+from .machine import boot
+from .recorded import read_lines
+
+SECONDS = 300
+# "The same" with many views and with much memory: within this part.
+TOLERANCE = 0.10
+SAME = "read_256_pages_again"
+
+# name in the guest, what it is, ticks to reach (None: nothing promised; SAME: those of that one)
+OPERATIONS = (
+    ("xen_version", "bare hypercall (xen_version)", 350),
+    ("get_domain_state", "get_domain_state", 900),
+    ("create_destroy", "create_p2m and destroy_p2m", 4000),
+    ("set_mem_access_first", "set_mem_access, first in a fresh view", 5000),
+    ("set_mem_access", "set_mem_access, later", 1200),
+    ("get_mem_access", "get_mem_access", 1000),
+    ("set_mem_access_multi_256", "set_mem_access_multi, 256 gfns", 30000),
+    ("set_suppress_ve_multi_256", "set_suppress_ve_multi, 256 gfns", 15000),
+    ("change_gfn", "change_gfn", 1500),
+    ("change_gfn_revert", "change_gfn, revert", 1500),
+    ("switch_p2m", "switch_p2m", 1000),
+    ("read_256_pages_fresh_view", "first touch of 256 pages in a fresh view", SAME),
+    ("read_256_pages_again", "second touch of them", None),
+    ("restricted_write_no_listener", "restricted write, no listener", 1500),
+    ("decrease_reservation", "page given back", 4000),
+    ("set_suppress_ve", "set_suppress_ve", None),
+    ("get_suppress_ve", "get_suppress_ve", None),
+    ("get_p2m_idx", "get_p2m_idx", None),
+    ("set_visibility", "set_visibility", None),
+    ("set_domain_state_on", "set_domain_state, on", None),
+    ("set_domain_state_off", "set_domain_state, off", None),
+    ("vmfunc", "VMFUNC to another view", None),
+    ("ve_switch_retry", "#VE, VMFUNC in its handler, write retried", None),
+    ("vmcall_enosys", "VMCALL with an unknown number", None),
+    ("cpuid", "CPUID", None),
+    ("inb_e9", "IN from port 0xE9", None),
+    ("sched_yield", "SCHEDOP_yield", None),
+)
+
+# name in the guest, what it is, pages to reach
+TABLES = (
+    ("fresh_view", "a fresh view", 1),
+    ("first_override", "its first override", 3),
+    ("same_region", "another in the same 2 MiB", 0),
+    ("further_region", "one in a further 2 MiB", 1),
+    ("further_region_remap", "a remap in a further 2 MiB", 1),
+    ("after_reverting_all", "the view after reverting all", 1),
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A guest to measure in."""
+
+    key: str
+    text: str
+    views: int
+    worked: int
+    memory: int  # MiB
+
+    def config(self):
+        """Its configuration file."""
+        return config(name=self.key, kernel=build_dir() / "guest" / "ticks.elf",
+                      memory=self.memory, vcpus=1, altp2m="mixed", altp2m_count=self.views + 1,
+                      shadow_memory=16, cmdline=f"views={self.views} worked={self.worked}")
+
+
+# What Xen was measured with; then pairs that differ in one thing.
+MAIN = Setting("nine", "9 views, 64 MiB", 9, 5, 64)
+ONE = Setting("one", "1 view, 64 MiB", 1, 1, 64)
+MANY = Setting("many", "500 views, 64 MiB", 500, 1, 64)
+LARGE = Setting("large", "1 view, 4 GiB", 1, 1, 4096)
+
+
+def parse(texts):
+    """({operation: ticks}, {what: tables}) from the lines of the guest."""
+    found = {"TICKS": {}, "TABLES": {}}
+    for text in texts:
+        match = re.fullmatch(r"(TICKS|TABLES) (\S+) (\d+)", text)
+        if match:
+            found[match.group(1)][match.group(2)] = int(match.group(3))
+    return found["TICKS"], found["TABLES"]
+
+
+def _measure(setting, memory):
+    with tempfile.TemporaryDirectory() as scratch:
+        path = pathlib.Path(scratch) / f"{setting.key}.cfg"
+        path.write_text(setting.config(), encoding="utf-8")
+        result = boot([path], timeout=SECONDS, memory=memory)
+    texts = result.texts("d1")
+    bad = [text for text in texts if re.match(r"TEST \S+: (fail|error)", text)]
+    if result.status or bad or not any(text.startswith("END ") for text in texts):
+        said = bad or [str(line) for line in result.lines[-3:]] or [result.log_tail]
+        raise Error("\n".join([f"{setting.text}: {result.reason or 'the guest failed'}", *said]))
+    return parse(texts)
+
+
+def measure(setting, runs=1, memory=None):
+    """({operation: fewest ticks of the runs}, {what: tables})."""
+    say(f"measuring: {setting.text}")
+    ticks, tables = _measure(setting, memory)
+    for _ in range(runs - 1):
+        again, _ = _measure(setting, memory)
+        ticks = {name: min(n, again.get(name, n)) for name, n in ticks.items()}
+    return ticks, tables
+
+
+def xen_ticks():
+    """{operation: ticks} of the recorded run on Xen; empty if there is none."""
+    return parse(read_lines("ticks"))[0]
+
+
+def _goal(goal, ticks):
+    return ticks.get(SAME) if goal == SAME else goal
+
+
+def rows(ticks, xen):
+    """One dictionary for each operation that was measured."""
+    out = []
+    for name, text, goal in OPERATIONS:
+        if name not in ticks:
+            continue
+        goal, here, there = _goal(goal, ticks), ticks[name], xen.get(name)
+        out.append({"name": name, "text": text, "xen": there, "facet": here, "target": goal,
+                    "ratio": round(there / max(here, 1), 1) if there is not None else None,
+                    "reached": None if goal is None else here <= goal})
+    return out
+
+
+def _number(value):
+    return "-" if value is None else f"{value:,}"
+
+
+def _verdict(row):
+    return {None: "", True: "reached", False: "missed"}[row["reached"]]
+
+
+def print_rows(table):
+    """Prints the table of operations. Ratio: how many times fewer ticks than on Xen."""
+    print(f"{'operation':44} {'Xen 4.17':>10} {'Facet':>9} {'ratio':>8} {'target':>8}")
+    for row in table:
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:,.1f}"
+        print(f"{row['text']:44} {_number(row['xen']):>10} {_number(row['facet']):>9} "
+              f"{ratio:>8} {_number(row['target']):>8} {_verdict(row)}".rstrip())
+
+
+def compare(base, other):
+    """One dictionary for each operation that both measured: does the other cost the same?"""
+    out = []
+    for name, text, _ in OPERATIONS:
+        if name in base and name in other:
+            a, b = base[name], other[name]
+            out.append({"name": name, "text": text, "base": a, "other": b,
+                        "reached": abs(b - a) <= TOLERANCE * max(a, 1)})
+    return out
+
+
+def _print_pair(base, other, table):
+    print(f"\n{'operation':44} {base.text:>18} {other.text:>18} {'change':>8}")
+    for row in table:
+        change = (row["other"] - row["base"]) / max(row["base"], 1)
+        print(f"{row['text']:44} {row['base']:>18,} {row['other']:>18,} {change:>8.1%} "
+              f"{'same' if row['reached'] else 'differs'}")
+
+
+def _print_tables(table):
+    print(f"\n{'table pages held for':44} {'Facet':>9} {'target':>8}")
+    for row in table:
+        print(f"{row['text']:44} {row['facet']:>9} {row['target']:>8} {_verdict(row)}")
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(
+        prog="facet bench", description="Measure what operations cost, in instructions of the "
+        "emulated processor, and print them beside Xen's. Missed targets are printed, and are no "
+        "error.")
+    parser.add_argument("--json", metavar="FILE", help="also write all numbers to FILE")
+    parser.add_argument("--runs", type=int, default=1, metavar="N",
+                        help="boot N times and keep the fewest ticks (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true",
+                        help="only the first table: not 500 views, not 4 GiB")
+    return parser.parse_args(arguments)
+
+
+def _scaling(runs, report):
+    base, _ = measure(ONE, runs)
+    report["settings"][ONE.key] = base
+    for other in (MANY, LARGE):
+        try:
+            ticks, _ = measure(other, runs)
+        except Error as error:
+            print(f"\n{other.text}: not measured: {error}")
+            report["not_measured"][other.key] = str(error)
+            continue
+        table = compare(base, ticks)
+        report["settings"][other.key] = ticks
+        report["scaling"][other.key] = table
+        _print_pair(ONE, other, table)
+
+
+def _last_line(report):
+    judged = [*report["operations"], *report["tables"],
+              *(row for table in report["scaling"].values() for row in table)]
+    missed = sum(row["reached"] is False for row in judged)
+    reached = sum(row["reached"] is True for row in judged)
+    absent = len(report["not_measured"])
+    tail = f", {absent} settings not measured" if absent else ""
+    print(f"\nbench: {reached} targets reached, {missed} missed{tail}")
+
+
+def main(arguments):
+    """Runs `facet bench`. Returns its exit status."""
+    args = _arguments(arguments)
+    packages.require("run")
+    build(["run-needs", "guests"])
+    ticks, tables = measure(MAIN, args.runs)
+    report = {
+        "machine": "Bochs corei7_skylake_x, 1 processor; ticks are instructions",
+        "operations": rows(ticks, xen_ticks()),
+        "tables": [{"name": name, "text": text, "facet": tables[name], "target": goal,
+                    "reached": tables[name] <= goal}
+                   for name, text, goal in TABLES if name in tables],
+        "settings": {MAIN.key: ticks}, "scaling": {}, "not_measured": {}}
+    print_rows(report["operations"])
+    _print_tables(report["tables"])
+    if not args.quick:
+        _scaling(args.runs, report)
+    _last_line(report)
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
