@@ -18,6 +18,13 @@ _Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve, suppress_ve) == 2, "h
 _Static_assert(sizeof(struct facet_altp2m_query) == 64, "hvmop.h fills u");
 _Static_assert(sizeof(struct facet_altp2m_usage) == 64, "hvmop.h fills u");
 _Static_assert(offsetof(union altp2m_op, facet.u) == 16, "hvmop.h fills u");
+_Static_assert(sizeof(struct facet_altp2m_change_gfn_range) == 40, "the row's arg");
+_Static_assert(offsetof(struct facet_altp2m_change_gfn_range, done) == 32, "the row's out");
+_Static_assert(sizeof(struct facet_altp2m_change_gfn_list) == 24, "the row's arg");
+_Static_assert(offsetof(struct facet_altp2m_change_gfn_list, done) == 16, "the row's out");
+_Static_assert(sizeof(struct facet_altp2m_set_range) == 40, "the row's arg");
+_Static_assert(offsetof(struct facet_altp2m_set_range, done) == 24, "the row's out");
+_Static_assert(sizeof(struct facet_altp2m_switch_vcpu) == 8, "the row's arg");
 
 /* A bit for each of the first eight bytes, as a mask of the bytes. */
 #define BYTE(pads, n) (((pads) >> (n) & 1) * (0xffULL << 8 * (n)))

@@ -2,4 +2,5 @@
 # The altp2m core. Whoever embeds it compiles CORE_SRCS with its own flags and -Iinclude -I. ;
 # it needs memcpy, memset and the functions of core/platform.h, include/facet/{check,lock}.h.
 CORE_SRCS = core/pool.c core/hostmap.c core/view.c core/override.c core/remap.c core/physmap.c \
-            core/vcpus.c core/fault.c core/subop.c core/subop_facet.c core/altp2m.c
+            core/vcpus.c core/fault.c core/subop.c core/subop_facet.c core/altp2m.c \
+            core/range.c core/subop_range.c

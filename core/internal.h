@@ -215,6 +215,8 @@ void vcpus_deactivate(struct physmap *pm);
 struct altp2m_vcpu *vcpus_find(const struct physmap *pm, uint32_t id);
 /* Learns which views the vCPUs are on; true if one is on `v`. */
 bool vcpus_view_in_use(struct physmap *pm, view_t v);
+/* Put one vCPU, or all, on a view that exists. */
+void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view);
 void vcpus_switch(struct physmap *pm, view_t v);
 int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g);
 void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v);

@@ -281,8 +281,8 @@ static bool is_ram(const struct physmap *pm, uint64_t e)
     return entry_valid(pm, e) && entry_type(pm, e) == MAP_RAM;
 }
 
-static int change_gfn(struct physmap *pm, struct view_state *vs, uint64_t old, uint64_t new,
-                      bool suppress)
+int subop_change_one(struct physmap *pm, struct view_state *vs, uint64_t old, uint64_t new,
+                     bool suppress)
 {
     uint64_t shown, target = new;
     uint32_t table;
@@ -318,7 +318,7 @@ long subop_change_gfn(struct subop_call *call)
     physmap_lock(pm);
     vs = view_get(pm, view(a->view));
     if (vs) {
-        rc = change_gfn(pm, vs, a->old_gfn, a->new_gfn, call->caller->self != pm);
+        rc = subop_change_one(pm, vs, a->old_gfn, a->new_gfn, call->caller->self != pm);
     }
     physmap_unlock(pm);
     return rc;

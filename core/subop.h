@@ -20,6 +20,10 @@ union altp2m_op {
             uint64_t longs[8];
             struct facet_altp2m_query query;
             struct facet_altp2m_usage usage;
+            struct facet_altp2m_change_gfn_range change_gfn_range;
+            struct facet_altp2m_change_gfn_list change_gfn_list;
+            struct facet_altp2m_set_range set_range;
+            struct facet_altp2m_switch_vcpu switch_vcpu;
         } u;
     } facet;
 };
@@ -57,6 +61,12 @@ const struct subop *subop_find(uint32_t number);
 /* Whether the mode and the policy let this caller use the row on the domain. */
 bool subop_allowed(const struct subop *row, const struct altp2m_caller *c,
                    const struct physmap *pm);
+
+/*
+ * Sub-op 8 for one gfn, under the lock: `new` ~0 reverts. `suppress` is the #VE bit of a new remap.
+ */
+int subop_change_one(struct physmap *pm, struct view_state *vs, uint64_t old, uint64_t new,
+                     bool suppress);
 
 #define SUBOP(number, name, ...) long subop_##name(struct subop_call *call);
 #include "subops.h"

@@ -75,3 +75,15 @@ SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 44, INACTIVE | LIMITED | ALWA
 SUBOP(0x8001, usage, 0, 64, 0xe00000000000000c, 4, 57, INACTIVE, UNAUDITED,
       "tells how many views a monitor has, and how large",
       "Reads how much table memory a view or the domain uses.")
+SUBOP(0x8002, change_gfn_range, 0, 40, 0xf0, 32, 8, ALWAYS, UNAUDITED,
+      "as change_gfn, for a range in slices",
+      "Remaps or reverts a range of gfns.")
+SUBOP(0x8003, change_gfn_list, 0, 24, 0x0c, 16, 8, ALWAYS, UNAUDITED,
+      "as change_gfn, for up to 2^32 - 1 pairs in slices",
+      "Remaps or reverts each gfn of a list.")
+SUBOP(0x8004, set_range, 0, 40, 0xf0, 24, 16, ALWAYS, UNAUDITED,
+      "as set_mem_access and set_suppress_ve, for a range in slices",
+      "Sets the access, the #VE bit, or both together over a range of gfns.")
+SUBOP(0x8005, switch_vcpu, 0, 8, 0xc0, 0, 0, 0, UNAUDITED,
+      "as switch_p2m, and moves the vCPUs of other agents one by one",
+      "Puts one vCPU of the domain on a view.")

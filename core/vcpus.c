@@ -71,14 +71,17 @@ bool vcpus_view_in_use(struct physmap *pm, view_t view)
     return used;
 }
 
+void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view)
+{
+    v->view = view;
+    v->root = mfn(view_root_mfn(pm, &pm->views[view.v]));
+    platform_vcpu_update(v);
+}
+
 void vcpus_switch(struct physmap *pm, view_t view)
 {
-    mfn_t root = mfn(view_root_mfn(pm, &pm->views[view.v]));
-
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
-        v->view = view;
-        v->root = root;
-        platform_vcpu_update(v);
+        vcpus_move(pm, v, view);
     }
 }
 

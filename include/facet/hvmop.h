@@ -60,3 +60,78 @@ struct facet_altp2m_usage {
     uint8_t visible;         /* out: 1 if VMFUNC and switch_p2m accept it */
     uint8_t pad2[3];         /* in: 0 */
 };
+
+/*
+ * Those that work on a range or a list do it in slices, and other calls may come between two
+ * slices. They stop at the first entry that fails; what came before stays done. `done` is written
+ * back whatever is returned: with an error it is the index of the entry that failed. It is 0 at
+ * first; a call whose `done` is beyond its end gives -EINVAL. A range that goes beyond the guest's
+ * address width gives -EINVAL and has no effect; a range or a list of nothing gives 0.
+ */
+
+/*
+ * Lets a range of gfns show other gfns, as HVMOP_altp2m_change_gfn does for each: old_gfn + i shows
+ * new_gfn + i, or all of them show new_gfn. All ones as new_gfn reverts. -ESRCH: either gfn has no
+ * RAM; -ENOMEM: no table memory, and no effect on that gfn.
+ */
+#define FACET_ALTP2M_change_gfn_range 0x8002u
+
+/* facet_altp2m_change_gfn_range.flags */
+#define FACET_ALTP2M_RANGE_SAME 0x1u /* each shows new_gfn itself */
+
+struct facet_altp2m_change_gfn_range {
+    uint16_t view;
+    uint16_t flags;   /* in: FACET_ALTP2M_RANGE_*; others give -EINVAL */
+    uint8_t pad[4];   /* in: 0 */
+    uint64_t old_gfn; /* in: the first of the range */
+    uint64_t new_gfn; /* in */
+    uint64_t nr;      /* in: gfns */
+    uint64_t done;    /* in: 0; out */
+};
+
+/* The same for a list of pairs. -EFAULT: the list cannot be read there. */
+#define FACET_ALTP2M_change_gfn_list 0x8003u
+
+struct facet_altp2m_gfn_pair {
+    uint64_t old_gfn, new_gfn; /* new_gfn all ones: revert */
+};
+
+struct facet_altp2m_change_gfn_list {
+    uint16_t view;
+    uint8_t pad[2]; /* in: 0 */
+    uint32_t nr;    /* in: pairs */
+    uint64_t list;  /* in: linear address of nr facet_altp2m_gfn_pair */
+    uint64_t done;  /* in: 0; out */
+};
+
+/*
+ * Sets the access, the #VE bit, or both over a range. A gfn gets both in one step: no vCPU finds
+ * one of them new and the other old, but in view 0 (the host map) and with the access `default`.
+ * Holes, and in other views than 0 device memory, have nothing to set and are skipped. -EINVAL also
+ * if both are to stay; -ENOMEM: no effect from first_gfn + done on.
+ */
+#define FACET_ALTP2M_set_range 0x8004u
+
+#define FACET_ALTP2M_LEAVE 0xffu /* as access or suppress_ve: stays as it is */
+
+struct facet_altp2m_set_range {
+    uint16_t view;
+    uint8_t access;      /* in: xenmem_access_t (default: take it back), or LEAVE */
+    uint8_t suppress_ve; /* in: 1: violations exit; 0: they become #VEs; or LEAVE */
+    uint8_t pad[4];      /* in: 0 */
+    uint64_t first_gfn;  /* in */
+    uint64_t nr;         /* in: gfns */
+    uint64_t done;       /* in: 0; out */
+    uint64_t skipped;    /* in: 0; out: gfns of those done that had nothing to set */
+};
+
+/*
+ * Puts one vCPU on a view. -EINVAL: no such vCPU, no such view, or it is hidden.
+ */
+#define FACET_ALTP2M_switch_vcpu 0x8005u
+
+struct facet_altp2m_switch_vcpu {
+    uint32_t vcpu;
+    uint16_t view;
+    uint8_t pad[2]; /* in: 0 */
+};

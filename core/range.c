@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "range.h"
+
+/* As override.c has it: a leaf may have an override if it has one already, or maps memory. */
+static bool overridable(const struct physmap *pm, uint64_t e)
+{
+    return (e & pm->own_mask) || (entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO);
+}
+
+/* How many gfns from g on, at most n, one entry at `level` covers. */
+static uint64_t span(uint64_t g, unsigned level, uint64_t n)
+{
+    uint64_t size = 1ULL << entry_shift(level);
+    uint64_t left = size - (g & (size - 1));
+
+    return left < n ? left : n;
+}
+
+static bool only_reverts(const struct range_change *c)
+{
+    return c->access == ACCESS_DEFAULT && c->suppress_ve == RANGE_LEAVE;
+}
+
+/* The entry with the access and the #VE bit that the change sets; reverting is not done here. */
+static uint64_t changed(const struct physmap *pm, uint64_t e, const struct range_change *c)
+{
+    const struct table_format *f = pm->format;
+    uint64_t bit = f->suppress_ve;
+
+    if (c->access < ACCESS_DEFAULT) {
+        if (entry_valid(pm, e)) {
+            e = entry_with_access(pm, e, c->access);
+        } else {
+            e = (e & ~(15ULL << f->access_shift)) | (uint64_t)c->access << f->access_shift;
+        }
+        e |= f->own_access;
+    }
+    if (c->suppress_ve != RANGE_LEAVE) {
+        bit = entry_valid(pm, e) ? bit : FRAMELESS_SUPPRESS_VE;
+        e = (e & ~bit) | (c->suppress_ve ? bit : 0) | f->own_ve;
+    }
+    return e;
+}
+
+/* Changes n leaves of a private table, one store each, and counts what became an override. */
+static void change_leaves(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t g,
+                          uint64_t n, const struct range_change *c)
+{
+    uint64_t *slot = &pool_table(&pm->pool, table)[entry_index(1, g)];
+    uint32_t added = 0;
+    bool lost = false;
+
+    for (uint64_t i = 0; i < n; i++, slot++) {
+        uint64_t old = *slot, new;
+
+        if (!overridable(pm, old)) {
+            continue;
+        }
+        new = changed(pm, old, c);
+        added += !(old & pm->own_mask) && (new & pm->own_mask);
+        lost = lost || entry_takes_away(pm, old, new);
+        __atomic_store_n(slot, new, __ATOMIC_RELAXED);
+    }
+    pm->pool.page[table].own = (uint16_t)(pm->pool.page[table].own + added);
+    vs->overrides += added;
+    if (lost) {
+        physmap_wants_flush(pm, view_root_mfn(pm, vs));
+    }
+}
+
+/* n gfns of one lowest table, at least one of which has something to set. */
+static int set_in_table(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t n,
+                        const struct range_change *c)
+{
+    uint32_t table = view_find_table(pm, vs, g);
+
+    if (table == POOL_NONE && !only_reverts(c)) {
+        if (!view_can_take(pm, vs, view_path_need(pm, vs, g))) {
+            return -XEN_ENOMEM;
+        }
+        table = view_path_make(pm, vs, g);
+    }
+    if (table != POOL_NONE && !only_reverts(c)) {
+        change_leaves(pm, vs, table, g, n, c);
+    }
+    for (uint64_t i = 0; table != POOL_NONE && c->access == ACCESS_DEFAULT && i < n; i++) {
+        override_clear(pm, vs, g + i, pm->format->own_access); /* may drop the table */
+    }
+    return 0;
+}
+
+long range_set_some(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t n,
+                    const struct range_change *c, uint64_t *skipped)
+{
+    const uint64_t *last;
+    struct host_entry h = table_walk(pm, pool_table(&pm->pool, vs->root), g, 1, &last);
+    uint64_t usable = 0;
+    int rc;
+
+    if (h.level > 1) { /* one leaf or hole, and nothing private in it */
+        n = span(g, h.level, n);
+        if (!overridable(pm, h.entry) || only_reverts(c)) {
+            *skipped += overridable(pm, h.entry) ? 0 : n;
+            return (long)n;
+        }
+    }
+    n = span(g, 2, n);
+    for (uint64_t i = 0; h.level == 1 && i < n; i++) {
+        usable += overridable(pm, last[entry_index(1, g) + i]);
+    }
+    if (h.level == 1 && usable == 0) {
+        *skipped += n;
+        return (long)n;
+    }
+    rc = set_in_table(pm, vs, g, n, c);
+    if (rc == 0 && h.level == 1) {
+        *skipped += n - usable;
+    }
+    return rc == 0 ? (long)n : rc;
+}
+
+long range_set_host(struct physmap *pm, uint64_t g, uint64_t n, const struct range_change *c,
+                    uint64_t *skipped)
+{
+    struct host_entry h = hostmap_walk(pm, g, 1);
+    struct view_state *zero = &pm->views[0];
+    int rc = 0;
+
+    if (!entry_valid(pm, h.entry)) {
+        n = span(g, h.level, n);
+        *skipped += n;
+        return (long)n;
+    }
+    if (c->access != RANGE_LEAVE) {
+        rc = hostmap_set_access(pm, g, c->access);
+    }
+    if (rc == 0 && c->suppress_ve != RANGE_LEAVE) {
+        rc = hostmap_set_suppress_ve(pm, g, c->suppress_ve); /* g has a leaf if both are set */
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (c->access != RANGE_LEAVE) {
+        override_clear(pm, zero, g, pm->format->own_access);
+    }
+    if (c->suppress_ve != RANGE_LEAVE && (override_leaf(pm, zero, g) & pm->format->own_ve)) {
+        struct override_cursor cursor = OVERRIDE_CURSOR(zero);
+
+        CHECK(override_set_suppress_ve(pm, &cursor, g, c->suppress_ve) == 0);
+    }
+    return 1;
+}
