@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ACPI tables of a guest without legacy hardware: hardware-reduced, local APICs only, one sleep register.
- * Layouts: ACPI specification 6.2, chapters 5 and 20.
+ * ACPI tables of a guest without legacy hardware: hardware-reduced, local APICs only, one sleep
+ * register. Layouts: ACPI specification 6.2, chapters 5 and 20.
  */
 #include "guest.h"
 #include <string.h>
@@ -35,7 +35,8 @@ struct PACKED gas {
     uint64_t address;
 };
 
-/* The members before the 64-bit ones are all 0 for hardware-reduced machines, but for what is named. */
+/* The members before the 64-bit ones are all 0 for hardware-reduced machines, but for what is
+ * named. */
 struct PACKED fadt {
     struct header h;
     uint32_t firmware_ctrl, dsdt;
@@ -56,11 +57,11 @@ _Static_assert(offsetof(struct fadt, boot_flags) == 109, "ACPI 6.2, table 5-33")
 _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "ACPI 6.2, table 5-33");
 _Static_assert(sizeof(struct fadt) == 276, "ACPI 6.2, table 5-33");
 
-#define FADT_WBINVD        (1u << 0)
-#define FADT_HW_REDUCED    (1u << 20)
-#define FADT_BOOT_NO_VGA   (1u << 2)
-#define FADT_BOOT_NO_MSI   (1u << 3)
-#define FADT_BOOT_NO_RTC   (1u << 5)
+#define FADT_WBINVD      (1u << 0)
+#define FADT_HW_REDUCED  (1u << 20)
+#define FADT_BOOT_NO_VGA (1u << 2)
+#define FADT_BOOT_NO_MSI (1u << 3)
+#define FADT_BOOT_NO_RTC (1u << 5)
 
 struct PACKED local_apic {
     uint8_t type, length, processor, id;
@@ -74,8 +75,8 @@ struct PACKED madt {
 };
 
 /* Name(\_S5, Package(4){type, type, 0, 0}) in AML (ACPI 6.2, 20.2). */
-static const uint8_t dsdt_body[] = {0x08, '_', 'S', '5', '_', 0x12, 0x08, 0x04,
-                                    0x0a, ACPI_S5_TYPE, 0x0a, ACPI_S5_TYPE, 0x00, 0x00};
+static const uint8_t dsdt_body[] = {0x08, '_',  'S',          '5',  '_',          0x12, 0x08,
+                                    0x04, 0x0a, ACPI_S5_TYPE, 0x0a, ACPI_S5_TYPE, 0x00, 0x00};
 
 struct PACKED dsdt {
     struct header h;
@@ -133,10 +134,10 @@ static void build_fadt(struct fadt *f)
     f->boot_flags = FADT_BOOT_NO_VGA | FADT_BOOT_NO_MSI | FADT_BOOT_NO_RTC;
     f->flags = FADT_WBINVD | FADT_HW_REDUCED;
     f->minor = 2;
-    f->sleep_control = (struct gas){.space = 1, .width = 8, .access = 1,
-                                    .address = ACPI_SLEEP_CONTROL_PORT};
-    f->sleep_status = (struct gas){.space = 1, .width = 8, .access = 1,
-                                   .address = ACPI_SLEEP_STATUS_PORT};
+    f->sleep_control =
+        (struct gas){.space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_CONTROL_PORT};
+    f->sleep_status =
+        (struct gas){.space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_STATUS_PORT};
     finish(&f->h, "FACP", sizeof(*f), 6);
 }
 
@@ -144,9 +145,11 @@ static void build_madt(struct madt *m, unsigned nr_vcpus)
 {
     m->apic_address = 0xfee00000;
     for (unsigned i = 0; i < nr_vcpus; i++) {
-        m->apic[i] = (struct local_apic){
-            .type = 0, .length = sizeof(struct local_apic), .processor = (uint8_t)i,
-            .id = (uint8_t)(2 * i), .flags = 1};
+        m->apic[i] = (struct local_apic){.type = 0,
+                                         .length = sizeof(struct local_apic),
+                                         .processor = (uint8_t)i,
+                                         .id = (uint8_t)(2 * i),
+                                         .flags = 1};
     }
     finish(&m->h, "APIC", offsetof(struct madt, apic) + nr_vcpus * sizeof(struct local_apic), 4);
 }

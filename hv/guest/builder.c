@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Builds a domain from its description, and takes one apart. Guest physical memory is laid out as Xen's
- * toolstack does for PVH guests: RAM from 0, continued at 4 GiB if it does not fit below GUEST_LOW_RAM_END.
+ * Builds a domain from its description, and takes one apart. Guest physical memory is laid out as
+ * Xen's toolstack does for PVH guests: RAM from 0, continued at 4 GiB if it does not fit below
+ * GUEST_LOW_RAM_END.
  */
 #include "guest.h"
 #include "elf_image.h"
@@ -26,10 +27,11 @@ struct build {
 #define INFO_MEMMAP  0x80u
 #define INFO_CMDLINE 0x400u
 _Static_assert(sizeof(struct hvm_start_info) == 56, "arch-x86/hvm/start_info.h, version 1");
-_Static_assert(INFO_MEMMAP + GUEST_MEMMAP_MAX * sizeof(struct hvm_memmap_table_entry) <= INFO_CMDLINE,
+_Static_assert(INFO_MEMMAP + GUEST_MEMMAP_MAX * sizeof(struct hvm_memmap_table_entry) <=
+                   INFO_CMDLINE,
                "the memory map ends before the command line");
-_Static_assert(sizeof(uint64_t) * GUEST_PARAMS ==
-                   sizeof(((struct guest_domain *)0)->params) && GUEST_PARAMS == HVM_NR_PARAMS,
+_Static_assert(sizeof(uint64_t) * GUEST_PARAMS == sizeof(((struct guest_domain *)0)->params) &&
+                   GUEST_PARAMS == HVM_NR_PARAMS,
                "hvm/params.h");
 
 static bool __attribute__((format(printf, 2, 3))) fail(struct build *b, const char *format, ...)
@@ -54,7 +56,8 @@ static uint64_t pages_of(size_t bytes)
 
 /* ---- sizes and places ---- */
 
-/* Tables for a host map that is split down to 4 KiB everywhere, with room for special pages anywhere. */
+/* Tables for a host map that is split down to 4 KiB everywhere, with room for special pages
+ * anywhere. */
 static unsigned host_reserve(uint64_t ram_end_gfn)
 {
     return (unsigned)((ram_end_gfn >> ORDER_2M) + (ram_end_gfn >> ORDER_1G) + 24);
@@ -72,7 +75,8 @@ static bool place(struct build *b)
     g->ram_end_gfn = (g->high_end ? g->high_end : GUEST_HIGH_RAM) >> PAGE_SHIFT;
     if (b->elf.high > g->low_end) {
         return fail(b, "the kernel needs memory up to %llu KiB, the domain has %llu KiB",
-                    (unsigned long long)(b->elf.high >> 10), (unsigned long long)(g->low_end >> 10));
+                    (unsigned long long)(b->elf.high >> 10),
+                    (unsigned long long)(g->low_end >> 10));
     }
     b->ramdisk_gpa = page_up(b->elf.high);
     if (b->ramdisk_gpa + page_up(b->ramdisk.size) + PAGE_SIZE > g->low_end) {
@@ -92,8 +96,7 @@ static bool check_memory(struct build *b)
 
     if (need > frame_free_count()) {
         return fail(b, "it needs %llu MiB, the machine has %llu MiB left",
-                    (unsigned long long)(need >> 8),
-                    (unsigned long long)(frame_free_count() >> 8));
+                    (unsigned long long)(need >> 8), (unsigned long long)(frame_free_count() >> 8));
     }
     if (tables > UINT32_MAX / 2) {
         return fail(b, "too much table memory");

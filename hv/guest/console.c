@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other end of a guest's PV console (Xen's public io/console.h). The ring is the guest's memory: its
- * indices may hold anything and are read once.
+ * The other end of a guest's PV console (Xen's public io/console.h). The ring is the guest's
+ * memory: its indices may hold anything and are read once.
  */
 #include "guest.h"
 #include "mm/frame.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPUID as a guest sees it: the machine's own features, as far as Facet keeps their promises, and Xen's
- * leaves. What is not in a list here is hidden: a new processor's features wait until somebody looked.
- * Bits: SDM 2A, CPUID.
+ * CPUID as a guest sees it: the machine's own features, as far as Facet keeps their promises, and
+ * Xen's leaves. What is not in a list here is hidden: a new processor's features wait until
+ * somebody looked. Bits: SDM 2A, CPUID.
  */
 #include "guest.h"
 #include "x86/cpu.h"
@@ -13,29 +13,34 @@
 #define BIT(n)       (1u << (n))
 
 /* SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND */
-#define LEAF1_ECX (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) |    \
-                   BIT(22) | BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define LEAF1_ECX                                                                                  \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) |        \
+     BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define ECX1_X2APIC     BIT(21)
 #define ECX1_OSXSAVE    BIT(27)
 #define ECX1_HYPERVISOR BIT(31)
 /*
- * FPU VME DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS. Machine checks,
- * thermal control and debug store stay with the machine.
+ * FPU VME DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SS.
+ * Machine checks, thermal control and debug store stay with the machine.
  */
-#define LEAF1_EDX (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) |         \
-                   BIT(9) | BIT(11) | BIT(12) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) |  \
-                   BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
+#define LEAF1_EDX                                                                                  \
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(11) |    \
+     BIT(12) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) |     \
+     BIT(26) | BIT(27))
 #define EDX1_HTT BIT(28)
 /*
- * FSGSBASE BMI1 AVX2 FDP SMEP BMI2 ERMS INVPCID FPCSDS AVX512F AVX512DQ RDSEED ADX SMAP AVX512IFMA CLFLUSHOPT
- * CLWB AVX512PF AVX512ER AVX512CD SHA AVX512BW AVX512VL. Not TSX, SGX, PQM, MPX, PT, TSC_ADJUST.
+ * FSGSBASE BMI1 AVX2 FDP SMEP BMI2 ERMS INVPCID FPCSDS AVX512F AVX512DQ RDSEED ADX SMAP AVX512IFMA
+ * CLFLUSHOPT CLWB AVX512PF AVX512ER AVX512CD SHA AVX512BW AVX512VL. Not TSX, SGX, PQM, MPX, PT,
+ * TSC_ADJUST.
  */
-#define LEAF7_EBX (BIT(0) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) |        \
-                   BIT(13) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | \
-                   BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+#define LEAF7_EBX                                                                                  \
+    (BIT(0) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | BIT(16) |  \
+     BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(26) | BIT(27) |     \
+     BIT(28) | BIT(29) | BIT(30) | BIT(31))
 /* PREFETCHWT1 VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID MOVDIRI MOVDIR64B */
-#define LEAF7_ECX (BIT(0) | BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) |       \
-                   BIT(12) | BIT(14) | BIT(22) | BIT(27) | BIT(28))
+#define LEAF7_ECX                                                                                  \
+    (BIT(0) | BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | \
+     BIT(22) | BIT(27) | BIT(28))
 /* AVX512_4VNNIW AVX512_4FMAPS FSRM. No SPEC_CTRL and its like: their MSRs are not switched. */
 #define LEAF7_EDX (BIT(2) | BIT(3) | BIT(4))
 /* XSAVEOPT XSAVEC XGETBV1; not XSAVES, which needs IA32_XSS. */

@@ -139,7 +139,8 @@ static void slot_end(struct slot *s, enum outcome outcome)
     ended[outcome]++;
 }
 
-/* Builds the slot's domain and lets it run; false, with a line on the console, if it cannot be built. */
+/* Builds the slot's domain and lets it run; false, with a line on the console, if it cannot be
+ * built. */
 static bool slot_start(struct slot *s)
 {
     char error[160] = "";
@@ -279,7 +280,7 @@ static enum outcome say_end(const struct domain *d)
 static enum domain_action action_for(const struct slot *s, enum outcome o)
 {
     return o == OUTCOME_POWERED_OFF ? s->config.on_poweroff
-         : o == OUTCOME_REBOOTED    ? s->config.on_reboot
+           : o == OUTCOME_REBOOTED  ? s->config.on_reboot
                                     : s->config.on_crash;
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The device tree that describes the domains. Everything is checked before it is used: the tree comes
- * from a file. Runs on the host too, for tests.
+ * The device tree that describes the domains. Everything is checked before it is used: the tree
+ * comes from a file. Runs on the host too, for tests.
  */
 #include <facet/types.h>
 
@@ -14,7 +14,7 @@ enum domain_action {
 };
 
 struct domain_config {
-    unsigned domid;      /* 0: the node has no usable `reg` */
+    unsigned domid; /* 0: the node has no usable `reg` */
     char name[64];
     int kernel, ramdisk; /* module indices; ramdisk -1: none */
     const char *cmdline; /* in the tree; never NULL */
@@ -38,8 +38,9 @@ const char *dtree_open(struct dtree *t, const void *blob, uint64_t size);
 int dtree_first(const struct dtree *t);
 int dtree_next(const struct dtree *t, int node);
 /*
- * Reads one node. NULL, or what is wrong with it; domid and name are filled as far as they could be read,
- * so that a message can name the domain. nr_modules bounds the module indices; module 0 is the tree.
+ * Reads one node. NULL, or what is wrong with it; domid and name are filled as far as they could be
+ * read, so that a message can name the domain. nr_modules bounds the module indices; module 0 is
+ * the tree.
  */
 const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, unsigned max_domid,
                          unsigned max_vcpus, struct domain_config *out);

@@ -78,7 +78,8 @@ static const char *file_open(struct file *f, const void *data, uint64_t size)
         return error;
     }
     if (f->nr == 0 || f->nr > HEADERS_MAX ||
-        !inside(f, f->table, (uint64_t)f->nr * (f->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))) {
+        !inside(f, f->table,
+                (uint64_t)f->nr * (f->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))) {
         return "the program headers lie outside the file";
     }
     return NULL;

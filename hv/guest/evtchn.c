@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Event channels, two-level ABI (Xen's public event_channel.h). A port's record says where it leads; the
- * pending and mask bits live in the shared info page, where the guest may write anything at any time:
- * they are only ever used bit by bit, never as an index.
+ * Event channels, two-level ABI (Xen's public event_channel.h). A port's record says where it
+ * leads; the pending and mask bits live in the shared info page, where the guest may write anything
+ * at any time: they are only ever used bit by bit, never as an index.
  */
 #include "guest.h"
 #include "core/platform.h"
@@ -15,7 +15,7 @@ enum evtchn_state {
     EVTCHN_INTERDOMAIN, /* leads to (remote_dom, remote_port) */
     EVTCHN_VIRQ,
     EVTCHN_IPI,
-    EVTCHN_INTERNAL,    /* the hypervisor is at the other end; shown as interdomain with domain 0 */
+    EVTCHN_INTERNAL, /* the hypervisor is at the other end; shown as interdomain with domain 0 */
 };
 
 struct evtchn {
@@ -30,7 +30,7 @@ struct evtchn {
 };
 #define BUCKET_PORTS (PAGE_SIZE / sizeof(struct evtchn))
 _Static_assert(sizeof(struct evtchn) == 16, "a page holds 256 records");
-_Static_assert(BUCKET_PORTS * EVTCHN_BUCKETS >= 4096, "every port of the 64-bit ABI has a place");
+_Static_assert(BUCKET_PORTS *EVTCHN_BUCKETS >= 4096, "every port of the 64-bit ABI has a place");
 
 /* ---- bits in the shared info page ---- */
 
@@ -258,7 +258,8 @@ static long alloc_unbound(struct domain *d, struct evtchn_alloc_unbound *a)
 }
 
 /* Ties an unbound port of `remote` to (d, port). -EINVAL if it does not wait for d. */
-static int accept_remote(struct domain *remote, uint32_t remote_port, struct domain *d, uint32_t port)
+static int accept_remote(struct domain *remote, uint32_t remote_port, struct domain *d,
+                         uint32_t port)
 {
     struct evtchn *e;
     int error = -EINVAL;
@@ -292,9 +293,8 @@ static long bind_interdomain(struct domain *d, struct evtchn_bind_interdomain *a
 {
     unsigned domid = a->remote_dom == DOMID_SELF ? d->id : a->remote_dom;
     struct domain *remote = domain_get(domid);
-    struct evtchn e = {.state = EVTCHN_INTERDOMAIN,
-                       .remote_dom = (uint16_t)domid,
-                       .remote_port = a->remote_port};
+    struct evtchn e = {
+        .state = EVTCHN_INTERDOMAIN, .remote_dom = (uint16_t)domid, .remote_port = a->remote_port};
     long error;
 
     if (!remote) {
@@ -564,7 +564,8 @@ union argument {
     struct evtchn_reset reset;
 };
 
-/* Size of each argument; the layouts are the same for 32-bit callers. `out`: copied back on success. */
+/* Size of each argument; the layouts are the same for 32-bit callers. `out`: copied back on
+ * success. */
 static const struct {
     uint8_t size;
     bool out;

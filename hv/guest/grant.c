@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_table_op as far as it can be told honestly: there is a table of version 1, which a guest may map and
- * fill; nobody maps grants, because nothing takes them yet.
+ * grant_table_op as far as it can be told honestly: there is a table of version 1, which a guest
+ * may map and fill; nobody maps grants, because nothing takes them yet.
  */
 #include "guest.h"
 

@@ -6,13 +6,13 @@
 #include "dtree.h"
 #include "xen_abi.h"
 
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* ---- hypercalls: hypercall.c ---- */
 
 /*
- * One call. A handler that returns -ERESTART has changed `arg` so that the same call, made again, goes on
- * where it stopped. Handlers run with no lock held.
+ * One call. A handler that returns -ERESTART has changed `arg` so that the same call, made again,
+ * goes on where it stopped. Handlers run with no lock held.
  */
 struct hypercall {
     struct vcpu *v;
@@ -41,7 +41,8 @@ static inline unsigned long_size(const struct hypercall *h)
 int copy_in_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t *out);
 int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t value);
 
-hypercall_fn memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op, grant_op, vcpu_set_timer_op;
+hypercall_fn memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op, grant_op,
+    vcpu_set_timer_op;
 
 /* ---- domains: domain.c ---- */
 
@@ -55,24 +56,28 @@ int domain_check_self(struct vcpu *v, unsigned domid);
 
 /* The domain described by c, with its first vCPU ready to run; NULL with a reason in `error`. */
 struct domain *builder_create(const struct domain_config *c, const struct boot_module *modules,
-                              unsigned nr_modules, bool interactive, char *error, size_t error_size);
-/* Gives back everything a domain holds, finished or not. Nothing of it may run or be looked at any more. */
+                              unsigned nr_modules, bool interactive, char *error,
+                              size_t error_size);
+/* Gives back everything a domain holds, finished or not. Nothing of it may run or be looked at any
+ * more. */
 void builder_destroy(struct domain *d);
 
 #define GUEST_LOW_RAM_END  0xf0000000ULL /* RAM beyond it continues at 4 GiB */
 #define GUEST_HIGH_RAM     0x100000000ULL
 #define GUEST_ACPI_GFN     0xfc000ULL
-#define GUEST_SPECIAL_GFN  0xfeff8ULL    /* eight pages, as Xen's toolstack lays them out */
+#define GUEST_SPECIAL_GFN  0xfeff8ULL /* eight pages, as Xen's toolstack lays them out */
 #define GUEST_CONSOLE_GFN  0xfefffULL
 #define GUEST_SPECIAL_SIZE 0x8000ULL
 
-/* Writes all tables into the page that the guest sees at GUEST_ACPI_GFN. The RSDP is at its start. */
+/* Writes all tables into the page that the guest sees at GUEST_ACPI_GFN. The RSDP is at its start.
+ */
 void acpi_build(uint8_t *page, unsigned nr_vcpus);
 #define ACPI_SLEEP_CONTROL_PORT 0xb004
 #define ACPI_SLEEP_STATUS_PORT  0xb005
 #define ACPI_S5_TYPE            5u
 
-/* The guest's memory map: at most GUEST_MEMMAP_MAX entries are written; their number is returned. */
+/* The guest's memory map: at most GUEST_MEMMAP_MAX entries are written; their number is returned.
+ */
 #define GUEST_MEMMAP_MAX 8u
 unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
 /* Frees a guest frame that the host map no longer shows. */
@@ -98,7 +103,7 @@ void evtchn_mark_all(struct vcpu *v);
 
 /* ---- time: time.c ---- */
 
-void guest_time_init(void); /* reads the clock of the machine */
+void guest_time_init(void);                    /* reads the clock of the machine */
 void guest_time_init_domain(struct domain *d); /* wall clock, in the present layout */
 void guest_time_init_vcpu(struct vcpu *v);
 void guest_time_stop_vcpu(struct vcpu *v);

@@ -18,23 +18,23 @@ struct vector_set {
 /* Local APIC, x2APIC mode only (SDM 3, 10.12). */
 struct lapic {
     struct vector_set irr, isr;
-    bool irr_any;           /* some bit of irr may be set */
+    bool irr_any; /* some bit of irr may be set */
     bool wait_for_sipi;
     uint32_t id, tpr, svr, esr, tdcr, tmict;
-    uint32_t lvt[7];        /* MSRs 0x82f, 0x832..0x837 */
+    uint32_t lvt[7]; /* MSRs 0x82f, 0x832..0x837 */
     uint64_t icr;
     uint64_t timer_deadline; /* ns; 0: stopped */
     struct timer timer;
 };
 
 struct guest_vcpu {
-    struct vcpu_info *info;  /* in the shared info page, or in a frame of the guest */
-    mfn_t info_frame;        /* reference held for it, or MFN_INVALID */
+    struct vcpu_info *info; /* in the shared info page, or in a frame of the guest */
+    mfn_t info_frame;       /* reference held for it, or MFN_INVALID */
     struct lapic lapic;
-    uint8_t upcall_vector;   /* HVMOP_set_evtchn_upcall_vector; 0: none */
-    bool taking_callback;    /* what guest_pending_interrupt() found last */
-    bool polling;            /* blocked in SCHEDOP_poll */
-    bool initialised;        /* VCPUOP_initialise or SIPI gave it registers */
+    uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: none */
+    bool taking_callback;  /* what guest_pending_interrupt() found last */
+    bool polling;          /* blocked in SCHEDOP_poll */
+    bool initialised;      /* VCPUOP_initialise or SIPI gave it registers */
     struct timer singleshot, periodic, poll;
     uint64_t period;         /* ns; 0: no periodic timer */
     uint32_t virq_port[24];  /* 0: unbound */
@@ -47,9 +47,9 @@ struct guest_vcpu {
 
 struct evtchn; /* hv/guest/evtchn.c */
 
-#define EVTCHN_BUCKETS  16u /* pages of 256 channel records, allocated when used */
-#define GRANT_FRAMES    4u
-#define GUEST_PARAMS    39u
+#define EVTCHN_BUCKETS 16u /* pages of 256 channel records, allocated when used */
+#define GRANT_FRAMES   4u
+#define GUEST_PARAMS   39u
 
 struct guest_domain {
     unsigned shutdown_reason;
@@ -62,7 +62,7 @@ struct guest_domain {
 
     struct shared_info *shared;
     mfn_t shared_frame;
-    gfn_t shared_gfn;        /* where it is mapped, or GFN_INVALID */
+    gfn_t shared_gfn; /* where it is mapped, or GFN_INVALID */
     mfn_t grant_frame[GRANT_FRAMES];
     gfn_t grant_gfn[GRANT_FRAMES];
 
@@ -71,15 +71,15 @@ struct guest_domain {
 
     mfn_t pool;
     unsigned pool_pages;
-    uint64_t ram_pages;      /* RAM frames in the host map now */
-    uint64_t ram_end_gfn;    /* RAM never lies at or above this gfn */
-    bool hole_used;          /* the guest put something between low_end and the ACPI tables */
-    uint64_t max_gfn;        /* highest gfn that was ever mapped */
+    uint64_t ram_pages;         /* RAM frames in the host map now */
+    uint64_t ram_end_gfn;       /* RAM never lies at or above this gfn */
+    bool hole_used;             /* the guest put something between low_end and the ACPI tables */
+    uint64_t max_gfn;           /* highest gfn that was ever mapped */
     uint64_t low_end, high_end; /* bytes: end of RAM below 4 GiB; end of RAM above it, or 0 */
 
     struct lock evtchn_lock;
     struct evtchn *evtchn[EVTCHN_BUCKETS];
-    unsigned nr_ports;       /* ports that have a record */
+    unsigned nr_ports; /* ports that have a record */
 
     struct xencons_interface *ring;
     mfn_t ring_frame;

@@ -47,8 +47,7 @@ static void set_callback(struct hypercall *h, uint64_t value)
     struct domain *d = h->v->domain;
 
     lock_acquire(&d->guest.evtchn_lock);
-    d->guest.callback_vector =
-        value >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR ? (uint8_t)value : 0;
+    d->guest.callback_vector = value >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR ? (uint8_t)value : 0;
     if (d->guest.compat_shared_info != h->compat) {
         d->guest.compat_shared_info = h->compat;
         guest_time_init_domain(d);

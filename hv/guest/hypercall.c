@@ -226,7 +226,8 @@ static long physdev_op(struct hypercall *h)
     return -ENOSYS;
 }
 
-/* domctl and sysctl: nobody is privileged, and Xen says so only to callers who speak its version. */
+/* domctl and sysctl: nobody is privileged, and Xen says so only to callers who speak its version.
+ */
 static long privileged_op(struct hypercall *h)
 {
     uint32_t head[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Local APIC in x2APIC mode, by MSR only (SDM 3, 10.12): it starts in this mode and never leaves it. The
- * event channel upcall shares the way to the processor, so it is chosen here too.
+ * Local APIC in x2APIC mode, by MSR only (SDM 3, 10.12): it starts in this mode and never leaves
+ * it. The event channel upcall shares the way to the processor, so it is chosen here too.
  */
 #include "guest.h"
 #include <string.h>
@@ -29,14 +29,14 @@ enum {
     REG_SELF_IPI = 0x83f,
 };
 
-#define VERSION       0x00050014u /* six LVT entries, integrated */
-#define LVT_MASKED    (1u << 16)
-#define LVT_PERIODIC  (1u << 17)
-#define SVR_ENABLED   (1u << 8)
+#define VERSION                 0x00050014u /* six LVT entries, integrated */
+#define LVT_MASKED              (1u << 16)
+#define LVT_PERIODIC            (1u << 17)
+#define SVR_ENABLED             (1u << 8)
 #define ESR_ILLEGAL_VECTOR_SENT 0x20u
-#define TICK_NS       10u /* a bus of 100 MHz, as Xen's */
-#define PERIOD_MIN_NS 100000u
-#define ICR_ALLOWED   0xffffffff000ccfffULL
+#define TICK_NS                 10u /* a bus of 100 MHz, as Xen's */
+#define PERIOD_MIN_NS           100000u
+#define ICR_ALLOWED             0xffffffff000ccfffULL
 
 #define MODE_FIXED   0u
 #define MODE_LOWEST  1u
@@ -344,10 +344,10 @@ bool lapic_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 /* Bits that may be written; the others fault (SDM 3, 10.12.1.2). */
 static uint64_t lvt_allowed(uint32_t msr)
 {
-    return msr == REG_LVT_TIMER                              ? 0x300ff
-           : msr == REG_LVT_LINT0 || msr == REG_LVT_LINT1    ? 0x1a7ff
-           : msr == REG_LVT_ERROR                            ? 0x100ff
-                                                             : 0x107ff;
+    return msr == REG_LVT_TIMER                           ? 0x300ff
+           : msr == REG_LVT_LINT0 || msr == REG_LVT_LINT1 ? 0x1a7ff
+           : msr == REG_LVT_ERROR                         ? 0x100ff
+                                                          : 0x107ff;
 }
 
 static bool write_lvt(struct lapic *l, uint32_t msr, uint64_t value)
@@ -444,7 +444,8 @@ bool lapic_write(struct vcpu *v, uint32_t msr, uint64_t value)
 
 /* ---- what goes in next ---- */
 
-/* The upcall vector of HVM_PARAM_CALLBACK_IRQ passes by the APIC and stays up until the guest clears its flag. */
+/* The upcall vector of HVM_PARAM_CALLBACK_IRQ passes by the APIC and stays up until the guest
+ * clears its flag. */
 int guest_pending_interrupt(struct vcpu *v)
 {
     uint8_t callback = v->domain->guest.callback_vector;

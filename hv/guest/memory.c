@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory_op: what a guest may do to its own physical memory. Changes run under the domain's lock. */
+/* memory_op: what a guest may do to its own physical memory. Changes run under the domain's lock.
+ */
 #include "guest.h"
 #include "core/platform.h"
 #include "mm/frame.h"
@@ -126,7 +127,8 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
     }
     switch (space) {
     case XENMAPSPACE_shared_info:
-        return index == 0 ? map_special(d, d->guest.shared_frame, &d->guest.shared_gfn, g) : -EINVAL;
+        return index == 0 ? map_special(d, d->guest.shared_frame, &d->guest.shared_gfn, g)
+                          : -EINVAL;
     case XENMAPSPACE_grant_table:
         return map_grant(d, index, g);
     case XENMAPSPACE_gmfn:
@@ -227,8 +229,8 @@ static int read_batch(struct hypercall *h, struct batch *b)
     if (copy_in(h, &b32, h->arg[1], sizeof(b32)) != 0) {
         return -EFAULT;
     }
-    *b = (struct batch){b32.domid, b32.space, b32.size, b32.extra,
-                        b32.indexes, b32.gfns, b32.errors};
+    *b = (struct batch){b32.domid,   b32.space, b32.size,  b32.extra,
+                        b32.indexes, b32.gfns,  b32.errors};
     return 0;
 }
 _Static_assert(sizeof(struct batch) == sizeof(struct xen_add_to_physmap_batch), "memory.h");
@@ -312,7 +314,8 @@ static int read_reservation(struct hypercall *h, struct reservation *r)
     return 0;
 }
 _Static_assert(offsetof(struct reservation, domid) ==
-                   offsetof(struct xen_memory_reservation, domid), "memory.h");
+                   offsetof(struct xen_memory_reservation, domid),
+               "memory.h");
 
 static bool give_back(struct domain *d, uint64_t g, unsigned order)
 {
@@ -380,8 +383,7 @@ static long change_reservation(struct hypercall *h, unsigned op, uint64_t start)
             return (long)i;
         }
         lock_acquire(&d->lock);
-        ok = op == XENMEM_decrease_reservation ? give_back(d, g, r.order)
-                                               : populate(d, g, r.order);
+        ok = op == XENMEM_decrease_reservation ? give_back(d, g, r.order) : populate(d, g, r.order);
         lock_release(&d->lock);
         if (!ok) {
             return (long)i;

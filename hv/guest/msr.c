@@ -3,15 +3,15 @@
 #include "guest.h"
 #include "x86/cpu.h"
 
-#define MSR_PLATFORM_ID    0x17
-#define MSR_UCODE_REV      0x8b
-#define MSR_MTRR_CAP       0xfe
-#define MSR_MISC_ENABLE    0x1a0
-#define MSR_DEBUGCTL       0x1d9
-#define MSR_MTRR_DEF_TYPE  0x2ff
-#define MSR_X2APIC_FIRST   0x800
-#define MSR_X2APIC_LAST    0x8ff
-#define MSR_XEN_HYPERCALL  0x40000000
+#define MSR_PLATFORM_ID   0x17
+#define MSR_UCODE_REV     0x8b
+#define MSR_MTRR_CAP      0xfe
+#define MSR_MISC_ENABLE   0x1a0
+#define MSR_DEBUGCTL      0x1d9
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MSR_X2APIC_FIRST  0x800
+#define MSR_X2APIC_LAST   0x8ff
+#define MSR_XEN_HYPERCALL 0x40000000
 
 #define APIC_BASE_ADDRESS 0xfee00000ULL
 #define APIC_BASE_BSP     (1ULL << 8)
@@ -21,7 +21,7 @@
 #define MISC_NO_BTS       (1ULL << 11)
 #define MISC_NO_PEBS      (1ULL << 12)
 /* MTRRs are on, there are none, and everything is write-back: as the nested tables have it. */
-#define MTRR_ON_WB        0x806ULL
+#define MTRR_ON_WB 0x806ULL
 
 static uint64_t apic_base(const struct vcpu *v)
 {

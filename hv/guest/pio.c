@@ -2,8 +2,8 @@
 /* I/O ports: a debug console, and the register that ACPI's power-off writes. */
 #include "guest.h"
 
-#define PORT_DEBUG   0xe9
-#define SLEEP_ENABLE 0x20u /* ACPI 6.2, 4.8.3.7 */
+#define PORT_DEBUG    0xe9
+#define SLEEP_ENABLE  0x20u /* ACPI 6.2, 4.8.3.7 */
 #define SLEEP_TYPE(v) ((v) >> 2 & 7u)
 
 uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)

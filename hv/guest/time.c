@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest's time: system time is the hypervisor's own, told as a formula over the TSC; wall time is the
- * machine's clock at start. Also the timers that raise VIRQ_TIMER, and how long vCPUs ran.
+ * A guest's time: system time is the hypervisor's own, told as a formula over the TSC; wall time is
+ * the machine's clock at start. Also the timers that raise VIRQ_TIMER, and how long vCPUs ran.
  */
 #include "guest.h"
 #include "x86/cpu.h"
@@ -70,7 +70,8 @@ static uint64_t rtc_seconds(void)
         hour = hour % 12 + (a.hour & 0x80 ? 12 : 0);
     }
     return (uint64_t)days_from_date(2000 + from_bcd(a.year, bcd), from_bcd(a.month, bcd),
-                                    from_bcd(a.day, bcd)) * 86400 +
+                                    from_bcd(a.day, bcd)) *
+               86400 +
            hour * 3600 + from_bcd(a.minute, bcd) * 60 + from_bcd(a.second, bcd);
 }
 
@@ -81,10 +82,11 @@ void guest_time_init(void)
     wall_at_zero = now > time_now() ? now - time_now() : 0;
 }
 
-/* wc_version, wc_sec, wc_nsec and the upper half of the seconds, where each layout has them (public xen.h). */
-#define WALL_NATIVE     offsetof(struct shared_info, wc_version)
-#define WALL_COMPAT     (32 * 64 + 2 * 32 * 4)
-#define WALL_HI_COMPAT  (WALL_COMPAT + 12 + 6 * 4)
+/* wc_version, wc_sec, wc_nsec and the upper half of the seconds, where each layout has them (public
+ * xen.h). */
+#define WALL_NATIVE    offsetof(struct shared_info, wc_version)
+#define WALL_COMPAT    (32 * 64 + 2 * 32 * 4)
+#define WALL_HI_COMPAT (WALL_COMPAT + 12 + 6 * 4)
 _Static_assert(offsetof(struct shared_info, evtchn_pending) == 32 * 64, "xen.h");
 _Static_assert(offsetof(struct shared_info, wc_sec_hi) == WALL_NATIVE + 12, "xen.h");
 
@@ -163,7 +165,8 @@ static void runstate_publish(struct vcpu *v)
     }
 }
 _Static_assert(offsetof(struct vcpu_runstate_info, state_entry_time) == 8 &&
-                   sizeof(struct vcpu_runstate_info) == 48, "vcpu.h");
+                   sizeof(struct vcpu_runstate_info) == 48,
+               "vcpu.h");
 
 void guest_runstate_set(struct vcpu *v, unsigned state)
 {

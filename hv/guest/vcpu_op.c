@@ -48,9 +48,20 @@ static long start_from_32(struct vcpu_start *s, const struct vcpu_hvm_x86_32 *r)
         return -EINVAL; /* no code or task segment, or a 64-bit one */
     }
     *s = (struct vcpu_start){
-        .rip = r->eip, .rsp = r->esp, .rflags = r->eflags, .rax = r->eax, .rbx = r->ebx,
-        .rcx = r->ecx, .rdx = r->edx, .rsi = r->esi, .rdi = r->edi, .rbp = r->ebp,
-        .cr0 = r->cr0, .cr3 = r->cr3, .cr4 = r->cr4, .efer = r->efer,
+        .rip = r->eip,
+        .rsp = r->esp,
+        .rflags = r->eflags,
+        .rax = r->eax,
+        .rbx = r->ebx,
+        .rcx = r->ecx,
+        .rdx = r->edx,
+        .rsi = r->esi,
+        .rdi = r->edi,
+        .rbp = r->ebp,
+        .cr0 = r->cr0,
+        .cr3 = r->cr3,
+        .cr4 = r->cr4,
+        .efer = r->efer,
         .cs = {0, r->cs_base, r->cs_limit, segment_ar(r->cs_ar)},
         .ds = {0, r->ds_base, r->ds_limit, segment_ar(r->ds_ar)},
         .es = {0, r->es_base, r->es_limit, segment_ar(r->es_ar)},
@@ -71,10 +82,25 @@ static long start_from_64(struct vcpu_start *s, const struct vcpu_hvm_x86_64 *r)
         return -EINVAL;
     }
     *s = (struct vcpu_start){
-        .rip = r->rip, .rsp = r->rsp, .rflags = r->rflags, .rax = r->rax, .rbx = r->rbx,
-        .rcx = r->rcx, .rdx = r->rdx, .rsi = r->rsi, .rdi = r->rdi, .rbp = r->rbp,
-        .cr0 = r->cr0, .cr3 = r->cr3, .cr4 = r->cr4, .efer = r->efer,
-        .cs = code, .ds = data, .es = data, .ss = data, .tr = task,
+        .rip = r->rip,
+        .rsp = r->rsp,
+        .rflags = r->rflags,
+        .rax = r->rax,
+        .rbx = r->rbx,
+        .rcx = r->rcx,
+        .rdx = r->rdx,
+        .rsi = r->rsi,
+        .rdi = r->rdi,
+        .rbp = r->rbp,
+        .cr0 = r->cr0,
+        .cr3 = r->cr3,
+        .cr4 = r->cr4,
+        .efer = r->efer,
+        .cs = code,
+        .ds = data,
+        .es = data,
+        .ss = data,
+        .tr = task,
     };
     return 0;
 }
@@ -88,8 +114,8 @@ static bool control_valid(const struct vcpu_start *s)
            (!(s->cr0 & X86_CR0_NW) || (s->cr0 & X86_CR0_CD)) &&
            !(s->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) &&
            !(paging && lme && !(s->cr4 & X86_CR4_PAE)) &&
-           (bool)(s->efer & EFER_LMA) == (paging && lme) &&
-           !(s->cr4 & ~vcpu_cr4_allowed()) && !(s->cr3 >> cpuid_address_bits());
+           (bool)(s->efer & EFER_LMA) == (paging && lme) && !(s->cr4 & ~vcpu_cr4_allowed()) &&
+           !(s->cr3 >> cpuid_address_bits());
 }
 
 static long initialise(struct hypercall *h, struct vcpu *v)

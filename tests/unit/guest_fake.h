@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A domain without a machine under it: the guest interface's own state is real, the rest is recorded. */
+/* A domain without a machine under it: the guest interface's own state is real, the rest is
+ * recorded. */
 #include <stdlib.h>
 #include <string.h>
 #include "hv_test.h"
@@ -9,10 +10,10 @@
 
 #define FAKE_VCPUS 2
 
-extern uint64_t fake_now;      /* ns */
-extern unsigned fake_wakes;    /* calls of sched_wake() */
-extern long fake_frames;       /* frames handed out and not given back */
-extern bool fake_copy_fails;   /* copies to the guest give -EFAULT */
+extern uint64_t fake_now;    /* ns */
+extern unsigned fake_wakes;  /* calls of sched_wake() */
+extern long fake_frames;     /* frames handed out and not given back */
+extern bool fake_copy_fails; /* copies to the guest give -EFAULT */
 
 struct domain *fake_domain(uint16_t id);
 void fake_domain_free(struct domain *d);

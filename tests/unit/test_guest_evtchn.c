@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Event channels: two domains and all sub-operations in random order, with the shared pages scribbled over as
- * a hostile guest would. What must hold: no access outside (sanitizers), every page given back, an event sent
- * to an unmasked port reaches its vCPU's selector and upcall, and channels between domains never lead to a
- * port that does not lead back.
+ * Event channels: two domains and all sub-operations in random order, with the shared pages
+ * scribbled over as a hostile guest would. What must hold: no access outside (sanitizers), every
+ * page given back, an event sent to an unmasked port reaches its vCPU's selector and upcall, and
+ * channels between domains never lead to a port that does not lead back.
  */
 #include "guest_fake.h"
 

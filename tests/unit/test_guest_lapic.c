@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The local APIC: priorities against a model that keeps one flag a vector, every MSR with every kind of value,
- * interrupts between vCPUs, start by INIT and SIPI, and the timer.
+ * The local APIC: priorities against a model that keeps one flag a vector, every MSR with every
+ * kind of value, interrupts between vCPUs, start by INIT and SIPI, and the timer.
  */
 #include "guest_fake.h"
 
@@ -145,7 +145,8 @@ static void disabled_keeps_quiet(void **state)
     assert_true(get(v0, MSR_LVTT) & 1 << 16);
 }
 
-/* The upcall of event channels goes in first, and again until its flag is cleared; the APIC is not touched. */
+/* The upcall of event channels goes in first, and again until its flag is cleared; the APIC is not
+ * touched. */
 static void callback_vector(void **state)
 {
     (void)state;
@@ -163,8 +164,9 @@ static void callback_vector(void **state)
 /* Wild MSRs and values: a refusal or an effect inside, never more (sanitizers watch). */
 static void every_msr(void **state)
 {
-    static const uint64_t values[] = {0, 1, 0xff, 0x100, 0x3ff, 0x400, 0xffff, 1ULL << 31, 1ULL << 32,
-                                      1ULL << 63, ~0ULL, 0xc500, 0x4500, 0xc0000, 0x40000};
+    static const uint64_t values[] = {0,     1,      0xff,       0x100,      0x3ff,
+                                      0x400, 0xffff, 1ULL << 31, 1ULL << 32, 1ULL << 63,
+                                      ~0ULL, 0xc500, 0x4500,     0xc0000,    0x40000};
     uint64_t value;
 
     (void)state;
@@ -192,7 +194,8 @@ static void ipis(void **state)
     assert_true(lapic_write(v0, MSR_ICR, 3 << 18 | 0x51)); /* all but self */
     assert_int_equal(guest_pending_interrupt(v1), 0x51);
     assert_int_equal(guest_pending_interrupt(v0), 0x42);
-    assert_true(lapic_write(v1, MSR_ICR, 1ULL << 32 | 1 << 11 | 0x61)); /* logical, bit 0 of cluster 0 */
+    assert_true(
+        lapic_write(v1, MSR_ICR, 1ULL << 32 | 1 << 11 | 0x61)); /* logical, bit 0 of cluster 0 */
     assert_int_equal(guest_pending_interrupt(v0), 0x61);
     assert_true(lapic_write(v1, MSR_ICR, 0xffffffffULL << 32 | 0x71)); /* broadcast */
     assert_int_equal(guest_pending_interrupt(v0), 0x71);
@@ -210,7 +213,8 @@ static void init_and_sipi(void **state)
     assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x699));
     assert_int_equal(v1->state, VCPU_RUNNABLE);
     assert_int_equal(v1->regs.rax, 0x99000);
-    assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x6aa)); /* the second SIPI finds it running */
+    assert_true(
+        lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x6aa)); /* the second SIPI finds it running */
     assert_int_equal(v1->regs.rax, 0x99000);
     assert_true(lapic_write(v0, MSR_ICR, 0xc500)); /* INIT to oneself */
     assert_int_equal(v0->state, VCPU_RUNNABLE);
@@ -260,7 +264,8 @@ static void timer_periodic(void **state)
         lapic_write(v0, MSR_EOI, 0);
         assert_int_equal(guest_pending_interrupt(v0), -1);
     }
-    assert_true(lapic_write(v0, MSR_LVTT, 1 << 17 | 1 << 16 | 0x44)); /* masked: runs, says nothing */
+    assert_true(
+        lapic_write(v0, MSR_LVTT, 1 << 17 | 1 << 16 | 0x44)); /* masked: runs, says nothing */
     fake_now += 200000;
     fake_run_timers();
     assert_int_equal(guest_pending_interrupt(v0), -1);

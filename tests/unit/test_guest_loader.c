@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two parsers of the domain builder, fed what files may hold: good input is read right; input that is cut
- * short, has a byte changed anywhere, or lies about itself is refused or read without touching anything outside
- * (the files are copied to blocks of exactly their size, so that the address sanitizer sees every overrun).
+ * The two parsers of the domain builder, fed what files may hold: good input is read right; input
+ * that is cut short, has a byte changed anywhere, or lies about itself is refused or read without
+ * touching anything outside (the files are copied to blocks of exactly their size, so that the
+ * address sanitizer sees every overrun).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,14 +46,24 @@ struct kernel32 {
 static struct kernel64 kernel64(void)
 {
     struct kernel64 k = {
-        .e = {.e_machine = EM_X86_64, .e_phoff = offsetof(struct kernel64, p),
-              .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 3},
-        .p = {{.p_type = PT_NOTE, .p_offset = offsetof(struct kernel64, note),
-               .p_filesz = sizeof(k.note), .p_memsz = sizeof(k.note)},
-              {.p_type = PT_LOAD, .p_offset = offsetof(struct kernel64, text), .p_paddr = 0x100000,
-               .p_filesz = sizeof(k.text), .p_memsz = sizeof(k.text)},
-              {.p_type = PT_LOAD, .p_offset = offsetof(struct kernel64, data), .p_paddr = 0x200000,
-               .p_filesz = sizeof(k.data), .p_memsz = 0x3000}},
+        .e = {.e_machine = EM_X86_64,
+              .e_phoff = offsetof(struct kernel64, p),
+              .e_phentsize = sizeof(Elf64_Phdr),
+              .e_phnum = 3},
+        .p = {{.p_type = PT_NOTE,
+               .p_offset = offsetof(struct kernel64, note),
+               .p_filesz = sizeof(k.note),
+               .p_memsz = sizeof(k.note)},
+              {.p_type = PT_LOAD,
+               .p_offset = offsetof(struct kernel64, text),
+               .p_paddr = 0x100000,
+               .p_filesz = sizeof(k.text),
+               .p_memsz = sizeof(k.text)},
+              {.p_type = PT_LOAD,
+               .p_offset = offsetof(struct kernel64, data),
+               .p_paddr = 0x200000,
+               .p_filesz = sizeof(k.data),
+               .p_memsz = 0x3000}},
         .note = {{.n_namesz = 4, .n_descsz = 4, .n_type = 18}, "Xen", ENTRY},
     };
     memcpy(k.e.e_ident, ELFMAG, SELFMAG);
@@ -64,12 +75,19 @@ static struct kernel64 kernel64(void)
 static struct kernel32 kernel32(void)
 {
     struct kernel32 k = {
-        .e = {.e_machine = EM_386, .e_phoff = offsetof(struct kernel32, p),
-              .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 2},
-        .p = {{.p_type = PT_NOTE, .p_offset = offsetof(struct kernel32, note),
-               .p_filesz = sizeof(k.note), .p_memsz = sizeof(k.note)},
-              {.p_type = PT_LOAD, .p_offset = offsetof(struct kernel32, text), .p_paddr = 0x100000,
-               .p_filesz = sizeof(k.text), .p_memsz = sizeof(k.text)}},
+        .e = {.e_machine = EM_386,
+              .e_phoff = offsetof(struct kernel32, p),
+              .e_phentsize = sizeof(Elf32_Phdr),
+              .e_phnum = 2},
+        .p = {{.p_type = PT_NOTE,
+               .p_offset = offsetof(struct kernel32, note),
+               .p_filesz = sizeof(k.note),
+               .p_memsz = sizeof(k.note)},
+              {.p_type = PT_LOAD,
+               .p_offset = offsetof(struct kernel32, text),
+               .p_paddr = 0x100000,
+               .p_filesz = sizeof(k.text),
+               .p_memsz = sizeof(k.text)}},
         .note = {{.n_namesz = 4, .n_descsz = 4, .n_type = 18}, "Xen", ENTRY},
     };
     memcpy(k.e.e_ident, ELFMAG, SELFMAG);
@@ -202,8 +220,14 @@ struct tree {
     bool narrow; /* memory-kib as one cell */
 };
 
-static const struct tree good = {.reg = 1, .kernel = 1, .vcpus = 1, .views = 10, .memory = 16384,
-                                 .name = "one", .altp2m = "mixed", .cmdline = "a b",
+static const struct tree good = {.reg = 1,
+                                 .kernel = 1,
+                                 .vcpus = 1,
+                                 .views = 10,
+                                 .memory = 16384,
+                                 .name = "one",
+                                 .altp2m = "mixed",
+                                 .cmdline = "a b",
                                  .action = "destroy"};
 
 static void put_string(void *fdt, const char *name, const char *s)
