@@ -62,3 +62,27 @@ $(AGENT_B)/examples/%.elf: $(AGENT_B)/examples/%.guest.o $(AGENT_B)/examples/%.m
 $(B)/guest/agent-%.elf: $(B)/guest/agent-%.o $(B)/guest/agent-%.main.o $(AGENT_B)/vault.core.o \
 		$(AGENT_GUEST_HOOKS) $(GUEST_LIB) $(AGENT_LIB) tests/guest/lib/guest.lds
 	$(AGENT_LINK_GUEST)
+
+# The Linux modules. KERNEL_HEADERS: the build directory of the kernel that they are for; the demo
+# finds it. Kbuild leaves its files beside the sources, hence the copies.
+LINUX_B := $(AGENT_B)/linux
+LINUX_SRCS := $(wildcard agent/linux/*.c agent/linux/*.h) agent/linux/Kbuild
+LINUX_CORE := $(LINUX_B)/agent_core.o_shipped
+LINUX_LIB := $(LINUX_B)/agent_lib.o_shipped
+
+.PHONY: agent-linux
+agent: $(LINUX_CORE) $(LINUX_LIB)
+$(LINUX_CORE): $(AGENT_CORE_OBJS) $(AGENT_B)/linux/keeper.o agent/agent.lds
+	$(AGENT_LINK_CORE)
+
+$(LINUX_LIB): $(AGENT_LIB_OBJS)
+	@mkdir -p $(@D)
+	$(LD) -r -o $@ $^
+
+agent-linux: $(LINUX_CORE) $(LINUX_LIB) $(LINUX_SRCS) $(wildcard agent/*.h)
+	@test -n "$(KERNEL_HEADERS)" || { echo "KERNEL_HEADERS is not set" >&2; exit 1; }
+	@mkdir -p $(LINUX_B)/src
+	cp -u $(LINUX_SRCS) $(wildcard agent/*.h) $(LINUX_CORE) $(LINUX_LIB) $(LINUX_B)/src
+	@# modpost looks for the sources of objects there.
+	touch $(LINUX_B)/src/.agent_core.o.cmd $(LINUX_B)/src/.agent_lib.o.cmd
+	$(MAKE) -C $(KERNEL_HEADERS) M=$(abspath $(LINUX_B)/src) modules

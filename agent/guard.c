@@ -10,12 +10,15 @@ extern char gate_leave[];
 AGENT_PRIVATE struct guard guard = {.ranges = 0};
 AGENT_REPORT struct guard_report guard_report = {.events = 0};
 
+/* What is allowed is counted only: it must not push out of the report what is not. */
 static AGENT_TEXT void record(enum guard_kind kind, const struct gate_frame *f,
                               const volatile struct ve_info *ve)
 {
     struct guard_event *e = &guard_report.event[guard_report.events % GUARD_EVENTS];
 
     guard_report.count[kind]++;
+    if (kind == GUARD_ALLOWED)
+        return;
     e->number = ++guard_report.events;
     e->rip = f->rip;
     e->gla = ve ? ve->gla : 0;

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * facet_attack: what a rootkit would do, one attack at a time, by name, through
+ * /sys/kernel/facet_attack/run. Says in the kernel's log that an attack has worked; an attack that
+ * is refused kills the task that wrote the name.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/sysfs.h>
+
+#include <asm/desc.h>
+#include <asm/trapnr.h>
+#include <asm/syscall.h>
+
+#include "alias.h"
+#include "symbols.h"
+
+/* mov $1337, %eax; ret */
+static const u8 patch[] = {0xb8, 0x39, 0x05, 0x00, 0x00, 0xc3};
+
+static symbols_lookup_fn *lookup;
+static u8 text_before[sizeof(patch)];
+static unsigned long table_before;
+static gate_desc idt_before;
+
+/* Each returns 0 if it got what it wanted. */
+
+static int attack_table(void)
+{
+    unsigned long *table = (unsigned long *)lookup("sys_call_table"), evil = (unsigned long)&patch;
+    unsigned long *entry = table + __NR_geteuid;
+
+    if (!table)
+        return -ENOENT;
+    if (!table_before)
+        table_before = *entry;
+    if (alias_write(entry, *entry == table_before ? &evil : &table_before, sizeof(evil)))
+        return -ENOMEM;
+    pr_alert("table: sys_call_table[%d] is now %px\n", __NR_geteuid, (void *)READ_ONCE(*entry));
+    return 0;
+}
+
+static int attack_text(void)
+{
+    u8 *text = (u8 *)lookup("__x64_sys_geteuid");
+    bool undo;
+
+    if (!text)
+        return -ENOENT;
+    undo = !memcmp(text, patch, sizeof(patch));
+    if (!undo)
+        memcpy(text_before, text, sizeof(patch));
+    if (alias_write(text, undo ? text_before : patch, sizeof(patch)))
+        return -ENOMEM;
+    pr_alert("text: geteuid() now starts with %6phN\n", text);
+    return 0;
+}
+
+static int attack_idt(void)
+{
+    gate_desc *idt = (gate_desc *)lookup("idt_table"), *entry = idt + X86_TRAP_OF, evil;
+
+    if (!idt)
+        return -ENOENT;
+    if (!idt_before.segment)
+        idt_before = *entry;
+    evil = *entry;
+    evil.bits.dpl ^= 3;
+    if (alias_write(entry, &evil, sizeof(evil)))
+        return -ENOMEM;
+    pr_alert("idt: vector 4 now has dpl %u\n", entry->bits.dpl);
+    return 0;
+}
+
+static int attack_key(void)
+{
+    u64 *key = (u64 *)lookup("keeper_key");
+
+    if (!key)
+        return -ENOENT;
+    pr_alert("key: %016llx%016llx\n", key[0], key[1]);
+    return 0;
+}
+
+/* The agent's own page of instructions, and the counters that would betray the attacker. */
+static int attack_gate(void)
+{
+    u8 *gate = (u8 *)lookup("gate_call"), ret = 0xc3;
+
+    if (!gate)
+        return -ENOENT;
+    if (alias_write(gate, &ret, sizeof(ret)))
+        return -ENOMEM;
+    pr_alert("gate: its first byte is now %x\n", *gate);
+    return 0;
+}
+
+static int attack_report(void)
+{
+    u64 *report = (u64 *)lookup("guard_report");
+
+    if (!report)
+        return -ENOENT;
+    report[1] = 0;
+    pr_alert("report: the count is now %llu\n", READ_ONCE(report[1]));
+    return 0;
+}
+
+/* Into every view, from here: what is reached can be used only if the next instruction runs. */
+static int attack_vmfunc(void)
+{
+    u64 *key = (u64 *)lookup("keeper_key"), seen;
+
+    if (!key)
+        return -ENOENT;
+    asm volatile("vmfunc\n\tmov (%[key]), %[seen]"
+                 : [seen] "=&r"(seen)
+                 : "a"(0), "c"(2), [key] "r"(key)
+                 : "memory");
+    pr_alert("vmfunc: the key begins with %016llx\n", seen);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} attacks[] = {
+    {"table", attack_table},   {"text", attack_text}, {"idt", attack_idt},
+    {"key", attack_key},       {"gate", attack_gate}, {"report", attack_report},
+    {"vmfunc", attack_vmfunc},
+};
+
+static ssize_t run_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+                         size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(attacks); i++)
+        if (sysfs_streq(buf, attacks[i].name)) {
+            int rc = attacks[i].run();
+
+            return rc ? rc : count;
+        }
+    return -EINVAL;
+}
+
+static struct kobj_attribute run_attribute = __ATTR(run, 0200, NULL, run_store);
+static struct kobject *directory;
+
+static int __init attack_init(void)
+{
+    lookup = symbols_open();
+    if (!lookup)
+        return -ENOENT;
+    directory = kobject_create_and_add(KBUILD_MODNAME, kernel_kobj);
+    if (!directory)
+        return -ENOMEM;
+    return sysfs_create_file(directory, &run_attribute.attr);
+}
+
+static void __exit attack_exit(void)
+{
+    kobject_put(directory);
+}
+
+module_init(attack_init);
+module_exit(attack_exit);
+MODULE_DESCRIPTION("Attacks on this kernel, to see whether they work");
+MODULE_LICENSE("Dual MIT/GPL");

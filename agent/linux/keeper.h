@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The Linux agent's part that runs in the agent's view: it keeps a key, and knows which writes to
+ * the kernel's text are the kernel's own. */
+#include "guard.h"
+#include "siphash.h"
+
+enum keeper_op {
+    KEEPER_SIGN,     /* a, b: two words; the result is their SipHash under the key */
+    KEEPER_PATCHING, /* a: 1 lets the kernel patch its own text, 0 forbids it for good */
+    KEEPER_WIPE,     /* overwrites the key */
+};
+
+/* Linear addresses first..last, both included. */
+struct keeper_range {
+    uint64_t first, last;
+};
+
+#define KEEPER_CALLERS 2u
+
+/*
+ * How the kernel writes to its own text (6.1, text_poke_bp() and all that use it): memcpy(), called
+ * by these functions, through a temporary mapping in an address space that is used for nothing
+ * else.
+ */
+struct keeper_patching {
+    uint64_t allowed;
+    uint64_t text_first, text_last;             /* gfns */
+    struct keeper_range copy;                   /* where memcpy() is */
+    struct keeper_range caller[KEEPER_CALLERS]; /* who calls it */
+    uint64_t tables;                            /* gpa of the address space's top table */
+};
+
+/* Both are private once the shield is up. */
+extern struct siphash_key keeper_key;
+extern struct keeper_patching keeper_patching;

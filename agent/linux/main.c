@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * facet_agent: an agent inside of Linux, on Facet or Xen in altp2m mode `mixed`.
+ *
+ * From /sys/kernel/facet_agent/protect = 1 on, the kernel runs in a view where its text, read-only
+ * data (with the system call table) and IDT cannot be written and the agent's key cannot be read.
+ * Who tries gets a general protection fault: an oops, or SIGSEGV. The kernel's own patching of its
+ * text goes on. What happened is counted there and told in the kernel's log. One vCPU.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kdebug.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/random.h>
+#include <linux/sched/mm.h>
+#include <linux/sysfs.h>
+#include <linux/workqueue.h>
+
+#include <asm/desc.h>
+#include <asm/trapnr.h>
+#include <xen/xen.h>
+#include <asm/xen/hypercall.h>
+#include <asm/xen/hypervisor.h>
+
+#include "alias.h"
+#include "keeper.h"
+#include "shield.h"
+#include "symbols.h"
+
+#define REPORT_EVERY HZ
+#define TRIES        9
+
+static bool protect = true;
+module_param(protect, bool, 0444);
+MODULE_PARM_DESC(protect, "protect the kernel at once (default), not only when /sys asks for it");
+
+static symbols_lookup_fn *lookup;
+static gate_desc *idt;
+static struct gate_struct idt_before;
+static struct shield shield;
+static bool raised;
+static DEFINE_MUTEX(lock); /* shield, raised */
+static DEFINE_SPINLOCK(report_lock);
+static u64 reported, allowed;
+static u64 message[2];
+
+/* The library's hooks. */
+
+static long agent_hvm_op(void *context, unsigned int op, void *arg)
+{
+    return HYPERVISOR_hvm_op((int)op, arg);
+}
+
+static altp2m_gfn_t agent_gfn_of(void *context, const void *at)
+{
+    return (altp2m_gfn_t){alias_pfn(at)};
+}
+
+static void *agent_page_alloc(void *context)
+{
+    return (void *)get_zeroed_page(GFP_KERNEL);
+}
+
+static void agent_page_free(void *context, void *page)
+{
+    free_page((unsigned long)page);
+}
+
+static int agent_code_write(void *context, void *at, const void *from, size_t size)
+{
+    return alias_write(at, from, size);
+}
+
+static int agent_vector_set(void *context, const void *entry)
+{
+    gate_desc gate = idt_before;
+
+    if (entry) {
+        pack_gate(&gate, GATE_INTERRUPT, (unsigned long)entry, 0, 0, __KERNEL_CS);
+    }
+    return alias_write(&idt[VE_VECTOR], &gate, sizeof(gate));
+}
+
+static const struct shield_hooks hooks = {
+    .xen = {.hvm_op = agent_hvm_op},
+    .gfn_of = agent_gfn_of,
+    .page_alloc = agent_page_alloc,
+    .page_free = agent_page_free,
+    .code_write = agent_code_write,
+    .vector_set = agent_vector_set,
+};
+
+/* The report: told in the log, from where that is possible. */
+
+static const char *const kind_names[GUARD_KINDS] = {
+    [GUARD_DENIED] = "denied",     [GUARD_ALLOWED] = "allowed",         [GUARD_STRAY] = "stray",
+    [GUARD_SPURIOUS] = "spurious", [GUARD_INTERRUPTED] = "interrupted",
+};
+
+static void report_event(const struct guard_event *e)
+{
+    const char *what = e->access & VE_WRITE   ? "write of"
+                       : e->access & VE_FETCH ? "fetch of"
+                                              : "read of";
+
+    if (e->kind == GUARD_STRAY)
+        pr_alert("denied: VMFUNC into the agent's view from %pS\n", (void *)e->rip);
+    else
+        pr_alert("%s: %s %pS (gpa %llx) by %pS\n", kind_names[e->kind], what, (void *)e->gla,
+                 e->gpa, (void *)e->rip);
+}
+
+static void report_events(void)
+{
+    unsigned long flags;
+
+    spin_lock_irqsave(&report_lock, flags);
+    if (guard_report.events - reported > GUARD_EVENTS) {
+        pr_alert("%llu events not told\n", guard_report.events - reported - GUARD_EVENTS);
+        reported = guard_report.events - GUARD_EVENTS;
+    }
+    for (; reported < guard_report.events; reported++)
+        report_event(&guard_report.event[reported % GUARD_EVENTS]);
+    if (allowed != guard_report.count[GUARD_ALLOWED]) {
+        pr_info("allowed: %llu writes of the kernel to its own text\n",
+                guard_report.count[GUARD_ALLOWED] - allowed);
+        allowed = guard_report.count[GUARD_ALLOWED];
+    }
+    spin_unlock_irqrestore(&report_lock, flags);
+}
+
+static void report_work(struct work_struct *work);
+static DECLARE_DELAYED_WORK(reporter, report_work);
+
+static void report_work(struct work_struct *work)
+{
+    report_events();
+    schedule_delayed_work(&reporter, REPORT_EVERY);
+}
+
+/* Before the oops of the one who was refused, tell why. */
+static int report_die(struct notifier_block *block, unsigned long event, void *data)
+{
+    if (event == DIE_GPF)
+        report_events();
+    return NOTIFY_DONE;
+}
+
+static struct notifier_block die_block = {.notifier_call = report_die};
+
+/* What to protect, found by name. */
+
+static u64 symbol_gfn(const char *name, long offset)
+{
+    unsigned long at = lookup(name);
+
+    return at ? (__pa(at) + offset) >> PAGE_SHIFT : 0;
+}
+
+static int find_range(const char *name, struct keeper_range *r)
+{
+    int (*size_of)(unsigned long, unsigned long *, unsigned long *) =
+        (void *)lookup("kallsyms_lookup_size_offset");
+    unsigned long at = lookup(name), size, offset;
+
+    if (!at || !size_of || !size_of(at, &size, &offset))
+        return -ENOENT;
+    if (!r->first || at < r->first)
+        r->first = at;
+    if (at + size - 1 > r->last)
+        r->last = at + size - 1;
+    return 0;
+}
+
+static int find_patching(void)
+{
+    struct keeper_patching *p = &keeper_patching;
+    struct mm_struct **mm = (struct mm_struct **)lookup("poking_mm");
+
+    p->text_first = symbol_gfn("_text", 0);
+    p->text_last = symbol_gfn("_etext", -1);
+    if (!mm || !*mm || find_range("memcpy", &p->copy) || find_range("__text_poke", &p->caller[0]))
+        return -ENOENT;
+    /* Variants of memcpy() behind it, and the helper that the compiler may have inlined. */
+    find_range("memcpy_erms", &p->copy);
+    if (find_range("text_poke_memcpy", &p->caller[1]))
+        p->caller[1] = p->caller[0];
+    p->tables = __pa((*mm)->pgd);
+    p->allowed = 1;
+    return 0;
+}
+
+static struct shield_range range_of(u64 first, u64 last, enum altp2m_access access)
+{
+    return (struct shield_range){{first}, {last}, access};
+}
+
+static int raise(void)
+{
+    const unsigned long *end = (const unsigned long *)lookup("max_pfn");
+    struct shield_range ram, what[3];
+    int rc = find_patching();
+
+    if (rc || !end)
+        return rc ? rc : -ENOENT;
+    ram = range_of(0, *end - 1, ALTP2M_RW);
+    what[0] = range_of(keeper_patching.text_first, keeper_patching.text_last, ALTP2M_RX);
+    what[1] = range_of(symbol_gfn("__start_rodata", 0), symbol_gfn("__end_rodata", -1), ALTP2M_R);
+    what[2] = range_of(alias_pfn(idt), alias_pfn(idt), ALTP2M_R);
+    if (!what[1].first.v)
+        return -ENOENT;
+    get_random_bytes(&keeper_key, sizeof(keeper_key));
+    rc = shield_raise(&shield, &hooks, &ram, 1, what, ARRAY_SIZE(what),
+                      (const void *)gate_offset(&idt[X86_TRAP_GP]));
+    if (rc)
+        return rc;
+    pr_info("the kernel is on view %u, the agent on view %u; %llu pages protected\n",
+            shield.kernel.v, shield.agent.v,
+            what[0].last.v - what[0].first.v + what[1].last.v - what[1].first.v + 3);
+    return 0;
+}
+
+static int lower(void)
+{
+    int rc;
+
+    gate_call(KEEPER_WIPE, 0, 0, 0);
+    rc = shield_lower(&shield);
+    report_events();
+    if (!rc)
+        pr_info("no longer protected\n");
+    return rc;
+}
+
+static int set_protect(bool on)
+{
+    int rc = 0;
+
+    mutex_lock(&lock);
+    if (on != raised)
+        rc = on ? raise() : lower();
+    if (!rc)
+        raised = on;
+    mutex_unlock(&lock);
+    return rc;
+}
+
+/* /sys/kernel/facet_agent */
+
+static long sign(void)
+{
+    if (raised)
+        return gate_call(KEEPER_SIGN, message[0], message[1], 0);
+    return agent_service(KEEPER_SIGN, message[0], message[1], 0);
+}
+
+static ssize_t protect_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    return sysfs_emit(buf, "%d\n", raised);
+}
+
+static ssize_t protect_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+                             size_t count)
+{
+    bool on;
+    int rc = kstrtobool(buf, &on);
+
+    rc = rc ? rc : set_protect(on);
+    return rc ? rc : count;
+}
+
+static ssize_t patching_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    long rc = raised ? gate_call(KEEPER_PATCHING, 1, 0, 0) : 0;
+
+    return sysfs_emit(buf, "%d\n", rc == 0);
+}
+
+/* Only 0 makes sense: it cannot be taken back while the agent protects. */
+static ssize_t patching_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+                              size_t count)
+{
+    bool on;
+    long rc = kstrtobool(buf, &on);
+
+    if (!rc)
+        rc = raised ? gate_call(KEEPER_PATCHING, on, 0, 0) : -EINVAL;
+    return rc ? rc : count;
+}
+
+static ssize_t sign_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    report_events();
+    return sysfs_emit(buf, "%016lx\n", (unsigned long)sign());
+}
+
+static ssize_t sign_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+                          size_t count)
+{
+    u64 a, b;
+
+    if (sscanf(buf, "%llx %llx", &a, &b) != 2)
+        return -EINVAL;
+    message[0] = a;
+    message[1] = b;
+    return count;
+}
+
+/* The fewest ticks of several tries. */
+static ssize_t ticks_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    u64 best = ~0ULL;
+    unsigned long flags;
+    int i;
+
+    for (i = 0; i < TRIES; i++) {
+        u64 empty, start, end;
+
+        local_irq_save(flags);
+        empty = rdtsc();
+        start = rdtsc();
+        sign();
+        end = rdtsc();
+        local_irq_restore(flags);
+        best = min(best, end - start - (start - empty));
+    }
+    return sysfs_emit(buf, "%llu\n", best);
+}
+
+static ssize_t count_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    int kind;
+
+    report_events();
+    for (kind = 1; kind < GUARD_KINDS; kind++)
+        if (!strcmp(attr->attr.name, kind_names[kind]))
+            return sysfs_emit(buf, "%llu\n", guard_report.count[kind]);
+    return -EINVAL;
+}
+
+static struct kobj_attribute attributes[] = {
+    __ATTR(protect, 0600, protect_show, protect_store),
+    __ATTR(patching, 0600, patching_show, patching_store),
+    __ATTR(sign, 0600, sign_show, sign_store),
+    __ATTR(ticks, 0400, ticks_show, NULL),
+    __ATTR(denied, 0400, count_show, NULL),
+    __ATTR(allowed, 0400, count_show, NULL),
+    __ATTR(stray, 0400, count_show, NULL),
+    __ATTR(spurious, 0400, count_show, NULL),
+    __ATTR(interrupted, 0400, count_show, NULL),
+};
+static const struct attribute *attribute_list[ARRAY_SIZE(attributes) + 1];
+static struct kobject *directory;
+
+static int make_directory(void)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(attributes); i++) {
+        sysfs_attr_init(&attributes[i].attr);
+        attribute_list[i] = &attributes[i].attr;
+    }
+    directory = kobject_create_and_add(KBUILD_MODNAME, kernel_kobj);
+    if (!directory)
+        return -ENOMEM;
+    return sysfs_create_files(directory, attribute_list);
+}
+
+static void stop(void)
+{
+    cancel_delayed_work_sync(&reporter);
+    unregister_die_notifier(&die_block);
+    kobject_put(directory);
+}
+
+static int __init agent_init(void)
+{
+    int rc;
+
+    if (!xen_hvm_domain() || num_possible_cpus() != 1)
+        return -EOPNOTSUPP;
+    lookup = symbols_open();
+    idt = lookup ? (gate_desc *)lookup("idt_table") : NULL;
+    if (!idt)
+        return -ENOENT;
+    idt_before = idt[VE_VECTOR];
+    get_random_bytes(&keeper_key, sizeof(keeper_key));
+    rc = make_directory();
+    rc = rc ? rc : register_die_notifier(&die_block);
+    if (rc) {
+        kobject_put(directory);
+        return rc;
+    }
+    schedule_delayed_work(&reporter, REPORT_EVERY);
+    rc = protect ? set_protect(true) : 0;
+    if (rc)
+        stop();
+    return rc;
+}
+
+static void __exit agent_exit(void)
+{
+    set_protect(false);
+    stop();
+}
+
+module_init(agent_init);
+module_exit(agent_exit);
+MODULE_DESCRIPTION("An agent that protects this kernel with altp2m");
+MODULE_LICENSE("Dual MIT/GPL");
