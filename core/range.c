@@ -2,6 +2,8 @@
 #include "abi.h"
 #include "range.h"
 
+#define PARTS 64u /* tables or shared parts looked at by one range_overrides() */
+
 /* As override.c has it: a leaf may have an override if it has one already, or maps memory. */
 static bool overridable(const struct physmap *pm, uint64_t e)
 {
@@ -150,4 +152,81 @@ long range_set_host(struct physmap *pm, uint64_t g, uint64_t n, const struct ran
         CHECK(override_set_suppress_ve(pm, &cursor, g, c->suppress_ve) == 0);
     }
     return 1;
+}
+
+uint64_t range_shared(const struct physmap *pm, const struct view_state *vs, uint64_t g)
+{
+    unsigned need = view_path_need(pm, vs, g);
+
+    return need > 0 ? span(g, need + 1, ~0ULL) : 0;
+}
+
+static struct facet_altp2m_override_run describe(const struct physmap *pm,
+                                                 const struct view_state *vs, uint64_t g,
+                                                 uint64_t e)
+{
+    const struct table_format *f = pm->format;
+    struct facet_altp2m_override_run r = {.first_gfn = g, .target_gfn = g, .count = 1};
+    bool suppress = entry_valid(pm, e) ? entry_suppress_ve(pm, e)
+                                       : !(e & f->own_ve) || (e & FRAMELESS_SUPPRESS_VE);
+    access_t a = entry_access(pm, e);
+
+    r.access = e & f->own_access ? a : access_intersect(a, vs->default_access);
+    r.flags = (uint8_t)((e & f->own_access ? FACET_ALTP2M_OWN_ACCESS : 0) |
+                        (e & f->own_frame ? FACET_ALTP2M_OWN_FRAME : 0) |
+                        (e & f->own_ve ? FACET_ALTP2M_OWN_VE : 0) |
+                        (suppress ? FACET_ALTP2M_SUPPRESS_VE : 0) |
+                        (entry_valid(pm, e) ? 0 : FACET_ALTP2M_UNMAPPED));
+    if (e & f->own_frame) {
+        r.target_gfn = remap_find(pm, view_number(pm, vs), g)->target;
+    }
+    return r;
+}
+
+/* Makes the run longer by what comes next, if it is the same again. */
+static bool extend(struct facet_altp2m_override_run *run,
+                   const struct facet_altp2m_override_run *next)
+{
+    if (run->first_gfn + run->count != next->first_gfn || run->count == UINT32_MAX ||
+        run->target_gfn + run->count != next->target_gfn || run->access != next->access ||
+        run->flags != next->flags) {
+        return false;
+    }
+    run->count++;
+    return true;
+}
+
+unsigned range_overrides(const struct physmap *pm, const struct view_state *vs, uint64_t *g,
+                         uint64_t last, struct facet_altp2m_override_run *runs, unsigned max)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PARTS && *g <= last; i++) {
+        uint64_t shared = range_shared(pm, vs, *g);
+        const uint64_t *table;
+        uint64_t end;
+
+        if (shared > 0) {
+            *g += shared;
+            continue;
+        }
+        table = pool_table(&pm->pool, view_find_table(pm, vs, *g));
+        for (end = *g + span(*g, 2, last - *g + 1); *g < end; ++*g) {
+            uint64_t e = table[entry_index(1, *g)];
+            struct facet_altp2m_override_run r;
+
+            if (!(e & pm->own_mask)) {
+                continue;
+            }
+            r = describe(pm, vs, *g, e);
+            if (n > 0 && extend(&runs[n - 1], &r)) {
+                continue;
+            }
+            if (n == max) {
+                return n;
+            }
+            runs[n++] = r;
+        }
+    }
+    return n;
 }

@@ -24,6 +24,7 @@ union altp2m_op {
             struct facet_altp2m_change_gfn_list change_gfn_list;
             struct facet_altp2m_set_range set_range;
             struct facet_altp2m_switch_vcpu switch_vcpu;
+            struct facet_altp2m_get_overrides get_overrides;
         } u;
     } facet;
 };

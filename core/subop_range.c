@@ -8,6 +8,7 @@
  */
 
 #define SLICE 64u /* gfns remapped, gfns of the host map, or parts of a view, in one slice */
+#define RUNS  32u /* runs of overrides that are collected before they are copied */
 
 _Static_assert(RANGE_LEAVE == FACET_ALTP2M_LEAVE, "passed on as it is");
 
@@ -23,14 +24,6 @@ static long after_slice(long rc, uint64_t done, uint64_t nr)
     return rc == 0 && done < nr && platform_preempt_pending() ? -XEN_ERESTART : rc;
 }
 
-/* How far a shared part of the view reaches from g: nothing is to be reverted in it. */
-static uint64_t shared_span(const struct physmap *pm, const struct view_state *vs, uint64_t g)
-{
-    uint64_t size = 1ULL << (PT_LEVEL_BITS * view_path_need(pm, vs, g));
-
-    return size > 1 ? size - (g & (size - 1)) : 0;
-}
-
 static long change_slice(struct subop_call *call, struct facet_altp2m_change_gfn_range *a)
 {
     struct physmap *pm = call->pm;
@@ -43,7 +36,7 @@ static long change_slice(struct subop_call *call, struct facet_altp2m_change_gfn
     rc = vs ? 0 : -XEN_EINVAL;
     for (unsigned i = 0; rc == 0 && i < SLICE && a->done < a->nr; i++) {
         uint64_t g = a->old_gfn + a->done, left = a->nr - a->done;
-        uint64_t step = revert ? shared_span(pm, vs, g) : 0;
+        uint64_t step = revert ? range_shared(pm, vs, g) : 0;
         uint64_t offset = revert || (a->flags & FACET_ALTP2M_RANGE_SAME) ? 0 : a->done;
 
         if (step == 0) {
@@ -182,5 +175,51 @@ long subop_switch_vcpu(struct subop_call *call)
     }
     physmap_unlock(pm);
     platform_unpause_others(pm);
+    return rc;
+}
+
+/* Collects runs and writes them to the caller's list. *more: there is room and something left. */
+static long read_slice(struct subop_call *call, struct facet_altp2m_get_overrides *a,
+                       uint64_t last, bool *more)
+{
+    struct facet_altp2m_override_run runs[RUNS];
+    uint32_t room = a->nr - a->written;
+    struct physmap *pm = call->pm;
+    const struct view_state *vs;
+    unsigned n = 0;
+
+    physmap_lock(pm);
+    vs = view_get(pm, view(a->view));
+    if (vs && a->first_gfn <= last) {
+        n = range_overrides(pm, vs, &a->first_gfn, last, runs, room < RUNS ? room : RUNS);
+    }
+    physmap_unlock(pm);
+    if (!vs) {
+        return -XEN_EINVAL;
+    }
+    if (n > 0 && platform_copy_to_caller(call->caller, gva(a->list + a->written * sizeof(*runs)),
+                                         runs, n * sizeof(*runs)) != 0) {
+        return -XEN_EFAULT;
+    }
+    a->written += n;
+    *more = a->first_gfn <= last && a->written < a->nr;
+    return 0;
+}
+
+long subop_get_overrides(struct subop_call *call)
+{
+    struct facet_altp2m_get_overrides *a = &call->op->facet.u.get_overrides;
+    uint64_t last = a->last_gfn < call->pm->max_gfn ? a->last_gfn : call->pm->max_gfn;
+    bool more = true;
+    long rc = 0;
+
+    a->written = 0;
+    while (rc == 0 && more) {
+        rc = read_slice(call, a, last, &more);
+        more = more && !platform_preempt_pending();
+    }
+    if (a->first_gfn > last) {
+        a->first_gfn = ~0ULL;
+    }
     return rc;
 }

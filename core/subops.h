@@ -87,3 +87,6 @@ SUBOP(0x8004, set_range, 0, 40, 0xf0, 24, 16, ALWAYS, UNAUDITED,
 SUBOP(0x8005, switch_vcpu, 0, 8, 0xc0, 0, 0, 0, UNAUDITED,
       "as switch_p2m, and moves the vCPUs of other agents one by one",
       "Puts one vCPU of the domain on a view.")
+SUBOP(0x8006, get_overrides, 0, 40, 0xf000000c, 16, 12, 0, UNAUDITED,
+      "tells all that a monitor said of its views",
+      "Reads what a view has of its own in a range, as runs of gfns.")

@@ -135,3 +135,41 @@ struct facet_altp2m_switch_vcpu {
     uint16_t view;
     uint8_t pad[2]; /* in: 0 */
 };
+
+/*
+ * Reads what a view has of its own (set access, #VE bit, remap) from first_gfn to last_gfn, in
+ * ascending order. Parts of the view that have nothing cost next to nothing. One call ends when the
+ * list is full or when it took long enough; then first_gfn is where to go on (even if nothing was
+ * written), and all ones if the range is done. The view may change between two calls. Neighbours
+ * that are alike may come as two runs. In view 0, access and #VE bit are the host map's, and it has
+ * only remaps of its own. With nr 0, first_gfn goes to the first gfn that has something. -EINVAL: no
+ * such view; -EFAULT: the list cannot be written.
+ */
+#define FACET_ALTP2M_get_overrides 0x8006u
+
+/* facet_altp2m_override_run.flags */
+#define FACET_ALTP2M_OWN_ACCESS  0x01u /* its access was set here */
+#define FACET_ALTP2M_OWN_FRAME   0x02u /* it is remapped */
+#define FACET_ALTP2M_OWN_VE      0x04u /* its #VE bit was set here, or by the remap */
+#define FACET_ALTP2M_SUPPRESS_VE 0x08u /* violations exit */
+#define FACET_ALTP2M_UNMAPPED    0x10u /* there is no memory to show now */
+
+struct facet_altp2m_override_run {
+    uint64_t first_gfn;
+    uint64_t target_gfn; /* what first_gfn shows: itself, or the remap's target; counts up too */
+    uint32_t count;      /* gfns */
+    uint8_t access;      /* xenmem_access_t that holds there */
+    uint8_t flags;       /* FACET_ALTP2M_* above */
+    uint8_t pad[2];      /* 0 */
+};
+
+struct facet_altp2m_get_overrides {
+    uint16_t view;
+    uint8_t pad[2];     /* in: 0 */
+    uint32_t nr;        /* in: runs that the list has room for */
+    uint64_t list;      /* in: linear address of nr facet_altp2m_override_run */
+    uint64_t first_gfn; /* in; out: where to go on, or all ones */
+    uint32_t written;   /* out: runs */
+    uint8_t pad2[4];    /* in: 0 */
+    uint64_t last_gfn;  /* in: the last of the range; what is beyond the address width is empty */
+};

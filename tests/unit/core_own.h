@@ -60,3 +60,15 @@ static inline long own_switch(uint32_t vcpu, uint16_t v)
 
     return own_call(&fake.self, FACET_ALTP2M_switch_vcpu, &a, sizeof(a));
 }
+
+/* The runs go to the caller's memory at `at`; returns their number, *next is where to go on. */
+static inline long own_overrides(uint16_t v, uint64_t *next, uint64_t last, uint32_t nr,
+                                 uint64_t at)
+{
+    struct facet_altp2m_get_overrides a = {
+        .view = v, .nr = nr, .list = at, .first_gfn = *next, .last_gfn = last};
+    long rc = own_call(&fake.self, FACET_ALTP2M_get_overrides, &a, sizeof(a));
+
+    *next = a.first_gfn;
+    return rc ? rc : (long)a.written;
+}

@@ -332,6 +332,99 @@ static void switch_one(void **state)
     assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, v), 0);
 }
 
+#define LIST (FAKE_CALLER_BASE + 0x3000)
+
+static void expect_run(unsigned i, uint64_t first, uint32_t count, uint64_t target,
+                       unsigned access, unsigned flags)
+{
+    const struct facet_altp2m_override_run *r = fake_caller_at(LIST);
+
+    assert_int_equal(r[i].first_gfn, first);
+    assert_int_equal(r[i].count, count);
+    assert_int_equal(r[i].target_gfn, target);
+    assert_int_equal(r[i].access, access);
+    assert_int_equal(r[i].flags, flags);
+}
+
+/* Every kind of override, merged over a table's border, with holes between. */
+static void read_back(void **state)
+{
+    const unsigned access = FACET_ALTP2M_OWN_ACCESS, ve = FACET_ALTP2M_OWN_VE;
+    const unsigned remap = FACET_ALTP2M_OWN_FRAME | ve, exits = FACET_ALTP2M_SUPPRESS_VE;
+    uint64_t next = 0;
+
+    (void)state;
+    assert_int_equal(own_overrides(v, &next, ~0ULL, 10, LIST), 0);
+    assert_int_equal(next, ~0ULL);
+    assert_int_equal(own_set_range(v, G4K - 5, 10, ACCESS_RX, LEAVE, &done, &skipped), 0);
+    assert_int_equal(own_set_range(v, G4K + 5, 2, LEAVE, 0, &done, &skipped), 0);
+    assert_int_equal(own_change_range(v, G4K + 7, 100, 3, 0, &done), 0);
+    assert_int_equal(own_change_range(v, G4K + 10, 100, 2, SAME, &done), 0);
+    assert_int_equal(change_gfn(v, 3, G4K + 50), 0);
+    assert_int_equal(unmap(G4K + 50, ORDER_4K), 0);
+    next = 0;
+    assert_int_equal(own_overrides(v, &next, ~0ULL, 10, LIST), 6);
+    assert_int_equal(next, ~0ULL);
+    expect_run(0, 3, 1, G4K + 50, ACCESS_N, remap | FACET_ALTP2M_UNMAPPED);
+    expect_run(1, G4K - 5, 10, G4K - 5, ACCESS_RX, access | exits);
+    expect_run(2, G4K + 5, 2, G4K + 5, ACCESS_RWX, ve);
+    expect_run(3, G4K + 7, 3, 100, ACCESS_RWX, remap);
+    expect_run(4, G4K + 10, 1, 100, ACCESS_RWX, remap);
+    expect_run(5, G4K + 11, 1, 100, ACCESS_RWX, remap);
+    next = G4K - 2;
+    assert_int_equal(own_overrides(v, &next, G4K + 8, 10, LIST), 3);
+    expect_run(0, G4K - 2, 7, G4K - 2, ACCESS_RX, access | exits);
+    expect_run(2, G4K + 7, 2, 100, ACCESS_RWX, remap);
+    assert_int_equal(own_overrides(w, &(uint64_t){0}, ~0ULL, 10, LIST), 0);
+    assert_int_equal(own_overrides(0, &(uint64_t){0}, ~0ULL, 10, LIST), 0);
+}
+
+/* A list that is full, or a call that took long enough, goes on where it stopped. */
+static void read_back_in_parts(void **state)
+{
+    uint64_t next = 0, total = 0, first = 0;
+    long n = 0;
+
+    (void)state;
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_int_equal(set_access(v, i * 2 * G_2M, ACCESS_R), 0);
+    }
+    while (next != ~0ULL) {
+        n = own_overrides(v, &next, ~0ULL, 7, LIST);
+        assert_in_range(n, 0, 7);
+        total += (uint64_t)n;
+    }
+    assert_int_equal(total, 100);
+    fake.preempt_every = 1;
+    for (next = total = 0; next != ~0ULL; first = next) {
+        n = own_overrides(v, &next, ~0ULL, 200, LIST);
+        assert_in_range(n, 0, 33);
+        assert_true(next > first);
+        total += (uint64_t)n;
+    }
+    assert_int_equal(total, 100);
+}
+
+static void read_back_errors(void **state)
+{
+    uint64_t next = 0;
+
+    (void)state;
+    assert_int_equal(own_overrides(9, &next, ~0ULL, 1, LIST), -XEN_EINVAL);
+    assert_int_equal(set_access(v, 5, ACCESS_R), 0);
+    fake.read_only[3] = true;
+    assert_int_equal(own_overrides(v, &next, ~0ULL, 0, LIST), 0);
+    assert_int_equal(next, 5);
+    next = 0;
+    assert_int_equal(own_overrides(v, &next, ~0ULL, 1, LIST), -XEN_EFAULT);
+    assert_int_equal(next, 0);
+    next = 6;
+    assert_int_equal(own_overrides(v, &next, 5, 1, LIST), 0);
+    assert_int_equal(next, ~0ULL);
+    next = ~0ULL;
+    assert_int_equal(own_overrides(v, &next, ~0ULL, 1, LIST), 0);
+}
+
 #define WITH_VIEWS(test) cmocka_unit_test_setup_teardown(test, start_views, stop)
 
 int main(void)
@@ -351,6 +444,9 @@ int main(void)
         WITH_VIEWS(set_host_range),
         WITH_VIEWS(set_range_on_remaps),
         WITH_VIEWS(switch_one),
+        WITH_VIEWS(read_back),
+        WITH_VIEWS(read_back_in_parts),
+        WITH_VIEWS(read_back_errors),
     };
 
     return cmocka_run_group_tests_name("core: Facet's own sub-ops", tests, NULL, NULL);
