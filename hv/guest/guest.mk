@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: MIT
-GUEST_SRCS := $(addprefix hv/guest/,acpi.c builder.c console.c cpuid.c domain.c dtree.c elf_image.c \
+HV_GUEST_SRCS := $(addprefix hv/guest/,acpi.c builder.c console.c cpuid.c domain.c dtree.c elf_image.c \
               evtchn.c grant.c hvm.c hypercall.c lapic.c memory.c msr.c pio.c platform.c sched_op.c \
               time.c vcpu_op.c version.c)
