@@ -27,6 +27,10 @@ _Static_assert(offsetof(struct facet_altp2m_set_range, done) == 24, "the row's o
 _Static_assert(sizeof(struct facet_altp2m_switch_vcpu) == 8, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_get_overrides) == 40, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_get_overrides, first_gfn) == 16, "the row's out");
+_Static_assert(sizeof(struct facet_altp2m_shadow_create) == 16, "the row's arg");
+_Static_assert(offsetof(struct facet_altp2m_shadow_create, gfn) == 8, "the row's out");
+_Static_assert(sizeof(struct facet_altp2m_shadow_destroy) == 8, "the row's arg");
+_Static_assert(sizeof(struct facet_altp2m_shadow_copy) == 32, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_override_run) == 24, "the same for 32-bit callers");
 
 /* A bit for each of the first eight bytes, as a mask of the bytes. */

@@ -191,7 +191,7 @@ uint64_t override_compose(const struct physmap *pm, const struct view_state *vs,
 /* ---- remap.c ---- */
 
 /*
- * In the view, `source` shows what is at `target` (a gfn of the host map), with the access and the
+ * In the view, `source` shows what is at `target` (of the host map, or a shadow page), with the access and the
  * own bits given. `table` is view_find_table() of source. -ESRCH: target is not RAM of the domain;
  * -ENOMEM.
  */

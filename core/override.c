@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
-#include "internal.h"
+#include "shadow.h"
 
 uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
                           uint64_t own)
@@ -214,7 +214,7 @@ static uint64_t shown_entry(const struct physmap *pm, const struct view_state *v
         return hostmap_leaf(pm, g);
     }
     r = remap_find(pm, view_number(pm, vs), g);
-    return r->frame == NO_FRAME ? pm->empty : hostmap_leaf(pm, r->target);
+    return r->frame == NO_FRAME ? pm->empty : shadow_or_host(pm, r->target);
 }
 
 void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own)

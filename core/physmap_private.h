@@ -20,6 +20,7 @@ enum page_kind {
     PAGE_VIEW,    /* table that belongs to one view */
     PAGE_RECORDS, /* slab of remap records */
     PAGE_LIST,    /* VMFUNC's list of EPTPs */
+    PAGE_SHADOW,  /* page of memory that remaps may show (shadow.h) */
 };
 
 /* What is known of one pool page. */
@@ -116,6 +117,7 @@ struct physmap {
     uint32_t guest_quota; /* tables that views made by the guest itself may hold; 0: no limit */
     uint32_t guest_tables;     /* that they hold */
     uint32_t nr_host;          /* tables of the host map */
+    uint32_t shadows;          /* list of shadow pages */
     uint16_t domid, max_views, nr_views;
     uint8_t mode;
     uint8_t default_access;    /* of new host entries and of views that ask for "default" */

@@ -13,8 +13,8 @@ struct altp2m_vcpu;
 struct altp2m_caller;
 
 /*
- * The page of a frame, mapped for as long as the frame lives. Asked once, for the first frame of a
- * pool: the pool's frames are mapped one after the other.
+ * The page of a frame, mapped for as long as the frame lives: the first frame of a pool, whose
+ * frames are mapped one after the other, or a frame of RAM that the host map shows.
  */
 void *platform_map(mfn_t m);
 

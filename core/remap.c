@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
-#include "internal.h"
+#include "shadow.h"
 
 #define PER_SLAB (PAGE_SIZE / sizeof(struct remap))
 #define SLAB_SHIFT 6
@@ -188,12 +188,12 @@ void remap_flushed(struct physmap *pm)
         pm->remaps.pending = r->pending;
         r->queued = 0;
         if (r->put != NO_FRAME) {
-            platform_frame_put(pm, mfn(r->put));
+            shadow_frame_put(pm, r->put);
             r->put = NO_FRAME;
         }
         if (r->dead) {
             if (r->frame != NO_FRAME) {
-                platform_frame_put(pm, mfn(r->frame));
+                shadow_frame_put(pm, r->frame);
             }
             record_give(pm, r);
         }
@@ -250,7 +250,7 @@ static void follow_frame(struct physmap *pm, struct remap *r, uint64_t host)
     if (frame == r->frame) {
         return;
     }
-    if (frame != NO_FRAME && !platform_frame_get(pm, mfn(frame))) {
+    if (frame != NO_FRAME && !shadow_frame_get(pm, frame)) {
         frame = NO_FRAME;
     }
     if (frame != r->frame) {
@@ -263,7 +263,7 @@ static void follow_frame(struct physmap *pm, struct remap *r, uint64_t host)
 static void follow(struct physmap *pm, struct remap *r)
 {
     struct view_state *vs = &pm->views[r->view];
-    uint64_t host = hostmap_leaf(pm, r->target);
+    uint64_t host = shadow_or_host(pm, r->target);
     uint64_t *slot = &pool_table(&pm->pool, view_find_table(pm, vs, r->source))
                          [entry_index(1, r->source)];
 
@@ -339,7 +339,7 @@ static struct remap *new_record(struct physmap *pm, struct view_state *vs, uint6
 int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t source,
               uint64_t target, uint64_t own)
 {
-    uint64_t host = hostmap_leaf(pm, target);
+    uint64_t host = shadow_or_host(pm, target);
     struct remap *r = remap_find(pm, view_number(pm, vs), source);
     uint64_t *slot;
 
@@ -349,7 +349,7 @@ int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_
     if (!can_take(pm, vs, table == POOL_NONE ? view_path_need(pm, vs, source) : 0, !r)) {
         return -XEN_ENOMEM;
     }
-    if (!platform_frame_get(pm, mfn(entry_mfn(host)))) {
+    if (!shadow_frame_get(pm, entry_mfn(host))) {
         return -XEN_ESRCH;
     }
     if (table == POOL_NONE) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "shadow.h"
 #include "subop.h"
 
 /*
@@ -293,7 +294,7 @@ int subop_change_one(struct physmap *pm, struct view_state *vs, uint64_t old, ui
         }
         return 0;
     }
-    if (old > pm->max_gfn || new > pm->max_gfn) {
+    if (old > pm->max_gfn || (new > pm->max_gfn && !shadow_named(new))) {
         return -XEN_ESRCH;
     }
     table = view_find_table(pm, vs, old);
@@ -301,7 +302,7 @@ int subop_change_one(struct physmap *pm, struct view_state *vs, uint64_t old, ui
     if (!is_ram(pm, shown) && !is_ram(pm, hostmap_leaf(pm, old))) {
         return -XEN_ESRCH;
     }
-    shown = override_leaf(pm, vs, new);
+    shown = shadow_named(new) ? pm->empty : override_leaf(pm, vs, new);
     if (shown & pm->format->own_frame) {
         target = remap_find(pm, view_number(pm, vs), new)->target;
     }

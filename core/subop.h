@@ -25,6 +25,9 @@ union altp2m_op {
             struct facet_altp2m_set_range set_range;
             struct facet_altp2m_switch_vcpu switch_vcpu;
             struct facet_altp2m_get_overrides get_overrides;
+            struct facet_altp2m_shadow_create shadow_create;
+            struct facet_altp2m_shadow_destroy shadow_destroy;
+            struct facet_altp2m_shadow_copy shadow_copy;
         } u;
     } facet;
 };

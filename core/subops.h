@@ -90,3 +90,12 @@ SUBOP(0x8005, switch_vcpu, 0, 8, 0xc0, 0, 0, 0, UNAUDITED,
 SUBOP(0x8006, get_overrides, 0, 40, 0xf000000c, 16, 12, 0, UNAUDITED,
       "tells all that a monitor said of its views",
       "Reads what a view has of its own in a range, as runs of gfns.")
+SUBOP(0x8007, shadow_create, 0, 16, 0, 8, 8, 0, UNAUDITED,
+      "takes a page of the pool; copies what another agent's view may hide",
+      "Makes a page outside of the guest's map, a copy of a gfn or of zeroes.")
+SUBOP(0x8008, shadow_destroy, 0, 8, 0, 0, 0, 0, UNAUDITED,
+      "reaches a monitor's shadow pages",
+      "Frees a shadow page that no view shows.")
+SUBOP(0x8009, shadow_copy, 0, 32, 0xfe000000, 0, 0, 0, UNAUDITED,
+      "reads and writes a monitor's shadow pages",
+      "Reads or writes the content of a shadow page.")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
-#include "internal.h"
+#include "shadow.h"
 
 static void leave_views(struct physmap *pm)
 {
@@ -41,6 +41,7 @@ void vcpus_deactivate(struct physmap *pm)
             view_destroy(pm, &pm->views[v]);
         }
     }
+    shadow_forget_all(pm);
     pool_give(&pm->pool, pool_index(&pm->pool, pm->eptp_list.v));
     pm->eptp_list = MFN_INVALID;
     pm->eptp = NULL;

@@ -173,3 +173,46 @@ struct facet_altp2m_get_overrides {
     uint8_t pad2[4];    /* in: 0 */
     uint64_t last_gfn;  /* in: the last of the range; what is beyond the address width is empty */
 };
+
+/*
+ * Shadow pages: pages of the domain's table memory that the guest's own map does not have, and that
+ * a view can show in place of a gfn. A shadow page has a name that can stand wherever a new_gfn is
+ * asked for (change_gfn_range, change_gfn_list, HVMOP_altp2m_change_gfn) and nowhere else: numbers
+ * from FACET_ALTP2M_SHADOW_BASE on, beyond every physical address. All are freed when altp2m is
+ * turned off. A view gives a shadow page its default access, until one is set for the gfn.
+ */
+#define FACET_ALTP2M_SHADOW_BASE 0x0010000000000000u
+
+/*
+ * Makes one. It begins as a copy of what is at source_gfn in the host map (not atomically, if vCPUs
+ * write there meanwhile) or of another shadow page, or with zeroes if that is all ones. -ESRCH: no
+ * RAM there; -ENOMEM: no table memory left, or the guest's quota is used up.
+ */
+#define FACET_ALTP2M_shadow_create 0x8007u
+
+struct facet_altp2m_shadow_create {
+    uint64_t source_gfn; /* in */
+    uint64_t gfn;        /* out: its name */
+};
+
+/* Frees one. -EBUSY: a view still shows it; -ENOENT: there is none of that name. */
+#define FACET_ALTP2M_shadow_destroy 0x8008u
+
+struct facet_altp2m_shadow_destroy {
+    uint64_t gfn; /* in: its name */
+};
+
+/*
+ * Reads or writes its content, whether a view shows it or not. -EINVAL: beyond the page's end;
+ * -ENOENT: none of that name; -EFAULT: the buffer cannot be used, and a part may have been copied.
+ */
+#define FACET_ALTP2M_shadow_copy 0x8009u
+
+struct facet_altp2m_shadow_copy {
+    uint64_t gfn;    /* in: its name */
+    uint64_t buffer; /* in: linear address */
+    uint32_t offset; /* in: bytes, in the page */
+    uint32_t length; /* in: bytes; offset + length is at most 4096 */
+    uint8_t write;   /* in: 1: from the buffer to the page; 0: the other way */
+    uint8_t pad[7];  /* in: 0 */
+};

@@ -72,3 +72,28 @@ static inline long own_overrides(uint16_t v, uint64_t *next, uint64_t last, uint
     *next = a.first_gfn;
     return rc ? rc : (long)a.written;
 }
+
+/* Its name, or a negative error. */
+static inline long own_shadow_create(uint64_t source)
+{
+    struct facet_altp2m_shadow_create a = {.source_gfn = source};
+    long rc = own_call(&fake.self, FACET_ALTP2M_shadow_create, &a, sizeof(a));
+
+    return rc ? rc : (long)a.gfn;
+}
+
+static inline long own_shadow_destroy(uint64_t g)
+{
+    struct facet_altp2m_shadow_destroy a = {.gfn = g};
+
+    return own_call(&fake.self, FACET_ALTP2M_shadow_destroy, &a, sizeof(a));
+}
+
+static inline long own_shadow_copy(uint64_t g, uint64_t at, uint32_t offset, uint32_t length,
+                                   bool write)
+{
+    struct facet_altp2m_shadow_copy a = {
+        .gfn = g, .buffer = at, .offset = offset, .length = length, .write = write};
+
+    return own_call(&fake.self, FACET_ALTP2M_shadow_copy, &a, sizeof(a));
+}

@@ -288,6 +288,9 @@ void fake_settled(void)
         if (t->root) {
             struct fake_access now = fake_walk(mfn(t->root), t->gfn);
 
+            EXPECT(!owner_of(t->a.mfn) || page_of(t->a.mfn)->kind == PAGE_SHADOW,
+                   "gfn %#llx: a processor can reach a page of kind %u",
+                   (unsigned long long)t->gfn, page_of(t->a.mfn)->kind);
             EXPECT(
                 !gives_more(t->a, now),
                 "stale translation of gfn %#llx: cached mfn %#llx rights %u ve %d, now %#llx %u %d",
@@ -383,6 +386,14 @@ void fake_frame_reset(uint64_t mfn)
 
 void *platform_map(mfn_t m)
 {
+    static uint64_t content[PAGE_SIZE / sizeof(uint64_t)];
+
+    if (m.v - FAKE_FRAME_FIRST < FAKE_FRAMES) { /* made up, so that one can tell it again */
+        for (unsigned i = 0; i < ARRAY_SIZE(content); i++) {
+            content[i] = m.v << 16 | i;
+        }
+        return content;
+    }
     return &pool[(m.v - FAKE_POOL_FIRST) * PAGE_SIZE];
 }
 
@@ -562,7 +573,7 @@ static unsigned reachable(uint64_t table, unsigned level, unsigned kind)
 void fake_audit(void)
 {
     const struct physmap *pm = &fake.pm;
-    unsigned kinds[7] = {0}, per_view[VIEW_MAX] = {0}, views = 0;
+    unsigned kinds[8] = {0}, per_view[VIEW_MAX] = {0}, views = 0;
 
     for (unsigned i = 0; i < pm->pool.nr; i++) {
         const struct pool_page *page = &pm->pool.page[i];
@@ -580,6 +591,10 @@ void fake_audit(void)
     EXPECT(reachable(pm->pool.first + pm->root, 4, PAGE_HOST) == pm->nr_host,
            "host tables that nothing leads to");
     EXPECT(kinds[PAGE_LIST] == (pm->active ? 1u : 0u), "%u list pages", kinds[PAGE_LIST]);
+    for (uint32_t i = pm->shadows; i != 0; i = pm->pool.page[i].vnext) {
+        kinds[PAGE_SHADOW]--;
+    }
+    EXPECT(kinds[PAGE_SHADOW] == 0, "shadow pages that are on no list");
     EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.nr_free, "records");
     for (unsigned v = 0; v < pm->max_views; v++) {
         const struct view_state *vs = &pm->views[v];

@@ -425,6 +425,138 @@ static void read_back_errors(void **state)
     assert_int_equal(own_overrides(v, &next, ~0ULL, 1, LIST), 0);
 }
 
+#define BUFFER (FAKE_CALLER_BASE + 0x5000)
+#define BASE   FACET_ALTP2M_SHADOW_BASE
+
+static mfn_t shadow_frame(long s)
+{
+    return mfn(fake.pm.pool.first + (uint64_t)s - BASE);
+}
+
+/* A copy that one view shows; its content is read and written in pieces, over page borders too. */
+static void shadow_page(void **state)
+{
+    uint64_t *words = fake_caller_at(BUFFER);
+    unsigned pages = free_pages();
+    long s = own_shadow_create(G4K + 7);
+
+    (void)state;
+    assert_true(s >= (long)BASE);
+    assert_int_equal(free_pages(), pages - 1);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 0, 4096, false), 0);
+    assert_int_equal(words[0], F(G4K + 7) << 16);
+    assert_int_equal(words[511], (F(G4K + 7) << 16) + 511);
+    words[2] = 0x1122334455667788;
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER + 17, 4089, 7, true), 0);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER + 4096, 4088, 8, false), 0);
+    assert_int_equal(words[512], 0x1122334455667700 | ((F(G4K + 7) << 16) + 511) % 256);
+    assert_int_equal(frame(v, G4K + 7), F(G4K + 7));
+    assert_int_equal(change_gfn(v, G4K + 7, (uint64_t)s), 0);
+    assert_int_equal(frame(v, G4K + 7), shadow_frame(s).v);
+    assert_int_equal(rights(v, G4K + 7), 7);
+    assert_int_equal(frame(w, G4K + 7), F(G4K + 7));
+    assert_int_equal(set_access(v, G4K + 7, ACCESS_X), 0);
+    assert_int_equal(rights(v, G4K + 7), 4);
+    assert_int_equal(own_shadow_destroy((uint64_t)s), -XEN_EBUSY);
+    assert_int_equal(change_gfn(v, G4K + 7, ~0ULL), 0);
+    assert_int_equal(frame(v, G4K + 7), F(G4K + 7));
+    assert_int_equal(own_shadow_destroy((uint64_t)s), 0);
+    assert_int_equal(own_shadow_destroy((uint64_t)s), -XEN_ENOENT);
+    assert_int_equal(change_gfn(v, G4K + 7, (uint64_t)s), -XEN_ESRCH);
+    assert_int_equal(free_pages(), pages + 0u);
+}
+
+/* Host changes under a gfn that shows a shadow page do not matter, not even a hole. */
+static void shadow_survives_host(void **state)
+{
+    long s = own_shadow_create(~0ULL);
+    uint64_t next = 0;
+
+    (void)state;
+    assert_int_equal(own_change_range(v, G4K, (uint64_t)s, 3, SAME, &done), 0);
+    assert_int_equal(map(G4K, F(9), ORDER_4K), 0);
+    assert_int_equal(unmap(G4K + 1, ORDER_4K), 0);
+    assert_int_equal(map(G4K - 2 * G_2M, F(0), ORDER_2M), 0);
+    assert_int_equal(set_access(v, ~0ULL, ACCESS_R), 0); /* the view's default */
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(frame(v, G4K + i), shadow_frame(s).v);
+        assert_int_equal(rights(v, G4K + i), 1);
+    }
+    assert_int_equal(own_overrides(v, &next, ~0ULL, 10, LIST), 3);
+    expect_run(0, G4K, 1, (uint64_t)s, ACCESS_R, FACET_ALTP2M_OWN_FRAME | FACET_ALTP2M_OWN_VE);
+    assert_int_equal(change_gfn(v, 5, G4K), 0); /* a remap of a remap */
+    assert_int_equal(frame(v, 5), shadow_frame(s).v);
+    assert_int_equal(change_gfn(v, 5, 6), 0);
+    assert_int_equal(own_change_range(v, G4K, ~0ULL, 3, 0, &done), 0);
+    assert_int_equal(rights(v, G4K + 1), 0);
+    assert_int_equal(own_shadow_destroy((uint64_t)s), 0);
+}
+
+/* Destroying views and turning altp2m off free what was shown, and not before the flush. */
+static void shadow_life(void **state)
+{
+    unsigned pages;
+    long s, t;
+
+    (void)state;
+    assert_int_equal(set_state(false), 0);
+    pages = free_pages();
+    assert_int_equal(own_shadow_create(0), -XEN_EOPNOTSUPP);
+    assert_int_equal(set_state(true), 0);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    s = own_shadow_create(0);
+    t = own_shadow_create((uint64_t)s);
+    assert_true(s > 0 && t > 0 && s != t);
+    assert_int_equal(change_gfn(v, 0, (uint64_t)s), 0);
+    assert_int_equal(change_gfn(0, 1, (uint64_t)s), 0);
+    assert_int_equal(rights(v, 0), 7); /* a processor has it cached */
+    assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, v), 0);
+    assert_int_equal(own_shadow_destroy((uint64_t)s), -XEN_EBUSY);
+    assert_int_equal(rights(0, 1), 7);
+    assert_int_equal(set_state(false), 0);
+    assert_int_equal(free_pages(), pages);
+    assert_int_equal(set_state(true), 0);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_int_equal(change_gfn(v, 0, (uint64_t)t), -XEN_ESRCH);
+}
+
+static void shadow_errors(void **state)
+{
+    long s = own_shadow_create(~0ULL);
+    unsigned pages = free_pages();
+
+    (void)state;
+    assert_int_equal(unmap(G4K + 1, ORDER_4K), 0);
+    assert_int_equal(own_shadow_create(G4K + 1), -XEN_ESRCH);
+    assert_int_equal(own_shadow_create(fake.pm.max_gfn + 1), -XEN_ESRCH);
+    assert_int_equal(own_shadow_create(BASE), -XEN_ESRCH);
+    assert_int_equal(own_shadow_create((uint64_t)s + 1), -XEN_ESRCH);
+    fake.read_only[0] = true;
+    assert_int_equal(own_shadow_create(0), -XEN_EFAULT);
+    fake.read_only[0] = false;
+    fake.pm.guest_quota = fake.pm.guest_tables;
+    assert_int_equal(own_shadow_create(0), -XEN_ENOMEM);
+    fake.pm.guest_quota = 0;
+    assert_int_equal(free_pages(), pages);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 4096, 0, false), 0);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 4097, 0, false), -XEN_EINVAL);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 1, 4096, true), -XEN_EINVAL);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 1, ~0u, true), -XEN_EINVAL);
+    assert_int_equal(own_shadow_copy((uint64_t)s + 1, BUFFER, 0, 1, true), -XEN_ENOENT);
+    assert_int_equal(own_shadow_copy(BASE, BUFFER, 0, 0, true), -XEN_ENOENT);
+    assert_int_equal(own_shadow_copy(7, BUFFER, 0, 1, true), -XEN_ENOENT);
+    fake.unreadable[6] = true;
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 0, 4096, true), 0);
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER + 1, 0, 4096, true), -XEN_EFAULT);
+    fake.read_only[5] = true;
+    assert_int_equal(own_shadow_copy((uint64_t)s, BUFFER, 0, 1, false), -XEN_EFAULT);
+    /* Its name is no gfn of the guest's: nothing but a remap's target. */
+    assert_int_equal(change_gfn(v, (uint64_t)s, 0), -XEN_ESRCH);
+    assert_int_equal(get_access(v, (uint64_t)s), -XEN_ESRCH);
+    assert_int_equal(notify(true, 0, (uint64_t)s), -XEN_EINVAL);
+    assert_int_equal(own_set_range(v, (uint64_t)s, 1, 0, 0, &done, &skipped), -XEN_EINVAL);
+}
+
 #define WITH_VIEWS(test) cmocka_unit_test_setup_teardown(test, start_views, stop)
 
 int main(void)
@@ -447,6 +579,10 @@ int main(void)
         WITH_VIEWS(read_back),
         WITH_VIEWS(read_back_in_parts),
         WITH_VIEWS(read_back_errors),
+        WITH_VIEWS(shadow_page),
+        WITH_VIEWS(shadow_survives_host),
+        WITH_VIEWS(shadow_life),
+        WITH_VIEWS(shadow_errors),
     };
 
     return cmocka_run_group_tests_name("core: Facet's own sub-ops", tests, NULL, NULL);
