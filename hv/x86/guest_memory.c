@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 #include "domain.h"
+#include "guest/xen_abi.h"
+#include "mm/frame.h"
 #include "vcpu.h"
 #include "vmx/vmx.h"
 #include "x86/cpu.h"
@@ -222,9 +224,40 @@ static bool access_byte(struct vcpu *v, uint64_t a, bool write, uint64_t *at, ui
     return true;
 }
 
+/* Codes 0 to 7 are sets of RIGHT_*; the converting ones count as what they give before they convert. */
+static unsigned rights_of(access_t a)
+{
+    return a <= XENMEM_access_rwx ? a : a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
+}
+
+/*
+ * The page that the vCPU's own view shows at gfn g, if the view grants the rights; NULL: nothing there, or not granted. An
+ * instruction carried out here gets no more than it would by itself, and a restriction that nobody listens to is dropped
+ * likewise.
+ */
+static uint8_t *view_page(struct vcpu *v, uint64_t g, unsigned rights)
+{
+    const struct fault f = {.gfn = gfn(g), .rights = rights};
+    struct mapping m;
+
+    for (unsigned tries = 0; tries < 2; tries++) {
+        if (!view_lookup(&v->domain->physmap, v->altp2m.view, gfn(g), &m) || m.type != MAP_RAM) {
+            return NULL;
+        }
+        if ((rights & ~rights_of(m.access)) == 0) {
+            return frame_virt(m.mfn);
+        }
+        if (altp2m_fault(&v->altp2m, &f, false) != FAULT_RETRY) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
 bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool write, uint32_t *error,
                  uint64_t *where)
 {
+    unsigned rights = write ? RIGHT_R | RIGHT_W : RIGHT_R;
     uint8_t *bytes = buffer;
     uint64_t at;
 
@@ -239,7 +272,8 @@ bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool w
         }
     }
     for (size_t i = 0; i < n; i++) {
-        uint8_t *page = access_byte(v, linear + i, write, &at, error) ? ram(v, at >> PAGE_SHIFT) : NULL;
+        bool there = access_byte(v, linear + i, write, &at, error);
+        uint8_t *page = there ? view_page(v, at >> PAGE_SHIFT, rights) : NULL;
 
         if (page && write) {
             page[at & ~PAGE_MASK] = bytes[i];

@@ -102,6 +102,38 @@ void *domain_ram(struct domain *d, gfn_t g)
     return page_in(ram_pages, moved && g.v == 5 ? 6 : g.v);
 }
 
+/* What the vCPU's view says of gfn 5, and what the core makes of a violation. */
+static struct {
+    access_t access;
+    bool remapped; /* shows the frame of gfn 6 */
+    enum fault_result answer;
+    unsigned faults;
+} view_5 = {.access = XENMEM_access_rwx};
+
+bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out)
+{
+    void *page = domain_ram(&domain, g.v == 5 && view_5.remapped ? gfn(6) : g);
+
+    assert_ptr_equal(pm, &domain.physmap);
+    assert_int_equal(v.v, vcpu.altp2m.view.v);
+    *out = (struct mapping){.mfn = frame_of(page),
+                            .type = MAP_RAM,
+                            .access = g.v == 5 ? view_5.access : XENMEM_access_rwx};
+    return page != NULL;
+}
+
+enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener)
+{
+    assert_ptr_equal(v, &vcpu.altp2m);
+    assert_int_equal(f->gfn.v, 5);
+    assert_false(listener);
+    view_5.faults++;
+    if (view_5.answer == FAULT_RETRY) {
+        view_5.access = XENMEM_access_rwx;
+    }
+    return view_5.answer;
+}
+
 /* ---- the model: on a copy of the guest's RAM, so that it can write, too ---- */
 
 static uint8_t (*model_pages)[PAGE_SIZE];
@@ -527,6 +559,47 @@ static void test_other_vcpu(void **state)
     test_cpu.loaded = &vcpu;
 }
 
+static bool access_7(bool write, uint8_t *byte)
+{
+    uint64_t where;
+    uint32_t error;
+
+    view_5.faults = 0;
+    return vcpu_access(&vcpu, 0x7f0012345007, byte, 1, write, &error, &where);
+}
+
+/* An instruction carried out for the guest gets what its view gives, and no more. */
+static void test_view(void **state)
+{
+    uint64_t *pte = simple_guest(0x7f0012345000);
+    uint8_t byte = 0;
+
+    (void)state;
+    *pte |= PTE_W;
+    ram_pages[5][7] = 0x55;
+    ram_pages[6][7] = 0x66;
+    view_5.access = XENMEM_access_r;
+    view_5.answer = FAULT_DENIED;
+    assert_true(access_7(false, &byte));
+    assert_int_equal(byte, 0x55);
+    assert_int_equal(view_5.faults, 0);
+    byte = 1;
+    assert_true(access_7(true, &byte));
+    assert_int_equal(view_5.faults, 1);
+    assert_int_equal(ram_pages[5][7], 0x55);
+    view_5.access = XENMEM_access_x;
+    assert_true(access_7(false, &byte));
+    assert_int_equal(byte, 0xff);
+    view_5.answer = FAULT_RETRY; /* nobody listens: the restriction goes */
+    byte = 2;
+    assert_true(access_7(true, &byte));
+    assert_int_equal(ram_pages[5][7], 2);
+    view_5.remapped = true;
+    assert_true(access_7(false, &byte));
+    assert_int_equal(byte, 0x66);
+    view_5.remapped = false;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -549,7 +622,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE("hv/x86/guest_memory", test_translate),  CASE("hv/x86/guest_memory", test_copy),
         CASE("hv/x86/guest_memory", test_access),     CASE("hv/x86/guest_memory", test_memory),
-        CASE("hv/x86/guest_memory", test_other_vcpu),
+        CASE("hv/x86/guest_memory", test_other_vcpu), CASE("hv/x86/guest_memory", test_view),
     };
 
     return cmocka_run_group_tests_name("hv/x86/guest_memory", tests, set_up, tear_down);
