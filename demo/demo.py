@@ -33,8 +33,8 @@ MEMORY_MIB = 256
 CMDLINE = "console=hvc0 mitigations=off cryptomgr.notests=1 quiet loglevel=1"
 TIMEOUT = 600.0
 
-_BEGIN = re.compile(r"demo: begin steps=([0-9]+) tsc=([0-9]+)")
-_END = re.compile(r"demo: end ok=([0-9]+) failed=([0-9]+) tsc=([0-9]+)")
+_BEGIN = re.compile(r"demo: begin steps=([0-9]+)(?: tsc=([0-9]+))?")
+_END = re.compile(r"demo: end ok=([0-9]+) failed=([0-9]+)(?: tsc=([0-9]+))?")
 _STEP = re.compile(r"demo: step ([0-9]+)(?:(: )| (ok|FAILED): )(.*)")
 
 
@@ -52,9 +52,10 @@ class Paint:
 class Story:
     """Takes the machine's lines, prints them for people and keeps what they claim."""
 
-    def __init__(self, out, paint):
+    def __init__(self, out, paint, steps=STEPS):
         self._out, self._paint = out, paint
-        self.begun = None     # (steps announced, tsc), from the first line
+        self.steps = steps
+        self.begun = None     # (steps announced, tsc), from the first line; tsc 0: not told
         self.started = {}     # step number -> title
         self.done = []        # step numbers in the order in which they were ok
         self.failed = {}      # step number -> why
@@ -72,11 +73,11 @@ class Story:
         begin, end = _BEGIN.fullmatch(line.text), _END.fullmatch(line.text)
         step = _STEP.fullmatch(line.text)
         if begin:
-            self.begun = (int(begin.group(1)), int(begin.group(2)))
+            self.begun = (int(begin.group(1)), int(begin.group(2) or 0))
             self.begin_seconds = line.seconds
             self._say(f"[{line.seconds:6.1f} s] Linux has booted and the demo program runs\n")
         elif end:
-            self.end = tuple(int(group) for group in end.groups())
+            self.end = tuple(int(group or 0) for group in end.groups())
         elif step:
             self._step(int(step.group(1)), step.group(3), step.group(4))
         else:
@@ -99,9 +100,9 @@ class Story:
                  for n, why in self.failed.items()]
         if self.begun is None:
             return ["the demo program never started"]
-        if self.begun[0] != len(STEPS):
-            found.append(f"the guest announced {self.begun[0]} steps, not {len(STEPS)}")
-        for number, title in enumerate(STEPS, 1):
+        if self.begun[0] != len(self.steps):
+            found.append(f"the guest announced {self.begun[0]} steps, not {len(self.steps)}")
+        for number, title in enumerate(self.steps, 1):
             if number in self.failed:
                 continue
             if number not in self.done:
@@ -112,7 +113,7 @@ class Story:
             found.append("the steps were not done in order, each once")
         if self.end is None:
             found.append("the demo program did not reach its end")
-        elif self.end[:2] != (len(STEPS), 0):
+        elif self.end[:2] != (len(self.steps), 0):
             found.append(f"the demo program counts {self.end[0]} steps done, {self.end[1]} failed")
         return found
 
@@ -135,24 +136,39 @@ def configuration(runner, directory, shell=False):
 
 def _summary(result, story, complaints, paint):
     if story.begin_seconds is not None:
-        print(f"power-on to user space: {story.begin_seconds:.1f} s, guest's time stamp counter "
-              f"then {story.begun[1]:,}")
-    if story.end is not None and story.begun is not None:
+        tsc = f", guest's time stamp counter then {story.begun[1]:,}" if story.begun[1] else ""
+        print(f"power-on to user space: {story.begin_seconds:.1f} s{tsc}")
+    if story.end is not None and story.begun is not None and story.begun[1]:
         print(f"the steps themselves:   {story.end[2] - story.begun[1]:,} ticks")
     total = f", {result.ticks:,} instructions" if result.ticks else ""
     print(f"whole run:              {result.seconds:.1f} s{total}")
     if complaints:
         for text in complaints:
             print(f"{paint('31', 'FAILED')}: {text}")
-    print(f"{len(story.done)} of {len(STEPS)} steps did what they say"
+    print(f"{len(story.done)} of {len(story.steps)} steps did what they say"
           f"{'' if complaints else paint('32', ': the demo worked')}")
+
+
+def verdict(result, story, paint):
+    """Prints how it went. The exit status: 0 only if each step did what it says."""
+    complaints = story.complaints()
+    if result.status:
+        complaints.append(result.reason or f"the run ended with status {result.status}")
+    elif not any(e.how == "powered off" for e in result.endings.values()):
+        complaints.append("the guest did not power off")
+    _summary(result, story, complaints, paint)
+    return 0 if not complaints else result.status or 1
 
 
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
+    if arguments[:1] == ["agent"]:
+        import agent_demo  # pylint: disable=import-outside-toplevel
+        return agent_demo.main(runner, arguments[1:])
     parser = argparse.ArgumentParser(
         prog="facet demo", description="See altp2m work: a Debian Linux boots on Facet and shows "
-        "several views of one process' memory. Installs what it needs, as root.")
+        "several views of one process' memory. Installs what it needs, as root. "
+        "`facet demo agent` is another: an agent in a Linux protects its kernel.")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
                         help=f"give up after this time (default {TIMEOUT:.0f})")
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
@@ -170,10 +186,4 @@ def main(runner, arguments):
     story = Story(sys.stdout, paint)
     result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
                          on_line=story.line)
-    complaints = story.complaints()
-    if result.status:
-        complaints.append(result.reason or f"the run ended with status {result.status}")
-    elif not any(e.how == "powered off" for e in result.endings.values()):
-        complaints.append("the guest did not power off")
-    _summary(result, story, complaints, paint)
-    return 0 if not complaints else result.status or 1
+    return verdict(result, story, paint)

@@ -99,6 +99,16 @@ static const char *const kind_names[GUARD_KINDS] = {
     [GUARD_SPURIOUS] = "spurious", [GUARD_INTERRUPTED] = "interrupted",
 };
 
+/* Where the kernel itself has a page of its image, whatever mapping it was reached by. */
+static const void *kernel_name(u64 gpa, u64 gla)
+{
+    u64 start = __pa(lookup("_text"));
+
+    if (gpa < start || gpa >= __pa(lookup("_end")))
+        return (const void *)gla;
+    return (const void *)(lookup("_text") + (gpa - start));
+}
+
 static void report_event(const struct guard_event *e)
 {
     const char *what = e->access & VE_WRITE   ? "write of"
@@ -108,8 +118,8 @@ static void report_event(const struct guard_event *e)
     if (e->kind == GUARD_STRAY)
         pr_alert("denied: VMFUNC into the agent's view from %pS\n", (void *)e->rip);
     else
-        pr_alert("%s: %s %pS (gpa %llx) by %pS\n", kind_names[e->kind], what, (void *)e->gla,
-                 e->gpa, (void *)e->rip);
+        pr_alert("%s: %s %pS (gpa %llx) by %pS\n", kind_names[e->kind], what,
+                 kernel_name(e->gpa, e->gla), e->gpa, (void *)e->rip);
 }
 
 static void report_events(void)

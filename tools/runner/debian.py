@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Debian's cloud kernel, as a file: it is downloaded and unpacked, never installed.
+"""Debian's cloud kernel and its headers, as files: downloaded and unpacked, never installed.
 
 The cache is $FACET_CACHE, else facet/ in $XDG_CACHE_HOME, else ~/.cache/facet. It outlives the
 clone, so that a second clone needs no download. Delete it to get a newer kernel.
@@ -97,3 +97,47 @@ def debian_kernel():
     if not kernel:
         raise Error(f"the kernel package has no boot/vmlinuz-*; see {cache}")
     return kernel
+
+
+def _unpack(package, scratch, tree):
+    """Downloads a package and unpacks it into `tree`; returns the names that it depends on."""
+    directory = pathlib.Path(scratch) / package.partition("=")[0]
+    directory.mkdir()
+    deb = _download(package, directory)
+    if not deb and os.geteuid() == 0:
+        packages.update()
+        deb = _download(package, directory)
+    if not deb:
+        raise Error(f"could not download {package}; if the archive has a newer kernel by now, "
+                    f"delete {cache_dir()}")
+    if subprocess.run(["dpkg", "-x", str(deb), str(tree)], check=False).returncode:
+        raise Error(f"could not unpack {deb.name}")
+    shown = subprocess.run(["dpkg-deb", "-f", str(deb), "Depends"], stdout=subprocess.PIPE,
+                           text=True, check=True)
+    return re.findall(r"[a-z0-9][a-z0-9.+-]+", shown.stdout)
+
+
+def debian_headers(kernel):
+    """The build directory for modules of `kernel`, from the cache or downloaded."""
+    cache = cache_dir()
+    version = kernel.vmlinuz.parents[1].name.split("_")[1]
+    target = cache / f"linux-headers-{kernel.release}_{version}"
+    build_dir = target / "usr" / "src" / f"linux-headers-{kernel.release}"
+    with locked(cache / ".lock"):
+        if target.exists():
+            return build_dir
+        say(f"downloading the headers of kernel {kernel.release} (to unpack, not to install)")
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            tree = pathlib.Path(scratch) / "tree"
+            needed = _unpack(f"linux-headers-{kernel.release}={version}", scratch, tree)
+            for name in needed:
+                if re.fullmatch(r"linux-headers-.*-common|linux-kbuild-.*", name):
+                    _unpack(f"{name}={version}", scratch, tree)
+            # It names the common headers' directory as it is once installed.
+            makefile = tree / build_dir.relative_to(target) / "Makefile"
+            text = makefile.read_text(encoding="utf-8")
+            makefile.write_text(
+                text.replace("/usr/src/", "$(dir $(lastword $(MAKEFILE_LIST)))../"),
+                encoding="utf-8")
+            tree.rename(target)
+    return build_dir

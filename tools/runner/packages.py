@@ -37,6 +37,11 @@ PACKAGES = {
     ),
     "demo": (
         ("busybox-static", "user space of the Linux guest"),
+        ("libelf1|libelf1t64", "checks the objects of kernel modules"),
+    ),
+    "compare": (
+        ("xen-utils-4.17", "xl and xenstored: dom0 of the Xen that Facet is compared with"),
+        ("cpio", "packs dom0's initramfs"),
     ),
     "test": (
         ("libcmocka-dev", "unit tests"),
@@ -54,6 +59,7 @@ NEEDS = {
     "image": ("build", "image"),
     "run": ("build", "image", "run"),
     "demo": ("build", "image", "run", "demo"),
+    "compare": ("build", "image", "run", "demo", "compare"),
     "test": ("build", "image", "run", "demo", "test"),
 }
 

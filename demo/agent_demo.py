@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""`facet demo agent`: an agent inside of a Debian Linux protects the kernel around it.
+
+The modules (agent/linux) are built for the guest's kernel; demo/agent_steps.sh runs in the guest
+and checks each step. As with the other demo, it counts only if every step was reported as done.
+"""
+
+import argparse
+import os
+import sys
+
+import demo
+import initramfs
+
+STEPS = (
+    "what a rootkit can do without an agent",
+    "the agent protects the kernel",
+    "the key can be used, through the gate",
+    "attack the system call table and the IDT",
+    "attack the kernel's text",
+    "attack the key",
+    "attack the agent",
+    "the kernel goes on patching itself",
+    "unload the agent",
+)
+SCRIPT = "agent_steps.sh"
+MODULES = ("facet_agent.ko", "facet_attack.ko")
+# A module of Debian's own, to be loaded and unloaded under protection.
+INNOCENT = "kernel/drivers/net/dummy.ko"
+TIMEOUT = 600.0
+
+
+class AgentStory(demo.Story):
+    """Seven oopses are long: the kernel's own log is shown only if asked for."""
+
+    def __init__(self, out, paint, log):
+        super().__init__(out, paint, STEPS)
+        self._log = log
+
+    def line(self, line):
+        """One Line of the runner."""
+        if self._log or line.source != "d1" or line.text.startswith("demo: "):
+            super().line(line)
+
+
+def build_modules(runner, kernel):
+    """Builds the modules for this kernel; returns {path in the guest: path here}."""
+    headers = runner.debian_headers(kernel)
+    runner.build(["agent-linux", f"KERNEL_HEADERS={headers}"])
+    made = runner.build_dir() / "agent" / "linux" / "src"
+    files = {f"lib/{name}": made / name for name in MODULES}
+    files["lib/dummy.ko"] = kernel.modules / INNOCENT
+    return files
+
+
+def configuration(runner, directory):
+    """Makes the guest's initramfs and configuration file; returns the file's path and the kernel."""
+    kernel = runner.debian_kernel()
+    directory.mkdir(parents=True, exist_ok=True)
+    script = (runner.ROOT / "demo" / SCRIPT).read_text(encoding="utf-8")
+    ramdisk = initramfs.script(directory / "agent-initramfs.gz", kernel, runner.build_dir(),
+                               script, extra=build_modules(runner, kernel))
+    path = directory / "agent.cfg"
+    path.write_text(runner.config(
+        name="agent", kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=demo.CMDLINE,
+        memory=demo.MEMORY_MIB, vcpus=1, altp2m="mixed"), encoding="utf-8")
+    return path, kernel
+
+
+def main(runner, arguments):
+    """Runs the demo. 0 only if each step did what it says."""
+    parser = argparse.ArgumentParser(
+        prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
+        "kernel around it from a rootkit. Installs what it needs, as root.")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
+                        help=f"give up after this time (default {TIMEOUT:.0f})")
+    parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
+    parser.add_argument("--keep", action="store_true", help="keep the run's files")
+    parser.add_argument("--log", action="store_true",
+                        help="show the guest kernel's log too, with the attackers' oopses")
+    args = parser.parse_args(arguments)
+
+    paint = demo.Paint(sys.stdout)
+    path, kernel = configuration(runner, runner.build_dir() / "demo")
+    print(f"Linux {kernel.release} as a PVH guest of Facet, {demo.MEMORY_MIB} MiB, "
+          f"altp2m=\"mixed\", with an agent{os.linesep}", flush=True)
+    story = AgentStory(sys.stdout, paint, args.log)
+    result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
+                         on_line=story.line)
+    return demo.verdict(result, story, paint)

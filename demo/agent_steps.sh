@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=busybox
+# What the guest of `facet demo agent` does, as its init. Prints what demo/guest/report.h describes.
+
+agent=/sys/kernel/facet_agent
+attack=/sys/kernel/facet_attack/run
+number=0
+done_ok=0
+done_failed=0
+why=
+
+note() { echo "demo:   $*"; }
+fail() { [ -n "$why" ] || why="$*"; return 1; }
+get() { cat "$agent/$1"; }
+
+# One step: its title and the function that does it, which prints its result last.
+step() {
+    number=$((number + 1))
+    why=
+    result=
+    echo "demo: step $number: $1"
+    if "$2" && [ -z "$why" ]; then
+        done_ok=$((done_ok + 1))
+        echo "demo: step $number ok: $result"
+    else
+        done_failed=$((done_failed + 1))
+        echo "demo: step $number FAILED: ${why:-no reason given}"
+    fi
+}
+
+# Runs an attack in a process of its own, which may die of it. True if it came back.
+try() {
+    sh -c "echo $1 >$attack" 2>/dev/null
+    status=$?
+    last=$(dmesg | grep -E 'facet_(attack|agent): ' | grep -v ' allowed: ' | tail -n 1)
+    note "attack on the $1: ${last#*] }"
+    return $status
+}
+
+must_work() {
+    try "$1" || fail "the attack on the $1 does not work"
+}
+
+# The attack must kill its process, count once under $2, and be told in the log.
+must_fail() {
+    before=$(get "$2")
+    try "$1" && fail "the attack on the $1 worked"
+    [ "$status" -eq 139 ] || fail "the attacker was not killed: status $status"
+    [ "$(get "$2")" -eq $((before + 1)) ] || fail "$2 went from $before to $(get "$2")"
+    case $last in
+        *"facet_agent: denied"*) ;;
+        *) fail "the kernel's log does not tell" ;;
+    esac
+}
+
+key_in_log() {
+    dmesg | sed -n 's/.*facet_attack: key: //p' | tail -n 1
+}
+
+before_it() {
+    insmod /lib/facet_agent.ko protect=0 || fail "facet_agent does not load" || return
+    insmod /lib/facet_attack.ko || fail "facet_attack does not load" || return
+    echo "1 2" >$agent/sign
+    direct=$(get ticks)
+    must_work table && must_work idt && must_work key && must_work text || return
+    [ "$(id -u)" = 1337 ] || fail "geteuid() is not the attacker's: $(id -u)"
+    note "id -u says $(id -u)"
+    stolen=$(key_in_log)
+    [ ${#stolen} -eq 32 ] || fail "no key was read"
+    must_work table && must_work idt && must_work text || return
+    [ "$(id -u)" = 0 ] || fail "the attacks are not undone"
+    result="system calls, interrupts and the key are the attacker's; all put back"
+}
+
+protect_it() {
+    echo 1 >$agent/protect || fail "the agent does not protect: see dmesg" || return
+    [ "$(get protect)" = 1 ] || fail "the agent does not say that it protects"
+    note "$(dmesg | sed -n 's/.*facet_agent: \(the kernel is on\)/\1/p' | tail -n 1)"
+    note "altp2m info: $(altp2m list 2>&1 | tr '\n' ';')"
+    result="the kernel runs in a view where what matters cannot be written"
+}
+
+use_it() {
+    one=$(get sign)
+    echo "1 3" >$agent/sign
+    two=$(get sign)
+    echo "1 2" >$agent/sign
+    note "signatures of two messages: $one $two"
+    [ ${#one} -eq 16 ] && [ "$one" != "$two" ] && [ "$(get sign)" = "$one" ] ||
+        fail "the agent does not sign" || return
+    gate=$(get ticks)
+    [ "$gate" -gt "$direct" ] || fail "the gate costs nothing: $gate against $direct ticks"
+    result="a signature costs $gate ticks, $((gate - direct)) more than without the gate"
+}
+
+attack_tables() {
+    must_fail table denied
+    case $last in
+        *sys_call_table*) ;;
+        *) fail "the log does not name the table" ;;
+    esac
+    must_fail idt denied
+    result="the system call table and the IDT are as before; the attackers died"
+}
+
+attack_text() {
+    must_fail text denied
+    [ "$(id -u)" = 0 ] || fail "geteuid() has changed: $(id -u)"
+    result="the kernel's text is as before: id -u says $(id -u)"
+}
+
+attack_key() {
+    must_fail key denied
+    [ "$(key_in_log)" = "$stolen" ] || fail "a key was read"
+    must_fail vmfunc stray
+    [ "$(get sign)" = "$one" ] || fail "the key has changed"
+    result="the key is where it was: VMFUNC from elsewhere does not help either"
+}
+
+attack_agent() {
+    must_fail gate denied
+    must_fail report denied
+    [ "$(get denied)" -eq 6 ] && [ "$(get stray)" -eq 1 ] || fail "the counts are wrong"
+    result="neither its code nor its counters: $(get denied) denied, $(get stray) stray"
+}
+
+patch_it() {
+    denied=$(get denied)
+    allowed=$(get allowed)
+    echo 1 >/proc/sys/kernel/sched_schedstats && echo 0 >/proc/sys/kernel/sched_schedstats ||
+        fail "the kernel cannot switch its statistics" || return
+    patches=$(($(get allowed) - allowed))
+    [ "$patches" -gt 0 ] || fail "the kernel has not patched itself"
+    note "scheduler statistics on and off: $patches writes to the kernel's text"
+    insmod /lib/dummy.ko numdummies=1 || fail "a module of the kernel's own does not load" || return
+    [ -d /sys/class/net/dummy0 ] || fail "the module does nothing"
+    rmmod dummy || fail "the module does not unload"
+    note "Debian's dummy.ko: loaded, dummy0 seen, unloaded"
+    [ "$(get denied)" = "$denied" ] || fail "the kernel itself was denied something"
+    result="jump labels and modules work; each patch comes to the agent as a #VE"
+}
+
+leave_it() {
+    rmmod facet_agent || fail "facet_agent does not unload" || return
+    must_work text
+    [ "$(id -u)" = 1337 ] || fail "still protected"
+    must_work text
+    [ "$(id -u)" = 0 ] || fail "the attack is not undone"
+    note "up since $(cut -d ' ' -f 1 /proc/uptime) s, $(dmesg | grep -c 'general protection fault') oopses survived"
+    result="without the agent the attack works again"
+}
+
+insmod /lib/xen-privcmd.ko 2>/dev/null
+echo "demo: begin steps=9"
+step "what a rootkit can do without an agent" before_it
+step "the agent protects the kernel" protect_it
+step "the key can be used, through the gate" use_it
+step "attack the system call table and the IDT" attack_tables
+step "attack the kernel's text" attack_text
+step "attack the key" attack_key
+step "attack the agent" attack_agent
+step "the kernel goes on patching itself" patch_it
+step "unload the agent" leave_it
+echo "demo: end ok=$done_ok failed=$done_failed"

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""The agent that protects a Linux kernel: the demo as users run it, and what its host side makes of
+a guest that does not do what it says."""
+
+import io
+import re
+import sys
+
+import runner
+from harness import FacetTest
+from runner import Line
+
+sys.path.insert(0, str(runner.ROOT / "demo"))
+
+import agent_demo  # noqa: E402  pylint: disable=wrong-import-position
+
+
+class StepsTest(FacetTest):
+    """The steps in the guest's script and those that are wanted."""
+
+    weight = 0.1
+
+    def script(self):
+        """The text of the guest's script."""
+        return (runner.ROOT / "demo" / agent_demo.SCRIPT).read_text(encoding="utf-8")
+
+    def test_titles_are_those_of_the_script(self):
+        """The list here and the guest's own must not drift apart."""
+        self.assertEqual(re.findall(r'^step "(.*)" \w+$', self.script(), re.M),
+                         list(agent_demo.STEPS))
+        self.assertIn(f'begin steps={len(agent_demo.STEPS)}"', self.script())
+
+    def test_every_step_is_needed(self):
+        """A guest that leaves one out, or fails one, is not believed."""
+        count = len(agent_demo.STEPS)
+        lines = [f"demo: begin steps={count}"]
+        for number, title in enumerate(agent_demo.STEPS, 1):
+            lines += [f"demo: step {number}: {title}", f"demo: step {number} ok: shown"]
+        lines.append(f"demo: end ok={count} failed=0")
+        self.assertEqual(self.complaints(lines), [])
+        for number, text in enumerate(lines):
+            with self.subTest(text):
+                self.assertNotEqual(self.complaints(lines[:number] + lines[number + 1:]), [])
+        failed = [text.replace("step 6 ok: shown", "step 6 FAILED: a key was read")
+                  for text in lines]
+        self.assertIn("a key was read", " ".join(self.complaints(failed)))
+
+    def complaints(self, lines):
+        """What the host side says about a guest that printed `lines`."""
+        story = agent_demo.AgentStory(io.StringIO(), lambda code, text: text, False)
+        for number, text in enumerate(lines):
+            story.line(Line("d1", text, float(number)))
+        return story.complaints()
+
+
+class AgentTest(FacetTest):
+    """The modules are built for Debian's kernel, loaded there, and attacked."""
+
+    weight = 60.0
+
+    def test_demo(self):
+        """Every attack works before, none works under the agent, and the kernel lives on."""
+        done = self.facet("demo", "agent", "--timeout", "280")
+        self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
+        count = len(agent_demo.STEPS)
+        self.assertIn(f"{count} of {count} steps did what they say", done.out)
+        self.assertRegex(done.out, r"a signature costs \d+ ticks")
