@@ -31,6 +31,10 @@ _Static_assert(sizeof(struct facet_altp2m_shadow_create) == 16, "the row's arg")
 _Static_assert(offsetof(struct facet_altp2m_shadow_create, gfn) == 8, "the row's out");
 _Static_assert(sizeof(struct facet_altp2m_shadow_destroy) == 8, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_shadow_copy) == 32, "the row's arg");
+_Static_assert(sizeof(struct facet_altp2m_isolate) == 32, "the row's arg");
+_Static_assert(offsetof(struct facet_altp2m_isolate, skipped) == 24, "the row's out");
+_Static_assert(sizeof(struct facet_altp2m_host_changes) == 64, "the row's arg");
+_Static_assert(offsetof(struct facet_altp2m_host_changes, count) == 4, "the row's out");
 _Static_assert(sizeof(struct facet_altp2m_override_run) == 24, "the same for 32-bit callers");
 
 /* A bit for each of the first eight bytes, as a mask of the bytes. */

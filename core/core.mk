@@ -3,4 +3,5 @@
 # it needs memcpy, memset and the functions of core/platform.h, include/facet/{check,lock}.h.
 CORE_SRCS = core/pool.c core/hostmap.c core/view.c core/override.c core/remap.c core/physmap.c \
             core/vcpus.c core/fault.c core/subop.c core/subop_facet.c core/altp2m.c \
-            core/range.c core/subop_range.c core/shadow.c core/subop_shadow.c
+            core/range.c core/subop_range.c core/shadow.c core/subop_shadow.c \
+            core/isolate.c

@@ -149,6 +149,12 @@ void view_path_drop(struct physmap *pm, struct view_state *vs, uint32_t table);
 /* The entry that hardware finds for g, at any level; inherited ones already narrowed. */
 struct host_entry view_walk(const struct physmap *pm, const struct view_state *vs, uint64_t g);
 
+/* The host map changed under the view's override of g, or under its remap's target. */
+static inline void view_touch(struct view_state *vs, uint64_t g)
+{
+    vs->changed[vs->touched++ % VIEW_CHANGES] = g;
+}
+
 /* The host map's entry at `level` for g changed: views with a copy of that table follow. */
 void view_host_changed(struct physmap *pm, unsigned level, uint64_t g);
 

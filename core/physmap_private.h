@@ -74,6 +74,8 @@ struct remaps {
     uint64_t lost;         /* times that a remap's target vanished */
 };
 
+#define VIEW_CHANGES 8u
+
 struct view_state {
     uint64_t and_mask, or_mask; /* applied to a host entry to narrow it by default_access */
     uint32_t root;              /* pool index */
@@ -84,6 +86,7 @@ struct view_state {
     uint32_t overrides;         /* leaves with an override */
     uint32_t relaxed;           /* faults whose restriction was lifted for more than one page */
     uint32_t touched;           /* host changes under an override or remap since creation */
+    uint64_t changed[VIEW_CHANGES]; /* gfns of the last ones; the newest at touched - 1 */
     uint8_t default_access;
     bool exists, visible;
     bool by_guest;              /* made by the domain itself: counts against guest_quota */

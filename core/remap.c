@@ -255,7 +255,7 @@ static void follow_frame(struct physmap *pm, struct remap *r, uint64_t host)
     }
     if (frame != r->frame) {
         pm->remaps.lost += frame == NO_FRAME;
-        pm->views[r->view].touched++;
+        view_touch(&pm->views[r->view], r->source);
         set_frame(pm, r, frame);
     }
 }

@@ -28,6 +28,8 @@ union altp2m_op {
             struct facet_altp2m_shadow_create shadow_create;
             struct facet_altp2m_shadow_destroy shadow_destroy;
             struct facet_altp2m_shadow_copy shadow_copy;
+            struct facet_altp2m_isolate isolate;
+            struct facet_altp2m_host_changes host_changes;
         } u;
     } facet;
 };
@@ -65,6 +67,9 @@ const struct subop *subop_find(uint32_t number);
 /* Whether the mode and the policy let this caller use the row on the domain. */
 bool subop_allowed(const struct subop *row, const struct altp2m_caller *c,
                    const struct physmap *pm);
+
+/* Whether a range lies within the guest's address width; the empty one does. */
+bool subop_range_exists(const struct physmap *pm, uint64_t first, uint64_t nr);
 
 /*
  * Sub-op 8 for one gfn, under the lock: `new` ~0 reverts. `suppress` is the #VE bit of a new remap.

@@ -87,3 +87,20 @@ long subop_usage(struct subop_call *call)
     physmap_unlock(pm);
     return rc;
 }
+
+long subop_host_changes(struct subop_call *call)
+{
+    struct facet_altp2m_host_changes *a = &call->op->facet.u.host_changes;
+    struct physmap *pm = call->pm;
+    const struct view_state *vs;
+
+    _Static_assert(ARRAY_SIZE(a->gfns) <= VIEW_CHANGES, "kept as long as they are told");
+    physmap_lock(pm);
+    vs = view_get(pm, view(a->view));
+    a->count = vs ? vs->touched : 0;
+    for (uint32_t i = 0; i < ARRAY_SIZE(a->gfns); i++) {
+        a->gfns[i] = i < a->count ? vs->changed[(a->count - 1 - i) % VIEW_CHANGES] : ~0ULL;
+    }
+    physmap_unlock(pm);
+    return vs ? 0 : -XEN_EINVAL;
+}

@@ -12,8 +12,7 @@
 
 _Static_assert(RANGE_LEAVE == FACET_ALTP2M_LEAVE, "passed on as it is");
 
-/* Whether a range lies within the guest's address width; the empty one does. */
-static bool within(const struct physmap *pm, uint64_t first, uint64_t nr)
+bool subop_range_exists(const struct physmap *pm, uint64_t first, uint64_t nr)
 {
     return nr == 0 || (first <= pm->max_gfn && nr - 1 <= pm->max_gfn - first);
 }
@@ -56,7 +55,7 @@ long subop_change_gfn_range(struct subop_call *call)
     long rc = 0;
 
     if ((a->flags & ~FACET_ALTP2M_RANGE_SAME) || a->done > a->nr ||
-        !within(call->pm, a->old_gfn, a->nr) || (!one && a->nr > ~0ULL - a->new_gfn) ||
+        !subop_range_exists(call->pm, a->old_gfn, a->nr) || (!one && a->nr > ~0ULL - a->new_gfn) ||
         !view_get(call->pm, view(a->view))) {
         return -XEN_EINVAL;
     }
@@ -143,7 +142,7 @@ long subop_set_range(struct subop_call *call)
     if ((a->access == FACET_ALTP2M_LEAVE && a->suppress_ve == FACET_ALTP2M_LEAVE) ||
         (a->access > ACCESS_DEFAULT && a->access != FACET_ALTP2M_LEAVE) ||
         (a->suppress_ve > 1 && a->suppress_ve != FACET_ALTP2M_LEAVE) || a->done > a->nr ||
-        !within(call->pm, a->first_gfn, a->nr) || !view_get(call->pm, view(a->view))) {
+        !subop_range_exists(call->pm, a->first_gfn, a->nr) || !view_get(call->pm, view(a->view))) {
         return -XEN_EINVAL;
     }
     while (rc == 0 && a->done < a->nr) {

@@ -99,3 +99,9 @@ SUBOP(0x8008, shadow_destroy, 0, 8, 0, 0, 0, 0, UNAUDITED,
 SUBOP(0x8009, shadow_copy, 0, 32, 0xfe000000, 0, 0, 0, UNAUDITED,
       "reads and writes a monitor's shadow pages",
       "Reads or writes the content of a shadow page.")
+SUBOP(0x800a, isolate, 0, 32, 0xe0, 24, 8, ALWAYS, UNAUDITED,
+      "changes every view, a monitor's too, and the host map; pauses all vCPUs",
+      "Gives gfns one access in a view and another in all others, at once.")
+SUBOP(0x800b, host_changes, 0, 64, 0x0c, 4, 60, 0, UNAUDITED,
+      "tells where a monitor has overrides",
+      "Reads which gfns of a view the host map changed under an override.")

@@ -317,7 +317,9 @@ view_t view_of_root(struct physmap *pm, mfn_t root)
                                                                         : VIEW_NONE;
 }
 
-static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *slot, uint64_t host)
+/* `touch`: the host map changed, not the view's default access, and the view is to be told. */
+static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *slot, uint64_t g,
+                         uint64_t host, bool touch)
 {
     uint64_t old = *slot;
     uint64_t new;
@@ -327,7 +329,9 @@ static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *sl
     }
     if (old & pm->own_mask) {
         new = override_compose(pm, vs, host, old);
-        vs->touched += new != old;
+        if (touch && new != old) {
+            view_touch(vs, g);
+        }
     } else {
         new = entry_inherit(vs, host);
     }
@@ -337,7 +341,7 @@ static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *sl
 }
 
 /* Makes everything that a private table and the ones below it inherit follow the host map. */
-static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table)
+static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table, bool touch)
 {
     const struct pool *p = &pm->pool;
     unsigned level = p->page[table].level;
@@ -357,10 +361,10 @@ static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t tab
         uint32_t child = private_child(pm, *slot, level);
 
         if (child != POOL_NONE) {
-            follow_table(pm, vs, child);
+            follow_table(pm, vs, child, touch);
         } else {
-            follow_entry(pm, vs, slot,
-                         from ? from[i] : entry_narrow(pm, h.entry, h.level, level, g));
+            follow_entry(pm, vs, slot, g,
+                         from ? from[i] : entry_narrow(pm, h.entry, h.level, level, g), touch);
         }
     }
 }
@@ -372,9 +376,9 @@ static void follow_slot(struct physmap *pm, struct view_state *vs, uint32_t tabl
     uint32_t child = private_child(pm, *slot, level);
 
     if (child != POOL_NONE) {
-        follow_table(pm, vs, child);
+        follow_table(pm, vs, child, true);
     } else {
-        follow_entry(pm, vs, slot, host_at(pm, g, level));
+        follow_entry(pm, vs, slot, g, host_at(pm, g, level), true);
     }
 }
 
@@ -401,6 +405,6 @@ void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
 void view_set_default(struct physmap *pm, struct view_state *vs, access_t access)
 {
     set_masks(pm, vs, access);
-    follow_table(pm, vs, vs->root);
+    follow_table(pm, vs, vs->root, false);
     remap_view_changed(pm, vs);
 }

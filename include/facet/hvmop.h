@@ -216,3 +216,46 @@ struct facet_altp2m_shadow_copy {
     uint8_t write;   /* in: 1: from the buffer to the page; 0: the other way */
     uint8_t pad[7];  /* in: 0 */
 };
+
+/*
+ * Gives a range one access in one view and another in all others, those that are created later
+ * included. The others' is set in the host map (as if in view 0) and replaces what other views have
+ * set there themselves; a view's default access narrows it further. suppress_ve, if it is not to
+ * stay, is set in all views. Access of a remap elsewhere that shows one of these gfns: follows the
+ * host map, unless one was set or copied for it.
+ *
+ * It is done at once: the domain's vCPUs are stopped meanwhile, and all memory that it can need is
+ * there before anything changes, so that -ENOMEM has no effect on any gfn. For this the range is
+ * bounded; its cost is that of the gfns, and of the views that have something of their own at them.
+ * Holes and device memory are skipped. -EINVAL: view 0, no such view, an access that is none or
+ * `default`, gfns beyond the address width; -E2BIG: too many gfns.
+ */
+#define FACET_ALTP2M_isolate 0x800au
+
+#define FACET_ALTP2M_ISOLATE_MAX 512u /* gfns */
+
+struct facet_altp2m_isolate {
+    uint16_t view;       /* in: not 0 */
+    uint8_t access;      /* in: xenmem_access_t in the view */
+    uint8_t others;      /* in: xenmem_access_t in all others */
+    uint8_t suppress_ve; /* in: 1: violations exit; 0: they become #VEs; or FACET_ALTP2M_LEAVE */
+    uint8_t pad[3];      /* in: 0 */
+    uint64_t first_gfn;  /* in */
+    uint64_t nr;         /* in: gfns */
+    uint64_t skipped;    /* out: gfns that had nothing to set */
+};
+
+/*
+ * Reads how often the host map changed under one of the view's overrides, or under the target of
+ * one of its remaps, and the gfns of the view where it last did. `count` grows by one for each; who
+ * knows an earlier one knows how many of the gfns are news, and if some were missed. It begins at 0
+ * with the view and wraps. -EINVAL: no such view.
+ */
+#define FACET_ALTP2M_host_changes 0x800bu
+
+struct facet_altp2m_host_changes {
+    uint16_t view;
+    uint8_t pad[2];   /* in: 0 */
+    uint32_t count;   /* out */
+    uint64_t gfns[7]; /* out: newest first; all ones where there is none */
+};

@@ -97,3 +97,25 @@ static inline long own_shadow_copy(uint64_t g, uint64_t at, uint32_t offset, uin
 
     return own_call(&fake.self, FACET_ALTP2M_shadow_copy, &a, sizeof(a));
 }
+
+static inline long own_isolate(uint16_t v, uint64_t first, uint64_t nr, unsigned access,
+                               unsigned others, unsigned suppress, uint64_t *skipped)
+{
+    struct facet_altp2m_isolate a = {.view = v, .access = (uint8_t)access,
+                                     .others = (uint8_t)others, .suppress_ve = (uint8_t)suppress,
+                                     .first_gfn = first, .nr = nr};
+    long rc = own_call(&fake.self, FACET_ALTP2M_isolate, &a, sizeof(a));
+
+    *skipped = a.skipped;
+    return rc;
+}
+
+/* The count, or a negative error. */
+static inline long own_host_changes(uint16_t v, uint64_t gfns[7])
+{
+    struct facet_altp2m_host_changes a = {.view = v};
+    long rc = own_call(&fake.self, FACET_ALTP2M_host_changes, &a, sizeof(a));
+
+    memcpy(gfns, a.gfns, sizeof(a.gfns));
+    return rc ? rc : (long)a.count;
+}

@@ -557,6 +557,128 @@ static void shadow_errors(void **state)
     assert_int_equal(own_set_range(v, (uint64_t)s, 1, 0, 0, &done, &skipped), -XEN_EINVAL);
 }
 
+/* Views that say nothing, that say something, that have a remap there, that come later. */
+static void isolate(void **state)
+{
+    uint64_t g = G4K - 2;
+    uint16_t later;
+    unsigned flushes;
+
+    (void)state;
+    assert_int_equal(unmap(G4K + 1, ORDER_4K), 0);
+    assert_int_equal(set_access(w, g, ACCESS_RWX), 0);
+    assert_int_equal(set_ve(w, g + 1, true), 0);
+    assert_int_equal(change_gfn(w, G4K, 5), 0);
+    assert_int_equal(change_gfn(0, g + 1, 6), 0);
+    for (uint64_t i = 0; i < 5; i++) {
+        rights(v, g + i);
+        rights(w, g + i);
+        rights(0, g + i);
+    }
+    flushes = fake.flushes;
+    assert_int_equal(own_isolate(v, g, 5, ACCESS_RW, ACCESS_R, 0, &skipped), 0);
+    assert_int_equal(fake.flushes, flushes + 1);
+    assert_int_equal(skipped, 1);
+    assert_int_equal(create(ACCESS_RWX, &later), 0);
+    for (uint64_t i = 0; i < 5; i++) {
+        bool hole = i == 3;
+
+        assert_int_equal(rights(v, g + i), hole ? 0 : 3);
+        assert_int_equal(rights(w, g + i), hole ? 0 : 1);
+        assert_int_equal(rights(0, g + i), hole ? 0 : 1);
+        assert_int_equal(rights(later, g + i), hole ? 0 : 1);
+        assert_true(hole || (get_ve(v, g + i) == 0 && get_ve(w, g + i) == 0 &&
+                             get_ve(later, g + i) == 0 && get_ve(0, g + i) == 0));
+    }
+    assert_int_equal(frame(w, G4K), F(5));
+    assert_int_equal(rights(w, g - 1), 7);
+    assert_int_equal(rights(w, g + 5), 7);
+    assert_int_equal(own_isolate(w, g, 1, ACCESS_RX, ACCESS_N, LEAVE, &skipped), 0);
+    assert_int_equal(rights(w, g), 5); /* moved to another view */
+    assert_int_equal(rights(v, g), 0);
+    assert_int_equal(rights(later, g), 0);
+    assert_int_equal(get_ve(w, g), 0);
+}
+
+/* -ENOMEM, for the host map or for the view, changes no gfn in no view. */
+static void isolate_enomem(void **state)
+{
+    unsigned left;
+
+    (void)state;
+    assert_int_equal(set_access(v, G4K, ACCESS_R), 0);
+    left = fake.pm.pool.nr_free - fake.pm.pool.reserve;
+    fake.pm.pool.reserve += left - 7; /* two tables more for the host map, three for the view */
+    assert_int_equal(own_isolate(v, G_2M - 1, 2, ACCESS_RW, ACCESS_N, 0, &skipped), 0);
+    fake.pm.pool.reserve += fake.pm.pool.nr_free - fake.pm.pool.reserve;
+    assert_int_equal(own_isolate(v, 4 * G_2M, 2, ACCESS_RW, ACCESS_N, 0, &skipped), -XEN_ENOMEM);
+    assert_int_equal(rights(w, 4 * G_2M), 7);
+    assert_int_equal(get_access(v, 4 * G_2M), ACCESS_RWX);
+    fake.pm.pool.reserve--; /* one: the host map's or the view's, not both */
+    assert_int_equal(own_isolate(v, 4 * G_2M, 2, ACCESS_RW, ACCESS_N, 0, &skipped), -XEN_ENOMEM);
+    assert_int_equal(rights(w, 4 * G_2M), 7);
+    fake.pm.pool.reserve--;
+    fake.pm.views[v].quota = fake.pm.views[v].nr_tables;
+    assert_int_equal(own_isolate(v, 4 * G_2M, 2, ACCESS_RW, ACCESS_N, 0, &skipped), -XEN_ENOMEM);
+    assert_int_equal(rights(w, 4 * G_2M), 7);
+    fake.pm.views[v].quota = 0;
+    assert_int_equal(own_isolate(v, 4 * G_2M, 2, ACCESS_RW, ACCESS_N, 0, &skipped), 0);
+    assert_int_equal(rights(w, 4 * G_2M), 0);
+    assert_int_equal(rights(v, 4 * G_2M), 3);
+    fake.pm.pool.reserve = 16;
+}
+
+static void isolate_errors(void **state)
+{
+    uint64_t max = fake.pm.max_gfn;
+
+    (void)state;
+    assert_int_equal(own_isolate(0, 0, 1, 3, 0, LEAVE, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(9, 0, 1, 3, 0, LEAVE, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(v, 0, 1, 10, 0, LEAVE, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(v, 0, 1, 3, 10, LEAVE, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(v, 0, 1, 3, LEAVE, LEAVE, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(v, 0, 1, 3, 0, 2, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(v, max, 2, 3, 0, LEAVE, &skipped), -XEN_EINVAL);
+    assert_int_equal(own_isolate(v, 0, 513, 3, 0, LEAVE, &skipped), -XEN_E2BIG);
+    assert_int_equal(rights(0, 0), 7);
+    assert_int_equal(own_isolate(v, 0, 0, 3, 0, LEAVE, &skipped), 0);
+    fake.pause_refusals = 2;
+    assert_int_equal(own_isolate(v, 0, 512, 3, 0, LEAVE, &skipped), 0);
+    assert_int_equal(rights(0, 511), 0);
+    assert_int_equal(rights(0, 512), 7);
+}
+
+/* What changed under overrides and remap targets is told, newest first; nothing else is. */
+static void host_changes(void **state)
+{
+    uint64_t gfns[7];
+
+    (void)state;
+    assert_int_equal(own_host_changes(v, gfns), 0);
+    assert_int_equal(gfns[0], ~0ULL);
+    assert_int_equal(own_host_changes(9, gfns), -XEN_EINVAL);
+    assert_int_equal(own_set_range(v, G4K, 10, ACCESS_R, LEAVE, &done, &skipped), 0);
+    assert_int_equal(change_gfn(v, 3, G4K + 40), 0);
+    assert_int_equal(map(G4K + 10, F(1), ORDER_4K), 0); /* not one of them */
+    assert_int_equal(set_access(v, ~0ULL, ACCESS_RX), 0); /* not the host map */
+    assert_int_equal(own_host_changes(v, gfns), 0);
+    assert_int_equal(map(G4K + 2, F(1), ORDER_4K), 0);
+    assert_int_equal(unmap(G4K + 40, ORDER_4K), 0);
+    assert_int_equal(own_host_changes(v, gfns), 2);
+    assert_int_equal(gfns[0], 3);
+    assert_int_equal(gfns[1], G4K + 2);
+    assert_int_equal(gfns[2], ~0ULL);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(unmap(G4K + i, ORDER_4K), 0);
+    }
+    assert_int_equal(own_host_changes(v, gfns), 12);
+    for (uint64_t i = 0; i < 7; i++) {
+        assert_int_equal(gfns[i], G4K + 9 - i);
+    }
+    assert_int_equal(own_host_changes(w, gfns), 0);
+}
+
 #define WITH_VIEWS(test) cmocka_unit_test_setup_teardown(test, start_views, stop)
 
 int main(void)
@@ -583,6 +705,10 @@ int main(void)
         WITH_VIEWS(shadow_survives_host),
         WITH_VIEWS(shadow_life),
         WITH_VIEWS(shadow_errors),
+        WITH_VIEWS(isolate),
+        WITH_VIEWS(isolate_enomem),
+        WITH_VIEWS(isolate_errors),
+        WITH_VIEWS(host_changes),
     };
 
     return cmocka_run_group_tests_name("core: Facet's own sub-ops", tests, NULL, NULL);

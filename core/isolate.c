@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "abi.h"
+#include "range.h"
+#include "subop.h"
+
+/*
+ * One access in one view, another in all others. "All others" is the host map: what it restricts
+ * holds in every view that says nothing of its own there, in those that come later too. Only the
+ * views that do say something are visited, by the hash of private tables.
+ */
+
+static bool isolated(const struct physmap *pm, uint64_t g)
+{
+    uint64_t e = hostmap_leaf(pm, g);
+
+    return entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO;
+}
+
+struct need {
+    uint32_t host, view;    /* tables to be taken */
+    uint64_t last;          /* the gfn counted before */
+    unsigned last_host;     /* highest level at which that one needs a host table; 0: none */
+    unsigned last_view;     /* the same for the view's */
+    bool any;
+};
+
+/* Levels 1 to `levels` that g needs a table at and the gfn before does not share. */
+static uint32_t not_shared(const struct need *n, uint64_t g, unsigned levels, unsigned last_levels)
+{
+    uint32_t tables = 0;
+
+    for (unsigned l = 1; l <= levels; l++) {
+        tables += !n->any || l > last_levels || entry_region(l, g) != entry_region(l, n->last);
+    }
+    return tables;
+}
+
+static void count_gfn(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                      struct need *n)
+{
+    unsigned host = hostmap_walk(pm, g, 1).level - 1;
+    unsigned view = view_path_need(pm, vs, g);
+
+    n->host += not_shared(n, g, host, n->last_host);
+    n->view += not_shared(n, g, view, n->last_view);
+    n->last = g;
+    n->last_host = host;
+    n->last_view = view;
+    n->any = true;
+}
+
+/* What other views say of g themselves: their access of it becomes `c`, a #VE bit of theirs too. */
+static void change_others(struct physmap *pm, const struct view_state *vs, uint64_t g,
+                          const struct range_change *c)
+{
+    const struct table_format *f = pm->format;
+    const struct pool *p = &pm->pool;
+    uint32_t region = entry_region(1, g), next;
+    uint64_t none = 0;
+
+    for (uint32_t i = *pool_bucket(p, 1, region); i != POOL_NONE; i = next) {
+        struct view_state *other = &pm->views[p->page[i].view];
+        uint64_t e = pool_table(p, i)[entry_index(1, g)];
+        struct range_change change = *c;
+
+        next = p->page[i].next;
+        if (p->page[i].level != 1 || p->page[i].region != region || !(e & pm->own_mask)) {
+            continue;
+        }
+        if (!(e & f->own_ve)) {
+            change.suppress_ve = RANGE_LEAVE;
+        }
+        if (other == vs || !(e & (f->own_access | f->own_frame))) {
+            change.access = RANGE_LEAVE;
+        }
+        if (change.access != RANGE_LEAVE || change.suppress_ve != RANGE_LEAVE) {
+            CHECK(range_set_some(pm, other, g, 1, &change, &none) == 1);
+        }
+        if (other == &pm->views[0] && !(e & f->own_frame)) {
+            override_clear(pm, other, g, f->own_access); /* the host map's holds there */
+        }
+    }
+}
+
+static void isolate_one(struct physmap *pm, struct view_state *vs, uint64_t g,
+                        const struct facet_altp2m_isolate *a)
+{
+    const struct range_change in = {a->access, RANGE_LEAVE};
+    const struct range_change others = {a->others, a->suppress_ve};
+    uint64_t none = 0;
+
+    CHECK(hostmap_set_access(pm, g, a->others) == 0);
+    if (a->suppress_ve != RANGE_LEAVE) {
+        CHECK(hostmap_set_suppress_ve(pm, g, a->suppress_ve) == 0);
+    }
+    change_others(pm, vs, g, &others);
+    CHECK(range_set_some(pm, vs, g, 1, &in, &none) == 1);
+}
+
+static int isolate(struct physmap *pm, struct facet_altp2m_isolate *a)
+{
+    struct view_state *vs = view_get(pm, view(a->view));
+    struct need need = {0};
+
+    if (!vs) {
+        return -XEN_EINVAL;
+    }
+    for (uint64_t g = a->first_gfn; g < a->first_gfn + a->nr; g++) {
+        if (isolated(pm, g)) {
+            count_gfn(pm, vs, g, &need);
+        }
+    }
+    if (!view_can_take(pm, vs, need.view) || !physmap_can_take(pm, need.view + need.host, false)) {
+        return -XEN_ENOMEM;
+    }
+    a->skipped = 0;
+    for (uint64_t g = a->first_gfn; g < a->first_gfn + a->nr; g++) {
+        if (isolated(pm, g)) {
+            isolate_one(pm, vs, g, a);
+        } else {
+            a->skipped++;
+        }
+    }
+    return 0;
+}
+
+long subop_isolate(struct subop_call *call)
+{
+    struct facet_altp2m_isolate *a = &call->op->facet.u.isolate;
+    struct physmap *pm = call->pm;
+    long rc;
+
+    if (a->view == 0 || a->access >= ACCESS_DEFAULT || a->others >= ACCESS_DEFAULT ||
+        (a->suppress_ve > 1 && a->suppress_ve != FACET_ALTP2M_LEAVE) ||
+        !subop_range_exists(pm, a->first_gfn, a->nr)) {
+        return -XEN_EINVAL;
+    }
+    if (a->nr > FACET_ALTP2M_ISOLATE_MAX) {
+        return -XEN_E2BIG;
+    }
+    if (!platform_pause_others(pm)) {
+        return -XEN_ERESTART;
+    }
+    physmap_lock(pm);
+    rc = isolate(pm, a);
+    physmap_unlock(pm);
+    platform_unpause_others(pm);
+    return rc;
+}
