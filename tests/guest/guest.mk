@@ -37,4 +37,7 @@ $(B)/guest/%.elf: $(B)/guest/%.o $(B)/guest/%.main.o $(GUEST_LIB) $(GUEST_DIR)/l
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T $(GUEST_DIR)/lib/guest.lds -o $@ \
 		$(filter %.o,$^) $(GUEST_LIBC) $(GUEST_MEM)
 
+$(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)): \
+	$(B)/guest/lib/conform.o
+
 .SECONDARY:

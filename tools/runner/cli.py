@@ -88,7 +88,8 @@ def _parser():
     for name, text, function in (
             ("demo", "see altp2m work on a Debian Linux", _demo),
             ("test", "run all tests", _test),
-            ("bench", "measure what operations cost, beside Xen's figures", _bench)):
+            ("bench", "measure what operations cost, beside Xen's figures", _bench),
+            ("compare", "check conformance with real Xen 4.17, and compare costs", _compare)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
     return parser
 
@@ -162,6 +163,11 @@ def _test(args):
 def _bench(args):
     from . import bench
     return bench.main(args.arguments)
+
+
+def _compare(args):
+    from . import compare
+    return compare.main(args.arguments)
 
 
 def main(arguments):

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""`facet compare`: the same guests on Facet and on real Xen 4.17, call by call, and what calls cost.
+
+A guest of tests/recorded/manifest prints a line "CONFORM id text: results" for each call. A
+difference is deliberate if a rule in tests/recorded/deliberate.txt names its id and what Facet
+gives; else it is unexplained, and the comparison fails.
+"""
+
+import argparse
+import datetime
+import fnmatch
+import re
+import tempfile
+from dataclasses import dataclass
+
+from . import bench, packages
+from .base import Error, build, build_dir, say
+from .guests import parse_manifest
+from .machine import boot
+from .recorded import RECORDED_DIR, read_lines, write_lines
+
+SECONDS = 600
+RULES = RECORDED_DIR / "deliberate.txt"
+
+_CALL = re.compile(r"CONFORM (\S+) (.*?): (rc=.*)")
+_TEST = re.compile(r"TEST (\S+): (.*)")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A deliberate difference: which calls, and what Facet gives there."""
+
+    reason: str
+    calls: str  # a pattern for "run/id"
+    facet: str  # a pattern for Facet's results
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call on both. None: it was not made there."""
+
+    name: str  # "run/id"
+    text: str
+    xen: str
+    facet: str
+    rule: Rule = None
+
+    @property
+    def kind(self):
+        """same, deliberate or unexplained."""
+        if self.xen == self.facet:
+            return "same"
+        return "deliberate" if self.rule else "unexplained"
+
+
+def manifest():
+    """The guests to compare."""
+    path = RECORDED_DIR / "manifest"
+    return parse_manifest(path.read_text(encoding="utf-8"), "tests/recorded/manifest")
+
+
+def parse_rules(text, file="tests/recorded/deliberate.txt"):
+    """({reason: its text}, [Rule]). Lines: "reason KEY TEXT" and "differ KEY CALLS RESULTS"."""
+    reasons, rules = {}, []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        word, key, rest = (line.split(None, 2) + ["", ""])[:3]
+        if word == "reason" and rest and key not in reasons:
+            reasons[key] = rest
+        elif word == "differ" and key in reasons and len(rest.split(None, 1)) == 2:
+            rules.append(Rule(key, *(part.strip() for part in rest.split(None, 1))))
+        else:
+            raise Error(f"{file}:{number}: not understood: {line}")
+    return reasons, rules
+
+
+def parse_calls(lines):
+    """{id: (text, results)} of a guest's lines; the tests' outcomes are calls of their own."""
+    calls = {}
+    for line in lines:
+        call, test = _CALL.fullmatch(line), _TEST.fullmatch(line)
+        if call:
+            name, text, result = call.groups()
+            if name in calls:
+                raise Error(f"the guest printed {name} twice")
+            calls[name] = (text, result)
+        elif test:
+            calls[f"TEST.{test.group(1)}"] = ("outcome", test.group(2))
+    return calls
+
+
+def _rule_for(name, facet, rules):
+    for rule in rules:
+        if fnmatch.fnmatchcase(name, rule.calls) and fnmatch.fnmatchcase(facet or "-", rule.facet):
+            return rule
+    return None
+
+
+def match(run, xen_lines, facet_lines, rules):
+    """The Calls of one run, in the order in which Facet made them."""
+    xen, facet = parse_calls(xen_lines), parse_calls(facet_lines)
+    out = []
+    for name in [*facet, *(name for name in xen if name not in facet)]:
+        text = (facet.get(name) or xen.get(name))[0]
+        here, there = facet.get(name, (0, None))[1], xen.get(name, (0, None))[1]
+        full = f"{run}/{name}"
+        rule = _rule_for(full, here, rules) if here != there else None
+        out.append(Call(full, text, there, here, rule))
+    return out
+
+
+def on_facet(guests):
+    """{run: the guest's lines} on Facet, as domains of one machine."""
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = []
+        for guest in guests:
+            paths.append(f"{scratch}/{guest.name}.cfg")
+            with open(paths[-1], "w", encoding="utf-8") as file:
+                file.write(guest.config())
+        result = boot(paths, timeout=SECONDS)
+    found = {}
+    for number, guest in enumerate(guests, 1):
+        ending = result.endings.get(number)
+        found[guest.name] = [*result.texts(f"d{number}"), ended(ending.how if ending else None)]
+    return found
+
+
+def ended(how):
+    """The line for how a guest ended; reasons are in each hypervisor's own words."""
+    return f"CONFORM end the guest: rc=0 {(how or 'did not end').split(':')[0]}"
+
+
+def on_xen(guests):
+    """{run: the guest's lines} on real Xen, ticks included."""
+    packages.require("compare")
+    import xen  # needs its packages
+    runs = [xen.Guest("ticks", build_dir() / "guest" / "ticks.elf",
+                      cmdline=f"views={bench.MAIN.views} worked={bench.MAIN.worked}")]
+    for guest in guests:
+        s = guest.settings
+        runs.append(xen.Guest(guest.name, build_dir() / "guest" / f"{s['elf']}.elf",
+                              int(s["memory"]), s["altp2m"], s.get("cmdline", "")))
+    found = {}
+    for name, outcome in xen.run(runs).items():
+        lines = outcome.lines
+        found[name] = lines if name == "ticks" else [*lines, ended(outcome.ending)]
+    return found
+
+
+def _record(found):
+    import xen
+    comment = (f"Xen {xen.version()} (Debian), Bochs corei7_skylake_x, {datetime.date.today()}; "
+               "written by `facet compare --record`")
+    for name, lines in found.items():
+        write_lines(name, [comment], lines)
+
+
+def compare_all(guests, there, rules):
+    """All Calls of all runs; `there` is {run: lines} of Xen."""
+    here = on_facet(guests)
+    return [call for guest in guests
+            for call in match(guest.name, there[guest.name], here[guest.name], rules)]
+
+
+def unused(calls, rules):
+    """Rules that no call needed."""
+    used = {call.rule for call in calls}
+    return [rule for rule in rules if rule not in used]
+
+
+def _print_call(call):
+    if call.kind == "same":
+        print(f"{call.name} {call.text}: {call.xen}")
+        return
+    kind = f"deliberate, {call.rule.reason}" if call.rule else "UNEXPLAINED"
+    print(f"{call.name} {call.text}: {kind}")
+    print(f"    Xen    {call.xen or '-'}")
+    print(f"    Facet  {call.facet or '-'}")
+
+
+def counts(calls):
+    """{kind: number of calls}."""
+    return {kind: sum(call.kind == kind for call in calls)
+            for kind in ("same", "deliberate", "unexplained")}
+
+
+def _print_calls(calls, reasons, everything):
+    for call in calls:
+        if everything or call.kind != "same":
+            _print_call(call)
+    print("\ndeliberate differences:")
+    for key, text in reasons.items():
+        number = sum(call.rule is not None and call.rule.reason == key for call in calls)
+        print(f"  {key} ({number}): {text}")
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(
+        prog="facet compare", description="Run the same guests on Facet and on real Xen 4.17 and "
+        "print what differs, and what operations cost on both. Xen's results are those recorded "
+        "in tests/recorded unless asked for otherwise.",
+        epilog="exit status: 0 if every difference is deliberate, else 1")
+    parser.add_argument("--xen", action="store_true",
+                        help="run Xen too, from Debian's packages; takes some minutes")
+    parser.add_argument("--record", action="store_true",
+                        help="run Xen too, and record its results in tests/recorded")
+    parser.add_argument("--all", action="store_true", help="print every call, the same ones too")
+    parser.add_argument("--no-bench", action="store_true", help="leave out what operations cost")
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    """Runs `facet compare`. Returns its exit status."""
+    args = _arguments(arguments)
+    packages.require("run")
+    build(["run-needs", "guests"])
+    reasons, rules = parse_rules(RULES.read_text(encoding="utf-8"))
+    guests = manifest()
+    if args.xen or args.record:
+        there = on_xen(guests)
+        if args.record:
+            _record(there)
+    else:
+        there = {name: read_lines(name) for name in ["ticks", *(g.name for g in guests)]}
+    say(f"running {len(guests)} guests on Facet")
+    calls = compare_all(guests, there, rules)
+    _print_calls(calls, reasons, args.all)
+    stale = unused(calls, rules)
+    for rule in stale:
+        print(f"  no difference needs the rule: {rule.reason} {rule.calls} {rule.facet}")
+    if not args.no_bench:
+        ticks, _ = bench.measure(bench.MAIN)
+        print()
+        bench.print_rows(bench.rows(ticks, bench.parse(there["ticks"])[0]))
+    number = counts(calls)
+    print(f"\nconformance: {number['same']} same, {number['deliberate']} deliberate, "
+          f"{number['unexplained']} unexplained")
+    return 1 if number["unexplained"] or stale else 0

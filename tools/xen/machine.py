@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""Boots Xen on the emulated machine, runs guests there and collects what they say."""
+
+import gzip
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+from runner.base import Error, build_dir, say
+from runner.machine import DEFAULT_MODEL, Emulator
+
+from .files import MODULES, XEN_BIN, make_initramfs, one_file, unpacked
+
+MEMORY_MIB = 2048
+DOM0_MIB = 512
+GUEST_SECONDS = 300  # of the guest's clock: only what hangs takes that long
+MARK = "FACET-XEN"
+BOOT_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
+
+# Multiboot, not multiboot2: GRUB's VBE query for that crashes on Bochs' VGA BIOS. Xen drops what
+# is written to a full serial buffer, so it gets one that holds all.
+GRUB_CFG = """\
+set timeout=0
+multiboot /boot/xen console=com1 com1=115200,8n1 serial_tx_buffer=4M guest_loglvl=all altp2m=1 \
+dom0_mem={dom0}M noreboot
+module /boot/vmlinuz console=hvc0 rdinit=/init quiet loglevel=4 mitigations=off tsc=reliable
+module /boot/initrd.gz
+boot
+"""
+
+INIT_HEAD = """\
+#!/bin/sh
+export PATH=/bin:{xen_bin} LD_LIBRARY_PATH=/lib/x86_64-linux-gnu
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mount -t tmpfs run /run
+mkdir -p /dev/pts /run/xen /run/xenstored /run/lock
+mount -t devpts devpts /dev/pts
+exec >/dev/console 2>&1
+for m in {modules}; do insmod /mod/$m.ko; done
+mount -t xenfs xenfs /proc/xen
+xenstored --pid-file /run/xs.pid
+n=0
+while [ ! -S /run/xenstored/socket ] && [ $n -lt 200 ]; do usleep 50000; n=$((n + 1)); done
+xen-init-dom0
+xenconsoled --pid-file=/run/xc.pid
+"""
+INIT_GUEST = """\
+echo {mark} begin {number}
+timeout {seconds} xl create -F /guests/{number}.cfg || xl destroy g{number}
+echo {mark} end {number}
+"""
+INIT_TAIL = """\
+echo {mark} done
+poweroff -f
+"""
+
+_GUEST_LINE = re.compile(r"\(d[0-9]+\) ?(.*)")
+_REASON = re.compile(r"Domain \d+ has shut down, reason code (\d+)")
+_REASONS = {0: "powered off", 1: "rebooted", 2: "suspended", 3: "crashed"}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A PVH guest to run."""
+
+    name: str
+    kernel: pathlib.Path
+    memory: int = 64  # MiB
+    altp2m: str = "mixed"
+    cmdline: str = ""
+
+    def config(self, number):
+        """Its configuration file for xl."""
+        return (f"name='g{number}'\ntype='pvh'\nkernel='/guests/{number}.elf'\nvcpus=1\n"
+                f"memory={self.memory}\nshadow_memory=64\naltp2m='{self.altp2m}'\n"
+                f"cmdline='{self.cmdline}'\n"
+                "on_poweroff='destroy'\non_reboot='destroy'\non_crash='destroy'\n")
+
+
+@dataclass
+class Outcome:
+    """What became of a guest."""
+
+    lines: list = field(default_factory=list)
+    ending: str = "did not end"
+
+
+def _init(guests):
+    parts = [INIT_HEAD.format(xen_bin=XEN_BIN, modules=" ".join(MODULES))]
+    parts += [INIT_GUEST.format(mark=MARK, number=n, seconds=GUEST_SECONDS)
+              for n, _ in enumerate(guests, 1)]
+    return "".join(parts) + INIT_TAIL.format(mark=MARK)
+
+
+def _make_image(guests, directory):
+    boot = directory / "iso" / "boot"
+    (boot / "grub").mkdir(parents=True)
+    tree = unpacked()
+    packed = one_file(tree / "boot", "xen-4.17*.gz").read_bytes()
+    (boot / "xen").write_bytes(gzip.decompress(packed))
+    shutil.copy(one_file(tree / "boot", "vmlinuz-*"), boot / "vmlinuz")
+    files = {}
+    for number, guest in enumerate(guests, 1):
+        files[f"{number}.elf"] = guest.kernel.read_bytes()
+        files[f"{number}.cfg"] = guest.config(number).encode()
+    make_initramfs(_init(guests), files, boot / "initrd.gz")
+    (boot / "grub" / "grub.cfg").write_text(GRUB_CFG.format(dom0=DOM0_MIB), encoding="ascii")
+    image = directory / "xen.iso"
+    done = subprocess.run(["grub-mkrescue", "-o", image, "--fonts=", "--locales=", "--themes=",
+                           f"--install-modules={BOOT_MODULES}", directory / "iso"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Error(f"grub-mkrescue failed: {done.stdout[-400:]}")
+    return image
+
+
+def parse(text, guests):
+    """{guest's name: Outcome} from what came out of Xen's serial port."""
+    outcomes = {guest.name: Outcome() for guest in guests}
+    current = None
+    for line in text.splitlines():
+        mark = re.search(rf"{MARK} (begin|end|done) ?(\d*)", line)
+        said, reason = _GUEST_LINE.match(line), _REASON.search(line)
+        if mark and mark.group(1) == "begin":
+            current = outcomes[guests[int(mark.group(2)) - 1].name]
+        elif mark:
+            current = None
+        elif current and said:
+            current.lines.append(said.group(1))
+        elif current and reason:
+            current.ending = _REASONS.get(int(reason.group(1)), f"ended, {reason.group(1)}")
+    return outcomes
+
+
+def _wait(emulator, serial, deadline, total):
+    """Waits for the last mark, and says which guest is running. True if it came."""
+    seen = -1
+    while True:
+        ended = emulator.process.poll() is not None
+        text = serial.read_text(encoding="utf-8", errors="replace") if serial.exists() else ""
+        begun = text.count(f"{MARK} begin")
+        if begun != seen:
+            say(f"Xen: guest {begun} of {total}" if begun else "Xen: starting (takes minutes)")
+            seen = begun
+        if f"{MARK} done" in text:
+            return True
+        if ended or time.monotonic() > deadline:
+            return False
+        try:  # the emulator's own words are of no interest, but must not fill the pipe
+            while emulator.process.stdout.read(1 << 16):
+                pass
+        except BlockingIOError:
+            pass
+        time.sleep(1)
+
+
+def run(guests, timeout=3600):
+    """Runs the guests on Xen, one after the other. Returns {name: Outcome}."""
+    (build_dir() / "run").mkdir(parents=True, exist_ok=True)
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="xen-", dir=build_dir() / "run"))
+    serial = directory / "com1.txt"
+    image = _make_image(guests, directory)
+    emulator = Emulator(directory, image, DEFAULT_MODEL, MEMORY_MIB)
+    try:
+        done = _wait(emulator, serial, time.monotonic() + timeout, len(guests))
+    finally:
+        emulator.kill()
+    text = serial.read_text(encoding="utf-8", errors="replace") if serial.exists() else ""
+    if not done:
+        tail = "\n".join([*text.splitlines()[-8:], emulator.tail(4)])
+        raise Error(f"Xen did not finish; its files are in {directory}; last lines:\n{tail}")
+    shutil.rmtree(directory, ignore_errors=True)
+    return parse(text, guests)
