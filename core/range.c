@@ -167,10 +167,12 @@ static struct facet_altp2m_override_run describe(const struct physmap *pm,
 {
     const struct table_format *f = pm->format;
     struct facet_altp2m_override_run r = {.first_gfn = g, .target_gfn = g, .count = 1};
-    bool suppress = entry_valid(pm, e) ? entry_suppress_ve(pm, e)
-                                       : !(e & f->own_ve) || (e & FRAMELESS_SUPPRESS_VE);
+    bool suppress = entry_suppress_ve(pm, e);
     access_t a = entry_access(pm, e);
 
+    if (!entry_valid(pm, e) && f->suppress_ve) {
+        suppress = !(e & f->own_ve) || (e & FRAMELESS_SUPPRESS_VE);
+    }
     r.access = e & f->own_access ? a : access_intersect(a, vs->default_access);
     r.flags = (uint8_t)((e & f->own_access ? FACET_ALTP2M_OWN_ACCESS : 0) |
                         (e & f->own_frame ? FACET_ALTP2M_OWN_FRAME : 0) |

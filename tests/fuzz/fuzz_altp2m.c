@@ -39,6 +39,55 @@ static uint64_t some_gfn(void)
     return pick % 16 >= ARRAY_SIZE(base) ? base[4] + pick / 16 : base[pick % 16] + take(1) % 32;
 }
 
+/* Facet's sub-ops that have small fields, or an address, where others have a gfn. */
+static void shape_own(uint32_t number, union altp2m_op *op)
+{
+    uint64_t *longs = op->facet.u.longs;
+
+    switch (number) {
+    case FACET_ALTP2M_change_gfn_range:
+        op->facet.u.change_gfn_range.flags &= take(1) & 1;
+        if (take(1) & 1) {
+            longs[2] = FACET_ALTP2M_SHADOW_BASE + take(1) % 64;
+        }
+        longs[3] = take(1);
+        longs[4] = 0;
+        break;
+    case FACET_ALTP2M_change_gfn_list:
+        op->facet.u.change_gfn_list.nr = (uint32_t)take(1) % 80;
+        longs[1] = FAKE_CALLER_BASE + 0x2000 - take(1);
+        longs[2] = 0;
+        break;
+    case FACET_ALTP2M_set_range:
+    case FACET_ALTP2M_isolate:
+        for (unsigned i = 2; i < (number == FACET_ALTP2M_isolate ? 5 : 4); i++) {
+            uint8_t small = (uint8_t)(take(1) % 12);
+
+            op->facet.u.bytes[i] = small == 11 ? FACET_ALTP2M_LEAVE : i == 2 ? small : small & 1;
+        }
+        longs[2] = take(1) * (take(1) & 1 ? 100 : 1);
+        longs[3] = 0;
+        break;
+    case FACET_ALTP2M_get_overrides:
+        op->facet.u.get_overrides.nr = (uint32_t)take(1);
+        longs[1] = FAKE_CALLER_BASE + 0x4000 + take(1);
+        op->facet.u.words[7] = 0;
+        break;
+    case FACET_ALTP2M_shadow_create:
+        longs[0] = take(1) & 1 ? ~0ULL : some_gfn();
+        break;
+    case FACET_ALTP2M_shadow_destroy:
+    case FACET_ALTP2M_shadow_copy:
+        longs[0] = FACET_ALTP2M_SHADOW_BASE + take(1) % 64;
+        longs[1] = FAKE_CALLER_BASE + 0x5000 + take(1);
+        longs[2] = take(2) | take(2) << 32;
+        longs[3] = take(1) & 1;
+        break;
+    default:
+        break;
+    }
+}
+
 static void call(void)
 {
     const struct subop *row = &subop_table[take(1) % subop_count];
@@ -66,6 +115,15 @@ static void call(void)
     }
     if (row->number == HVMOP_altp2m_set_mem_access_multi) {
         op.u.set_mem_access_multi.nr = (uint32_t)take(1) * (shape & 8 ? 100 : 1);
+    }
+    if (row->number >= FACET_ALTP2M_query && !(shape & 2)) {
+        union altp2m_op own = {.xen = op};
+
+        shape_own(row->number, &own);
+        op = own.xen;
+    }
+    if (row->number == HVMOP_altp2m_change_gfn && shape & 16) {
+        op.u.change_gfn.new_gfn = FACET_ALTP2M_SHADOW_BASE + take(1) % 64;
     }
     fake_hvmop(&c, &op);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core_test.h"
+#include "core_own.h"
 #include "model.h"
 
 #define OFFSETS 9
@@ -28,8 +28,10 @@ struct leaf {
     bool own_access, own_frame, own_ve;
     bool ve;
     access_t access;
-    unsigned target; /* slot */
+    unsigned target; /* slot, or SLOTS + a shadow page */
 };
+
+#define SHADOWS 3
 
 static struct {
     struct host host[SLOTS];
@@ -38,6 +40,7 @@ static struct {
     access_t view_default[MODEL_VIEWS], host_default;
     uint16_t on[FAKE_VCPUS];     /* view of each vCPU, 0xffff: none */
     uint64_t notify[FAKE_VCPUS]; /* frame of the #VE page, or ~0 */
+    uint64_t shadow[SHADOWS];    /* names, 0: none */
     bool negative, scarce;
 } model;
 
@@ -60,10 +63,18 @@ struct shown {
     access_t access;
 };
 
+static uint64_t shadow_mfn(unsigned i)
+{
+    return fake.pm.pool.first + model.shadow[i] - FACET_ALTP2M_SHADOW_BASE;
+}
+
 static struct shown host_shows(unsigned s)
 {
-    const struct host *h = &model.host[s];
+    const struct host *h = &model.host[s < SLOTS ? s : 0];
 
+    if (s >= SLOTS) {
+        return (struct shown){true, true, shadow_mfn(s - SLOTS), MAP_RAM, ACCESS_RWX};
+    }
     return (struct shown){h->mapped, h->ve, h->mfn, h->type, h->access};
 }
 
@@ -316,6 +327,7 @@ static void step_state(const struct step *s)
         return;
     }
     model.active = on;
+    memset(model.shadow, 0, sizeof(model.shadow));
     for (unsigned v = 0; v < MODEL_VIEWS; v++) {
         model.exists[v] = false;
     }
@@ -447,6 +459,20 @@ static void step_multi(const struct step *s)
            "failing index %lu, not %u", (unsigned long)op.u.set_mem_access_multi.opaque, done);
 }
 
+/* What changing one gfn returns; *after is the leaf, but for what a remap always sets. */
+static long expect_change(uint16_t v, unsigned old, unsigned new, struct leaf *after)
+{
+    struct shown r = view_shows(v, old), h = host_shows(old);
+
+    *after = new < SLOTS ? model.leaf[v][new] : (struct leaf){0};
+    after->target = after->own_frame ? after->target : new;
+    if (!(r.valid && r.type == MAP_RAM) && !(h.valid && h.type == MAP_RAM)) {
+        return -XEN_ESRCH;
+    }
+    h = host_shows(after->target);
+    return h.valid && h.type == MAP_RAM ? 0 : -XEN_ESRCH;
+}
+
 static void step_change(const struct step *s)
 {
     const struct altp2m_caller *c = s->flags & 1 ? &fake.monitor : &fake.self;
@@ -456,17 +482,7 @@ static void step_change(const struct step *s)
     struct leaf shown = {0};
 
     if (want == 0) {
-        struct shown r = view_shows(v, old), h = host_shows(old);
-
-        shown = model.leaf[v][new];
-        shown.target = shown.own_frame ? shown.target : new;
-        if (!(r.valid && r.type == MAP_RAM) && !(h.valid && h.type == MAP_RAM)) {
-            want = -XEN_ESRCH;
-        }
-        h = host_shows(shown.target);
-        if (!h.valid || h.type != MAP_RAM) {
-            want = -XEN_ESRCH;
-        }
+        want = expect_change(v, old, new, &shown);
     }
     if (same(change_gfn_as(c, v, slot_gfn(old), slot_gfn(new)), want, false, 5)) {
         shown.own_frame = shown.own_ve = true;
@@ -629,6 +645,236 @@ static void step_fault(const struct step *s)
     }
 }
 
+/* A range of up to 8 slots in one cluster, so that they are neighbours. */
+static unsigned range_of(const struct step *s, unsigned *n)
+{
+    *n = s->n % (9 - s->slot2 % 8);
+    return s->slot % SLOTS / OFFSETS * OFFSETS + s->slot2 % 8;
+}
+
+/* What a range shows: another range, one page, a shadow page, or what it did before any remap. */
+static void step_change_range(const struct step *s)
+{
+    uint16_t v = s->view % MODEL_VIEWS;
+    unsigned n, done = 0, old = range_of(s, &n), kind = s->flags % 4;
+    unsigned new = (s->slot + s->access) % SLOTS / OFFSETS * OFFSETS;
+    unsigned shadow = s->order % SHADOWS;
+    uint64_t target = kind == 0 ? ~0ULL : kind == 1 ? model.shadow[shadow] : slot_gfn(new);
+    unsigned flags = kind == 1 || kind == 2 ? FACET_ALTP2M_RANGE_SAME : 0;
+    long rc, want = view_ok(v) ? 0 : -XEN_EINVAL;
+    uint64_t have;
+
+    n = n + old % OFFSETS > 8 ? 8 - old % OFFSETS : n;
+    if (kind == 1 && target == 0) {
+        return;
+    }
+    rc = own_change_range(v, slot_gfn(old), target, n, flags, &have);
+    for (; want == 0 && done < n && (rc != -XEN_ENOMEM || done < have); done++) {
+        struct leaf after = {0};
+        unsigned to = kind == 1 ? SLOTS + shadow : kind == 2 ? new : new + done;
+
+        if (kind != 0) {
+            want = expect_change(v, old + done, to, &after);
+            after.own_frame = after.own_ve = true;
+            after.ve = false;
+        }
+        if (want != 0) {
+            break;
+        }
+        model.leaf[v][old + done] = after;
+    }
+    if (rc == -XEN_ENOMEM && want == 0) {
+        check_enomem(false, 5);
+        return;
+    }
+    EXPECT(rc == want && have == done, "returned %ld after %lu, not %ld after %u", rc,
+           (unsigned long)have, want, done);
+}
+
+static void step_set_range(const struct step *s)
+{
+    uint16_t v = s->view % MODEL_VIEWS;
+    unsigned n, first = range_of(s, &n), skip = 0;
+    unsigned a = s->access % 12 == 11 ? 0xffu : s->access % 12;
+    unsigned ve = s->flags % 3 == 2 ? 0xffu : s->flags % 3;
+    bool wrong = !view_ok(v) || (a == 0xff && ve == 0xff);
+    uint64_t done, skipped;
+    long rc;
+
+    n = n + first % OFFSETS > 8 ? 8 - first % OFFSETS : n;
+    rc = own_set_range(v, slot_gfn(first), n, a, ve, &done, &skipped);
+    if (rc == -XEN_ENOMEM) {
+        check_enomem(v == 0, 3);
+        n = (unsigned)done;
+    }
+    EXPECT(rc == -XEN_ENOMEM || rc == (wrong ? -XEN_EINVAL : 0), "returned %ld", rc);
+    for (unsigned i = first; !wrong && i < first + n; i++) {
+        if (v == 0 ? !model.host[i].mapped : !may_override(v, i)) {
+            skip++;
+            continue;
+        }
+        if (ve != 0xff) {
+            model_ve(v, i, ve);
+        }
+        if (a != 0xff) {
+            model_access(v, i, (access_t)a);
+        }
+    }
+    EXPECT(wrong || (done == n && skipped == skip), "%lu done and %lu skipped, not %u and %u",
+           (unsigned long)done, (unsigned long)skipped, n, skip);
+}
+
+static void model_isolate(uint16_t v, unsigned i, access_t in, access_t others, unsigned ve)
+{
+    for (uint16_t w = 0; w < MODEL_VIEWS; w++) {
+        struct leaf *l = &model.leaf[w][i];
+
+        if (!model.exists[w]) {
+            continue;
+        }
+        if (ve != 0xff && l->own_ve) {
+            l->ve = ve;
+        }
+        if (w == v) {
+            l->own_access = true;
+            l->access = in;
+        } else if (l->own_frame || l->own_access) {
+            l->own_access = w != 0 || l->own_frame;
+            l->access = others;
+        }
+    }
+    model.host[i].access = others;
+    model.host[i].ve = ve != 0xff ? ve : model.host[i].ve;
+}
+
+static void step_isolate(const struct step *s)
+{
+    uint16_t v = s->view % MODEL_VIEWS;
+    unsigned n, first = range_of(s, &n), skip = 0;
+    access_t in = s->access % 10, others = s->order % 10;
+    unsigned ve = s->flags % 3 == 2 ? 0xffu : s->flags % 3;
+    uint64_t skipped;
+    long rc;
+
+    n = n + first % OFFSETS > 8 ? 8 - first % OFFSETS : n;
+    rc = own_isolate(v, slot_gfn(first), n, in, others, ve, &skipped);
+    if (rc == -XEN_ENOMEM) {
+        check_enomem(false, 6);
+        return;
+    }
+    EXPECT(rc == (v != 0 && view_ok(v) ? 0 : -XEN_EINVAL), "returned %ld", rc);
+    for (unsigned i = first; rc == 0 && i < first + n; i++) {
+        if (model.host[i].mapped && model.host[i].type != MAP_MMIO) {
+            model_isolate(v, i, in, others, ve);
+        } else {
+            skip++;
+        }
+    }
+    EXPECT(rc != 0 || skipped == skip, "%lu skipped, not %u", (unsigned long)skipped, skip);
+}
+
+static void step_switch_one(const struct step *s)
+{
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    unsigned i = s->n % (FAKE_VCPUS + 1);
+    bool ok = view_ok(v) && model.visible[v] && i < FAKE_VCPUS;
+
+    if (same(own_switch(i, v), ok ? 0 : -XEN_EINVAL, false, 0)) {
+        model.on[i] = v;
+    }
+}
+
+static unsigned leaf_flags(uint16_t v, unsigned i)
+{
+    const struct leaf *l = &model.leaf[v][i];
+    struct shown r = view_shows(v, i);
+    bool suppress = model.negative || (r.valid ? r.ve : !l->own_ve || l->ve);
+
+    return (l->own_access ? FACET_ALTP2M_OWN_ACCESS : 0) |
+           (l->own_frame ? FACET_ALTP2M_OWN_FRAME : 0) | (l->own_ve ? FACET_ALTP2M_OWN_VE : 0) |
+           (suppress ? FACET_ALTP2M_SUPPRESS_VE : 0) | (r.valid ? 0 : FACET_ALTP2M_UNMAPPED);
+}
+
+/* Reads all that a view has of its own, in lists of any length, and finds each leaf in it. */
+static void step_overrides(const struct step *s)
+{
+    const struct facet_altp2m_override_run *run = fake_caller_at(FAKE_CALLER_BASE + 0x1000);
+    uint16_t v = s->view % MODEL_VIEWS;
+    uint64_t next = 0, seen = 0;
+    unsigned want = 0;
+
+    while (next != ~0ULL && view_ok(v)) {
+        long n = own_overrides(v, &next, ~0ULL, s->n % 5u + 1, FAKE_CALLER_BASE + 0x1000);
+
+        EXPECT(n >= 0, "returned %ld", n);
+        for (long r = 0; r < n; r++) {
+            seen += run[r].count;
+            for (unsigned i = 0; i < SLOTS; i++) {
+                const struct leaf *l = &model.leaf[v][i];
+                uint64_t at = slot_gfn(i) - run[r].first_gfn;
+                uint64_t target = !l->own_frame ? slot_gfn(i)
+                                  : l->target >= SLOTS ? model.shadow[l->target - SLOTS]
+                                                       : slot_gfn(l->target);
+
+                if (at >= run[r].count) {
+                    continue;
+                }
+                EXPECT(run[r].flags == leaf_flags(v, i), "gfn %#lx: flags %#x, not %#x",
+                       (unsigned long)slot_gfn(i), run[r].flags, leaf_flags(v, i));
+                EXPECT(run[r].target_gfn + at == target, "gfn %#lx: another target",
+                       (unsigned long)slot_gfn(i));
+                EXPECT(!view_shows(v, i).valid || run[r].access == view_shows(v, i).access,
+                       "gfn %#lx: access %u", (unsigned long)slot_gfn(i), run[r].access);
+            }
+        }
+    }
+    for (unsigned i = 0; view_ok(v) && i < SLOTS; i++) {
+        want += any_own(&model.leaf[v][i]);
+    }
+    EXPECT(seen == want, "%lu overrides, not %u", (unsigned long)seen, want);
+}
+
+static bool is_shown(unsigned shadow)
+{
+    for (unsigned v = 0; v < MODEL_VIEWS; v++) {
+        for (unsigned i = 0; model.exists[v] && i < SLOTS; i++) {
+            if (model.leaf[v][i].own_frame && model.leaf[v][i].target == SLOTS + shadow) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Creates, or destroys, or has a gfn show one. */
+static void step_shadow(const struct step *s)
+{
+    unsigned i = s->n % SHADOWS, slot = s->slot % SLOTS;
+    const struct host *h = &model.host[slot];
+    uint16_t v = s->view % (MODEL_VIEWS + 1);
+    struct leaf after;
+    long rc;
+
+    if (model.shadow[i] == 0) {
+        rc = own_shadow_create(s->flags & 1 ? slot_gfn(slot) : ~0ULL);
+        if (rc >= (long)FACET_ALTP2M_SHADOW_BASE) {
+            model.shadow[i] = (uint64_t)rc;
+            rc = 0;
+        }
+        same(rc, (s->flags & 1) && !(h->mapped && h->type == MAP_RAM) ? -XEN_ESRCH : 0, false, 1);
+    } else if (s->flags % 4 == 0) {
+        if (same(own_shadow_destroy(model.shadow[i]), is_shown(i) ? -XEN_EBUSY : 0, false, 0)) {
+            model.shadow[i] = 0;
+        }
+    } else if (view_ok(v)) {
+        rc = expect_change(v, slot, SLOTS + i, &after);
+        if (same(change_gfn(v, slot_gfn(slot), model.shadow[i]), rc, false, 5)) {
+            model.leaf[v][slot] = (struct leaf){
+                .own_frame = true, .own_ve = true, .target = SLOTS + i};
+        }
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(const struct step *s);
@@ -651,6 +897,12 @@ static const struct {
     [STEP_NOTIFY] = {"notify", step_notify, true},
     [STEP_VMFUNC] = {"vmfunc", step_vmfunc, true},
     [STEP_FAULT] = {"fault", step_fault, false},
+    [STEP_CHANGE_RANGE] = {"change_range", step_change_range, true},
+    [STEP_SET_RANGE] = {"set_range", step_set_range, true},
+    [STEP_ISOLATE] = {"isolate", step_isolate, true},
+    [STEP_SWITCH_ONE] = {"switch_one", step_switch_one, true},
+    [STEP_OVERRIDES] = {"overrides", step_overrides, true},
+    [STEP_SHADOW] = {"shadow", step_shadow, true},
 };
 
 const char *model_describe(const struct step *s)
@@ -658,7 +910,7 @@ const char *model_describe(const struct step *s)
     static char text[160];
 
     snprintf(text, sizeof(text),
-             "%-8s view %u access %u slot %u (%#lx) slot2 %u (%#lx) order %u n %u flags %u",
+             "%-12s view %u access %u slot %u (%#lx) slot2 %u (%#lx) order %u n %u flags %u",
              kinds[s->kind].name, s->view % (MODEL_VIEWS + 1), s->access % 12, s->slot % SLOTS,
              (unsigned long)slot_gfn(s->slot), s->slot2 % SLOTS, (unsigned long)slot_gfn(s->slot2),
              order_of(s), s->n, s->flags);
