@@ -71,7 +71,8 @@ struct facet_altp2m_usage {
 
 /*
  * Lets a range of gfns show other gfns, as HVMOP_altp2m_change_gfn does for each: old_gfn + i shows
- * new_gfn + i, or all of them show new_gfn. All ones as new_gfn reverts. -ESRCH: either gfn has no
+ * new_gfn + i, or all of them show new_gfn. All ones as new_gfn reverts. They are done in ascending
+ * order: a new_gfn that is remapped itself by then gives what it shows. -ESRCH: either gfn has no
  * RAM; -ENOMEM: no table memory, and no effect on that gfn.
  */
 #define FACET_ALTP2M_change_gfn_range 0x8002u

@@ -88,9 +88,9 @@ static void range(void)
         wrong += word(i) != i + 24;
     expect(wrong, 0);
     expect(word(1000), 1000);
-    expect(change_range(g, g + 7, 600, FACET_ALTP2M_RANGE_SAME, &done), 0);
+    expect(change_range(g, g + 1010, 600, FACET_ALTP2M_RANGE_SAME, &done), 0);
     for (unsigned i = 0; i < 600; i++)
-        wrong += word(i) != 7;
+        wrong += word(i) != 1010;
     expect(wrong, 0);
     expect(word(600), 624);
     expect(change_range(g, ~0ULL, 1000, 0, &done), 0);
