@@ -5,7 +5,7 @@ AGENT_B := $(B)/agent
 AGENT_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns -m64 \
-	-D__XEN_TOOLS__ -Iagent
+	-D__XEN_TOOLS__ -Iagent -Iinclude
 AGENT_LIB := $(AGENT_B)/libagent.a
 AGENT_LIB_OBJS := $(addprefix $(AGENT_B)/,altp2m.o vmfunc.o vmfunc_entry.o gate.o shield.o)
 # What runs in the agent's view, but for the embedder's part.

@@ -5,6 +5,8 @@
 #include <xen/hvm/hvm_op.h>
 #include <xen/memory.h>
 
+#include "facet/hvmop.h"
+
 _Static_assert(sizeof(struct xen_hvm_altp2m_op) == 80, "xen/hvm/hvm_op.h");
 _Static_assert(ALTP2M_RWX == (int)XENMEM_access_rwx, "xen/memory.h");
 _Static_assert(ALTP2M_RX == (int)XENMEM_access_rx, "xen/memory.h");
@@ -83,6 +85,16 @@ int altp2m_switch(const struct altp2m *a, altp2m_view_t view)
     op_t op = op_new(HVMOP_altp2m_switch_p2m);
 
     op.u.view.view = view.v;
+    return call(a, &op);
+}
+
+int altp2m_switch_vcpu(const struct altp2m *a, uint32_t vcpu, altp2m_view_t view)
+{
+    op_t op = op_new(FACET_ALTP2M_switch_vcpu);
+    struct facet_altp2m_switch_vcpu u = {.vcpu = vcpu, .view = view.v};
+
+    _Static_assert(sizeof(u) <= sizeof(op.u), "Facet's arguments lie where Xen's do");
+    __builtin_memcpy(&op.u, &u, sizeof(u));
     return call(a, &op);
 }
 

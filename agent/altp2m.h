@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Xen's HVMOP_altp2m for code inside the guest that it acts on: every sub-operation, typed. No
- * libc, no memory of its own, no locks; usable in a kernel, a unikernel or firmware, on Facet and
- * on Xen.
+ * Xen's HVMOP_altp2m for code inside the guest that it acts on: every sub-operation of Xen's,
+ * typed. No libc, no memory of its own, no locks; usable in a kernel, a unikernel or firmware, on
+ * Facet and on Xen.
  *
  * All functions return 0 or a negative errno of Xen's (the same numbers as Linux's), as in the
  * sub-operation's description: -EOPNOTSUPP altp2m is off or absent, -EINVAL a bad argument or mode
@@ -76,6 +76,8 @@ int altp2m_create(const struct altp2m *a, enum altp2m_access access, altp2m_view
 int altp2m_destroy(const struct altp2m *a, altp2m_view_t view);
 /* Puts all vCPUs of the domain on the view. -EINVAL: absent or hidden. */
 int altp2m_switch(const struct altp2m *a, altp2m_view_t view);
+/* Only this vCPU. -EOPNOTSUPP on Xen, which cannot do that. */
+int altp2m_switch_vcpu(const struct altp2m *a, uint32_t vcpu, altp2m_view_t view);
 /* The view that a vCPU is on: what to ask when the EPTP index of a #VE is in doubt. */
 int altp2m_get_view(const struct altp2m *a, uint32_t vcpu, altp2m_view_t *view);
 /* A hidden view can be entered neither by VMFUNC nor by altp2m_switch(). */

@@ -18,7 +18,8 @@ int vmfunc_try(altp2m_view_t view);
 bool vmfunc_fix_up(uint64_t *rip);
 
 /*
- * To a view the quick way or, where VMFUNC is refused, by hypercall, which moves all vCPUs of the
- * domain: only with one vCPU is that the same. The caller's #UD handler must use vmfunc_fix_up().
+ * To a view the quick way or, where VMFUNC is refused, by hypercall. `vcpu` is the calling vCPU:
+ * Facet moves only that one, Xen all of the domain. The caller's #UD handler must use
+ * vmfunc_fix_up().
  */
-int vmfunc_enter(const struct altp2m *a, altp2m_view_t view);
+int vmfunc_enter(const struct altp2m *a, uint32_t vcpu, altp2m_view_t view);

@@ -42,11 +42,11 @@ static void remap(void)
 static void enter_by_hypercall(void)
 {
     trap_handle(VEC_UD, on_ud);
-    expect(vmfunc_enter(xen, view), 0);
+    expect(vmfunc_enter(xen, 0, view), 0);
     say("view %u by hypercall: the page holds %lx\n", view.v, page[0]);
     expect(page[0], 0xbbbb);
     expect(refused, 1);
-    expect(vmfunc_enter(xen, ALTP2M_VIEW_0), 0);
+    expect(vmfunc_enter(xen, 0, ALTP2M_VIEW_0), 0);
     expect(page[0], 0xaaaa);
 }
 
@@ -58,10 +58,10 @@ static void enter_by_vmfunc(void)
         skip("VMFUNC");
     expect(rc, 0);
     refused = 0;
-    expect(vmfunc_enter(xen, view), 0);
+    expect(vmfunc_enter(xen, 0, view), 0);
     say("view %u by VMFUNC: the page holds %lx\n", view.v, page[0]);
     expect(page[0], 0xbbbb);
-    expect(vmfunc_enter(xen, ALTP2M_VIEW_0), 0);
+    expect(vmfunc_enter(xen, 0, ALTP2M_VIEW_0), 0);
     expect(refused, 0);
 }
 
