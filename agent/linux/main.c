@@ -389,7 +389,8 @@ static int __init agent_init(void)
 {
     int rc;
 
-    if (!xen_hvm_domain() || num_possible_cpus() != 1)
+    /* With page-table isolation, a #VE in user space would find no gate in that address space. */
+    if (!xen_hvm_domain() || num_possible_cpus() != 1 || boot_cpu_has(X86_FEATURE_PTI))
         return -EOPNOTSUPP;
     lookup = symbols_open();
     idt = lookup ? (gate_desc *)lookup("idt_table") : NULL;

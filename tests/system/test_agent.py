@@ -53,6 +53,22 @@ class StepsTest(FacetTest):
         return story.complaints()
 
 
+class ExamplesTest(FacetTest):
+    """The library's examples, as docs/agent.md shows them."""
+
+    weight = 10.0
+
+    def test_examples(self):
+        """Both end well, and nothing in them is skipped."""
+        elves = runner.build_dir() / "agent" / "examples"
+        configs = [self.config(f"{name}.cfg", kernel=elves / f"{name}.elf", altp2m="mixed")
+                   for name in ("views", "shield")]
+        done = self.facet("run", "--timeout", "120", *configs)
+        self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
+        ends = re.findall(r"END (\w+): (\d+) passed, 0 skipped, 0 errors, 0 failed", done.out)
+        self.assertEqual(sorted(ends), [("shield", "7"), ("views", "4")])
+
+
 class AgentTest(FacetTest):
     """The modules are built for Debian's kernel, loaded there, and attacked."""
 
