@@ -490,7 +490,7 @@ static void violations(void)
     altp2m_enable_notify(0, gfn_of((void *)info));
     altp2m_disable_notify(0);
     trap_handle(VEC_VE, on_ve);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
         ve_case(ACCESS_RWX, &ways[i], true, 0);
         altp2m_switch(v);
         __asm__ volatile("int $20" ::: "memory"); /* the handler, in the view */
