@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "owner.h"
 #include "subop.h"
 
 /* Xen's public hvm/hvm_op.h, 4.17: the same for 32-bit and 64-bit callers but for sub-op 9. */
@@ -32,6 +33,7 @@ _Static_assert(offsetof(struct facet_altp2m_shadow_create, gfn) == 8, "the row's
 _Static_assert(sizeof(struct facet_altp2m_shadow_destroy) == 8, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_shadow_copy) == 32, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_isolate) == 32, "the row's arg");
+_Static_assert(sizeof(struct facet_altp2m_set_vmfunc) == 8, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_isolate, skipped) == 24, "the row's out");
 _Static_assert(sizeof(struct facet_altp2m_host_changes) == 64, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_host_changes, count) == 4, "the row's out");
@@ -48,10 +50,11 @@ const struct subop subop_table[] = {
 #define LIMITED SUBOP_LIMITED
 #define PARTIAL SUBOP_PARTIAL
 #define ALWAYS SUBOP_ALWAYS
-#define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, ve, re, su)                                         \
+#define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
     {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
-     .verdict = FACET_ALTP2M_VERDICT_##ve, .pads = (pd), .first_pads = BYTES(pd),                 \
-     .handler = subop_##nm, .name = #nm, .reason = (re), .summary = (su)},
+     .verdict = FACET_ALTP2M_VERDICT_##ve, .use = SUBOP_##us, .pads = (pd),                       \
+     .first_pads = BYTES(pd), .handler = subop_##nm, .name = #nm, .reason = (re), .test = #te,     \
+     .summary = (su)},
 #include "subops.h"
 #undef SUBOP
 #undef INACTIVE
@@ -60,6 +63,12 @@ const struct subop subop_table[] = {
 #undef ALWAYS
 };
 const unsigned subop_count = ARRAY_SIZE(subop_table);
+
+/* A row without its audit's verdict, reason and test is not built. */
+#define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
+    _Static_assert(sizeof(re) > 1 && sizeof(#te) > 1 && sizeof(su) > 1, #nm " lacks its audit");
+#include "subops.h"
+#undef SUBOP
 
 #define FIRST_OWN 16u /* rows before it are Xen's 1..16 in order */
 
@@ -74,16 +83,42 @@ const struct subop *subop_find(uint32_t number)
     return NULL;
 }
 
-bool subop_allowed(const struct subop *row, const struct altp2m_caller *c, const struct physmap *pm)
+unsigned subop_why(const struct subop *row, const struct altp2m_caller *c, const struct physmap *pm)
 {
     if (pm->mode == XEN_ALTP2M_disabled) {
-        return false;
+        return FACET_ALTP2M_WHY_MODE;
     }
     if (c->self != pm) {
-        return platform_may_control(c, pm);
+        return platform_may_control(c, pm) ? 0 : FACET_ALTP2M_WHY_PRIVILEGE;
     }
-    return pm->mode == XEN_ALTP2M_mixed ||
-           (pm->mode == XEN_ALTP2M_limited && (row->flags & SUBOP_LIMITED));
+    if (pm->mode != XEN_ALTP2M_mixed &&
+        (pm->mode != XEN_ALTP2M_limited || !(row->flags & SUBOP_LIMITED))) {
+        return FACET_ALTP2M_WHY_MODE;
+    }
+    return pm->allowed & policy_bit(row->number) ? 0 : FACET_ALTP2M_WHY_POLICY;
+}
+
+#define NO_VIEW 0xfffeu /* a number that no view has, and no sub-op a meaning for */
+
+/*
+ * What a guest may not name: its call finds another's view absent, by a number that no view has;
+ * -EPERM for view 0, which is there for all to see.
+ */
+static int confine(const struct subop *row, struct subop_call *call)
+{
+    uint16_t *v = &call->op->facet.u.halves[row->number == FACET_ALTP2M_switch_vcpu ? 2 : 0];
+
+    if (row->use == SUBOP_NO_VIEW || row->use == SUBOP_ENTERS ||
+        owner_is_guests(call->pm, *v)) {
+        return 0;
+    }
+    if (*v == 0) {
+        return row->use == SUBOP_READS || row->number == HVMOP_altp2m_destroy_p2m ? 0 : -XEN_EPERM;
+    }
+    if (row->number != FACET_ALTP2M_usage || *v != FACET_ALTP2M_ALL_VIEWS) {
+        *v = NO_VIEW;
+    }
+    return 0;
 }
 
 /* Most rows have padding in the first eight bytes only: one comparison. */
@@ -106,7 +141,7 @@ static long run(const struct subop *row, struct subop_call *call)
     struct physmap *pm = call->pm;
     long rc;
 
-    if (!(row->flags & SUBOP_INACTIVE) && !__atomic_load_n(&pm->active, __ATOMIC_RELAXED)) {
+    if (!(row->flags & SUBOP_INACTIVE) && !owner_state(call->caller, pm)) {
         return -XEN_EOPNOTSUPP;
     }
     if (pm->mode == XEN_ALTP2M_disabled) {
@@ -115,11 +150,15 @@ static long run(const struct subop *row, struct subop_call *call)
     if (pm->max_views == 0) {
         return -XEN_EOPNOTSUPP;
     }
-    if (!subop_allowed(row, call->caller, pm)) {
+    if (subop_why(row, call->caller, pm) != 0) {
         return -XEN_EPERM;
     }
     if (!pads_clear(call->op, row)) {
         return -XEN_EINVAL;
+    }
+    rc = owner_confines(call->caller, pm) ? confine(row, call) : 0;
+    if (rc != 0) {
+        return rc;
     }
     rc = row->handler(call);
     if (row->out_size && (rc == 0 || (row->flags & SUBOP_ALWAYS) ||
@@ -156,9 +195,10 @@ long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg)
     }
     call.pm = platform_domain_get(op.xen.domain);
     if (!call.pm) {
-        return -XEN_ESRCH;
+        return c->self->audited ? -XEN_EPERM : -XEN_ESRCH;
     }
-    rc = run(row, &call);
+    /* One answer for all domains that an audited guest has no business with. */
+    rc = c->self->audited && !platform_may_control(c, call.pm) ? -XEN_EPERM : run(row, &call);
     platform_domain_put(call.pm);
     return rc;
 }

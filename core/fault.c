@@ -22,13 +22,63 @@ static enum fault_result relax_wide(struct physmap *pm, struct view_state *vs, u
                                                                               : FAULT_DENIED;
 }
 
+/* The restriction is the host map's: only what it said to convert is lifted, where it was said. */
+static enum fault_result convert_host(struct physmap *pm, uint64_t g, unsigned rights)
+{
+    access_t a = entry_access(pm, hostmap_leaf(pm, g));
+
+    if (a == ACCESS_RX2RW && !(rights & RIGHT_X)) {
+        a = ACCESS_RW;
+    } else if (a == ACCESS_N2RWX) {
+        a = ACCESS_RWX;
+    } else {
+        return FAULT_DENIED;
+    }
+    return hostmap_set_access(pm, g, a) == 0 ? FAULT_RETRY : FAULT_DENIED;
+}
+
+/*
+ * Policy audited: nobody but who made a restriction lifts it. What the guest's own view restricts
+ * goes as usual; what the host map or a monitor's view restricts stays, listener or not.
+ */
+static enum fault_result relax_owned(struct physmap *pm, struct view_state *vs,
+                                     const struct fault *f, access_t to)
+{
+    struct override_cursor c = OVERRIDE_CURSOR(vs);
+    uint64_t g = f->gfn.v, e;
+
+    if (!vs) {
+        return convert_host(pm, g, f->rights);
+    }
+    e = override_leaf(pm, vs, g);
+    if (!vs->narrow) {
+        return to != ACCESS_DEFAULT && override_set_access(pm, &c, g, to) == 0 ? FAULT_RETRY
+                                                                               : FAULT_DENIED;
+    }
+    if (!entry_permits(pm, override_shown(pm, vs, g, e), f->rights)) {
+        if (e & pm->format->own_frame) {
+            g = remap_find(pm, view_number(pm, vs), g)->target;
+        }
+        return convert_host(pm, g, f->rights);
+    }
+    if (override_set_access(pm, &c, g, to == ACCESS_DEFAULT ? ACCESS_RWX : to) != 0) {
+        vs->relaxed++;
+        view_set_default(pm, vs, ACCESS_RWX);
+    }
+    return entry_permits(pm, override_leaf(pm, vs, g), f->rights) ? FAULT_RETRY : FAULT_DENIED;
+}
+
 /* Gives g this access in the view that the vCPU is on, or in the host map if it is on none. */
 static enum fault_result relax(struct physmap *pm, struct view_state *vs, const struct fault *f,
                                access_t a)
 {
     struct override_cursor c = OVERRIDE_CURSOR(vs);
-    int rc = vs ? override_set_access(pm, &c, f->gfn.v, a) : hostmap_set_access(pm, f->gfn.v, a);
+    int rc;
 
+    if (pm->audited) {
+        return relax_owned(pm, vs, f, a);
+    }
+    rc = vs ? override_set_access(pm, &c, f->gfn.v, a) : hostmap_set_access(pm, f->gfn.v, a);
     return rc == 0 ? FAULT_RETRY : relax_wide(pm, vs, f->gfn.v, f->rights);
 }
 
@@ -51,15 +101,15 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
     if (entry_type(pm, e) == MAP_MMIO) {
         return FAULT_UNMAPPED;
     }
-    a = entry_access(pm, e);
-    if (vs && !(e & pm->format->own_access)) {
-        a = access_intersect(a, vs->default_access);
-    }
+    a = vs ? override_access(pm, vs, g, e) : entry_access(pm, e);
     if (a == ACCESS_RX2RW && !(f->rights & RIGHT_X)) {
         return relax(pm, vs, f, ACCESS_RW);
     }
     if (a == ACCESS_N2RWX) {
         return relax(pm, vs, f, ACCESS_RWX);
+    }
+    if (pm->audited && !listener) {
+        return relax_owned(pm, vs, f, ACCESS_DEFAULT);
     }
     return listener ? FAULT_DENIED : relax(pm, vs, f, ACCESS_RWX);
 }

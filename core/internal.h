@@ -171,6 +171,12 @@ struct override_cursor {
 
 /* The view's entry for g as an override of a leaf would find it: 4 KiB, own bits included. */
 uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, uint64_t g);
+/* What the host map has at the place whose frame the view's entry `e` for g shows. */
+uint64_t override_shown(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                        uint64_t e);
+/* The access that holds for the view's entry `e` for g. */
+access_t override_access(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                         uint64_t e);
 /*
  * Set (or, with ACCESS_DEFAULT, revert) the access of g, or its suppress-#VE bit. -ENOMEM. The
  * caller has checked that g may have an override.

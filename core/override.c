@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "owner.h"
 #include "shadow.h"
 
 uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
@@ -23,7 +24,8 @@ uint64_t override_compose(const struct physmap *pm, const struct view_state *vs,
     if (own & f->own_ve) {
         e = (e & ~f->suppress_ve) | (suppress ? f->suppress_ve : 0);
     }
-    return e | (own & pm->own_mask);
+    e |= own & pm->own_mask;
+    return vs->narrow ? owner_narrow(pm, e, host) : e;
 }
 
 static uint64_t *leaf_slot(const struct physmap *pm, uint32_t table, uint64_t g)
@@ -90,6 +92,36 @@ static void put_override(struct physmap *pm, struct override_cursor *c, uint64_t
     physmap_write(pm, slot, e, view_root_mfn(pm, c->vs));
 }
 
+uint64_t override_shown(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                        uint64_t e)
+{
+    const struct remap *r;
+
+    if (!(e & pm->format->own_frame)) {
+        return hostmap_leaf(pm, g);
+    }
+    r = remap_find(pm, view_number(pm, vs), g);
+    return r->frame == NO_FRAME ? pm->empty : shadow_or_host(pm, r->target);
+}
+
+access_t override_access(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                         uint64_t e)
+{
+    access_t a = entry_access(pm, e);
+
+    if (!(e & pm->format->own_access)) {
+        return access_intersect(a, vs->default_access);
+    }
+    return vs->narrow ? access_intersect(a, entry_access(pm, override_shown(pm, vs, g, e))) : a;
+}
+
+/* An entry about to be written, within what the host map gives if the view is held to that. */
+static uint64_t limited(const struct physmap *pm, const struct view_state *vs, uint64_t g,
+                        uint64_t e)
+{
+    return vs->narrow ? owner_narrow(pm, e, override_shown(pm, vs, g, e)) : e;
+}
+
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a)
 {
     const struct table_format *f = pm->format;
@@ -109,7 +141,8 @@ int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t 
         return rc;
     }
     if (entry_valid(pm, *slot)) {
-        put_override(pm, c, slot, entry_with_access(pm, *slot, a) | f->own_access);
+        put_override(pm, c, slot,
+                     limited(pm, c->vs, g, entry_with_access(pm, *slot, a) | f->own_access));
     } else {
         uint64_t e = (*slot & ~(15ULL << f->access_shift)) | f->own_access;
 
@@ -130,7 +163,8 @@ int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint
     if (!entry_valid(pm, *slot)) {
         bit = FRAMELESS_SUPPRESS_VE;
     }
-    put_override(pm, c, slot, (*slot & ~bit) | (on ? bit : 0) | pm->format->own_ve);
+    put_override(pm, c, slot,
+                 limited(pm, c->vs, g, (*slot & ~bit) | (on ? bit : 0) | pm->format->own_ve));
     return 0;
 }
 
@@ -154,7 +188,7 @@ uint32_t override_set_access_run(struct physmap *pm, const struct override_curso
     uint64_t *table = pool_table(&pm->pool, c->table), lost = 0;
     uint32_t i = 0, added = 0;
 
-    if (c->table == POOL_NONE) {
+    if (c->table == POOL_NONE || c->vs->narrow) {
         return 0;
     }
     for (; i < n && gfns[i] >> PT_LEVEL_BITS == c->region && accesses[i] < ACCESS_DEFAULT; i++) {
@@ -182,7 +216,7 @@ uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_
     uint64_t *slot, lost = 0, i = 0;
     uint32_t added = 0;
 
-    if (!cursor_hits(c, g)) {
+    if (!cursor_hits(c, g) || c->vs->narrow) {
         return 0;
     }
     slot = leaf_slot(pm, c->table, g);
@@ -204,19 +238,6 @@ uint64_t override_set_suppress_ve_run(struct physmap *pm, const struct override_
     return i;
 }
 
-/* What the host map has at the place whose frame an entry with the bits `own` shows. */
-static uint64_t shown_entry(const struct physmap *pm, const struct view_state *vs, uint64_t g,
-                            uint64_t own)
-{
-    const struct remap *r;
-
-    if (!(own & pm->format->own_frame)) {
-        return hostmap_leaf(pm, g);
-    }
-    r = remap_find(pm, view_number(pm, vs), g);
-    return r->frame == NO_FRAME ? pm->empty : shadow_or_host(pm, r->target);
-}
-
 void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint64_t own)
 {
     uint32_t table = view_find_table(pm, vs, g);
@@ -233,7 +254,7 @@ void override_clear(struct physmap *pm, struct view_state *vs, uint64_t g, uint6
         remap_forget(pm, remap_find(pm, view_number(pm, vs), g));
     }
     if (!last || pm->pool.page[table].own > 1) { /* else the table goes, and needs no entry */
-        physmap_write(pm, slot, override_compose(pm, vs, shown_entry(pm, vs, g, left), left),
+        physmap_write(pm, slot, override_compose(pm, vs, override_shown(pm, vs, g, left), left),
                       view_root_mfn(pm, vs));
     }
     if (last) {

@@ -37,11 +37,25 @@ static void set_masks(struct physmap *pm)
     pm->empty = f->suppress_ve;
 }
 
+/* What the guest itself may take of views and of table pages. */
+static void set_shares(struct physmap *pm, const struct physmap_config *cfg)
+{
+    unsigned most = cfg->max_views > 0 ? cfg->max_views - 1 : 0; /* view 0 is nobody's */
+    unsigned views = cfg->guest_views ? cfg->guest_views : (most + 1) / 2;
+
+    if (pm->audited) {
+        pm->guest_views = (uint16_t)(views < most ? views : most);
+        pm->guest_quota = cfg->guest_tables ? cfg->guest_tables
+                                            : (pm->pool.nr_free - cfg->host_reserve + 1) / 2;
+    }
+}
+
 int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t pool, unsigned nr)
 {
     int rc;
 
     if (cfg->max_views > VIEW_MAX || cfg->altp2m_mode > XEN_ALTP2M_limited ||
+        cfg->altp2m_policy > POLICY_AUDITED || cfg->guest_views > VIEW_MAX ||
         cfg->address_bits <= PAGE_SHIFT || cfg->address_bits > ADDRESS_BITS_MAX) {
         return -XEN_EINVAL;
     }
@@ -52,6 +66,8 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     pm->domid = cfg->domid;
     pm->max_views = (uint16_t)cfg->max_views;
     pm->mode = (uint8_t)cfg->altp2m_mode;
+    pm->allowed = policy_allowed(cfg->altp2m_policy, cfg->allow, cfg->deny);
+    pm->audited = cfg->altp2m_policy == POLICY_AUDITED;
     pm->default_access = ACCESS_RWX;
     pm->eptp_list = MFN_INVALID;
     pm->max_gfn = (1ULL << (cfg->address_bits - PAGE_SHIFT)) - 1;
@@ -63,6 +79,7 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     if (pm->pool.nr_free <= cfg->host_reserve) {
         return -XEN_ENOMEM;
     }
+    set_shares(pm, cfg);
     for (unsigned v = 0; v < cfg->max_views; v++) {
         pm->free_views[v / 64] |= 1ULL << (v % 64);
     }

@@ -15,6 +15,7 @@
 #include <facet/lock.h>
 #include <facet/types.h>
 #include "format.h"
+#include "policy.h"
 
 enum map_type {
     MAP_RAM,     /* the domain's own memory */
@@ -60,6 +61,8 @@ struct altp2m_vcpu {
     bool vmfunc;         /* VMFUNC is on, with pm->eptp_list as its list */
     mfn_t ve_info;       /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
+    bool vmfunc_asked;   /* VMFUNC is to be on, unless a monitor holds the vCPU */
+    bool ve_by_monitor;  /* policy audited: a monitor turned #VE on */
     struct altp2m_vcpu *next; /* of the same domain */
 };
 
@@ -69,6 +72,10 @@ struct physmap_config {
     unsigned max_views;      /* altp2m_count: 0..VIEW_MAX */
     unsigned altp2m_mode;    /* XEN_ALTP2M_disabled, _mixed, _external or _limited */
     unsigned host_reserve;   /* table pages that only the host map may use */
+    unsigned altp2m_policy;  /* enum altp2m_policy: what callers inside the guest may use */
+    uint64_t allow, deny;    /* sets of rows (policy.h) that it gives beyond that, or not */
+    unsigned guest_views;    /* policy audited: views that the guest itself may have; 0: half */
+    unsigned guest_tables;   /* policy audited: table pages for them; 0: half of what is there */
     const struct table_format *format;
 };
 

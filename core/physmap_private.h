@@ -30,7 +30,7 @@ struct pool_page {
     uint32_t next, prev;   /* free list, limbo, partial slabs, or hash chain of (level, region) */
     uint32_t vnext, vprev; /* list of a view's private tables */
     uint32_t parent;       /* private tables: the private table that points to this one; 0: root */
-    uint16_t view;         /* owner of a PAGE_VIEW page */
+    uint16_t view;         /* owner of a PAGE_VIEW page; slabs: their bank */
     uint16_t own;          /* overrides plus private children; slabs: records in use */
     uint8_t level;         /* 1..4 */
     uint8_t kind;          /* enum page_kind */
@@ -68,8 +68,11 @@ struct remap {
 struct remaps {
     uint32_t *by_target, *by_source;
     uint32_t mask;
-    uint32_t partial;      /* slabs with free records, chained by next/prev */
-    uint32_t nr, nr_free;  /* records in use; free records in slabs */
+    struct remap_bank {
+        uint32_t partial;  /* slabs with free records, chained by next/prev */
+        uint32_t nr_free;  /* free records in slabs */
+    } bank[2];             /* for views that the guest made (1), and others: slabs have one owner */
+    uint32_t nr;           /* records in use */
     uint32_t pending;
     uint64_t lost;         /* times that a remap's target vanished */
 };
@@ -90,6 +93,8 @@ struct view_state {
     uint8_t default_access;
     bool exists, visible;
     bool by_guest;              /* made by the domain itself: counts against guest_quota */
+    bool narrow;                /* policy audited: overrides stay within the host map's access */
+    bool shown;                 /* policy audited: a monitor lets the guest enter it */
 };
 
 struct flush_state {
@@ -117,11 +122,15 @@ struct physmap {
     uint64_t generation;       /* grows with every hostmap_map() and hostmap_unmap() */
     uint32_t root;             /* host map's root, pool index */
     uint32_t view_quota;       /* default quota of a new view; 0: none */
-    uint32_t guest_quota; /* tables that views made by the guest itself may hold; 0: no limit */
-    uint32_t guest_tables;     /* that they hold */
+    uint32_t guest_quota; /* pages that what the guest itself makes may hold; 0: no limit */
+    uint32_t guest_tables;     /* that it holds */
     uint32_t nr_host;          /* tables of the host map */
     uint32_t shadows;          /* list of shadow pages */
+    uint64_t allowed;          /* rows that callers inside the guest may use (policy.h) */
     uint16_t domid, max_views, nr_views;
+    uint16_t guest_views;      /* policy audited: views 1 to this are the guest's */
+    bool audited;
+    bool guest_on, monitor_on; /* policy audited: who turned altp2m on */
     uint8_t mode;
     uint8_t default_access;    /* of new host entries and of views that ask for "default" */
     bool active;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "owner.h"
 #include "range.h"
 
 #define PARTS 64u /* tables or shared parts looked at by one range_overrides() */
@@ -60,6 +61,9 @@ static void change_leaves(struct physmap *pm, struct view_state *vs, uint32_t ta
             continue;
         }
         new = changed(pm, old, c);
+        if (vs->narrow) {
+            new = owner_narrow(pm, new, override_shown(pm, vs, g + i, new));
+        }
         added += !(old & pm->own_mask) && (new & pm->own_mask);
         lost = lost || entry_takes_away(pm, old, new);
         __atomic_store_n(slot, new, __ATOMIC_RELAXED);

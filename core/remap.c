@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "owner.h"
 #include "shadow.h"
 
 #define PER_SLAB (PAGE_SIZE / sizeof(struct remap))
@@ -34,16 +35,28 @@ static uint32_t *source_head(const struct physmap *pm, uint16_t v, uint64_t g)
     return &pm->remaps.by_source[(h ^ h >> 15) & pm->remaps.mask];
 }
 
+/* The bank that a slab belongs to, or that a view's records come from. */
+static struct remap_bank *bank_of(struct physmap *pm, uint32_t slab)
+{
+    return &pm->remaps.bank[pm->pool.page[slab].view];
+}
+
+static struct remap_bank *bank_for(struct physmap *pm, const struct view_state *vs)
+{
+    return &pm->remaps.bank[vs->by_guest];
+}
+
 static void partial_add(struct physmap *pm, uint32_t slab)
 {
     struct pool_page *page = pm->pool.page;
+    struct remap_bank *bank = bank_of(pm, slab);
 
     page[slab].prev = POOL_NONE;
-    page[slab].next = pm->remaps.partial;
+    page[slab].next = bank->partial;
     if (page[slab].next != POOL_NONE) {
         page[page[slab].next].prev = slab;
     }
-    pm->remaps.partial = slab;
+    bank->partial = slab;
 }
 
 static void partial_remove(struct physmap *pm, uint32_t slab)
@@ -53,31 +66,34 @@ static void partial_remove(struct physmap *pm, uint32_t slab)
     if (page[slab].prev != POOL_NONE) {
         page[page[slab].prev].next = page[slab].next;
     } else {
-        pm->remaps.partial = page[slab].next;
+        bank_of(pm, slab)->partial = page[slab].next;
     }
     if (page[slab].next != POOL_NONE) {
         page[page[slab].next].prev = page[slab].prev;
     }
 }
 
-static void add_slab(struct physmap *pm)
+static void add_slab(struct physmap *pm, bool by_guest)
 {
     uint32_t slab = pool_take(&pm->pool, PAGE_RECORDS);
 
-    pm->remaps.nr_free += PER_SLAB;
+    pm->pool.page[slab].view = by_guest;
+    pm->guest_tables += by_guest;
+    pm->remaps.bank[by_guest].nr_free += PER_SLAB;
     partial_add(pm, slab);
 }
 
-static struct remap *record_take(struct physmap *pm)
+static struct remap *record_take(struct physmap *pm, const struct view_state *vs)
 {
+    struct remap_bank *bank = bank_for(pm, vs);
     struct pool_page *page;
     struct remap *r;
     uint32_t slab;
 
-    if (pm->remaps.nr_free == 0) {
-        add_slab(pm);
+    if (bank->nr_free == 0) {
+        add_slab(pm, vs->by_guest);
     }
-    slab = pm->remaps.partial;
+    slab = bank->partial;
     page = &pm->pool.page[slab];
     if (page->first_free) {
         r = record(pm, slab << SLAB_SHIFT | (page->first_free - 1u));
@@ -86,7 +102,7 @@ static struct remap *record_take(struct physmap *pm)
         r = record(pm, slab << SLAB_SHIFT | page->region++);
     }
     page->own++;
-    pm->remaps.nr_free--;
+    bank->nr_free--;
     pm->remaps.nr++;
     if (page->own == PER_SLAB) {
         partial_remove(pm, slab);
@@ -100,6 +116,7 @@ static void record_give(struct physmap *pm, struct remap *r)
     uint32_t id = record_id(pm, r);
     uint32_t slab = id >> SLAB_SHIFT;
     struct pool_page *page = &pm->pool.page[slab];
+    struct remap_bank *bank = bank_of(pm, slab);
 
     if (page->own == PER_SLAB) {
         partial_add(pm, slab);
@@ -107,11 +124,12 @@ static void record_give(struct physmap *pm, struct remap *r)
     r->tnext = page->first_free;
     page->first_free = (uint16_t)((id & (PER_SLAB - 1)) + 1);
     page->own--;
-    pm->remaps.nr_free++;
+    bank->nr_free++;
     pm->remaps.nr--;
     if (page->own == 0) {
         partial_remove(pm, slab);
-        pm->remaps.nr_free -= PER_SLAB;
+        bank->nr_free -= PER_SLAB;
+        pm->guest_tables -= page->view;
         pool_give_now(&pm->pool, slab);
     }
 }
@@ -318,17 +336,20 @@ void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
  */
 static bool can_take(struct physmap *pm, struct view_state *vs, uint32_t tables, bool record)
 {
+    const struct remap_bank *bank = bank_for(pm, vs);
+
     if (tables > 0 && !view_can_take(pm, vs, tables)) {
         return false;
     }
-    return !record || pm->remaps.nr_free > 0 ||
+    return !record || bank->nr_free > 0 ||
            (physmap_can_take(pm, tables + 1, false) &&
-            pool_can_take(&pm->pool, tables + (pm->remaps.nr_free == 0), false));
+            pool_can_take(&pm->pool, tables + (bank->nr_free == 0), false) &&
+            (!vs->by_guest || owner_may_take(pm, tables + (bank->nr_free == 0))));
 }
 
 static struct remap *new_record(struct physmap *pm, struct view_state *vs, uint64_t source)
 {
-    struct remap *r = record_take(pm);
+    struct remap *r = record_take(pm, vs);
 
     r->source = source;
     r->view = view_number(pm, vs);

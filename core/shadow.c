@@ -94,11 +94,13 @@ int shadow_destroy(struct physmap *pm, uint64_t g)
     return 0;
 }
 
-void shadow_forget_all(struct physmap *pm)
+void shadow_forget_all(struct physmap *pm, bool guests_only)
 {
-    while (pm->shadows != POOL_NONE) {
-        uint32_t i = pm->shadows;
-
+    for (uint32_t i = pm->shadows, next; i != POOL_NONE; i = next) {
+        next = pm->pool.page[i].vnext;
+        if (guests_only && !pm->pool.page[i].view) {
+            continue;
+        }
         unlink_page(pm, i);
         if (pm->pool.page[i].region > 0) {
             pm->pool.page[i].own = 1;

@@ -31,8 +31,16 @@ uint64_t shadow_or_host(const struct physmap *pm, uint64_t g);
 int shadow_create(struct physmap *pm, uint64_t source, bool by_guest, uint64_t *g);
 /* -ENOENT: there is none; -EBUSY: a view shows it. */
 int shadow_destroy(struct physmap *pm, uint64_t g);
-/* altp2m is turned off: all go, as soon as no processor can reach them. */
-void shadow_forget_all(struct physmap *pm);
+/* altp2m is turned off: all go, or the guest's own, as soon as no processor can reach them. */
+void shadow_forget_all(struct physmap *pm, bool guests_only);
+
+/* Whether g names a shadow page that the guest itself made. */
+static inline bool shadow_is_guests(const struct physmap *pm, uint64_t g)
+{
+    uint32_t i = shadow_find(pm, g);
+
+    return i != POOL_NONE && pm->pool.page[i].view;
+}
 
 /* platform_frame_get() and _put(), for shadow pages too. */
 bool shadow_frame_get(struct physmap *pm, uint64_t m);

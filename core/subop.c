@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "owner.h"
 #include "shadow.h"
 #include "subop.h"
 
@@ -19,7 +20,7 @@ static bool is_host(view_t v)
 
 long subop_get_domain_state(struct subop_call *call)
 {
-    call->op->xen.u.domain_state.state = call->pm->active;
+    call->op->xen.u.domain_state.state = owner_state(call->caller, call->pm);
     return 0;
 }
 
@@ -29,14 +30,16 @@ long subop_set_domain_state(struct subop_call *call)
     bool on = call->op->xen.u.domain_state.state != 0;
     int rc = 0;
 
-    if (pm->active == on) {
+    if (!pm->audited && pm->active == on) {
         return 0;
     }
     if (!platform_pause_others(pm)) {
         return -XEN_ERESTART;
     }
     physmap_lock(pm);
-    if (on && !pm->active) {
+    if (pm->audited) {
+        rc = owner_set_state(pm, call->caller->self == pm, on);
+    } else if (on && !pm->active) {
         rc = vcpus_activate(pm);
     } else if (!on && pm->active) {
         vcpus_deactivate(pm);
@@ -60,6 +63,7 @@ long subop_vcpu_enable_notify(struct subop_call *call)
     }
     physmap_lock(call->pm);
     rc = call->pm->active ? vcpus_enable_notify(call->pm, v, gfn(a->gfn)) : -XEN_EOPNOTSUPP;
+    v->ve_by_monitor = v->ve_by_monitor || (rc == 0 && call->caller->self != call->pm);
     physmap_unlock(call->pm);
     return rc;
 }
@@ -68,6 +72,7 @@ long subop_vcpu_disable_notify(struct subop_call *call)
 {
     struct physmap *pm = call->pm;
     struct altp2m_vcpu *v = vcpus_find(pm, call->op->xen.u.disable_notify.vcpu_id);
+    long rc;
 
     if (!v) {
         return -XEN_EINVAL;
@@ -79,10 +84,13 @@ long subop_vcpu_disable_notify(struct subop_call *call)
         return -XEN_ERESTART;
     }
     physmap_lock(pm);
-    vcpus_disable_notify(pm, v);
+    rc = owner_confines(call->caller, pm) && v->ve_by_monitor ? -XEN_EPERM : 0;
+    if (rc == 0) {
+        vcpus_disable_notify(pm, v);
+    }
     physmap_unlock(pm);
     platform_unpause_others(pm);
-    return 0;
+    return rc;
 }
 
 static void destroy_unused(struct physmap *pm, view_t v)
@@ -156,9 +164,11 @@ long subop_switch_p2m(struct subop_call *call)
     }
     physmap_lock(pm);
     vs = view_get(pm, v);
-    if (vs && vs->visible) {
+    if (vs && (owner_confines(call->caller, pm) ? owner_enterable(pm, vs) : vs->visible)) {
+        rc = owner_confines(call->caller, pm) && owner_holds_any(pm) ? -XEN_EPERM : 0;
+    }
+    if (rc == 0) {
         vcpus_switch(pm, v);
-        rc = 0;
     }
     physmap_unlock(pm);
     platform_unpause_others(pm);
@@ -301,6 +311,9 @@ int subop_change_one(struct physmap *pm, struct view_state *vs, uint64_t old, ui
     shown = table == POOL_NONE ? pm->empty : pool_table(&pm->pool, table)[entry_index(1, old)];
     if (!is_ram(pm, shown) && !is_ram(pm, hostmap_leaf(pm, old))) {
         return -XEN_ESRCH;
+    }
+    if (vs->narrow && shadow_named(new) && !shadow_is_guests(pm, new)) {
+        return -XEN_ESRCH; /* a monitor's: absent */
     }
     shown = shadow_named(new) ? pm->empty : override_leaf(pm, vs, new);
     if (shown & pm->format->own_frame) {
@@ -474,6 +487,7 @@ long subop_get_p2m_idx(struct subop_call *call)
     struct xen_hvm_altp2m_get_vcpu_p2m_idx *a = &call->op->xen.u.get_vcpu_p2m_idx;
     struct physmap *pm = call->pm;
     struct altp2m_vcpu *v = vcpus_find(pm, a->vcpu_id);
+    bool held;
 
     if (!v) {
         return -XEN_EINVAL;
@@ -481,8 +495,9 @@ long subop_get_p2m_idx(struct subop_call *call)
     physmap_lock(pm);
     platform_vcpu_sync(v);
     a->altp2m_idx = v->view.v;
+    held = owner_confines(call->caller, pm) && owner_holds(pm, v);
     physmap_unlock(pm);
-    return 0;
+    return held ? -XEN_EPERM : 0;
 }
 
 /*
@@ -559,7 +574,11 @@ long subop_set_visibility(struct subop_call *call)
     physmap_lock(call->pm);
     vs = view_get(call->pm, view(a->altp2m_idx));
     if (vs) {
+        vs->shown = call->pm->audited && call->caller->self != call->pm && a->visible != 0;
         view_set_visible(call->pm, vs, a->visible != 0);
+        for (struct altp2m_vcpu *v = call->pm->vcpus; call->pm->audited && v; v = v->next) {
+            owner_update_vmfunc(call->pm, v);
+        }
         rc = 0;
     }
     physmap_unlock(call->pm);

@@ -16,6 +16,7 @@ union altp2m_op {
         uint8_t head[16];
         union {
             uint8_t bytes[64];
+            uint16_t halves[32];
             uint32_t words[16];
             uint64_t longs[8];
             struct facet_altp2m_query query;
@@ -29,6 +30,7 @@ union altp2m_op {
             struct facet_altp2m_shadow_destroy shadow_destroy;
             struct facet_altp2m_shadow_copy shadow_copy;
             struct facet_altp2m_isolate isolate;
+            struct facet_altp2m_set_vmfunc set_vmfunc;
             struct facet_altp2m_host_changes host_changes;
         } u;
     } facet;
@@ -48,15 +50,23 @@ enum subop_flags {
     SUBOP_ALWAYS = 8,
 };
 
+/* What a sub-op does to the view that it names (subops.h). */
+enum subop_use {
+    SUBOP_NO_VIEW,
+    SUBOP_READS,
+    SUBOP_ENTERS,
+    SUBOP_EDITS,
+};
+
 struct subop {
     uint32_t number;
     uint16_t since;
     uint8_t arg, out, out_size;
     uint8_t flags;
-    uint8_t verdict;
+    uint8_t verdict, use;
     uint64_t pads, first_pads;
     long (*handler)(struct subop_call *call);
-    const char *name, *reason, *summary;
+    const char *name, *reason, *test, *summary;
 };
 
 extern const struct subop subop_table[];
@@ -64,8 +74,8 @@ extern const unsigned subop_count;
 
 /* The row of a command, or NULL. */
 const struct subop *subop_find(uint32_t number);
-/* Whether the mode and the policy let this caller use the row on the domain. */
-bool subop_allowed(const struct subop *row, const struct altp2m_caller *c,
+/* FACET_ALTP2M_WHY_*: why this caller may not use the row on the domain; 0: it may. */
+unsigned subop_why(const struct subop *row, const struct altp2m_caller *c,
                    const struct physmap *pm);
 
 /* Whether a range lies within the guest's address width; the empty one does. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "owner.h"
 #include "subop.h"
 
 /* Handlers of Facet's own sub-operations: include/facet/hvmop.h says what they do. */
@@ -8,16 +9,15 @@ long subop_query(struct subop_call *call)
     struct facet_altp2m_query *q = &call->op->facet.u.query;
     uint32_t index = q->index;
     const struct subop *row;
-    bool allowed;
 
     *q = (struct facet_altp2m_query){.index = index, .number = subop_count};
     if (index >= subop_count) {
         return -XEN_ENOENT;
     }
     row = &subop_table[index];
-    allowed = subop_allowed(row, call->caller, call->pm);
+    q->why = (uint8_t)subop_why(row, call->caller, call->pm);
     q->cmd = row->number;
-    q->flags = (uint8_t)((allowed ? FACET_ALTP2M_QUERY_ALLOWED : 0) |
+    q->flags = (uint8_t)((q->why == 0 ? FACET_ALTP2M_QUERY_ALLOWED : 0) |
                          (row->flags & SUBOP_INACTIVE ? FACET_ALTP2M_QUERY_INACTIVE : 0));
     q->verdict = row->verdict;
     q->since = row->since;
@@ -48,6 +48,17 @@ static void add_domain(struct physmap *pm, struct facet_altp2m_usage *u)
     u->max_views = pm->max_views;
 }
 
+/* What a guest that is held to what it owns learns of the domain: its own share. */
+static void add_share(const struct physmap *pm, struct facet_altp2m_usage *u)
+{
+    u->pool_pages = pm->guest_quota;
+    u->pool_free = pm->guest_quota - pm->guest_tables;
+    u->max_views = pm->guest_views;
+    for (uint16_t v = 1; v <= pm->guest_views; v++) {
+        u->views += pm->views[v].exists;
+    }
+}
+
 static void count_vcpus(struct physmap *pm, bool all, struct facet_altp2m_usage *u)
 {
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
@@ -61,18 +72,23 @@ long subop_usage(struct subop_call *call)
     struct facet_altp2m_usage *u = &call->op->facet.u.usage;
     struct physmap *pm = call->pm;
     bool all = u->view == FACET_ALTP2M_ALL_VIEWS;
+    bool confined = owner_confines(call->caller, pm);
     struct view_state *vs;
     int rc = 0;
 
     *u = (struct facet_altp2m_usage){.view = u->view};
     physmap_lock(pm);
-    add_domain(pm, u);
+    if (confined) {
+        add_share(pm, u);
+    } else {
+        add_domain(pm, u);
+    }
     count_vcpus(pm, all, u);
     vs = view_get(pm, view(u->view));
     if (all) {
         u->default_access = pm->default_access;
         for (unsigned v = 0; v < pm->max_views; v++) {
-            if (pm->views[v].exists) {
+            if (pm->views[v].exists && (!confined || pm->views[v].by_guest)) {
                 add_view(&pm->views[v], u);
             }
         }
@@ -103,4 +119,33 @@ long subop_host_changes(struct subop_call *call)
     }
     physmap_unlock(pm);
     return vs ? 0 : -XEN_EINVAL;
+}
+
+long subop_set_vmfunc(struct subop_call *call)
+{
+    const struct facet_altp2m_set_vmfunc *a = &call->op->facet.u.set_vmfunc;
+    struct physmap *pm = call->pm;
+    struct altp2m_vcpu *v = vcpus_find(pm, a->vcpu);
+    long rc = 0;
+
+    if (!v || a->on > 1) {
+        return -XEN_EINVAL;
+    }
+    if (!platform_has_ve()) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (!platform_pause_others(pm)) { /* the vCPU may be using it */
+        return -XEN_ERESTART;
+    }
+    physmap_lock(pm);
+    if (pm->active) {
+        platform_vcpu_sync(v);
+        v->vmfunc_asked = a->on;
+        owner_update_vmfunc(pm, v);
+    } else {
+        rc = -XEN_EOPNOTSUPP;
+    }
+    physmap_unlock(pm);
+    platform_unpause_others(pm);
+    return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "range.h"
+#include "owner.h"
 #include "subop.h"
 
 /*
@@ -168,9 +169,11 @@ long subop_switch_vcpu(struct subop_call *call)
     }
     physmap_lock(pm);
     vs = view_get(pm, view(a->view));
-    if (vs && vs->visible) {
+    if (vs && (owner_confines(call->caller, pm) ? owner_enterable(pm, vs) : vs->visible)) {
+        rc = owner_confines(call->caller, pm) && owner_holds(pm, v) ? -XEN_EPERM : 0;
+    }
+    if (rc == 0) {
         vcpus_move(pm, v, view(a->view));
-        rc = 0;
     }
     physmap_unlock(pm);
     platform_unpause_others(pm);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "owner.h"
 #include "shadow.h"
 #include "subop.h"
 
@@ -21,8 +22,13 @@ long subop_shadow_create(struct subop_call *call)
     int rc;
 
     physmap_lock(pm);
-    rc = pm->active ? shadow_create(pm, a->source_gfn, call->caller->self == pm, &a->gfn)
-                    : -XEN_EOPNOTSUPP;
+    if (!pm->active) {
+        rc = -XEN_EOPNOTSUPP;
+    } else if (!owner_may_copy(call->caller, pm, a->source_gfn)) {
+        rc = -XEN_ESRCH;
+    } else {
+        rc = shadow_create(pm, a->source_gfn, call->caller->self == pm, &a->gfn);
+    }
     physmap_unlock(pm);
     if (rc == 0 && platform_copy_to_caller(call->caller, out, &a->gfn, sizeof(a->gfn)) != 0) {
         destroy_unused(pm, a->gfn); /* nobody was told its name */
@@ -33,22 +39,25 @@ long subop_shadow_create(struct subop_call *call)
 
 long subop_shadow_destroy(struct subop_call *call)
 {
+    uint64_t g = call->op->facet.u.shadow_destroy.gfn;
     int rc;
 
     physmap_lock(call->pm);
-    rc = shadow_destroy(call->pm, call->op->facet.u.shadow_destroy.gfn);
+    rc = owner_may_copy(call->caller, call->pm, g) ? shadow_destroy(call->pm, g) : -XEN_ENOENT;
     physmap_unlock(call->pm);
     return rc;
 }
 
 /* Between a buffer of the hypervisor and a shadow page. */
-static long copy_piece(struct physmap *pm, uint64_t g, uint32_t offset, void *piece, uint32_t n,
-                       bool write)
+static long copy_piece(const struct subop_call *call, uint32_t offset, void *piece, uint32_t n)
 {
+    const struct facet_altp2m_shadow_copy *a = &call->op->facet.u.shadow_copy;
+    struct physmap *pm = call->pm;
+    bool write = a->write;
     uint32_t i;
 
     physmap_lock(pm);
-    i = shadow_find(pm, g);
+    i = owner_may_copy(call->caller, pm, a->gfn) ? shadow_find(pm, a->gfn) : POOL_NONE;
     if (i != POOL_NONE) {
         uint8_t *at = (uint8_t *)pool_table(&pm->pool, i) + offset;
 
@@ -68,7 +77,7 @@ long subop_shadow_copy(struct subop_call *call)
         return -XEN_EINVAL;
     }
     if (a->length == 0) {
-        return copy_piece(call->pm, a->gfn, 0, piece, 0, false);
+        return copy_piece(call, 0, piece, 0);
     }
     for (uint32_t at = 0, n; rc == 0 && at < a->length; at += n) {
         n = a->length - at < PIECE ? a->length - at : PIECE;
@@ -76,7 +85,7 @@ long subop_shadow_copy(struct subop_call *call)
             platform_copy_from_caller(call->caller, piece, gva(a->buffer + at), n) != 0) {
             return -XEN_EFAULT;
         }
-        rc = copy_piece(call->pm, a->gfn, a->offset + at, piece, n, a->write);
+        rc = copy_piece(call, a->offset + at, piece, n);
         if (rc == 0 && !a->write &&
             platform_copy_to_caller(call->caller, gva(a->buffer + at), piece, n) != 0) {
             return -XEN_EFAULT;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "owner.h"
 #include "shadow.h"
 
 static void leave_views(struct physmap *pm)
@@ -7,7 +8,7 @@ static void leave_views(struct physmap *pm)
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         v->view = VIEW_NONE;
         v->root = mfn(pool_mfn(&pm->pool, pm->root));
-        v->vmfunc = false;
+        v->vmfunc = v->vmfunc_asked = false;
         platform_vcpu_update(v);
     }
 }
@@ -41,11 +42,11 @@ void vcpus_deactivate(struct physmap *pm)
             view_destroy(pm, &pm->views[v]);
         }
     }
-    shadow_forget_all(pm);
+    shadow_forget_all(pm, false);
     pool_give(&pm->pool, pool_index(&pm->pool, pm->eptp_list.v));
     pm->eptp_list = MFN_INVALID;
     pm->eptp = NULL;
-    pm->active = false;
+    pm->active = pm->guest_on = pm->monitor_on = false;
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         vcpus_disable_notify(pm, v);
     }
@@ -76,6 +77,9 @@ void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view)
 {
     v->view = view;
     v->root = mfn(view_root_mfn(pm, &pm->views[view.v]));
+    if (pm->audited) {
+        owner_update_vmfunc(pm, v);
+    }
     platform_vcpu_update(v);
 }
 
@@ -96,6 +100,9 @@ int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
     if (entry_valid(pm, e) && entry_type(pm, e) == MAP_MMIO) {
         return -XEN_EPERM;
     }
+    if (pm->audited && !entry_permits(pm, e, RIGHT_R | RIGHT_W)) {
+        return -XEN_EINVAL; /* the processor writes there, whatever a view says */
+    }
     if (!entry_valid(pm, e) || entry_type(pm, e) != MAP_RAM ||
         !platform_frame_get(pm, mfn(entry_mfn(e)))) {
         return -XEN_EINVAL;
@@ -103,7 +110,8 @@ int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
     platform_vcpu_sync(v);
     v->ve_info = mfn(entry_mfn(e));
     v->ve_info_gfn = g;
-    v->vmfunc = true;
+    v->vmfunc_asked = v->vmfunc_asked || !pm->audited; /* under that policy set_vmfunc does it */
+    owner_update_vmfunc(pm, v);
     platform_vcpu_update(v);
     return 0;
 }
@@ -118,6 +126,7 @@ void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v)
     platform_vcpu_sync(v);
     v->ve_info = MFN_INVALID;
     v->ve_info_gfn = GFN_INVALID;
+    v->ve_by_monitor = false;
     platform_vcpu_update(v);
     physmap_wants_flush(pm, view_get(pm, v->view) ? v->root.v : NO_FRAME);
     physmap_flush(pm);

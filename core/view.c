@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
-#include "internal.h"
+#include "owner.h"
 
 #define EPTP_NONE (~0ULL) /* reserved bits set: VMFUNC to it fails (SDM vol. 3, 26.5.6.3) */
 
@@ -16,7 +16,7 @@ bool view_can_take(struct physmap *pm, const struct view_state *vs, uint32_t n)
     if (vs->quota && vs->nr_tables + n > vs->quota) {
         return false;
     }
-    if (vs->by_guest && pm->guest_quota && pm->guest_tables + n > pm->guest_quota) {
+    if (vs->by_guest && !owner_may_take(pm, n)) {
         return false;
     }
     return physmap_can_take(pm, n, false);
@@ -140,21 +140,18 @@ static void set_masks(const struct physmap *pm, struct view_state *vs, access_t 
 
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
 {
-    struct view_state new = {.exists = true, .quota = pm->view_quota, .by_guest = by_guest};
+    struct view_state new = {.exists = true, .quota = pm->view_quota, .by_guest = by_guest,
+                             .narrow = pm->audited && by_guest};
     struct view_state *vs;
-    unsigned word = 0;
 
-    while (word < ARRAY_SIZE(pm->free_views) && pm->free_views[word] == 0) {
-        word++;
-    }
-    if (word == ARRAY_SIZE(pm->free_views)) {
+    *out = owner_free_view(pm, by_guest);
+    if (view_eq(*out, VIEW_NONE)) {
         return -XEN_EINVAL;
     }
     if (!view_can_take(pm, &new, 1)) {
         return -XEN_ENOMEM;
     }
-    out->v = (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(pm->free_views[word]));
-    pm->free_views[word] &= pm->free_views[word] - 1;
+    pm->free_views[out->v / 64] &= ~(1ULL << (out->v % 64));
     vs = &pm->views[out->v];
     *vs = new;
     set_masks(pm, vs, access);
@@ -170,7 +167,8 @@ void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible)
     uint64_t eptp = view_root_mfn(pm, vs) << PAGE_SHIFT | pm->format->root_flags;
 
     vs->visible = visible;
-    __atomic_store_n(&pm->eptp[view_number(pm, vs)], visible ? eptp : EPTP_NONE, __ATOMIC_RELEASE);
+    __atomic_store_n(&pm->eptp[view_number(pm, vs)], owner_enterable(pm, vs) ? eptp : EPTP_NONE,
+                     __ATOMIC_RELEASE);
 }
 
 void view_destroy(struct physmap *pm, struct view_state *vs)
@@ -296,8 +294,8 @@ bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out)
             .access = entry_access(pm, e),
             .suppress_ve = entry_suppress_ve(pm, e),
         };
-        if (vs && !(e & pm->format->own_access)) {
-            out->access = access_intersect(out->access, vs->default_access);
+        if (vs) {
+            out->access = override_access(pm, vs, g.v, e);
         }
     }
     physmap_unlock(pm);

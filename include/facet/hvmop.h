@@ -22,6 +22,11 @@
 #define FACET_ALTP2M_VERDICT_SAFE_WHEN_OWNED 2u
 #define FACET_ALTP2M_VERDICT_UNSAFE          3u
 
+/* facet_altp2m_query.why: why the caller may not use it on that domain */
+#define FACET_ALTP2M_WHY_MODE      1u /* the domain's altp2m mode keeps its guest from it */
+#define FACET_ALTP2M_WHY_POLICY    2u /* its altp2m policy, or its list of denied sub-operations */
+#define FACET_ALTP2M_WHY_PRIVILEGE 3u /* it is another domain, and the caller has no control of it */
+
 struct facet_altp2m_query {
     uint32_t index;   /* in: 0 .. number-1, in order of cmd; -ENOENT beyond */
     uint32_t number;  /* out: how many there are (also with -ENOENT) */
@@ -30,7 +35,8 @@ struct facet_altp2m_query {
     uint8_t verdict;  /* out: FACET_ALTP2M_VERDICT_* */
     uint16_t since;   /* out: first Xen release, major << 8 | minor; 0: Facet's own */
     char name[32];    /* out: ends with a zero byte */
-    uint8_t pad[16];  /* in: 0 */
+    uint8_t why;      /* in: 0; out: FACET_ALTP2M_WHY_*; 0: the caller may use it */
+    uint8_t pad[15];  /* in: 0 */
 };
 
 /* Reads what a view, or the whole domain, holds of its table memory. Needs no active altp2m. */
@@ -259,4 +265,18 @@ struct facet_altp2m_host_changes {
     uint8_t pad[2];   /* in: 0 */
     uint32_t count;   /* out */
     uint64_t gfns[7]; /* out: newest first; all ones where there is none */
+};
+
+/*
+ * Turns VMFUNC on or off for a vCPU. Under the policy `audited` this is the only way to have it:
+ * HVMOP_altp2m_vcpu_enable_notify then turns on #VE alone. VMFUNC has no privilege check: what can
+ * be entered with it can be entered from user space. -EINVAL: no such vCPU, or `on` is not 0 or 1;
+ * -EOPNOTSUPP: the processor has no VMFUNC.
+ */
+#define FACET_ALTP2M_set_vmfunc 0x800cu
+
+struct facet_altp2m_set_vmfunc {
+    uint32_t vcpu;
+    uint8_t on;     /* in: 0 or 1 */
+    uint8_t pad[3]; /* in: 0 */
 };

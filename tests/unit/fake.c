@@ -510,6 +510,11 @@ void fake_start(struct fake_options o)
         .max_views = o.max_views,
         .altp2m_mode = o.mode,
         .host_reserve = o.reserve,
+        .altp2m_policy = o.policy,
+        .allow = o.allow,
+        .deny = o.deny,
+        .guest_views = o.guest_views,
+        .guest_tables = o.guest_tables,
         .format = o.format,
     };
     int rc;
@@ -595,7 +600,8 @@ void fake_audit(void)
         kinds[PAGE_SHADOW]--;
     }
     EXPECT(kinds[PAGE_SHADOW] == 0, "shadow pages that are on no list");
-    EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.nr_free, "records");
+    EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.bank[0].nr_free +
+                                                 pm->remaps.bank[1].nr_free, "records");
     for (unsigned v = 0; v < pm->max_views; v++) {
         const struct view_state *vs = &pm->views[v];
 

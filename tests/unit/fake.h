@@ -69,6 +69,8 @@ _Noreturn void fake_fail(const char *format, ...) __attribute__((format(printf, 
 struct fake_options {
     unsigned pool;          /* pages */
     unsigned reserve, max_views, mode, address_bits;
+    unsigned policy, guest_views, guest_tables;
+    uint64_t allow, deny;
     const struct table_format *format;
 };
 #define FAKE_DEFAULTS                                                                              \

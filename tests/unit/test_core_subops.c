@@ -130,7 +130,8 @@ static void modes(void **state)
             uint32_t nr = subop_table[i].number;
             bool self = mode == XEN_ALTP2M_mixed ||
                         (mode == XEN_ALTP2M_limited &&
-                         (nr == HVMOP_altp2m_vcpu_enable_notify || nr == FACET_ALTP2M_query));
+                         (nr == HVMOP_altp2m_vcpu_enable_notify || nr == FACET_ALTP2M_query ||
+                          nr == FACET_ALTP2M_set_vmfunc));
 
             fake.pm.mode = (uint8_t)mode;
             fake.may_control = false;

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "altp2m.h"
+#include "abi.h"
+#include "owner.h"
+#include "shadow.h"
+
+bool owner_confines(const struct altp2m_caller *c, const struct physmap *pm)
+{
+    return pm->audited && c->self == pm;
+}
+
+bool owner_enterable(const struct physmap *pm, const struct view_state *vs)
+{
+    uint16_t v = view_number(pm, vs);
+
+    return vs->visible && (!pm->audited || v == 0 || owner_is_guests(pm, v) || vs->shown);
+}
+
+bool owner_holds(struct physmap *pm, struct altp2m_vcpu *v)
+{
+    if (!pm->audited) {
+        return false;
+    }
+    platform_vcpu_sync(v);
+    return v->view.v != 0 && !owner_is_guests(pm, v->view.v) && view_get(pm, v->view) &&
+           !owner_enterable(pm, &pm->views[v->view.v]);
+}
+
+bool owner_holds_any(struct physmap *pm)
+{
+    bool held = false;
+
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        held = held || owner_holds(pm, v);
+    }
+    return held;
+}
+
+view_t owner_free_view(const struct physmap *pm, bool by_guest)
+{
+    unsigned first = 0, end = pm->max_views;
+
+    if (pm->audited && by_guest) {
+        first = 1;
+        end = pm->guest_views + 1u;
+    } else if (pm->audited && pm->views[0].exists) {
+        first = pm->guest_views + 1u;
+    }
+    for (unsigned v = first; v < end; v++) {
+        if (pm->free_views[v / 64] >> (v % 64)) {
+            v += (unsigned)__builtin_ctzll(pm->free_views[v / 64] >> (v % 64));
+            return v < end ? view((uint16_t)v) : VIEW_NONE;
+        }
+        v |= 63;
+    }
+    return VIEW_NONE;
+}
+
+bool owner_may_take(const struct physmap *pm, uint32_t n)
+{
+    return pm->guest_quota == 0 ||
+           (pm->guest_tables <= pm->guest_quota && n <= pm->guest_quota - pm->guest_tables);
+}
+
+void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v)
+{
+    bool on = v->vmfunc_asked && !owner_holds(pm, v);
+
+    if (v->vmfunc != on) {
+        v->vmfunc = on;
+        platform_vcpu_update(v);
+    }
+}
+
+/* All that the guest made goes, and what it turned on; a monitor's stays. */
+static void guest_leaves(struct physmap *pm)
+{
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        platform_vcpu_sync(v);
+        if (owner_is_guests(pm, v->view.v)) {
+            vcpus_move(pm, v, view(0));
+        }
+        v->vmfunc_asked = false;
+        owner_update_vmfunc(pm, v);
+        if (!v->ve_by_monitor) {
+            vcpus_disable_notify(pm, v);
+        }
+    }
+    for (uint16_t v = 1; v <= pm->guest_views; v++) {
+        if (pm->views[v].exists) {
+            view_destroy(pm, &pm->views[v]);
+        }
+    }
+    shadow_forget_all(pm, true);
+}
+
+static bool monitor_has_views(const struct physmap *pm)
+{
+    for (unsigned v = pm->guest_views + 1u; v < pm->max_views; v++) {
+        if (pm->views[v].exists) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int owner_set_state(struct physmap *pm, bool by_guest, bool on)
+{
+    int rc = on && !pm->active ? vcpus_activate(pm) : 0;
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (on) {
+        *(by_guest ? &pm->guest_on : &pm->monitor_on) = true;
+    } else if (pm->active && by_guest && (pm->monitor_on || monitor_has_views(pm))) {
+        guest_leaves(pm);
+        pm->guest_on = false;
+    } else if (pm->active) {
+        vcpus_deactivate(pm);
+    }
+    return 0;
+}
+
+bool owner_state(const struct altp2m_caller *c, const struct physmap *pm)
+{
+    bool active = __atomic_load_n(&pm->active, __ATOMIC_RELAXED);
+
+    return owner_confines(c, pm) ? active && __atomic_load_n(&pm->guest_on, __ATOMIC_RELAXED)
+                                 : active;
+}
+
+bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uint64_t g)
+{
+    if (!owner_confines(c, pm) || g == ~0ULL) {
+        return true;
+    }
+    return shadow_named(g) ? shadow_is_guests(pm, g)
+                           : g <= pm->max_gfn && entry_permits(pm, hostmap_leaf(pm, g), RIGHT_R);
+}
+
+uint64_t owner_narrow(const struct physmap *pm, uint64_t e, uint64_t host)
+{
+    const struct table_format *f = pm->format;
+
+    if (!entry_valid(pm, e) || !entry_valid(pm, host)) {
+        return e;
+    }
+    if (e & f->own_access) {
+        access_t both = access_intersect(entry_access(pm, e), entry_access(pm, host));
+
+        e = (e & ~pm->rights_mask) | f->rights[both];
+    }
+    if (entry_access(pm, host) != ACCESS_RWX && entry_suppress_ve(pm, host)) {
+        e |= f->suppress_ve;
+    }
+    return e;
+}
