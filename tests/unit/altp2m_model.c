@@ -149,8 +149,12 @@ static int do_change_gfn(struct model *m, const struct xen_hvm_altp2m_change_gfn
             v->remap[a->old_gfn] = a->old_gfn;
         return 0;
     }
-    if (a->old_gfn >= MODEL_PAGES || a->new_gfn >= MODEL_PAGES)
+    if (a->new_gfn - FACET_ALTP2M_SHADOW_BASE < MODEL_SHADOWS) {
+        if (!m->shadow[a->new_gfn - FACET_ALTP2M_SHADOW_BASE])
+            return -ESRCH;
+    } else if (a->old_gfn >= MODEL_PAGES || a->new_gfn >= MODEL_PAGES) {
         return -ESRCH;
+    }
     v->remap[a->old_gfn] = a->new_gfn;
     return 0;
 }
@@ -242,6 +246,161 @@ static int dispatch(struct model *m, struct xen_hvm_altp2m_op *op)
     }
 }
 
+static int own_change_range(struct model *m, struct facet_altp2m_change_gfn_range *a)
+{
+    if (!get_view(m, a->view) || a->flags)
+        return -EINVAL;
+    for (; a->done < a->nr; a->done++) {
+        uint64_t new = a->new_gfn == ~0ULL ? ~0ULL : a->new_gfn + a->done;
+        struct xen_hvm_altp2m_change_gfn one = {.view = a->view, .old_gfn = a->old_gfn + a->done,
+                                                .new_gfn = new};
+        int rc = do_change_gfn(m, &one);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int own_set_range(struct model *m, struct facet_altp2m_set_range *a)
+{
+    if (!get_view(m, a->view) || a->nr > MODEL_PAGES * 2 || a->first_gfn > MODEL_PAGES * 2)
+        return -EINVAL;
+    for (; a->done < a->nr; a->done++) {
+        uint64_t g = a->first_gfn + a->done;
+
+        if (g == m->refuse_gfn)
+            return -ENOMEM;
+        a->skipped += g >= MODEL_PAGES;
+        if (g < MODEL_PAGES && a->access != FACET_ALTP2M_LEAVE)
+            m->view[a->view].access[g] = a->access;
+        if (g < MODEL_PAGES && a->suppress_ve != FACET_ALTP2M_LEAVE)
+            m->view[a->view].suppress[g] = a->suppress_ve;
+    }
+    return 0;
+}
+
+static int own_isolate(struct model *m, struct facet_altp2m_isolate *a)
+{
+    if (a->view == 0 || !get_view(m, a->view))
+        return -EINVAL;
+    if (a->nr > FACET_ALTP2M_ISOLATE_MAX)
+        return -E2BIG;
+    for (uint16_t v = 0; v < MODEL_VIEWS; v++)
+        for (uint64_t g = a->first_gfn; g < a->first_gfn + a->nr && g < MODEL_PAGES; g++)
+            m->view[v].access[g] = v == a->view ? a->access : a->others;
+    return 0;
+}
+
+static int own_switch_vcpu(struct model *m, const struct facet_altp2m_switch_vcpu *a)
+{
+    if (a->vcpu >= MODEL_VCPUS || !get_view(m, a->view) || !m->view[a->view].visible)
+        return -EINVAL;
+    m->vcpu_view[a->vcpu] = a->view;
+    return 0;
+}
+
+/* Each gfn that differs from a fresh view is a run of its own. */
+static int own_get_overrides(struct model *m, struct facet_altp2m_get_overrides *a)
+{
+    struct facet_altp2m_override_run *runs = (void *)(uintptr_t)a->list;
+    const struct model_view *v = get_view(m, a->view);
+    uint64_t g = a->first_gfn;
+
+    if (!v)
+        return -EINVAL;
+    a->written = 0;
+    for (; g <= a->last_gfn && g < MODEL_PAGES; g++) {
+        bool access = v->access[g] != v->default_access, remap = v->remap[g] != g;
+
+        if (!access && !remap && v->suppress[g])
+            continue;
+        if (a->written == a->nr || (m->runs_a_call && a->written == m->runs_a_call))
+            break;
+        runs[a->written++] = (struct facet_altp2m_override_run){
+            .first_gfn = g, .target_gfn = v->remap[g], .count = 1, .access = v->access[g],
+            .flags = (uint8_t)((access ? FACET_ALTP2M_OWN_ACCESS : 0) |
+                               (remap ? FACET_ALTP2M_OWN_FRAME : 0) |
+                               (v->suppress[g] ? FACET_ALTP2M_SUPPRESS_VE : FACET_ALTP2M_OWN_VE))};
+    }
+    a->first_gfn = g > a->last_gfn || g >= MODEL_PAGES ? ~0ULL : g;
+    return 0;
+}
+
+static int own_shadow_create(struct model *m, struct facet_altp2m_shadow_create *a)
+{
+    if (a->source_gfn != ~0ULL && a->source_gfn >= MODEL_PAGES)
+        return -ESRCH;
+    for (unsigned int i = 0; i < MODEL_SHADOWS; i++) {
+        if (!m->shadow[i]) {
+            m->shadow[i] = true;
+            memset(m->shadow_bytes[i], a->source_gfn == ~0ULL ? 0 : 0x11, 4096);
+            a->gfn = FACET_ALTP2M_SHADOW_BASE + i;
+            return 0;
+        }
+    }
+    return -ENOMEM;
+}
+
+static int own_shadow(struct model *m, uint32_t cmd, const struct facet_altp2m_shadow_copy *a)
+{
+    uint64_t i = a->gfn - FACET_ALTP2M_SHADOW_BASE;
+    void *buffer = (void *)(uintptr_t)a->buffer;
+
+    if (i >= MODEL_SHADOWS || !m->shadow[i])
+        return -ENOENT;
+    if (cmd == FACET_ALTP2M_shadow_destroy) {
+        for (unsigned int v = 0; v < MODEL_VIEWS; v++)
+            for (uint64_t g = 0; m->view[v].exists && g < MODEL_PAGES; g++)
+                if (m->view[v].remap[g] == a->gfn)
+                    return -EBUSY;
+        m->shadow[i] = false;
+        return 0;
+    }
+    assert_true(a->offset + a->length <= 4096);
+    memcpy(a->write ? &m->shadow_bytes[i][a->offset] : buffer,
+           a->write ? buffer : &m->shadow_bytes[i][a->offset], a->length);
+    return 0;
+}
+
+static int own_host_changes(struct model *m, struct facet_altp2m_host_changes *a)
+{
+    if (!get_view(m, a->view))
+        return -EINVAL;
+    memset(a->gfns, 0xff, sizeof(a->gfns));
+    a->count = a->view == 1 ? 2 : 0;
+    a->gfns[0] = a->view == 1 ? 7 : ~0ULL;
+    a->gfns[1] = a->view == 1 ? 5 : ~0ULL;
+    return 0;
+}
+
+static int own_op(struct model *m, struct xen_hvm_altp2m_op *op)
+{
+    void *u = &op->u;
+
+    switch (op->cmd) {
+    case FACET_ALTP2M_change_gfn_range:
+        return own_change_range(m, u);
+    case FACET_ALTP2M_set_range:
+        return own_set_range(m, u);
+    case FACET_ALTP2M_isolate:
+        return own_isolate(m, u);
+    case FACET_ALTP2M_switch_vcpu:
+        return own_switch_vcpu(m, u);
+    case FACET_ALTP2M_get_overrides:
+        return own_get_overrides(m, u);
+    case FACET_ALTP2M_shadow_create:
+        return own_shadow_create(m, u);
+    case FACET_ALTP2M_shadow_destroy:
+    case FACET_ALTP2M_shadow_copy:
+        return own_shadow(m, op->cmd, u);
+    case FACET_ALTP2M_host_changes:
+        return own_host_changes(m, u);
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
 static int facet_op(const struct model *m, struct xen_hvm_altp2m_op *op)
 {
     static const struct facet_altp2m_query rows[] = {
@@ -283,6 +442,8 @@ static int altp2m_op(struct model *m, struct xen_hvm_altp2m_op *op)
         return -EINVAL;
     if (m->facet && (op->cmd == FACET_ALTP2M_query || op->cmd == FACET_ALTP2M_usage))
         return facet_op(m, op);
+    if (m->facet && m->on && op->cmd > FACET_ALTP2M_usage)
+        return own_op(m, op);
     if (op->cmd < 1 || op->cmd > 16 || m->unknown[op->cmd])
         return -EOPNOTSUPP;
     if (!self && op->domain != CALLER_DOMID)

@@ -15,6 +15,7 @@
 #define MODEL_VCPUS 4u
 #define MODEL_PAGES 8192u /* gfns below this are memory, others holes */
 #define MODEL_CALLS 16384u
+#define MODEL_SHADOWS 4u /* s0 to s3 */
 
 struct model_view {
     bool exists, visible;
@@ -38,6 +39,9 @@ struct model {
     uint64_t refuse_gfn; /* set_mem_access answers -ENOMEM for it; ~0: none */
     struct model_view view[MODEL_VIEWS];
     uint16_t vcpu_view[MODEL_VCPUS];
+    bool shadow[MODEL_SHADOWS];
+    uint8_t shadow_bytes[MODEL_SHADOWS][4096];
+    unsigned int runs_a_call; /* that get_overrides gives at most; 0: no limit */
     unsigned int calls;
     struct xen_hvm_altp2m_op call[MODEL_CALLS]; /* as passed in */
     uint32_t last_first_gfn, last_access;       /* of the last multi call's lists */

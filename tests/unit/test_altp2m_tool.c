@@ -17,6 +17,7 @@
 
 #include "altp2m_model.h"
 #include "command.h"
+#include "own.h"
 #include "parse.h"
 
 static struct model *m; /* one at a time: `open` has no other way to find it */
@@ -221,6 +222,154 @@ static void requests(void **state)
     CHECK_REQUEST(2, xen_hvm_altp2m_domain_state, .state = 0);
 }
 
+/* Facet's own: what is sent for each command line, in a model that has them. */
+static void own_requests(void **state)
+{
+    (void)state;
+    m->facet = true;
+    ok("altp2m set 1 0x10+3 rx on");
+    CHECK_REQUEST(0x8004, facet_altp2m_set_range, .view = 1, .access = 5, .first_gfn = 16, .nr = 3);
+    ok("altp2m set 1 5 - off");
+    CHECK_REQUEST(0x8004, facet_altp2m_set_range, .view = 1, .access = 0xff, .suppress_ve = 1,
+                  .first_gfn = 5, .nr = 1);
+    ok("altp2m set 1 5 default -");
+    CHECK_REQUEST(0x8004, facet_altp2m_set_range, .view = 1, .access = 10, .suppress_ve = 0xff,
+                  .first_gfn = 5, .nr = 1);
+    ok("altp2m isolate 1 8+514 rw n off");
+    CHECK_REQUEST(0x800a, facet_altp2m_isolate, .view = 1, .access = 3, .suppress_ve = 1,
+                  .first_gfn = 520, .nr = 2);
+    assert_int_equal(model_count(m, 0x800a), 2);
+    ok("altp2m isolate 1 8 rw r");
+    CHECK_REQUEST(0x800a, facet_altp2m_isolate, .view = 1, .access = 3, .others = 1,
+                  .suppress_ve = 0xff, .first_gfn = 8, .nr = 1);
+    ok("altp2m remap 1 100+50 200");
+    CHECK_REQUEST(0x8002, facet_altp2m_change_gfn_range, .view = 1, .old_gfn = 100, .new_gfn = 200,
+                  .nr = 50);
+    ok("altp2m unremap 1 100+50");
+    CHECK_REQUEST(0x8002, facet_altp2m_change_gfn_range, .view = 1, .old_gfn = 100,
+                  .new_gfn = ~0ULL, .nr = 50);
+    ok("altp2m switch 1 2");
+    CHECK_REQUEST(0x8005, facet_altp2m_switch_vcpu, .vcpu = 2, .view = 1);
+    assert_int_equal(m->vcpu_view[2], 1);
+    assert_int_equal(m->vcpu_view[1], 0);
+    ok("altp2m shadow new 9");
+    CHECK_REQUEST(0x8007, facet_altp2m_shadow_create, .source_gfn = 9);
+    ok("altp2m remap 1 9 s0");
+    CHECK_REQUEST(8, xen_hvm_altp2m_change_gfn, .view = 1, .old_gfn = 9,
+                  .new_gfn = FACET_ALTP2M_SHADOW_BASE);
+}
+
+static void own_lists(void **state)
+{
+    struct hypercall hc = model_hypercall(m);
+    struct subop_target t = {&hc, DOMID_SELF};
+    struct facet_altp2m_gfn_pair pairs[2] = {{1, 2}, {3, 4}};
+    uint64_t done = 0;
+
+    (void)state;
+    assert_int_equal(own_change_list(&t, view(1), pairs, 2, &done), -EOPNOTSUPP);
+    CHECK_REQUEST(0x8003, facet_altp2m_change_gfn_list, .view = 1, .nr = 2,
+                  .list = (uintptr_t)pairs);
+    for (unsigned int cmd = FACET_ALTP2M_query; cmd <= FACET_ALTP2M_host_changes; cmd++)
+        assert_non_null(subop_name(cmd));
+    assert_null(subop_name(FACET_ALTP2M_host_changes + 1));
+    assert_string_equal(subop_name(FACET_ALTP2M_isolate), "isolate");
+    assert_string_equal(subop_name(FACET_ALTP2M_shadow_copy), "shadow_copy");
+}
+
+/* Content goes in and out; names are kept apart from gfns. */
+static void own_shadow_pages(void **state)
+{
+    (void)state;
+    m->facet = true;
+    expect_words("altp2m shadow new", 0, "s0\n");
+    expect_words("altp2m --json shadow new 7", 0, "{\"ok\": true, \"shadow\": \"s1\"}");
+    assert_json("shadow new");
+    expect_words("altp2m shadow read s1 4095 1", 0, "11\n");
+    ok("altp2m shadow write s1 2 0aFF10");
+    expect_words("altp2m shadow read s1 1 5", 0, "110aff1011\n");
+    expect_words("altp2m --json shadow read s0 0 2", 0, "\"bytes\": \"0000\"");
+    assert_json("shadow read");
+    ok("altp2m remap 1 9 s1");
+    expect_words("altp2m shadow free s1", 1, "a view shows shadow page s1");
+    ok("altp2m unremap 1 9");
+    ok("altp2m shadow free s1");
+    expect_words("altp2m shadow free s1", 1, "there is no shadow page s1");
+    expect_words("altp2m remap 1 9 s1", 1, "there is no shadow page s1");
+    expect_words("altp2m shadow new 0x2000", 1, "no memory at gfn 0x2000");
+    expect_words("altp2m shadow write s0 4095 0102", 2, "not hexadecimal bytes");
+    expect_words("altp2m shadow write s0 0 012", 2, "not hexadecimal bytes");
+    expect_words("altp2m shadow write s0 0 0g", 2, "not hexadecimal bytes");
+    expect_words("altp2m shadow read s0 4096 1", 2, "not an offset");
+    expect_words("altp2m shadow read s0 1 4096", 2, "not a number of bytes");
+    expect_words("altp2m shadow read 7 1 1", 2, "not a shadow page");
+    expect_words("altp2m shadow read s0 1", 2, "not a way to use shadow");
+    expect_words("altp2m shadow new 1 2", 2, "not a shadow page");
+    expect_words("altp2m shadow free", 2, "not a shadow page");
+}
+
+/* What a view has of its own, in one answer or in many. */
+static void own_reading(void **state)
+{
+    (void)state;
+    m->facet = true;
+    ok("altp2m --json overrides 1");
+    assert_json("overrides");
+    ok("altp2m access 1 3 rx");
+    ok("altp2m ve 1 4 on");
+    ok("altp2m remap 1 5 6");
+    ok("altp2m shadow new");
+    ok("altp2m remap 1 7 s0");
+    for (m->runs_a_call = 0; m->runs_a_call < 3; m->runs_a_call++) {
+        ok("altp2m overrides 1");
+        assert_string_equal(out, "0x3 access=rx\n0x4 ve=on\n0x5 shows=0x6\n0x7 shows=s0\n");
+        ok("altp2m overrides 1 4+2");
+        assert_string_equal(out, "0x4 ve=on\n0x5 shows=0x6\n");
+        ok("altp2m --json overrides 1");
+        assert_json("overrides");
+        assert_non_null(strstr(out, "\"shows\": \"s0\""));
+    }
+    expect_words("altp2m overrides 5", 1, "view 5 does not exist");
+    expect_words("altp2m overrides 1 x", 2, "not a range");
+    expect_words("altp2m changes 1", 0, "2 changes; the last at 0x7 0x5\n");
+    expect_words("altp2m changes 0", 0, "0 changes\n");
+    expect_words("altp2m --json changes 1", 0, "\"count\": 2");
+    assert_json("changes");
+    expect_words("altp2m changes 5", 1, "view 5 does not exist");
+}
+
+/* Refusals say which gfn; Xen is asked in its own way where it can do the same. */
+static void own_refusals(void **state)
+{
+    (void)state;
+    expect_words("altp2m set 1 5 rx on", 1, "does not have sub-operation 32772 (set_range)");
+    expect_words("altp2m overrides 1", 1, "(get_overrides)");
+    ok("altp2m remap 1 16+8 32"); /* one by one */
+    assert_int_equal(m->view[1].remap[23], 39);
+    ok("altp2m unremap 1 16+8");
+    assert_int_equal(m->view[1].remap[23], 23);
+    expect_words("altp2m remap 1 16+8 0x1ffc", 1, "gfn 0x2000 (NEW) is a hole");
+    m->facet = true;
+    expect_words("altp2m remap 1 16+8 0x1ffc", 1, "gfn 0x2000 (NEW) is a hole");
+    m->refuse_gfn = 12;
+    expect_words("altp2m set 1 10+5 rx on", 1, "no table memory to change gfn 0xc");
+    expect_words("altp2m set 1 0x1ffe+4 rx on", 0, "2 of 4 skipped");
+    expect_words("altp2m --json set 1 0x1ffe+4 rx on", 0, "\"set\": 2, \"skipped\": 2");
+    assert_json("set");
+    expect_words("altp2m set 1 0xffffffffff rx on", 1, "beyond the domain's physical addresses");
+    expect_words("altp2m set 5 1 rx on", 1, "view 5 does not exist");
+    expect_words("altp2m set 1 1 - -", 2, "not a change");
+    expect_words("altp2m set 1 1 rx maybe", 2, "not on, off or -");
+    expect_words("altp2m isolate 0 1 rw n", 1, "view 0 is the host's");
+    expect_words("altp2m isolate 1 1 rw default", 2, "not an access");
+    expect_words("altp2m isolate 1 1 - n", 2, "not an access");
+    expect_words("altp2m switch 1 9", 1, "there is no vCPU 9");
+    expect_words("altp2m switch 5 1", 1, "view 5 does not exist");
+    ok("altp2m hide 1");
+    expect_words("altp2m switch 1 1", 1, "view 1 is hidden");
+    expect_words("altp2m switch 1 x", 2, "not a vCPU");
+}
+
 static void other_domain(void **state)
 {
     (void)state;
@@ -416,7 +565,7 @@ static void usage(void **state)
     static const char *const wrong[] = {"altp2m",
                                         "altp2m frob",
                                         "altp2m switch",
-                                        "altp2m switch 1 2",
+                                        "altp2m switch 1 2 3",
                                         "altp2m switch x",
                                         "altp2m switch -1",
                                         "altp2m --frob info",
@@ -573,6 +722,11 @@ int main(void)
         TEST(ranges),
         TEST(access_names),
         TEST(requests),
+        TEST(own_requests),
+        TEST(own_lists),
+        TEST(own_shadow_pages),
+        TEST(own_reading),
+        TEST(own_refusals),
         TEST(other_domain),
         TEST(notify_requests),
         TEST(default_access_moved_in_4_20),

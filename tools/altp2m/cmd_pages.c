@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "own.h"
 #include "parse.h"
 #include "ranges.h"
 #include "survey.h"
@@ -174,32 +175,54 @@ enum command_status cmd_access(struct session *s, char **argv, int argc)
     return st ? st : command_done(s);
 }
 
-static enum command_status change(struct session *s, const char *v, const char *from,
-                                  const char *to)
+/* A range, one call for each gfn where the hypervisor has none for ranges. */
+static int change_range(struct session *s, const struct span *sp, gfn_t to, uint64_t *done)
+{
+    bool revert = gfn_eq(to, GFN_INVALID);
+    int rc = own_change_range(&s->target, sp->view, sp->first, to, sp->count, 0, done);
+
+    if (rc != -EOPNOTSUPP)
+        return rc;
+    for (*done = 0; *done < sp->count; ++*done) {
+        rc = subop_change_gfn(&s->target, sp->view, gfn_add(sp->first, *done),
+                              revert ? to : gfn_add(to, *done));
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static enum command_status change(struct session *s, char **argv, const char *to)
 {
     struct words_about about = {view(0), gfn(0), GFN_INVALID};
+    gfn_t target = GFN_INVALID;
+    uint64_t done = 0;
+    struct span sp;
+    enum command_status st = parse_span(s, argv, &sp);
     int rc;
 
-    if (!parse_view(v, &about.view))
-        return command_misuse(s, "a view", v, VIEW_WORDS);
-    if (!parse_gfn(from, &about.gfn))
-        return command_misuse(s, "a gfn", from, GFN_WORDS);
-    if (to && !parse_gfn(to, &about.new_gfn))
+    if (st)
+        return st;
+    if (to && !parse_shadow(to, &target) && !parse_gfn(to, &target))
         return command_misuse(s, "a gfn", to, GFN_WORDS);
-    rc = subop_change_gfn(&s->target, about.view, about.gfn, about.new_gfn);
+    rc = sp.count == 1 ? subop_change_gfn(&s->target, sp.view, sp.first, target)
+                       : change_range(s, &sp, target, &done);
+    about.view = sp.view;
+    about.gfn = gfn_add(sp.first, done);
+    about.new_gfn = to ? gfn_add(target, done) : target;
     return rc ? command_refused(s, HVMOP_altp2m_change_gfn, rc, &about) : command_done(s);
 }
 
 enum command_status cmd_remap(struct session *s, char **argv, int argc)
 {
     (void)argc;
-    return change(s, argv[0], argv[1], argv[2]);
+    return change(s, argv, argv[2]);
 }
 
 enum command_status cmd_unremap(struct session *s, char **argv, int argc)
 {
     (void)argc;
-    return change(s, argv[0], argv[1], NULL);
+    return change(s, argv, NULL);
 }
 
 /* 0, or the first refusal with its gfn in *where; holes do not stop the others. */

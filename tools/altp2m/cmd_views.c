@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "own.h"
 #include "parse.h"
 #include "survey.h"
 #include "xenabi.h"
@@ -84,7 +85,20 @@ enum command_status cmd_destroy(struct session *s, char **argv, int argc)
 
 enum command_status cmd_switch(struct session *s, char **argv, int argc)
 {
-    (void)argc;
+    struct words_about about;
+    uint64_t vcpu;
+    int rc;
+
+    memset(&about, 0, sizeof(about));
+    if (argc == 2) {
+        if (!parse_view(argv[0], &about.view))
+            return command_misuse(s, "a view", argv[0], VIEW_WORDS);
+        if (!parse_number(argv[1], UINT32_MAX, &vcpu))
+            return command_misuse(s, "a vCPU", argv[1], "vCPUs are numbered from 0");
+        rc = own_switch_vcpu(&s->target, (uint32_t)vcpu, about.view);
+        about.gfn = gfn(vcpu);
+        return rc ? command_refused(s, FACET_ALTP2M_switch_vcpu, rc, &about) : command_done(s);
+    }
     return on_view(s, argv[0], HVMOP_altp2m_switch_p2m, subop_switch);
 }
 

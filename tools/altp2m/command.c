@@ -22,15 +22,18 @@ const struct command command_table[] = {
      "\nXen before 4.19 accepts a default access but does not apply it.\n"},
     {"destroy", "V", 1, 1, cmd_destroy, "remove view V",
      "Refused for view 0 and for a view that a vCPU runs on.\n"},
-    {"switch", "V", 1, 1, cmd_switch, "put all vCPUs of the domain on view V",
-     "Refused if V does not exist or is hidden.\n"},
+    {"switch", "V [VCPU]", 1, 2, cmd_switch, "put all vCPUs of the domain, or one, on view V",
+     "Refused if V does not exist or is hidden. A single vCPU: on Facet only.\n"},
     {"access", "V GFN[+COUNT] [ACCESS]", 2, 3, cmd_access,
      "read or set what may be done with pages in view V",
      "Without ACCESS, reads back and prints ranges; \"-\" is a gfn that has no page in the view,\n"
      "or, on Xen, one that was not used in it yet. On view 0 this is the host's own map.\n"},
-    {"remap", "V OLD NEW", 3, 3, cmd_remap, "in view V, let gfn OLD show the page of gfn NEW",
-     "Other views do not change. altp2m unremap V OLD takes it back.\n"},
-    {"unremap", "V GFN", 2, 2, cmd_unremap, "in view V, let gfn GFN show its own page again",
+    {"remap", "V OLD[+COUNT] NEW", 3, 3, cmd_remap,
+     "in view V, let gfn OLD show the page of gfn NEW",
+     "Other views do not change. altp2m unremap V OLD takes it back. With COUNT, OLD+1 shows NEW+1\n"
+     "and so on. On Facet, NEW may be a shadow page.\n"},
+    {"unremap", "V GFN[+COUNT]", 2, 2, cmd_unremap,
+     "in view V, let gfn GFN show its own page again",
      "Also takes back an access that was set for it.\n"},
     {"ve", "V GFN[+COUNT] [on|off]", 2, 3, cmd_ve, "whether a violation may raise #VE in the guest",
      "on: a violation raises #VE if the guest has asked for it on that vCPU; off: it goes to the\n"
@@ -38,6 +41,24 @@ const struct command command_table[] = {
     {"show", "V", 1, 1, cmd_show, "let VMFUNC and switch reach view V", ""},
     {"hide", "V", 1, 1, cmd_hide, "keep VMFUNC and switch from view V",
      "vCPUs that run on it stay there.\n"},
+    {"set", "V GFN[+COUNT] ACCESS VE", 4, 4, cmd_set,
+     "access and #VE bit of pages in view V together",
+     "ACCESS as for access, VE on or off as for ve; - leaves it as it is. On Facet only.\n"},
+    {"isolate", "V GFN[+COUNT] ACCESS OTHERS [VE]", 4, 5, cmd_isolate,
+     "ACCESS in view V, and at once OTHERS in all other views",
+     "Holds in views that are created later too: view 0 gets OTHERS. Each 512 pages are done at\n"
+     "once. VE, on or off, is set in all views. On Facet only.\n"},
+    {"overrides", "V [GFN[+COUNT]]", 1, 2, cmd_overrides, "what view V has of its own",
+     "Prints ranges: access, #VE and remaps that were set in this view. On Facet only.\n"},
+    {"changes", "V", 1, 1, cmd_changes, "how often the host changed pages under V's overrides",
+     "And the last gfns where it did, newest first. On Facet only.\n"},
+    {"shadow", "new|free|read|write ...", 1, 4, cmd_shadow,
+     "pages that the guest does not have, to remap to",
+     "  shadow new [GFN]                make one, a copy of GFN or of zeroes, and print its name\n"
+     "  shadow free S                   free it; no view may show it\n"
+     "  shadow read S OFFSET LENGTH     print its bytes as hexadecimal digits\n"
+     "  shadow write S OFFSET HEX       write bytes, given as hexadecimal digits\n"
+     "\nNames are s and a number: altp2m remap V GFN s12. On Facet only.\n"},
 };
 const unsigned int command_count = ARRAY_SIZE(command_table);
 
@@ -54,7 +75,7 @@ void command_usage(FILE *f)
     fprintf(f, "usage: altp2m [-d DOMID] [--json] COMMAND [ARGUMENT...]\n"
                "Works on a domain's altp2m views, on Facet and on Xen.\n\n");
     for (unsigned int i = 0; i < command_count; i++)
-        fprintf(f, "  %-7s %-23s %s\n", command_table[i].name, command_table[i].args,
+        fprintf(f, "  %-9s %-32s %s\n", command_table[i].name, command_table[i].args,
                 command_table[i].summary);
     fprintf(f, "\n  -d, --domid DOMID   the domain to work on (default: the one altp2m runs in)\n"
                "  -j, --json          print JSON\n"

@@ -64,6 +64,11 @@ enum command_status cmd_hide(struct session *s, char **argv, int argc);
 enum command_status cmd_access(struct session *s, char **argv, int argc);
 enum command_status cmd_remap(struct session *s, char **argv, int argc);
 enum command_status cmd_unremap(struct session *s, char **argv, int argc);
+enum command_status cmd_set(struct session *s, char **argv, int argc);
+enum command_status cmd_isolate(struct session *s, char **argv, int argc);
+enum command_status cmd_overrides(struct session *s, char **argv, int argc);
+enum command_status cmd_changes(struct session *s, char **argv, int argc);
+enum command_status cmd_shadow(struct session *s, char **argv, int argc);
 enum command_status cmd_ve(struct session *s, char **argv, int argc);
 
 /*

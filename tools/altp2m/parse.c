@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "facet/hvmop.h"
 #include "xenabi.h"
 
 static const char *const access_names[] = {
@@ -51,6 +52,16 @@ bool parse_gfn(const char *s, gfn_t *g)
     if (!parse_number(s, PARSE_GFN_MAX, &n))
         return false;
     *g = gfn(n);
+    return true;
+}
+
+bool parse_shadow(const char *s, gfn_t *name)
+{
+    uint64_t n;
+
+    if (s[0] != 's' || !parse_number(s + 1, UINT32_MAX, &n))
+        return false;
+    *name = gfn(FACET_ALTP2M_SHADOW_BASE + n);
     return true;
 }
 

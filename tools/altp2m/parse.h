@@ -14,6 +14,8 @@
 bool parse_number(const char *s, uint64_t max, uint64_t *value);
 bool parse_view(const char *s, view_t *v);
 bool parse_gfn(const char *s, gfn_t *g);
+/* The name of a shadow page (facet/hvmop.h), as s12. */
+bool parse_shadow(const char *s, gfn_t *name);
 /* GFN or GFN+COUNT; COUNT is at least 1 and the last gfn at most PARSE_GFN_MAX. */
 bool parse_range(const char *s, gfn_t *first, uint64_t *count);
 

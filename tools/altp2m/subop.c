@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "subop.h"
+#include "own.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static const char *const names[] = {
 
 const char *subop_name(unsigned int cmd)
 {
-    return cmd < ARRAY_SIZE(names) ? names[cmd] : NULL;
+    return cmd < ARRAY_SIZE(names) ? names[cmd] : own_name(cmd);
 }
 
 static struct xen_hvm_altp2m_op request(const struct subop_target *t, uint32_t cmd)

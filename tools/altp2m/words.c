@@ -221,6 +221,11 @@ static void say_no_memory_at(const struct subop_target *t, const struct words_ab
     uint16_t access;
     bool old_there = !subop_get_access(t, view(0), a->gfn, &access);
 
+    if (old_there && a->new_gfn.v >= FACET_ALTP2M_SHADOW_BASE) {
+        SAY(r, "there is no shadow page s%" PRIu64, a->new_gfn.v - FACET_ALTP2M_SHADOW_BASE);
+        HINT(r, "make one: %s shadow new; turning altp2m off frees all", r->tool);
+        return;
+    }
     if (old_there && !subop_get_access(t, view(0), a->new_gfn, &access)) {
         SAY(r, "gfn 0x%" PRIx64 " or 0x%" PRIx64 " is not plain memory", a->gfn.v, a->new_gfn.v);
         HINT(r, "only a domain's ordinary writable memory can be remapped");
@@ -259,6 +264,60 @@ static bool say_ve(const struct subop_target *t, int err, const struct words_abo
     return true;
 }
 
+static bool say_range(const struct subop_target *t, unsigned int cmd, int err,
+                      const struct words_about *a, struct words_refusal *r)
+{
+    if (err != EINVAL)
+        return say_access(t, err, a, r);
+    if (say_missing_view(t, a->view, r))
+        return true;
+    if (cmd == FACET_ALTP2M_isolate && a->view.v == 0) {
+        SAY(r, "view 0 is the host's, where the other views' access is set");
+        HINT(r, "isolate pages in a view of their own: %s create", r->tool);
+        return true;
+    }
+    SAY(r, "the range goes beyond the domain's physical addresses");
+    HINT(r, "a gfn is an address divided by 4096");
+    return true;
+}
+
+/* a->gfn is the vCPU's number. */
+static bool say_switch_vcpu(const struct subop_target *t, int err, const struct words_about *a,
+                            struct words_refusal *r)
+{
+    view_t on;
+
+    if (err == EINVAL && subop_get_vcpu_view(t, (uint32_t)a->gfn.v, &on) == -EINVAL) {
+        SAY(r, "there is no vCPU %" PRIu64, a->gfn.v);
+        HINT(r, "see the vCPUs: %s info", r->tool);
+        return true;
+    }
+    return say_switch(t, err, a->view, r);
+}
+
+static bool say_shadow(int err, const struct words_about *a, struct words_refusal *r)
+{
+    uint64_t number = a->gfn.v - FACET_ALTP2M_SHADOW_BASE;
+
+    switch (err) {
+    case ESRCH:
+        SAY(r, "there is no memory at gfn 0x%" PRIx64 " to copy", a->gfn.v);
+        HINT(r, "see /proc/iomem for a guest's memory; a gfn is an address divided by 4096");
+        return true;
+    case ENOENT:
+        SAY(r, "there is no shadow page s%" PRIu64, number);
+        HINT(r, "make one: %s shadow new; turning altp2m off frees all", r->tool);
+        return true;
+    case EBUSY:
+        SAY(r, "a view shows shadow page s%" PRIu64, number);
+        HINT(r, "take it back first: %s overrides V tells where, %s unremap V GFN", r->tool,
+             r->tool);
+        return true;
+    default:
+        return say_no_tables(err, r);
+    }
+}
+
 static bool say_own(const struct subop_target *t, unsigned int cmd, int err,
                     const struct words_about *a, struct words_refusal *r)
 {
@@ -279,6 +338,17 @@ static bool say_own(const struct subop_target *t, unsigned int cmd, int err,
     case HVMOP_altp2m_set_suppress_ve:
     case HVMOP_altp2m_get_suppress_ve:
         return say_ve(t, err, a, r);
+    case FACET_ALTP2M_set_range:
+    case FACET_ALTP2M_isolate:
+        return say_range(t, cmd, err, a, r);
+    case FACET_ALTP2M_switch_vcpu:
+        return say_switch_vcpu(t, err, a, r);
+    case FACET_ALTP2M_shadow_create:
+    case FACET_ALTP2M_shadow_destroy:
+    case FACET_ALTP2M_shadow_copy:
+        return say_shadow(err, a, r);
+    case FACET_ALTP2M_get_overrides:
+    case FACET_ALTP2M_host_changes:
     case HVMOP_altp2m_set_visibility:
         return err == EINVAL && say_missing_view(t, a->view, r);
     default:
