@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Host tools. tools/altp2m has its own fragment.
-TOOL_CFLAGS = $(WARN) -D_GNU_SOURCE -O2 -g $(DEPFLAGS)
+TOOL_CFLAGS = $(WARN) -D_GNU_SOURCE -O2 -g $(DEPFLAGS) -Iinclude -I.
 
 CONFIG_LIB = diag xlcfg domain tree
-CONFIG_OBJS = $(CONFIG_LIB:%=$(B)/tools/config/%.o) $(B)/tools/config/main.o
+CONFIG_OBJS = $(CONFIG_LIB:%=$(B)/tools/config/%.o) $(B)/tools/config/main.o \
+              $(B)/tools/core/policy.o
 KERNEL_LIB = unpack kernel
 KERNEL_OBJS = $(KERNEL_LIB:%=$(B)/tools/kernel/%.o) $(B)/tools/kernel/main.o
 KERNEL_LIBS = -lz -llzma -llz4 -lzstd
@@ -16,6 +17,11 @@ all: tools
 run-needs: $(B)/facet-config $(B)/facet-kernel $(if $(wildcard hv/hv.mk),$(B)/facet.elf)
 
 $(B)/tools/config/%.o: tools/config/%.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
+
+# The names of sub-operations.
+$(B)/tools/core/%.o: core/%.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 

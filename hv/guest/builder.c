@@ -116,6 +116,11 @@ static bool create_physmap(struct build *b)
         .address_bits = cpuid_address_bits(),
         .max_views = b->config->altp2m_count,
         .altp2m_mode = b->config->altp2m_mode,
+        .altp2m_policy = b->config->altp2m_policy,
+        .allow = b->config->altp2m_allow,
+        .deny = b->config->altp2m_deny,
+        .guest_views = b->config->altp2m_guest_views,
+        .guest_tables = b->config->altp2m_guest_tables,
         .host_reserve = host_reserve(end >> PAGE_SHIFT),
         .format = vcpu_table_format(),
     };

@@ -2,6 +2,7 @@
 #include "dtree.h"
 #include <libfdt.h>
 #include <string.h>
+#include "core/policy.h"
 #include "xen_abi.h"
 
 #define VIEWS_MAX      VIEW_MAX
@@ -190,6 +191,54 @@ static const char *read_altp2m(const struct dtree *t, int node, struct domain_co
     return NULL;
 }
 
+/* A list of sub-ops' names as a set; false if one is none. Absent: the empty set. */
+static bool get_subops(const struct dtree *t, int node, const char *name, uint64_t *out)
+{
+    int size = 0;
+    const char *s = fdt_getprop(t->fdt, node, name, &size);
+
+    if (s && (size < 1 || s[size - 1] != '\0')) {
+        return false;
+    }
+    for (int at = 0; s && at < size; at += (int)strlen(s + at) + 1) {
+        uint64_t bit = policy_row_named(s + at);
+
+        if (!bit) {
+            return false;
+        }
+        *out |= bit;
+    }
+    return true;
+}
+
+static const char *read_policy(const struct dtree *t, int node, struct domain_config *c)
+{
+    static const char *const words[] = {[POLICY_OPEN] = "open",
+                                        [POLICY_GRANDFATHERED] = "grandfathered",
+                                        [POLICY_AUDITED] = "audited"};
+    int policy = POLICY_OPEN;
+
+    if (fdt_getprop(t->fdt, node, "altp2m-policy", NULL)) {
+        policy = get_choice(t, node, "altp2m-policy", words, ARRAY_SIZE(words));
+    }
+    if (policy < 0) {
+        return "altp2m-policy is not one of open, grandfathered, audited";
+    }
+    c->altp2m_policy = (unsigned)policy;
+    if (!get_subops(t, node, "altp2m-allow", &c->altp2m_allow) ||
+        !get_subops(t, node, "altp2m-deny", &c->altp2m_deny)) {
+        return "altp2m-allow or altp2m-deny names what is not a sub-operation";
+    }
+    if ((fdt_getprop(t->fdt, node, "altp2m-guest-views", NULL) &&
+         !get_u32(t, node, "altp2m-guest-views", &c->altp2m_guest_views)) ||
+        c->altp2m_guest_views > VIEWS_MAX ||
+        (fdt_getprop(t->fdt, node, "altp2m-guest-tables", NULL) &&
+         !get_u32(t, node, "altp2m-guest-tables", &c->altp2m_guest_tables))) {
+        return "altp2m-guest-views or altp2m-guest-tables is out of range";
+    }
+    return NULL;
+}
+
 const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, unsigned max_domid,
                          unsigned max_vcpus, struct domain_config *c)
 {
@@ -205,6 +254,9 @@ const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, u
     }
     if (!error) {
         error = read_altp2m(t, node, c);
+    }
+    if (!error) {
+        error = read_policy(t, node, c);
     }
     if (!error && (!get_action(t, node, "on-poweroff", &c->on_poweroff) ||
                    !get_action(t, node, "on-crash", &c->on_crash) ||

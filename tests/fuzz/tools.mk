@@ -20,10 +20,10 @@ $(FUZZ_TOOLS:%=fuzz-smoke-%): fuzz-smoke-%: $(B)/fuzz_%
 
 $(FUZZ_TOOL_OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Itools/config -Itools/kernel $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
+	$(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
 $(B)/fuzz_xlcfg: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_xlcfg.o \
-		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o)
+		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o) $(FUZZ_TOOL_OBJ)/core/policy.o
 	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lfdt
 
 $(B)/fuzz_kernel: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_kernel.o \

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <elf.h>
 #include <libfdt.h>
+#include "core/policy.h"
 #include "hv/guest/dtree.h"
 #include "hv/guest/elf_image.h"
 
@@ -216,7 +217,8 @@ static void lying_kernel(void **state)
 struct tree {
     uint32_t reg, kernel, vcpus, views;
     uint64_t memory;
-    const char *name, *altp2m, *cmdline, *action;
+    const char *name, *altp2m, *cmdline, *action, *policy, *deny;
+    uint32_t guest_views;
     bool narrow; /* memory-kib as one cell */
 };
 
@@ -257,6 +259,11 @@ static size_t make_tree(void *fdt, const struct tree *t)
     fdt_property_u32(fdt, "vcpus", t->vcpus);
     put_string(fdt, "altp2m", t->altp2m);
     fdt_property_u32(fdt, "altp2m-count", t->views);
+    put_string(fdt, "altp2m-policy", t->policy);
+    put_string(fdt, "altp2m-deny", t->deny);
+    if (t->guest_views) {
+        fdt_property_u32(fdt, "altp2m-guest-views", t->guest_views);
+    }
     put_string(fdt, "on-poweroff", t->action);
     put_string(fdt, "on-crash", t->action);
     put_string(fdt, "on-reboot", t->action);
@@ -310,6 +317,26 @@ static void good_tree(void **state)
     assert_int_equal(c.on_crash, ACTION_DESTROY);
 }
 
+static void policy(void **state)
+{
+    uint8_t fdt[TREE_SIZE];
+    struct domain_config c;
+    struct tree t = good;
+
+    (void)state;
+    assert_null(read_tree(fdt, make_tree(fdt, &t), &c));
+    assert_int_equal(c.altp2m_policy, POLICY_OPEN);
+    assert_int_equal(c.altp2m_deny, 0);
+    t.policy = "audited";
+    t.deny = "switch_p2m";
+    t.guest_views = 7;
+    assert_null(read_tree(fdt, make_tree(fdt, &t), &c));
+    assert_int_equal(c.altp2m_policy, POLICY_AUDITED);
+    assert_int_equal(c.altp2m_deny, policy_bit(6));
+    assert_int_equal(c.altp2m_allow, 0);
+    assert_int_equal(c.altp2m_guest_views, 7);
+}
+
 static void bad_values(void **state)
 {
     uint8_t fdt[TREE_SIZE];
@@ -347,6 +374,10 @@ static void bad_values(void **state)
     REFUSED(t.altp2m = "sometimes", "altp2m");
     REFUSED(t.altp2m = NULL, "altp2m");
     REFUSED(t.views = 513, "altp2m-count");
+    REFUSED(t.policy = "closed", "altp2m-policy");
+    REFUSED(t.deny = "create", "altp2m-deny");
+    REFUSED(t.deny = "", "altp2m-deny");
+    REFUSED(t.guest_views = 513, "altp2m-guest-views");
     REFUSED(t.action = "explode", "action");
     REFUSED(t.action = NULL, "action");
 #undef REFUSED
@@ -388,7 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_kernels),   cmocka_unit_test(truncated_kernel),
         cmocka_unit_test(changed_kernel), cmocka_unit_test(lying_kernel),
-        cmocka_unit_test(good_tree),      cmocka_unit_test(bad_values),
+        cmocka_unit_test(good_tree),      cmocka_unit_test(policy), cmocka_unit_test(bad_values),
         cmocka_unit_test(truncated_tree), cmocka_unit_test(changed_tree),
     };
 

@@ -9,6 +9,7 @@
 
 #include "domain.h"
 #include "tree.h"
+#include "core/policy.h"
 
 #include <libfdt.h>
 #include <stdlib.h>
@@ -260,6 +261,35 @@ static void test_old_altp2m_name(void **state)
     done(&o);
 }
 
+static void test_policy(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    read_domain(&o, GOOD "altp2m='mixed'");
+    assert_string_equal(o.domain.altp2m_policy, "open");
+    assert_true(o.domain.altp2m_allow == 0 && o.domain.altp2m_deny == 0);
+    done(&o);
+    read_domain(&o, GOOD "altp2m='mixed'\naltp2m_policy='audited'\naltp2m_guest_views=3\n"
+                         "altp2m_guest_tables=100\naltp2m_allow=['isolate']\n"
+                         "altp2m_deny=['create_p2m', 'query']");
+    assert_string_equal(o.messages, "");
+    assert_string_equal(o.domain.altp2m_policy, "audited");
+    assert_int_equal(o.domain.altp2m_guest_views, 3);
+    assert_int_equal(o.domain.altp2m_guest_tables, 100);
+    assert_int_equal(o.domain.altp2m_allow, policy_bit(0x800a));
+    assert_int_equal(o.domain.altp2m_deny, policy_bit(4) | policy_bit(0x8000));
+    done(&o);
+    read_domain(&o, GOOD "altp2m='external'\naltp2m_policy='audited'");
+    assert_string_equal(o.messages, "f:6: warning: altp2m_policy has no effect with altp2m = "
+                                    "\"external\"\n");
+    done(&o);
+    read_domain(&o, GOOD "altp2m='limited'\naltp2m_guest_views=2");
+    assert_string_equal(o.messages, "f:6: warning: altp2m_guest_views has an effect only with "
+                                    "altp2m_policy = \"audited\"\n");
+    done(&o);
+}
+
 /* Wrong values: the message, which names what is accepted. */
 static void test_wrong_values(void **state)
 {
@@ -277,6 +307,16 @@ static void test_wrong_values(void **state)
          "f:5: altp2m must be \"disabled\", \"mixed\", \"external\" or \"limited\"\n"},
         {"altp2m_count=0", "f:5: altp2m_count must be a number from 1 to 512\n"},
         {"altp2m_count=513", "f:5: altp2m_count must be a number from 1 to 512\n"},
+        {"altp2m='mixed'\naltp2m_policy='safe'",
+         "f:6: altp2m_policy must be \"open\", \"grandfathered\" or \"audited\"\n"},
+        {"altp2m='mixed'\naltp2m_deny=['creat_p2m']",
+         "f:6: altp2m_deny: creat_p2m is not a sub-operation; `altp2m info` and "
+         "docs/reference.md list them\n"},
+        {"altp2m='mixed'\naltp2m_allow='query'",
+         "f:6: altp2m_allow must be a list: [\"NAME\", ...]\n"},
+        {"altp2m='mixed'\naltp2m_allow=[1]",
+         "f:6: altp2m_allow: this is not a sub-operation; `altp2m info` and docs/reference.md "
+         "list them\n"},
         {"altp2mhvm=2", "f:5: altp2mhvm must be a number from 0 to 1\n"},
         {"shadow_memory=0", "f:5: shadow_memory must be a number from 1 to 1048576 (MiB)\n"},
         {"on_crash='coredump'",
@@ -369,7 +409,8 @@ static void test_tree(void **state)
     int node;
 
     (void)state;
-    read_domain(&a, GOOD "altp2m='mixed'\nextra='x'");
+    read_domain(&a, GOOD "altp2m='mixed'\nextra='x'\naltp2m_policy='grandfathered'\n"
+                         "altp2m_deny=['usage', 'query']");
     read_domain(&b, "name='m'\ntype='pvh'\nmemory=4097\nkernel='/proc/self/exe'\n"
                     "ramdisk='/proc/self/exe'");
     assert_string_equal(b.messages, "");
@@ -391,6 +432,10 @@ static void test_tree(void **state)
     assert_string_equal(fdt_getprop(fdt, node, "name", NULL), "n");
     assert_string_equal(fdt_getprop(fdt, node, "altp2m", NULL), "mixed");
     assert_string_equal(fdt_getprop(fdt, node, "cmdline", NULL), "x");
+    assert_string_equal(fdt_getprop(fdt, node, "altp2m-policy", NULL), "grandfathered");
+    assert_int_equal(fdt_stringlist_count(fdt, node, "altp2m-deny"), 2);
+    assert_string_equal(fdt_stringlist_get(fdt, node, "altp2m-deny", 1, NULL), "usage");
+    assert_null(fdt_getprop(fdt, node, "altp2m-allow", NULL));
     assert_int_equal(cell(fdt, node, "vcpus"), 1);
     assert_int_equal(cell(fdt, node, "altp2m-count"), 10);
     node = fdt_path_offset(fdt, "/domains/domain@2");
@@ -415,7 +460,7 @@ int main(void)
         cmocka_unit_test(test_settings),        cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_old_altp2m_name), cmocka_unit_test(test_wrong_values),
         cmocka_unit_test(test_missing_keys),    cmocka_unit_test(test_long_command_line),
-        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_tree),            cmocka_unit_test(test_policy),
     };
 
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

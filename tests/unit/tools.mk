@@ -11,11 +11,11 @@ unit: unit-tools
 
 $(TOOL_TEST_OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Itools/config -Itools/kernel $(TOOL_TEST_FLAGS) $(DEPFLAGS) \
+	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel $(TOOL_TEST_FLAGS) $(DEPFLAGS) \
 		-c -o $@ $<
 
 $(B)/test_xlcfg: $(TOOL_TEST_OBJ)/tests/unit/test_xlcfg.o \
-		$(CONFIG_LIB:%=$(TOOL_TEST_OBJ)/tools/config/%.o)
+		$(CONFIG_LIB:%=$(TOOL_TEST_OBJ)/tools/config/%.o) $(TOOL_TEST_OBJ)/core/policy.o
 	$(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka -lfdt
 
 $(B)/test_kernel: $(TOOL_TEST_OBJ)/tests/unit/test_kernel.o \

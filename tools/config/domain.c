@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "domain.h"
 
+#include "core/policy.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@ static const char *const domain_keys[] = {
     "name",         "type",          "kernel",   "ramdisk",     "cmdline",   "extra",
     "root",         "memory",        "maxmem",   "vcpus",       "altp2m",    "altp2mhvm",
     "altp2m_count", "shadow_memory", "on_crash", "on_poweroff", "on_reboot",
+    "altp2m_policy", "altp2m_allow", "altp2m_deny", "altp2m_guest_views", "altp2m_guest_tables",
 };
 
 static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
@@ -249,6 +252,61 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
                                                 DOMAIN_VIEWS_MAX, "");
 }
 
+/* The sub-operations that a list names, as a set. */
+static uint64_t domain_subops(const struct domain_reader *r, const char *key)
+{
+    const struct xlcfg_setting *setting = domain_setting(r, key);
+    uint64_t set = 0;
+
+    if (!setting)
+        return 0;
+    if (setting->value.type != XLCFG_LIST) {
+        diag_error(r->diag, setting->line, "%s must be a list: [\"NAME\", ...]", key);
+        return 0;
+    }
+    for (size_t i = 0; i < setting->value.count; i++) {
+        const struct xlcfg_value *name = &setting->value.items[i];
+        uint64_t bit = name->type == XLCFG_STRING ? policy_row_named(name->string) : 0;
+
+        if (!bit)
+            diag_error(r->diag, name->line, "%s: %s is not a sub-operation; `altp2m info` and "
+                       "docs/reference.md list them", key,
+                       name->type == XLCFG_STRING ? name->string : "this");
+        set |= bit;
+    }
+    return set;
+}
+
+/* What callers inside the guest may do, within what the mode says. */
+static void domain_read_policy(const struct domain_reader *r, struct domain *out)
+{
+    static const char *const policies[] = {
+        [POLICY_OPEN] = "open", [POLICY_GRANDFATHERED] = "grandfathered",
+        [POLICY_AUDITED] = "audited", NULL};
+    static const char *const keys[] = {"altp2m_policy", "altp2m_allow", "altp2m_deny",
+                                       "altp2m_guest_views", "altp2m_guest_tables"};
+    bool audited;
+
+    out->altp2m_policy = domain_choice(r, keys[0], policies[POLICY_OPEN], policies);
+    out->altp2m_allow = domain_subops(r, keys[1]);
+    out->altp2m_deny = domain_subops(r, keys[2]);
+    out->altp2m_guest_views =
+        (uint32_t)domain_number(r, keys[3], 0, 1, DOMAIN_VIEWS_MAX - 1, "");
+    out->altp2m_guest_tables =
+        (uint32_t)domain_number(r, keys[4], 0, 1, UINT32_MAX, " (pages of 4 KiB)");
+    audited = !strcmp(out->altp2m_policy, policies[POLICY_AUDITED]);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        unsigned line = domain_line(r, keys[i]);
+
+        if (line && strcmp(out->altp2m, "mixed") && strcmp(out->altp2m, "limited"))
+            diag_warn(r->diag, line, "%s has no effect with altp2m = \"%s\"", keys[i],
+                      out->altp2m);
+        else if (line && i >= 3 && !audited)
+            diag_warn(r->diag, line, "%s has an effect only with altp2m_policy = \"audited\"",
+                      keys[i]);
+    }
+}
+
 static void domain_warn_unknown(const struct domain_reader *r)
 {
     for (size_t i = 0; i < r->config->count; i++) {
@@ -274,6 +332,7 @@ void domain_from_config(const struct xlcfg *config, struct domain *out, struct d
     domain_read_files(&r, out);
     domain_read_cmdline(&r, out);
     domain_read_altp2m(&r, out);
+    domain_read_policy(&r, out);
     out->on_poweroff = domain_choice(&r, "on_poweroff", "destroy", domain_actions);
     out->on_crash = domain_choice(&r, "on_crash", "destroy", domain_actions);
     out->on_reboot = domain_choice(&r, "on_reboot", "restart", domain_actions);

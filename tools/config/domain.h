@@ -23,7 +23,11 @@ struct domain {
     uint64_t table_memory_kib;
     uint32_t vcpus;
     uint32_t altp2m_count;
+    uint32_t altp2m_guest_views;  /* policy audited: 0: half of them */
+    uint32_t altp2m_guest_tables; /* pages; policy audited: 0: half of table_memory_kib */
+    uint64_t altp2m_allow, altp2m_deny; /* sets of sub-operations (core/policy.h) */
     const char *altp2m; /* this and the following: static strings */
+    const char *altp2m_policy;
     const char *on_poweroff;
     const char *on_crash;
     const char *on_reboot;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree.h"
 
+#include "core/policy.h"
+
 #include <errno.h>
 #include <libfdt.h>
 #include <stdio.h>
@@ -39,6 +41,23 @@ void module_list_free(struct module_list *modules)
     *modules = (struct module_list){0};
 }
 
+/* The names of a set of sub-operations as a list of strings; nothing if it is empty. */
+static int tree_add_subops(void *fdt, const char *name, uint64_t set)
+{
+    char names[POLICY_ROWS_MAX * 32];
+    size_t used = 0;
+
+    for (unsigned i = 0; i < policy_nr_rows; i++) {
+        const struct policy_row *row = &policy_rows[i];
+
+        if ((set & policy_bit(row->number)) && used + strlen(row->name) < sizeof(names)) {
+            memcpy(names + used, row->name, strlen(row->name) + 1);
+            used += strlen(row->name) + 1;
+        }
+    }
+    return used ? fdt_property(fdt, name, names, (int)used) : 0;
+}
+
 static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
                            struct module_list *modules)
 {
@@ -62,6 +81,13 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     bad |= fdt_property_string(fdt, "altp2m", d->altp2m);
     bad |= fdt_property_u32(fdt, "altp2m-count", d->altp2m_count);
     bad |= fdt_property_u64(fdt, "table-memory-kib", d->table_memory_kib);
+    bad |= fdt_property_string(fdt, "altp2m-policy", d->altp2m_policy);
+    bad |= tree_add_subops(fdt, "altp2m-allow", d->altp2m_allow);
+    bad |= tree_add_subops(fdt, "altp2m-deny", d->altp2m_deny);
+    if (d->altp2m_guest_views)
+        bad |= fdt_property_u32(fdt, "altp2m-guest-views", d->altp2m_guest_views);
+    if (d->altp2m_guest_tables)
+        bad |= fdt_property_u32(fdt, "altp2m-guest-tables", d->altp2m_guest_tables);
     bad |= fdt_property_string(fdt, "on-poweroff", d->on_poweroff);
     bad |= fdt_property_string(fdt, "on-crash", d->on_crash);
     bad |= fdt_property_string(fdt, "on-reboot", d->on_reboot);

@@ -20,7 +20,7 @@ _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed"}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "cmdline"}
+_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "cmdline"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Guest:
                "on_reboot": "destroy"}
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
+        if "policy" in s:
+            out["altp2m_policy"] = s["policy"]
         if "ramdisk" in s:
             out["ramdisk"] = GUEST_DIR / s["ramdisk"]
         return config(**out)
