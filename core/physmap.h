@@ -113,6 +113,12 @@ bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
  */
 static inline uint64_t hostmap_generation(const struct physmap *pm);
 
+/*
+ * Whether the policy is `audited`: what the embedder does in the guest's name (copies for hypercalls, shared
+ * areas, changes of the host map that the guest asks for) must then not get around views and the host map's access. No lock.
+ */
+static inline bool physmap_confines(const struct physmap *pm);
+
 /* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False: a hole, or no such view. */
 bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
@@ -124,4 +130,9 @@ view_t view_of_root(struct physmap *pm, mfn_t root);
 static inline uint64_t hostmap_generation(const struct physmap *pm)
 {
     return __atomic_load_n(&pm->generation, __ATOMIC_ACQUIRE);
+}
+
+static inline bool physmap_confines(const struct physmap *pm)
+{
+    return pm->audited;
 }

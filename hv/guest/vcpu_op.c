@@ -7,7 +7,8 @@
 
 /* ---- vcpu_info ---- */
 
-static long register_info(struct vcpu *v, const struct vcpu_register_vcpu_info *a)
+static long register_info(struct vcpu *caller, struct vcpu *v,
+                          const struct vcpu_register_vcpu_info *a)
 {
     struct domain *d = v->domain;
     struct mapping m;
@@ -19,7 +20,8 @@ static long register_info(struct vcpu *v, const struct vcpu_register_vcpu_info *
     if (!mfn_eq(v->guest.info_frame, MFN_INVALID)) {
         return -EINVAL; /* it can be moved once */
     }
-    if (!hostmap_lookup(&d->physmap, gfn(a->mfn), &m) || m.type != MAP_RAM ||
+    if (!vcpu_may_share(caller, gfn(a->mfn)) ||
+        !hostmap_lookup(&d->physmap, gfn(a->mfn), &m) || m.type != MAP_RAM ||
         !frame_get(m.mfn, d->id)) {
         return -EINVAL;
     }
@@ -313,7 +315,7 @@ long vcpu_op(struct hypercall *h)
         if (copy_in(h, &info, h->arg[2], sizeof(info)) != 0) {
             return -EFAULT;
         }
-        return register_info(v, &info);
+        return register_info(h->v, v, &info);
     default:
         return -ENOSYS;
     }

@@ -155,8 +155,50 @@ bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out)
     return true;
 }
 
+/* Codes 0 to 7 are sets of RIGHT_*; the converting ones count as what they give before they convert. */
+static unsigned rights_of(access_t a)
+{
+    return a <= XENMEM_access_rwx ? a : a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
+}
+
 /*
- * The RAM page behind a linear address. The last answer is kept until the vCPU runs again: a call's argument is read and
+ * The page that the vCPU's own view shows at gfn g, if the view grants the rights; NULL: nothing there, or not granted. An
+ * instruction carried out here gets no more than it would by itself, and a restriction that nobody listens to is dropped
+ * likewise.
+ */
+static uint8_t *view_page(struct vcpu *v, uint64_t g, unsigned rights)
+{
+    const struct fault f = {.gfn = gfn(g), .rights = rights};
+    struct mapping m;
+
+    for (unsigned tries = 0; tries < 2; tries++) {
+        if (!view_lookup(&v->domain->physmap, v->altp2m.view, gfn(g), &m) || m.type != MAP_RAM) {
+            return NULL;
+        }
+        if ((rights & ~rights_of(m.access)) == 0) {
+            return frame_virt(m.mfn);
+        }
+        if (altp2m_fault(&v->altp2m, &f, false) != FAULT_RETRY) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+bool vcpu_may_share(struct vcpu *v, gfn_t g)
+{
+    uint8_t *page;
+
+    if (!physmap_confines(&v->domain->physmap)) {
+        return true;
+    }
+    page = view_page(v, g.v, RIGHT_R | RIGHT_W);
+    return page && page == domain_ram(v->domain, g); /* not one that the view only shows there */
+}
+
+/*
+ * The RAM page behind a linear address: in the host map, as on Xen, or under the policy `audited` in
+ * the vCPU's view. The last answer is kept until the vCPU runs again: a call's argument is read and
  * then written, and one call sees one address space, as with a TLB.
  */
 static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
@@ -172,8 +214,14 @@ static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
     if (!walk(v, a, &w) || !allowed(v, &w, rights)) {
         return NULL;
     }
-    *l = (struct linear_page){a & PAGE_MASK, generation, ram(v, w.base >> PAGE_SHIFT),
-                              (w.rights & PTE_W) || (rights & RIGHT_W)};
+    if (physmap_confines(&v->domain->physmap)) {
+        *l = (struct linear_page){a & PAGE_MASK, generation,
+                                  view_page(v, w.base >> PAGE_SHIFT, rights),
+                                  (rights & RIGHT_W) != 0};
+    } else {
+        *l = (struct linear_page){a & PAGE_MASK, generation, ram(v, w.base >> PAGE_SHIFT),
+                                  (w.rights & PTE_W) || (rights & RIGHT_W)};
+    }
     return l->page;
 }
 
@@ -222,36 +270,6 @@ static bool access_byte(struct vcpu *v, uint64_t a, bool write, uint64_t *at, ui
     }
     *at = w.base | (a & ~PAGE_MASK);
     return true;
-}
-
-/* Codes 0 to 7 are sets of RIGHT_*; the converting ones count as what they give before they convert. */
-static unsigned rights_of(access_t a)
-{
-    return a <= XENMEM_access_rwx ? a : a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
-}
-
-/*
- * The page that the vCPU's own view shows at gfn g, if the view grants the rights; NULL: nothing there, or not granted. An
- * instruction carried out here gets no more than it would by itself, and a restriction that nobody listens to is dropped
- * likewise.
- */
-static uint8_t *view_page(struct vcpu *v, uint64_t g, unsigned rights)
-{
-    const struct fault f = {.gfn = gfn(g), .rights = rights};
-    struct mapping m;
-
-    for (unsigned tries = 0; tries < 2; tries++) {
-        if (!view_lookup(&v->domain->physmap, v->altp2m.view, gfn(g), &m) || m.type != MAP_RAM) {
-            return NULL;
-        }
-        if ((rights & ~rights_of(m.access)) == 0) {
-            return frame_virt(m.mfn);
-        }
-        if (altp2m_fault(&v->altp2m, &f, false) != FAULT_RETRY) {
-            return NULL;
-        }
-    }
-    return NULL;
 }
 
 bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool write, uint32_t *error,

@@ -600,6 +600,39 @@ static void test_view(void **state)
     view_5.remapped = false;
 }
 
+/* Under the policy `audited` so do copies for hypercalls, and pages that are shared. */
+static void test_confined(void **state)
+{
+    uint64_t *pte = simple_guest(0x7f0012345000);
+    uint8_t byte = 9;
+
+    (void)state;
+    *pte |= PTE_W;
+    ram_pages[5][7] = 0x55;
+    ram_pages[6][7] = 0x66;
+    view_5.access = XENMEM_access_r;
+    view_5.answer = FAULT_DENIED;
+    vcpu.linear.page = NULL;
+    assert_int_equal(vcpu_copy_to(&vcpu, gva(0x7f0012345007), &byte, 1), 0); /* as Xen */
+    assert_int_equal(ram_pages[5][7], 9);
+    assert_true(vcpu_may_share(&vcpu, gfn(5)));
+    domain.physmap.audited = true;
+    vcpu.linear.page = NULL;
+    byte = 8;
+    assert_int_equal(vcpu_copy_from(&vcpu, &byte, gva(0x7f0012345007), 1), 0);
+    assert_int_equal(byte, 9);
+    byte = 8;
+    assert_int_equal(vcpu_copy_to(&vcpu, gva(0x7f0012345007), &byte, 1), -EFAULT);
+    assert_int_equal(ram_pages[5][7], 9);
+    assert_false(vcpu_may_share(&vcpu, gfn(5)));
+    view_5.access = XENMEM_access_rwx;
+    assert_true(vcpu_may_share(&vcpu, gfn(5)));
+    view_5.remapped = true;
+    assert_false(vcpu_may_share(&vcpu, gfn(5)));
+    view_5.remapped = false;
+    domain.physmap.audited = false;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -623,6 +656,7 @@ int main(void)
         CASE("hv/x86/guest_memory", test_translate),  CASE("hv/x86/guest_memory", test_copy),
         CASE("hv/x86/guest_memory", test_access),     CASE("hv/x86/guest_memory", test_memory),
         CASE("hv/x86/guest_memory", test_other_vcpu), CASE("hv/x86/guest_memory", test_view),
+        CASE("hv/x86/guest_memory", test_confined),
     };
 
     return cmocka_run_group_tests_name("hv/x86/guest_memory", tests, set_up, tear_down);
