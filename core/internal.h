@@ -203,9 +203,9 @@ uint64_t override_compose(const struct physmap *pm, const struct view_state *vs,
 /* ---- remap.c ---- */
 
 /*
- * In the view, `source` shows what is at `target` (of the host map, or a shadow page), with the access and the
- * own bits given. `table` is view_find_table() of source. -ESRCH: target is not RAM of the domain;
- * -ENOMEM.
+ * In the view, `source` shows what is at `target` (of the host map, or a shadow page), with the
+ * access and the own bits given. `table` is view_find_table() of source. -ESRCH: target is not RAM
+ * of the domain; -ENOMEM.
  */
 int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t source,
               uint64_t target, uint64_t own);

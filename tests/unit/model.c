@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "core_own.h"
-#include "model.h"
+#include "model_private.h"
 
-#define OFFSETS 9
-#define CLUSTERS 7
-#define SLOTS (OFFSETS * CLUSTERS)
+struct model_state model;
 
 /* Offsets 0 to 7 and 511 in 2 MiB regions that share, or not, tables of each level. */
-static uint64_t slot_gfn(unsigned slot)
+uint64_t model_gfn(unsigned slot)
 {
     static const uint64_t cluster[CLUSTERS] = {
         0, G_2M, G_1G, G_1G + G_2M, 3 * G_1G, G_512G, G_512G + G_1G,
@@ -16,33 +13,6 @@ static uint64_t slot_gfn(unsigned slot)
 
     return cluster[slot / OFFSETS % CLUSTERS] + (offset == 8 ? 511 : offset);
 }
-
-struct host {
-    bool mapped, ve; /* ve: a violation exits */
-    uint64_t mfn;
-    enum map_type type;
-    access_t access;
-};
-
-struct leaf {
-    bool own_access, own_frame, own_ve;
-    bool ve;
-    access_t access;
-    unsigned target; /* slot, or SLOTS + a shadow page */
-};
-
-#define SHADOWS 3
-
-static struct {
-    struct host host[SLOTS];
-    struct leaf leaf[MODEL_VIEWS][SLOTS];
-    bool active, exists[MODEL_VIEWS], visible[MODEL_VIEWS];
-    access_t view_default[MODEL_VIEWS], host_default;
-    uint16_t on[FAKE_VCPUS];     /* view of each vCPU, 0xffff: none */
-    uint64_t notify[FAKE_VCPUS]; /* frame of the #VE page, or ~0 */
-    uint64_t shadow[SHADOWS];    /* names, 0: none */
-    bool negative, scarce;
-} model;
 
 /* ---- what the model says ---- */
 
@@ -56,19 +26,12 @@ static access_t both(access_t a, access_t b)
     return (access_t)(a == 7 ? b : sa & sb);
 }
 
-struct shown {
-    bool valid, ve;
-    uint64_t mfn;
-    enum map_type type;
-    access_t access;
-};
-
 static uint64_t shadow_mfn(unsigned i)
 {
     return fake.pm.pool.first + model.shadow[i] - FACET_ALTP2M_SHADOW_BASE;
 }
 
-static struct shown host_shows(unsigned s)
+struct shown model_host_shows(unsigned s)
 {
     const struct host *h = &model.host[s < SLOTS ? s : 0];
 
@@ -78,16 +41,16 @@ static struct shown host_shows(unsigned s)
     return (struct shown){h->mapped, h->ve, h->mfn, h->type, h->access};
 }
 
-static struct shown view_shows(uint16_t v, unsigned s)
+struct shown model_shows(uint16_t v, unsigned s)
 {
     const struct leaf *l;
     struct shown r;
 
     if (v == 0xffff) {
-        return host_shows(s);
+        return model_host_shows(s);
     }
     l = &model.leaf[v][s];
-    r = host_shows(l->own_frame ? l->target : s);
+    r = model_host_shows(l->own_frame ? l->target : s);
     if (l->own_frame && r.type != MAP_RAM) {
         r.valid = false;
     }
@@ -106,19 +69,19 @@ static unsigned hardware_rights(access_t a)
     return model.negative ? negative[a] : scrambled[a];
 }
 
-static bool any_own(const struct leaf *l)
+bool model_any_own(const struct leaf *l)
 {
     return l->own_access || l->own_frame || l->own_ve;
 }
 
-static bool may_override(uint16_t v, unsigned s)
+bool model_may_override(uint16_t v, unsigned s)
 {
-    struct shown r = view_shows(v, s);
+    struct shown r = model_shows(v, s);
 
-    return any_own(&model.leaf[v][s]) || (r.valid && r.type != MAP_MMIO);
+    return model_any_own(&model.leaf[v][s]) || (r.valid && r.type != MAP_MMIO);
 }
 
-static bool view_ok(uint16_t v)
+bool model_view_ok(uint16_t v)
 {
     return v < MODEL_VIEWS && model.exists[v];
 }
@@ -127,8 +90,8 @@ static bool view_ok(uint16_t v)
 
 static void compare_at(uint16_t v, unsigned s)
 {
-    uint64_t g = slot_gfn(s);
-    struct shown want = view_shows(v, s);
+    uint64_t g = model_gfn(s);
+    struct shown want = model_shows(v, s);
     struct mapping have = {0};
     bool valid = view_lookup(&fake.pm, view(v), gfn(g), &have);
     struct fake_access walk = fake_walk(root_of(v), g);
@@ -164,11 +127,11 @@ static unsigned tables_wanted(uint16_t v)
 
     for (unsigned level = 1; level < 4; level++) {
         for (unsigned s = 0; s < SLOTS; s++) {
-            bool first = any_own(&model.leaf[v][s]);
+            bool first = model_any_own(&model.leaf[v][s]);
 
             for (unsigned t = 0; first && t < s; t++) {
-                first = !any_own(&model.leaf[v][t]) ||
-                        slot_gfn(s) >> 9 * level != slot_gfn(t) >> 9 * level;
+                first = !model_any_own(&model.leaf[v][t]) ||
+                        model_gfn(s) >> 9 * level != model_gfn(t) >> 9 * level;
             }
             n += first;
         }
@@ -187,7 +150,7 @@ static void compare_view(uint16_t v)
     }
     for (unsigned s = 0; s < SLOTS; s++) {
         compare_at(v, s);
-        overrides += any_own(&model.leaf[v][s]);
+        overrides += model_any_own(&model.leaf[v][s]);
     }
     EXPECT(vs->overrides == overrides, "view %u: %u overrides, not %u", v, vs->overrides,
            overrides);
@@ -203,7 +166,7 @@ static void compare_refs(uint64_t m)
 
     for (unsigned v = 0; v < MODEL_VIEWS; v++) {
         for (unsigned s = 0; model.exists[v] && s < SLOTS; s++) {
-            struct shown r = view_shows((uint16_t)v, s);
+            struct shown r = model_shows((uint16_t)v, s);
 
             want += model.leaf[v][s].own_frame && r.valid && r.mfn == m;
         }
@@ -238,7 +201,7 @@ static void compare_all(void)
 /* ---- steps: what the model expects, and the change to it ---- */
 
 /* -ENOMEM is right only if less than `most` pages are left to the caller. */
-static void check_enomem(bool host, unsigned most)
+void model_check_enomem(bool host, unsigned most)
 {
     const struct pool *p = &fake.pm.pool;
     unsigned left = host ? p->nr_free : p->nr_free > p->reserve ? p->nr_free - p->reserve : 0;
@@ -246,10 +209,10 @@ static void check_enomem(bool host, unsigned most)
     EXPECT(left < most, "-ENOMEM with %u pages left", left);
 }
 
-static bool same(long have, long want, bool host, unsigned most)
+bool model_same(long have, long want, bool host, unsigned most)
 {
     if (have == -XEN_ENOMEM) {
-        check_enomem(host, most);
+        model_check_enomem(host, most);
         return false;
     }
     EXPECT(have == want, "returned %ld, not %ld", have, want);
@@ -263,13 +226,13 @@ static unsigned order_of(const struct step *s)
 
 static bool in_range(unsigned slot, uint64_t base, unsigned order)
 {
-    return slot_gfn(slot) - base < 1ULL << order;
+    return model_gfn(slot) - base < 1ULL << order;
 }
 
 static void step_map(const struct step *s)
 {
     unsigned order = order_of(s);
-    uint64_t base = slot_gfn(s->slot) & ~((1ULL << order) - 1);
+    uint64_t base = model_gfn(s->slot) & ~((1ULL << order) - 1);
     uint64_t m = F((uint64_t)(s->n % 8) << ORDER_1G) + (base & (G_1G - 1));
     enum map_type type = s->flags % 8 < 5 ? MAP_RAM : (enum map_type)(s->flags % 8 - 4);
     access_t a = s->access % 16 > 10 ? ACCESS_RWX : s->access % 16;
@@ -278,13 +241,13 @@ static void step_map(const struct step *s)
     if (a == ACCESS_DEFAULT && order == ORDER_1G) {
         a = ACCESS_RWX;
     }
-    if (!same(hostmap_map(&fake.pm, gfn(base), mfn(m), order, type, a), 0, true, 3)) {
+    if (!model_same(hostmap_map(&fake.pm, gfn(base), mfn(m), order, type, a), 0, true, 3)) {
         return;
     }
     if (a == ACCESS_DEFAULT) {
         a = model.host_default;
         for (unsigned i = 0; i < SLOTS; i++) {
-            if (slot_gfn(i) == base && model.host[i].mapped) {
+            if (model_gfn(i) == base && model.host[i].mapped) {
                 a = model.host[i].access;
                 keep_ve = !model.host[i].ve;
             }
@@ -292,7 +255,7 @@ static void step_map(const struct step *s)
     }
     for (unsigned i = 0; i < SLOTS; i++) {
         if (in_range(i, base, order)) {
-            model.host[i] = (struct host){true, !keep_ve, m + slot_gfn(i) - base, type, a};
+            model.host[i] = (struct host){true, !keep_ve, m + model_gfn(i) - base, type, a};
         }
     }
 }
@@ -300,9 +263,9 @@ static void step_map(const struct step *s)
 static void step_unmap(const struct step *s)
 {
     unsigned order = order_of(s);
-    uint64_t base = slot_gfn(s->slot) & ~((1ULL << order) - 1);
+    uint64_t base = model_gfn(s->slot) & ~((1ULL << order) - 1);
 
-    if (!same(hostmap_unmap(&fake.pm, gfn(base), order), 0, true, 3)) {
+    if (!model_same(hostmap_unmap(&fake.pm, gfn(base), order), 0, true, 3)) {
         return;
     }
     for (unsigned i = 0; i < SLOTS; i++) {
@@ -323,7 +286,7 @@ static void step_state(const struct step *s)
 {
     bool on = s->n % 8 != 0; /* mostly on */
 
-    if (!same(set_state(on), 0, false, 2) || on == model.active) {
+    if (!model_same(set_state(on), 0, false, 2) || on == model.active) {
         return;
     }
     model.active = on;
@@ -349,7 +312,7 @@ static void step_create(const struct step *s)
     while (want < MODEL_VIEWS && model.exists[want]) {
         want++;
     }
-    if (same(rc, a > 10 || want == MODEL_VIEWS ? -XEN_EINVAL : 0, false, 1)) {
+    if (model_same(rc, a > 10 || want == MODEL_VIEWS ? -XEN_EINVAL : 0, false, 1)) {
         EXPECT(v == want, "created view %u, not %u", v, want);
         new_view(v, a);
     }
@@ -358,12 +321,12 @@ static void step_create(const struct step *s)
 static void step_destroy(const struct step *s)
 {
     uint16_t v = s->view % (MODEL_VIEWS + 1);
-    bool ok = v != 0 && view_ok(v);
+    bool ok = v != 0 && model_view_ok(v);
 
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
         ok = ok && model.on[i] != v;
     }
-    if (same(on_view(HVMOP_altp2m_destroy_p2m, v), ok ? 0 : -XEN_EBUSY, false, 0)) {
+    if (model_same(on_view(HVMOP_altp2m_destroy_p2m, v), ok ? 0 : -XEN_EBUSY, false, 0)) {
         model.exists[v] = false;
     }
 }
@@ -371,16 +334,16 @@ static void step_destroy(const struct step *s)
 static void step_switch(const struct step *s)
 {
     uint16_t v = s->view % (MODEL_VIEWS + 1);
-    bool ok = view_ok(v) && model.visible[v];
+    bool ok = model_view_ok(v) && model.visible[v];
 
-    if (same(on_view(HVMOP_altp2m_switch_p2m, v), ok ? 0 : -XEN_EINVAL, false, 0)) {
+    if (model_same(on_view(HVMOP_altp2m_switch_p2m, v), ok ? 0 : -XEN_EINVAL, false, 0)) {
         for (unsigned i = 0; i < FAKE_VCPUS; i++) {
             model.on[i] = v;
         }
     }
 }
 
-static void model_access(uint16_t v, unsigned slot, access_t a)
+void model_access(uint16_t v, unsigned slot, access_t a)
 {
     struct leaf *l = &model.leaf[v][slot];
 
@@ -389,7 +352,7 @@ static void model_access(uint16_t v, unsigned slot, access_t a)
             model.host[slot].access = a == ACCESS_DEFAULT ? model.host_default : a;
             l->own_access = false;
         }
-    } else if (may_override(v, slot)) {
+    } else if (model_may_override(v, slot)) {
         l->own_access = a != ACCESS_DEFAULT;
         l->access = a;
     }
@@ -401,8 +364,8 @@ static void step_access(const struct step *s)
     unsigned slot = s->slot % SLOTS;
     access_t a = s->access % 12;
 
-    if (same(set_access(v, slot_gfn(slot), a), !view_ok(v) || a > 10 ? -XEN_EINVAL : 0, v == 0,
-             3)) {
+    if (model_same(set_access(v, model_gfn(slot), a),
+                   !model_view_ok(v) || a > 10 ? -XEN_EINVAL : 0, v == 0, 3)) {
         model_access(v, slot, a);
     }
 }
@@ -412,7 +375,8 @@ static void step_default(const struct step *s)
     uint16_t v = s->view % MODEL_VIEWS;
     access_t a = s->access % 12;
 
-    if (!same(set_access(v, ~0ULL, a), !view_ok(v) || a > 10 ? -XEN_EINVAL : 0, false, 0)) {
+    if (!model_same(set_access(v, ~0ULL, a), !model_view_ok(v) || a > 10 ? -XEN_EINVAL : 0, false,
+                    0)) {
         return;
     }
     if (v != 0) {
@@ -435,7 +399,7 @@ static void step_multi(const struct step *s)
     long rc;
 
     for (unsigned i = 0; i < n; i++) {
-        gfns[i] = slot_gfn((s->slot + i * (s->slot2 % 5u)) % SLOTS);
+        gfns[i] = model_gfn((s->slot + i * (s->slot2 % 5u)) % SLOTS);
         accesses[i] = (uint8_t)((s->access + i) % 11 + (s->flags == i));
     }
     memcpy(&op.u, at, sizeof(at));
@@ -443,10 +407,10 @@ static void step_multi(const struct step *s)
     op.u.set_mem_access_multi.nr = n;
     rc = fake_hvmop(&fake.self, &op);
     if (rc == -XEN_ENOMEM) {
-        check_enomem(v == 0, 3);
+        model_check_enomem(v == 0, 3);
         want = rc;
         n = (unsigned)op.u.set_mem_access_multi.opaque;
-    } else if (!view_ok(v)) {
+    } else if (!model_view_ok(v)) {
         want = -XEN_EINVAL;
         n = 0;
     }
@@ -455,21 +419,21 @@ static void step_multi(const struct step *s)
     }
     want = done < n ? -XEN_EINVAL : want;
     EXPECT(rc == want, "returned %ld, not %ld", rc, want);
-    EXPECT(rc == 0 || !view_ok(v) || op.u.set_mem_access_multi.opaque == done,
+    EXPECT(rc == 0 || !model_view_ok(v) || op.u.set_mem_access_multi.opaque == done,
            "failing index %lu, not %u", (unsigned long)op.u.set_mem_access_multi.opaque, done);
 }
 
 /* What changing one gfn returns; *after is the leaf, but for what a remap always sets. */
-static long expect_change(uint16_t v, unsigned old, unsigned new, struct leaf *after)
+long model_expect_change(uint16_t v, unsigned old, unsigned new, struct leaf *after)
 {
-    struct shown r = view_shows(v, old), h = host_shows(old);
+    struct shown r = model_shows(v, old), h = model_host_shows(old);
 
     *after = new < SLOTS ? model.leaf[v][new] : (struct leaf){0};
     after->target = after->own_frame ? after->target : new;
     if (!(r.valid && r.type == MAP_RAM) && !(h.valid && h.type == MAP_RAM)) {
         return -XEN_ESRCH;
     }
-    h = host_shows(after->target);
+    h = model_host_shows(after->target);
     return h.valid && h.type == MAP_RAM ? 0 : -XEN_ESRCH;
 }
 
@@ -478,13 +442,13 @@ static void step_change(const struct step *s)
     const struct altp2m_caller *c = s->flags & 1 ? &fake.monitor : &fake.self;
     uint16_t v = s->view % (MODEL_VIEWS + 1);
     unsigned old = s->slot % SLOTS, new = s->slot2 % SLOTS;
-    long want = view_ok(v) ? 0 : -XEN_EINVAL;
+    long want = model_view_ok(v) ? 0 : -XEN_EINVAL;
     struct leaf shown = {0};
 
     if (want == 0) {
-        want = expect_change(v, old, new, &shown);
+        want = model_expect_change(v, old, new, &shown);
     }
-    if (same(change_gfn_as(c, v, slot_gfn(old), slot_gfn(new)), want, false, 5)) {
+    if (model_same(change_gfn_as(c, v, model_gfn(old), model_gfn(new)), want, false, 5)) {
         shown.own_frame = shown.own_ve = true;
         shown.ve = c == &fake.monitor;
         model.leaf[v][old] = shown;
@@ -496,12 +460,13 @@ static void step_revert(const struct step *s)
     uint16_t v = s->view % MODEL_VIEWS;
     unsigned slot = s->slot % SLOTS;
 
-    if (same(change_gfn(v, slot_gfn(slot), ~0ULL), view_ok(v) ? 0 : -XEN_EINVAL, false, 0)) {
+    if (model_same(change_gfn(v, model_gfn(slot), ~0ULL), model_view_ok(v) ? 0 : -XEN_EINVAL,
+                   false, 0)) {
         model.leaf[v][slot] = (struct leaf){0};
     }
 }
 
-static long model_ve(uint16_t v, unsigned slot, bool suppress)
+long model_ve(uint16_t v, unsigned slot, bool suppress)
 {
     struct leaf *l = &model.leaf[v][slot];
 
@@ -513,7 +478,7 @@ static long model_ve(uint16_t v, unsigned slot, bool suppress)
         l->ve = suppress; /* counts if it has an own one, from a remap */
         return 0;
     }
-    if (!may_override(v, slot)) {
+    if (!model_may_override(v, slot)) {
         return -XEN_ESRCH;
     }
     l->own_ve = true;
@@ -525,12 +490,12 @@ static void step_ve(const struct step *s)
 {
     uint16_t v = s->view % (MODEL_VIEWS + 1);
     unsigned slot = s->slot % SLOTS;
-    long rc = set_ve(v, slot_gfn(slot), s->flags & 1);
+    long rc = set_ve(v, model_gfn(slot), s->flags & 1);
 
     if (rc == -XEN_ENOMEM) {
-        check_enomem(v == 0, 3);
+        model_check_enomem(v == 0, 3);
     } else {
-        long want = view_ok(v) ? model_ve(v, slot, s->flags & 1) : -XEN_EINVAL;
+        long want = model_view_ok(v) ? model_ve(v, slot, s->flags & 1) : -XEN_EINVAL;
 
         EXPECT(rc == want, "returned %ld, not %ld", rc, want);
     }
@@ -551,16 +516,16 @@ static void step_ve_range(const struct step *s)
     }
     a->view = v;
     a->suppress_ve = s->flags & 1;
-    a->first_gfn = slot_gfn(first);
-    a->last_gfn = slot_gfn(first + n - 1);
+    a->first_gfn = model_gfn(first);
+    a->last_gfn = model_gfn(first + n - 1);
     rc = fake_hvmop(&fake.self, &op);
-    EXPECT(rc == (view_ok(v) ? 0 : -XEN_EINVAL), "returned %ld", rc);
+    EXPECT(rc == (model_view_ok(v) ? 0 : -XEN_EINVAL), "returned %ld", rc);
     for (unsigned i = 0; rc == 0 && i < n; i++) {
         long e = model_ve(v, first + i, s->flags & 1);
 
         if (e != 0 && error == 0) {
             error = e;
-            error_gfn = slot_gfn(first + i);
+            error_gfn = model_gfn(first + i);
         }
     }
     EXPECT(rc != 0 || (a->first_error == error && a->first_error_gfn == error_gfn),
@@ -572,7 +537,7 @@ static void step_visible(const struct step *s)
 {
     uint16_t v = s->view % (MODEL_VIEWS + 1);
 
-    if (same(visible(v, s->flags & 1), view_ok(v) ? 0 : -XEN_EINVAL, false, 0)) {
+    if (model_same(visible(v, s->flags & 1), model_view_ok(v) ? 0 : -XEN_EINVAL, false, 0)) {
         model.visible[v] = s->flags & 1;
     }
 }
@@ -591,7 +556,7 @@ static void step_notify(const struct step *s)
     } else if (on && !(h->mapped && h->type == MAP_RAM)) {
         want = -XEN_EINVAL;
     }
-    if (same(notify(on, i, slot_gfn(slot)), want, false, 0)) {
+    if (model_same(notify(on, i, model_gfn(slot)), want, false, 0)) {
         model.notify[i] = on ? h->mfn : ~0ULL;
         EXPECT(!on || fake.vcpus[i].vmfunc, "VMFUNC is off");
     }
@@ -602,7 +567,7 @@ static void step_vmfunc(const struct step *s)
     unsigned i = s->n % FAKE_VCPUS;
     uint16_t v = s->view % MODEL_VIEWS;
 
-    if (view_ok(v) && model.visible[v]) {
+    if (model_view_ok(v) && model.visible[v]) {
         fake.vcpus[i].root = root_of(v);
         model.on[i] = v;
         platform_vcpu_sync(&fake.vcpus[i]);
@@ -614,8 +579,8 @@ static void step_fault(const struct step *s)
     unsigned i = s->n % FAKE_VCPUS, slot = s->slot % SLOTS, rights = s->flags % 7 + 1;
     uint16_t v = model.on[i];
     bool listener = s->flags & 64;
-    struct shown r = view_shows(v, slot);
-    struct fault f = {gfn(slot_gfn(slot)), rights};
+    struct shown r = model_shows(v, slot);
+    struct fault f = {gfn(model_gfn(slot)), rights};
     enum fault_result want = FAULT_RETRY, have;
     access_t a = ACCESS_DEFAULT;
 
@@ -645,236 +610,6 @@ static void step_fault(const struct step *s)
     }
 }
 
-/* A range of up to 8 slots in one cluster, so that they are neighbours. */
-static unsigned range_of(const struct step *s, unsigned *n)
-{
-    *n = s->n % (9 - s->slot2 % 8);
-    return s->slot % SLOTS / OFFSETS * OFFSETS + s->slot2 % 8;
-}
-
-/* What a range shows: another range, one page, a shadow page, or what it did before any remap. */
-static void step_change_range(const struct step *s)
-{
-    uint16_t v = s->view % MODEL_VIEWS;
-    unsigned n, done = 0, old = range_of(s, &n), kind = s->flags % 4;
-    unsigned new = (s->slot + s->access) % SLOTS / OFFSETS * OFFSETS;
-    unsigned shadow = s->order % SHADOWS;
-    uint64_t target = kind == 0 ? ~0ULL : kind == 1 ? model.shadow[shadow] : slot_gfn(new);
-    unsigned flags = kind == 1 || kind == 2 ? FACET_ALTP2M_RANGE_SAME : 0;
-    long rc, want = view_ok(v) ? 0 : -XEN_EINVAL;
-    uint64_t have;
-
-    n = n + old % OFFSETS > 8 ? 8 - old % OFFSETS : n;
-    if (kind == 1 && target == 0) {
-        return;
-    }
-    rc = own_change_range(v, slot_gfn(old), target, n, flags, &have);
-    for (; want == 0 && done < n && (rc != -XEN_ENOMEM || done < have); done++) {
-        struct leaf after = {0};
-        unsigned to = kind == 1 ? SLOTS + shadow : kind == 2 ? new : new + done;
-
-        if (kind != 0) {
-            want = expect_change(v, old + done, to, &after);
-            after.own_frame = after.own_ve = true;
-            after.ve = false;
-        }
-        if (want != 0) {
-            break;
-        }
-        model.leaf[v][old + done] = after;
-    }
-    if (rc == -XEN_ENOMEM && want == 0) {
-        check_enomem(false, 5);
-        return;
-    }
-    EXPECT(rc == want && have == done, "returned %ld after %lu, not %ld after %u", rc,
-           (unsigned long)have, want, done);
-}
-
-static void step_set_range(const struct step *s)
-{
-    uint16_t v = s->view % MODEL_VIEWS;
-    unsigned n, first = range_of(s, &n), skip = 0;
-    unsigned a = s->access % 12 == 11 ? 0xffu : s->access % 12;
-    unsigned ve = s->flags % 3 == 2 ? 0xffu : s->flags % 3;
-    bool wrong = !view_ok(v) || (a == 0xff && ve == 0xff);
-    uint64_t done, skipped;
-    long rc;
-
-    n = n + first % OFFSETS > 8 ? 8 - first % OFFSETS : n;
-    rc = own_set_range(v, slot_gfn(first), n, a, ve, &done, &skipped);
-    if (rc == -XEN_ENOMEM) {
-        check_enomem(v == 0, 3);
-        n = (unsigned)done;
-    }
-    EXPECT(rc == -XEN_ENOMEM || rc == (wrong ? -XEN_EINVAL : 0), "returned %ld", rc);
-    for (unsigned i = first; !wrong && i < first + n; i++) {
-        if (v == 0 ? !model.host[i].mapped : !may_override(v, i)) {
-            skip++;
-            continue;
-        }
-        if (ve != 0xff) {
-            model_ve(v, i, ve);
-        }
-        if (a != 0xff) {
-            model_access(v, i, (access_t)a);
-        }
-    }
-    EXPECT(wrong || (done == n && skipped == skip), "%lu done and %lu skipped, not %u and %u",
-           (unsigned long)done, (unsigned long)skipped, n, skip);
-}
-
-static void model_isolate(uint16_t v, unsigned i, access_t in, access_t others, unsigned ve)
-{
-    for (uint16_t w = 0; w < MODEL_VIEWS; w++) {
-        struct leaf *l = &model.leaf[w][i];
-
-        if (!model.exists[w]) {
-            continue;
-        }
-        if (ve != 0xff && l->own_ve) {
-            l->ve = ve;
-        }
-        if (w == v) {
-            l->own_access = true;
-            l->access = in;
-        } else if (l->own_frame || l->own_access) {
-            l->own_access = w != 0 || l->own_frame;
-            l->access = others;
-        }
-    }
-    model.host[i].access = others;
-    model.host[i].ve = ve != 0xff ? ve : model.host[i].ve;
-}
-
-static void step_isolate(const struct step *s)
-{
-    uint16_t v = s->view % MODEL_VIEWS;
-    unsigned n, first = range_of(s, &n), skip = 0;
-    access_t in = s->access % 10, others = s->order % 10;
-    unsigned ve = s->flags % 3 == 2 ? 0xffu : s->flags % 3;
-    uint64_t skipped;
-    long rc;
-
-    n = n + first % OFFSETS > 8 ? 8 - first % OFFSETS : n;
-    rc = own_isolate(v, slot_gfn(first), n, in, others, ve, &skipped);
-    if (rc == -XEN_ENOMEM) {
-        check_enomem(false, 6);
-        return;
-    }
-    EXPECT(rc == (v != 0 && view_ok(v) ? 0 : -XEN_EINVAL), "returned %ld", rc);
-    for (unsigned i = first; rc == 0 && i < first + n; i++) {
-        if (model.host[i].mapped && model.host[i].type != MAP_MMIO) {
-            model_isolate(v, i, in, others, ve);
-        } else {
-            skip++;
-        }
-    }
-    EXPECT(rc != 0 || skipped == skip, "%lu skipped, not %u", (unsigned long)skipped, skip);
-}
-
-static void step_switch_one(const struct step *s)
-{
-    uint16_t v = s->view % (MODEL_VIEWS + 1);
-    unsigned i = s->n % (FAKE_VCPUS + 1);
-    bool ok = view_ok(v) && model.visible[v] && i < FAKE_VCPUS;
-
-    if (same(own_switch(i, v), ok ? 0 : -XEN_EINVAL, false, 0)) {
-        model.on[i] = v;
-    }
-}
-
-static unsigned leaf_flags(uint16_t v, unsigned i)
-{
-    const struct leaf *l = &model.leaf[v][i];
-    struct shown r = view_shows(v, i);
-    bool suppress = model.negative || (r.valid ? r.ve : !l->own_ve || l->ve);
-
-    return (l->own_access ? FACET_ALTP2M_OWN_ACCESS : 0) |
-           (l->own_frame ? FACET_ALTP2M_OWN_FRAME : 0) | (l->own_ve ? FACET_ALTP2M_OWN_VE : 0) |
-           (suppress ? FACET_ALTP2M_SUPPRESS_VE : 0) | (r.valid ? 0 : FACET_ALTP2M_UNMAPPED);
-}
-
-/* Reads all that a view has of its own, in lists of any length, and finds each leaf in it. */
-static void step_overrides(const struct step *s)
-{
-    const struct facet_altp2m_override_run *run = fake_caller_at(FAKE_CALLER_BASE + 0x1000);
-    uint16_t v = s->view % MODEL_VIEWS;
-    uint64_t next = 0, seen = 0;
-    unsigned want = 0;
-
-    while (next != ~0ULL && view_ok(v)) {
-        long n = own_overrides(v, &next, ~0ULL, s->n % 5u + 1, FAKE_CALLER_BASE + 0x1000);
-
-        EXPECT(n >= 0, "returned %ld", n);
-        for (long r = 0; r < n; r++) {
-            seen += run[r].count;
-            for (unsigned i = 0; i < SLOTS; i++) {
-                const struct leaf *l = &model.leaf[v][i];
-                uint64_t at = slot_gfn(i) - run[r].first_gfn;
-                uint64_t target = !l->own_frame ? slot_gfn(i)
-                                  : l->target >= SLOTS ? model.shadow[l->target - SLOTS]
-                                                       : slot_gfn(l->target);
-
-                if (at >= run[r].count) {
-                    continue;
-                }
-                EXPECT(run[r].flags == leaf_flags(v, i), "gfn %#lx: flags %#x, not %#x",
-                       (unsigned long)slot_gfn(i), run[r].flags, leaf_flags(v, i));
-                EXPECT(run[r].target_gfn + at == target, "gfn %#lx: another target",
-                       (unsigned long)slot_gfn(i));
-                EXPECT(!view_shows(v, i).valid || run[r].access == view_shows(v, i).access,
-                       "gfn %#lx: access %u", (unsigned long)slot_gfn(i), run[r].access);
-            }
-        }
-    }
-    for (unsigned i = 0; view_ok(v) && i < SLOTS; i++) {
-        want += any_own(&model.leaf[v][i]);
-    }
-    EXPECT(seen == want, "%lu overrides, not %u", (unsigned long)seen, want);
-}
-
-static bool is_shown(unsigned shadow)
-{
-    for (unsigned v = 0; v < MODEL_VIEWS; v++) {
-        for (unsigned i = 0; model.exists[v] && i < SLOTS; i++) {
-            if (model.leaf[v][i].own_frame && model.leaf[v][i].target == SLOTS + shadow) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Creates, or destroys, or has a gfn show one. */
-static void step_shadow(const struct step *s)
-{
-    unsigned i = s->n % SHADOWS, slot = s->slot % SLOTS;
-    const struct host *h = &model.host[slot];
-    uint16_t v = s->view % (MODEL_VIEWS + 1);
-    struct leaf after;
-    long rc;
-
-    if (model.shadow[i] == 0) {
-        rc = own_shadow_create(s->flags & 1 ? slot_gfn(slot) : ~0ULL);
-        if (rc >= (long)FACET_ALTP2M_SHADOW_BASE) {
-            model.shadow[i] = (uint64_t)rc;
-            rc = 0;
-        }
-        same(rc, (s->flags & 1) && !(h->mapped && h->type == MAP_RAM) ? -XEN_ESRCH : 0, false, 1);
-    } else if (s->flags % 4 == 0) {
-        if (same(own_shadow_destroy(model.shadow[i]), is_shown(i) ? -XEN_EBUSY : 0, false, 0)) {
-            model.shadow[i] = 0;
-        }
-    } else if (view_ok(v)) {
-        rc = expect_change(v, slot, SLOTS + i, &after);
-        if (same(change_gfn(v, slot_gfn(slot), model.shadow[i]), rc, false, 5)) {
-            model.leaf[v][slot] = (struct leaf){
-                .own_frame = true, .own_ve = true, .target = SLOTS + i};
-        }
-    }
-}
-
 static const struct {
     const char *name;
     void (*run)(const struct step *s);
@@ -897,12 +632,12 @@ static const struct {
     [STEP_NOTIFY] = {"notify", step_notify, true},
     [STEP_VMFUNC] = {"vmfunc", step_vmfunc, true},
     [STEP_FAULT] = {"fault", step_fault, false},
-    [STEP_CHANGE_RANGE] = {"change_range", step_change_range, true},
-    [STEP_SET_RANGE] = {"set_range", step_set_range, true},
-    [STEP_ISOLATE] = {"isolate", step_isolate, true},
-    [STEP_SWITCH_ONE] = {"switch_one", step_switch_one, true},
-    [STEP_OVERRIDES] = {"overrides", step_overrides, true},
-    [STEP_SHADOW] = {"shadow", step_shadow, true},
+    [STEP_CHANGE_RANGE] = {"change_range", model_step_change_range, true},
+    [STEP_SET_RANGE] = {"set_range", model_step_set_range, true},
+    [STEP_ISOLATE] = {"isolate", model_step_isolate, true},
+    [STEP_SWITCH_ONE] = {"switch_one", model_step_switch_one, true},
+    [STEP_OVERRIDES] = {"overrides", model_step_overrides, true},
+    [STEP_SHADOW] = {"shadow", model_step_shadow, true},
 };
 
 const char *model_describe(const struct step *s)
@@ -912,8 +647,8 @@ const char *model_describe(const struct step *s)
     snprintf(text, sizeof(text),
              "%-12s view %u access %u slot %u (%#lx) slot2 %u (%#lx) order %u n %u flags %u",
              kinds[s->kind].name, s->view % (MODEL_VIEWS + 1), s->access % 12, s->slot % SLOTS,
-             (unsigned long)slot_gfn(s->slot), s->slot2 % SLOTS, (unsigned long)slot_gfn(s->slot2),
-             order_of(s), s->n, s->flags);
+             (unsigned long)model_gfn(s->slot), s->slot2 % SLOTS,
+             (unsigned long)model_gfn(s->slot2), order_of(s), s->n, s->flags);
     return text;
 }
 
@@ -924,7 +659,7 @@ static void touch(const struct step *s)
         unsigned slot = (s->slot + i * s->n) % SLOTS;
         uint16_t v = (s->view + i) % MODEL_VIEWS;
 
-        fake_access(root_of(view_ok(v) ? v : 0xffff), slot_gfn(slot));
+        fake_access(root_of(model_view_ok(v) ? v : 0xffff), model_gfn(slot));
     }
 }
 
@@ -937,7 +672,7 @@ static void one_step(const struct step *s, bool all)
     kinds[s->kind].run(s);
     fake_settled();
     for (uint16_t v = 0; v < MODEL_VIEWS; v++) {
-        if (view_ok(v)) {
+        if (model_view_ok(v)) {
             compare_at(v, s->slot % SLOTS);
             compare_at(v, s->slot2 % SLOTS);
         }

@@ -487,6 +487,11 @@ static void shadow_survives_host(void **state)
     assert_int_equal(change_gfn(v, 5, G4K), 0); /* a remap of a remap */
     assert_int_equal(frame(v, 5), shadow_frame(s).v);
     assert_int_equal(change_gfn(v, 5, 6), 0);
+    assert_int_equal(set_access(v, G4K, ACCESS_X), 0);
+    assert_int_equal(rights(v, G4K), 4);
+    assert_int_equal(set_access(v, G4K, ACCESS_DEFAULT), 0);
+    assert_int_equal(rights(v, G4K), 1);
+    assert_int_equal(frame(v, G4K), shadow_frame(s).v);
     assert_int_equal(own_change_range(v, G4K, ~0ULL, 3, 0, &done), 0);
     assert_int_equal(rights(v, G4K + 1), 0);
     assert_int_equal(own_shadow_destroy((uint64_t)s), 0);
