@@ -34,10 +34,13 @@ $(B)/guest/%.o: $(GUEST_DIR)/%.c
 
 $(B)/guest/%.elf: $(B)/guest/%.o $(B)/guest/%.main.o $(GUEST_LIB) $(GUEST_DIR)/lib/guest.lds
 	$(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
-		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T $(GUEST_DIR)/lib/guest.lds -o $@ \
-		$(filter %.o,$^) $(GUEST_LIBC) $(GUEST_MEM)
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T $(GUEST_DIR)/lib/guest.lds \
+		$(GUEST_LDFLAGS) -o $@ $(filter %.o,$^) $(GUEST_LIBC) $(GUEST_MEM)
 
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)): \
 	$(B)/guest/lib/conform.o
+
+# Leaves the first GiB to the test.
+$(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
 .SECONDARY:

@@ -20,7 +20,7 @@ _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed"}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "cmdline"}
+_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "machine", "cmdline"}
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ def _boot(guests, cancel):
             paths.append(f"{scratch}/{guest.name}.cfg")
             with open(paths[-1], "w", encoding="utf-8") as file:
                 file.write(guest.config())
+        machine = guests[0].settings.get("machine")
         result = boot(paths, timeout=SECONDS_PER_BOOT + SECONDS_PER_DOMAIN * len(guests),
-                      cancel=cancel)
+                      memory=machine and int(machine), cancel=cancel)
     cases = {guest.name: judge(guest, result.texts(f"d{i}"), result.endings.get(i))
              for i, guest in enumerate(guests, 1)}
     return cases, result
@@ -145,6 +146,14 @@ def _add_all(cases, result, add):
         add(case)
 
 
+def _batches(guests):
+    """Lists of guests to boot together: one that wants a machine of its own is alone in its list."""
+    alone = [guest for guest in guests if "machine" in guest.settings]
+    others = [guest for guest in guests if "machine" not in guest.settings]
+    return [[guest] for guest in alone] + [others[start:start + DOMAINS_PER_BOOT]
+                                           for start in range(0, len(others), DOMAINS_PER_BOOT)]
+
+
 def guest_jobs(text_filter):
     """Jobs for the test guests that the filter wants."""
     manifest = GUEST_DIR / "manifest"
@@ -153,8 +162,7 @@ def guest_jobs(text_filter):
     guests = [guest for guest in parse_manifest(manifest.read_text(encoding="utf-8"))
               if text_filter in guest.title or text_filter.startswith(guest.title + "/")]
     jobs = []
-    for start in range(0, len(guests), DOMAINS_PER_BOOT):
-        some = guests[start:start + DOMAINS_PER_BOOT]
+    for some in _batches(guests):
         jobs.append(Job("guests " + ", ".join(guest.name for guest in some),
                         lambda add, cancel, s=some: _run(s, add, cancel),
                         5.0 + 4.0 * len(some), [guest.title + "/..." for guest in some]))
