@@ -43,6 +43,18 @@ struct fault {
  */
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
 
+/* Puts one vCPU on a view; false, and no effect, if there is no such view. */
+bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to);
+bool altp2m_view_exists(struct physmap *pm, view_t v);
+
+/*
+ * Access in the host map, for monitors that use no views. set: -EINVAL for a bad access, -ESRCH for a hole, -ENOMEM.
+ * get with GFN_INVALID: the default. set_default: what gfns have that are mapped from now on.
+ */
+int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access);
+int altp2m_host_get_access(struct physmap *pm, gfn_t g, access_t *access);
+int altp2m_host_set_default(struct physmap *pm, unsigned access);
+
 /* Debug: CHECKs that no change made so far still waits for a flush. O(1); called at VM entry. */
 void altp2m_check_flushed(const struct physmap *pm);
 

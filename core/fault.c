@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "abi.h"
 #include "altp2m.h"
 #include "internal.h"
 
@@ -124,4 +125,79 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
     result = resolve(pm, view_get(pm, v->view), f, listener);
     physmap_unlock(pm);
     return result;
+}
+
+bool altp2m_view_exists(struct physmap *pm, view_t v)
+{
+    bool exists;
+
+    physmap_lock(pm);
+    exists = view_get(pm, v);
+    physmap_unlock(pm);
+    return exists;
+}
+
+bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to)
+{
+    struct physmap *pm = v->pm;
+    bool exists;
+
+    physmap_lock(pm);
+    exists = view_get(pm, to);
+    if (exists) {
+        platform_vcpu_sync(v);
+        vcpus_move(pm, v, to);
+    }
+    physmap_unlock(pm);
+    return exists;
+}
+
+int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access)
+{
+    struct view_state *first;
+    int rc;
+
+    if (access > ACCESS_DEFAULT) {
+        return -XEN_EINVAL;
+    }
+    if (g.v > pm->max_gfn) {
+        return -XEN_ESRCH;
+    }
+    physmap_lock(pm);
+    rc = hostmap_set_access(pm, g.v, (access_t)access);
+    first = view_get(pm, view(0));
+    if (rc == 0 && first) { /* an override that a fault left there would hide it */
+        override_clear(pm, first, g.v, pm->format->own_access);
+    }
+    physmap_unlock(pm);
+    return rc;
+}
+
+int altp2m_host_get_access(struct physmap *pm, gfn_t g, access_t *access)
+{
+    struct mapping m;
+
+    if (gfn_eq(g, GFN_INVALID)) {
+        *access = pm->default_access;
+        return 0;
+    }
+    if (!hostmap_lookup(pm, g, &m)) {
+        return -XEN_ESRCH;
+    }
+    *access = m.access;
+    return 0;
+}
+
+/* As on Xen: what new entries get. */
+int altp2m_host_set_default(struct physmap *pm, unsigned access)
+{
+    if (access > ACCESS_DEFAULT) {
+        return -XEN_EINVAL;
+    }
+    physmap_lock(pm);
+    if (access != ACCESS_DEFAULT) {
+        pm->default_access = (access_t)access;
+    }
+    physmap_unlock(pm);
+    return 0;
 }

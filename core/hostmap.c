@@ -231,3 +231,19 @@ int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress)
     e &= ~pm->format->suppress_ve;
     return edit_leaf(pm, g, e | (suppress ? pm->format->suppress_ve : 0));
 }
+
+uint64_t hostmap_next(struct physmap *pm, uint64_t g)
+{
+    physmap_lock(pm);
+    while (g <= pm->max_gfn) {
+        struct host_entry h = hostmap_walk(pm, g, 1);
+
+        if (entry_valid(pm, h.entry)) {
+            break;
+        }
+        g = (g | ((1ULL << entry_shift(h.level)) - 1)) + 1;
+    }
+    g = g <= pm->max_gfn ? g : ~0ULL;
+    physmap_unlock(pm);
+    return g;
+}

@@ -306,6 +306,7 @@ static bool create_shared_info(struct build *b)
     }
     g->shared = frame_virt(g->shared_frame);
     g->params[HVM_PARAM_ALTP2M] = b->config->altp2m_mode;
+    g->params[HVM_PARAM_MONITOR_RING_PFN] = GUEST_MONITOR_GFN;
     evtchn_init(b->d);
     guest_time_init_domain(b->d);
     return true;
@@ -339,6 +340,10 @@ static void domain_init(struct domain *d, const struct domain_config *c, bool in
     lock_init(&d->lock, LOCK_RANK_DOMAIN);
     lock_init(&d->guest.evtchn_lock, LOCK_RANK_EVTCHN);
     d->guest.interactive = interactive;
+    d->guest.monitor.ring_frame = MFN_INVALID;
+    d->guest.monitor.controls_all = c->monitor;
+    d->guest.monitor.controls = c->monitors;
+    d->guest.monitor.controls_size = c->monitors_size;
     d->guest.shared_frame = MFN_INVALID;
     d->guest.shared_gfn = GFN_INVALID;
     d->guest.pool = MFN_INVALID;
@@ -374,25 +379,19 @@ struct domain *builder_create(const struct domain_config *c, const struct boot_m
     return b.d;
 }
 
-/* Every RAM frame that the host map still shows. */
+/* Every frame of RAM, its own or another domain's, that the host map still shows. */
 static void free_ram(struct domain *d)
 {
-    uint64_t g = 0;
+    uint64_t g = hostmap_next(&d->physmap, 0);
+    struct mapping m;
 
-    while (g <= d->guest.max_gfn) {
-        struct mapping m;
-        uint64_t n = 1;
+    while (g != ~0ULL && hostmap_lookup(&d->physmap, gfn(g), &m)) {
+        uint64_t n = (1ULL << m.order) - (g & ((1ULL << m.order) - 1));
 
-        if (hostmap_lookup(&d->physmap, gfn(g), &m)) {
-            n = (1ULL << m.order) - (g & ((1ULL << m.order) - 1));
-            if (m.type == MAP_RAM) {
-                frame_put_run(m.mfn, n);
-            }
-        } else if (!d->guest.hole_used && g == d->guest.low_end >> PAGE_SHIFT &&
-                   g < GUEST_ACPI_GFN) {
-            n = GUEST_ACPI_GFN - g;
+        if (m.type == MAP_RAM || m.type == MAP_FOREIGN) {
+            frame_put_run(m.mfn, n);
         }
-        g += n;
+        g = hostmap_next(&d->physmap, g + n);
     }
 }
 
@@ -416,6 +415,7 @@ void builder_destroy(struct domain *d)
 {
     struct guest_domain *g = &d->guest;
 
+    vmevent_disable(d);
     guest_console_destroy(d);
     evtchn_destroy(d);
     if (g->physmap_ready) {

@@ -72,6 +72,36 @@ int domain_check_self(struct vcpu *v, unsigned domid)
     return -EPERM;
 }
 
+bool domain_may_control(const struct domain *by, const struct domain *target)
+{
+    const struct monitor_domain *m = &by->guest.monitor;
+
+    if (by == target) {
+        return false;
+    }
+    for (unsigned i = 0; i < m->controls_size; i += (unsigned)strlen(m->controls + i) + 1) {
+        if (strcmp(m->controls + i, target->name) == 0) {
+            return true;
+        }
+    }
+    return m->controls_all;
+}
+
+int domain_target(struct vcpu *v, unsigned domid, struct domain **out)
+{
+    struct domain *d = domain_get(domid == DOMID_SELF ? v->domain->id : domid);
+
+    if (!d) {
+        return -ESRCH;
+    }
+    if (d != v->domain && !domain_may_control(v->domain, d)) {
+        domain_put(d);
+        return -EPERM;
+    }
+    *out = d;
+    return 0;
+}
+
 /* ---- memory ---- */
 
 void *domain_ram(struct domain *d, gfn_t g)
@@ -290,6 +320,7 @@ static void reap(struct slot *s)
     enum outcome outcome;
     enum domain_action action;
 
+    monitor_domain_gone(d);
     console_guest_flush(d->id, &d->line);
     outcome = say_end(d);
     action = action_for(s, outcome);

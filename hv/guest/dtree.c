@@ -191,6 +191,20 @@ static const char *read_altp2m(const struct dtree *t, int node, struct domain_co
     return NULL;
 }
 
+static const char *read_monitor(const struct dtree *t, int node, struct domain_config *c)
+{
+    int size = 0;
+
+    c->monitor = fdt_getprop(t->fdt, node, "monitor", NULL) != NULL;
+    c->monitors = fdt_getprop(t->fdt, node, "monitors", &size);
+    c->monitors_size = c->monitors ? (unsigned)size : 0;
+    if (c->monitors && (size < 2 || c->monitors[size - 1] != '\0')) {
+        c->monitors_size = 0;
+        return "monitors is not a list of names";
+    }
+    return NULL;
+}
+
 /* A list of sub-ops' names as a set; false if one is none. Absent: the empty set. */
 static bool get_subops(const struct dtree *t, int node, const char *name, uint64_t *out)
 {
@@ -254,6 +268,9 @@ const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, u
     }
     if (!error) {
         error = read_altp2m(t, node, c);
+    }
+    if (!error) {
+        error = read_monitor(t, node, c);
     }
     if (!error) {
         error = read_policy(t, node, c);

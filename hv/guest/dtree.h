@@ -27,6 +27,9 @@ struct domain_config {
     unsigned altp2m_guest_views, altp2m_guest_tables; /* 0: the default */
     uint64_t table_kib;
     enum domain_action on_poweroff, on_crash, on_reboot;
+    bool monitor;         /* may control every other domain */
+    const char *monitors; /* in the tree: names of those it may control, each with its NUL */
+    unsigned monitors_size;
 };
 
 struct dtree {

@@ -22,9 +22,10 @@ struct evtchn {
     uint8_t state;
     uint8_t vcpu; /* that is notified */
     uint16_t remote_dom;
+    uint32_t remote_port;
     union {
-        uint32_t remote_port;
         uint32_t virq;
+        /* INTERNAL; of UNBOUND and INTERDOMAIN if not NULL: this end is the hypervisor's, not the guest's */
         void (*send)(struct domain *d);
     };
 };
@@ -193,16 +194,64 @@ int evtchn_create_internal(struct domain *d, void (*send)(struct domain *d), uin
     return port > 0 ? 0 : port;
 }
 
+static long allocate(struct domain *d, const struct evtchn *as, uint32_t *out)
+{
+    int port;
+
+    lock_acquire(&d->guest.evtchn_lock);
+    port = find_free(d);
+    if (port > 0) {
+        *record(d, (uint32_t)port) = *as;
+        *out = (uint32_t)port;
+    }
+    lock_release(&d->guest.evtchn_lock);
+    return port > 0 ? 0 : port;
+}
+
+/* An end that the guest must not touch. */
+static bool is_internal(const struct evtchn *e)
+{
+    return e->state == EVTCHN_INTERNAL ||
+           ((e->state == EVTCHN_UNBOUND || e->state == EVTCHN_INTERDOMAIN) && e->send);
+}
+
+int evtchn_create_unbound(struct domain *d, uint16_t remote, void (*send)(struct domain *d),
+                          uint32_t *port)
+{
+    const struct evtchn e = {.state = EVTCHN_UNBOUND, .remote_dom = remote, .send = send};
+
+    return (int)allocate(d, &e, port);
+}
+
+bool evtchn_is_bound(struct domain *d, uint32_t port)
+{
+    const struct evtchn *e;
+    bool bound;
+
+    lock_acquire(&d->guest.evtchn_lock);
+    e = in_use(d, port);
+    bound = e && e->state == EVTCHN_INTERDOMAIN;
+    lock_release(&d->guest.evtchn_lock);
+    return bound;
+}
+
+static long send_interdomain(struct domain *d, uint32_t port, const struct evtchn *from);
+
 void evtchn_notify(struct domain *d, uint32_t port)
 {
-    struct evtchn *e;
+    struct evtchn *e, copy = {.state = EVTCHN_FREE};
 
     lock_acquire(&d->guest.evtchn_lock);
     e = in_use(d, port);
     if (e && e->state == EVTCHN_INTERNAL) {
         set_pending(d, port, d->vcpus[e->vcpu]);
+    } else if (e) {
+        copy = *e;
     }
     lock_release(&d->guest.evtchn_lock);
+    if (copy.state == EVTCHN_INTERDOMAIN && copy.send) {
+        send_interdomain(d, port, &copy);
+    }
 }
 
 void evtchn_raise_virq(struct vcpu *v, unsigned virq)
@@ -230,20 +279,6 @@ bool evtchn_port_valid(struct domain *d, uint32_t port)
 }
 
 /* ---- sub-operations; each with the arguments copied in ---- */
-
-static long allocate(struct domain *d, const struct evtchn *as, uint32_t *out)
-{
-    int port;
-
-    lock_acquire(&d->guest.evtchn_lock);
-    port = find_free(d);
-    if (port > 0) {
-        *record(d, (uint32_t)port) = *as;
-        *out = (uint32_t)port;
-    }
-    lock_release(&d->guest.evtchn_lock);
-    return port > 0 ? 0 : port;
-}
 
 static long alloc_unbound(struct domain *d, struct evtchn_alloc_unbound *a)
 {
@@ -353,6 +388,7 @@ static long bind_ipi(struct domain *d, struct evtchn_bind_ipi *a)
 static void release_remote(struct domain *d, uint32_t port, const struct evtchn *was)
 {
     struct domain *remote = domain_get(was->remote_dom);
+    void (*closed)(struct domain *) = NULL;
     struct evtchn *e;
 
     if (!remote) {
@@ -362,8 +398,12 @@ static void release_remote(struct domain *d, uint32_t port, const struct evtchn 
     e = in_use(remote, was->remote_port);
     if (e && e->state == EVTCHN_INTERDOMAIN && e->remote_dom == d->id && e->remote_port == port) {
         e->state = EVTCHN_UNBOUND;
+        closed = e->send;
     }
     lock_release(&remote->guest.evtchn_lock);
+    if (closed) {
+        closed(remote);
+    }
     domain_put(remote);
 }
 
@@ -374,7 +414,7 @@ static long close_port(struct domain *d, uint32_t port, bool force)
 
     lock_acquire(&d->guest.evtchn_lock);
     e = in_use(d, port);
-    if (!e || (e->state == EVTCHN_INTERNAL && !force)) {
+    if (!e || (is_internal(e) && !force)) {
         lock_release(&d->guest.evtchn_lock);
         return -EINVAL;
     }
@@ -392,9 +432,15 @@ static long close_port(struct domain *d, uint32_t port, bool force)
     return 0;
 }
 
+void evtchn_close_internal(struct domain *d, uint32_t port)
+{
+    close_port(d, port, true);
+}
+
 static long send_interdomain(struct domain *d, uint32_t port, const struct evtchn *from)
 {
     struct domain *remote = domain_get(from->remote_dom);
+    void (*deliver)(struct domain *) = NULL;
     struct evtchn *e;
 
     if (!remote) {
@@ -403,9 +449,15 @@ static long send_interdomain(struct domain *d, uint32_t port, const struct evtch
     lock_acquire(&remote->guest.evtchn_lock);
     e = in_use(remote, from->remote_port);
     if (e && e->state == EVTCHN_INTERDOMAIN && e->remote_dom == d->id && e->remote_port == port) {
-        set_pending(remote, from->remote_port, remote->vcpus[e->vcpu]);
+        deliver = e->send;
+        if (!deliver) {
+            set_pending(remote, from->remote_port, remote->vcpus[e->vcpu]);
+        }
     }
     lock_release(&remote->guest.evtchn_lock);
+    if (deliver) {
+        deliver(remote);
+    }
     domain_put(remote);
     return 0;
 }
@@ -421,6 +473,9 @@ static long send(struct domain *d, uint32_t port)
         set_pending(d, port, d->vcpus[copy.vcpu]);
     }
     lock_release(&d->guest.evtchn_lock);
+    if (copy.state != EVTCHN_INTERNAL && is_internal(&copy)) {
+        return -EINVAL;
+    }
     switch (copy.state) {
     case EVTCHN_INTERNAL:
         copy.send(d);
@@ -498,7 +553,8 @@ static long bind_vcpu(struct domain *d, const struct evtchn_bind_vcpu *a)
     }
     lock_acquire(&d->guest.evtchn_lock);
     e = in_use(d, a->port);
-    if (!e || e->state == EVTCHN_IPI || (e->state == EVTCHN_VIRQ && virq_per_vcpu(e->virq))) {
+    if (!e || e->state == EVTCHN_IPI || (e->state == EVTCHN_VIRQ && virq_per_vcpu(e->virq)) ||
+        (e->state != EVTCHN_INTERNAL && is_internal(e))) {
         error = -EINVAL;
     } else {
         e->vcpu = (uint8_t)a->vcpu;
@@ -530,7 +586,11 @@ static long reset(struct domain *d, uint16_t domid)
     int error = domain_check_self(d->vcpus[0], domid);
 
     for (uint32_t port = 1; !error && port < d->guest.nr_ports; port++) {
-        close_port(d, port, true);
+        const struct evtchn *e = record(d, port);
+
+        if (e && (e->state == EVTCHN_INTERNAL || !is_internal(e))) {
+            close_port(d, port, true);
+        }
     }
     return error;
 }

@@ -41,7 +41,7 @@ static inline unsigned long_size(const struct hypercall *h)
 int copy_in_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t *out);
 int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t value);
 
-hypercall_fn memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op, grant_op,
+hypercall_fn domctl, sysctl, dm_op, memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op, grant_op,
     vcpu_set_timer_op;
 
 /* ---- domains: domain.c ---- */
@@ -51,6 +51,39 @@ struct domain *domain_get(unsigned domid);
 void domain_put(struct domain *d);
 /* 0 if domid names the caller's own domain; -EPERM for another domain; -ESRCH for none. */
 int domain_check_self(struct vcpu *v, unsigned domid);
+
+/* Whether `by` has control privilege over `target`; never over itself. */
+bool domain_may_control(const struct domain *by, const struct domain *target);
+/*
+ * The domain that a call of v's is about: its own, or one that it may control. Pinned until
+ * domain_put(). -ESRCH, -EPERM.
+ */
+int domain_target(struct vcpu *v, unsigned domid, struct domain **out);
+
+/* ---- watching: monitor.c, vmevent.c, foreign.c ---- */
+
+/* Drops what domain d, as a monitor, holds of others: rings and pauses. */
+void monitor_domain_gone(struct domain *d);
+/* HVMOP_guest_request_vm_event; -ERESTART: make the call again. */
+long monitor_guest_request(struct vcpu *v);
+/* XENMEM_access_op. */
+long monitor_access_op(struct hypercall *h, uint64_t start);
+struct xen_domctl_monitor_op;
+/* MONITOR_OP of domctl. `d` is locked. */
+long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op);
+
+/* Takes the page at the ring's parameter as ring of `by`. 0 and the channel's port, or a negative errno. */
+int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port);
+void vmevent_disable(struct domain *d);
+/* Handles the answers in the ring. */
+void vmevent_resume(struct domain *d);
+/* Sends one request; false if there is no room. Locks the domain. */
+bool vmevent_send(struct domain *d, const vm_event_request_t *r);
+/* What an answer asks for v, which waits for it. */
+void monitor_answer(struct vcpu *v, const vm_event_response_t *r);
+
+/* Shows gfn `index` of domain `of` at g of d. */
+int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g);
 
 /* ---- building: builder.c, acpi.c ---- */
 
@@ -66,6 +99,7 @@ void builder_destroy(struct domain *d);
 #define GUEST_HIGH_RAM     0x100000000ULL
 #define GUEST_ACPI_GFN     0xfc000ULL
 #define GUEST_SPECIAL_GFN  0xfeff8ULL /* eight pages, as Xen's toolstack lays them out */
+#define GUEST_MONITOR_GFN  0xfeff9ULL /* of the vm_event ring; a hole unless a monitor fills it */
 #define GUEST_CONSOLE_GFN  0xfefffULL
 #define GUEST_SPECIAL_SIZE 0x8000ULL
 
@@ -82,6 +116,8 @@ void acpi_build(uint8_t *page, unsigned nr_vcpus);
 unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
 /* Frees a guest frame that the host map no longer shows. */
 void memory_release(struct domain *d, const struct mapping *was);
+/* Puts one page at g, freeing what was there. d is locked. */
+int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t access);
 /* Makes page `page` (4 KiB) of the domain a stub page; false if there is no RAM at g. */
 bool memory_fill_hypercall_page(struct domain *d, gfn_t g);
 
@@ -91,6 +127,14 @@ void evtchn_init(struct domain *d);
 void evtchn_destroy(struct domain *d);
 /* Channel whose other end is the hypervisor; `send` runs when the guest notifies it. */
 int evtchn_create_internal(struct domain *d, void (*send)(struct domain *d), uint32_t *port);
+/*
+ * The same, but domain `remote` has to bind it; `send` also runs when that domain closes its end.
+ * The guest cannot close, move or use it; evtchn_close_internal() does.
+ */
+int evtchn_create_unbound(struct domain *d, uint16_t remote, void (*send)(struct domain *d),
+                          uint32_t *port);
+bool evtchn_is_bound(struct domain *d, uint32_t port);
+void evtchn_close_internal(struct domain *d, uint32_t port);
 /* Raises an event of the hypervisor's. */
 void evtchn_notify(struct domain *d, uint32_t port);
 void evtchn_raise_virq(struct vcpu *v, unsigned virq);

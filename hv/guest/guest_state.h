@@ -4,6 +4,7 @@
 /* What the guest interface keeps per domain and per vCPU. Only hv/guest/ touches the members. */
 #include <facet/lock.h>
 #include <facet/types.h>
+#include "monitor_state.h"
 #include "x86/timer.h"
 
 struct vcpu_info;
@@ -43,6 +44,7 @@ struct guest_vcpu {
     uint64_t runstate_time[4];
     gva_t runstate_area, time_area;
     bool runstate_compat, runstate_registered, time_registered;
+    struct monitor_vcpu monitor;
 };
 
 struct evtchn; /* hv/guest/evtchn.c */
@@ -73,7 +75,6 @@ struct guest_domain {
     unsigned pool_pages;
     uint64_t ram_pages;         /* RAM frames in the host map now */
     uint64_t ram_end_gfn;       /* RAM never lies at or above this gfn */
-    bool hole_used;             /* the guest put something between low_end and the ACPI tables */
     uint64_t max_gfn;           /* highest gfn that was ever mapped */
     uint64_t low_end, high_end; /* bytes: end of RAM below 4 GiB; end of RAM above it, or 0 */
 
@@ -85,4 +86,6 @@ struct guest_domain {
     mfn_t ring_frame;
     uint32_t console_port;
     struct timer console_poll;
+
+    struct monitor_domain monitor;
 };

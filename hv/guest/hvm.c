@@ -38,28 +38,55 @@ static bool writable(uint32_t index)
     }
 }
 
+/* What else a monitor may set. */
+static bool watchable(uint32_t index)
+{
+    return index == HVM_PARAM_ALTP2M || index == HVM_PARAM_MONITOR_RING_PFN;
+}
+
 /*
  * Only the vector type can deliver anything here; other types are kept, as there is no interrupt
  * controller to fail. As on Xen this call also fixes the layout of the shared info page.
  */
-static void set_callback(struct hypercall *h, uint64_t value)
+static void set_callback(struct hypercall *h, struct domain *d, uint64_t value)
 {
-    struct domain *d = h->v->domain;
-
     lock_acquire(&d->guest.evtchn_lock);
     d->guest.callback_vector = value >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR ? (uint8_t)value : 0;
-    if (d->guest.compat_shared_info != h->compat) {
+    if (d == h->v->domain && d->guest.compat_shared_info != h->compat) {
         d->guest.compat_shared_info = h->compat;
         guest_time_init_domain(d);
     }
     lock_release(&d->guest.evtchn_lock);
 }
 
+/* -EEXIST: fixed since creation, as a second setting is on Xen. */
+static long param_set(struct hypercall *h, struct domain *d, const struct xen_hvm_param *a)
+{
+    if (a->index == HVM_PARAM_ALTP2M) {
+        return a->value > XEN_ALTP2M_limited               ? -EINVAL
+               : a->value == d->guest.params[a->index] ? 0
+                                                           : -EEXIST;
+    }
+    if (a->index == HVM_PARAM_CALLBACK_IRQ) {
+        set_callback(h, d, a->value);
+    }
+    d->guest.params[a->index] = a->value;
+    return 0;
+}
+
+static bool may(const struct hypercall *h, const struct domain *d, uint32_t index, bool set)
+{
+    if (set) {
+        return writable(index) || (d != h->v->domain && watchable(index));
+    }
+    return readable(index) || d != h->v->domain;
+}
+
 static long param_op(struct hypercall *h, bool set)
 {
-    struct domain *d = h->v->domain;
     struct xen_hvm_param a;
-    int error;
+    struct domain *d;
+    long error;
 
     if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
         return -EFAULT;
@@ -67,22 +94,20 @@ static long param_op(struct hypercall *h, bool set)
     if (a.index >= HVM_NR_PARAMS) {
         return -EINVAL;
     }
-    error = domain_check_self(h->v, a.domid);
+    error = domain_target(h->v, a.domid, &d);
     if (error) {
         return error;
     }
-    if (!(set ? writable(a.index) : readable(a.index))) {
-        return -EPERM;
-    }
-    if (!set) {
+    if (!may(h, d, a.index, set)) {
+        error = -EPERM;
+    } else if (set) {
+        error = param_set(h, d, &a);
+    } else {
         a.value = d->guest.params[a.index];
-        return copy_out(h, h->arg[1], &a, sizeof(a));
+        error = copy_out(h, h->arg[1], &a, sizeof(a));
     }
-    if (a.index == HVM_PARAM_CALLBACK_IRQ) {
-        set_callback(h, a.value);
-    }
-    d->guest.params[a.index] = a.value;
-    return 0;
+    domain_put(d);
+    return error;
 }
 _Static_assert(sizeof(struct xen_hvm_param) == 16, "hvm_op.h");
 
@@ -137,6 +162,8 @@ long hvm_op(struct hypercall *h)
         return param_op(h, false);
     case HVMOP_set_evtchn_upcall_vector:
         return set_upcall_vector(h);
+    case HVMOP_guest_request_vm_event:
+        return h->arg[1] ? -EINVAL : monitor_guest_request(h->v);
     case HVMOP_get_time:
         return get_time(h);
     default:

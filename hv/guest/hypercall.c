@@ -23,8 +23,9 @@ static hypercall_fn *const handlers[NR_HYPERCALLS] = {
     [__HYPERVISOR_event_channel_op] = evtchn_op,
     [__HYPERVISOR_physdev_op] = physdev_op,
     [__HYPERVISOR_hvm_op] = hvm_op,
-    [__HYPERVISOR_sysctl] = privileged_op,
-    [__HYPERVISOR_domctl] = privileged_op,
+    [__HYPERVISOR_sysctl] = sysctl,
+    [__HYPERVISOR_domctl] = domctl,
+    [__HYPERVISOR_dm_op] = dm_op,
     [__HYPERVISOR_platform_op] = privileged_op,
 };
 
@@ -226,8 +227,7 @@ static long physdev_op(struct hypercall *h)
     return -ENOSYS;
 }
 
-/* domctl and sysctl: nobody is privileged, and Xen says so only to callers who speak its version.
- */
+/* platform_op: about the machine, which no domain controls. */
 static long privileged_op(struct hypercall *h)
 {
     uint32_t head[2];

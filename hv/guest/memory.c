@@ -16,6 +16,8 @@ void memory_release(struct domain *d, const struct mapping *was)
 {
     if (was->type == MAP_RAM) {
         d->guest.ram_pages--;
+    }
+    if (was->type == MAP_RAM || was->type == MAP_FOREIGN) {
         frame_put(was->mfn);
     }
 }
@@ -25,17 +27,13 @@ static void note_mapped(struct domain *d, uint64_t g)
     if (g > d->guest.max_gfn) {
         d->guest.max_gfn = g;
     }
-    if (g >= d->guest.low_end >> PAGE_SHIFT && g < GUEST_ACPI_GFN) {
-        d->guest.hole_used = true;
-    }
 }
 
-/* Puts one page at g; RAM that was there is freed. */
-static int replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type)
+int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t access)
 {
     struct mapping was;
     bool had = hostmap_lookup(&d->physmap, gfn(g), &was);
-    int error = hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, type, XENMEM_access_rwx);
+    int error = hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, type, access);
 
     if (!error) {
         note_mapped(d, g);
@@ -44,6 +42,11 @@ static int replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type)
         }
     }
     return error;
+}
+
+static int replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type)
+{
+    return memory_replace(d, g, m, type, XENMEM_access_rwx);
 }
 
 /* Leaves a hole at g, freeing what was there. -ENOENT if nothing was. */
@@ -134,8 +137,8 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
     case XENMAPSPACE_gmfn:
     case XENMAPSPACE_gmfn_range:
         return move(d, index, g);
-    case XENMAPSPACE_gmfn_foreign:
-        return -EPERM;
+    case XENMAPSPACE_gmfn_foreign: /* only in batches, which name the other domain */
+        return -ENOSYS;
     case XENMAPSPACE_dev_mmio:
         return -EOPNOTSUPP;
     default:
@@ -243,7 +246,11 @@ static long batch_one(struct hypercall *h, const struct batch *b, uint32_t i)
     if (copy_in_long(h, b->indexes, i, &index) != 0 || copy_in_long(h, b->gfns, i, &g) != 0) {
         return -EFAULT;
     }
-    result = add_locked(h->v->domain, b->space, index, g);
+    if (b->space == XENMAPSPACE_gmfn_foreign) {
+        result = foreign_map(h->v->domain, b->extra, index, g);
+    } else {
+        result = add_locked(h->v->domain, b->space, index, g);
+    }
     return copy_out(h, b->errors + i * sizeof(result), &result, sizeof(result));
 }
 
@@ -327,11 +334,14 @@ static bool give_back(struct domain *d, uint64_t g, unsigned order)
     return true;
 }
 
-static bool populate_page(struct domain *d, uint64_t g)
+/* Pages beyond its memory that a domain's monitor may give it: for rings and copies. */
+#define MONITOR_PAGES 256u
+
+static bool populate_page(struct domain *d, uint64_t g, uint64_t most)
 {
     mfn_t m;
 
-    if (d->guest.ram_pages >= d->memory_pages) {
+    if (d->guest.ram_pages >= most) {
         return false;
     }
     m = frame_alloc(d->id, ORDER_4K);
@@ -347,7 +357,7 @@ static bool populate_page(struct domain *d, uint64_t g)
 }
 
 /* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
-static bool populate(struct domain *d, uint64_t g, unsigned order)
+static bool populate(struct domain *d, uint64_t g, unsigned order, uint64_t most)
 {
     uint64_t nr = 1ULL << order;
 
@@ -355,44 +365,58 @@ static bool populate(struct domain *d, uint64_t g, unsigned order)
         return false;
     }
     for (uint64_t i = 0; i < nr; i++) {
-        if (!populate_page(d, g + i)) {
+        if (!populate_page(d, g + i, most)) {
             return false;
         }
     }
     return true;
 }
 
+static bool change_extent(struct hypercall *h, struct domain *d, unsigned op, uint64_t g,
+                          unsigned order)
+{
+    uint64_t most = d->memory_pages + (d == h->v->domain ? 0 : MONITOR_PAGES);
+    bool ok;
+
+    lock_acquire(&d->lock);
+    ok = op == XENMEM_decrease_reservation ? give_back(d, g, order) : populate(d, g, order, most);
+    lock_release(&d->lock);
+    return ok;
+}
+
+static long change_extents(struct hypercall *h, struct domain *d, unsigned op, uint64_t start,
+                           const struct reservation *r)
+{
+    for (uint64_t i = start; i < r->nr; i++) {
+        uint64_t g;
+
+        if (copy_in_long(h, r->extents, i, &g) != 0 || !change_extent(h, d, op, g, r->order)) {
+            return (long)i;
+        }
+        if (i + 1 < r->nr && stop_after(h, (uint32_t)(i + 1))) {
+            return -ERESTART;
+        }
+    }
+    return (long)r->nr;
+}
+
 /* As Xen: the number of extents done, also when one could not be; errors only before the first. */
 static long change_reservation(struct hypercall *h, unsigned op, uint64_t start)
 {
-    struct domain *d = h->v->domain;
     struct reservation r;
+    struct domain *d;
+    long done;
 
     if (read_reservation(h, &r) != 0 || start > r.nr || r.nr > INT32_MAX ||
         (r.order > MAX_ORDER && r.nr > 0)) {
         return (long)start;
     }
-    if (domain_check_self(h->v, r.domid) != 0) {
+    if (domain_target(h->v, r.domid, &d) != 0) {
         return (long)start;
     }
-    for (uint64_t i = start; i < r.nr; i++) {
-        uint64_t g;
-        bool ok;
-
-        if (copy_in_long(h, r.extents, i, &g) != 0) {
-            return (long)i;
-        }
-        lock_acquire(&d->lock);
-        ok = op == XENMEM_decrease_reservation ? give_back(d, g, r.order) : populate(d, g, r.order);
-        lock_release(&d->lock);
-        if (!ok) {
-            return (long)i;
-        }
-        if (i + 1 < r.nr && stop_after(h, (uint32_t)(i + 1))) {
-            return -ERESTART;
-        }
-    }
-    return (long)r.nr;
+    done = change_extents(h, d, op, start, &r);
+    domain_put(d);
+    return done;
 }
 
 /* ---- questions ---- */
@@ -423,20 +447,22 @@ _Static_assert(offsetof(struct hvm_memmap_table_entry, type) == 16, "arch-x86/hv
 
 static long question(struct hypercall *h, unsigned op)
 {
-    struct domain *d = h->v->domain;
+    struct domain *d;
     uint16_t domid;
-    int error;
+    long answer;
 
     if (copy_in(h, &domid, h->arg[1], sizeof(domid)) != 0) {
         return -EFAULT;
     }
-    error = domain_check_self(h->v, domid);
-    if (error) {
-        return error;
+    answer = domain_target(h->v, domid, &d);
+    if (answer) {
+        return answer;
     }
-    return op == XENMEM_current_reservation   ? (long)d->guest.ram_pages
-           : op == XENMEM_maximum_reservation ? (long)d->memory_pages
-                                              : (long)d->guest.max_gfn;
+    answer = op == XENMEM_current_reservation   ? (long)d->guest.ram_pages
+             : op == XENMEM_maximum_reservation ? (long)d->memory_pages
+                                                : (long)d->guest.max_gfn;
+    domain_put(d);
+    return answer;
 }
 
 bool memory_fill_hypercall_page(struct domain *d, gfn_t g)
@@ -477,6 +503,8 @@ long memory_op(struct hypercall *h)
         return remove_from_physmap(h);
     case XENMEM_memory_map:
         return get_map(h);
+    case XENMEM_access_op:
+        return monitor_access_op(h, start);
     case XENMEM_machine_memory_map:
     case XENMEM_set_memory_map:
         return -EPERM;

@@ -23,6 +23,7 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 #include <xen/version.h>
+#include <xen/vm_event.h>
 #include <errno.h>
 
 /* Xen's number (public errno.h); some C libraries hide theirs. */

@@ -5,6 +5,7 @@
  */
 #include <facet/check.h>
 #include "domain.h"
+#include "monitor.h"
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
@@ -183,7 +184,51 @@ static bool lmsw(struct vcpu *v, uint64_t qualification)
     return set_cr0(v, (old & ~low) | msw | (old & X86_CR0_PE)); /* LMSW cannot clear PE */
 }
 
-static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg)
+#define CR3_KEEP (1ULL << 63) /* with PCIDs: translations stay (SDM 2, MOV to CR) */
+
+static bool set_cr3(struct vcpu *v, uint64_t cr3)
+{
+    bool keep = (control_cr4(v) & X86_CR4_PCIDE) && (cr3 & CR3_KEEP);
+    uint64_t old = vcpu_cr3(v);
+
+    cr3 &= control_cr4(v) & X86_CR4_PCIDE ? ~CR3_KEEP : ~0ULL;
+    if ((vmread(GUEST_EFER) & EFER_LMA) && cr3 >> physical_bits()) {
+        return false;
+    }
+    vmwrite(GUEST_CR3, cr3);
+    if (!load_pdptes(v, control_cr0(v), control_cr4(v), vmread(GUEST_EFER))) {
+        vmwrite(GUEST_CR3, old);
+        return false;
+    }
+    if (!keep) {
+        vpid_invalidate(v);
+    }
+    return true;
+}
+
+static bool set_cr(struct vcpu *v, unsigned cr, uint64_t value)
+{
+    return cr == 0 ? set_cr0(v, value) : cr == 3 ? set_cr3(v, value) : set_cr4(v, value);
+}
+
+void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
+{
+    if (!set_cr(v, cr, value)) {
+        vcpu_inject_error(v, EXC_GP, 0);
+    }
+}
+
+/* False: #GP. `*again`: the instruction has to run once more. */
+static bool watched_write(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
+{
+    uint64_t old = cr == 0 ? control_cr0(v) : cr == 3 ? vcpu_cr3(v) : control_cr4(v);
+    enum monitor_result told = monitor_cr_write(v, cr, value, old);
+
+    *again = told == MONITOR_FULL;
+    return told == MONITOR_FULL || told == MONITOR_PAUSED || set_cr(v, cr, value);
+}
+
+static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
 {
     uint64_t value = vmx_read_gpr(v, reg);
 
@@ -192,9 +237,9 @@ static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg)
     }
     switch (cr) {
     case 0:
-        return set_cr0(v, value);
+    case 3:
     case 4:
-        return set_cr4(v, value);
+        return watched_write(v, cr, value, again);
     case 8:
         /* CR8 is the task priority divided by 16, kept with the local APIC. */
         return value < 16 && guest_wrmsr(v, 0x808, value << 4);
@@ -207,10 +252,10 @@ void control_cr_exit(struct vcpu *v, uint64_t qualification)
 {
     unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, reg = qualification >> 8 & 0xf;
     uint64_t tpr = 0;
-    bool ok = true;
+    bool ok = true, again = false;
 
     if (type == CR_MOV_TO) {
-        ok = mov_to_cr(v, cr, reg);
+        ok = mov_to_cr(v, cr, reg, &again);
     } else if (type == CR_MOV_FROM && cr == 8) {
         ok = guest_rdmsr(v, 0x808, &tpr);
         vmx_write_gpr(v, reg, tpr >> 4);
@@ -221,10 +266,10 @@ void control_cr_exit(struct vcpu *v, uint64_t qualification)
     } else {
         ok = false;
     }
-    if (ok) {
-        vmx_skip_instruction(v);
-    } else {
+    if (!ok) {
         vcpu_inject_error(v, EXC_GP, 0);
+    } else if (!again) {
+        vmx_skip_instruction(v);
     }
 }
 

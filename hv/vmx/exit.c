@@ -6,6 +6,8 @@
 #include "domain.h"
 #include "io.h"
 #include "lib/console.h"
+#include "monitor.h"
+#include "step.h"
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
@@ -16,6 +18,8 @@
 #define VIOLATION_READ  (1u << 0)
 #define VIOLATION_WRITE (1u << 1)
 #define VIOLATION_FETCH (1u << 2)
+#define VIOLATION_GLA   (1u << 7) /* the guest linear address is valid */
+#define VIOLATION_FINAL (1u << 8) /* the access itself, not that to a paging structure */
 
 #define DR6_BD (1u << 13)
 #define DR6_BS (1u << 14)
@@ -48,13 +52,25 @@ static void halt(struct vcpu *v)
 
 static void cpuid_exit(struct vcpu *v)
 {
+    uint32_t leaf = (uint32_t)v->regs.rax, subleaf = (uint32_t)v->regs.rcx;
+    const struct vcpu_regs before = v->regs;
+    enum monitor_result told;
     struct cpuid_result r;
 
-    guest_cpuid(v, (uint32_t)v->regs.rax, (uint32_t)v->regs.rcx, &r);
+    guest_cpuid(v, leaf, subleaf, &r);
     v->regs.rax = r.eax;
     v->regs.rbx = r.ebx;
     v->regs.rcx = r.ecx;
     v->regs.rdx = r.edx;
+    if (monitor_wants_cpuid(v)) {
+        told = monitor_cpuid(v, (unsigned)vmread(EXIT_INSTR_LENGTH), leaf, subleaf);
+        if (told == MONITOR_FULL) {
+            v->regs = before;
+        }
+        if (told == MONITOR_FULL || told == MONITOR_PAUSED) {
+            return;
+        }
+    }
     vmx_skip_instruction(v);
 }
 
@@ -70,6 +86,22 @@ static void forget_trap(void)
     }
 }
 
+static void access_denied(struct vcpu *v, uint64_t address, uint64_t q, unsigned rights)
+{
+    uint32_t flags = rights; /* RIGHT_* are MEM_ACCESS_R, _W and _X */
+
+    if (q & VIOLATION_GLA) {
+        flags |= MEM_ACCESS_GLA_VALID;
+        flags |= q & VIOLATION_FINAL ? MEM_ACCESS_FAULT_WITH_GLA : MEM_ACCESS_FAULT_IN_GPT;
+    }
+    if (monitor_mem_access(v, gpa(address), vmread(GUEST_LINEAR), flags) == MONITOR_UNWANTED) {
+        domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens", rights,
+                     (unsigned long)(address >> PAGE_SHIFT));
+    }
+    forget_trap();
+}
+_Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == MEM_ACCESS_X, "vm_event.h");
+
 static void ept_violation(struct vcpu *v)
 {
     uint64_t q = vmread(EXIT_QUALIFICATION), address = vmread(GUEST_PHYSICAL);
@@ -77,7 +109,7 @@ static void ept_violation(struct vcpu *v)
 
     f.rights = (q & VIOLATION_READ ? RIGHT_R : 0) | (q & VIOLATION_WRITE ? RIGHT_R | RIGHT_W : 0) |
                (q & VIOLATION_FETCH ? RIGHT_X : 0);
-    switch (altp2m_fault(&v->altp2m, &f, false)) {
+    switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
     case FAULT_RETRY:
         forget_trap();
         break;
@@ -89,8 +121,7 @@ static void ept_violation(struct vcpu *v)
         }
         break;
     case FAULT_DENIED:
-        domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens", f.rights,
-                     (unsigned long)f.gfn.v);
+        access_denied(v, address, q, f.rights);
         break;
     }
 }
@@ -120,17 +151,45 @@ static void crash(struct vcpu *v, const char *what, uint64_t detail)
  */
 static void debug_exception(struct vcpu *v, uint32_t info)
 {
-    uint64_t q = vmread(EXIT_QUALIFICATION), blocking = vmread(GUEST_INTERRUPTIBILITY);
+    uint64_t q = step_debug(v, vmread(EXIT_QUALIFICATION)), blocking = vmread(GUEST_INTERRUPTIBILITY);
 
     if (INTR_TYPE(info) == INTR_PRIV_SW) { /* INT1 */
         v->vmx.inject = INTR_VALID | INTR_PRIV_SW << 8 | EXC_DB;
         v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
         return;
     }
+    if (!(q & (0xf | DR6_BD | DR6_BS))) {
+        return; /* only the step's own trap */
+    }
     write_dr6((read_dr6() & ~0xfULL) | (q & (0xf | DR6_BD | DR6_BS)));
     vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~(uint64_t)DR7_GD);
     vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
     vcpu_inject(v, EXC_DB);
+}
+
+static void breakpoint(struct vcpu *v, uint32_t info)
+{
+    unsigned length = (unsigned)vmread(EXIT_INSTR_LENGTH);
+
+    if (monitor_breakpoint(v, INTR_TYPE(info), length) == MONITOR_UNWANTED) {
+        v->vmx.inject = INTR_VALID | INTR_TYPE(info) << 8 | EXC_BP;
+        v->vmx.inject_length = length;
+    }
+}
+
+/* Intercepted only while an instruction is stepped: the guest gets it as if it had not been. */
+static void pass_on(struct vcpu *v, uint32_t info)
+{
+    if (INTR_TYPE(info) != INTR_HARDWARE) { /* INTO */
+        v->vmx.inject = INTR_VALID | INTR_TYPE(info) << 8 | INTR_VECTOR(info);
+        v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+    } else if (INTR_VECTOR(info) == EXC_PF) {
+        vcpu_inject_page_fault(v, vmread(EXIT_QUALIFICATION), (uint32_t)vmread(EXIT_INTR_ERROR));
+    } else if (info & INTR_ERROR_CODE) {
+        vcpu_inject_error(v, INTR_VECTOR(info), (uint32_t)vmread(EXIT_INTR_ERROR));
+    } else {
+        vcpu_inject(v, INTR_VECTOR(info));
+    }
 }
 
 /*
@@ -151,8 +210,13 @@ static void exception(struct vcpu *v)
     case EXC_AC:
         vcpu_inject_error(v, EXC_AC, (uint32_t)vmread(EXIT_INTR_ERROR));
         break;
-    default:
+    case EXC_BP:
+        breakpoint(v, info);
+        break;
+    case EXC_MC:
         fatal("machine check");
+    default:
+        pass_on(v, info);
     }
 }
 
@@ -164,6 +228,7 @@ static void handle(struct vcpu *v, uint32_t reason)
         external_interrupt();
         break;
     case EXIT_REASON_INTERRUPT_WINDOW:
+    case EXIT_REASON_MONITOR_TRAP_FLAG:
         break;
     case EXIT_REASON_PREEMPTION_TIMER: /* the slice is over, as sched_run() will find */
         this_cpu()->timer_fired = true;
@@ -256,6 +321,12 @@ static void entry_failed(struct vcpu *v)
 void vmx_run_once(struct vcpu *v)
 {
     vmx_vcpu_load(v);
+    if (v->guest.monitor.work && !monitor_before_entry(v)) {
+        return;
+    }
+    if (v->vmx.stepping) {
+        step_arm(v);
+    }
     vmx_prepare_entry(v);
 #ifdef FACET_DEBUG
     altp2m_check_flushed(&v->domain->physmap);
@@ -270,6 +341,10 @@ void vmx_run_once(struct vcpu *v)
         sync_view(v);
     }
     uint32_t reason = (uint32_t)vmread(EXIT_REASON);
+    bool stepping = v->vmx.stepping;
+    if (stepping) {
+        step_disarm(v, reason);
+    }
     if (reason == EXIT_REASON_VMCALL) {
         if (guest_hypercall(v)) {
             vmx_skip_instruction(v);
@@ -278,5 +353,8 @@ void vmx_run_once(struct vcpu *v)
         crash(v, "bad guest state at VM entry", reason);
     } else {
         handle(v, reason);
+    }
+    if (stepping) {
+        step_finish(v);
     }
 }

@@ -7,6 +7,7 @@
 #include "domain.h"
 #include "lib/console.h"
 #include "mm/frame.h"
+#include "step.h"
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
@@ -103,7 +104,7 @@ static void write_controls(struct vcpu *v)
     vmwrite(CPU_CONTROLS_2, caps->cpu2);
     vmwrite(EXIT_CONTROLS, caps->exit | (caps->preemption ? EXIT_SAVE_PREEMPTION : 0));
     vmwrite(ENTRY_CONTROLS, caps->entry);
-    vmwrite(EXCEPTION_BITMAP, 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC);
+    v->vmx.monitor_update = true; /* EXCEPTION_BITMAP */
     vmwrite(PF_ERROR_MASK, 0);
     vmwrite(PF_ERROR_MATCH, 0);
     vmwrite(CR3_TARGET_COUNT, 0);
@@ -468,6 +469,7 @@ void vmx_skip_bytes(struct vcpu *v, unsigned length)
     if (flags & X86_EFLAGS_TF) {
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
     }
+    v->vmx.stepped = true;
 }
 
 /* ---- injection ---- */
@@ -588,8 +590,11 @@ void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks)
 
 void vmx_prepare_entry(struct vcpu *v)
 {
-    int vector = guest_pending_interrupt(v);
+    int vector = v->vmx.stepping ? -1 : guest_pending_interrupt(v);
 
+    if (v->vmx.monitor_update) {
+        step_apply_monitor(v);
+    }
     if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && can_take_interrupt()) {
         guest_interrupt_taken(v, (unsigned)vector);
         v->vmx.inject = INTR_VALID | INTR_EXTERNAL << 8 | (unsigned)vector;
@@ -601,6 +606,10 @@ void vmx_prepare_entry(struct vcpu *v)
         vmwrite(ENTRY_INTR_ERROR, v->vmx.inject_error);
         vmwrite(ENTRY_INSTR_LENGTH, v->vmx.inject_length);
         v->vmx.inject = 0;
+    }
+    if (v->vmx.set_cr2) {
+        v->vmx.set_cr2 = false;
+        write_cr2(v->vmx.new_cr2);
     }
     vmx_apply_update(v);
 }

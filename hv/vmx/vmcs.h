@@ -112,6 +112,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define CPU_HLT_EXITING      (1u << 7)
 #define CPU_MWAIT_EXITING    (1u << 10)
 #define CPU_RDPMC_EXITING    (1u << 11)
+#define CPU_CR3_LOAD         (1u << 15)
 #define CPU_CR8_LOAD         (1u << 19)
 #define CPU_CR8_STORE        (1u << 20)
 #define CPU_IO_EXITING       (1u << 24)

@@ -14,6 +14,14 @@ struct vmx_vcpu {
     uint32_t inject;         /* interruption information for the next entry, 0 if none */
     uint32_t inject_error;
     uint32_t inject_length;  /* for software interrupts that are delivered again */
+    bool set_cr2;            /* new_cr2 goes with `inject` */
+    uint64_t new_cr2;
+    uint32_t exceptions;     /* EXCEPTION_BITMAP while no instruction is stepped by TF */
+    bool monitor_update;     /* exits that a monitor asks for changed: the VMCS must follow */
+    bool stepping;           /* single-step is on; the rest is hv/vmx/step.c's */
+    bool stepped, step_tf;
+    uint8_t step_mode, step_kind;
+    uint64_t step_rip, step_blocking;
     /* Not in the VMCS: in the processor while the vCPU is loaded, here otherwise. */
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, saved_cr2;
     uint64_t dr[4], dr6;

@@ -19,6 +19,7 @@ static const char *const domain_keys[] = {
     "name",         "type",          "kernel",   "ramdisk",     "cmdline",   "extra",
     "root",         "memory",        "maxmem",   "vcpus",       "altp2m",    "altp2mhvm",
     "altp2m_count", "shadow_memory", "on_crash", "on_poweroff", "on_reboot",
+    "monitor",      "monitors",
     "altp2m_policy", "altp2m_allow", "altp2m_deny", "altp2m_guest_views", "altp2m_guest_tables",
 };
 
@@ -252,6 +253,30 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
                                                 DOMAIN_VIEWS_MAX, "");
 }
 
+/* Who this domain may control: `monitor` for everybody, or the names in `monitors`. */
+static void domain_read_monitor(const struct domain_reader *r, struct domain *out)
+{
+    const struct xlcfg_setting *names = domain_setting(r, "monitors");
+
+    out->monitor = domain_number(r, "monitor", 0, 0, 1, "") == 1;
+    if (!names)
+        return;
+    for (size_t i = 0; i < names->value.count; i++) {
+        const struct xlcfg_value *name = &names->value.items[i];
+
+        if (name->type != XLCFG_STRING || !*name->string ||
+            strlen(name->string) > DOMAIN_NAME_MAX || i >= DOMAIN_MONITORS_MAX) {
+            diag_error(r->diag, name->line, "monitors must be a list of at most %d domain names",
+                       DOMAIN_MONITORS_MAX);
+            return;
+        }
+        memcpy(out->monitors + out->monitors_size, name->string, strlen(name->string) + 1);
+        out->monitors_size += strlen(name->string) + 1;
+    }
+    if (names->value.type != XLCFG_LIST)
+        diag_error(r->diag, names->line, "monitors must be a list: [\"NAME\", ...]");
+}
+
 /* The sub-operations that a list names, as a set. */
 static uint64_t domain_subops(const struct domain_reader *r, const char *key)
 {
@@ -333,6 +358,7 @@ void domain_from_config(const struct xlcfg *config, struct domain *out, struct d
     domain_read_cmdline(&r, out);
     domain_read_altp2m(&r, out);
     domain_read_policy(&r, out);
+    domain_read_monitor(&r, out);
     out->on_poweroff = domain_choice(&r, "on_poweroff", "destroy", domain_actions);
     out->on_crash = domain_choice(&r, "on_crash", "destroy", domain_actions);
     out->on_reboot = domain_choice(&r, "on_reboot", "restart", domain_actions);

@@ -12,6 +12,7 @@
 #define DOMAIN_VCPUS_MAX 32     /* vcpu_info entries in Xen's shared_info page */
 #define DOMAIN_VIEWS_MAX 512    /* entries of an EPTP list (SDM vol. 3, "EPTP Switching") */
 #define DOMAIN_VIEWS_DEFAULT 10 /* as libxl */
+#define DOMAIN_MONITORS_MAX 16  /* names in `monitors` */
 #define DOMAIN_MEMORY_MAX (1u << 20) /* MiB */
 
 struct domain {
@@ -31,6 +32,9 @@ struct domain {
     const char *on_poweroff;
     const char *on_crash;
     const char *on_reboot;
+    bool monitor;         /* may control every other domain */
+    size_t monitors_size; /* bytes used of `monitors`, names with their NULs: whom else it may */
+    char monitors[DOMAIN_MONITORS_MAX * (DOMAIN_NAME_MAX + 1)];
 };
 
 /*

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domctl, sysctl and dm_op: what a monitor needs of them. The order of checks is Xen's: the version, then the domain, then
+ * the privilege. What is not here is -ENOSYS to those who may ask, once on the console.
+ */
+#include "core/altp2m.h"
+#include "domctl_abi.h"
+#include "guest.h"
+#include "lib/console.h"
+#include "monitor.h"
+#include <string.h>
+
+_Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15, "Xen 4.17");
+_Static_assert(offsetof(struct xen_domctl, u) == 16 && sizeof(struct xen_domctl) == 144, "domctl.h");
+_Static_assert(sizeof(struct xen_domctl_getdomaininfo) <= 128, "domctl.h");
+
+static void log_once(const struct hypercall *h, const char *call, unsigned cmd)
+{
+    static uint64_t said[4];
+    uint64_t bit = 1ULL << (cmd & 63), *word = &said[(cmd >> 6) & 1];
+
+    word += call[0] == 's' ? 2 : 0;
+    if (!(*word & bit)) {
+        *word |= bit;
+        say("d%u %s asked for %s %u: not offered", h->v->domain->id, h->v->domain->name, call, cmd);
+    }
+}
+
+/* ---- facts about a domain ---- */
+
+static uint32_t info_flags(const struct domain *d)
+{
+    uint32_t flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_hap;
+    bool runs = false, paused = true;
+
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        runs = runs || (d->vcpus[i]->state == VCPU_RUNNABLE && d->vcpus[i]->paused == 0);
+    }
+    for (unsigned i = 0; i < MONITOR_DOMAINS && paused; i++) {
+        paused = d->guest.monitor.pauses[i] == 0;
+    }
+    flags |= paused ? 0 : XEN_DOMINF_paused;
+    return flags | (runs ? XEN_DOMINF_running : XEN_DOMINF_blocked);
+}
+
+static void fill_info(const struct domain *d, struct xen_domctl_getdomaininfo *info)
+{
+    *info = (struct xen_domctl_getdomaininfo){
+        .domain = d->id,
+        .flags = info_flags(d),
+        .tot_pages = d->guest.ram_pages,
+        .max_pages = d->memory_pages,
+        .shared_info_frame = d->guest.shared_gfn.v,
+        .max_vcpu_id = d->nr_vcpus - 1,
+        .gpaddr_bits = (uint8_t)cpuid_address_bits(),
+    };
+    info->handle[15] = (uint8_t)d->id;
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        struct vcpu_runstate_info r;
+
+        guest_runstate_read(d->vcpus[i], &r);
+        info->cpu_time += r.time[RUNSTATE_running];
+        info->nr_online_vcpus += d->vcpus[i]->state != VCPU_OFFLINE;
+    }
+}
+
+/* The first domain from `domid` on that the caller may know about, pinned. */
+static struct domain *next_domain(const struct hypercall *h, unsigned domid)
+{
+    for (; domid <= DOMAIN_MAX; domid++) {
+        struct domain *d = domain_get(domid);
+
+        if (d && (d == h->v->domain || domain_may_control(h->v->domain, d))) {
+            return d;
+        }
+        if (d) {
+            domain_put(d);
+        }
+    }
+    return NULL;
+}
+
+static bool privileged(const struct domain *d)
+{
+    return d->guest.monitor.controls_all || d->guest.monitor.controls_size > 0;
+}
+
+static long getdomaininfo(struct hypercall *h, struct xen_domctl *op)
+{
+    struct domain *d;
+
+    if (!privileged(h->v->domain)) {
+        return -EPERM;
+    }
+    d = next_domain(h, op->domain);
+    if (!d) {
+        return -ESRCH;
+    }
+    fill_info(d, &op->u.getdomaininfo);
+    op->domain = d->id;
+    domain_put(d);
+    return 0;
+}
+
+/* ---- domctl ---- */
+
+static long pause(struct hypercall *h, struct domain *d, bool on)
+{
+    uint16_t *count = &d->guest.monitor.pauses[h->v->domain->id];
+
+    if (d == h->v->domain || (!on && *count == 0) || (on && *count == UINT16_MAX)) {
+        return -EINVAL;
+    }
+    *count = (uint16_t)(on ? *count + 1 : *count - 1);
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        if (on) {
+            sched_pause(d->vcpus[i]);
+        } else {
+            sched_unpause(d->vcpus[i]);
+        }
+    }
+    return 0;
+}
+
+static long vm_event_op(struct hypercall *h, struct domain *d, struct xen_domctl_vm_event_op *op)
+{
+    if (op->op == XEN_VM_EVENT_GET_VERSION) {
+        op->u.version = VM_EVENT_INTERFACE_VERSION;
+        return 0;
+    }
+    if (!d || d == h->v->domain) {
+        return -EINVAL;
+    }
+    if (op->mode != XEN_DOMCTL_VM_EVENT_OP_MONITOR) {
+        return op->mode >= 1 && op->mode <= 3 ? -EOPNOTSUPP : -ENOSYS;
+    }
+    switch (op->op) {
+    case XEN_VM_EVENT_ENABLE:
+        return vmevent_enable(d, h->v->domain, &op->u.enable.port);
+    case XEN_VM_EVENT_DISABLE:
+        vmevent_disable(d);
+        return 0;
+    case XEN_VM_EVENT_RESUME:
+        if (!d->guest.monitor.ring) {
+            return -ENODEV;
+        }
+        vmevent_resume(d);
+        return 0;
+    default:
+        return -ENOSYS;
+    }
+}
+
+static long monitor_op(struct hypercall *h, struct domain *d, struct xen_domctl_monitor_op *op)
+{
+    long error;
+
+    if (d == h->v->domain) {
+        return -EPERM;
+    }
+    lock_acquire(&d->lock);
+    error = monitor_control(d, op);
+    lock_release(&d->lock);
+    return error;
+}
+
+static long debug_op(struct hypercall *h, struct domain *d, const struct xen_domctl_debug_op *op)
+{
+    if (d == h->v->domain || op->vcpu >= d->nr_vcpus) {
+        return -EINVAL;
+    }
+    if (op->op > XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON) {
+        return -ENOSYS;
+    }
+    d->vcpus[op->vcpu]->guest.monitor.fast = false;
+    vcpu_step(d->vcpus[op->vcpu], op->op == XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON);
+    return 0;
+}
+
+/* As Xen: what a gfn is, in place of its number; here a page or none. */
+static long page_types(struct hypercall *h, struct domain *d, struct xen_domctl_getpageframeinfo3 *op)
+{
+    uint64_t array = (uint64_t)op->array.p;
+
+    if (op->num > 1024) {
+        return -E2BIG;
+    }
+    for (uint64_t i = 0; i < op->num; i++) {
+        struct mapping m;
+        uint64_t g;
+
+        if (copy_in(h, &g, array + 8 * i, 8) != 0) {
+            return -EFAULT;
+        }
+        g = hostmap_lookup(&d->physmap, gfn(g), &m) && m.type == MAP_RAM ? XEN_DOMCTL_PFINFO_NOTAB
+                                                                        : XEN_DOMCTL_PFINFO_XTAB;
+        if (copy_out(h, array + 8 * i, &g, 8) != 0) {
+            return -EFAULT;
+        }
+    }
+    return 0;
+}
+
+static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op)
+{
+    switch (op->cmd) {
+    case XEN_DOMCTL_pausedomain:
+    case XEN_DOMCTL_unpausedomain:
+        return pause(h, d, op->cmd == XEN_DOMCTL_pausedomain);
+    case XEN_DOMCTL_vm_event_op:
+        return vm_event_op(h, d, &op->u.vm_event_op);
+    case XEN_DOMCTL_monitor_op:
+        return monitor_op(h, d, &op->u.monitor_op);
+    case XEN_DOMCTL_debug_op:
+        return debug_op(h, d, &op->u.debug_op);
+    case XEN_DOMCTL_set_access_required:
+        if (d == h->v->domain) {
+            return -EPERM;
+        }
+        d->guest.monitor.access_required = op->u.access_required.access_required;
+        return 0;
+    case XEN_DOMCTL_getpageframeinfo3:
+        return page_types(h, d, &op->u.getpageframeinfo3);
+    case XEN_DOMCTL_get_address_size:
+        op->u.address_size.size = 64;
+        return 0;
+    case XEN_DOMCTL_get_paging_mempool_size:
+        op->u.paging_mempool.size = (uint64_t)d->guest.pool_pages << PAGE_SHIFT;
+        return 0;
+    case XEN_DOMCTL_max_mem: /* a monitor's own pages have their room already (memory.c) */
+        return 0;
+    default:
+        log_once(h, "domctl", op->cmd);
+        return -ENOSYS;
+    }
+}
+
+static bool copied_back(uint32_t cmd)
+{
+    return cmd == XEN_DOMCTL_getdomaininfo || cmd == XEN_DOMCTL_vm_event_op || cmd == XEN_DOMCTL_monitor_op ||
+           cmd == XEN_DOMCTL_get_address_size || cmd == XEN_DOMCTL_get_paging_mempool_size;
+}
+
+static long for_domain(struct hypercall *h, struct xen_domctl *op)
+{
+    struct domain *d = NULL;
+    long error;
+
+    if (op->domain != DOMID_INVALID || op->cmd != XEN_DOMCTL_vm_event_op) {
+        d = domain_get(op->domain == DOMID_SELF ? h->v->domain->id : op->domain);
+        if (!d) {
+            return -ESRCH;
+        }
+    }
+    if (!privileged(h->v->domain) ||
+        (d && d != h->v->domain && !domain_may_control(h->v->domain, d))) {
+        error = -EPERM;
+    } else {
+        error = !d && op->u.vm_event_op.op != XEN_VM_EVENT_GET_VERSION ? -EINVAL : perform(h, d, op);
+    }
+    if (d) {
+        domain_put(d);
+    }
+    return error;
+}
+
+long domctl(struct hypercall *h)
+{
+    struct xen_domctl op;
+    long error;
+
+    if (h->compat) {
+        return -EPERM; /* a 32-bit monitor is not supported */
+    }
+    if (copy_in(h, &op, h->arg[0], sizeof(op)) != 0) {
+        return -EFAULT;
+    }
+    if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION) {
+        return -EACCES;
+    }
+    error = op.cmd == XEN_DOMCTL_getdomaininfo ? getdomaininfo(h, &op) : for_domain(h, &op);
+    if (!error && copied_back(op.cmd) && copy_out(h, h->arg[0], &op, sizeof(op)) != 0) {
+        return -EFAULT;
+    }
+    return error;
+}
+
+/* ---- sysctl: the list of domains, and no more ---- */
+
+static long list_domains(struct hypercall *h, struct xen_sysctl_getdomaininfolist *op)
+{
+    uint64_t buffer = (uint64_t)op->buffer.p;
+    unsigned next = op->first_domain;
+
+    op->num_domains = 0;
+    for (uint32_t i = 0; i < op->max_domains; i++) {
+        struct domain *d = next_domain(h, next);
+        struct xen_domctl_getdomaininfo info;
+
+        if (!d) {
+            break;
+        }
+        fill_info(d, &info);
+        next = d->id + 1u;
+        domain_put(d);
+        if (copy_out(h, buffer + i * sizeof(info), &info, sizeof(info)) != 0) {
+            return -EFAULT;
+        }
+        op->num_domains++;
+    }
+    return 0;
+}
+
+long sysctl(struct hypercall *h)
+{
+    struct xen_sysctl op;
+    long error;
+
+    if (h->compat) {
+        return -EPERM;
+    }
+    if (copy_in(h, &op, h->arg[0], sizeof(op)) != 0) {
+        return -EFAULT;
+    }
+    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION) {
+        return -EACCES;
+    }
+    if (!privileged(h->v->domain)) {
+        return -EPERM;
+    }
+    if (op.cmd != XEN_SYSCTL_getdomaininfolist) {
+        log_once(h, "sysctl", op.cmd);
+        return -ENOSYS;
+    }
+    error = list_domains(h, &op.u.getdomaininfolist);
+    return !error && copy_out(h, h->arg[0], &op, sizeof(op)) != 0 ? -EFAULT : error;
+}
+
+/* ---- dm_op: raising an event in the watched guest ---- */
+
+static long inject_event(struct domain *d, const struct xen_dm_op_inject_event *e)
+{
+    if (e->pad0 || e->pad1 || e->vcpuid >= d->nr_vcpus) {
+        return -EINVAL;
+    }
+    /* Types of interruption information; software ones need the length of the instruction. */
+    if (e->type == 7 || e->type == 1 || (e->type == 2 && e->vector != 2) ||
+        (e->type == 3 && e->vector > 31) || (e->type >= 4 && (e->insn_len == 0 || e->insn_len > 15))) {
+        return -EINVAL;
+    }
+    vcpu_inject_event(d->vcpus[e->vcpuid], e->vector, e->type, e->error_code, e->insn_len, e->cr2);
+    return 0;
+}
+
+long dm_op(struct hypercall *h)
+{
+    struct xen_dm_op op = {0};
+    struct domain *d;
+    uint64_t buffer[2]; /* struct xen_dm_op_buf: address, size */
+    long error;
+
+    if (h->compat || (uint32_t)h->arg[1] < 1) {
+        return -EINVAL;
+    }
+    error = domain_target(h->v, (uint16_t)h->arg[0], &d);
+    if (error) {
+        return error;
+    }
+    if (d == h->v->domain) {
+        error = -EPERM;
+    } else if (copy_in(h, buffer, h->arg[2], sizeof(buffer)) != 0 ||
+               copy_in(h, &op, buffer[0], buffer[1] < sizeof(op) ? buffer[1] : sizeof(op)) != 0) {
+        error = -EFAULT;
+    } else {
+        error = op.pad ? -EINVAL : op.op == XEN_DMOP_inject_event ? inject_event(d, &op.u.inject_event) : -EOPNOTSUPP;
+    }
+    domain_put(d);
+    return error;
+}
+_Static_assert(sizeof(struct xen_dm_op_buf) == 16, "dm_op.h");

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Single-step. Without MTF, the guest runs one instruction with TF set and all exceptions intercepted:
+ * - external interrupts wait until stepping ends, as they do on Xen;
+ * - what an instruction stores of TF (PUSHF, SYSCALL) is put right afterwards, what it loads (POPF, IRET, SYSRET) becomes
+ *   the guest's own;
+ * - software interrupts are injected instead of executed, so that the frame they push has the guest's TF; that delivery,
+ *   like that of an exception which the instruction raised, is a step of its own, ended by the preemption timer at zero:
+ *   it expires after the delivery and before the handler's first instruction (SDM 3, 25.5.1);
+ * - MOV SS and POP SS hold the trap back for one instruction: the two are one step.
+ */
+#include <asm/vmx.h>
+#include "domain.h"
+#include "mm/frame.h"
+#include "monitor.h"
+#include "step.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+#define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
+#define EXC_OF            4u
+#define DR6_BS            (1u << 14)
+#define AR_DB             (1u << 14)
+#define INSTRUCTION_MAX   15u
+
+enum step_mode { STEP_IDLE, STEP_MTF, STEP_TF, STEP_DELIVERY };
+enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_LOADS_SS };
+
+struct step_instruction {
+    uint8_t bytes[2 * INSTRUCTION_MAX];
+    unsigned nr;         /* bytes that could be read */
+    unsigned long_mode;  /* 64-bit code */
+    bool wide_address;   /* 32-bit addresses, outside 64-bit code */
+    /* found out */
+    enum step_kind kind;
+    unsigned type, vector, length; /* KIND_INT */
+};
+
+/* ---- guest memory through the vCPU's view ---- */
+
+static uint8_t *view_byte(struct vcpu *v, uint64_t linear)
+{
+    struct mapping m;
+    gpa_t a;
+
+    if (!vcpu_translate(v, gva(linear), RIGHT_R, &a) ||
+        !view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) || m.type != MAP_RAM) {
+        return NULL;
+    }
+    return (uint8_t *)frame_virt(m.mfn) + (a.v & ~PAGE_MASK);
+}
+
+static void fetch(struct vcpu *v, struct step_instruction *s)
+{
+    uint64_t ar = vmread(GUEST_CS_AR), base = 0;
+    const uint8_t *p = NULL;
+
+    s->long_mode = vcpu_long_mode(v);
+    s->wide_address = ar & AR_DB;
+    if (!s->long_mode) {
+        base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS));
+    }
+    for (s->nr = 0; s->nr < sizeof(s->bytes); s->nr++) {
+        uint64_t at = base + vmread(GUEST_RIP) + s->nr;
+
+        p = p && (at & ~PAGE_MASK) ? p + 1 : view_byte(v, s->long_mode ? at : at & 0xffffffff);
+        if (!p) {
+            return;
+        }
+        s->bytes[s->nr] = *p;
+    }
+}
+
+/* ---- the few instructions that matter ---- */
+
+static bool is_prefix(const struct step_instruction *s, uint8_t b)
+{
+    static const uint8_t legacy[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+
+    for (unsigned i = 0; i < sizeof(legacy); i++) {
+        if (b == legacy[i]) {
+            return true;
+        }
+    }
+    return s->long_mode && (b & 0xf0) == 0x40;
+}
+
+/* Bytes of ModRM, SIB and displacement (SDM 2, tables 2-1 to 2-3). */
+static unsigned operand_length(const struct step_instruction *s, unsigned at, bool addresses_32)
+{
+    uint8_t modrm = s->bytes[at], mod = modrm >> 6, rm = modrm & 7;
+    unsigned n = 1;
+
+    if (mod == 3) {
+        return 1;
+    }
+    if (!addresses_32) {
+        return mod == 0 && rm == 6 ? 3 : 1 + mod;
+    }
+    if (rm == 4) {
+        n++;
+        if (mod == 0 && (s->bytes[at + 1] & 7) == 5) {
+            n += 4;
+        }
+    }
+    if (mod == 0 && rm == 5) {
+        n += 4;
+    }
+    return n + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
+}
+
+static void software_interrupt(struct step_instruction *s, unsigned type, unsigned vector, unsigned length)
+{
+    s->kind = KIND_INT;
+    s->type = type;
+    s->vector = vector;
+    s->length = length;
+}
+
+static void classify_two_byte(struct step_instruction *s, uint8_t opcode)
+{
+    if (opcode == 0x05) {
+        s->kind = KIND_SYSCALL;
+    } else if (opcode == 0x07) {
+        s->kind = KIND_LOADS_TF; /* SYSRET */
+    }
+}
+
+/* The instruction at `at`; 0, or the offset of the next one if this one loads SS. */
+static unsigned classify(struct step_instruction *s, unsigned at)
+{
+    bool other_address = false;
+    unsigned first = at;
+
+    while (at < s->nr && is_prefix(s, s->bytes[at])) {
+        other_address = other_address || s->bytes[at] == 0x67;
+        at++;
+    }
+    if (at + 2 > s->nr) {
+        return 0;
+    }
+    switch (s->bytes[at]) {
+    case 0x0f:
+        classify_two_byte(s, s->bytes[at + 1]);
+        return 0;
+    case 0x9c:
+        s->kind = KIND_PUSHF;
+        return 0;
+    case 0x9d:
+    case 0xcf:
+        s->kind = KIND_LOADS_TF; /* POPF, IRET */
+        return 0;
+    case 0xcc:
+        software_interrupt(s, INTR_SW_EXC, EXC_BP, at + 1 - first);
+        return 0;
+    case 0xcd:
+        software_interrupt(s, INTR_SOFTWARE, s->bytes[at + 1], at + 2 - first);
+        return 0;
+    case 0xce:
+        if (!s->long_mode) {
+            software_interrupt(s, INTR_SW_EXC, EXC_OF, at + 1 - first);
+        }
+        return 0;
+    case 0xf1:
+        software_interrupt(s, INTR_PRIV_SW, EXC_DB, at + 1 - first);
+        return 0;
+    case 0x17:
+        return s->long_mode ? 0 : at + 1;
+    case 0x8e:
+        return (s->bytes[at + 1] >> 3 & 7) == 2
+                   ? at + 1 + operand_length(s, at + 1, s->long_mode || s->wide_address != other_address)
+                   : 0;
+    default:
+        return 0;
+    }
+}
+
+static void look(struct vcpu *v, struct step_instruction *s)
+{
+    unsigned next;
+
+    s->kind = KIND_OTHER;
+    fetch(v, s);
+    next = classify(s, 0);
+    if (next) {
+        classify(s, next);
+        if (s->kind == KIND_INT) {
+            s->kind = KIND_OTHER; /* after MOV SS the frame that it pushes shows TF */
+        }
+    }
+}
+
+/* ---- arming ---- */
+
+static void set_exceptions(struct vcpu *v, uint32_t bitmap)
+{
+    if (v->vmx.exceptions != bitmap) {
+        v->vmx.exceptions = bitmap;
+        vmwrite(EXCEPTION_BITMAP, bitmap);
+    }
+}
+
+static void arm_mtf(struct vcpu *v)
+{
+    v->vmx.step_mode = STEP_MTF;
+    v->vmx.cpu_controls |= CPU_MONITOR_TRAP;
+    vmwrite(CPU_CONTROLS, v->vmx.cpu_controls);
+}
+
+/* INTO does nothing without OF. A breakpoint that a monitor waits for is left to raise its exception. */
+static bool injects(struct vcpu *v, const struct step_instruction *s)
+{
+    if (s->kind != KIND_INT || !vmx_caps()->preemption) {
+        return false;
+    }
+    if (s->type == INTR_SW_EXC && s->vector == EXC_BP) {
+        return !(v->vmx.exceptions & (1u << EXC_BP));
+    }
+    return s->vector != EXC_OF || s->type != INTR_SW_EXC || (vmread(GUEST_RFLAGS) & X86_EFLAGS_OF);
+}
+
+static void arm_tf(struct vcpu *v)
+{
+    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+
+    v->vmx.step_mode = STEP_TF;
+    v->vmx.step_blocking = blocking & (BLOCKING_STI | BLOCKING_MOVSS);
+    if (v->vmx.step_blocking) { /* with TF it would need a trap to be pending (SDM 3, 26.3.1.5) */
+        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    }
+    vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | X86_EFLAGS_TF);
+    vmwrite(EXCEPTION_BITMAP, ~0U);
+}
+
+void step_arm(struct vcpu *v)
+{
+    struct vmx_vcpu *x = &v->vmx;
+    struct step_instruction s;
+
+    x->stepped = false;
+    x->step_rip = vmread(GUEST_RIP);
+    x->step_tf = vmread(GUEST_RFLAGS) & X86_EFLAGS_TF;
+    x->step_kind = KIND_OTHER;
+    if (vmx_has_mtf()) {
+        arm_mtf(v);
+        return;
+    }
+    if (!(x->inject & INTR_VALID)) {
+        look(v, &s);
+        if (injects(v, &s)) {
+            x->inject = INTR_VALID | s.type << 8 | s.vector;
+            x->inject_length = s.length;
+        } else {
+            x->step_kind = s.kind;
+        }
+    }
+    if ((x->inject & INTR_VALID) && vmx_caps()->preemption) {
+        x->step_mode = STEP_DELIVERY;
+        vmwrite(PREEMPTION_TIMER, 0);
+    } else {
+        arm_tf(v);
+    }
+}
+
+/* ---- disarming ---- */
+
+static void patch_pushed(struct vcpu *v)
+{
+    uint64_t ar = vmread(GUEST_SS_AR), at = vmread(GUEST_RSP) + 1;
+    uint8_t *p;
+
+    if (!vcpu_long_mode(v)) {
+        at = (ar & AR_DB ? at & 0xffffffff : at & 0xffff) + vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
+        at &= 0xffffffff;
+    }
+    p = view_byte(v, at);
+    if (p) {
+        *p &= (uint8_t)~(X86_EFLAGS_TF >> 8);
+    }
+}
+
+/* TF as the guest has it now that the instruction is done. */
+static bool own_tf(struct vcpu *v)
+{
+    bool now = vmread(GUEST_RFLAGS) & X86_EFLAGS_TF;
+
+    switch (v->vmx.step_kind) {
+    case KIND_PUSHF:
+        if (!v->vmx.step_tf) {
+            patch_pushed(v);
+        }
+        return v->vmx.step_tf;
+    case KIND_LOADS_TF:
+        return now;
+    case KIND_SYSCALL:
+        if (!v->vmx.step_tf) {
+            v->regs.r11 &= ~(uint64_t)X86_EFLAGS_TF;
+        }
+        return v->vmx.step_tf && now;
+    default:
+        return v->vmx.step_tf;
+    }
+}
+
+static bool is_step_trap(uint32_t reason)
+{
+    uint32_t info;
+
+    if (reason != EXIT_REASON_EXCEPTION_NMI) {
+        return false;
+    }
+    info = (uint32_t)vmread(EXIT_INTR_INFO);
+    return INTR_TYPE(info) == INTR_HARDWARE && INTR_VECTOR(info) == EXC_DB &&
+           (vmread(EXIT_QUALIFICATION) & DR6_BS);
+}
+
+static void disarm_tf(struct vcpu *v, uint32_t reason)
+{
+    struct vmx_vcpu *x = &v->vmx;
+    bool done = is_step_trap(reason) || vmread(GUEST_RIP) != x->step_rip;
+    bool tf = done ? own_tf(v) : x->step_tf;
+    uint64_t flags = vmread(GUEST_RFLAGS);
+
+    vmwrite(GUEST_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
+    vmwrite(EXCEPTION_BITMAP, x->exceptions);
+    if (!x->step_tf) {
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_BS);
+    }
+    if (!done && x->step_blocking) {
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | x->step_blocking);
+    }
+    x->stepped = done;
+}
+
+void step_disarm(struct vcpu *v, uint32_t reason)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    switch (x->step_mode) {
+    case STEP_MTF:
+        x->cpu_controls &= ~CPU_MONITOR_TRAP;
+        vmwrite(CPU_CONTROLS, x->cpu_controls);
+        x->stepped = reason == EXIT_REASON_MONITOR_TRAP_FLAG;
+        break;
+    case STEP_TF:
+        disarm_tf(v, reason);
+        break;
+    case STEP_DELIVERY:
+        this_cpu()->timer_fired = true; /* has the timer armed again for the slice */
+        x->stepped = !(vmread(IDT_VECTORING_INFO) & INTR_VALID);
+        break;
+    default:
+        break;
+    }
+}
+
+uint64_t step_debug(const struct vcpu *v, uint64_t qualification)
+{
+    return v->vmx.step_mode == STEP_TF && !v->vmx.step_tf ? qualification & ~(uint64_t)DR6_BS : qualification;
+}
+
+void step_finish(struct vcpu *v)
+{
+    bool done = v->vmx.stepped;
+
+    v->vmx.step_mode = STEP_IDLE;
+    v->vmx.stepped = false;
+    if (done && v->vmx.stepping && !v->domain->dying) {
+        monitor_stepped(v);
+    }
+}
+
+/* ---- from the guest interface ---- */
+
+void vcpu_step(struct vcpu *v, bool on)
+{
+    v->vmx.stepping = on;
+}
+
+bool vcpu_stepping(const struct vcpu *v)
+{
+    return v->vmx.stepping;
+}
+
+void vcpu_monitor_changed(struct vcpu *v)
+{
+    v->vmx.monitor_update = true;
+}
+
+void step_apply_monitor(struct vcpu *v)
+{
+    struct monitor_wants wants;
+    uint32_t controls;
+
+    v->vmx.monitor_update = false;
+    monitor_wants(v->domain, &wants);
+    set_exceptions(v, EXCEPTIONS_ALWAYS | (wants.breakpoint ? 1u << EXC_BP : 0));
+    controls = wants.cr3 ? v->vmx.cpu_controls | CPU_CR3_LOAD : v->vmx.cpu_controls & ~CPU_CR3_LOAD;
+    if (controls != v->vmx.cpu_controls) {
+        v->vmx.cpu_controls = controls;
+        vmwrite(CPU_CONTROLS, controls);
+    }
+}
+
+void vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
+                       uint64_t cr2)
+{
+    static const uint32_t with_error = 1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
+    struct vmx_vcpu *x = &v->vmx;
+
+    if (x->inject & INTR_VALID) {
+        return; /* one at a time: the first is already on its way */
+    }
+    x->inject = INTR_VALID | type << 8 | vector;
+    if (type == INTR_HARDWARE && vector < 32 && (with_error & (1u << vector))) {
+        x->inject |= INTR_ERROR_CODE;
+        x->inject_error = error;
+    }
+    x->inject_length = length;
+    if (type == INTR_HARDWARE && vector == EXC_PF) {
+        x->set_cr2 = true;
+        x->new_cr2 = cr2;
+    }
+}
