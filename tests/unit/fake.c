@@ -599,6 +599,7 @@ void fake_audit(void)
     for (uint32_t i = pm->shadows; i != 0; i = pm->pool.page[i].vnext) {
         kinds[PAGE_SHADOW]--;
     }
+    EXPECT(pm->active || pm->shadows == 0, "shadow pages are left while altp2m is off");
     EXPECT(kinds[PAGE_SHADOW] == 0, "shadow pages that are on no list");
     EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.bank[0].nr_free +
                                                  pm->remaps.bank[1].nr_free, "records");
