@@ -121,6 +121,18 @@ static int confine(const struct subop *row, struct subop_call *call)
     return 0;
 }
 
+/* Ownership (owner.h), before the handler. */
+static int enforce(const struct subop *row, struct subop_call *call)
+{
+    if (call->caller->self == call->pm) {
+        return confine(row, call);
+    }
+    if (!(row->flags & SUBOP_INACTIVE)) {
+        owner_monitor_calls(call->pm);
+    }
+    return 0;
+}
+
 /* Most rows have padding in the first eight bytes only: one comparison. */
 static bool pads_clear(const union altp2m_op *op, const struct subop *row)
 {
@@ -156,7 +168,7 @@ static long run(const struct subop *row, struct subop_call *call)
     if (!pads_clear(call->op, row)) {
         return -XEN_EINVAL;
     }
-    rc = owner_confines(call->caller, pm) ? confine(row, call) : 0;
+    rc = pm->audited ? enforce(row, call) : 0;
     if (rc != 0) {
         return rc;
     }

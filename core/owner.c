@@ -94,14 +94,11 @@ static void guest_leaves(struct physmap *pm)
     shadow_forget_all(pm, true);
 }
 
-static bool monitor_has_views(const struct physmap *pm)
+void owner_monitor_calls(struct physmap *pm)
 {
-    for (unsigned v = pm->guest_views + 1u; v < pm->max_views; v++) {
-        if (pm->views[v].exists) {
-            return true;
-        }
-    }
-    return false;
+    physmap_lock(pm);
+    pm->monitor_on = pm->active;
+    physmap_unlock(pm);
 }
 
 int owner_set_state(struct physmap *pm, bool by_guest, bool on)
@@ -113,7 +110,7 @@ int owner_set_state(struct physmap *pm, bool by_guest, bool on)
     }
     if (on) {
         *(by_guest ? &pm->guest_on : &pm->monitor_on) = true;
-    } else if (pm->active && by_guest && (pm->monitor_on || monitor_has_views(pm))) {
+    } else if (pm->active && by_guest && pm->monitor_on) {
         guest_leaves(pm);
         pm->guest_on = false;
     } else if (pm->active) {

@@ -41,6 +41,11 @@ void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v);
 
 /* The guest, or a monitor, turns altp2m on or off for itself. -ENOMEM. */
 int owner_set_state(struct physmap *pm, bool by_guest, bool on);
+/*
+ * A monitor is about to use altp2m that is on: it stays on for it, until it turns it off. Takes the
+ * lock.
+ */
+void owner_monitor_calls(struct physmap *pm);
 /* Whether altp2m is on for the caller. No lock. */
 bool owner_state(const struct altp2m_caller *c, const struct physmap *pm);
 

@@ -15,7 +15,7 @@
  *             LIMITED   open to the guest itself in `limited` mode
  *             PARTIAL   `out` goes back with -ERESTART too: it holds the progress
  *             ALWAYS    `out` goes back whatever it returns
- *   use       what it does to the view that the first 16 bits of `u` name (in switch_vcpu the third):
+ *   use       what it does to the view in the first 16 bits of `u` (of switch_vcpu: the third):
  *             NO_VIEW   names none
  *             READS     a guest that is held to what it owns may name its own views and view 0
  *             ENTERS    and views that a monitor lets it enter: the handler sees to it
@@ -124,10 +124,10 @@ SUBOP(0x8006, get_overrides, 0, 40, 0xf000000c, 16, 12, 0, EDITS, SAFE_WHEN_OWNE
       "tells all that a monitor said of its views; owned: its own, not view 0",
       others_views_are_absent,
       "Reads what a view has of its own in a range, as runs of gfns.")
-SUBOP(0x8007, shadow_create, 0, 16, 0, 8, 8, 0, NO_VIEW, SAFE_WHEN_OWNED,
-      "takes a page of the pool, copies any memory; owned: within the quota, what the host "
-      "map lets it read and its own pages",
-      shadows_are_owned,
+SUBOP(0x8007, shadow_create, 0, 16, 0, 8, 8, 0, NO_VIEW, UNSAFE,
+      "names a page by its place in the pool, which tells what a monitor uses of it; where "
+      "allowed all the same: within the quota, and only what the guest may read is copied",
+      unsafe_is_denied,
       "Makes a page outside of the guest's map, a copy of a gfn or of zeroes.")
 SUBOP(0x8008, shadow_destroy, 0, 8, 0, 0, 0, 0, NO_VIEW, SAFE_WHEN_OWNED,
       "frees a monitor's shadow pages; owned: they are absent",

@@ -99,6 +99,7 @@ static int start_off(void **state)
     o.max_views = 10;
     o.guest_views = GUEST_VIEWS;
     o.guest_tables = TABLES;
+    o.allow = policy_row_named("shadow_create");
     fake_start(o);
     fake.may_control = true;
     map_guest();

@@ -10,7 +10,7 @@
 static const char *const policies[] = {"open", "grandfathered", "audited"};
 
 /* What the audit found, said once more so that a slip in the table shows. */
-static const char *const unsafe[] = {"isolate"};
+static const char *const unsafe[] = {"isolate", "shadow_create"};
 static const char *const safe_as_is[] = {"query"}; /* of Facet's own */
 static const char *const limited[] = {"vcpu_enable_notify", "query", "set_vmfunc"};
 
@@ -208,7 +208,8 @@ static void lists_give_and_take(void **state)
 
     (void)state;
     o.policy = POLICY_AUDITED;
-    o.allow = policy_row_named("isolate") | policy_row_named("usage");
+    o.allow = policy_row_named("isolate") | policy_row_named("shadow_create") |
+              policy_row_named("usage");
     o.deny = policy_row_named("create_p2m") | policy_row_named("usage");
     assert_int_not_equal(o.allow, 0);
     assert_int_equal(policy_row_named("create"), 0);
