@@ -40,7 +40,8 @@ $(AGENT_B)/vault.core.o: $(AGENT_CORE_OBJS) $(AGENT_B)/examples/vault.o agent/ag
 
 AGENT_GUEST_HOOKS := $(AGENT_B)/examples/guest_hooks.guest.o
 # Guests with the example's agent in them, on the test guests' framework.
-$(B)/guest/agent-%.o $(AGENT_B)/examples/%.guest.o $(AGENT_GUEST_HOOKS): GUEST_FLAGS += -Iagent -Iagent/examples
+$(B)/guest/agent-%.o $(AGENT_B)/examples/%.guest.o $(AGENT_GUEST_HOOKS): \
+		GUEST_FLAGS += -Iagent -Iagent/examples
 
 $(AGENT_B)/examples/%.guest.o: agent/examples/%.c
 	@mkdir -p $(@D)

@@ -15,6 +15,9 @@ _Static_assert(sizeof(altp2m_gfn_t) == sizeof(uint64_t), "lists of gfns are list
 
 #define BATCH 64u
 
+_Static_assert(sizeof(struct facet_altp2m_switch_vcpu) <= 64, "facet/hvmop.h");
+_Static_assert(sizeof(struct facet_altp2m_set_vmfunc) <= 64, "facet/hvmop.h");
+
 typedef struct xen_hvm_altp2m_op op_t;
 
 static op_t op_new(uint32_t cmd)
@@ -51,6 +54,23 @@ int altp2m_enable_notify(const struct altp2m *a, uint32_t vcpu, altp2m_gfn_t pag
     op.u.enable_notify.vcpu_id = vcpu;
     op.u.enable_notify.gfn = page.v;
     return call(a, &op);
+}
+
+/* Facet's arguments lie where Xen's do. */
+static int call_facet(const struct altp2m *a, uint32_t cmd, const void *argument, size_t size)
+{
+    op_t op = op_new(cmd);
+
+    for (size_t i = 0; i < size; i++)
+        ((uint8_t *)&op.u)[i] = ((const uint8_t *)argument)[i];
+    return call(a, &op);
+}
+
+int altp2m_set_vmfunc(const struct altp2m *a, uint32_t vcpu, bool on)
+{
+    struct facet_altp2m_set_vmfunc u = {.vcpu = vcpu, .on = on};
+
+    return call_facet(a, FACET_ALTP2M_set_vmfunc, &u, sizeof(u));
 }
 
 int altp2m_disable_notify(const struct altp2m *a, uint32_t vcpu)
@@ -90,12 +110,9 @@ int altp2m_switch(const struct altp2m *a, altp2m_view_t view)
 
 int altp2m_switch_vcpu(const struct altp2m *a, uint32_t vcpu, altp2m_view_t view)
 {
-    op_t op = op_new(FACET_ALTP2M_switch_vcpu);
     struct facet_altp2m_switch_vcpu u = {.vcpu = vcpu, .view = view.v};
 
-    _Static_assert(sizeof(u) <= sizeof(op.u), "Facet's arguments lie where Xen's do");
-    __builtin_memcpy(&op.u, &u, sizeof(u));
-    return call(a, &op);
+    return call_facet(a, FACET_ALTP2M_switch_vcpu, &u, sizeof(u));
 }
 
 int altp2m_get_view(const struct altp2m *a, uint32_t vcpu, altp2m_view_t *view)

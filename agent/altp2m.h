@@ -64,6 +64,11 @@ int altp2m_set_state(const struct altp2m *a, bool on);
  * privilege level. -EEXIST: it has one. -EOPNOTSUPP: the processor lacks #VE.
  */
 int altp2m_enable_notify(const struct altp2m *a, uint32_t vcpu, altp2m_gfn_t page);
+/*
+ * VMFUNC alone, on or off. Under Facet's policy `audited` the only way to have it; elsewhere
+ * altp2m_enable_notify() has turned it on. -EOPNOTSUPP on Xen.
+ */
+int altp2m_set_vmfunc(const struct altp2m *a, uint32_t vcpu, bool on);
 /* Takes the page away; VMFUNC stays on until altp2m is off. */
 int altp2m_disable_notify(const struct altp2m *a, uint32_t vcpu);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "shield.h"
 
-#define EBUSY  16
-#define ENOMEM 12
-#define ENOSPC 28
-#define PAGE   4096u
+#define EBUSY      16
+#define ENOMEM     12
+#define ENOSPC     28
+#define EOPNOTSUPP 95
+#define PAGE       4096u
 
 extern const void *gate_deny;
 
@@ -89,6 +90,10 @@ static int engage(struct shield *s)
 
     rc = rc ? rc : s->hooks.vector_set(context, gate_ve_entry);
     rc = rc ? rc : altp2m_enable_notify(xen, 0, s->hooks.gfn_of(context, s->info));
+    if (!rc) {
+        rc = altp2m_set_vmfunc(xen, 0, true);
+        rc = rc == -EOPNOTSUPP ? 0 : rc;
+    }
     rc = rc ? rc : altp2m_switch(xen, s->kernel);
     rc = rc ? rc : altp2m_set_visible(xen, ALTP2M_VIEW_0, false);
     return rc;

@@ -54,7 +54,7 @@ def build_modules(runner, kernel):
 
 
 def configuration(runner, directory):
-    """Makes the guest's initramfs and configuration file; returns the file's path and the kernel."""
+    """Makes the guest's initramfs and configuration file; returns its path and the kernel."""
     kernel = runner.debian_kernel()
     directory.mkdir(parents=True, exist_ok=True)
     script = (runner.ROOT / "demo" / SCRIPT).read_text(encoding="utf-8")
