@@ -20,7 +20,8 @@ _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed"}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "machine", "cmdline"}
+_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "machine", "group", "monitors",
+         "cmdline"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Guest:
             out["shadow_memory"] = int(s["table"])
         if "policy" in s:
             out["altp2m_policy"] = s["policy"]
+        if "monitors" in s:
+            out["monitors"] = [s["monitors"]]
         if "ramdisk" in s:
             out["ramdisk"] = GUEST_DIR / s["ramdisk"]
         return config(**out)
@@ -117,20 +120,44 @@ def _boot(guests, cancel):
     return cases, result
 
 
+def _units(guests):
+    """The guests, in lists of those that belong together: a group in a row, or one alone."""
+    units = []
+    for guest in guests:
+        group = guest.settings.get("group")
+        if units and group and units[-1][0].settings.get("group") == group:
+            units[-1].append(guest)
+        else:
+            units.append([guest])
+    return units
+
+
+def _boots(guests):
+    """The guests in lists for one boot each, groups whole."""
+    boots = [[]]
+    for unit in _units(guests):
+        if boots[-1] and len(boots[-1]) + len(unit) > DOMAINS_PER_BOOT:
+            boots.append([])
+        boots[-1] += unit
+    return [some for some in boots if some]
+
+
 def _run(guests, add, cancel):
     """Runs guests together. If some did not end, each of those alone, to find the culprit."""
     cases, result = _boot(guests, cancel)
     stuck = [guest for i, guest in enumerate(guests, 1) if i not in result.endings]
-    if len(guests) == 1:
-        stuck = []
+    again = [some for some in _units(guests) if any(guest in stuck for guest in some)]
+    if len(_units(guests)) == 1:
+        again, stuck = [], []
     for guest in guests:
-        if guest not in stuck:
+        if not any(guest in some for some in again):
             _add_all(cases[guest.name], result, add)
     found = False
-    for guest in stuck:
-        alone, single = _boot([guest], cancel)
-        found = found or any(case.outcome == "fail" for case in alone[guest.name])
-        _add_all(alone[guest.name], single, add)
+    for some in again:
+        alone, single = _boot(some, cancel)
+        for guest in some:
+            found = found or any(case.outcome == "fail" for case in alone[guest.name])
+            _add_all(alone[guest.name], single, add)
     if stuck and not found:
         names = ", ".join(guest.name for guest in stuck)
         add(Case(f"guest/together:{stuck[0].name}", "fail",
@@ -150,8 +177,7 @@ def _batches(guests):
     """Lists of guests to boot together: one that wants a machine of its own is alone in its list."""
     alone = [guest for guest in guests if "machine" in guest.settings]
     others = [guest for guest in guests if "machine" not in guest.settings]
-    return [[guest] for guest in alone] + [others[start:start + DOMAINS_PER_BOOT]
-                                           for start in range(0, len(others), DOMAINS_PER_BOOT)]
+    return [[guest] for guest in alone] + _boots(others)
 
 
 def guest_jobs(text_filter):
@@ -159,8 +185,12 @@ def guest_jobs(text_filter):
     manifest = GUEST_DIR / "manifest"
     if not manifest.exists():
         return []
-    guests = [guest for guest in parse_manifest(manifest.read_text(encoding="utf-8"))
+    known = parse_manifest(manifest.read_text(encoding="utf-8"))
+    wanted = [guest for guest in known
               if text_filter in guest.title or text_filter.startswith(guest.title + "/")]
+    groups = {guest.settings["group"] for guest in wanted if "group" in guest.settings}
+    guests = [guest for guest in known
+              if guest in wanted or guest.settings.get("group") in groups]
     jobs = []
     for some in _batches(guests):
         jobs.append(Job("guests " + ", ".join(guest.name for guest in some),

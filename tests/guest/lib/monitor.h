@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A monitor in a test guest: domctl, foreign memory and the vm_event ring. */
+#include <stdbool.h>
+#include "hypercall.h"
+/* Its header of saved states wants GNU C, which the compiler is. */
+#undef __STRICT_ANSI__
+#include <xen/domctl.h>
+#include <xen/vm_event.h>
+
+/* What a watched guest and its monitor say to each other, in a page whose gfn is that guest's MAILBOX_PARAM. */
+#define MAILBOX_PARAM HVM_PARAM_VM_GENERATION_ID_ADDR
+struct mailbox {
+    volatile uint32_t ready; /* the guest waits for work */
+    volatile uint32_t task;  /* the monitor: what to do next; 0 after it is done; TASK_END: end */
+    volatile uint64_t data[8];
+};
+#define TASK_END 0xffu
+
+struct monitor_ring {
+    uint32_t port; /* this guest's */
+    uint8_t *page;
+    uint32_t requests, responses; /* consumed, produced */
+};
+
+long domctl(uint32_t cmd, domid_t domid, xen_domctl_t *op);
+/* The one other domain that this one may control; ends the guest if there is none. */
+domid_t monitor_find(void);
+/* Maps a gfn of another domain at a page of this one's; the hypercall's or the entry's error. */
+long monitor_map(domid_t of, uint64_t gfn, void *at);
+long monitor_unmap(void *at);
+/* Maps the target's mailbox, when it has said where. */
+struct mailbox *monitor_mailbox(domid_t of);
+/* As Xen's library does it; 0 or a negative errno. */
+long monitor_enable(domid_t of, struct monitor_ring *r);
+long monitor_disable(domid_t of, struct monitor_ring *r);
+long monitor_event(domid_t of, uint32_t event, bool on);
+/* The next request, waiting for it until the time (pvclock ns); false: none came. */
+bool monitor_next(struct monitor_ring *r, vm_event_request_t *out, uint64_t until);
+/* Sends an answer; `notify` lets Xen look. */
+void monitor_answer(struct monitor_ring *r, const vm_event_response_t *a, bool notify);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest that is single-stepped by its monitor (mon-watch.c) and must not notice: each task runs instructions that store, load
+ * or depend on RFLAGS.TF, and compares what they leave with what they leave on a processor that nobody steps.
+ */
+#include <string.h>
+#include "lib/cpu.h"
+#include "lib/event.h"
+#include "lib/monitor.h"
+#include "lib/page.h"
+#include "lib/test.h"
+
+#define TF 0x100ULL
+
+static struct mailbox *mail;
+static volatile unsigned traps;
+static volatile uint64_t trap_flags;
+
+static void on_trap(struct regs *r)
+{
+    traps++;
+    trap_flags = r->rflags;
+    if (r->vector == 1) {
+        r->rflags &= ~TF;
+    }
+}
+
+/* Waits for the monitor's word that stepping is on, and tells that the work is done. */
+static void begin(uint32_t task)
+{
+    traps = 0;
+    trap_flags = 0;
+    mail->ready = task;
+    while (mail->task != task) {
+        __asm__ volatile("pause");
+    }
+}
+
+static void end(void)
+{
+    mail->task = 0;
+    mail->ready = 0;
+}
+
+static void pushf(void)
+{
+    uint64_t flags, word;
+
+    begin(1);
+    __asm__ volatile("pushfq; pop %0; pushfw; movzwq (%%rsp), %1; add $2, %%rsp"
+                     : "=r"(flags), "=r"(word)::"memory", "cc");
+    end();
+    check(!(flags & TF), "PUSHFQ shows TF: %lx", flags);
+    check(!(word & TF), "PUSHFW shows TF: %lx", word);
+    expect(traps, 0);
+}
+
+static void popf_and_own_trap(void)
+{
+    uint64_t flags;
+
+    begin(2);
+    __asm__ volatile("pushfq; popfq; nop; pushfq; orq $0x100, (%%rsp); popfq; nop; pushfq; pop %0"
+                     : "=r"(flags)::"memory", "cc");
+    end();
+    expect(traps, 1); /* the guest's own, after the NOP */
+    check(trap_flags & TF, "its frame has no TF: %lx", trap_flags);
+    check(!(flags & TF), "TF stays: %lx", flags);
+}
+
+static void interrupts(void)
+{
+    begin(3);
+    __asm__ volatile("int3; int $0x81; nop" ::: "memory");
+    end();
+    expect(traps, 2);
+    check(!(trap_flags & TF), "the frame of INT shows TF: %lx", trap_flags);
+}
+
+static void faults(void)
+{
+    uint64_t v;
+
+    begin(4);
+    int vector = try_rdmsr(0x4711, &v);
+    end();
+    expect(vector, 13);
+    begin(4);
+    vector = try_read64((void *)0x7000000000, &v);
+    end();
+    expect(vector, 14);
+}
+
+static void iret(void)
+{
+    uint64_t flags;
+
+    begin(5);
+    __asm__ volatile("mov %%rsp, %%rax; pushq %1; push %%rax; pushfq; pushq %2; lea 1f(%%rip), %%rax; push %%rax; iretq\n"
+                     "1: pushfq; pop %0"
+                     : "=r"(flags)
+                     : "i"(0x10), "r"(0x08UL)
+                     : "rax", "memory", "cc");
+    end();
+    check(!(flags & TF), "TF after IRET: %lx", flags);
+    expect(traps, 0);
+}
+
+static void mov_ss(void)
+{
+    uint64_t flags;
+    uint16_t ss;
+
+    begin(6);
+    __asm__ volatile("mov %%ss, %1; mov %1, %%ss; pushfq; pop %0" : "=&r"(flags), "=&r"(ss)::"memory");
+    end();
+    check(!(flags & TF), "PUSHF after MOV SS shows TF: %lx", flags);
+    expect(traps, 0);
+}
+
+static void exits(void)
+{
+    uint32_t a = 0, b, c = 0, d;
+    long rc;
+
+    begin(7);
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    rc = xen_version(XENVER_version, NULL);
+    end();
+    expect(rc, 4 << 16 | 17);
+    check(a != 0, "CPUID gave nothing");
+    expect(traps, 0);
+}
+
+static void finish(void)
+{
+    mail->data[0] = 0xface7;
+    mail->ready = TASK_END;
+    while (mail->task != TASK_END) {
+        sched_op(SCHEDOP_yield, NULL);
+    }
+}
+
+static void setup(void)
+{
+    event_init();
+    mail = page_alloc(1, 1);
+    trap_handle(1, on_trap);
+    trap_handle(3, on_trap);
+    trap_handle(0x81, on_trap);
+    expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
+}
+
+TEST_CASES(CASE(setup), CASE(pushf), CASE(popf_and_own_trap), CASE(interrupts), CASE(faults), CASE(iret), CASE(mov_ss),
+           CASE(exits), CASE(finish))
