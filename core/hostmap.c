@@ -247,3 +247,35 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g)
     physmap_unlock(pm);
     return g;
 }
+
+static bool overridden(const struct physmap *pm, uint64_t g)
+{
+    const struct pool *p = &pm->pool;
+    uint32_t region = entry_region(1, g);
+
+    for (uint32_t i = *pool_bucket(p, 1, region); i != POOL_NONE; i = p->page[i].next) {
+        if (p->page[i].level == 1 && p->page[i].region == region &&
+            (pool_table(p, i)[entry_index(1, g)] & pm->own_mask)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hostmap_guarded(struct physmap *pm, gfn_t g)
+{
+    bool guarded = false;
+
+    if (!pm->audited || g.v > pm->max_gfn) {
+        return false;
+    }
+    physmap_lock(pm);
+    uint64_t e = hostmap_leaf(pm, g.v);
+    if (entry_valid(pm, e) && entry_access(pm, e) != ACCESS_RWX) {
+        guarded = true;
+    } else {
+        guarded = overridden(pm, g.v);
+    }
+    physmap_unlock(pm);
+    return guarded;
+}

@@ -116,6 +116,13 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g);
 static inline uint64_t hostmap_generation(const struct physmap *pm);
 
 /*
+ * Whether, under the policy `audited`, what stands at g is not the guest's to move, replace or give back: the host map
+ * restricts it, or a view has an override there. Else another frame would come under the page's rights, or the
+ * page's frame under another's. False under the other policies.
+ */
+bool hostmap_guarded(struct physmap *pm, gfn_t g);
+
+/*
  * Whether the policy is `audited`: what the embedder does in the guest's name (copies for hypercalls, shared
  * areas, changes of the host map that the guest asks for) must then not get around views and the host map's access. No lock.
  */

@@ -29,12 +29,25 @@ static void note_mapped(struct domain *d, uint64_t g)
     }
 }
 
+/* The domain itself asks, and what stands at g is not its to change. */
+static bool guarded(struct domain *d, uint64_t g)
+{
+    const struct vcpu *v = vcpu_current();
+
+    return v && v->domain == d && hostmap_guarded(&d->physmap, gfn(g));
+}
+
 int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t access)
 {
     struct mapping was;
-    bool had = hostmap_lookup(&d->physmap, gfn(g), &was);
-    int error = hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, type, access);
+    bool had;
+    int error;
 
+    if (guarded(d, g)) {
+        return -EPERM;
+    }
+    had = hostmap_lookup(&d->physmap, gfn(g), &was);
+    error = hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, type, access);
     if (!error) {
         note_mapped(d, g);
         if (had) {
@@ -58,6 +71,9 @@ static int punch(struct domain *d, uint64_t g)
     if (!hostmap_lookup(&d->physmap, gfn(g), &was)) {
         return -ENOENT;
     }
+    if (guarded(d, g)) {
+        return -EPERM;
+    }
     error = hostmap_unmap(&d->physmap, gfn(g), ORDER_4K);
     if (!error) {
         memory_release(d, &was);
@@ -79,6 +95,9 @@ static int move(struct domain *d, uint64_t from, uint64_t to)
     }
     if (from == to) {
         return 0;
+    }
+    if (guarded(d, from)) {
+        return -EPERM;
     }
     error = hostmap_unmap(&d->physmap, gfn(from), ORDER_4K);
     if (error) {

@@ -520,6 +520,23 @@ static void restrictions_stay(void **state)
     assert_int_equal(rights(theirs, 9), RIGHT_R);
 }
 
+/* What a view or the host map restricts stays where it is. */
+static void guarded_gfns_stay(void **state)
+{
+    (void)state;
+    assert_false(hostmap_guarded(&fake.pm, gfn(8)));
+    assert_int_equal(monitor_access(0, 8, ACCESS_R), 0);
+    assert_true(hostmap_guarded(&fake.pm, gfn(8)));
+    assert_false(hostmap_guarded(&fake.pm, gfn(9)));
+    assert_int_equal(monitor_access(theirs, 9, ACCESS_RWX), 0);
+    assert_true(hostmap_guarded(&fake.pm, gfn(9)));
+    assert_false(hostmap_guarded(&fake.pm, gfn(10)));
+    assert_false(hostmap_guarded(&fake.pm, gfn(1ULL << 50)));
+    fake.pm.audited = false;
+    assert_false(hostmap_guarded(&fake.pm, gfn(8)));
+    fake.pm.audited = true;
+}
+
 /* Without a quota in the configuration, half of what there is. */
 static void shares_by_default(void **state)
 {
@@ -565,6 +582,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(usage_tells_own, start, stop),
         cmocka_unit_test_setup_teardown(shadows_are_owned, start, stop),
         cmocka_unit_test_setup_teardown(restrictions_stay, start, stop),
+        cmocka_unit_test_setup_teardown(guarded_gfns_stay, start, stop),
         cmocka_unit_test(shares_by_default),
     };
 
