@@ -366,7 +366,7 @@ static bool only_reads(uint32_t cmd)
            cmd == HVMOP_altp2m_get_suppress_ve || cmd == HVMOP_altp2m_get_p2m_idx;
 }
 
-/* Real Xen 4.17 never comes back from this: it counts gfns up to a last one that none is above. */
+/* Real Xen 4.17 was not seen to come back from this, and dom0 gets no time meanwhile. */
 static bool hangs_xen(void)
 {
     return !on_facet && op.cmd == HVMOP_altp2m_set_suppress_ve &&

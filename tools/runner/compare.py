@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`facet compare`: the same guests on Facet and on real Xen 4.17, call by call, and what calls cost.
+"""`facet compare`: the same guests on Facet and on real Xen 4.17, call by call, and what they cost.
 
 A guest of tests/recorded/manifest prints a line "CONFORM id text: results" for each call. A
 difference is deliberate if a rule in tests/recorded/deliberate.txt names its id and what Facet
@@ -32,7 +32,20 @@ class Rule:
 
     reason: str
     calls: str  # a pattern for "run/id"
-    facet: str  # a pattern for Facet's results
+    facet: str  # a pattern for Facet's results; "but NAME": Xen's, but for the value of NAME
+
+    def covers(self, name, xen, facet):
+        """Whether it explains this difference; None: the call was not made there."""
+        if not fnmatch.fnmatchcase(name, self.calls):
+            return False
+        but, _, value = self.facet.partition(" ")
+        if but == "but":
+            return None not in (xen, facet) and _without(value, xen) == _without(value, facet)
+        return fnmatch.fnmatchcase(facet or "-", self.facet)
+
+
+def _without(name, results):
+    return [part for part in results.split() if not part.startswith(f"{name}=")]
 
 
 @dataclass(frozen=True)
@@ -90,13 +103,6 @@ def parse_calls(lines):
     return calls
 
 
-def _rule_for(name, facet, rules):
-    for rule in rules:
-        if fnmatch.fnmatchcase(name, rule.calls) and fnmatch.fnmatchcase(facet or "-", rule.facet):
-            return rule
-    return None
-
-
 def match(run, xen_lines, facet_lines, rules):
     """The Calls of one run, in the order in which Facet made them."""
     xen, facet = parse_calls(xen_lines), parse_calls(facet_lines)
@@ -105,8 +111,8 @@ def match(run, xen_lines, facet_lines, rules):
         text = (facet.get(name) or xen.get(name))[0]
         here, there = facet.get(name, (0, None))[1], xen.get(name, (0, None))[1]
         full = f"{run}/{name}"
-        rule = _rule_for(full, here, rules) if here != there else None
-        out.append(Call(full, text, there, here, rule))
+        covering = (rule for rule in rules if rule.covers(full, there, here))
+        out.append(Call(full, text, there, here, None if here == there else next(covering, None)))
     return out
 
 
