@@ -406,7 +406,7 @@ static int facet_op(const struct model *m, struct xen_hvm_altp2m_op *op)
     static const struct facet_altp2m_query rows[] = {
         {.cmd = 12, .flags = FACET_ALTP2M_QUERY_ALLOWED, .name = "get_mem_access"},
         {.cmd = FACET_ALTP2M_query, .flags = FACET_ALTP2M_QUERY_ALLOWED, .name = "query"},
-        {.cmd = FACET_ALTP2M_usage, .name = "usage"}};
+        {.cmd = FACET_ALTP2M_usage, .why = FACET_ALTP2M_WHY_POLICY, .name = "usage"}};
     struct facet_altp2m_query *q = (void *)&op->u;
     struct facet_altp2m_usage *u = (void *)&op->u;
 

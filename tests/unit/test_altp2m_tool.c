@@ -627,7 +627,7 @@ static void facets_own(void **state)
     m->view[1].visible = false;
     expect_words("altp2m info", 0, "hypervisor    Facet, as Xen 4.17.7");
     assert_non_null(strstr(out, "  0x8000 query                  yes\n"
-                                "  0x8001 usage                  not permitted\n"));
+                                "  0x8001 usage                  not permitted: policy\n"));
     expect_words("altp2m list", 0,
                  "VIEW  DEFAULT  VISIBLE TABLES  OVERRIDES  REMAPS  VCPUS\n"
                  "0     rwx      yes     4       3          2       0,1,2,3\n"

@@ -80,7 +80,29 @@ static const char *answer(const struct subop_target *t, const struct facts *f, u
 
 static const char *query_answer(const struct facet_altp2m_query *q)
 {
-    return q->flags & FACET_ALTP2M_QUERY_ALLOWED ? "yes" : "not permitted";
+    if (q->flags & FACET_ALTP2M_QUERY_ALLOWED)
+        return "yes";
+    switch (q->why) {
+    case FACET_ALTP2M_WHY_MODE:
+        return "not permitted: mode";
+    case FACET_ALTP2M_WHY_POLICY:
+        return "not permitted: policy";
+    case FACET_ALTP2M_WHY_PRIVILEGE:
+        return "not permitted: no control of the domain";
+    default:
+        return "not permitted";
+    }
+}
+
+/* For one of Xen's: Facet says why not; otherwise it is judged by an attempt. */
+static const char *xen_answer(const struct subop_target *t, const struct facts *f,
+                              unsigned int cmd)
+{
+    struct facet_altp2m_query q;
+
+    if (f->facet && !subop_query(t, cmd - 1, &q) && q.cmd == cmd && q.why)
+        return query_answer(&q);
+    return answer(t, f, cmd);
 }
 
 static void human_vcpu(void *ctx, uint32_t vcpu, view_t v)
@@ -107,7 +129,7 @@ static void human(struct session *s, const struct facts *f)
         survey_vcpus(&s->target, human_vcpu, s->out);
     fprintf(s->out, "sub-operations\n");
     for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++)
-        fprintf(s->out, "  %6u %-22s %s\n", cmd, subop_name(cmd), answer(&s->target, f, cmd));
+        fprintf(s->out, "  %6u %-22s %s\n", cmd, subop_name(cmd), xen_answer(&s->target, f, cmd));
     for (uint32_t i = 0; f->facet && !subop_query(&s->target, i, &q); i++)
         if (q.cmd >= FACET_ALTP2M_query)
             fprintf(s->out, "  0x%04" PRIx32 " %-22s %s\n", q.cmd, q.name, query_answer(&q));
@@ -138,7 +160,7 @@ static void json_subops(struct session *s, const struct facts *f, struct json *j
 
     json_open(j, "subops", '[');
     for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++)
-        json_subop(j, cmd, subop_name(cmd), answer(&s->target, f, cmd));
+        json_subop(j, cmd, subop_name(cmd), xen_answer(&s->target, f, cmd));
     for (uint32_t i = 0; f->facet && !subop_query(&s->target, i, &q); i++)
         if (q.cmd >= FACET_ALTP2M_query)
             json_subop(j, q.cmd, q.name, query_answer(&q));
