@@ -131,6 +131,9 @@ static void run_slice(struct vcpu *v)
     guest_vcpu_stopped(v);
     this_cpu()->current = NULL;
     update_queue(v);
+    if (yielded) {
+        timer_run(); /* who yields again and again may never be interrupted: see vmx_arm_preemption() */
+    }
 }
 
 static void idle(void)
