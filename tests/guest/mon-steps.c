@@ -38,8 +38,8 @@ static void begin(uint32_t task)
 
 static void end(void)
 {
+    mail->ready = 0; /* first: the monitor looks for the next task once this one is over */
     mail->task = 0;
-    mail->ready = 0;
 }
 
 static void pushf(void)
@@ -132,6 +132,59 @@ static void exits(void)
     expect(traps, 0);
 }
 
+static uint64_t ticks(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)::"memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* Not stepped: the monitor watches these pages by a view, and steps over each write. */
+static void writes(void)
+{
+    volatile uint64_t *page = page_alloc(WATCHED_PAGES, 1);
+    uint64_t least = ~0ULL;
+
+    mail->data[1] = gfn_of(page);
+    begin(TASK_WRITES);
+    for (unsigned i = 0; i < 2 * WATCHED_PAGES; i++) {
+        uint64_t start = ticks();
+
+        page[i % WATCHED_PAGES * (PAGE / 8)] += i;
+        start = ticks() - start;
+        least = start < least ? start : least;
+    }
+    mail->data[2] = least;
+    end();
+    for (unsigned i = 0; i < WATCHED_PAGES; i++) {
+        expect(page[i * (PAGE / 8)], 2 * i + WATCHED_PAGES);
+    }
+}
+
+static void syscall(void)
+{
+    uint64_t star, lstar, fmask, flags, r11;
+
+    need(try_rdmsr(0xc0000081, &star) == VEC_NONE && try_rdmsr(0xc0000082, &lstar) == VEC_NONE &&
+             try_rdmsr(0xc0000084, &fmask) == VEC_NONE, "no SYSCALL registers");
+    __asm__ volatile("rdmsr; or $1, %%eax; wrmsr" ::"c"(0xc0000080) : "eax", "edx", "memory"); /* EFER.SCE */
+    try_wrmsr(0xc0000081, (uint64_t)0x08 << 32);
+    try_wrmsr(0xc0000084, 0x200);
+    begin(8);
+    /* SYSCALL from CPL 0: comes back by a jump, as SYSRET would go to CPL 3. */
+    __asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %%rdx; shr $32, %%rdx; mov $0xc0000082, %%ecx; wrmsr; syscall\n"
+                     "1: pushfq; pop %0; mov %%r11, %1"
+                     : "=r"(flags), "=r"(r11)::"rax", "rcx", "rdx", "r11", "memory", "cc");
+    end();
+    try_wrmsr(0xc0000081, star);
+    try_wrmsr(0xc0000082, lstar);
+    try_wrmsr(0xc0000084, fmask);
+    check(!(r11 & TF), "r11 shows TF: %lx", r11);
+    check(!(flags & TF), "TF after SYSCALL: %lx", flags);
+    expect(traps, 0);
+}
+
 static void finish(void)
 {
     mail->data[0] = 0xface7;
@@ -152,4 +205,4 @@ static void setup(void)
 }
 
 TEST_CASES(CASE(setup), CASE(pushf), CASE(popf_and_own_trap), CASE(interrupts), CASE(faults), CASE(iret), CASE(mov_ss),
-           CASE(exits), CASE(finish))
+           CASE(exits), CASE(syscall), CASE(writes), CASE(finish))

@@ -16,7 +16,9 @@ struct mailbox {
     volatile uint32_t task;  /* the monitor: what to do next; 0 after it is done; TASK_END: end */
     volatile uint64_t data[8];
 };
-#define TASK_END 0xffu
+#define TASK_END      0xffu
+#define TASK_WRITES   9u
+#define WATCHED_PAGES 16u
 
 struct monitor_ring {
     uint32_t port; /* this guest's */
