@@ -45,6 +45,8 @@ _Static_assert(sizeof(struct facet_altp2m_override_run) == 24, "the same for 32-
     (BYTE(pads, 0) | BYTE(pads, 1) | BYTE(pads, 2) | BYTE(pads, 3) | BYTE(pads, 4) |               \
      BYTE(pads, 5) | BYTE(pads, 6) | BYTE(pads, 7))
 
+#define BIT(nr) (1ULL << ((nr) < FACET_ALTP2M_query ? (nr) - 1 : (nr) - FACET_ALTP2M_query + 16))
+
 const struct subop subop_table[] = {
 #define INACTIVE SUBOP_INACTIVE
 #define LIMITED SUBOP_LIMITED
@@ -53,7 +55,7 @@ const struct subop subop_table[] = {
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
     {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
      .verdict = FACET_ALTP2M_VERDICT_##ve, .use = SUBOP_##us, .pads = (pd),                       \
-     .first_pads = BYTES(pd), .handler = subop_##nm, .name = #nm, .reason = (re), .test = #te,     \
+     .first_pads = BYTES(pd), .bit = BIT(nr), .handler = subop_##nm, .name = #nm, .reason = (re), .test = #te,     \
      .summary = (su)},
 #include "subops.h"
 #undef SUBOP
@@ -83,7 +85,8 @@ const struct subop *subop_find(uint32_t number)
     return NULL;
 }
 
-unsigned subop_why(const struct subop *row, const struct altp2m_caller *c, const struct physmap *pm)
+COLD unsigned subop_why(const struct subop *row, const struct altp2m_caller *c,
+                        const struct physmap *pm)
 {
     if (pm->mode == XEN_ALTP2M_disabled) {
         return FACET_ALTP2M_WHY_MODE;
@@ -95,7 +98,15 @@ unsigned subop_why(const struct subop *row, const struct altp2m_caller *c, const
         (pm->mode != XEN_ALTP2M_limited || !(row->flags & SUBOP_LIMITED))) {
         return FACET_ALTP2M_WHY_MODE;
     }
-    return pm->allowed & policy_bit(row->number) ? 0 : FACET_ALTP2M_WHY_POLICY;
+    return pm->allowed & row->bit ? 0 : FACET_ALTP2M_WHY_POLICY;
+}
+
+/* subop_why(), but the usual caller is through with few instructions. */
+static inline bool allowed(const struct subop *row, const struct altp2m_caller *c,
+                           const struct physmap *pm)
+{
+    return (c->self == pm && pm->mode == XEN_ALTP2M_mixed && (pm->allowed & row->bit)) ||
+           subop_why(row, c, pm) == 0;
 }
 
 #define NO_VIEW 0xfffeu /* a number that no view has, and no sub-op a meaning for */
@@ -122,7 +133,7 @@ static int confine(const struct subop *row, struct subop_call *call)
 }
 
 /* Ownership (owner.h), before the handler. */
-static int enforce(const struct subop *row, struct subop_call *call)
+COLD static int enforce(const struct subop *row, struct subop_call *call)
 {
     if (call->caller->self == call->pm) {
         return confine(row, call);
@@ -162,7 +173,7 @@ static long run(const struct subop *row, struct subop_call *call)
     if (pm->max_views == 0) {
         return -XEN_EOPNOTSUPP;
     }
-    if (subop_why(row, call->caller, pm) != 0) {
+    if (!allowed(row, call->caller, pm)) {
         return -XEN_EPERM;
     }
     if (!pads_clear(call->op, row)) {

@@ -4,11 +4,6 @@
 #include "owner.h"
 #include "shadow.h"
 
-bool owner_confines(const struct altp2m_caller *c, const struct physmap *pm)
-{
-    return pm->audited && c->self == pm;
-}
-
 bool owner_enterable(const struct physmap *pm, const struct view_state *vs)
 {
     uint16_t v = view_number(pm, vs);
@@ -117,14 +112,6 @@ int owner_set_state(struct physmap *pm, bool by_guest, bool on)
         vcpus_deactivate(pm);
     }
     return 0;
-}
-
-bool owner_state(const struct altp2m_caller *c, const struct physmap *pm)
-{
-    bool active = __atomic_load_n(&pm->active, __ATOMIC_RELAXED);
-
-    return owner_confines(c, pm) ? active && __atomic_load_n(&pm->guest_on, __ATOMIC_RELAXED)
-                                 : active;
 }
 
 bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uint64_t g)

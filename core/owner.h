@@ -15,12 +15,17 @@
  *
  * Under the other policies nothing here applies. Caller holds the physmap lock unless told else.
  */
+#include "altp2m.h"
 #include "internal.h"
 
-struct altp2m_caller;
+/* Out of line, so that what runs under every policy stays short. */
+#define COLD __attribute__((noinline, cold))
 
 /* The caller is the guest itself and held to what it owns. No lock. */
-bool owner_confines(const struct altp2m_caller *c, const struct physmap *pm);
+static inline bool owner_confines(const struct altp2m_caller *c, const struct physmap *pm)
+{
+    return pm->audited && c->self == pm;
+}
 
 static inline bool owner_is_guests(const struct physmap *pm, uint16_t v)
 {
@@ -37,7 +42,7 @@ view_t owner_free_view(const struct physmap *pm, bool by_guest);
 /* Whether the guest may have n more pages of the pool. */
 bool owner_may_take(const struct physmap *pm, uint32_t n);
 /* VMFUNC of a vCPU is on where it was asked for and the vCPU is not held. */
-void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v);
+COLD void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v);
 
 /* The guest, or a monitor, turns altp2m on or off for itself. -ENOMEM. */
 int owner_set_state(struct physmap *pm, bool by_guest, bool on);
@@ -47,13 +52,17 @@ int owner_set_state(struct physmap *pm, bool by_guest, bool on);
  */
 void owner_monitor_calls(struct physmap *pm);
 /* Whether altp2m is on for the caller. No lock. */
-bool owner_state(const struct altp2m_caller *c, const struct physmap *pm);
+static inline bool owner_state(const struct altp2m_caller *c, const struct physmap *pm)
+{
+    return __atomic_load_n(&pm->active, __ATOMIC_RELAXED) &&
+           (!owner_confines(c, pm) || __atomic_load_n(&pm->guest_on, __ATOMIC_RELAXED));
+}
 
 /* Whether the caller may have the content of g, a gfn or a shadow page's name; ~0: zeroes. */
-bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uint64_t g);
+COLD bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uint64_t g);
 
 /*
  * An entry of a guest's view, with what was asked for it, limited by the host's entry at the place
  * whose frame it shows. Asked access stays readable in the entry.
  */
-uint64_t owner_narrow(const struct physmap *pm, uint64_t e, uint64_t host);
+COLD uint64_t owner_narrow(const struct physmap *pm, uint64_t e, uint64_t host);

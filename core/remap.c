@@ -116,7 +116,7 @@ static void record_give(struct physmap *pm, struct remap *r)
     uint32_t id = record_id(pm, r);
     uint32_t slab = id >> SLAB_SHIFT;
     struct pool_page *page = &pm->pool.page[slab];
-    struct remap_bank *bank = bank_of(pm, slab);
+    struct remap_bank *bank = &pm->remaps.bank[page->view];
 
     if (page->own == PER_SLAB) {
         partial_add(pm, slab);

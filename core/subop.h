@@ -65,6 +65,7 @@ struct subop {
     uint8_t flags;
     uint8_t verdict, use;
     uint64_t pads, first_pads;
+    uint64_t bit; /* in sets of rows (policy.h) */
     long (*handler)(struct subop_call *call);
     const char *name, *reason, *test, *summary;
 };
