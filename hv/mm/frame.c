@@ -180,7 +180,11 @@ void frame_put_run(mfn_t m, uint64_t nr)
 
 void frame_put(mfn_t m)
 {
-    frame_put_run(m, 1);
+    lock_acquire(&frames_lock);
+    if (put_locked(m.v)) {
+        block_free(m.v, 0);
+    }
+    lock_release(&frames_lock);
 }
 
 bool frame_get(mfn_t m, uint16_t owner)

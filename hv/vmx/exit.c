@@ -320,7 +320,9 @@ static void entry_failed(struct vcpu *v)
 
 void vmx_run_once(struct vcpu *v)
 {
-    vmx_vcpu_load(v);
+    if (this_cpu()->loaded != v) {
+        vmx_vcpu_load(v);
+    }
     if (v->guest.monitor.work && !monitor_before_entry(v)) {
         return;
     }

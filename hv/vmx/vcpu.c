@@ -455,10 +455,13 @@ void vmx_skip_instruction(struct vcpu *v)
 
 void vmx_skip_bytes(struct vcpu *v, unsigned length)
 {
-    uint64_t rip = vmread(GUEST_RIP) + length;
+    uint64_t old = vmread(GUEST_RIP), rip = old + length;
     uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
 
-    vmwrite(GUEST_RIP, vcpu_long_mode(v) ? rip : rip & 0xffffffff);
+    if (((old ^ rip) >> 32) && !vcpu_long_mode(v)) {
+        rip &= 0xffffffff;
+    }
+    vmwrite(GUEST_RIP, rip);
     if (blocking & (BLOCKING_STI | BLOCKING_MOVSS)) {
         vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
     }
@@ -606,10 +609,10 @@ void vmx_prepare_entry(struct vcpu *v)
         vmwrite(ENTRY_INTR_ERROR, v->vmx.inject_error);
         vmwrite(ENTRY_INSTR_LENGTH, v->vmx.inject_length);
         v->vmx.inject = 0;
-    }
-    if (v->vmx.set_cr2) {
-        v->vmx.set_cr2 = false;
-        write_cr2(v->vmx.new_cr2);
+        if (v->vmx.set_cr2) {
+            v->vmx.set_cr2 = false;
+            write_cr2(v->vmx.new_cr2);
+        }
     }
     vmx_apply_update(v);
 }
