@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tests that make runs on this computer and that report in TAP (test anything protocol)."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -59,7 +60,8 @@ def _run(target, add, cancel):
 def _kill_on(process, cancel):
     while process.poll() is None:
         if cancel.wait(0.5):
-            os.killpg(process.pid, 9)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, 9)
             return
 
 
