@@ -4,7 +4,6 @@
 #include "lib/console.h"
 #include "x86/apic.h"
 
-#define REG_ID         0x02
 #define REG_VERSION    0x03
 #define REG_TPR        0x08
 #define REG_EOI        0x0b
@@ -98,11 +97,6 @@ void apic_init(void)
     }
     apic_write(REG_TIMER_DIV, DIVIDE_BY_1);
     apic_write(REG_LVT_TIMER, LVT_MASKED | APIC_TIMER_VECTOR);
-}
-
-uint32_t apic_id(void)
-{
-    return x2apic ? apic_read(REG_ID) : apic_read(REG_ID) >> 24;
 }
 
 void apic_eoi(void)

@@ -129,7 +129,6 @@ void apic_init(void);
 void apic_eoi(void);
 /* One shot at an absolute TSC value; a past one fires at once. */
 void apic_timer_set(uint64_t tsc);
-uint32_t apic_id(void);
 
 /* FPU: hv/x86/fpu.c */
 void fpu_init(void);

@@ -18,17 +18,21 @@ bool trap_fixup(struct trap_frame *f)
     return false;
 }
 
+/* One instruction, and operand `ok` := 1, or 0 if it faulted. */
+#define MAY_FAULT(instruction, ok)                                                                 \
+    "movl $0, " ok "\n"                                                                            \
+    "1: " instruction "\n"                                                                         \
+    "movl $1, " ok "\n"                                                                            \
+    "2:\n"                                                                                         \
+    ".pushsection .fixup, \"a\"\n"                                                                 \
+    ".quad 1b, 2b\n"                                                                               \
+    ".popsection"
+
 bool rdmsr_safe(uint32_t msr, uint64_t *v)
 {
     uint32_t lo = 0, hi = 0, ok;
 
-    __asm__ volatile("movl $0, %2\n"
-                     "1: rdmsr\n"
-                     "movl $1, %2\n"
-                     "2:\n"
-                     ".pushsection .fixup, \"a\"\n"
-                     ".quad 1b, 2b\n"
-                     ".popsection"
+    __asm__ volatile(MAY_FAULT("rdmsr", "%2")
                      : "+a"(lo), "+d"(hi), "=&r"(ok)
                      : "c"(msr)
                      : "memory");
@@ -40,13 +44,7 @@ bool wrmsr_safe(uint32_t msr, uint64_t v)
 {
     uint32_t ok;
 
-    __asm__ volatile("movl $0, %0\n"
-                     "1: wrmsr\n"
-                     "movl $1, %0\n"
-                     "2:\n"
-                     ".pushsection .fixup, \"a\"\n"
-                     ".quad 1b, 2b\n"
-                     ".popsection"
+    __asm__ volatile(MAY_FAULT("wrmsr", "%0")
                      : "=&r"(ok)
                      : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
                      : "memory");
@@ -57,13 +55,7 @@ bool xsetbv_safe(uint64_t v)
 {
     uint32_t ok;
 
-    __asm__ volatile("movl $0, %0\n"
-                     "1: xsetbv\n"
-                     "movl $1, %0\n"
-                     "2:\n"
-                     ".pushsection .fixup, \"a\"\n"
-                     ".quad 1b, 2b\n"
-                     ".popsection"
+    __asm__ volatile(MAY_FAULT("xsetbv", "%0")
                      : "=&r"(ok)
                      : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
                      : "memory");
