@@ -3,7 +3,7 @@
 DEMO_OBJS = $(patsubst demo/guest/%.c,$(B)/demo/%.o,$(wildcard demo/guest/*.c))
 
 .PHONY: demo
-demo: $(B)/facet-demo $(B)/altp2m
+demo: $(B)/facet-demo $(B)/greet $(B)/altp2m
 all: demo
 
 $(B)/demo/%.o: demo/guest/%.c
@@ -12,3 +12,8 @@ $(B)/demo/%.o: demo/guest/%.c
 
 $(B)/facet-demo: $(DEMO_OBJS) $(B)/tools/altp2m/libaltp2m.a
 	$(HOSTCC) -static -o $@ $^ -lxencall -lxentoollog -lxentoolcore
+
+# What the tutorial puts a breakpoint into; at a fixed address, so that it can be told before.
+$(B)/greet: demo/tutorial/greet.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(WARN) -D_GNU_SOURCE -O2 -fcf-protection=none $(DEPFLAGS) -static -no-pie -o $@ $<

@@ -152,7 +152,7 @@ def _programs(build_dir, *names):
 
 def script(output, kernel, build_dir, text, extra=None):
     """Runs `text` with sh as root on hvc0, then powers off."""
-    programs = _programs(build_dir, "altp2m", "facet-demo")
+    programs = _programs(build_dir, "altp2m", "facet-demo", "greet")
     return build(output, kernel, programs, PROLOGUE + text + "\n" + POWER_OFF, extra=extra)
 
 
