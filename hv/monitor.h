@@ -3,7 +3,7 @@
 
 /*
  * Events for a monitor: what the machine reports while the vCPU that caused it is current, and what it asks
- * before an entry. Implemented in hv/guest/monitor.c.
+ * before an entry. Implemented in hv/guest/monitor*.c.
  */
 #include "vcpu.h"
 
