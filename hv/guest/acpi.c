@@ -99,11 +99,6 @@ struct PACKED tables {
 };
 _Static_assert(sizeof(struct tables) <= PAGE_SIZE, "one page holds all tables");
 
-static uint64_t address(size_t offset)
-{
-    return (GUEST_ACPI_GFN << PAGE_SHIFT) + offset;
-}
-
 static uint8_t checksum(const void *p, size_t n)
 {
     uint8_t sum = 0;
@@ -127,10 +122,10 @@ static void finish(struct header *h, const char *signature, size_t length, uint8
     h->checksum = checksum(h, length);
 }
 
-static void build_fadt(struct fadt *f)
+static void build_fadt(struct fadt *f, uint64_t dsdt)
 {
-    f->dsdt = (uint32_t)address(offsetof(struct tables, dsdt));
-    f->x_dsdt = f->dsdt;
+    f->dsdt = (uint32_t)dsdt;
+    f->x_dsdt = dsdt;
     f->boot_flags = FADT_BOOT_NO_VGA | FADT_BOOT_NO_MSI | FADT_BOOT_NO_RTC;
     f->flags = FADT_WBINVD | FADT_HW_REDUCED;
     f->minor = 2;
@@ -154,22 +149,22 @@ static void build_madt(struct madt *m, unsigned nr_vcpus)
     finish(&m->h, "APIC", offsetof(struct madt, apic) + nr_vcpus * sizeof(struct local_apic), 4);
 }
 
-void acpi_build(uint8_t *page, unsigned nr_vcpus)
+void acpi_build(uint8_t *page, gpa_t at, unsigned nr_vcpus)
 {
     struct tables *t = (struct tables *)page;
 
-    build_fadt(&t->fadt);
+    build_fadt(&t->fadt, at.v + offsetof(struct tables, dsdt));
     build_madt(&t->madt, nr_vcpus);
     memcpy(t->dsdt.body, dsdt_body, sizeof(dsdt_body));
     finish(&t->dsdt.h, "DSDT", sizeof(t->dsdt), 2);
-    t->xsdt.table[0] = address(offsetof(struct tables, fadt));
-    t->xsdt.table[1] = address(offsetof(struct tables, madt));
+    t->xsdt.table[0] = at.v + offsetof(struct tables, fadt);
+    t->xsdt.table[1] = at.v + offsetof(struct tables, madt);
     finish(&t->xsdt.h, "XSDT", sizeof(t->xsdt), 1);
     memcpy(t->rsdp.signature, "RSD PTR ", 8);
     memcpy(t->rsdp.oem, "Facet ", 6);
     t->rsdp.revision = 2;
     t->rsdp.length = sizeof(t->rsdp);
-    t->rsdp.xsdt = address(offsetof(struct tables, xsdt));
+    t->rsdp.xsdt = at.v + offsetof(struct tables, xsdt);
     t->rsdp.checksum = checksum(&t->rsdp, 20); /* the part that ACPI 1.0 knew */
     t->rsdp.full_checksum = checksum(&t->rsdp, sizeof(t->rsdp));
 }

@@ -72,6 +72,7 @@ static bool place(struct build *b)
     d->memory_pages = memory >> PAGE_SHIFT;
     g->low_end = memory < GUEST_LOW_RAM_END ? memory : GUEST_LOW_RAM_END;
     g->high_end = memory > g->low_end ? GUEST_HIGH_RAM + (memory - g->low_end) : 0;
+    g->acpi_gfn = page_up(g->low_end) >> PAGE_SHIFT;
     g->ram_end_gfn = (g->high_end ? g->high_end : GUEST_HIGH_RAM) >> PAGE_SHIFT;
     if (b->elf.high > g->low_end) {
         return fail(b, "the kernel needs memory up to %llu KiB, the domain has %llu KiB",
@@ -187,14 +188,15 @@ static bool map_ram(struct build *b, uint64_t start, uint64_t end)
 static bool map_special(struct build *b)
 {
     struct domain *d = b->d;
+    uint64_t acpi = d->guest.acpi_gfn, console = guest_special_gfn(d, GUEST_CONSOLE_PAGE);
 
-    if (map_block(d, GUEST_ACPI_GFN, 1) < 0 || map_block(d, GUEST_CONSOLE_GFN, 1) < 0) {
+    if (map_block(d, acpi, 1) < 0 || map_block(d, console, 1) < 0) {
         return fail(b, "the machine ran out of memory");
     }
-    if (d->guest.max_gfn < GUEST_CONSOLE_GFN) {
-        d->guest.max_gfn = GUEST_CONSOLE_GFN;
+    if (d->guest.max_gfn < console) {
+        d->guest.max_gfn = console;
     }
-    acpi_build(domain_ram(d, gfn(GUEST_ACPI_GFN)), b->config->vcpus);
+    acpi_build(domain_ram(d, gfn(acpi)), gpa(acpi << PAGE_SHIFT), b->config->vcpus);
     return true;
 }
 
@@ -204,9 +206,10 @@ unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *e)
     unsigned n = 0;
 
     e[n++] = (struct hvm_memmap_table_entry){0, g->low_end, XEN_HVM_MEMMAP_TYPE_RAM, 0};
-    e[n++] = (struct hvm_memmap_table_entry){GUEST_ACPI_GFN << PAGE_SHIFT, PAGE_SIZE,
+    e[n++] = (struct hvm_memmap_table_entry){g->acpi_gfn << PAGE_SHIFT, PAGE_SIZE,
                                              XEN_HVM_MEMMAP_TYPE_ACPI, 0};
-    e[n++] = (struct hvm_memmap_table_entry){GUEST_SPECIAL_GFN << PAGE_SHIFT, GUEST_SPECIAL_SIZE,
+    e[n++] = (struct hvm_memmap_table_entry){guest_special_gfn(d, 0) << PAGE_SHIFT,
+                                             (uint64_t)GUEST_SPECIAL_PAGES << PAGE_SHIFT,
                                              XEN_HVM_MEMMAP_TYPE_RESERVED, 0};
     if (g->high_end) {
         e[n++] = (struct hvm_memmap_table_entry){GUEST_HIGH_RAM, g->high_end - GUEST_HIGH_RAM,
@@ -224,7 +227,7 @@ static void fill_start_info(struct build *b, uint8_t *page)
     s->version = 1;
     s->cmdline_paddr = b->info_gpa + INFO_CMDLINE;
     memcpy(page + INFO_CMDLINE, b->config->cmdline, strlen(b->config->cmdline) + 1);
-    s->rsdp_paddr = GUEST_ACPI_GFN << PAGE_SHIFT;
+    s->rsdp_paddr = b->d->guest.acpi_gfn << PAGE_SHIFT;
     if (b->ramdisk.size) {
         s->nr_modules = 1;
         s->modlist_paddr = b->info_gpa + INFO_MODLIST;
@@ -306,7 +309,7 @@ static bool create_shared_info(struct build *b)
     }
     g->shared = frame_virt(g->shared_frame);
     g->params[HVM_PARAM_ALTP2M] = b->config->altp2m_mode;
-    g->params[HVM_PARAM_MONITOR_RING_PFN] = GUEST_MONITOR_GFN;
+    g->params[HVM_PARAM_MONITOR_RING_PFN] = guest_special_gfn(b->d, GUEST_MONITOR_PAGE);
     evtchn_init(b->d);
     guest_time_init_domain(b->d);
     return true;

@@ -80,13 +80,14 @@ static void input(struct timer *t)
 void guest_console_init(struct domain *d)
 {
     struct guest_domain *g = &d->guest;
+    uint64_t page = guest_special_gfn(d, GUEST_CONSOLE_PAGE);
     struct mapping m;
 
-    CHECK(hostmap_lookup(&d->physmap, gfn(GUEST_CONSOLE_GFN), &m) && frame_get(m.mfn, d->id));
+    CHECK(hostmap_lookup(&d->physmap, gfn(page), &m) && frame_get(m.mfn, d->id));
     g->ring_frame = m.mfn;
     g->ring = frame_virt(m.mfn);
     if (evtchn_create_internal(d, output, &g->console_port) == 0) {
-        g->params[HVM_PARAM_CONSOLE_PFN] = GUEST_CONSOLE_GFN;
+        g->params[HVM_PARAM_CONSOLE_PFN] = page;
         g->params[HVM_PARAM_CONSOLE_EVTCHN] = g->console_port;
     }
     timer_init(&g->console_poll, input);

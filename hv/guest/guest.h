@@ -97,15 +97,21 @@ void builder_destroy(struct domain *d);
 
 #define GUEST_LOW_RAM_END  0xf0000000ULL /* RAM beyond it continues at 4 GiB */
 #define GUEST_HIGH_RAM     0x100000000ULL
-#define GUEST_ACPI_GFN     0xfc000ULL
-#define GUEST_SPECIAL_GFN  0xfeff8ULL /* eight pages, as Xen's toolstack lays them out */
-#define GUEST_MONITOR_GFN  0xfeff9ULL /* of the vm_event ring; a hole unless a monitor fills it */
-#define GUEST_CONSOLE_GFN  0xfefffULL
-#define GUEST_SPECIAL_SIZE 0x8000ULL
 
-/* Writes all tables into the page that the guest sees at GUEST_ACPI_GFN. The RSDP is at its start.
+/*
+ * The guest's page with the ACPI tables lies behind its low RAM, at acpi_gfn, and these behind it: monitors walk all gfns up to
+ * the highest one, so nothing is put near 4 GiB, where Xen's toolstack puts them. The order of the special pages is Xen's.
  */
-void acpi_build(uint8_t *page, unsigned nr_vcpus);
+#define GUEST_SPECIAL_PAGES 8u
+#define GUEST_MONITOR_PAGE  1u /* of the special pages: the vm_event ring; a hole unless a monitor fills it */
+#define GUEST_CONSOLE_PAGE  7u
+static inline uint64_t guest_special_gfn(const struct domain *d, unsigned page)
+{
+    return d->guest.acpi_gfn + 1 + page;
+}
+
+/* Writes all tables into `page`, which the guest sees at gpa. The RSDP is at its start. */
+void acpi_build(uint8_t *page, gpa_t at, unsigned nr_vcpus);
 #define ACPI_SLEEP_CONTROL_PORT 0xb004
 #define ACPI_SLEEP_STATUS_PORT  0xb005
 #define ACPI_S5_TYPE            5u

@@ -74,6 +74,7 @@ struct guest_domain {
     mfn_t pool;
     unsigned pool_pages;
     uint64_t ram_pages;         /* RAM frames in the host map now */
+    uint64_t acpi_gfn;          /* see guest_special_gfn() */
     uint64_t ram_end_gfn;       /* RAM never lies at or above this gfn */
     uint64_t max_gfn;           /* highest gfn that was ever mapped */
     uint64_t low_end, high_end; /* bytes: end of RAM below 4 GiB; end of RAM above it, or 0 */

@@ -23,6 +23,9 @@ static void sizes(void)
     check(highest >= (long)gfn_of(&self), "maximum gpfn %lx", highest);
     expect(memory_op(XENMEM_current_reservation, &nobody), -XEN_ESRCH);
     expect(memory_op(XENMEM_maximum_gpfn, &nobody), -XEN_ESRCH);
+    if (on_facet) { /* monitors walk all gfns: nothing lies far above this guest's memory */
+        check(highest >= maximum && highest < maximum + 16, "maximum gpfn %lx of %lx pages", highest, maximum);
+    }
     expect(memory_op(XENMEM_maximum_gpfn, (void *)0x600000000000), -XEN_EFAULT);
 }
 
