@@ -85,6 +85,7 @@ def _parser():
                        help="the machine's memory: refuse domains that do not fit")
     image.add_argument("--interactive", action="store_true",
                        help="domain 1's console is the second serial port")
+    _add_trace(commands)
     for name, text, function in (
             ("demo", "see altp2m work on a Debian Linux", _demo),
             ("test", "run all tests", _test),
@@ -92,6 +93,24 @@ def _parser():
             ("compare", "check conformance with real Xen 4.17, and compare costs", _compare)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
     return parser
+
+
+def _add_trace(commands):
+    trace = _command(commands, "trace", "show which instructions of the hypervisor run, and how "
+                     "many", _trace)
+    _add_configs(trace)
+    trace.add_argument("--at", dest="function", metavar="FUNCTION", required=True,
+                       help="begin when the hypervisor reaches this function")
+    trace.add_argument("--skip", type=int, default=0, metavar="N", help="not the first N times")
+    trace.add_argument("--instructions", type=int, default=10000, metavar="N",
+                       help="end after this many (default: %(default)s)")
+    trace.add_argument("--to-guest", action="store_true",
+                       help="end when a guest runs, even before that")
+    shown = trace.add_mutually_exclusive_group()
+    shown.add_argument("--order", action="store_true", help="the functions in order, not summed up")
+    shown.add_argument("--list", action="store_true", help="each instruction")
+    trace.add_argument("--timeout", type=_seconds, metavar="SECONDS", default=300.0,
+                       help="give up after this (default: 300)")
 
 
 def _add_configs(parser):
@@ -136,6 +155,11 @@ def _image(args):
                        args.hypervisor, _warn)
     say(f"wrote {image.path}; a machine needs {image.memory_mib} MiB for it")
     return 0
+
+
+def _trace(args):
+    from . import trace
+    return trace.main(args)
 
 
 def _warn(text):

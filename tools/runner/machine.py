@@ -164,10 +164,10 @@ def _isolation():
 class Emulator:
     """A Bochs process in a session of its own, which dies with this one."""
 
-    def __init__(self, directory, image, model, memory, terminal=None):
+    def __init__(self, directory, image, model, memory, terminal=None, debugger="c\n"):
         com2 = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
         rc = directory / "debugger.rc"
-        rc.write_text("c\n", encoding="ascii")
+        rc.write_text(debugger, encoding="ascii")
         bochsrc = directory / "bochsrc"
         bochsrc.write_text(BOCHSRC.format(
             model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
@@ -206,11 +206,12 @@ class Emulator:
 class Watcher:
     """Splits the machine's output into lines and decides how the run ended."""
 
-    def __init__(self, on_line):
+    def __init__(self, on_line, on_debugger=None):
         self.result = Result()
         self.started = time.monotonic()
         self.finished = None  # when the machine said its last words
         self._on_line = on_line
+        self._on_debugger = on_debugger
         self._rest = b""
 
     def feed(self, data):
@@ -225,6 +226,8 @@ class Watcher:
             self.result.ticks = int(ticks.group(1))
         match = _LINE.fullmatch(raw)
         if not match:
+            if self._on_debugger:
+                self._on_debugger(raw)
             return
         seconds = time.monotonic() - self.started
         line = Line(match.group(1), match.group(2).translate(_CONTROL), seconds)
@@ -289,9 +292,10 @@ def _watch(emulator, watcher, terminal, timeout, cancel):
 def _emulate(directory, image, model, memory, options):
     """Starts the emulator on `image` and returns the Result."""
     terminal = Terminal() if options["interactive"] else None
-    emulator, watcher = None, Watcher(options["on_line"])
+    emulator, watcher = None, Watcher(options["on_line"], options["on_debugger"])
     try:
-        emulator = Emulator(directory, image, model, memory, terminal and terminal.device)
+        emulator = Emulator(directory, image, model, memory, terminal and terminal.device,
+                            options["debugger"])
         _watch(emulator, watcher, terminal, options["timeout"], options["cancel"])
     except Stop as stop:
         watcher.stop(stop.status, stop.reason)
@@ -325,12 +329,15 @@ def _ended(emulator):
 
 
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
-         on_line=None, hypervisor=None, warn=None, cancel=None):
+         on_line=None, hypervisor=None, warn=None, cancel=None, debugger="c\n",
+         on_debugger=None):
     """Builds an image of `configs`, runs it and returns a Result.
 
     timeout: seconds the machine may run. machine: a Bochs processor model. memory: MiB of the
     machine, default what the domains need. interactive: the terminal is domain 1's console.
     keep: leave the run's files in Result.directory. cancel: a threading.Event that ends the run.
+    debugger: what Bochs' debugger is told to do, instead of just to go on; on_debugger gets the
+    lines that are the emulator's own.
     """
     model = machine or DEFAULT_MODEL
     check_model(model)
@@ -338,7 +345,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))
     options = {"timeout": timeout, "interactive": interactive, "on_line": on_line,
-               "cancel": cancel}
+               "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger}
     try:
         image = make_image(configs, directory / "facet.iso", interactive, memory or limit,
                            hypervisor, warn)

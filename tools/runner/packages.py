@@ -49,6 +49,7 @@ PACKAGES = {
         ("clang", "second compiler; fuzzing"),
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("cpio", "checks the initramfs writer"),
+        ("groff-base", "checks the man pages"),
         ("lz4", "makes compressed kernels to unpack"),
         ("xz-utils", "likewise"),
         ("zstd", "likewise"),
