@@ -90,7 +90,8 @@ def _parser():
             ("demo", "see altp2m work on a Debian Linux", _demo),
             ("test", "run all tests", _test),
             ("bench", "measure what operations cost, beside Xen's figures", _bench),
-            ("compare", "check conformance with real Xen 4.17, and compare costs", _compare)):
+            ("compare", "check conformance with real Xen 4.17, and compare costs", _compare),
+            ("xtf", "run Xen's test framework from its source", _xtf)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
     return parser
 
@@ -192,6 +193,11 @@ def _bench(args):
 def _compare(args):
     from . import compare
     return compare.main(args.arguments)
+
+
+def _xtf(args):
+    from . import xtf
+    return xtf.main(args.arguments)
 
 
 def main(arguments):
