@@ -230,6 +230,9 @@ static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op
     case XEN_DOMCTL_max_mem: /* a monitor's own pages have their room already (memory.c) */
         return 0;
     default:
+        if (context_offers(op->cmd)) {
+            return context_op(h, d, op);
+        }
         log_once(h, "domctl", op->cmd);
         return -ENOSYS;
     }
@@ -238,7 +241,8 @@ static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op
 static bool copied_back(uint32_t cmd)
 {
     return cmd == XEN_DOMCTL_getdomaininfo || cmd == XEN_DOMCTL_vm_event_op || cmd == XEN_DOMCTL_monitor_op ||
-           cmd == XEN_DOMCTL_get_address_size || cmd == XEN_DOMCTL_get_paging_mempool_size;
+           cmd == XEN_DOMCTL_get_address_size || cmd == XEN_DOMCTL_get_paging_mempool_size ||
+           context_offers(cmd);
 }
 
 static long for_domain(struct hypercall *h, struct xen_domctl *op)

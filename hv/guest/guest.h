@@ -72,6 +72,11 @@ struct xen_domctl_monitor_op;
 /* MONITOR_OP of domctl. `d` is locked. */
 long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op);
 
+/* vCPU state for a monitor, context.c: whether it offers a domctl; the domctl, about d; copied back to the caller if 0. */
+struct xen_domctl;
+bool context_offers(uint32_t cmd);
+long context_op(struct hypercall *h, struct domain *d, struct xen_domctl *op);
+
 /* Takes the page at the ring's parameter as ring of `by`. 0 and the channel's port, or a negative errno. */
 int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port);
 void vmevent_disable(struct domain *d);

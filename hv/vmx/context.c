@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's state out of the VMCS and what is kept beside it, and back. */
+#include "guest/domctl_abi.h"
+#include <facet/check.h>
+#include <string.h>
+#include <xen/hvm/save.h>
+#include "context.h"
+#include "domain.h"
+#include "monitor.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+_Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw_cpu, rip) == 640 &&
+                   offsetof(struct hvm_hw_cpu, cr0) == 656 && offsetof(struct hvm_hw_cpu, cs_sel) == 736 &&
+                   offsetof(struct hvm_hw_cpu, cs_limit) == 768 && offsetof(struct hvm_hw_cpu, cs_base) == 808 &&
+                   offsetof(struct hvm_hw_cpu, cs_arbytes) == 888 && offsetof(struct hvm_hw_cpu, shadow_gs) == 944 &&
+                   offsetof(struct hvm_hw_cpu, msr_efer) == 992 && offsetof(struct hvm_hw_cpu, pending_event) == 1016 &&
+                   sizeof(struct hvm_hw_cpu) == 1032,
+               "arch-x86/hvm/save.h");
+
+#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode */
+#define EFER_DEFINED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define AREA_MXCSR      24u /* SDM 1, 10.5.1: the FXSAVE image */
+#define AREA_MXCSR_MASK 28u
+#define AREA_XSTATE_BV  512u /* SDM 1, 13.4.2 */
+#define MXCSR_DEFAULT   0xffbfu
+#define AR_UNUSABLE     0x10000u /* SDM 3, table 24-2 */
+
+/* ---- reading ---- */
+
+/* A segment's attributes as Xen has them: the present bit says whether the segment is usable, bits 8 to 11 are not there. */
+static uint32_t attributes(unsigned seg)
+{
+    uint32_t ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, seg));
+
+    return (ar & AR_UNUSABLE ? 0 : 0x80) | (ar & 0x7f) | (ar >> 4 & 0xf00);
+}
+
+static void get_segments(struct hvm_hw_cpu *c)
+{
+#define SEGMENT(SEG, name)                                                                         \
+    do {                                                                                           \
+        c->name##_sel = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG));                             \
+        c->name##_limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, SEG));                         \
+        c->name##_base = vmread(vmcs_seg(GUEST_ES_BASE, SEG));                                     \
+        c->name##_arbytes = attributes(SEG);                                                       \
+    } while (0)
+    SEGMENT(SEG_CS, cs);
+    SEGMENT(SEG_DS, ds);
+    SEGMENT(SEG_ES, es);
+    SEGMENT(SEG_FS, fs);
+    SEGMENT(SEG_GS, gs);
+    SEGMENT(SEG_SS, ss);
+    SEGMENT(SEG_TR, tr);
+    SEGMENT(SEG_LDTR, ldtr);
+#undef SEGMENT
+    c->gdtr_base = vmread(GUEST_GDTR_BASE);
+    c->gdtr_limit = (uint32_t)vmread(GUEST_GDTR_LIMIT);
+    c->idtr_base = vmread(GUEST_IDTR_BASE);
+    c->idtr_limit = (uint32_t)vmread(GUEST_IDTR_LIMIT);
+}
+
+static void get_general(const struct vcpu *v, struct hvm_hw_cpu *c)
+{
+    const struct vcpu_regs *g = &v->regs;
+
+    c->rax = g->rax;
+    c->rbx = g->rbx;
+    c->rcx = g->rcx;
+    c->rdx = g->rdx;
+    c->rbp = g->rbp;
+    c->rsi = g->rsi;
+    c->rdi = g->rdi;
+    c->r8 = g->r8;
+    c->r9 = g->r9;
+    c->r10 = g->r10;
+    c->r11 = g->r11;
+    c->r12 = g->r12;
+    c->r13 = g->r13;
+    c->r14 = g->r14;
+    c->r15 = g->r15;
+    c->rsp = vmread(GUEST_RSP);
+    c->rip = vmread(GUEST_RIP);
+    c->rflags = vmread(GUEST_RFLAGS);
+}
+
+static void get_system(const struct vcpu *v, struct hvm_hw_cpu *c)
+{
+    c->cr0 = control_cr0(v);
+    c->cr3 = vcpu_cr3(v);
+    c->cr4 = control_cr4(v);
+    c->dr7 = vmread(GUEST_DR7);
+    c->sysenter_cs = vmread(GUEST_SYSENTER_CS);
+    c->sysenter_esp = vmread(GUEST_SYSENTER_ESP);
+    c->sysenter_eip = vmread(GUEST_SYSENTER_EIP);
+    c->msr_efer = vmread(GUEST_EFER);
+}
+
+/* What the processor holds only while the vCPU is loaded. */
+static void get_kept(const struct vcpu *v, struct hvm_hw_cpu *c)
+{
+    const struct vmx_vcpu *x = &v->vmx;
+
+    c->cr2 = x->set_cr2 ? x->new_cr2 : x->saved_cr2;
+    c->dr0 = x->dr[0];
+    c->dr1 = x->dr[1];
+    c->dr2 = x->dr[2];
+    c->dr3 = x->dr[3];
+    c->dr6 = x->dr6;
+    c->shadow_gs = x->kernel_gs_base;
+    c->msr_lstar = x->lstar;
+    c->msr_star = x->star;
+    c->msr_cstar = x->cstar;
+    c->msr_syscall_mask = x->fmask;
+    c->msr_tsc_aux = x->tsc_aux;
+    c->pending_event = x->inject;
+    c->error_code = x->inject & INTR_VALID ? x->inject_error : 0;
+    memcpy(c->fpu_regs, v->fpu, sizeof(c->fpu_regs));
+    c->flags = XEN_X86_FPU_INITIALISED;
+    c->tsc = rdtsc();
+}
+
+void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out)
+{
+    struct vcpu *before;
+
+    CHECK(this_cpu()->loaded != v);
+    memset(out, 0, sizeof(*out));
+    get_kept(v, out);
+    before = vmx_borrow(v);
+    get_general(v, out);
+    get_system(v, out);
+    get_segments(out);
+    vmx_return(v, before);
+}
+
+void vcpu_context_registers(struct vcpu *v, const uint64_t *r)
+{
+    struct vcpu *before = vmx_borrow(v);
+
+    vcpu_registers_load(v, r);
+    vmx_return(v, before);
+}
+
+uint64_t vcpu_pat(struct vcpu *v)
+{
+    struct vcpu *before = vmx_borrow(v);
+    uint64_t pat = vmread(GUEST_PAT);
+
+    vmx_return(v, before);
+    return pat;
+}
+
+/* ---- checking ---- */
+
+static bool canonical(uint64_t a)
+{
+    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+/* SDM 3, 2.5 and 4.1; what WRMSR and VM entry want. */
+static bool control_valid(const struct hvm_hw_cpu *c)
+{
+    bool paging = c->cr0 & X86_CR0_PG, lma = c->msr_efer & EFER_LMA;
+
+    if (c->cr0 >> 32 || (paging && !(c->cr0 & X86_CR0_PE)) || ((c->cr0 & X86_CR0_NW) && !(c->cr0 & X86_CR0_CD)) ||
+        (c->cr4 & ~vcpu_cr4_allowed()) || (c->msr_efer & ~(uint64_t)EFER_DEFINED)) {
+        return false;
+    }
+    return lma == (paging && (c->msr_efer & EFER_LME)) && (!lma || (c->cr4 & X86_CR4_PAE)) &&
+           (lma || !(c->cr4 & X86_CR4_PCIDE));
+}
+
+/* These go into registers of the processor, which faults on what it does not like. */
+static bool registers_valid(const struct hvm_hw_cpu *c)
+{
+    return canonical(c->shadow_gs) && canonical(c->msr_lstar) && canonical(c->msr_cstar) &&
+           !(c->msr_syscall_mask >> 32) && !(c->msr_tsc_aux >> 32) && !(c->dr6 >> 32) && !(c->dr7 >> 32) &&
+           !(c->sysenter_cs >> 32) && canonical(c->sysenter_esp) && canonical(c->sysenter_eip) &&
+           canonical(c->fs_base) && canonical(c->gs_base) && canonical(c->tr_base) && canonical(c->ldtr_base) &&
+           canonical(c->gdtr_base) && canonical(c->idtr_base) && !((c->gdtr_limit | c->idtr_limit) >> 16);
+}
+
+static uint32_t mxcsr_of(const void *image, unsigned at)
+{
+    uint32_t r;
+
+    memcpy(&r, (const char *)image + at, sizeof(r));
+    return r;
+}
+
+static bool fpu_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    uint32_t mask = mxcsr_of(v->fpu, AREA_MXCSR_MASK);
+
+    return !(mxcsr_of(c->fpu_regs, AREA_MXCSR) & ~(mask ? mask : MXCSR_DEFAULT));
+}
+
+/* SDM 3, 26.2.1.3 and 26.3.1.4. */
+static bool event_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    uint32_t e = c->pending_event, vector = INTR_VECTOR(e), type = INTR_TYPE(e);
+    bool error = vector == EXC_DF || (vector >= 10 && vector <= EXC_PF) || vector == EXC_AC;
+
+    if (!(e & INTR_VALID)) {
+        return true;
+    }
+    if (e == v->vmx.inject) {
+        return true;
+    }
+    if (e & ~(uint32_t)(INTR_VALID | INTR_ERROR_CODE | 0x7ff)) {
+        return false;
+    }
+    if (type == INTR_HARDWARE) {
+        return vector < 32 && vector != 2 &&
+               !(e & INTR_ERROR_CODE) == !(error && (c->cr0 & X86_CR0_PE)) && c->error_code <= 0xffff;
+    }
+    return !(e & INTR_ERROR_CODE) &&
+           (type == INTR_NMI ? vector == 2 : type == INTR_EXTERNAL && (c->rflags & X86_EFLAGS_IF));
+}
+
+bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    return control_valid(c) && registers_valid(c) && event_valid(v, c) && !(c->flags & ~XEN_X86_FPU_INITIALISED) &&
+           (!(c->flags & XEN_X86_FPU_INITIALISED) || fpu_valid(v, c)) && c->pad0 == 0;
+}
+
+/* ---- writing ---- */
+
+static void set_segments(const struct hvm_hw_cpu *c)
+{
+#define SEGMENT(SEG, name)                                                                         \
+    do {                                                                                           \
+        uint32_t ar = c->name##_arbytes;                                                           \
+        vmwrite(vmcs_seg(GUEST_ES_SEL, SEG), c->name##_sel & 0xffff);                              \
+        vmwrite(vmcs_seg(GUEST_ES_LIMIT, SEG), c->name##_limit);                                   \
+        vmwrite(vmcs_seg(GUEST_ES_BASE, SEG), c->name##_base);                                     \
+        vmwrite(vmcs_seg(GUEST_ES_AR, SEG),                                                        \
+                (ar & 0x80 ? 0 : AR_UNUSABLE) | (ar & 0xff) | (uint32_t)(ar & 0xf00) << 4);        \
+    } while (0)
+    SEGMENT(SEG_CS, cs);
+    SEGMENT(SEG_DS, ds);
+    SEGMENT(SEG_ES, es);
+    SEGMENT(SEG_FS, fs);
+    SEGMENT(SEG_GS, gs);
+    SEGMENT(SEG_SS, ss);
+    SEGMENT(SEG_TR, tr);
+    SEGMENT(SEG_LDTR, ldtr);
+#undef SEGMENT
+    vmwrite(GUEST_GDTR_BASE, c->gdtr_base);
+    vmwrite(GUEST_GDTR_LIMIT, c->gdtr_limit);
+    vmwrite(GUEST_IDTR_BASE, c->idtr_base);
+    vmwrite(GUEST_IDTR_LIMIT, c->idtr_limit);
+}
+
+static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+
+    v->regs = (struct vcpu_regs){.rax = c->rax, .rbx = c->rbx, .rcx = c->rcx, .rdx = c->rdx, .rbp = c->rbp,
+                                 .rsi = c->rsi, .rdi = c->rdi, .r8 = c->r8, .r9 = c->r9, .r10 = c->r10,
+                                 .r11 = c->r11, .r12 = c->r12, .r13 = c->r13, .r14 = c->r14, .r15 = c->r15};
+    vmwrite(GUEST_RSP, c->rsp);
+    vmwrite(GUEST_RIP, c->rip);
+    vmwrite(GUEST_RFLAGS, (c->rflags & RFLAGS_SETTABLE) | X86_EFLAGS_FIXED);
+    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+}
+
+static void set_system(struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    vmwrite(GUEST_CR3, c->cr3);
+    control_reset(v, c->cr0, c->cr4, c->msr_efer);
+    vmwrite(GUEST_DR7, c->dr7);
+    vmwrite(GUEST_SYSENTER_CS, c->sysenter_cs);
+    vmwrite(GUEST_SYSENTER_ESP, c->sysenter_esp);
+    vmwrite(GUEST_SYSENTER_EIP, c->sysenter_eip);
+    vpid_invalidate(v);
+}
+
+static void set_fpu(struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    uint64_t *xstate_bv = (uint64_t *)(void *)((char *)v->fpu + AREA_XSTATE_BV);
+    uint32_t mask = mxcsr_of(v->fpu, AREA_MXCSR_MASK);
+
+    if (!(c->flags & XEN_X86_FPU_INITIALISED)) {
+        fpu_area_reset(v->fpu);
+        return;
+    }
+    memcpy(v->fpu, c->fpu_regs, sizeof(c->fpu_regs));
+    memcpy((char *)v->fpu + AREA_MXCSR_MASK, &mask, sizeof(mask));
+    *xstate_bv |= 3; /* x87 and SSE are in the area, not in their initial state */
+}
+
+static void set_kept(struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    x->set_cr2 = false;
+    x->saved_cr2 = c->cr2;
+    x->dr[0] = c->dr0;
+    x->dr[1] = c->dr1;
+    x->dr[2] = c->dr2;
+    x->dr[3] = c->dr3;
+    x->dr6 = c->dr6;
+    x->kernel_gs_base = c->shadow_gs;
+    x->lstar = c->msr_lstar;
+    x->star = c->msr_star;
+    x->cstar = c->msr_cstar;
+    x->fmask = c->msr_syscall_mask;
+    x->tsc_aux = c->msr_tsc_aux;
+    if (!(c->pending_event & INTR_VALID)) {
+        x->inject = 0;
+    } else if (c->pending_event != x->inject) {
+        x->inject = c->pending_event;
+        x->inject_error = c->error_code;
+        x->inject_length = 0;
+    }
+    set_fpu(v, c);
+}
+
+void vcpu_context_set(struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    struct vcpu *before;
+
+    CHECK(this_cpu()->loaded != v);
+    set_kept(v, c);
+    before = vmx_borrow(v);
+    set_general(v, c);
+    set_system(v, c);
+    set_segments(c);
+    v->vmx.monitor_update = true; /* control_reset() knows nothing of what a monitor asks for */
+    vmx_return(v, before);
+}
