@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "owner.h"
+#include "seal.h"
 #include "subop.h"
 
 /* Xen's public hvm/hvm_op.h, 4.17: the same for 32-bit and 64-bit callers but for sub-op 9. */
@@ -34,6 +35,7 @@ _Static_assert(sizeof(struct facet_altp2m_shadow_destroy) == 8, "the row's arg")
 _Static_assert(sizeof(struct facet_altp2m_shadow_copy) == 32, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_isolate) == 32, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_set_vmfunc) == 8, "the row's arg");
+_Static_assert(sizeof(struct facet_altp2m_seal) == 8, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_isolate, skipped) == 24, "the row's out");
 _Static_assert(sizeof(struct facet_altp2m_host_changes) == 64, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_host_changes, count) == 4, "the row's out");
@@ -52,6 +54,7 @@ const struct subop subop_table[] = {
 #define LIMITED SUBOP_LIMITED
 #define PARTIAL SUBOP_PARTIAL
 #define ALWAYS SUBOP_ALWAYS
+#define ANYWHERE SUBOP_ANYWHERE
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
     {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
      .verdict = FACET_ALTP2M_VERDICT_##ve, .use = SUBOP_##us, .pads = (pd),                       \
@@ -63,6 +66,7 @@ const struct subop subop_table[] = {
 #undef LIMITED
 #undef PARTIAL
 #undef ALWAYS
+#undef ANYWHERE
 };
 const unsigned subop_count = ARRAY_SIZE(subop_table);
 
@@ -98,14 +102,17 @@ COLD unsigned subop_why(const struct subop *row, const struct altp2m_caller *c,
         (pm->mode != XEN_ALTP2M_limited || !(row->flags & SUBOP_LIMITED))) {
         return FACET_ALTP2M_WHY_MODE;
     }
-    return pm->allowed & row->bit ? 0 : FACET_ALTP2M_WHY_POLICY;
+    if (!(pm->allowed & row->bit)) {
+        return FACET_ALTP2M_WHY_POLICY;
+    }
+    return !(pm->given & row->bit) && seal_shuts_out(c) ? FACET_ALTP2M_WHY_SEALED : 0;
 }
 
 /* subop_why(), but the usual caller is through with few instructions. */
 static inline bool allowed(const struct subop *row, const struct altp2m_caller *c,
                            const struct physmap *pm)
 {
-    return (c->self == pm && pm->mode == XEN_ALTP2M_mixed && (pm->allowed & row->bit)) ||
+    return (c->self == pm && pm->mode == XEN_ALTP2M_mixed && (pm->given & row->bit)) ||
            subop_why(row, c, pm) == 0;
 }
 
@@ -126,7 +133,9 @@ static int confine(const struct subop *row, struct subop_call *call)
     if (*v == 0) {
         return row->use == SUBOP_READS || row->number == HVMOP_altp2m_destroy_p2m ? 0 : -XEN_EPERM;
     }
-    if (row->number != FACET_ALTP2M_usage || *v != FACET_ALTP2M_ALL_VIEWS) {
+    _Static_assert(FACET_ALTP2M_ALL_VIEWS == FACET_ALTP2M_UNSEAL, "one test for both");
+    if (*v != FACET_ALTP2M_ALL_VIEWS ||
+        (row->number != FACET_ALTP2M_usage && row->number != FACET_ALTP2M_seal)) {
         *v = NO_VIEW;
     }
     return 0;

@@ -29,6 +29,7 @@ enum fault_result {
     FAULT_RETRY,    /* the access is allowed now: run the instruction again */
     FAULT_UNMAPPED, /* neither view nor host map has the gfn, or it is MMIO: not the core's */
     FAULT_DENIED,   /* a view restricts it and a listener must decide */
+    FAULT_REFUSED,  /* a sealed guest's own view restricts it and nobody listens: the guest's fault */
 };
 
 /* What the hypervisor learned from a violation. */
@@ -39,7 +40,8 @@ struct fault {
 
 /*
  * A vCPU violated the tables at fault->gfn. Converts rx2rw and n2rwx, and, where nobody listens
- * (`listener` false), drops the restriction in the vCPU's view as Xen does.
+ * (`listener` false), drops the restriction in the vCPU's view as Xen does; never one of a sealed
+ * guest's views (seal.h).
  */
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
 

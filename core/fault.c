@@ -62,7 +62,13 @@ static enum fault_result relax_owned(struct physmap *pm, struct view_state *vs,
         }
         return convert_host(pm, g, f->rights);
     }
+    if (pm->sealed && to == ACCESS_DEFAULT) {
+        return FAULT_REFUSED;
+    }
     if (override_set_access(pm, &c, g, to == ACCESS_DEFAULT ? ACCESS_RWX : to) != 0) {
+        if (pm->sealed) {
+            return FAULT_REFUSED;
+        }
         vs->relaxed++;
         view_set_default(pm, vs, ACCESS_RWX);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
-#include "internal.h"
+#include "seal.h"
 
 void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above)
 {
@@ -274,7 +274,7 @@ bool hostmap_guarded(struct physmap *pm, gfn_t g)
     if (entry_valid(pm, e) && entry_access(pm, e) != ACCESS_RWX) {
         guarded = true;
     } else {
-        guarded = overridden(pm, g.v);
+        guarded = overridden(pm, g.v) || seal_guards(pm, g.v);
     }
     physmap_unlock(pm);
     return guarded;

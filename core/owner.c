@@ -2,13 +2,17 @@
 #include "altp2m.h"
 #include "abi.h"
 #include "owner.h"
+#include "seal.h"
 #include "shadow.h"
 
 bool owner_enterable(const struct physmap *pm, const struct view_state *vs)
 {
     uint16_t v = view_number(pm, vs);
 
-    return vs->visible && (!pm->audited || v == 0 || owner_is_guests(pm, v) || vs->shown);
+    if (v == 0) {
+        return vs->visible && !pm->sealed;
+    }
+    return vs->visible && (!pm->audited || owner_is_guests(pm, v) || vs->shown);
 }
 
 bool owner_holds(struct physmap *pm, struct altp2m_vcpu *v)
@@ -70,6 +74,7 @@ void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v)
 /* All that the guest made goes, and what it turned on; a monitor's stays. */
 static void guest_leaves(struct physmap *pm)
 {
+    seal_clear(pm);
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         platform_vcpu_sync(v);
         if (owner_is_guests(pm, v->view.v)) {

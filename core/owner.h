@@ -13,6 +13,8 @@
  * Overrides of the guest's views narrow what the host map gives, and never widen it; where the host
  * map restricts a page and has its violations exit, they exit in the guest's views too.
  *
+ * A guest that has sealed itself is, for its calls, its agent alone (seal.h).
+ *
  * Under the other policies nothing here applies. Caller holds the physmap lock unless told else.
  */
 #include "altp2m.h"

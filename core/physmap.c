@@ -66,7 +66,7 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     pm->domid = cfg->domid;
     pm->max_views = (uint16_t)cfg->max_views;
     pm->mode = (uint8_t)cfg->altp2m_mode;
-    pm->allowed = policy_allowed(cfg->altp2m_policy, cfg->allow, cfg->deny);
+    pm->given = pm->allowed = policy_allowed(cfg->altp2m_policy, cfg->allow, cfg->deny);
     pm->audited = cfg->altp2m_policy == POLICY_AUDITED;
     pm->default_access = ACCESS_RWX;
     pm->eptp_list = MFN_INVALID;
@@ -115,8 +115,8 @@ void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id)
     v->next = pm->vcpus;
     pm->vcpus = v;
     if (pm->active) {
-        v->view = view(0);
-        v->root = mfn(view_root_mfn(pm, &pm->views[0]));
+        v->view = pm->sealed ? pm->start_view : view(0);
+        v->root = mfn(view_root_mfn(pm, &pm->views[v->view.v]));
     }
     physmap_unlock(pm);
 }

@@ -117,7 +117,7 @@ static inline uint64_t hostmap_generation(const struct physmap *pm);
 
 /*
  * Whether, under the policy `audited`, what stands at g is not the guest's to move, replace or give back: the host map
- * restricts it, or a view has an override there. Else another frame would come under the page's rights, or the
+ * restricts it, or a view has an override there, or one that it is sealed in restricts it. Else another frame would come under the page's rights, or the
  * page's frame under another's. False under the other policies.
  */
 bool hostmap_guarded(struct physmap *pm, gfn_t g);

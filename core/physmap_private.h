@@ -127,10 +127,14 @@ struct physmap {
     uint32_t nr_host;          /* tables of the host map */
     uint32_t shadows;          /* list of shadow pages */
     uint64_t allowed;          /* rows that callers inside the guest may use (policy.h) */
+    uint64_t given;            /* of those, while it is sealed: that all of it may use */
     uint16_t domid, max_views, nr_views;
     uint16_t guest_views;      /* policy audited: views 1 to this are the guest's */
     bool audited;
     bool guest_on, monitor_on; /* policy audited: who turned altp2m on */
+    bool sealed;               /* seal.h */
+    view_t agent_view;         /* sealed: calls from here are the agent's */
+    view_t start_view;         /* sealed: for vCPUs that would otherwise be on view 0 */
     uint8_t mode;
     uint8_t default_access;    /* of new host entries and of views that ask for "default" */
     bool active;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "owner.h"
+#include "seal.h"
 #include "shadow.h"
 #include "subop.h"
 
@@ -140,7 +141,7 @@ long subop_destroy_p2m(struct subop_call *call)
         return -XEN_ERESTART;
     }
     physmap_lock(pm);
-    if (view_get(pm, v) && !vcpus_view_in_use(pm, v)) {
+    if (view_get(pm, v) && !seal_needs(pm, v) && !vcpus_view_in_use(pm, v)) {
         view_destroy(pm, &pm->views[v.v]);
         rc = 0;
     }

@@ -32,6 +32,7 @@ union altp2m_op {
             struct facet_altp2m_isolate isolate;
             struct facet_altp2m_set_vmfunc set_vmfunc;
             struct facet_altp2m_host_changes host_changes;
+            struct facet_altp2m_seal seal;
         } u;
     } facet;
 };
@@ -48,6 +49,7 @@ enum subop_flags {
     SUBOP_LIMITED = 2,
     SUBOP_PARTIAL = 4,
     SUBOP_ALWAYS = 8,
+    SUBOP_ANYWHERE = 16,
 };
 
 /* What a sub-op does to the view that it names (subops.h). */

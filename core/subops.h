@@ -15,6 +15,7 @@
  *             LIMITED   open to the guest itself in `limited` mode
  *             PARTIAL   `out` goes back with -ERESTART too: it holds the progress
  *             ALWAYS    `out` goes back whatever it returns
+ *             ANYWHERE  a guest that has sealed itself may use it outside of its agent's view too
  *   use       what it does to the view in the first 16 bits of `u` (of switch_vcpu: the third):
  *             NO_VIEW   names none
  *             READS     a guest that is held to what it owns may name its own views and view 0
@@ -28,7 +29,7 @@
  * To add one: add the row, write the handler, its tests, and its section of docs/audit.md.
  */
 
-SUBOP(1, get_domain_state, 0x0406, 1, 0, 0, 1, INACTIVE, NO_VIEW, SAFE_WHEN_OWNED,
+SUBOP(1, get_domain_state, 0x0406, 1, 0, 0, 1, INACTIVE | ANYWHERE, NO_VIEW, SAFE_WHEN_OWNED,
       "tells whether views are in use; owned: only whether the guest itself turned them on",
       state_is_each_owners_own,
       "Reads whether altp2m is active.")
@@ -84,7 +85,7 @@ SUBOP(13, vcpu_disable_notify, 0x040c, 4, 0, 0, 0, 0, NO_VIEW, SAFE_WHEN_OWNED,
       "blinds another agent on the vCPU; owned: not what a monitor turned on",
       notify_turns_on_ve_only,
       "Turns #VE off for a vCPU and lets its information page go.")
-SUBOP(14, get_p2m_idx, 0x040d, 6, 0, 4, 2, 0, NO_VIEW, SAFE_WHEN_OWNED,
+SUBOP(14, get_p2m_idx, 0x040d, 6, 0, 4, 2, ANYWHERE, NO_VIEW, SAFE_WHEN_OWNED,
       "tells where a monitor put the vCPU; owned: -EPERM while a monitor holds it",
       enters_what_it_may,
       "Reads which view a vCPU is on.")
@@ -96,7 +97,8 @@ SUBOP(16, set_visibility, 0x040e, 4, 0x08, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
       "shows views that a monitor hid; owned: its own",
       others_views_are_absent,
       "Shows a view to VMFUNC and switch_p2m, or hides it.")
-SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 45, INACTIVE | LIMITED | ALWAYS, NO_VIEW, SAFE,
+SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 45, INACTIVE | LIMITED | ALWAYS | ANYWHERE,
+      NO_VIEW, SAFE,
       "tells what the caller may do and nothing of any view",
       query_says_why,
       "Lists the sub-operations, one a call.")
@@ -150,3 +152,8 @@ SUBOP(0x800c, set_vmfunc, 0, 8, 0xe0, 0, 0, LIMITED, NO_VIEW, SAFE_WHEN_OWNED,
       "none while a monitor holds the vCPU",
       vmfunc_is_asked_for,
       "Turns VMFUNC on or off for a vCPU.")
+SUBOP(0x800d, seal, 0, 8, 0xf0, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
+      "shuts the rest of the guest out of altp2m and view 0; owned: its own views and calls only, "
+      "and a monitor undoes it",
+      seals_itself_only,
+      "Takes altp2m calls from one view of the guest only, or (all ones) from everywhere again.")

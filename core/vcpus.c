@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
 #include "owner.h"
+#include "seal.h"
 #include "shadow.h"
 
 static void leave_views(struct physmap *pm)
@@ -36,6 +37,7 @@ int vcpus_activate(struct physmap *pm)
 
 void vcpus_deactivate(struct physmap *pm)
 {
+    seal_clear(pm);
     leave_views(pm);
     for (unsigned v = 0; v < pm->max_views; v++) {
         if (pm->views[v].exists) {

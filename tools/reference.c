@@ -8,7 +8,7 @@
 #include "core/policy.h"
 #include <facet/hvmop.h>
 
-enum { INACTIVE = 1, LIMITED = 2, PARTIAL = 4, ALWAYS = 8 };
+enum { INACTIVE = 1, LIMITED = 2, PARTIAL = 4, ALWAYS = 8, ANYWHERE = 16 };
 enum { NO_VIEW, READS, ENTERS, EDITS };
 
 struct row {
@@ -41,8 +41,8 @@ static const char head[] =
     "Checks that all have in common, in this order: no altp2m on this machine `-EOPNOTSUPP`; argument\n"
     "cannot be read `-EFAULT`; padding or version `-EINVAL`; no such `cmd` `-EOPNOTSUPP`; no such\n"
     "domain `-ESRCH` (an audited guest: `-EPERM` for every other domain); altp2m is off\n"
-    "`-EOPNOTSUPP`; mode `disabled` `-EINVAL`; no views allowed `-EOPNOTSUPP`; mode, policy or\n"
-    "privilege `-EPERM`; padding of the argument `-EINVAL`; under `audited`, view 0 as the view to\n"
+    "`-EOPNOTSUPP`; mode `disabled` `-EINVAL`; no views allowed `-EOPNOTSUPP`; mode, policy, privilege or\n"
+    "[seal](#seal) `-EPERM`; padding of the argument `-EINVAL`; under `audited`, view 0 as the view to\n"
     "change `-EPERM`.\n"
     "\n"
     "Callers inside the guest may use what both the mode and the policy give; `altp2m_allow` adds to\n"
@@ -132,6 +132,9 @@ static void section(const struct row *r)
     }
     printf("- %s\n", r->flags & INACTIVE ? "Works while altp2m is off." : "Needs altp2m to be on.");
     printf("- %s\n", uses[r->use]);
+    if (r->flags & ANYWHERE) {
+        printf("- A sealed guest may use it outside of its agent's view too.\n");
+    }
     printf("- Audit: %s: %s. Test: `%s`.\n", r->verdict, r->reason, r->test);
 }
 

@@ -120,6 +120,10 @@ static void ept_violation(struct vcpu *v)
             io_unmapped(v, gpa(address), q);
         }
         break;
+    case FAULT_REFUSED: /* in the delivery of an exception: #DF, then the end of the domain */
+        vcpu_inject_error(v, EXC_GP, 0);
+        forget_trap();
+        break;
     case FAULT_DENIED:
         access_denied(v, address, q, f.rights);
         break;

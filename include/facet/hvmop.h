@@ -26,6 +26,7 @@
 #define FACET_ALTP2M_WHY_MODE      1u /* the domain's altp2m mode keeps its guest from it */
 #define FACET_ALTP2M_WHY_POLICY    2u /* its altp2m policy, or its list of denied sub-operations */
 #define FACET_ALTP2M_WHY_PRIVILEGE 3u /* it is another domain, and the caller has no control of it */
+#define FACET_ALTP2M_WHY_SEALED    4u /* the domain is sealed, and the vCPU not on its agent's view */
 
 struct facet_altp2m_query {
     uint32_t index;   /* in: 0 .. number-1, in order of cmd; -ENOENT beyond */
@@ -279,4 +280,38 @@ struct facet_altp2m_set_vmfunc {
     uint32_t vcpu;
     uint8_t on;     /* in: 0 or 1 */
     uint8_t pad[3]; /* in: 0 */
+};
+
+/*
+ * Seals the domain: of its own calls, only those of its agent are taken from now on. The agent is
+ * known by the view that its vCPU is on: what can be executed on `agent_view` is the agent's to
+ * say, so that a call made there is the agent's call. While the domain is sealed,
+ *   - other calls from inside it give -EPERM, but for query, get_domain_state and get_p2m_idx;
+ *   - it enters view 0 by no way: VMFUNC to it is refused as to a hidden view, switch_p2m gives
+ *     -EINVAL. Its vCPUs that are on view 0 now are put on `start_view`, those that are not up with
+ *     them. Its other visible views can be entered as before: the agent hides what must not be;
+ *   - what its views deny stays denied: a violation that is no #VE, and that no monitor listens
+ *     for, raises #GP(0) in the guest where otherwise the restriction is lifted. In the delivery of
+ *     an exception this makes a double fault, and then a triple fault, which ends the domain;
+ *   - gfns that one of its views other than the agent's restricts are not moved or replaced by its
+ *     memory_op (-EPERM), and the hypervisor's accesses for it obey its views, as always under the
+ *     policy `audited`;
+ *   - neither of the two views can be destroyed (-EBUSY).
+ * A monitor may do all that it could before, and unseal it. It ends with a seal of both views all
+ * ones, made from the agent's view or by a monitor, and when altp2m is turned off; a sealed domain
+ * can be sealed anew by the same. An agent's view that is hidden can be entered by nobody: then only
+ * a monitor ends it.
+ *
+ * Only under the policy `audited`, else -EOPNOTSUPP: elsewhere the guest may edit the host map. Both
+ * views are the guest's own. -EINVAL: there is no such view, it is not the guest's, both are the
+ * same, or one is all ones and the other is not. -EPERM: view 0.
+ */
+#define FACET_ALTP2M_seal 0x800du
+
+#define FACET_ALTP2M_UNSEAL 0xffffu
+
+struct facet_altp2m_seal {
+    uint16_t agent_view; /* in */
+    uint16_t start_view; /* in */
+    uint8_t pad[4];      /* in: 0 */
 };

@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     o.negative = data[0] & 1;
     o.blind = data[0] & 2;
     o.scarce = (data[0] & 4) && !o.blind; /* memory that runs out is seen by all */
+    o.sealed = (data[0] & 8) && !o.blind;
     told = adversary_run(o, data + 1, size - 1);
     if (o.blind) {
         o.absent = true;

@@ -73,6 +73,10 @@ static void shape_own(uint32_t number, union altp2m_op *op)
         longs[1] = FAKE_CALLER_BASE + 0x4000 + take(1);
         op->facet.u.words[7] = 0;
         break;
+    case FACET_ALTP2M_seal: /* now and then an end of it */
+        op->facet.u.halves[1] = take(1) & 3 ? (uint16_t)take(1) % 8 : 0xffff;
+        op->facet.u.halves[0] |= op->facet.u.halves[1] == 0xffff ? 0xffff : 0;
+        break;
     case FACET_ALTP2M_shadow_create:
         longs[0] = take(1) & 1 ? ~0ULL : some_gfn();
         break;

@@ -54,9 +54,14 @@ static struct fake_access host_gives(uint64_t frame)
     return fake_walk(mfn(pool_mfn(&fake.pm.pool, fake.pm.root)), home(frame));
 }
 
+static mfn_t root_of(uint16_t v)
+{
+    return mfn(pool_mfn(&fake.pm.pool, fake.pm.views[v].root));
+}
+
 static void check_view(uint16_t v)
 {
-    mfn_t root = mfn(pool_mfn(&fake.pm.pool, fake.pm.views[v].root));
+    mfn_t root = root_of(v);
 
     for (unsigned i = 0; i < NR; i++) {
         struct fake_access a = fake_walk(root, gfns[i]), limit;
@@ -102,7 +107,7 @@ static void check_list(void)
 {
     for (uint16_t v = 0; fake.pm.active && v < VIEWS; v++) {
         const struct view_state *vs = &fake.pm.views[v];
-        bool may = vs->exists && (v <= GUEST_VIEWS || vs->shown);
+        bool may = vs->exists && (v <= GUEST_VIEWS || vs->shown) && (v > 0 || !fake.pm.sealed);
 
         EXPECT(may || fake.pm.eptp[v] == ~0ULL, "VMFUNC reaches view %u", v);
     }
@@ -129,18 +134,22 @@ struct kept {
     struct view_state views[VIEWS];
     uint64_t seen[VIEWS + 1][NR]; /* frame, rights and whether it exits */
     mfn_t root[FAKE_VCPUS], ve_info[FAKE_VCPUS];
-    bool monitor_on;
+    bool monitor_on, vmfunc[FAKE_VCPUS];
+    uint16_t agent, start; /* sealed: the seal, and VMFUNC's list */
+    uint64_t list[VIEWS];
     uint8_t default_access;
 };
 
-static void keep(struct kept *k)
+/* With `sealed`, also what only a sealed guest must not change. */
+static void keep(struct kept *k, bool sealed)
 {
     memset(k, 0, sizeof(*k));
     for (unsigned v = 0; v <= VIEWS; v++) {
         bool host = v == VIEWS;
+        bool theirs = owner_is_guests(&fake.pm, (uint16_t)v) && !sealed;
         uint32_t root = host ? fake.pm.root : fake.pm.views[v].root;
 
-        if (!host && (owner_is_guests(&fake.pm, (uint16_t)v) || !fake.pm.views[v].exists)) {
+        if (!host && (theirs || !fake.pm.views[v].exists)) {
             continue;
         }
         if (!host && !(v == 0 && !fake.pm.monitor_on)) {
@@ -153,20 +162,27 @@ static void keep(struct kept *k)
         }
     }
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
-        bool theirs = fake.vcpus[i].ve_by_monitor;
+        bool theirs = fake.vcpus[i].ve_by_monitor || sealed;
 
         k->root[i] = owner_holds(&fake.pm, &fake.vcpus[i]) ? fake.vcpus[i].root : MFN_INVALID;
         k->ve_info[i] = theirs ? fake.vcpus[i].ve_info : MFN_INVALID;
+        k->vmfunc[i] = sealed && fake.vcpus[i].vmfunc_asked;
     }
     k->monitor_on = fake.pm.monitor_on;
     k->default_access = fake.pm.default_access;
+    if (sealed) {
+        k->agent = fake.pm.agent_view.v;
+        k->start = fake.pm.start_view.v;
+        memcpy(k->list, fake.pm.eptp, sizeof(k->list));
+    }
 }
 
-static void check_kept(const struct kept *before)
+static void check_kept(const struct kept *before, bool sealed)
 {
     static struct kept now;
 
-    keep(&now);
+    EXPECT(!sealed || fake.pm.sealed, "the seal is gone");
+    keep(&now, sealed);
     EXPECT(memcmp(before->views, now.views, sizeof(now.views)) == 0, "a monitor's view changed");
     EXPECT(memcmp(before->seen, now.seen, sizeof(now.seen)) == 0,
            "what a monitor's view or the host map shows changed");
@@ -175,6 +191,9 @@ static void check_kept(const struct kept *before)
            "a monitor's #VE page is gone");
     EXPECT(before->monitor_on == now.monitor_on && before->default_access == now.default_access,
            "what the monitor set changed");
+    EXPECT(before->agent == now.agent && before->start == now.start, "the seal changed");
+    EXPECT(memcmp(before->list, now.list, sizeof(now.list)) == 0, "a sealed list changed");
+    EXPECT(memcmp(before->vmfunc, now.vmfunc, sizeof(now.vmfunc)) == 0, "sealed, and VMFUNC changed");
 }
 
 /* ---- steps ---- */
@@ -265,14 +284,29 @@ static struct xen_hvm_altp2m_op some_call(void)
     return op;
 }
 
+/* In a sealed run the attacker is on any vCPU; the one that is on the agent's view makes no calls. */
+static bool attacker(struct altp2m_caller *c, unsigned whom)
+{
+    *c = fake.self;
+    if (!options.sealed) {
+        return true;
+    }
+    c->vcpu = &fake.vcpus[whom % FAKE_VCPUS];
+    return !fake.pm.sealed || !mfn_eq(c->vcpu->root, root_of(fake.pm.agent_view.v));
+}
+
 static void guest_calls(void)
 {
     struct xen_hvm_altp2m_op op = some_call();
     unsigned whom = byte();
+    struct altp2m_caller c;
     long rc;
 
     op.domain = whom < 250 ? DOMID_SELF : whom < 253 ? 1 : 2;
-    rc = fake_hvmop(&fake.self, &op);
+    if (!attacker(&c, whom)) {
+        return;
+    }
+    rc = fake_hvmop(&c, &op);
     tell(&rc, sizeof(rc));
     tell(&op, sizeof(op));
     tell(fake_caller_at(OUT), 32 * sizeof(struct facet_altp2m_override_run));
@@ -389,6 +423,7 @@ static void guest_writes_lists(void)
 static void step(void)
 {
     static struct kept before;
+    bool free[FAKE_VCPUS]; /* not put on view 0 by a monitor */
     unsigned what = byte() % 32;
 
     if (what < 8) {
@@ -407,7 +442,12 @@ static void step(void)
         guest_violates();
         return;
     }
-    keep(&before);
+    bool sealed = options.sealed && fake.pm.sealed;
+
+    keep(&before, sealed);
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        free[i] = sealed && !mfn_eq(fake.vcpus[i].root, root_of(0));
+    }
     if (what < 13) {
         guest_violates();
     } else if (what < 15) {
@@ -417,7 +457,10 @@ static void step(void)
     } else {
         guest_calls();
     }
-    check_kept(&before);
+    check_kept(&before, sealed);
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        EXPECT(!free[i] || !mfn_eq(fake.vcpus[i].root, root_of(0)), "vCPU %u is on view 0", i);
+    }
 }
 
 static void begin(void)
@@ -440,17 +483,55 @@ static void begin(void)
     }
 }
 
-/* Both turn altp2m on, so that short sequences are about views. */
-static void turn_on(const struct altp2m_caller *c, uint16_t domain)
+static struct xen_hvm_altp2m_op own_op(uint32_t cmd)
 {
     struct xen_hvm_altp2m_op op;
 
     memset(&op, 0, sizeof(op));
     op.version = HVMOP_ALTP2M_INTERFACE_VERSION;
-    op.cmd = HVMOP_altp2m_set_domain_state;
+    op.cmd = cmd;
+    op.domain = DOMID_SELF;
+    return op;
+}
+
+/* Both turn altp2m on, so that short sequences are about views. */
+static void turn_on(const struct altp2m_caller *c, uint16_t domain)
+{
+    struct xen_hvm_altp2m_op op = own_op(HVMOP_altp2m_set_domain_state);
+
     op.domain = domain;
     op.u.domain_state.state = 1;
     fake_hvmop(c, &op);
+}
+
+/* Agent and guest agree on views 1 and 2, and the bytes say what these allow; a third is about. */
+static void seal(void)
+{
+    for (uint16_t v = 1; v <= GUEST_VIEWS; v++) {
+        struct xen_hvm_altp2m_op op = own_op(HVMOP_altp2m_create_p2m);
+
+        op.u.view.hvmmem_default_access = v == 1 ? ACCESS_RW : ACCESS_RWX;
+        EXPECT(fake_hvmop(&fake.self, &op) == 0 && op.u.view.view == v, "no view %u", v);
+        for (unsigned i = 0; v > 1 && i < 4; i++) {
+            op = own_op(HVMOP_altp2m_set_mem_access);
+            op.u.mem_access.view = v;
+            op.u.mem_access.access = byte() % 10;
+            op.u.mem_access.gfn = gfns[byte() % NR];
+            EXPECT(fake_hvmop(&fake.self, &op) == 0, "view %u cannot be restricted", v);
+        }
+    }
+    for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+        struct xen_hvm_altp2m_op op = own_op(FACET_ALTP2M_set_vmfunc);
+        struct facet_altp2m_set_vmfunc on = {.vcpu = i, .on = 1};
+
+        memcpy(&op.u, &on, sizeof(on));
+        EXPECT(fake_hvmop(&fake.self, &op) == 0, "no VMFUNC on vCPU %u", i);
+    }
+    struct xen_hvm_altp2m_op op = own_op(FACET_ALTP2M_seal);
+    struct facet_altp2m_seal views = {.agent_view = 1, .start_view = 2};
+
+    memcpy(&op.u, &views, sizeof(views));
+    EXPECT(fake_hvmop(&fake.self, &op) == 0 && fake.pm.sealed, "it is not sealed");
 }
 
 uint64_t adversary_run(struct adversary_options o, const uint8_t *data, size_t size)
@@ -462,6 +543,9 @@ uint64_t adversary_run(struct adversary_options o, const uint8_t *data, size_t s
     begin();
     turn_on(&fake.monitor, 1);
     turn_on(&fake.self, DOMID_SELF);
+    if (options.sealed) {
+        seal();
+    }
     while (left > 0) {
         step();
         fake_settled();

@@ -11,6 +11,10 @@
  *   - changed a monitor's view, the host map or what the monitor turned on;
  *   - turned the exit of a host restriction into a #VE;
  *   - holds more views or pages than its quota.
+ * In a sealed run the guest has sealed itself first, and who goes on is an attacker in it, whose
+ * code does not run on the agent's view. Then the test also fails if what he does
+ *   - changes a view of the guest's, what VMFUNC reaches, a #VE page, or the seal;
+ *   - has a vCPU on view 0, or any other view that the guest does not have open.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +25,7 @@ struct adversary_options {
     bool scarce;   /* a small pool */
     bool blind;    /* the monitor keeps to its own views, so that the guest must not notice it */
     bool absent;   /* and now it does not even do that: the guest's answers are to be the same */
+    bool sealed;   /* not with the two before */
 };
 
 /* Runs the sequence from a fresh machine; returns a hash of all that the guest was told. */

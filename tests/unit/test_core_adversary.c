@@ -72,6 +72,18 @@ static void gains_nothing_scarce(void **state)
     run_all((struct adversary_options){.scarce = true});
 }
 
+static void sealed_gains_nothing(void **state)
+{
+    (void)state;
+    run_all((struct adversary_options){.sealed = true});
+}
+
+static void sealed_gains_nothing_scarce(void **state)
+{
+    (void)state;
+    run_all((struct adversary_options){.sealed = true, .scarce = true});
+}
+
 /*
  * Two worlds: in one a monitor makes, changes and destroys views of its own, in the other it does
  * not. The guest does the same in both, and must be told the same to the last byte.
@@ -100,6 +112,8 @@ int main(void)
         cmocka_unit_test(gains_nothing),
         cmocka_unit_test(gains_nothing_negative),
         cmocka_unit_test(gains_nothing_scarce),
+        cmocka_unit_test(sealed_gains_nothing),
+        cmocka_unit_test(sealed_gains_nothing_scarce),
         cmocka_unit_test(learns_nothing),
     };
 

@@ -275,7 +275,8 @@ static void query_says_why(void **state)
 static bool test_exists(const char *name)
 {
     static const char *const files[] = {"tests/unit/test_core_policy.c",
-                                        "tests/unit/test_core_owner.c"};
+                                        "tests/unit/test_core_owner.c",
+                                        "tests/unit/test_core_seal.c"};
     char line[256], first[96];
     bool found = false;
 

@@ -89,6 +89,8 @@ static const char *query_answer(const struct facet_altp2m_query *q)
         return "not permitted: policy";
     case FACET_ALTP2M_WHY_PRIVILEGE:
         return "not permitted: no control of the domain";
+    case FACET_ALTP2M_WHY_SEALED:
+        return "not permitted: sealed";
     default:
         return "not permitted";
     }

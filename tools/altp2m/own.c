@@ -11,7 +11,7 @@ const char *own_name(unsigned int cmd)
     static const char *const names[] = {
         "query",       "usage",         "change_gfn_range", "change_gfn_list", "set_range",
         "switch_vcpu", "get_overrides", "shadow_create",    "shadow_destroy",  "shadow_copy",
-        "isolate",     "host_changes",  "set_vmfunc",
+        "isolate",     "host_changes",  "set_vmfunc",       "seal",
     };
 
     return cmd - FACET_ALTP2M_query < ARRAY_SIZE(names) ? names[cmd - FACET_ALTP2M_query] : NULL;

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "seal.h"
+#include "owner.h"
+#include "subop.h"
+
+bool seal_shuts_out(const struct altp2m_caller *c)
+{
+    struct physmap *pm = c->self;
+    bool out;
+
+    physmap_lock(pm);
+    platform_vcpu_sync(c->vcpu);
+    out = pm->sealed && !view_eq(c->vcpu->view, pm->agent_view);
+    physmap_unlock(pm);
+    return out;
+}
+
+/* VMFUNC's entry of view 0 depends on the seal. */
+static void update_list(struct physmap *pm)
+{
+    if (pm->views[0].exists) {
+        view_set_visible(pm, &pm->views[0], pm->views[0].visible);
+    }
+}
+
+static uint64_t rows_for_anyone(void)
+{
+    uint64_t rows = 0;
+
+    for (unsigned i = 0; i < subop_count; i++) {
+        rows |= subop_table[i].flags & SUBOP_ANYWHERE ? subop_table[i].bit : 0;
+    }
+    return rows;
+}
+
+void seal_set(struct physmap *pm, view_t agent, view_t start)
+{
+    pm->sealed = true;
+    pm->agent_view = agent;
+    pm->start_view = start;
+    pm->given = pm->allowed & rows_for_anyone();
+    update_list(pm);
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        platform_vcpu_sync(v);
+        if (v->view.v == 0) {
+            vcpus_move(pm, v, start);
+        }
+    }
+}
+
+void seal_clear(struct physmap *pm)
+{
+    if (pm->sealed) {
+        pm->sealed = false;
+        pm->given = pm->allowed;
+        update_list(pm);
+    }
+}
+
+bool seal_needs(const struct physmap *pm, view_t v)
+{
+    return pm->sealed && (view_eq(v, pm->agent_view) || view_eq(v, pm->start_view));
+}
+
+bool seal_guards(const struct physmap *pm, uint64_t g)
+{
+    for (uint16_t v = 1; pm->sealed && v <= pm->guest_views; v++) {
+        const struct view_state *vs = view_get(pm, view(v));
+        uint64_t e = vs && v != pm->agent_view.v ? override_leaf(pm, vs, g) : pm->empty;
+
+        if (entry_valid(pm, e) && !entry_permits(pm, e, RIGHT_R | RIGHT_W | RIGHT_X)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_name(const struct physmap *pm, uint16_t v)
+{
+    return owner_is_guests(pm, v) && view_get(pm, view(v));
+}
+
+long subop_seal(struct subop_call *call)
+{
+    const struct facet_altp2m_seal *a = &call->op->facet.u.seal;
+    struct physmap *pm = call->pm;
+    bool open = a->agent_view == FACET_ALTP2M_UNSEAL;
+    long rc = -XEN_EINVAL;
+
+    if (!pm->audited) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (!platform_pause_others(pm)) { /* they may be on view 0 */
+        return -XEN_ERESTART;
+    }
+    physmap_lock(pm);
+    if (open && a->start_view == FACET_ALTP2M_UNSEAL) {
+        seal_clear(pm);
+        rc = 0;
+    } else if (!open && a->start_view != a->agent_view && may_name(pm, a->agent_view) &&
+               may_name(pm, a->start_view)) {
+        seal_set(pm, view(a->agent_view), view(a->start_view));
+        rc = 0;
+    }
+    physmap_unlock(pm);
+    platform_unpause_others(pm);
+    return rc;
+}
