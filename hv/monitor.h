@@ -11,6 +11,7 @@ enum monitor_result {
     MONITOR_UNWANTED, /* nobody asked for it: go on as if there were no monitor */
     MONITOR_SENT,     /* told, without waiting for an answer: go on */
     MONITOR_PAUSED,   /* told; the vCPU is paused until the answer */
+    MONITOR_HELD,     /* the same, and the write is done when the monitor allows it */
     MONITOR_FULL,     /* the ring is full: the vCPU is paused; let it run into the event again */
 };
 
@@ -27,17 +28,36 @@ enum monitor_result monitor_breakpoint(struct vcpu *v, unsigned type, unsigned l
 bool monitor_wants_cpuid(const struct vcpu *v);
 enum monitor_result monitor_cpuid(struct vcpu *v, unsigned length, uint32_t leaf, uint32_t subleaf);
 /*
- * Before a write of CR0, CR3 or CR4. MONITOR_PAUSED: the write is done when the monitor allows it; the
- * instruction is finished here and now.
+ * Before a valid write of CR0, CR3 or CR4, or any write of XCR0 (`cr` is VM_EVENT_X86_*). MONITOR_HELD: the write is done when
+ * the monitor allows it; the instruction is finished here and now.
  */
 enum monitor_result monitor_cr_write(struct vcpu *v, unsigned cr, uint64_t value, uint64_t old);
+/* The same for a write of an MSR that can be read. */
+bool monitor_wants_msr(const struct vcpu *v, uint32_t msr);
+enum monitor_result monitor_msr_write(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t old);
+/*
+ * Before an access to a descriptor-table register. MONITOR_PAUSED: it is carried out only if the answer says so, and else met
+ * again. `descriptor` is VM_EVENT_DESC_*.
+ */
+enum monitor_result monitor_descriptor(struct vcpu *v, unsigned descriptor, bool is_write, uint32_t information,
+                                       uint64_t qualification);
+/* #DB is due for the guest. MONITOR_PAUSED: it is the monitor's to raise. Arguments as of monitor_breakpoint(). */
+enum monitor_result monitor_debug(struct vcpu *v, unsigned type, unsigned length, uint64_t pending);
+/* The exit of this basic reason. MONITOR_PAUSED: it is not to be handled. */
+enum monitor_result monitor_vmexit(struct vcpu *v, uint32_t reason, uint64_t qualification);
+/* Whether a request would find room; else v is paused until there is. */
+bool monitor_room(struct vcpu *v);
 
 /* Before each entry, if v->guest.monitor.work. False: v is paused again. */
 bool monitor_before_entry(struct vcpu *v);
 
 /* What the monitor wants to see of the processor. */
 struct monitor_wants {
-    bool breakpoint, cr3;
+    bool breakpoint, cr3, descriptor;
+    bool vmexit;        /* monitor_vmexit() for each */
+    bool room;          /* no entry without monitor_room(): an event that cannot be met again may follow */
+    uint64_t cr0, cr4;  /* bits whose changes must exit */
+    uint8_t *msr_exits; /* list of MSRs, or NULL for the usual one */
 };
 void monitor_wants(const struct domain *d, struct monitor_wants *out);
 
@@ -56,5 +76,18 @@ void vcpu_monitor_changed(struct vcpu *v);
 /* Raises an event at the next entry; types of interruption information. */
 void vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
                        uint64_t cr2);
-/* Finishes a write that monitor_cr_write() held back; a bad value raises #GP. v is current. */
+/* Finishes a write that monitor_cr_write() or monitor_msr_write() held back; a bad value raises #GP. v is current. */
 void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value);
+void vcpu_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+/* Whether accesses to descriptor-table registers can be told. */
+bool vcpu_has_descriptor_exits(void);
+/* Prepares a page as a list of MSRs whose writes exit as usual; adds or removes one. */
+void vcpu_msr_exits(uint8_t *page);
+void vcpu_msr_exits_set(uint8_t *page, uint32_t msr, bool on);
+/* The event that the next entry delivers, which is fixed thereby; false: none. Types of interruption information. */
+struct vcpu_event {
+    unsigned vector, type;
+    uint32_t error;
+    uint64_t cr2;
+};
+bool vcpu_event_due(struct vcpu *v, struct vcpu_event *out);

@@ -84,8 +84,30 @@ void vmevent_disable(struct domain *d);
 void vmevent_resume(struct domain *d);
 /* Sends one request; false if there is no room. Locks the domain. */
 bool vmevent_send(struct domain *d, const vm_event_request_t *r);
+bool vmevent_room(struct domain *d);
 /* What an answer asks for v, which waits for it. */
 void monitor_answer(struct vcpu *v, const vm_event_response_t *r);
+/* Tells of the event that v's next entry delivers, if there is one; else later. False: v is paused now. */
+bool monitor_next_interrupt(struct vcpu *v);
+/* The listener has gone: nothing is wished any more. */
+void monitor_wish_nothing(struct domain *d);
+
+/* Where the bit of an MSR is in a map of struct monitor_msrs; -1: in none. */
+static inline int monitor_msr_bit(uint32_t msr)
+{
+    uint32_t range = msr & ~0x1fffu;
+
+    return range == 0            ? (int)msr
+           : range == 0x40000000 ? (int)(0x2000 + (msr & 0x1fff))
+           : range == 0xc0000000 ? (int)(0x4000 + (msr & 0x1fff))
+                                 : -1;
+}
+static inline bool monitor_msr_in(const uint8_t *map, uint32_t msr)
+{
+    int bit = monitor_msr_bit(msr);
+
+    return bit >= 0 && (map[bit / 8] >> bit % 8 & 1);
+}
 
 /* Shows gfn `index` of domain `of` at g of d. */
 int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g);

@@ -5,12 +5,14 @@
 #include "core/platform.h"
 #include "domctl_abi.h"
 #include "guest.h"
-#include "lib/console.h"
+#include "x86/cpu.h"
 #include <string.h>
 
-static struct monitor_domain *of(const struct vcpu *v)
+#define CR3_NO_FLUSH (1ULL << 63) /* MOV to CR3 with PCIDs: not part of the register */
+
+static const struct monitor_wish *wish(const struct vcpu *v)
 {
-    return &v->domain->guest.monitor;
+    return &v->domain->guest.monitor.wish;
 }
 
 bool monitor_listens(const struct domain *d)
@@ -20,10 +22,18 @@ bool monitor_listens(const struct domain *d)
 
 void monitor_wants(const struct domain *d, struct monitor_wants *out)
 {
-    const struct monitor_domain *m = &d->guest.monitor;
+    const struct monitor_wish *w = &d->guest.monitor.wish;
 
-    out->breakpoint = m->breakpoint;
-    out->cr3 = m->cr & (1u << VM_EVENT_X86_CR3);
+    *out = (struct monitor_wants){
+        .breakpoint = w->breakpoint,
+        .cr3 = w->cr & (1u << VM_EVENT_X86_CR3),
+        .descriptor = w->descriptor,
+        .vmexit = w->vmexit,
+        .room = w->vmexit || w->debug,
+        .cr0 = w->cr & (1u << VM_EVENT_X86_CR0) ? ~w->cr_mask[VM_EVENT_X86_CR0] : 0,
+        .cr4 = w->cr & (1u << VM_EVENT_X86_CR4) ? ~w->cr_mask[VM_EVENT_X86_CR4] : 0,
+        .msr_exits = w->msr_exits,
+    };
 }
 
 /* ---- telling ---- */
@@ -46,7 +56,7 @@ static enum monitor_result tell(struct vcpu *v, vm_event_request_t *r, bool wait
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    if (!of(v)->ring) {
+    if (!v->domain->guest.monitor.ring) {
         return MONITOR_UNWANTED;
     }
     if (wait) {
@@ -64,6 +74,16 @@ static enum monitor_result tell(struct vcpu *v, vm_event_request_t *r, bool wait
     }
     m->waits = true;
     return MONITOR_FULL;
+}
+
+bool monitor_room(struct vcpu *v)
+{
+    if (!v->domain->guest.monitor.ring || vmevent_room(v->domain)) {
+        return true;
+    }
+    sched_pause(v);
+    v->guest.monitor.waits = true;
+    return false;
 }
 
 /* The frame that rip lies in, for tools that put breakpoints by frame. */
@@ -98,7 +118,7 @@ void monitor_stepped(struct vcpu *v)
         altp2m_move_vcpu(&v->altp2m, m->fast_view);
         return;
     }
-    if (!of(v)->singlestep) {
+    if (!wish(v)->singlestep) {
         return;
     }
     begin(v, &r, VM_EVENT_REASON_SINGLESTEP);
@@ -112,7 +132,7 @@ enum monitor_result monitor_breakpoint(struct vcpu *v, unsigned type, unsigned l
 {
     vm_event_request_t r;
 
-    if (!of(v)->breakpoint) {
+    if (!wish(v)->breakpoint) {
         return MONITOR_UNWANTED;
     }
     begin(v, &r, VM_EVENT_REASON_SOFTWARE_BREAKPOINT);
@@ -124,7 +144,7 @@ enum monitor_result monitor_breakpoint(struct vcpu *v, unsigned type, unsigned l
 
 bool monitor_wants_cpuid(const struct vcpu *v)
 {
-    return of(v)->cpuid;
+    return wish(v)->cpuid;
 }
 
 enum monitor_result monitor_cpuid(struct vcpu *v, unsigned length, uint32_t leaf, uint32_t subleaf)
@@ -138,31 +158,146 @@ enum monitor_result monitor_cpuid(struct vcpu *v, unsigned length, uint32_t leaf
     return tell(v, &r, true);
 }
 
+/* A write that is told; if the monitor said so, it waits for the answer. */
+static enum monitor_result tell_write(struct vcpu *v, vm_event_request_t *r, bool wait, enum monitor_write kind,
+                                      uint64_t value)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+    enum monitor_result result = tell(v, r, wait);
+
+    if (result != MONITOR_PAUSED || !wish(v)->holds || kind == MONITOR_WRITE_NONE) {
+        return result;
+    }
+    m->write = (uint8_t)kind;
+    m->write_value = value;
+    m->work = true;
+    return MONITOR_HELD;
+}
+
 enum monitor_result monitor_cr_write(struct vcpu *v, unsigned cr, uint64_t value, uint64_t old)
 {
-    static const uint8_t index[] = {[0] = VM_EVENT_X86_CR0, [3] = VM_EVENT_X86_CR3, [4] = VM_EVENT_X86_CR4};
-    static const uint8_t kind[] = {[0] = MONITOR_WRITE_CR0, [3] = MONITOR_WRITE_CR3, [4] = MONITOR_WRITE_CR4};
-    const struct monitor_domain *d = of(v);
-    unsigned bit = 1u << index[cr];
-    uint64_t mask = d->cr_mask[index[cr]];
-    enum monitor_result result;
+    const struct monitor_wish *w = wish(v);
+    unsigned bit = 1u << cr;
     vm_event_request_t r;
+    uint64_t told = value;
 
-    if (!(d->cr & bit) || ((d->cr_onchange & bit) && value == old) ||
-        (mask && !((value ^ old) & ~mask))) {
+    if (!(w->cr & bit)) {
+        return MONITOR_UNWANTED;
+    }
+    if (cr == VM_EVENT_X86_CR3 && (vcpu_cr4(v) & X86_CR4_PCIDE)) {
+        told &= ~CR3_NO_FLUSH;
+    }
+    if (!((told ^ old) & ~w->cr_mask[cr])) {
         return MONITOR_UNWANTED;
     }
     begin(v, &r, VM_EVENT_REASON_WRITE_CTRLREG);
-    r.u.write_ctrlreg.index = index[cr];
-    r.u.write_ctrlreg.new_value = value;
+    r.u.write_ctrlreg.index = cr;
+    r.u.write_ctrlreg.new_value = told;
     r.u.write_ctrlreg.old_value = old;
-    result = tell(v, &r, d->cr_sync & bit);
-    if (result == MONITOR_PAUSED) {
-        v->guest.monitor.write = kind[cr];
-        v->guest.monitor.write_value = value;
-        v->guest.monitor.work = true;
+    return tell_write(v, &r, w->cr_sync & bit,
+                      cr == VM_EVENT_X86_XCR0 ? MONITOR_WRITE_NONE : (enum monitor_write)(MONITOR_WRITE_CR0 + cr),
+                      value);
+}
+_Static_assert(MONITOR_WRITE_CR3 == MONITOR_WRITE_CR0 + VM_EVENT_X86_CR3 &&
+                   MONITOR_WRITE_CR4 == MONITOR_WRITE_CR0 + VM_EVENT_X86_CR4,
+               "vm_event.h");
+
+bool monitor_wants_msr(const struct vcpu *v, uint32_t msr)
+{
+    const struct monitor_msrs *m = wish(v)->msrs;
+
+    return m && monitor_msr_in(m->watched, msr);
+}
+
+enum monitor_result monitor_msr_write(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t old)
+{
+    enum monitor_result result;
+    vm_event_request_t r;
+
+    if (!monitor_wants_msr(v, msr) || (value == old && monitor_msr_in(wish(v)->msrs->onchange, msr))) {
+        return MONITOR_UNWANTED;
+    }
+    begin(v, &r, VM_EVENT_REASON_MOV_TO_MSR);
+    r.u.mov_to_msr.msr = msr;
+    r.u.mov_to_msr.new_value = value;
+    r.u.mov_to_msr.old_value = old;
+    result = tell_write(v, &r, true, MONITOR_WRITE_MSR, value);
+    if (result == MONITOR_HELD) {
+        v->guest.monitor.write_msr = msr;
     }
     return result;
+}
+
+enum monitor_result monitor_descriptor(struct vcpu *v, unsigned descriptor, bool is_write, uint32_t information,
+                                       uint64_t qualification)
+{
+    vm_event_request_t r;
+
+    if (!wish(v)->descriptor) {
+        return MONITOR_UNWANTED;
+    }
+    begin(v, &r, VM_EVENT_REASON_DESCRIPTOR_ACCESS);
+    r.u.desc_access.descriptor = (uint8_t)descriptor;
+    r.u.desc_access.is_write = is_write;
+    r.u.desc_access.arch.vmx.instr_info = information;
+    r.u.desc_access.arch.vmx.exit_qualification = qualification;
+    return tell(v, &r, true);
+}
+
+enum monitor_result monitor_debug(struct vcpu *v, unsigned type, unsigned length, uint64_t pending)
+{
+    vm_event_request_t r;
+
+    if (!wish(v)->debug) {
+        return MONITOR_UNWANTED;
+    }
+    begin(v, &r, VM_EVENT_REASON_DEBUG_EXCEPTION);
+    r.u.debug_exception.gfn = rip_gfn(v);
+    r.u.debug_exception.pending_dbg = pending;
+    r.u.debug_exception.type = (uint8_t)type;
+    r.u.debug_exception.insn_length = length;
+    return tell(v, &r, wish(v)->debug_sync);
+}
+
+enum monitor_result monitor_vmexit(struct vcpu *v, uint32_t reason, uint64_t qualification)
+{
+    vm_event_request_t r;
+
+    if (!wish(v)->vmexit) {
+        return MONITOR_UNWANTED;
+    }
+    begin(v, &r, VM_EVENT_REASON_VMEXIT);
+    r.u.vmexit.arch.vmx.reason = reason;
+    r.u.vmexit.arch.vmx.qualification = qualification;
+    return tell(v, &r, wish(v)->vmexit_sync);
+}
+
+/* The first event that is delivered after the monitor asked for it. False: v is paused now. */
+bool monitor_next_interrupt(struct vcpu *v)
+{
+    struct vcpu_event e;
+    vm_event_request_t r;
+
+    if (!vcpu_event_due(v, &e)) {
+        v->guest.monitor.work = true; /* looks again before the next entry */
+        return true;
+    }
+    begin(v, &r, VM_EVENT_REASON_INTERRUPT);
+    r.u.interrupt.x86.vector = e.vector;
+    r.u.interrupt.x86.type = e.type;
+    r.u.interrupt.x86.error_code = e.error;
+    r.u.interrupt.x86.cr2 = e.cr2;
+    switch (tell(v, &r, true)) {
+    case MONITOR_UNWANTED:
+        v->guest.monitor.next_interrupt = false;
+        return true;
+    case MONITOR_FULL:
+        v->guest.monitor.work = true;
+        return false;
+    default:
+        v->guest.monitor.next_interrupt = false;
+        return false;
+    }
 }
 
 /* HVMOP_guest_request_vm_event. */
@@ -170,9 +305,9 @@ long monitor_guest_request(struct vcpu *v)
 {
     vm_event_request_t r;
 
-    if (!of(v)->guest_request) {
+    if (!wish(v)->guest_request) {
         return 0;
     }
     begin(v, &r, VM_EVENT_REASON_GUEST_REQUEST);
-    return tell(v, &r, of(v)->request_sync) == MONITOR_FULL ? -ERESTART : 0;
+    return tell(v, &r, wish(v)->request_sync) == MONITOR_FULL ? -ERESTART : 0;
 }

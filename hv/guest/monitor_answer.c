@@ -32,6 +32,19 @@ static void answer_registers(struct vcpu *v, const struct vm_event_regs_x86 *r)
 }
 _Static_assert(offsetof(struct vm_event_regs_x86, r15) == 15 * 8, "vm_event.h");
 
+/* The write that waits is not done, if the answer is to its event. */
+static void answer_deny(struct monitor_vcpu *m, const vm_event_response_t *r)
+{
+    unsigned told = r->reason == VM_EVENT_REASON_MOV_TO_MSR     ? MONITOR_WRITE_MSR
+                    : r->reason == VM_EVENT_REASON_WRITE_CTRLREG && r->u.write_ctrlreg.index <= VM_EVENT_X86_CR4
+                        ? MONITOR_WRITE_CR0 + r->u.write_ctrlreg.index
+                        : MONITOR_WRITE_NONE;
+
+    if (m->write == told) {
+        m->write = MONITOR_WRITE_NONE;
+    }
+}
+
 /* There is no emulator: the instruction meets its event again, and the console says so once. */
 static void refuse_emulation(struct domain *d)
 {
@@ -53,7 +66,7 @@ void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
         refuse_emulation(v->domain);
     }
     if (r->flags & VM_EVENT_FLAG_DENY) {
-        m->write = MONITOR_WRITE_NONE;
+        answer_deny(m, r);
     }
     answer_step(v, r);
     if (r->flags & VM_EVENT_FLAG_ALTERNATE_P2M) {
@@ -62,15 +75,30 @@ void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
     if (r->flags & VM_EVENT_FLAG_SET_REGISTERS) {
         answer_registers(v, &r->data.regs.x86);
     }
+    if (r->flags & VM_EVENT_FLAG_GET_NEXT_INTERRUPT) {
+        m->next_interrupt = m->work = true;
+    }
     if (r->flags & VM_EVENT_FLAG_VCPU_PAUSED) {
         m->sent--;
         sched_unpause(v);
     }
 }
 
+static void finish_write(struct vcpu *v)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+    uint8_t write = m->write;
+
+    m->write = MONITOR_WRITE_NONE;
+    if (write == MONITOR_WRITE_MSR) {
+        vcpu_write_msr(v, m->write_msr, m->write_value);
+    } else if (write != MONITOR_WRITE_NONE) {
+        vcpu_write_cr(v, write - MONITOR_WRITE_CR0, m->write_value);
+    }
+}
+
 bool monitor_before_entry(struct vcpu *v)
 {
-    static const uint8_t cr[] = {[MONITOR_WRITE_CR3] = 3, [MONITOR_WRITE_CR4] = 4};
     struct monitor_vcpu *m = &v->guest.monitor;
 
     m->work = false;
@@ -78,14 +106,12 @@ bool monitor_before_entry(struct vcpu *v)
         m->set_registers = false;
         vcpu_registers_load(v, m->registers);
     }
-    if (m->write != MONITOR_WRITE_NONE) {
-        uint8_t write = m->write;
-
-        m->write = MONITOR_WRITE_NONE;
-        vcpu_write_cr(v, cr[write], m->write_value);
-    }
+    finish_write(v);
     if (m->step_due) {
         monitor_stepped(v);
+    }
+    if (m->next_interrupt && v->paused == 0 && !monitor_next_interrupt(v)) {
+        return false;
     }
     return v->paused == 0 && !v->domain->dying;
 }

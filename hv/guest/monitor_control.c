@@ -3,11 +3,19 @@
 #include "monitor.h"
 #include "domctl_abi.h"
 #include "guest.h"
+#include "mm/frame.h"
+#include <string.h>
 
 #define EVENT(e) (1u << XEN_DOMCTL_MONITOR_EVENT_##e)
+/* INTERRUPT, as on Xen, only says that GET_NEXT_INTERRUPT works: it cannot be enabled. */
 #define EVENTS_OFFERED                                                                             \
-    (EVENT(WRITE_CTRLREG) | EVENT(SINGLESTEP) | EVENT(SOFTWARE_BREAKPOINT) | EVENT(GUEST_REQUEST) |     \
-     EVENT(CPUID))
+    (EVENT(WRITE_CTRLREG) | EVENT(MOV_TO_MSR) | EVENT(SINGLESTEP) | EVENT(SOFTWARE_BREAKPOINT) |        \
+     EVENT(GUEST_REQUEST) | EVENT(DEBUG_EXCEPTION) | EVENT(CPUID) | EVENT(INTERRUPT) | EVENT(VMEXIT))
+
+static uint32_t offered(void)
+{
+    return EVENTS_OFFERED | (vcpu_has_descriptor_exits() ? EVENT(DESC_ACCESS) : 0);
+}
 
 /* -EEXIST if it is so already, as on Xen. */
 static long set(bool *flag, bool on)
@@ -19,72 +27,174 @@ static long set(bool *flag, bool on)
     return 0;
 }
 
-static long set_cr(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
+static long set_cr(struct monitor_wish *w, const struct xen_domctl_monitor_op *op, bool on)
 {
     unsigned index = op->u.mov_to_cr.index, bit = 1u << (index & 3);
 
     if (index >= MONITOR_CRS || op->u.mov_to_cr.pad1 || op->u.mov_to_cr.pad2) {
         return -EINVAL;
     }
-    if (index == VM_EVENT_X86_XCR0) {
-        return -EOPNOTSUPP;
-    }
-    if (!(m->cr & bit) == !on) {
+    if (!(w->cr & bit) == !on) {
         return -EEXIST;
     }
-    m->cr = (uint8_t)(on ? m->cr | bit : m->cr & ~bit);
-    m->cr_sync = (uint8_t)(on && op->u.mov_to_cr.sync ? m->cr_sync | bit : m->cr_sync & ~bit);
-    m->cr_onchange = (uint8_t)(on && op->u.mov_to_cr.onchangeonly ? m->cr_onchange | bit
-                                                                  : m->cr_onchange & ~bit);
-    m->cr_mask[index] = on ? op->u.mov_to_cr.bitmask : 0;
+    w->cr = (uint8_t)(on ? w->cr | bit : w->cr & ~bit);
+    w->cr_sync = (uint8_t)(on && op->u.mov_to_cr.sync ? w->cr_sync | bit : w->cr_sync & ~bit);
+    w->cr_mask[index] = on ? op->u.mov_to_cr.bitmask : 0;
     return 0;
+}
+
+static void flip(uint8_t *map, int bit, bool on)
+{
+    map[bit / 8] = (uint8_t)(on ? map[bit / 8] | 1u << bit % 8 : map[bit / 8] & ~(1u << bit % 8));
+}
+
+static int take_msr_maps(struct monitor_wish *w)
+{
+    mfn_t m;
+
+    if (w->msrs) {
+        return 0;
+    }
+    m = frame_alloc_run(FRAME_OWNER_HV, MONITOR_MSR_FRAMES);
+    if (mfn_eq(m, MFN_INVALID)) {
+        return -ENOMEM;
+    }
+    w->msrs = frame_virt(m);
+    w->msr_exits = (uint8_t *)w->msrs + (MONITOR_MSR_FRAMES - 1) * PAGE_SIZE;
+    vcpu_msr_exits(w->msr_exits);
+    return 0;
+}
+_Static_assert(sizeof(struct monitor_msrs) <= (MONITOR_MSR_FRAMES - 1) * PAGE_SIZE, "the last is msr_exits");
+
+static long set_msr(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
+{
+    uint32_t msr = op->u.mov_to_msr.msr;
+    struct monitor_wish *w = &m->wish;
+    bool was = w->msrs && monitor_msr_in(w->msrs->watched, msr);
+    int error;
+
+    if (was == on) {
+        return -EEXIST;
+    }
+    if (!m->ring) {
+        return -ENXIO;
+    }
+    if (monitor_msr_bit(msr) < 0) {
+        return -EINVAL;
+    }
+    error = take_msr_maps(w);
+    if (error) {
+        return error;
+    }
+    flip(w->msrs->watched, monitor_msr_bit(msr), on);
+    flip(w->msrs->onchange, monitor_msr_bit(msr), on && op->u.mov_to_msr.onchangeonly);
+    vcpu_msr_exits_set(w->msr_exits, msr, on);
+    return 0;
+}
+
+static long set_guest_request(struct monitor_wish *w, const struct xen_domctl_monitor_op *op, bool on)
+{
+    long error = set(&w->guest_request, on);
+
+    if (!error) {
+        w->request_sync = op->u.guest_request.sync;
+        w->request_user = op->u.guest_request.allow_userspace;
+    }
+    return error;
+}
+
+static long set_debug(struct monitor_wish *w, const struct xen_domctl_monitor_op *op, bool on)
+{
+    long error = set(&w->debug, on);
+
+    if (!error) {
+        w->debug_sync = on && op->u.debug_exception.sync;
+    }
+    return error;
+}
+
+static long set_vmexit(struct monitor_wish *w, const struct xen_domctl_monitor_op *op, bool on)
+{
+    long error = set(&w->vmexit, on);
+
+    if (!error) {
+        w->vmexit_sync = on && op->u.vmexit.sync;
+    }
+    return error;
 }
 
 static long set_event(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
 {
-    long error;
+    struct monitor_wish *w = &m->wish;
 
     switch (op->event) {
     case XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG:
-        return set_cr(m, op, on);
+        return set_cr(w, op, on);
+    case XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR:
+        return set_msr(m, op, on);
     case XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP:
-        return set(&m->singlestep, on);
+        return set(&w->singlestep, on);
     case XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT:
-        return set(&m->breakpoint, on);
+        return set(&w->breakpoint, on);
     case XEN_DOMCTL_MONITOR_EVENT_CPUID:
-        return set(&m->cpuid, on);
+        return set(&w->cpuid, on);
     case XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST:
-        error = set(&m->guest_request, on);
-        if (!error) {
-            m->request_sync = op->u.guest_request.sync;
-        }
-        return error;
+        return set_guest_request(w, op, on);
+    case XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION:
+        return set_debug(w, op, on);
+    case XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS:
+        return set(&w->descriptor, on);
+    case XEN_DOMCTL_MONITOR_EVENT_VMEXIT:
+        return set_vmexit(w, op, on);
     default:
         return -EOPNOTSUPP;
     }
 }
 
-long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op)
+static long enable(struct domain *d, const struct xen_domctl_monitor_op *op)
 {
     long error;
 
+    if (op->event > 31) {
+        return -EINVAL;
+    }
+    if (!(offered() & (1u << op->event))) {
+        return -EOPNOTSUPP;
+    }
+    error = set_event(&d->guest.monitor, op, op->op == XEN_DOMCTL_MONITOR_OP_ENABLE);
+    for (unsigned i = 0; !error && i < d->nr_vcpus; i++) {
+        vcpu_monitor_changed(d->vcpus[i]);
+    }
+    return error;
+}
+
+long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op)
+{
+    struct monitor_wish *w = &d->guest.monitor.wish;
+
     switch (op->op) {
     case XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES:
-        op->event = EVENTS_OFFERED;
+        op->event = offered();
         return 0;
     case XEN_DOMCTL_MONITOR_OP_ENABLE:
     case XEN_DOMCTL_MONITOR_OP_DISABLE:
-        if (op->event > 31) {
-            return -EINVAL;
-        }
-        error = set_event(&d->guest.monitor, op, op->op == XEN_DOMCTL_MONITOR_OP_ENABLE);
-        for (unsigned i = 0; !error && i < d->nr_vcpus; i++) {
-            vcpu_monitor_changed(d->vcpus[i]);
-        }
-        return error;
+        return enable(d, op);
+    case XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS:
+        w->holds = true;
+        return 0;
     default:
         return -EOPNOTSUPP;
     }
+}
+
+void monitor_wish_nothing(struct domain *d)
+{
+    struct monitor_wish *w = &d->guest.monitor.wish;
+
+    if (w->msrs) {
+        frame_put_run(frame_of(w->msrs), MONITOR_MSR_FRAMES);
+    }
+    memset(w, 0, sizeof(*w));
 }
 
 void monitor_domain_gone(struct domain *d)

@@ -7,8 +7,8 @@
 #define MONITOR_DOMAINS 65u /* domids 0..64 */
 #define MONITOR_CRS     4u  /* CR0, CR3, CR4, XCR0: VM_EVENT_X86_* */
 
-/* A write to a control register that waits for the monitor's word. */
-enum monitor_write { MONITOR_WRITE_NONE, MONITOR_WRITE_CR0, MONITOR_WRITE_CR3, MONITOR_WRITE_CR4 };
+/* A write that waits for the monitor's word. */
+enum monitor_write { MONITOR_WRITE_NONE, MONITOR_WRITE_CR0, MONITOR_WRITE_CR3, MONITOR_WRITE_CR4, MONITOR_WRITE_MSR };
 
 struct monitor_vcpu {
     unsigned sent;      /* requests that paused the vCPU and have no answer yet */
@@ -20,8 +20,30 @@ struct monitor_vcpu {
     bool set_registers; /* `registers` are the monitor's: they replace the guest's */
     uint64_t registers[18]; /* as the first 16 of struct vm_event_regs_x86, then RFLAGS and RIP */
     uint8_t write;      /* enum monitor_write */
+    uint32_t write_msr;
     uint64_t write_value;
+    bool next_interrupt; /* the first event that is delivered from now on is told */
 };
+
+/* Which MSRs' writes are told: bit n of a map's thirds is MSR n, 0x40000000 + n and 0xc0000000 + n. */
+struct monitor_msrs {
+    uint8_t watched[3 * 1024], onchange[3 * 1024];
+};
+
+/* What the listener wants to be told, and how; all zero without one. */
+struct monitor_wish {
+    bool singlestep, breakpoint, cpuid, descriptor, emul_unimplemented;
+    bool debug, debug_sync, vmexit, vmexit_sync;
+    bool guest_request, request_sync, request_user;
+    bool no_walks;    /* violations in page walks are not told: the instruction is carried out */
+    bool each_rep;    /* EMULATE carries out one iteration of a REP */
+    bool holds;       /* writes of control registers and MSRs wait for the answer, which may deny them */
+    uint8_t cr, cr_sync;           /* bit masks by VM_EVENT_X86_* */
+    uint64_t cr_mask[MONITOR_CRS]; /* bits whose changes do not count */
+    struct monitor_msrs *msrs;        /* in a run of MONITOR_MSR_FRAMES frames, or NULL */
+    uint8_t *msr_exits;               /* in the last of them: the processor's list (vcpu_msr_exits) */
+};
+#define MONITOR_MSR_FRAMES 3u
 
 /* Who watches this domain, and what for. Changed under the domain's lock. */
 struct monitor_domain {
@@ -33,10 +55,7 @@ struct monitor_domain {
     mfn_t ring_frame;
     uint32_t port, req_prod, rsp_cons;
 
-    bool singlestep, breakpoint, cpuid, emul_unimplemented, guest_request, request_sync;
-    bool request_user;
-    uint8_t cr, cr_sync, cr_onchange; /* bit masks by VM_EVENT_X86_* */
-    uint64_t cr_mask[MONITOR_CRS];
+    struct monitor_wish wish;
 
     uint16_t pauses[MONITOR_DOMAINS]; /* made with domctl, by the domain that made them */
 

@@ -55,6 +55,13 @@ bool vmevent_send(struct domain *d, const vm_event_request_t *r)
     return room;
 }
 
+bool vmevent_room(struct domain *d)
+{
+    struct monitor_domain *m = &d->guest.monitor;
+
+    return m->ring && m->req_prod - m->rsp_cons < RING_SLOTS;
+}
+
 /* ---- answers ---- */
 
 static void complain(struct domain *d, const char *what, unsigned long detail)
@@ -203,7 +210,7 @@ static void release_vcpu(struct vcpu *v)
         m->waits = false;
         sched_unpause(v);
     }
-    m->fast = m->step_due = false;
+    m->fast = m->step_due = m->next_interrupt = false;
     vcpu_step(v, false);
     vcpu_monitor_changed(v);
 }
@@ -221,8 +228,7 @@ void vmevent_disable(struct domain *d)
     drop_page(m);
     m->listener = 0;
     m->port = 0;
-    m->singlestep = m->breakpoint = m->cpuid = m->emul_unimplemented = m->guest_request = false;
-    m->cr = m->cr_sync = m->cr_onchange = 0;
+    monitor_wish_nothing(d);
     lock_release(&d->lock);
     evtchn_close_internal(d, port);
     for (unsigned i = 0; i < d->nr_vcpus; i++) {

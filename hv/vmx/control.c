@@ -4,6 +4,7 @@
  * exits here, is checked as the processor would (SDM 3, 2.5 and 4.1; SDM 2, MOV to CR), and takes effect.
  */
 #include <facet/check.h>
+#include "guest/xen_abi.h"
 #include "domain.h"
 #include "monitor.h"
 #include "vmcs.h"
@@ -33,16 +34,28 @@
 
 uint64_t control_cr0(const struct vcpu *v)
 {
-    (void)v;
-    return (vmread(CR0_SHADOW) & ~CR0_GUEST_OWNED) | (vmread(GUEST_CR0) & CR0_GUEST_OWNED);
+    return (vmread(CR0_SHADOW) & ~v->vmx.cr0_owned) | (vmread(GUEST_CR0) & v->vmx.cr0_owned);
 }
 
 uint64_t control_cr4(const struct vcpu *v)
 {
-    uint64_t owned = CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1;
+    return (vmread(CR4_SHADOW) & ~v->vmx.cr4_owned) | (vmread(GUEST_CR4) & v->vmx.cr4_owned);
+}
 
-    (void)v;
-    return (vmread(CR4_SHADOW) & ~owned) | (vmread(GUEST_CR4) & owned);
+void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4)
+{
+    struct vmx_vcpu *x = &v->vmx;
+    uint64_t owned0 = CR0_GUEST_OWNED & ~cr0, owned4 = CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1 & ~cr4;
+
+    if (owned0 == x->cr0_owned && owned4 == x->cr4_owned) {
+        return;
+    }
+    vmwrite(CR0_SHADOW, control_cr0(v));
+    vmwrite(CR4_SHADOW, control_cr4(v));
+    vmwrite(CR0_MASK, ~owned0);
+    vmwrite(CR4_MASK, ~owned4);
+    x->cr0_owned = owned0;
+    x->cr4_owned = owned4;
 }
 
 uint64_t vcpu_cr4_allowed(void)
@@ -102,8 +115,8 @@ static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efe
 
 void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
-    vmwrite(CR0_MASK, ~(uint64_t)CR0_GUEST_OWNED);
-    vmwrite(CR4_MASK, ~(CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1));
+    vmwrite(CR0_MASK, ~v->vmx.cr0_owned);
+    vmwrite(CR4_MASK, ~v->vmx.cr4_owned);
     write_cr0_fields(cr0);
     write_cr4_fields(cr4);
     write_efer(efer);
@@ -131,9 +144,6 @@ static bool set_cr0(struct vcpu *v, uint64_t cr0)
 {
     uint64_t efer = vmread(GUEST_EFER);
 
-    if (!cr0_valid(v, cr0, efer)) {
-        return false;
-    }
     cr0 = (cr0 & CR0_DEFINED) | X86_CR0_ET;
     efer &= ~(uint64_t)EFER_LMA;
     if ((cr0 & X86_CR0_PG) && (efer & EFER_LME)) {
@@ -150,19 +160,21 @@ static bool set_cr0(struct vcpu *v, uint64_t cr0)
     return true;
 }
 
-static bool set_cr4(struct vcpu *v, uint64_t cr4)
+static bool cr4_valid(struct vcpu *v, uint64_t cr4, uint64_t efer)
 {
-    uint64_t old = control_cr4(v), efer = vmread(GUEST_EFER);
-
     if (cr4 & ~(CR4_OFFERED & vmx_caps()->cr4_fixed1)) {
         return false;
     }
     if ((efer & EFER_LMA) && !(cr4 & X86_CR4_PAE)) {
         return false;
     }
-    if ((cr4 & ~old & X86_CR4_PCIDE) && (!(efer & EFER_LMA) || (vcpu_cr3(v) & 0xfff))) {
-        return false;
-    }
+    return !(cr4 & ~control_cr4(v) & X86_CR4_PCIDE) || ((efer & EFER_LMA) && !(vcpu_cr3(v) & 0xfff));
+}
+
+static bool set_cr4(struct vcpu *v, uint64_t cr4)
+{
+    uint64_t old = control_cr4(v), efer = vmread(GUEST_EFER);
+
     if (((cr4 ^ old) & X86_CR4_PAE) && !load_pdptes(v, control_cr0(v), cr4, efer)) {
         return false;
     }
@@ -176,26 +188,19 @@ static bool set_cr4(struct vcpu *v, uint64_t cr4)
 /* Exit qualification for control-register accesses: SDM 3, table 27-3. */
 enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
-static bool lmsw(struct vcpu *v, uint64_t qualification)
-{
-    uint64_t low = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
-    uint64_t old = control_cr0(v), msw = qualification >> 16 & low;
-
-    return set_cr0(v, (old & ~low) | msw | (old & X86_CR0_PE)); /* LMSW cannot clear PE */
-}
-
 #define CR3_KEEP (1ULL << 63) /* with PCIDs: translations stay (SDM 2, MOV to CR) */
+
+static uint64_t cr3_bits(struct vcpu *v, uint64_t cr3)
+{
+    return cr3 & (control_cr4(v) & X86_CR4_PCIDE ? ~CR3_KEEP : ~0ULL);
+}
 
 static bool set_cr3(struct vcpu *v, uint64_t cr3)
 {
     bool keep = (control_cr4(v) & X86_CR4_PCIDE) && (cr3 & CR3_KEEP);
     uint64_t old = vcpu_cr3(v);
 
-    cr3 &= control_cr4(v) & X86_CR4_PCIDE ? ~CR3_KEEP : ~0ULL;
-    if ((vmread(GUEST_EFER) & EFER_LMA) && cr3 >> physical_bits()) {
-        return false;
-    }
-    vmwrite(GUEST_CR3, cr3);
+    vmwrite(GUEST_CR3, cr3_bits(v, cr3));
     if (!load_pdptes(v, control_cr0(v), control_cr4(v), vmread(GUEST_EFER))) {
         vmwrite(GUEST_CR3, old);
         return false;
@@ -206,9 +211,21 @@ static bool set_cr3(struct vcpu *v, uint64_t cr3)
     return true;
 }
 
+/* `cr` is VM_EVENT_X86_*, here and below. */
+static bool cr_valid(struct vcpu *v, unsigned cr, uint64_t value)
+{
+    uint64_t efer = vmread(GUEST_EFER);
+
+    return cr == VM_EVENT_X86_CR0   ? cr0_valid(v, value, efer)
+           : cr == VM_EVENT_X86_CR3 ? !(efer & EFER_LMA) || !(cr3_bits(v, value) >> physical_bits())
+                                    : cr4_valid(v, value, efer);
+}
+
 static bool set_cr(struct vcpu *v, unsigned cr, uint64_t value)
 {
-    return cr == 0 ? set_cr0(v, value) : cr == 3 ? set_cr3(v, value) : set_cr4(v, value);
+    return cr_valid(v, cr, value) && (cr == VM_EVENT_X86_CR0   ? set_cr0(v, value)
+                                      : cr == VM_EVENT_X86_CR3 ? set_cr3(v, value)
+                                                               : set_cr4(v, value));
 }
 
 void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
@@ -218,14 +235,23 @@ void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
     }
 }
 
-/* False: #GP. `*again`: the instruction has to run once more. */
-static bool watched_write(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
+/* A write by the guest. False: #GP. `*again`: the instruction has to run once more. */
+static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
 {
-    uint64_t old = cr == 0 ? control_cr0(v) : cr == 3 ? vcpu_cr3(v) : control_cr4(v);
-    enum monitor_result told = monitor_cr_write(v, cr, value, old);
+    uint64_t old = cr == VM_EVENT_X86_CR0   ? control_cr0(v)
+                   : cr == VM_EVENT_X86_CR3 ? vcpu_cr3(v)
+                                            : control_cr4(v);
+    enum monitor_result told;
 
+    if (!cr_valid(v, cr, value)) {
+        return false;
+    }
+    if (cr == VM_EVENT_X86_CR0) {
+        value = (value & CR0_DEFINED) | X86_CR0_ET;
+    }
+    told = monitor_cr_write(v, cr, value, old);
     *again = told == MONITOR_FULL;
-    return told == MONITOR_FULL || told == MONITOR_PAUSED || set_cr(v, cr, value);
+    return told == MONITOR_FULL || told == MONITOR_HELD || set_cr(v, cr, value);
 }
 
 static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
@@ -237,15 +263,26 @@ static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
     }
     switch (cr) {
     case 0:
+        return write_cr(v, VM_EVENT_X86_CR0, value, again);
     case 3:
+        return write_cr(v, VM_EVENT_X86_CR3, value, again);
     case 4:
-        return watched_write(v, cr, value, again);
+        return write_cr(v, VM_EVENT_X86_CR4, value, again);
     case 8:
         /* CR8 is the task priority divided by 16, kept with the local APIC. */
         return value < 16 && guest_wrmsr(v, 0x808, value << 4);
     default:
         return false;
     }
+}
+
+static bool lmsw(struct vcpu *v, uint64_t qualification, bool *again)
+{
+    uint64_t low = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
+    uint64_t old = control_cr0(v), msw = qualification >> 16 & low;
+
+    /* LMSW cannot clear PE. */
+    return write_cr(v, VM_EVENT_X86_CR0, (old & ~low) | msw | (old & X86_CR0_PE), again);
 }
 
 void control_cr_exit(struct vcpu *v, uint64_t qualification)
@@ -260,9 +297,9 @@ void control_cr_exit(struct vcpu *v, uint64_t qualification)
         ok = guest_rdmsr(v, 0x808, &tpr);
         vmx_write_gpr(v, reg, tpr >> 4);
     } else if (type == CR_LMSW) {
-        ok = lmsw(v, qualification);
+        ok = lmsw(v, qualification, &again);
     } else if (type == CR_CLTS) {
-        vmwrite(GUEST_CR0, vmread(GUEST_CR0) & ~(uint64_t)X86_CR0_TS);
+        ok = write_cr(v, VM_EVENT_X86_CR0, control_cr0(v) & ~(uint64_t)X86_CR0_TS, &again);
     } else {
         ok = false;
     }
@@ -273,7 +310,7 @@ void control_cr_exit(struct vcpu *v, uint64_t qualification)
     }
 }
 
-static bool set_efer(struct vcpu *v, uint64_t efer)
+bool control_set_efer(struct vcpu *v, uint64_t efer)
 {
     uint64_t old = vmread(GUEST_EFER);
 
@@ -283,43 +320,6 @@ static bool set_efer(struct vcpu *v, uint64_t efer)
     }
     write_efer((efer & ~(uint64_t)EFER_LMA) | (old & EFER_LMA));
     return true;
-}
-
-void control_rdmsr(struct vcpu *v)
-{
-    uint32_t msr = (uint32_t)v->regs.rcx;
-    uint64_t value = 0;
-
-    if (msr == MSR_EFER) {
-        value = vmread(GUEST_EFER);
-    } else if (!guest_rdmsr(v, msr, &value)) {
-        vcpu_inject_error(v, EXC_GP, 0);
-        return;
-    }
-    v->regs.rax = (uint32_t)value;
-    v->regs.rdx = value >> 32;
-    vmx_skip_instruction(v);
-}
-
-void control_wrmsr(struct vcpu *v)
-{
-    uint32_t msr = (uint32_t)v->regs.rcx;
-    uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
-    bool ok;
-
-    if (msr == MSR_EFER) {
-        ok = set_efer(v, value);
-    } else if (msr == MSR_TSC_AUX) {
-        /* The guest's own while it is loaded; Bochs 2.7 does not refuse the reserved upper half. */
-        ok = (vmx_caps()->cpu2 & CPU2_RDTSCP) && value >> 32 == 0 && wrmsr_safe(MSR_TSC_AUX, value);
-    } else {
-        ok = guest_wrmsr(v, msr, value);
-    }
-    if (!ok) {
-        vcpu_inject_error(v, EXC_GP, 0);
-    } else {
-        vmx_skip_instruction(v);
-    }
 }
 
 /* SDM 1, 13.3: which combinations are allowed. */
@@ -337,9 +337,14 @@ static bool xcr0_valid(uint64_t x)
 void control_xsetbv(struct vcpu *v)
 {
     uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
+    bool to_xcr0 = (uint32_t)v->regs.rcx == 0;
 
     /* The processor checks CPL before the exit; Bochs 2.7 does not. */
-    if (vcpu_cpl(v) != 0 || (uint32_t)v->regs.rcx != 0 || !xcr0_valid(value) || !xsetbv_safe(value)) {
+    if (vcpu_cpl(v) == 0 && to_xcr0 &&
+        monitor_cr_write(v, VM_EVENT_X86_XCR0, value, v->xcr0) == MONITOR_FULL) {
+        return; /* the instruction runs again */
+    }
+    if (vcpu_cpl(v) != 0 || !to_xcr0 || !xcr0_valid(value) || !xsetbv_safe(value)) {
         vcpu_inject_error(v, EXC_GP, 0);
         return;
     }

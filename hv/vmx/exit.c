@@ -130,6 +130,17 @@ static void ept_violation(struct vcpu *v)
     }
 }
 
+/* SDM 3, tables 27-11 and 27-12: which instruction it is. */
+static void descriptor_access(struct vcpu *v, bool gdt_or_idt)
+{
+    uint32_t information = (uint32_t)vmread(EXIT_INSTR_INFO), identity = information >> 28 & 3;
+    unsigned which = (gdt_or_idt ? identity & 1 ? VM_EVENT_DESC_IDTR : VM_EVENT_DESC_GDTR
+                                 : identity & 1 ? VM_EVENT_DESC_TR : VM_EVENT_DESC_LDTR);
+
+    /* Unwanted: nobody listens any more, and it does not exit when it runs again. */
+    monitor_descriptor(v, which, identity & 2, information, vmread(EXIT_QUALIFICATION));
+}
+
 /* An event that was being delivered when the exit happened has to be delivered again (SDM 3, 27.2.4). */
 static void requeue_event(struct vcpu *v)
 {
@@ -150,6 +161,18 @@ static void crash(struct vcpu *v, const char *what, uint64_t detail)
                  (unsigned long)vcpu_rip(v));
 }
 
+/* A trap that the instruction itself asks for. */
+static void int1(struct vcpu *v, uint64_t q)
+{
+    unsigned length = (unsigned)vmread(EXIT_INSTR_LENGTH);
+    enum monitor_result told = monitor_debug(v, INTR_PRIV_SW, length, q);
+
+    if (told != MONITOR_PAUSED && told != MONITOR_FULL) {
+        v->vmx.inject = INTR_VALID | INTR_PRIV_SW << 8 | EXC_DB;
+        v->vmx.inject_length = length;
+    }
+}
+
 /*
  * #DB leaves DR6 and DR7.GD to whoever intercepts it (SDM 3, 27.1); the qualification says what happened.
  */
@@ -157,9 +180,8 @@ static void debug_exception(struct vcpu *v, uint32_t info)
 {
     uint64_t q = step_debug(v, vmread(EXIT_QUALIFICATION)), blocking = vmread(GUEST_INTERRUPTIBILITY);
 
-    if (INTR_TYPE(info) == INTR_PRIV_SW) { /* INT1 */
-        v->vmx.inject = INTR_VALID | INTR_PRIV_SW << 8 | EXC_DB;
-        v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+    if (INTR_TYPE(info) == INTR_PRIV_SW) {
+        int1(v, q);
         return;
     }
     if (!(q & (0xf | DR6_BD | DR6_BS))) {
@@ -168,7 +190,9 @@ static void debug_exception(struct vcpu *v, uint32_t info)
     write_dr6((read_dr6() & ~0xfULL) | (q & (0xf | DR6_BD | DR6_BS)));
     vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~(uint64_t)DR7_GD);
     vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
-    vcpu_inject(v, EXC_DB);
+    if (monitor_debug(v, INTR_HARDWARE, 0, q) != MONITOR_PAUSED) { /* there is room: monitor_room() */
+        vcpu_inject(v, EXC_DB);
+    }
 }
 
 static void breakpoint(struct vcpu *v, uint32_t info)
@@ -226,6 +250,12 @@ static void exception(struct vcpu *v)
 
 static void handle(struct vcpu *v, uint32_t reason)
 {
+    if (reason == EXIT_REASON_VMCALL) { /* the most frequent one; no event is in flight */
+        if (guest_hypercall(v)) {
+            vmx_skip_instruction(v);
+        }
+        return;
+    }
     requeue_event(v);
     switch (reason) {
     case EXIT_REASON_EXTERNAL_INTERRUPT:
@@ -250,16 +280,20 @@ static void handle(struct vcpu *v, uint32_t reason)
         io_exit(v);
         break;
     case EXIT_REASON_MSR_READ:
-        control_rdmsr(v);
+        msr_read_exit(v);
         break;
     case EXIT_REASON_MSR_WRITE:
-        control_wrmsr(v);
+        msr_write_exit(v);
         break;
     case EXIT_REASON_XSETBV:
         control_xsetbv(v);
         break;
     case EXIT_REASON_EPT_VIOLATION:
         ept_violation(v);
+        break;
+    case EXIT_REASON_GDTR_IDTR:
+    case EXIT_REASON_LDTR_TR:
+        descriptor_access(v, reason == EXIT_REASON_GDTR_IDTR);
         break;
     case EXIT_REASON_INVD: /* caches hold other domains' data too: written back or left, never dropped */
     case EXIT_REASON_WBINVD:
@@ -302,6 +336,36 @@ static void handle(struct vcpu *v, uint32_t reason)
     }
 }
 
+/*
+ * A monitor is told of exits, but for those that are Facet's own affair. True: the exit is not to be handled. External
+ * interrupts are the machine's and always are.
+ */
+static bool tell_exit(struct vcpu *v, uint32_t reason)
+{
+    uint64_t q = vmread(EXIT_QUALIFICATION);
+    enum monitor_result told;
+
+    if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
+        handle(v, reason);
+        monitor_vmexit(v, reason, q);
+        return true;
+    }
+    if (step_is_own(v, reason)) {
+        if (!v->vmx.stepped) {
+            return false;
+        }
+        reason = EXIT_REASON_MONITOR_TRAP_FLAG; /* what it stands for */
+        q = 0;
+    }
+    told = monitor_vmexit(v, reason, q);
+    if (told != MONITOR_PAUSED) {
+        return false;
+    }
+    requeue_event(v);
+    v->vmx.stepped = false;
+    return true;
+}
+
 /* VMFUNC may have changed the EPT pointer in the VMCS without an exit. */
 static void sync_view(struct vcpu *v)
 {
@@ -330,6 +394,12 @@ void vmx_run_once(struct vcpu *v)
     if (v->guest.monitor.work && !monitor_before_entry(v)) {
         return;
     }
+    if (v->vmx.monitor_update) {
+        step_apply_monitor(v);
+    }
+    if (v->vmx.needs_room && !monitor_room(v)) {
+        return;
+    }
     if (v->vmx.stepping) {
         step_arm(v);
     }
@@ -351,13 +421,9 @@ void vmx_run_once(struct vcpu *v)
     if (stepping) {
         step_disarm(v, reason);
     }
-    if (reason == EXIT_REASON_VMCALL) {
-        if (guest_hypercall(v)) {
-            vmx_skip_instruction(v);
-        }
-    } else if (reason & ENTRY_FAILED) {
+    if (reason & ENTRY_FAILED) {
         crash(v, "bad guest state at VM entry", reason);
-    } else {
+    } else if (!v->vmx.vmexits || !tell_exit(v, reason)) {
         handle(v, reason);
     }
     if (stepping) {

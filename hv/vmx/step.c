@@ -21,6 +21,7 @@
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define EXC_OF            4u
 #define DR6_BS            (1u << 14)
+#define DR6_ANY           (DR6_BS | 1u << 13 | 0xfu) /* BS, BD and the four breakpoints */
 #define AR_DB             (1u << 14)
 #define INSTRUCTION_MAX   15u
 
@@ -355,6 +356,20 @@ void step_disarm(struct vcpu *v, uint32_t reason)
     }
 }
 
+bool step_is_own(const struct vcpu *v, uint32_t reason)
+{
+    uint32_t info;
+
+    if (reason != EXIT_REASON_EXCEPTION_NMI || v->vmx.step_mode != STEP_TF) {
+        return reason == EXIT_REASON_PREEMPTION_TIMER;
+    }
+    info = (uint32_t)vmread(EXIT_INTR_INFO);
+    if (INTR_TYPE(info) != INTR_HARDWARE || INTR_VECTOR(info) != EXC_DB) {
+        return !(v->vmx.exceptions & (1u << INTR_VECTOR(info)));
+    }
+    return !(step_debug(v, vmread(EXIT_QUALIFICATION)) & DR6_ANY);
+}
+
 uint64_t step_debug(const struct vcpu *v, uint64_t qualification)
 {
     return v->vmx.step_mode == STEP_TF && !v->vmx.step_tf ? qualification & ~(uint64_t)DR6_BS : qualification;
@@ -383,6 +398,11 @@ bool vcpu_stepping(const struct vcpu *v)
     return v->vmx.stepping;
 }
 
+bool vcpu_has_descriptor_exits(void)
+{
+    return vmx_caps()->descriptors;
+}
+
 void vcpu_monitor_changed(struct vcpu *v)
 {
     v->vmx.monitor_update = true;
@@ -401,6 +421,31 @@ void step_apply_monitor(struct vcpu *v)
         v->vmx.cpu_controls = controls;
         vmwrite(CPU_CONTROLS, controls);
     }
+    control_watch(v, wants.cr0, wants.cr4);
+    msr_apply_exits(wants.msr_exits);
+    v->vmx.vmexits = wants.vmexit;
+    v->vmx.needs_room = wants.room;
+    if (wants.descriptor != v->vmx.descriptor_exits) {
+        v->vmx.descriptor_exits = wants.descriptor;
+        v->vmx.update = true; /* CPU_CONTROLS_2 */
+    }
+}
+
+bool vcpu_event_due(struct vcpu *v, struct vcpu_event *out)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    vmx_take_interrupt(v);
+    if (!(x->inject & INTR_VALID)) {
+        return false;
+    }
+    *out = (struct vcpu_event){
+        .vector = INTR_VECTOR(x->inject),
+        .type = INTR_TYPE(x->inject),
+        .error = x->inject & INTR_ERROR_CODE ? x->inject_error : 0,
+        .cr2 = x->set_cr2 ? x->new_cr2 : read_cr2(),
+    };
+    return true;
 }
 
 void vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,

@@ -10,6 +10,8 @@
 void step_arm(struct vcpu *v);
 /* After the exit and before it is handled; `reason` is the exit's. */
 void step_disarm(struct vcpu *v, uint32_t reason);
+/* Whether the exit is there only because an instruction is stepped, or a slice ends. */
+bool step_is_own(const struct vcpu *v, uint32_t reason);
 /* After it was handled: reports, if an instruction is done. */
 void step_finish(struct vcpu *v);
 /* What is left of the #DB of this exit for the guest: its qualification without what the step caused. */

@@ -28,42 +28,6 @@ extern char vmx_exit[];
 #define DR6_RESET   0xffff0ff0ULL
 #define DR7_RESET   0x400ULL
 
-/* One bitmap serves all vCPUs: which MSRs the guest reaches without an exit (SDM 3, 24.6.9). */
-static uint8_t *msr_bitmap;
-
-static void msr_bitmap_allow(uint32_t msr, bool write)
-{
-    uint32_t base = msr >= 0xc0000000 ? 1024 : 0, bit = msr & 0x1fff;
-
-    msr_bitmap[base + bit / 8] &= (uint8_t)~(1u << (bit % 8));        /* read */
-    if (write) {
-        msr_bitmap[2048 + base + bit / 8] &= (uint8_t)~(1u << (bit % 8));
-    }
-}
-
-static int msr_bitmap_init(void)
-{
-    static const uint32_t direct[] = {
-        0x174, 0x175, 0x176, /* SYSENTER_CS, _ESP, _EIP: VMCS fields */
-        MSR_PAT,     MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,
-        MSR_LSTAR,   MSR_CSTAR,   MSR_FMASK,
-    };
-    mfn_t m = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
-
-    if (mfn_eq(m, MFN_INVALID)) {
-        return -ENOMEM;
-    }
-    msr_bitmap = frame_virt(m);
-    memset(msr_bitmap, 0xff, PAGE_SIZE);
-    for (unsigned i = 0; i < ARRAY_SIZE(direct); i++) {
-        msr_bitmap_allow(direct[i], true);
-    }
-    if (vmx_caps()->cpu2 & CPU2_RDTSCP) {
-        msr_bitmap_allow(MSR_TSC_AUX, false);
-    }
-    return 0;
-}
-
 static void write_host_state(void)
 {
     vmwrite(HOST_CR0, read_cr0());
@@ -104,7 +68,7 @@ static void write_controls(struct vcpu *v)
     vmwrite(CPU_CONTROLS_2, caps->cpu2);
     vmwrite(EXIT_CONTROLS, caps->exit | (caps->preemption ? EXIT_SAVE_PREEMPTION : 0));
     vmwrite(ENTRY_CONTROLS, caps->entry);
-    v->vmx.monitor_update = true; /* EXCEPTION_BITMAP */
+    v->vmx.monitor_update = true; /* EXCEPTION_BITMAP, MSR_BITMAP */
     vmwrite(PF_ERROR_MASK, 0);
     vmwrite(PF_ERROR_MATCH, 0);
     vmwrite(CR3_TARGET_COUNT, 0);
@@ -112,7 +76,6 @@ static void write_controls(struct vcpu *v)
     vmwrite(EXIT_MSR_LOAD_COUNT, 0);
     vmwrite(ENTRY_MSR_LOAD_COUNT, 0);
     vmwrite(ENTRY_INTR_INFO, 0);
-    vmwrite(MSR_BITMAP, (uint64_t)msr_bitmap);
     vmwrite(TSC_OFFSET, 0);
     vmwrite(VMCS_LINK, ~0ULL);
     if (caps->preemption) {
@@ -133,7 +96,7 @@ int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
     struct vcpu *before = this_cpu()->loaded;
     mfn_t vmcs, fpu;
 
-    if (!msr_bitmap && msr_bitmap_init() != 0) {
+    if (msr_init() != 0) {
         return -ENOMEM;
     }
     vmcs = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
@@ -548,6 +511,7 @@ void vmx_apply_update(struct vcpu *v)
     if (!v->vmx.update) {
         return;
     }
+    cpu2 |= v->vmx.descriptor_exits ? CPU2_DESCRIPTORS : 0;
     v->vmx.eptp = ept_pointer(a->root);
     vmwrite(EPT_POINTER, v->vmx.eptp);
     v->vmx.vmfunc_on = a->vmfunc;
@@ -591,19 +555,21 @@ void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks)
     }
 }
 
-void vmx_prepare_entry(struct vcpu *v)
+bool vmx_take_interrupt(struct vcpu *v)
 {
     int vector = v->vmx.stepping ? -1 : guest_pending_interrupt(v);
 
-    if (v->vmx.monitor_update) {
-        step_apply_monitor(v);
-    }
     if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && can_take_interrupt()) {
         guest_interrupt_taken(v, (unsigned)vector);
         v->vmx.inject = INTR_VALID | INTR_EXTERNAL << 8 | (unsigned)vector;
         vector = guest_pending_interrupt(v);
     }
-    want_window(v, vector >= 0);
+    return vector >= 0;
+}
+
+void vmx_prepare_entry(struct vcpu *v)
+{
+    want_window(v, vmx_take_interrupt(v));
     if (v->vmx.inject) {
         vmwrite(ENTRY_INTR_INFO, v->vmx.inject);
         vmwrite(ENTRY_INTR_ERROR, v->vmx.inject_error);

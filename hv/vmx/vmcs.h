@@ -55,6 +55,7 @@ enum vmcs_field {
     IDT_VECTORING_INFO = 0x4408,
     IDT_VECTORING_ERROR = 0x440a,
     EXIT_INSTR_LENGTH = 0x440c,
+    EXIT_INSTR_INFO = 0x440e,
     GUEST_ES_LIMIT = 0x4800,
     GUEST_GDTR_LIMIT = 0x4810,
     GUEST_IDTR_LIMIT = 0x4812,
@@ -122,6 +123,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define CPU_SECONDARY        (1u << 31)
 
 #define CPU2_EPT          (1u << 1)
+#define CPU2_DESCRIPTORS  (1u << 2)
 #define CPU2_RDTSCP       (1u << 3)
 #define CPU2_VPID         (1u << 5)
 #define CPU2_WBINVD       (1u << 6)

@@ -109,6 +109,7 @@ static void read_controls(void)
     caps.vpid = caps.cpu2 & CPU2_VPID;
     caps.vmfunc = (cpu2 & CPU2_VMFUNC) && (rdmsr(MSR_VMX_VMFUNC) & VMFUNC_EPTP_SWITCH);
     caps.ve = cpu2 & CPU2_VE;
+    caps.descriptors = cpu2 & CPU2_DESCRIPTORS;
     caps.exit = control(MSR_VMX_TRUE_EXIT, "exit",
                         EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACK_INTR | EXIT_SAVE_PAT |
                             EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,

@@ -20,7 +20,7 @@ struct vmx_caps {
     uint32_t revision;
     bool preemption;         /* the preemption timer counts, and keeps its value over exits */
     uint8_t preemption_shift;/* TSC ticks to its own */
-    bool vpid, vmfunc, ve, ept_1g, ept_exec_only, invept_single;
+    bool vpid, vmfunc, ve, descriptors, ept_1g, ept_exec_only, invept_single;
 };
 const struct vmx_caps *vmx_caps(void);
 
@@ -50,6 +50,8 @@ void vmx_return(struct vcpu *v, struct vcpu *before);
 void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks);
 /* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
+/* Chooses the pending interrupt for the next entry, if the guest can take one. True: another waits. */
+bool vmx_take_interrupt(struct vcpu *v);
 /* Brings view, VMFUNC list and #VE page of the VMCS up to date with v->altp2m, if they changed. */
 void vmx_apply_update(struct vcpu *v);
 /* Moves RIP past the instruction that caused the exit, with the effects that finishing it has. */
@@ -60,10 +62,19 @@ void vmx_dump(struct vcpu *v);
 uint64_t vmx_read_gpr(struct vcpu *v, unsigned n); /* ModRM numbering; 4 is RSP */
 void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value);
 
-/* CR and MSR exits: hv/vmx/control.c */
+/* MSR exits: hv/vmx/msr.c. -ENOMEM. */
+int msr_init(void);
+void msr_read_exit(struct vcpu *v);
+void msr_write_exit(struct vcpu *v);
+/* Has the current VMCS use this list of MSRs, or the usual one. */
+void msr_apply_exits(uint8_t *page);
+
+/* CR exits: hv/vmx/control.c */
 void control_cr_exit(struct vcpu *v, uint64_t qualification);
-void control_rdmsr(struct vcpu *v);
-void control_wrmsr(struct vcpu *v);
+/* False: the guest may not set it so. */
+bool control_set_efer(struct vcpu *v, uint64_t efer);
+/* The guest may change all bits of CR0 and CR4 without an exit that need no help, but for these. */
+void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4);
 void control_xsetbv(struct vcpu *v);
 uint64_t control_cr0(const struct vcpu *v); /* as the guest sees it */
 uint64_t control_cr4(const struct vcpu *v);

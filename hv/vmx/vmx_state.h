@@ -16,6 +16,10 @@ struct vmx_vcpu {
     uint32_t inject_length;  /* for software interrupts that are delivered again */
     bool set_cr2;            /* new_cr2 goes with `inject` */
     uint64_t new_cr2;
+    uint64_t cr0_owned, cr4_owned; /* bits that the guest changes without an exit */
+    bool descriptor_exits;   /* accesses to descriptor-table registers exit */
+    bool vmexits;            /* a monitor is told of each exit */
+    bool needs_room;         /* no entry unless its ring has room */
     uint32_t exceptions;     /* EXCEPTION_BITMAP while no instruction is stepped by TF */
     bool monitor_update;     /* exits that a monitor asks for changed: the VMCS must follow */
     bool stepping;           /* single-step is on; the rest is hv/vmx/step.c's */
