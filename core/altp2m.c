@@ -2,6 +2,7 @@
 #include "owner.h"
 #include "seal.h"
 #include "subop.h"
+#include "trace.h"
 
 /* Xen's public hvm/hvm_op.h, 4.17: the same for 32-bit and 64-bit callers but for sub-op 9. */
 _Static_assert(sizeof(struct xen_hvm_altp2m_op) == 80, "hvm_op.h");
@@ -49,6 +50,16 @@ _Static_assert(sizeof(struct facet_altp2m_override_run) == 24, "the same for 32-
 
 #define BIT(nr) (1ULL << ((nr) < FACET_ALTP2M_query ? (nr) - 1 : (nr) - FACET_ALTP2M_query + 16))
 
+/* Where the view stands of rows that name one: without it they are not built. */
+enum {
+#define VIEW_FIELD(name, member) view_at_##name = offsetof(subop_arg_##name, member),
+#include "fields.h"
+};
+#define VIEW_AT_NO_VIEW(name) 0
+#define VIEW_AT_READS(name)   view_at_##name
+#define VIEW_AT_ENTERS(name)  view_at_##name
+#define VIEW_AT_EDITS(name)   view_at_##name
+
 const struct subop subop_table[] = {
 #define INACTIVE SUBOP_INACTIVE
 #define LIMITED SUBOP_LIMITED
@@ -57,9 +68,9 @@ const struct subop subop_table[] = {
 #define ANYWHERE SUBOP_ANYWHERE
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
     {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
-     .verdict = FACET_ALTP2M_VERDICT_##ve, .use = SUBOP_##us, .pads = (pd),                       \
-     .first_pads = BYTES(pd), .bit = BIT(nr), .handler = subop_##nm, .name = #nm, .reason = (re), .test = #te,     \
-     .summary = (su)},
+     .verdict = FACET_ALTP2M_VERDICT_##ve, .use = SUBOP_##us, .view_at = VIEW_AT_##us(nm), \
+     .pads = (pd), .first_pads = BYTES(pd), .bit = BIT(nr), .handler = subop_##nm, .name = #nm,    \
+     .reason = (re), .test = #te, .summary = (su)},
 #include "subops.h"
 #undef SUBOP
 #undef INACTIVE
@@ -72,7 +83,8 @@ const unsigned subop_count = ARRAY_SIZE(subop_table);
 
 /* A row without its audit's verdict, reason and test is not built. */
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
-    _Static_assert(sizeof(re) > 1 && sizeof(#te) > 1 && sizeof(su) > 1, #nm " lacks its audit");
+    _Static_assert(sizeof(re) > 1 && sizeof(#te) > 1 && sizeof(su) > 1, #nm " lacks its audit");   \
+    _Static_assert((ar) <= sizeof(subop_arg_##nm) && sizeof(subop_arg_##nm) <= 64, #nm);
 #include "subops.h"
 #undef SUBOP
 
@@ -108,12 +120,24 @@ COLD unsigned subop_why(const struct subop *row, const struct altp2m_caller *c,
     return !(pm->given & row->bit) && seal_shuts_out(c) ? FACET_ALTP2M_WHY_SEALED : 0;
 }
 
-/* subop_why(), but the usual caller is through with few instructions. */
-static inline bool allowed(const struct subop *row, const struct altp2m_caller *c,
-                           const struct physmap *pm)
+/* Whatever keeps a caller from the row, in Xen's order; 0: nothing does. */
+static __attribute__((noinline)) int refusal(const struct subop *row, const struct altp2m_caller *c,
+                                             const struct physmap *pm)
 {
-    return (c->self == pm && pm->mode == XEN_ALTP2M_mixed && (pm->given & row->bit)) ||
-           subop_why(row, c, pm) == 0;
+    if (pm->mode == XEN_ALTP2M_disabled) {
+        return -XEN_EINVAL;
+    }
+    if (pm->max_views == 0) {
+        return -XEN_EOPNOTSUPP;
+    }
+    return subop_why(row, c, pm) == 0 ? 0 : -XEN_EPERM;
+}
+
+/* refusal(), but the usual caller is through with few instructions. */
+static inline int refused(const struct subop *row, const struct altp2m_caller *c,
+                          const struct physmap *pm)
+{
+    return c->self == pm && pm->usual && (pm->given & row->bit) ? 0 : refusal(row, c, pm);
 }
 
 #define NO_VIEW 0xfffeu /* a number that no view has, and no sub-op a meaning for */
@@ -124,7 +148,7 @@ static inline bool allowed(const struct subop *row, const struct altp2m_caller *
  */
 static int confine(const struct subop *row, struct subop_call *call)
 {
-    uint16_t *v = &call->op->facet.u.halves[row->number == FACET_ALTP2M_switch_vcpu ? 2 : 0];
+    uint16_t *v = &call->op->facet.u.halves[row->view_at / 2];
 
     if (row->use == SUBOP_NO_VIEW || row->use == SUBOP_ENTERS ||
         owner_is_guests(call->pm, *v)) {
@@ -176,14 +200,9 @@ static long run(const struct subop *row, struct subop_call *call)
     if (!(row->flags & SUBOP_INACTIVE) && !owner_state(call->caller, pm)) {
         return -XEN_EOPNOTSUPP;
     }
-    if (pm->mode == XEN_ALTP2M_disabled) {
-        return -XEN_EINVAL;
-    }
-    if (pm->max_views == 0) {
-        return -XEN_EOPNOTSUPP;
-    }
-    if (!allowed(row, call->caller, pm)) {
-        return -XEN_EPERM;
+    rc = refused(row, call->caller, pm);
+    if (rc != 0) {
+        return rc;
     }
     if (!pads_clear(call->op, row)) {
         return -XEN_EINVAL;
@@ -202,12 +221,71 @@ static long run(const struct subop *row, struct subop_call *call)
     return rc;
 }
 
+static long run_traced(const struct subop *row, struct subop_call *call)
+{
+    const union altp2m_op before = *call->op;
+    long rc = run(row, call);
+
+    if (rc != -XEN_ERESTART) {
+        trace_call(call->caller, &before, call->op, rc);
+    }
+    return rc;
+}
+
+/* A call about another domain. */
+static long run_foreign(const struct subop *row, struct subop_call *call)
+{
+    const struct altp2m_caller *c = call->caller;
+    long rc;
+
+    call->pm = platform_domain_get(call->op->xen.domain);
+    if (!call->pm) {
+        return c->self->audited ? -XEN_EPERM : -XEN_ESRCH;
+    }
+    if (c->self->audited && !platform_may_control(c, call->pm)) {
+        rc = -XEN_EPERM; /* one answer for all domains that an audited guest has no business with */
+    } else if (call->pm->traced && !c->self->traced) {
+        rc = run_traced(row, call);
+    } else {
+        rc = run(row, call);
+    }
+    platform_domain_put(call->pm);
+    return rc;
+}
+
+static inline __attribute__((always_inline)) long
+checked(const struct altp2m_caller *c, gva_t arg, union altp2m_op *op)
+{
+    struct subop_call call = {.caller = c, .pm = c->self, .arg = arg, .op = op};
+    const struct subop *row;
+
+    if (op->xen.pad1 || op->xen.pad2 || op->xen.version != HVMOP_ALTP2M_INTERFACE_VERSION) {
+        return -XEN_EINVAL;
+    }
+    row = subop_find(op->xen.cmd);
+    if (!row) {
+        return -XEN_EOPNOTSUPP;
+    }
+    if (op->xen.domain == DOMID_SELF || op->xen.domain == c->self->domid) {
+        return run(row, &call);
+    }
+    return run_foreign(row, &call);
+}
+
+COLD static long checked_traced(const struct altp2m_caller *c, gva_t arg, union altp2m_op *op)
+{
+    const union altp2m_op before = *op;
+    long rc = checked(c, arg, op);
+
+    if (rc != -XEN_ERESTART) {
+        trace_call(c, &before, op, rc);
+    }
+    return rc;
+}
+
 long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg)
 {
     union altp2m_op op;
-    struct subop_call call = {.caller = c, .pm = c->self, .arg = arg, .op = &op};
-    const struct subop *row;
-    long rc;
 
     if (!platform_has_altp2m()) {
         return -XEN_EOPNOTSUPP;
@@ -215,24 +293,7 @@ long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg)
     if (platform_copy_from_caller(c, &op, arg, sizeof(op)) != 0) {
         return -XEN_EFAULT;
     }
-    if (op.xen.pad1 || op.xen.pad2 || op.xen.version != HVMOP_ALTP2M_INTERFACE_VERSION) {
-        return -XEN_EINVAL;
-    }
-    row = subop_find(op.xen.cmd);
-    if (!row) {
-        return -XEN_EOPNOTSUPP;
-    }
-    if (op.xen.domain == DOMID_SELF || op.xen.domain == c->self->domid) {
-        return run(row, &call);
-    }
-    call.pm = platform_domain_get(op.xen.domain);
-    if (!call.pm) {
-        return c->self->audited ? -XEN_EPERM : -XEN_ESRCH;
-    }
-    /* One answer for all domains that an audited guest has no business with. */
-    rc = c->self->audited && !platform_may_control(c, call.pm) ? -XEN_EPERM : run(row, &call);
-    platform_domain_put(call.pm);
-    return rc;
+    return c->self->traced ? checked_traced(c, arg, &op) : checked(c, arg, &op);
 }
 
 void altp2m_check_flushed(const struct physmap *pm)

@@ -68,6 +68,8 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     pm->mode = (uint8_t)cfg->altp2m_mode;
     pm->given = pm->allowed = policy_allowed(cfg->altp2m_policy, cfg->allow, cfg->deny);
     pm->audited = cfg->altp2m_policy == POLICY_AUDITED;
+    pm->traced = cfg->trace;
+    pm->usual = pm->mode == XEN_ALTP2M_mixed && pm->max_views > 0;
     pm->default_access = ACCESS_RWX;
     pm->eptp_list = MFN_INVALID;
     pm->max_gfn = (1ULL << (cfg->address_bits - PAGE_SHIFT)) - 1;

@@ -131,6 +131,8 @@ struct physmap {
     uint16_t domid, max_views, nr_views;
     uint16_t guest_views;      /* policy audited: views 1 to this are the guest's */
     bool audited;
+    bool traced;
+    bool usual;                /* mode mixed, and views can be had: most checks are done */
     bool guest_on, monitor_on; /* policy audited: who turned altp2m on */
     bool sealed;               /* seal.h */
     view_t agent_view;         /* sealed: calls from here are the agent's */

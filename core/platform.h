@@ -77,6 +77,12 @@ void platform_domain_put(struct physmap *pm);
 /* Whether the caller's domain has control privilege over the target (never asked for itself). */
 bool platform_may_control(const struct altp2m_caller *c, const struct physmap *target);
 
+/*
+ * A traced call in one line (trace.h), for people. The caller's domain may make as many as it likes:
+ * the embedder bounds what that costs. Without locks.
+ */
+void platform_trace(const struct altp2m_caller *c, const char *text);
+
 /* CPU features that sub-ops depend on. */
 bool platform_has_altp2m(void); /* views can be had at all on this processor */
 bool platform_has_ve(void);     /* VMFUNC EPTP switching and #VE */

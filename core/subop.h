@@ -4,8 +4,7 @@
 /*
  * One call of HVMOP_altp2m on its way from the dispatcher to a handler, and the table's rows.
  */
-#include "abi.h"
-#include <facet/hvmop.h>
+#include "args.h"
 #include "altp2m.h"
 #include "internal.h"
 
@@ -19,20 +18,8 @@ union altp2m_op {
             uint16_t halves[32];
             uint32_t words[16];
             uint64_t longs[8];
-            struct facet_altp2m_query query;
-            struct facet_altp2m_usage usage;
-            struct facet_altp2m_change_gfn_range change_gfn_range;
-            struct facet_altp2m_change_gfn_list change_gfn_list;
-            struct facet_altp2m_set_range set_range;
-            struct facet_altp2m_switch_vcpu switch_vcpu;
-            struct facet_altp2m_get_overrides get_overrides;
-            struct facet_altp2m_shadow_create shadow_create;
-            struct facet_altp2m_shadow_destroy shadow_destroy;
-            struct facet_altp2m_shadow_copy shadow_copy;
-            struct facet_altp2m_isolate isolate;
-            struct facet_altp2m_set_vmfunc set_vmfunc;
-            struct facet_altp2m_host_changes host_changes;
-            struct facet_altp2m_seal seal;
+#define ARGUMENT(name, type) type name;
+#include "fields.h"
         } u;
     } facet;
 };
@@ -66,6 +53,7 @@ struct subop {
     uint8_t arg, out, out_size;
     uint8_t flags;
     uint8_t verdict, use;
+    uint8_t view_at; /* where in `u` the view stands that `use` is about */
     uint64_t pads, first_pads;
     uint64_t bit; /* in sets of rows (policy.h) */
     long (*handler)(struct subop_call *call);
@@ -74,6 +62,31 @@ struct subop {
 
 extern const struct subop subop_table[];
 extern const unsigned subop_count;
+
+/* SUBOP_NR_NAME: the numbers by the names. */
+enum {
+#define SUBOP(number, name, ...) SUBOP_NR_##name = (number),
+#include "subops.h"
+#undef SUBOP
+};
+
+/* A member of an argument (fields.h). */
+struct subop_field {
+    uint32_t number; /* of the sub-op */
+    uint8_t offset, size, way, kind;
+    const char *name;
+};
+
+enum subop_way { SUBOP_IN = 1, SUBOP_OUT, SUBOP_INOUT };
+
+enum subop_kind {
+    SUBOP_VIEW, SUBOP_VCPU, SUBOP_GFN, SUBOP_ACCESS, SUBOP_SWITCH, SUBOP_FLAGS, SUBOP_COUNT,
+    SUBOP_NUMBER, SUBOP_PROGRESS, SUBOP_ERROR, SUBOP_LIST, SUBOP_BUFFER, SUBOP_HANDLE, SUBOP_BYTES,
+};
+
+/* In the order of fields.h: those of one sub-op follow each other. */
+extern const struct subop_field subop_fields[];
+extern const unsigned subop_nr_fields;
 
 /* The row of a command, or NULL. */
 const struct subop *subop_find(uint32_t number);

@@ -2,8 +2,9 @@
 
 /*
  * The table of sub-operations of HVMOP_altp2m: one row each, in order of their numbers. Everything
- * else is made from it: dispatch, padding checks, policy, copying back, listing, the fuzzer's
- * grammar, the names in configurations, docs/reference.md.
+ * else is made from it and from what fields.h says of the arguments: dispatch, padding checks,
+ * policy, copying back, listing, traces, the fuzzer's grammar, the names in configurations, client
+ * stubs, docs/reference.md.
  *
  * SUBOP(number, name, since, arg, pads, out, out_size, flags, use, verdict, reason, test, summary)
  *   name      as in Xen's HVMOP_altp2m_*; the handler is subop_<name>
@@ -26,7 +27,7 @@
  *   reason    why; for UNAUDITED what the audit has to look at
  *   test      the test of tests/unit/ that backs the verdict
  *
- * To add one: add the row, write the handler, its tests, and its section of docs/audit.md.
+ * To add one: docs/extending.md.
  */
 
 SUBOP(1, get_domain_state, 0x0406, 1, 0, 0, 1, INACTIVE | ANYWHERE, NO_VIEW, SAFE_WHEN_OWNED,

@@ -122,6 +122,7 @@ static bool create_physmap(struct build *b)
         .deny = b->config->altp2m_deny,
         .guest_views = b->config->altp2m_guest_views,
         .guest_tables = b->config->altp2m_guest_tables,
+        .trace = b->config->altp2m_trace,
         .host_reserve = host_reserve(end >> PAGE_SHIFT),
         .format = vcpu_table_format(),
     };

@@ -239,6 +239,7 @@ static const char *read_policy(const struct dtree *t, int node, struct domain_co
         return "altp2m-policy is not one of open, grandfathered, audited";
     }
     c->altp2m_policy = (unsigned)policy;
+    c->altp2m_trace = fdt_getprop(t->fdt, node, "altp2m-trace", NULL) != NULL;
     if (!get_subops(t, node, "altp2m-allow", &c->altp2m_allow) ||
         !get_subops(t, node, "altp2m-deny", &c->altp2m_deny)) {
         return "altp2m-allow or altp2m-deny names what is not a sub-operation";

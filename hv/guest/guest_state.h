@@ -88,5 +88,8 @@ struct guest_domain {
     uint32_t console_port;
     struct timer console_poll;
 
+    uint64_t trace_second;      /* that trace_lines are of */
+    unsigned trace_lines;
+
     struct monitor_domain monitor;
 };

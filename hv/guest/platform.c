@@ -73,3 +73,26 @@ void platform_unpause_others(struct physmap *pm)
         }
     }
 }
+
+#define TRACE_LINES 500u /* a second, of one domain */
+#define SECOND      1000000000ULL
+
+/* Two processors at a time may miscount the lines; no more than that. */
+void platform_trace(const struct altp2m_caller *c, const char *text)
+{
+    const struct vcpu *v = container_of(c->vcpu, struct vcpu, altp2m);
+    struct guest_domain *g = &v->domain->guest;
+    uint64_t now = time_now() / SECOND;
+    unsigned lines = __atomic_fetch_add(&g->trace_lines, 1, __ATOMIC_RELAXED);
+
+    if (__atomic_exchange_n(&g->trace_second, now, __ATOMIC_RELAXED) != now) {
+        if (lines > TRACE_LINES) {
+            say("d%u altp2m: %u calls not shown", v->domain->id, lines - TRACE_LINES);
+        }
+        lines = 0;
+        __atomic_store_n(&g->trace_lines, 1, __ATOMIC_RELAXED);
+    }
+    if (lines < TRACE_LINES) {
+        say("d%uv%u altp2m %s", v->domain->id, c->vcpu->id, text);
+    }
+}

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fake.h"
+#include "core/abi.h"
 
 /* ---- table formats ---- */
 
@@ -490,6 +491,14 @@ bool platform_may_control(const struct altp2m_caller *c, const struct physmap *t
     return fake.may_control && c->self == &fake.other;
 }
 
+void platform_trace(const struct altp2m_caller *c, const char *text)
+{
+    EXPECT(held_ranks == 0, "traced with a lock held");
+    (void)c;
+    fake.traces++;
+    snprintf(fake.traced, sizeof(fake.traced), "%s", text);
+}
+
 bool platform_has_altp2m(void)
 {
     return !fake.no_altp2m;
@@ -515,6 +524,7 @@ void fake_start(struct fake_options o)
         .deny = o.deny,
         .guest_views = o.guest_views,
         .guest_tables = o.guest_tables,
+        .trace = o.trace,
         .format = o.format,
     };
     int rc;
@@ -537,11 +547,18 @@ void fake_start(struct fake_options o)
     }
     c.domid = 2;
     c.host_reserve = 0;
+    c.trace = false;
     rc = physmap_init(&fake.other, &c, mfn(FAKE_POOL_FIRST + o.pool), 64);
     EXPECT(rc == 0, "physmap_init: %d", rc);
     physmap_add_vcpu(&fake.other, &fake.other_vcpu, 0);
     fake.self = (struct altp2m_caller){&fake.pm, &fake.vcpus[0], false};
     fake.monitor = (struct altp2m_caller){&fake.other, &fake.other_vcpu, false};
+}
+
+void fake_set_mode(unsigned mode)
+{
+    fake.pm.mode = (uint8_t)mode;
+    fake.pm.usual = mode == XEN_ALTP2M_mixed && fake.pm.max_views > 0;
 }
 
 void fake_stop(void)

@@ -48,6 +48,8 @@ struct fake {
     unsigned pause_refusals;       /* so many times others cannot be paused */
     int paused;
     uint64_t refused_mfn;          /* platform_frame_get() refuses this frame */
+    unsigned traces;               /* lines of traced calls so far, and the last one */
+    char traced[256];
     unsigned flushes, flushes_all, updates, copies;
     uint64_t flushed_root;
     uint8_t caller[FAKE_CALLER_SIZE];
@@ -71,6 +73,7 @@ struct fake_options {
     unsigned reserve, max_views, mode, address_bits;
     unsigned policy, guest_views, guest_tables;
     uint64_t allow, deny;
+    bool trace;
     const struct table_format *format;
 };
 #define FAKE_DEFAULTS                                                                              \
@@ -83,6 +86,8 @@ struct fake_options {
  */
 void fake_start(struct fake_options o);
 void fake_stop(void);
+/* Puts domain 1 in another mode, which no domain can do: so that altp2m can be on in any. */
+void fake_set_mode(unsigned mode);
 
 /*
  * Frames: one reference is the domain's own. Freed when the last goes; then no cache may reach it.

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: MIT
-# docs/reference.md is made from the table of sub-operations, and has a section of the audit for each.
-.PHONY: reference check-reference
+# What is made from the table of sub-operations and checked in: docs/reference.md and the client stubs.
+# And docs/audit.md has a section for each sub-operation.
+INTERFACE_DEPS = tools/interface/rows.c tools/interface/rows.h core/args.h core/subops.h core/fields.h \
+                 core/policy.c core/policy.h include/facet/hvmop.h
+.PHONY: reference stubs check-reference
 unit: check-reference
 
-$(B)/facet-reference: tools/reference.c core/policy.c core/subops.h core/policy.h include/facet/hvmop.h
+$(B)/facet-reference $(B)/facet-stubs: $(B)/facet-%: tools/interface/%.c $(INTERFACE_DEPS)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -O1 -Iinclude -I. -o $@ tools/reference.c core/policy.c
+	$(HOSTCC) $(WARN) -O1 -Iinclude -I. -o $@ $< tools/interface/rows.c core/policy.c
 
 reference: $(B)/facet-reference
 	$< >docs/reference.md
 
-check-reference: $(B)/facet-reference
-	@if $< | cmp -s - docs/reference.md; then echo "ok - docs/reference.md is current"; \
+stubs: $(B)/facet-stubs
+	$< >include/facet/altp2m_stubs.h
+
+check-reference: $(B)/facet-reference $(B)/facet-stubs
+	@if $(B)/facet-reference | cmp -s - docs/reference.md; then echo "ok - docs/reference.md is current"; \
 	else echo "not ok - docs/reference.md is stale: run make reference"; exit 1; fi
-	@missing=$$($< | sed -n 's/^## //p' | while read -r name; do \
+	@if $(B)/facet-stubs | cmp -s - include/facet/altp2m_stubs.h; then \
+		echo "ok - include/facet/altp2m_stubs.h is current"; \
+	else echo "not ok - include/facet/altp2m_stubs.h is stale: run make stubs"; exit 1; fi
+	@missing=$$($(B)/facet-reference | sed -n 's/^## //p' | while read -r name; do \
 		grep -q "^### .*$$name" docs/audit.md || echo "$$name"; done); \
 	if [ -z "$$missing" ]; then echo "ok - docs/audit.md has a section for each sub-operation"; \
 	else echo "not ok - docs/audit.md lacks a section for: $$missing"; exit 1; fi

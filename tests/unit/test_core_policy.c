@@ -63,7 +63,7 @@ static void start(struct fake_options o)
     assert_int_equal(set_state(true), 0);
     assert_int_equal(create(ACCESS_RWX, &v), 0);
     fake.pm.allowed = allowed;
-    fake.pm.mode = (uint8_t)mode;
+    fake_set_mode(mode);
 }
 
 static void end(void)

@@ -36,11 +36,11 @@ static void common_check_order(void **state)
     op.cmd = HVMOP_altp2m_create_p2m;
     assert_int_equal(fake_hvmop(&fake.self, &op), -XEN_ESRCH); /* domain */
     op.domain = 1;
-    fake.pm.mode = XEN_ALTP2M_disabled;
+    fake_set_mode(XEN_ALTP2M_disabled);
     assert_int_equal(fake_hvmop(&fake.monitor, &op), -XEN_EOPNOTSUPP); /* inactive */
     op.cmd = HVMOP_altp2m_set_domain_state;
     assert_int_equal(fake_hvmop(&fake.monitor, &op), -XEN_EINVAL); /* mode */
-    fake.pm.mode = XEN_ALTP2M_external;
+    fake_set_mode(XEN_ALTP2M_external);
     assert_int_equal(fake_hvmop(&fake.monitor, &op), -XEN_EPERM); /* policy */
     fake.may_control = true;
     op.u.domain_state.state = 1;
@@ -133,7 +133,7 @@ static void modes(void **state)
                          (nr == HVMOP_altp2m_vcpu_enable_notify || nr == FACET_ALTP2M_query ||
                           nr == FACET_ALTP2M_set_vmfunc));
 
-            fake.pm.mode = (uint8_t)mode;
+            fake_set_mode(mode);
             fake.may_control = false;
             assert_int_equal(call(&fake.self, nr, DOMID_SELF) == -XEN_EPERM, !self);
             assert_int_equal(call(&fake.self, nr, 1) == -XEN_EPERM, !self);
@@ -141,7 +141,7 @@ static void modes(void **state)
             fake.may_control = true;
             assert_int_not_equal(call(&fake.monitor, nr, 1), -XEN_EPERM);
             set_state(true);
-            fake.pm.mode = XEN_ALTP2M_mixed;
+            fake_set_mode(XEN_ALTP2M_mixed);
             assert_int_equal(set_state(true), 0);
         }
     }
@@ -579,13 +579,13 @@ static void query_lists_all(void **state)
             assert_true(op.facet.u.query.flags & FACET_ALTP2M_QUERY_ALLOWED);
         }
     }
-    fake.pm.mode = XEN_ALTP2M_limited;
+    fake_set_mode(XEN_ALTP2M_limited);
     op.xen = altp2m_op(FACET_ALTP2M_query);
     op.facet.u.query.index = 4;
     assert_int_equal(fake_hvmop(&fake.self, &op), 0);
     assert_int_equal(op.facet.u.query.flags, 0);
     assert_int_equal(op.facet.u.query.since, 0x0406);
-    fake.pm.mode = XEN_ALTP2M_mixed;
+    fake_set_mode(XEN_ALTP2M_mixed);
 }
 
 static void usage_reads(void **state)

@@ -217,7 +217,7 @@ static void lying_kernel(void **state)
 struct tree {
     uint32_t reg, kernel, vcpus, views;
     uint64_t memory;
-    const char *name, *altp2m, *cmdline, *action, *policy, *deny;
+    const char *name, *altp2m, *cmdline, *action, *policy, *deny, *trace;
     uint32_t guest_views;
     bool narrow; /* memory-kib as one cell */
 };
@@ -261,6 +261,7 @@ static size_t make_tree(void *fdt, const struct tree *t)
     fdt_property_u32(fdt, "altp2m-count", t->views);
     put_string(fdt, "altp2m-policy", t->policy);
     put_string(fdt, "altp2m-deny", t->deny);
+    put_string(fdt, "altp2m-trace", t->trace);
     if (t->guest_views) {
         fdt_property_u32(fdt, "altp2m-guest-views", t->guest_views);
     }
@@ -335,6 +336,10 @@ static void policy(void **state)
     assert_int_equal(c.altp2m_deny, policy_bit(6));
     assert_int_equal(c.altp2m_allow, 0);
     assert_int_equal(c.altp2m_guest_views, 7);
+    assert_false(c.altp2m_trace);
+    t.trace = "";
+    assert_null(read_tree(fdt, make_tree(fdt, &t), &c));
+    assert_true(c.altp2m_trace);
 }
 
 static void bad_values(void **state)

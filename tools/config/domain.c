@@ -21,6 +21,7 @@ static const char *const domain_keys[] = {
     "altp2m_count", "shadow_memory", "on_crash", "on_poweroff", "on_reboot",
     "monitor",      "monitors",
     "altp2m_policy", "altp2m_allow", "altp2m_deny", "altp2m_guest_views", "altp2m_guest_tables",
+    "altp2m_trace",
 };
 
 static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
@@ -312,6 +313,7 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
                                        "altp2m_guest_views", "altp2m_guest_tables"};
     bool audited;
 
+    out->altp2m_trace = domain_number(r, "altp2m_trace", 0, 0, 1, "") == 1;
     out->altp2m_policy = domain_choice(r, keys[0], policies[POLICY_OPEN], policies);
     out->altp2m_allow = domain_subops(r, keys[1]);
     out->altp2m_deny = domain_subops(r, keys[2]);

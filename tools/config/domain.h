@@ -29,6 +29,7 @@ struct domain {
     uint64_t altp2m_allow, altp2m_deny; /* sets of sub-operations (core/policy.h) */
     const char *altp2m; /* this and the following: static strings */
     const char *altp2m_policy;
+    bool altp2m_trace;
     const char *on_poweroff;
     const char *on_crash;
     const char *on_reboot;

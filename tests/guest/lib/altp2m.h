@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "hypercall.h"
+#include <facet/hvmop.h>
+#include <facet/altp2m_stubs.h>
 
 #define ALTP2M_VERSION HVMOP_ALTP2M_INTERFACE_VERSION
 #define VIEW_INVALID   0xffffu
@@ -48,120 +50,83 @@ static inline long altp2m_call(altp2m_op *op)
     return hvm_op(HVMOP_altp2m, op);
 }
 
+static inline long altp2m_hvm_op(void *context, unsigned op, void *arg)
+{
+    (void)context;
+    return hvm_op(op, arg);
+}
+/* For the generated stubs: calls about the calling domain. */
+static const struct altp2m_stub altp2m_self = {.hvm_op = altp2m_hvm_op, .domain = DOMID_SELF};
+
+/*
+ * Short names for what most tests call. Results that a call does not write are left as a value that
+ * no call gives.
+ */
 static inline long altp2m_get_state(uint8_t *state)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_get_domain_state);
-    long rc = altp2m_call(&op);
-    *state = op.u.domain_state.state;
-    return rc;
+    *state = 0;
+    return altp2m_stub_get_domain_state(&altp2m_self, state);
 }
 static inline long altp2m_set_state(uint8_t state)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_set_domain_state);
-    op.u.domain_state.state = state;
-    return altp2m_call(&op);
+    return altp2m_stub_set_domain_state(&altp2m_self, state);
 }
 static inline long altp2m_enable_notify(uint32_t vcpu, uint64_t gfn)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_vcpu_enable_notify);
-    op.u.enable_notify.vcpu_id = vcpu;
-    op.u.enable_notify.gfn = gfn;
-    return altp2m_call(&op);
+    return altp2m_stub_vcpu_enable_notify(&altp2m_self, vcpu, gfn);
 }
 static inline long altp2m_disable_notify(uint32_t vcpu)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_vcpu_disable_notify);
-    op.u.disable_notify.vcpu_id = vcpu;
-    return altp2m_call(&op);
+    return altp2m_stub_vcpu_disable_notify(&altp2m_self, vcpu);
 }
 static inline long altp2m_create(uint16_t access, uint16_t *view)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_create_p2m);
-    op.u.view.view = VIEW_INVALID;
-    op.u.view.hvmmem_default_access = access;
-    long rc = altp2m_call(&op);
-    *view = op.u.view.view;
-    return rc;
+    *view = VIEW_INVALID;
+    return altp2m_stub_create_p2m(&altp2m_self, view, access);
 }
 static inline long altp2m_destroy(uint16_t view)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_destroy_p2m);
-    op.u.view.view = view;
-    return altp2m_call(&op);
+    return altp2m_stub_destroy_p2m(&altp2m_self, view);
 }
 static inline long altp2m_switch(uint16_t view)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_switch_p2m);
-    op.u.view.view = view;
-    return altp2m_call(&op);
+    return altp2m_stub_switch_p2m(&altp2m_self, view);
 }
 static inline long altp2m_set_access(uint16_t view, uint64_t gfn, uint16_t access)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_set_mem_access);
-    op.u.mem_access.view = view;
-    op.u.mem_access.access = access;
-    op.u.mem_access.gfn = gfn;
-    return altp2m_call(&op);
+    return altp2m_stub_set_mem_access(&altp2m_self, view, access, gfn);
 }
 static inline long altp2m_get_access(uint16_t view, uint64_t gfn, uint16_t *access)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_get_mem_access);
-    op.u.mem_access.view = view;
-    op.u.mem_access.access = 0xffff;
-    op.u.mem_access.gfn = gfn;
-    long rc = altp2m_call(&op);
-    *access = op.u.mem_access.access;
-    return rc;
+    *access = 0xffff;
+    return altp2m_stub_get_mem_access(&altp2m_self, view, access, gfn);
 }
 static inline long altp2m_set_access_multi(uint16_t view, uint32_t nr, uint64_t *gfns,
                                            uint8_t *access)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_set_mem_access_multi);
-    op.u.set_mem_access_multi.view = view;
-    op.u.set_mem_access_multi.nr = nr;
-    set_xen_guest_handle(op.u.set_mem_access_multi.pfn_list, gfns);
-    set_xen_guest_handle(op.u.set_mem_access_multi.access_list, access);
-    return altp2m_call(&op);
+    uint64_t opaque = 0;
+
+    return altp2m_stub_set_mem_access_multi(&altp2m_self, view, nr, &opaque, gfns, access);
 }
 static inline long altp2m_change_gfn(uint16_t view, uint64_t old_gfn, uint64_t new_gfn)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_change_gfn);
-    op.u.change_gfn.view = view;
-    op.u.change_gfn.old_gfn = old_gfn;
-    op.u.change_gfn.new_gfn = new_gfn;
-    return altp2m_call(&op);
+    return altp2m_stub_change_gfn(&altp2m_self, view, old_gfn, new_gfn);
 }
 static inline long altp2m_set_suppress_ve(uint16_t view, uint64_t gfn, uint8_t on)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_set_suppress_ve);
-    op.u.suppress_ve.view = view;
-    op.u.suppress_ve.suppress_ve = on;
-    op.u.suppress_ve.gfn = gfn;
-    return altp2m_call(&op);
+    return altp2m_stub_set_suppress_ve(&altp2m_self, view, on, gfn);
 }
 static inline long altp2m_get_suppress_ve(uint16_t view, uint64_t gfn, uint8_t *on)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_get_suppress_ve);
-    op.u.suppress_ve.view = view;
-    op.u.suppress_ve.gfn = gfn;
-    op.u.suppress_ve.suppress_ve = 0xee;
-    long rc = altp2m_call(&op);
-    *on = op.u.suppress_ve.suppress_ve;
-    return rc;
+    *on = 0xee;
+    return altp2m_stub_get_suppress_ve(&altp2m_self, view, on, gfn);
 }
 static inline long altp2m_get_index(uint32_t vcpu, uint16_t *view)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_get_p2m_idx);
-    op.u.get_vcpu_p2m_idx.vcpu_id = vcpu;
-    op.u.get_vcpu_p2m_idx.altp2m_idx = VIEW_INVALID;
-    long rc = altp2m_call(&op);
-    *view = op.u.get_vcpu_p2m_idx.altp2m_idx;
-    return rc;
+    *view = VIEW_INVALID;
+    return altp2m_stub_get_p2m_idx(&altp2m_self, vcpu, view);
 }
 static inline long altp2m_set_visibility(uint16_t view, uint8_t visible)
 {
-    altp2m_op op = altp2m_new(HVMOP_altp2m_set_visibility);
-    op.u.set_visibility.altp2m_idx = view;
-    op.u.set_visibility.visible = visible;
-    return altp2m_call(&op);
+    return altp2m_stub_set_visibility(&altp2m_self, view, visible);
 }

@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prints docs/reference.md from the table of sub-operations. `make reference` writes it, a unit
- * test compares.
+ * Prints docs/reference.md. `make reference` writes it, `make check-reference` compares.
  */
-#include <stdint.h>
 #include <stdio.h>
+
 #include "core/policy.h"
+#include "rows.h"
 #include <facet/hvmop.h>
-
-enum { INACTIVE = 1, LIMITED = 2, PARTIAL = 4, ALWAYS = 8, ANYWHERE = 16 };
-enum { NO_VIEW, READS, ENTERS, EDITS };
-
-struct row {
-    uint32_t number;
-    unsigned since, arg, out, out_size, flags, use;
-    uint64_t pads;
-    const char *name, *reason, *test, *summary, *verdict;
-};
-
-static const struct row rows[] = {
-#define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
-    {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
-     .use = (us), .pads = (pd), .name = #nm, .reason = (re), .test = #te, .summary = (su),        \
-     .verdict = #ve},
-#include "core/subops.h"
-#undef SUBOP
-};
-#define NR (sizeof(rows) / sizeof(rows[0]))
 
 static const char head[] =
     "<!-- Made by `make reference` from core/subops.h. Do not edit. -->\n"
@@ -44,6 +24,10 @@ static const char head[] =
     "`-EOPNOTSUPP`; mode `disabled` `-EINVAL`; no views allowed `-EOPNOTSUPP`; mode, policy, privilege or\n"
     "[seal](#seal) `-EPERM`; padding of the argument `-EINVAL`; under `audited`, view 0 as the view to\n"
     "change `-EPERM`.\n"
+    "\n"
+    "Bytes are counted from `u` on. \"In\" is what the caller gives, \"out\" what it gets back; what is\n"
+    "both has to be 0 at first where it is called progress. C functions for all of them are in\n"
+    "`include/facet/altp2m_stubs.h`.\n"
     "\n"
     "Callers inside the guest may use what both the mode and the policy give; `altp2m_allow` adds to\n"
     "the policy and `altp2m_deny` takes away. A monitor may use all in every mode but `disabled`.\n"
@@ -101,13 +85,36 @@ static void padding(uint64_t pads)
     }
 }
 
+static void argument(const struct row *r)
+{
+    static const char *const ways[] = {[IN] = "in", [OUT] = "out", [INOUT] = "in, out"};
+    static const char *const kinds[] = {
+        [VIEW] = "view", [VCPU] = "vCPU", [GFN] = "gfn", [ACCESS] = "xenmem_access_t",
+        [SWITCH] = "0 or 1", [FLAGS] = "flags", [COUNT] = "number of something",
+        [NUMBER] = "number", [PROGRESS] = "progress", [ERROR] = "negative errno",
+        [LIST] = "linear address, read", [BUFFER] = "linear address, written",
+        [HANDLE] = "linear address, read", [BYTES] = "array",
+    };
+
+    printf("\n| bytes | field of `%s` | | |\n|---|---|---|---|\n", r->type);
+    for (unsigned i = 0; i < r->nr_fields; i++) {
+        const struct field *f = &r->fields[i];
+
+        printf("| %u", f->offset);
+        if (f->size > 1) {
+            printf(" to %u", f->offset + f->size - 1);
+        }
+        printf(" | `%s` | %s | %s |\n", f->name, ways[f->way], kinds[f->kind]);
+    }
+}
+
 static void section(const struct row *r)
 {
     static const char *const uses[] = {
         [NO_VIEW] = "Names no view.",
         [READS] = "Reads the view that it names; an audited guest: its own and view 0.",
-        [ENTERS] = "Enters the view that it names; an audited guest: its own, view 0 and what a "
-                   "monitor shows it.",
+        [ENTERS] = ("Enters the view that it names; an audited guest: its own, view 0 and what a "
+                    "monitor shows it."),
         [EDITS] = "Works on the view that it names; an audited guest: its own only.",
     };
 
@@ -136,15 +143,17 @@ static void section(const struct row *r)
         printf("- A sealed guest may use it outside of its agent's view too.\n");
     }
     printf("- Audit: %s: %s. Test: `%s`.\n", r->verdict, r->reason, r->test);
+    argument(r);
 }
 
 int main(void)
 {
+    rows_init();
     fputs(head, stdout);
-    for (unsigned i = 0; i < NR; i++) {
+    for (unsigned i = 0; i < nr_rows; i++) {
         line(&rows[i]);
     }
-    for (unsigned i = 0; i < NR; i++) {
+    for (unsigned i = 0; i < nr_rows; i++) {
         section(&rows[i]);
     }
     return ferror(stdout) || fflush(stdout) ? 1 : 0;
