@@ -50,6 +50,8 @@ void domain_crash(struct domain *d, const char *format, ...) __attribute__((form
 
 /* A vCPU that nothing can wake goes offline; with the last one the domain has powered off, as on Xen. */
 void guest_vcpu_down(struct vcpu *v);
+/* Powers the domain off if none of its vCPUs is online. Called without the domain's lock. */
+void guest_all_down(struct domain *d);
 
 /* Exits that concern the guest interface. v is current. */
 

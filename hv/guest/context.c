@@ -61,7 +61,7 @@ static void set_online(struct vcpu *v, bool on)
     if (on && v->state == VCPU_OFFLINE) {
         sched_online(v);
     } else if (!on && v->state != VCPU_OFFLINE) {
-        guest_vcpu_down(v);
+        sched_offline(v); /* context_op() looks whether it was the last */
     }
 }
 
@@ -561,5 +561,6 @@ long context_op(struct hypercall *h, struct domain *d, struct xen_domctl *op)
     lock_acquire(&d->lock);
     error = perform(h, d, op);
     lock_release(&d->lock);
+    guest_all_down(d);
     return error;
 }

@@ -272,9 +272,12 @@ void domain_crash(struct domain *d, const char *format, ...)
 
 void guest_vcpu_down(struct vcpu *v)
 {
-    struct domain *d = v->domain;
-
     sched_offline(v);
+    guest_all_down(v->domain);
+}
+
+void guest_all_down(struct domain *d)
+{
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
         if (d->vcpus[i]->state != VCPU_OFFLINE) {
             return;

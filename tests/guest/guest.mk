@@ -43,7 +43,7 @@ $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)
 # Leaves the first GiB to the test.
 $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
-$(B)/guest/mon-watch.elf $(B)/guest/mon-steps.elf: $(B)/guest/lib/monitor.o
+$(B)/guest/chaos.elf $(B)/guest/mon-watch.elf $(B)/guest/mon-steps.elf: $(B)/guest/lib/monitor.o
 $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 
 .SECONDARY:

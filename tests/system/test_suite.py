@@ -44,6 +44,11 @@ class JudgeTest(FacetTest):
         self.assertEqual(self.outcomes(texts, "crashed: x", "g end=crash"), {"guest/g/a": "pass"})
         self.assertEqual(self.outcomes(texts, "powered off", "g end=crash").get("guest/g"), "fail")
 
+    def test_guest_that_may_end_as_it_likes(self):
+        """end=any: any end passes, none fails."""
+        self.assertEqual(self.outcomes([], "crashed: x", "g end=any"), {"guest/g/ended": "pass"})
+        self.assertEqual(self.outcomes([], None, "g end=any").get("guest/g"), "fail")
+
     def test_manifest(self):
         """Comments, defaults, a command line with blanks and equal signs; errors have a line."""
         first, second = parse_manifest("# no\n\na elf=b memory=8\nc cmdline=x=1 memory=9\n")
