@@ -37,6 +37,13 @@ class TraceTest(FacetTest):
         self.assertEqual(len(done.lines) - 1, int(done.lines[-1].split()[0]))
         self.assertTrue(40 <= len(done.lines) - 1 <= 41, done.lines[-1])
 
+    def test_who_called(self):
+        """The beginning of everything is on every stack."""
+        done = self.trace("--at", "sched_op", "--stack")
+        self.assertEqual(done.status, 0, done.err)
+        self.assertRegex(done.lines[-1], r"^ *[0-9a-f]{6} start64 +\S*hv/boot/start.S:[0-9]+$")
+        self.assertIn(" boot_main ", done.out)
+
     def test_function_that_is_not_reached(self):
         """Said, with status 1."""
         done = self.trace("--at", "vmx_exit", "--skip", "100000")

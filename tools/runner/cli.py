@@ -110,6 +110,8 @@ def _add_trace(commands):
     shown = trace.add_mutually_exclusive_group()
     shown.add_argument("--order", action="store_true", help="the functions in order, not summed up")
     shown.add_argument("--list", action="store_true", help="each instruction")
+    shown.add_argument("--stack", action="store_true",
+                       help="who called it: what on the stack looks like a return address")
     trace.add_argument("--timeout", type=_seconds, metavar="SECONDS", default=300.0,
                        help="give up after this (default: 300)")
 

@@ -17,6 +17,9 @@ from .packages import require
 # (0).[TICK] [PHYSICAL] SELECTOR:ADDRESS (context): text
 _STEP = re.compile(r"\(\d+\)\.\[\d+\] \[0x[0-9a-f]+\] ([0-9a-f]{4}):([0-9a-f]{8,16}) "
                    r"\([^)]*\): (.*?)(?: +; [0-9a-f]+)?")
+# " | STACK ADDRESS [0xHIGH:0xLOW] ..."
+_STACK = re.compile(r" \| STACK 0x[0-9a-f]+ \[0x([0-9a-f]{8}):0x([0-9a-f]{8})\].*")
+STACK_WORDS = 512
 HYPERVISOR_CS = 0x08
 GUEST = "(guest)"
 
@@ -30,7 +33,8 @@ class Symbols:
         rows = [line.split() for line in listed.splitlines()]
         self._rows = [(int(at, 16), name) for at, kind, name in rows if kind in "tT"]
         self._starts = [at for at, _ in self._rows]
-        self._end = max(int(at, 16) for at, _, _ in rows)
+        self._end = min(int(at, 16) for at, kind, _ in rows
+                        if kind in "rRdDbB" and int(at, 16) > self._starts[0])
 
     def address(self, name):
         """Where a function begins."""
@@ -44,7 +48,7 @@ class Symbols:
 
     def name(self, at):
         """The function that an address is in, or None."""
-        if not self._rows or not self._starts[0] <= at <= self._end:
+        if not self._rows or not self._starts[0] <= at < self._end:
             return None
         return self._rows[bisect.bisect_right(self._starts, at) - 1][1]
 
@@ -56,10 +60,14 @@ class Trace:
         self._symbols = symbols
         self._to_guest = to_guest
         self.visits = []  # [function, instructions], in order
-        self.texts = []   # (function, instruction)
+        self.texts = []   # (function, address, instruction)
+        self.callers = [] # (function, address) of what looks like a return address, innermost first
 
     def line(self, raw):
         """One line of the emulator."""
+        stack = _STACK.fullmatch(raw)
+        if stack:
+            self._word(int(stack.group(1) + stack.group(2), 16))
         match = _STEP.fullmatch(raw)
         if not match:
             return
@@ -73,6 +81,11 @@ class Trace:
         self.visits[-1][1] += 1
         self.texts.append((name, at, match.group(3)))
 
+    def _word(self, value):
+        name = self._symbols.name(value)
+        if name:
+            self.callers.append((name, value))
+
     def total(self):
         """Instructions by function, most first."""
         counts = collections.Counter()
@@ -81,7 +94,18 @@ class Trace:
         return counts.most_common()
 
 
+def _source(at):
+    """FILE:LINE of an address, as far as the debug information tells."""
+    told = subprocess.run(["addr2line", "-e", str(build_dir() / "facet.elf"), f"0x{at:x}"],
+                          stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    return told if not told.startswith("?") else ""
+
+
 def _print(trace, args):
+    if args.stack:
+        for name, at in trace.callers:
+            print(f"{at:16x} {name:28} {_source(at - 1)}".rstrip())
+        return
     if args.list:
         for name, at, text in trace.texts:
             print(f"{at:16x} {name:28} {text}")
@@ -101,7 +125,10 @@ def main(args):
     symbols = Symbols(build_dir() / "facet.elf")
     at = symbols.address(args.function)
     trace = Trace(symbols, args.to_guest)
-    commands = [f"lb 0x{at:x}", *["c"] * (args.skip + 1), "trace on", f"s {args.instructions}", "q"]
+    count = 1 if args.stack else args.instructions
+    commands = [f"lb 0x{at:x}", *["c"] * (args.skip + 1),
+                *([f"print-stack {STACK_WORDS}"] if args.stack else []),
+                "trace on", f"s {count}", "q"]
     result = machine.boot(args.configs, timeout=args.timeout, on_line=None,
                           debugger="\n".join(commands) + "\n", on_debugger=trace.line)
     if not trace.visits or trace.visits[0][0] != args.function:
