@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer target: sequences of HVMOP_altp2m calls, with the table of sub-ops as grammar, mixed
- * with host map changes, violations and VMFUNC. After each, the fake machine looks for stale
+ * libFuzzer target: sequences of HVMOP_altp2m calls, with the tables of sub-ops and their fields as
+ * grammar, mixed with host map changes, violations and VMFUNC. After each, the fake machine looks for stale
  * translations, lost pages, locks left held and wrong counters. A hostile caller may give any
  * bytes; none may do harm.
  */
@@ -9,6 +9,7 @@
 #include <string.h>
 #include "core/subop.h"
 #include "fake.h"
+#include "grammar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,95 +40,25 @@ static uint64_t some_gfn(void)
     return pick % 16 >= ARRAY_SIZE(base) ? base[4] + pick / 16 : base[pick % 16] + take(1) % 32;
 }
 
-/* Facet's sub-ops that have small fields, or an address, where others have a gfn. */
-static void shape_own(uint32_t number, union altp2m_op *op)
-{
-    uint64_t *longs = op->facet.u.longs;
-
-    switch (number) {
-    case FACET_ALTP2M_change_gfn_range:
-        op->facet.u.change_gfn_range.flags &= take(1) & 1;
-        if (take(1) & 1) {
-            longs[2] = FACET_ALTP2M_SHADOW_BASE + take(1) % 64;
-        }
-        longs[3] = take(1);
-        longs[4] = 0;
-        break;
-    case FACET_ALTP2M_change_gfn_list:
-        op->facet.u.change_gfn_list.nr = (uint32_t)take(1) % 80;
-        longs[1] = FAKE_CALLER_BASE + 0x2000 - take(1);
-        longs[2] = 0;
-        break;
-    case FACET_ALTP2M_set_range:
-    case FACET_ALTP2M_isolate:
-        for (unsigned i = 2; i < (number == FACET_ALTP2M_isolate ? 5 : 4); i++) {
-            uint8_t small = (uint8_t)(take(1) % 12);
-
-            op->facet.u.bytes[i] = small == 11 ? FACET_ALTP2M_LEAVE : i == 2 ? small : small & 1;
-        }
-        longs[2] = take(1) * (take(1) & 1 ? 100 : 1);
-        longs[3] = 0;
-        break;
-    case FACET_ALTP2M_get_overrides:
-        op->facet.u.get_overrides.nr = (uint32_t)take(1);
-        longs[1] = FAKE_CALLER_BASE + 0x4000 + take(1);
-        op->facet.u.words[7] = 0;
-        break;
-    case FACET_ALTP2M_seal: /* now and then an end of it */
-        op->facet.u.halves[1] = take(1) & 3 ? (uint16_t)take(1) % 8 : 0xffff;
-        op->facet.u.halves[0] |= op->facet.u.halves[1] == 0xffff ? 0xffff : 0;
-        break;
-    case FACET_ALTP2M_shadow_create:
-        longs[0] = take(1) & 1 ? ~0ULL : some_gfn();
-        break;
-    case FACET_ALTP2M_shadow_destroy:
-    case FACET_ALTP2M_shadow_copy:
-        longs[0] = FACET_ALTP2M_SHADOW_BASE + take(1) % 64;
-        longs[1] = FAKE_CALLER_BASE + 0x5000 + take(1);
-        longs[2] = take(2) | take(2) << 32;
-        longs[3] = take(1) & 1;
-        break;
-    default:
-        break;
-    }
-}
-
 static void call(void)
 {
+    static const struct grammar grammar = {
+        .take = take, .gfn = some_gfn, .views = 16, .most = 600, .gfns = FAKE_CALLER_BASE + 0x2000,
+        .accesses = FAKE_CALLER_BASE + 0x3000, .buffer = FAKE_CALLER_BASE + 0x4000, .jitter = 256,
+        .wild = true};
     const struct subop *row = &subop_table[take(1) % subop_count];
     struct altp2m_caller c = take(1) & 1 ? fake.monitor : fake.self;
     unsigned shape = (unsigned)take(1);
-    struct xen_hvm_altp2m_op op;
+    union altp2m_op op;
 
     memset(&op, 0, sizeof(op));
-    op.version = shape == 255 ? 0 : HVMOP_ALTP2M_INTERFACE_VERSION;
-    op.cmd = shape == 254 ? (uint32_t)take(4) : row->number;
-    op.domain = c.self == &fake.pm ? DOMID_SELF : 1;
+    op.xen.version = shape == 255 ? 0 : HVMOP_ALTP2M_INTERFACE_VERSION;
+    op.xen.cmd = shape == 254 ? (uint32_t)take(4) : row->number;
+    op.xen.domain = c.self == &fake.pm ? DOMID_SELF : 1;
     c.compat = shape & 1;
-    for (unsigned i = 0; i < row->arg; i += 8) {
-        uint64_t v = i == 0 ? take(1) | take(1) << 16 | take(1) << 24 : some_gfn();
-
-        v = shape & 2 ? take(8) : v;
-        if (row->number == HVMOP_altp2m_set_mem_access_multi && i > 0) {
-            v = i == 8 ? 0 : FAKE_CALLER_BASE + 0x1000 * (i / 8) + take(1);
-        }
-        for (unsigned b = 0; b < 8 && i + b < 64; b++) {
-            bool pad = row->pads >> (i + b) & 1;
-
-            op.u.pad[i + b] = pad && !(shape & 4) ? 0 : (uint8_t)(v >> 8 * b);
-        }
-    }
-    if (row->number == HVMOP_altp2m_set_mem_access_multi) {
-        op.u.set_mem_access_multi.nr = (uint32_t)take(1) * (shape & 8 ? 100 : 1);
-    }
-    if (row->number >= FACET_ALTP2M_query && !(shape & 2)) {
-        union altp2m_op own = {.xen = op};
-
-        shape_own(row->number, &own);
-        op = own.xen;
-    }
-    if (row->number == HVMOP_altp2m_change_gfn && shape & 16) {
-        op.u.change_gfn.new_gfn = FACET_ALTP2M_SHADOW_BASE + take(1) % 64;
+    grammar_fill(&grammar, row, &op);
+    if (c.compat && row->number == HVMOP_altp2m_set_mem_access_multi) {
+        op.facet.u.words[5] = op.facet.u.words[6]; /* 4-byte handles */
     }
     fake_hvmop(&c, &op);
 }

@@ -5,6 +5,7 @@
 #include "core/subop.h"
 #include "adversary.h"
 #include "fake.h"
+#include "grammar.h"
 
 #define VIEWS       8u
 #define GUEST_VIEWS 3u /* 1 to 3; 4 to 7 are the monitor's */
@@ -198,90 +199,29 @@ static void check_kept(const struct kept *before, bool sealed)
 
 /* ---- steps ---- */
 
-/* The argument of a row: small numbers where small numbers matter, now and then any bytes. */
-static void fill(const struct subop *row, struct xen_hvm_altp2m_op *op)
+static uint64_t take(unsigned bytes)
 {
-    unsigned shape = byte();
+    uint64_t v = 0;
 
-    for (unsigned i = 0; i < row->arg; i += 8) {
-        uint64_t v = i == 0 ? (byte() % (VIEWS + 1)) | (uint64_t)(byte() % 11) << 16 |
-                                  (uint64_t)(byte() % VIEWS) << 32
-                            : some_gfn();
-
-        memcpy(&op->u.pad[i], &v, 8);
+    while (bytes-- > 0) {
+        v = v << 8 | byte();
     }
-    switch (row->number) {
-    case HVMOP_altp2m_set_domain_state:
-        op->u.domain_state.state = shape % 8 != 0;
-        break;
-    case HVMOP_altp2m_create_p2m:
-        op->u.view.hvmmem_default_access = (uint16_t)(shape % 11);
-        break;
-    case HVMOP_altp2m_vcpu_enable_notify:
-    case HVMOP_altp2m_vcpu_disable_notify:
-    case HVMOP_altp2m_get_p2m_idx:
-    case FACET_ALTP2M_set_vmfunc: {
-        uint64_t v = shape % (FAKE_VCPUS + 1) | (uint64_t)(shape >> 6 & 1) << 32;
-
-        memcpy(op->u.pad, &v, 8);
-        break;
-    }
-    case FACET_ALTP2M_switch_vcpu:
-        op->u.pad[0] = (uint8_t)(shape % FAKE_VCPUS);
-        op->u.pad[2] = 0;
-        break;
-    case HVMOP_altp2m_set_mem_access_multi:
-        op->u.set_mem_access_multi.nr = shape % 64;
-        op->u.set_mem_access_multi.opaque = 0;
-        set_xen_guest_handle(op->u.set_mem_access_multi.pfn_list, (uint64_t *)(uintptr_t)LIST);
-        set_xen_guest_handle(op->u.set_mem_access_multi.access_list,
-                             (uint8_t *)(uintptr_t)(LIST + LIST_SIZE));
-        break;
-    case FACET_ALTP2M_change_gfn_list:
-    case FACET_ALTP2M_get_overrides: {
-        uint64_t at = row->number == FACET_ALTP2M_get_overrides ? OUT : LIST;
-        uint32_t nr = shape % 32;
-
-        memcpy(&op->u.pad[4], &nr, 4);
-        memcpy(&op->u.pad[8], &at, 8);
-        memset(&op->u.pad[16], 0, 8);
-        break;
-    }
-    case FACET_ALTP2M_change_gfn_range:
-    case FACET_ALTP2M_set_range: {
-        uint64_t nr = shape % 20;
-        unsigned at = row->number == FACET_ALTP2M_set_range ? 16 : 24;
-
-        memcpy(&op->u.pad[at], &nr, 8);
-        memset(&op->u.pad[at + 8], 0, 16);
-        break;
-    }
-    case FACET_ALTP2M_isolate: {
-        uint64_t nr = shape % 4;
-
-        memcpy(&op->u.pad[16], &nr, 8);
-        break;
-    }
-    default:
-        break;
-    }
-    for (unsigned i = 0; i < 64; i++) {
-        if (shape != 77 && (row->pads >> i & 1)) {
-            op->u.pad[i] = 0;
-        }
-    }
+    return v;
 }
 
 static struct xen_hvm_altp2m_op some_call(void)
 {
+    static const struct grammar grammar = {
+        .take = take, .gfn = some_gfn, .views = VIEWS, .most = 64, .gfns = LIST,
+        .accesses = LIST + LIST_SIZE, .buffer = OUT, .jitter = 1, .wild = true};
     const struct subop *row = &subop_table[byte() % subop_count];
-    struct xen_hvm_altp2m_op op;
+    union altp2m_op op;
 
     memset(&op, 0, sizeof(op));
-    op.version = HVMOP_ALTP2M_INTERFACE_VERSION;
-    op.cmd = row->number;
-    fill(row, &op);
-    return op;
+    op.xen.version = HVMOP_ALTP2M_INTERFACE_VERSION;
+    op.xen.cmd = row->number;
+    grammar_fill(&grammar, row, &op);
+    return op.xen;
 }
 
 /* In a sealed run the attacker is on any vCPU; the one that is on the agent's view makes no calls. */
@@ -309,7 +249,7 @@ static void guest_calls(void)
     rc = fake_hvmop(&c, &op);
     tell(&rc, sizeof(rc));
     tell(&op, sizeof(op));
-    tell(fake_caller_at(OUT), 32 * sizeof(struct facet_altp2m_override_run));
+    tell(fake_caller_at(OUT), 64 * sizeof(struct facet_altp2m_override_run));
 }
 
 /* In a blind run the monitor keeps to views of its own, and leaves the guest's vCPUs alone. */

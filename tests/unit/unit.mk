@@ -4,7 +4,7 @@
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_CFLAGS = $(WARN) -O1 -g $(SANITIZE) -Iinclude -I. -Itests/unit
 UNIT_CORE_OBJS = $(CORE_SRCS:%.c=$(B)/unit/%.o) $(patsubst %,$(B)/unit/tests/unit/%.o,fake model model_own \
-                                                                     adversary)
+                                                                     adversary grammar)
 UNIT_TESTS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_core_*.c))
 
 .PHONY: unit unit-core check-clang
