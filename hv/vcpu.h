@@ -33,9 +33,9 @@ struct ram_slot {
     uint64_t gfn, generation;
     void *page;
 };
-#define RAM_SLOTS 16u
+#define RAM_SLOTS 256u
 
-/* The last linear page that a copy reached; forgotten when the vCPU runs. */
+/* A linear page that a copy reached; forgotten when the vCPU runs. */
 struct linear_page {
     uint64_t address, generation;
     void *page;
@@ -48,14 +48,14 @@ struct vcpu {
     unsigned id;
     enum vcpu_state state;
     unsigned paused; /* runs only while 0 */
-    bool queued;
+    bool queued, lent; /* see hv/x86/sched.c */
     TAILQ_ENTRY(vcpu) run_link;
-    uint64_t slice_end; /* ns */
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
     struct vmx_vcpu vmx;
     struct ram_slot ram[RAM_SLOTS]; /* hv/x86/guest_memory.c */
-    struct linear_page linear;
+    struct linear_page linear;        /* the last one */
+    struct linear_page linear_before; /* the one before, if `linear` has a page */
     void *fpu; /* XSAVE area */
     uint64_t xcr0;
 };
@@ -125,12 +125,16 @@ bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out);
 /* ---- scheduling: hv/x86/sched.c ---- */
 
 void sched_wake(struct vcpu *v);   /* BLOCKED -> RUNNABLE; OFFLINE stays */
+/* v, which the current vCPU has just woken, runs in what that one leaves of its slice, before others. */
+void sched_lend(struct vcpu *v);
 void sched_block(struct vcpu *v);  /* current vCPU: RUNNABLE -> BLOCKED; takes effect when the exit is done */
 void sched_yield(struct vcpu *v);  /* current vCPU: others first */
 void sched_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
 void sched_offline(struct vcpu *v);/* any state -> OFFLINE */
 void sched_pause(struct vcpu *v);
 void sched_unpause(struct vcpu *v);
+/* The same, and v runs next, in the current vCPU's slice; that one goes on with the slice when v stops. */
+void sched_unpause_now(struct vcpu *v);
 struct vcpu *vcpu_current(void);   /* the vCPU whose exit is being handled, or NULL */
 /* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done between vCPUs. */
 void sched_run(void);

@@ -437,6 +437,17 @@ void evtchn_close_internal(struct domain *d, uint32_t port)
     close_port(d, port, true);
 }
 
+/* Whoever is woken by a message is likely waited for. */
+static void notify_remote(struct domain *remote, uint32_t port, struct vcpu *v)
+{
+    bool slept = v->state == VCPU_BLOCKED;
+
+    set_pending(remote, port, v);
+    if (slept && v->state == VCPU_RUNNABLE) {
+        sched_lend(v);
+    }
+}
+
 static long send_interdomain(struct domain *d, uint32_t port, const struct evtchn *from)
 {
     struct domain *remote = domain_get(from->remote_dom);
@@ -451,7 +462,7 @@ static long send_interdomain(struct domain *d, uint32_t port, const struct evtch
     if (e && e->state == EVTCHN_INTERDOMAIN && e->remote_dom == d->id && e->remote_port == port) {
         deliver = e->send;
         if (!deliver) {
-            set_pending(remote, from->remote_port, remote->vcpus[e->vcpu]);
+            notify_remote(remote, from->remote_port, remote->vcpus[e->vcpu]);
         }
     }
     lock_release(&remote->guest.evtchn_lock);

@@ -111,21 +111,35 @@ int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t 
     return copy_out(h, array + index * size, &value, size);
 }
 
-/* One entry: op, result, six arguments, all longs. */
+#define ENTRY_LONGS 8u /* op, result, six arguments */
+
+static int read_entry(struct hypercall *h, uint64_t at, uint64_t *e)
+{
+    uint32_t e32[ENTRY_LONGS];
+
+    if (!h->compat) {
+        return copy_in(h, e, at, ENTRY_LONGS * sizeof(*e));
+    }
+    if (copy_in(h, e32, at, sizeof(e32)) != 0) {
+        return -EFAULT;
+    }
+    for (unsigned i = 0; i < ENTRY_LONGS; i++) {
+        e[i] = e32[i];
+    }
+    return 0;
+}
+
 static long multicall_one(struct hypercall *h, uint64_t entry)
 {
     struct hypercall inner = {.v = h->v, .compat = h->compat};
-    uint64_t op;
+    uint64_t e[ENTRY_LONGS], op;
     long result;
 
-    if (copy_in_long(h, entry, 0, &op) != 0) {
+    if (read_entry(h, entry, e) != 0) {
         return -EFAULT;
     }
-    for (unsigned i = 0; i < 6; i++) {
-        if (copy_in_long(h, entry, 2 + i, &inner.arg[i]) != 0) {
-            return -EFAULT;
-        }
-    }
+    op = e[0];
+    memcpy(inner.arg, e + 2, sizeof(inner.arg));
     result = op == __HYPERVISOR_multicall ? -EINVAL : hypercall_dispatch((uint32_t)op, &inner);
     if (result != -ERESTART) {
         return copy_out_long(h, entry, 1, (uint64_t)result);

@@ -80,7 +80,7 @@ void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
     }
     if (r->flags & VM_EVENT_FLAG_VCPU_PAUSED) {
         m->sent--;
-        sched_unpause(v);
+        sched_unpause_now(v); /* a watched write costs what passes until it goes on */
     }
 }
 

@@ -196,23 +196,39 @@ bool vcpu_may_share(struct vcpu *v, gfn_t g)
     return page && page == domain_ram(v->domain, g); /* not one that the view only shows there */
 }
 
+static inline bool remembered(const struct linear_page *l, uint64_t a, uint64_t generation, unsigned rights)
+{
+    return l->page && l->address == (a & PAGE_MASK) && l->generation == generation &&
+           (l->writable || !(rights & RIGHT_W));
+}
+
 /*
  * The RAM page behind a linear address: in the host map, as on Xen, or under the policy `audited` in
- * the vCPU's view. The last answer is kept until the vCPU runs again: a call's argument is read and
+ * the vCPU's view. The last two answers are kept until the vCPU runs again: a call's argument is read and
  * then written, and one call sees one address space, as with a TLB.
  */
 static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
 {
-    struct linear_page *l = &v->linear;
+    struct linear_page *l = &v->linear, *before = &v->linear_before;
     uint64_t generation = hostmap_generation(&v->domain->physmap);
+    struct linear_page was;
     struct walked w;
 
-    if (l->page && l->address == (a & PAGE_MASK) && l->generation == generation &&
-        (l->writable || !(rights & RIGHT_W))) {
+    if (remembered(l, a, generation, rights)) {
+        return l->page;
+    }
+    if (l->page && remembered(before, a, generation, rights)) {
+        was = *l;
+        *l = *before;
+        *before = was;
         return l->page;
     }
     if (!walk(v, a, &w) || !allowed(v, &w, rights)) {
         return NULL;
+    }
+    before->page = NULL;
+    if (l->page) {
+        *before = *l;
     }
     if (physmap_confines(&v->domain->physmap)) {
         *l = (struct linear_page){a & PAGE_MASK, generation,

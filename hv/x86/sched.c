@@ -2,6 +2,10 @@
 /*
  * Round robin with a time slice. A vCPU is on the run queue exactly while it is RUNNABLE, not paused, of a living domain
  * and not current.
+ *
+ * A vCPU that the current one has just woken may run in what is left of the current slice, before those that wait for a
+ * slice of their own: such vCPUs are `lent`, and stand at the front of the queue. When the slice is over all of them go to
+ * its end, so that however vCPUs wake each other, together they get one slice for each turn.
  */
 #include <facet/check.h>
 #include "domain.h"
@@ -13,7 +17,8 @@
 #define SLICE_NS 10000000ULL
 
 static TAILQ_HEAD(run_queue, vcpu) queue = TAILQ_HEAD_INITIALIZER(queue);
-static bool yielded;
+static bool yielded, handed_over;
+static uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
 
 struct vcpu *vcpu_current(void)
 {
@@ -33,8 +38,40 @@ static void update_queue(struct vcpu *v)
         TAILQ_INSERT_TAIL(&queue, v, run_link);
     } else if (!want && v->queued) {
         TAILQ_REMOVE(&queue, v, run_link);
+        v->lent = false;
     }
     v->queued = want;
+}
+
+/* Puts v, which stands at the queue's end, behind those that already share the slice. */
+static void lend(struct vcpu *v)
+{
+    struct vcpu *before = TAILQ_FIRST(&queue);
+
+    TAILQ_REMOVE(&queue, v, run_link);
+    while (before && before->lent) {
+        before = TAILQ_NEXT(before, run_link);
+    }
+    if (before == v) {
+        before = TAILQ_NEXT(v, run_link);
+    }
+    if (before) {
+        TAILQ_INSERT_BEFORE(before, v, run_link);
+    } else {
+        TAILQ_INSERT_TAIL(&queue, v, run_link);
+    }
+    v->lent = true;
+}
+
+static void end_lending(void)
+{
+    struct vcpu *v;
+
+    while ((v = TAILQ_FIRST(&queue)) && v->lent) {
+        TAILQ_REMOVE(&queue, v, run_link);
+        TAILQ_INSERT_TAIL(&queue, v, run_link);
+        v->lent = false;
+    }
 }
 
 void sched_wake(struct vcpu *v)
@@ -42,6 +79,13 @@ void sched_wake(struct vcpu *v)
     if (v->state == VCPU_BLOCKED) {
         v->state = VCPU_RUNNABLE;
         update_queue(v);
+    }
+}
+
+void sched_lend(struct vcpu *v)
+{
+    if (v->queued && !v->lent && vcpu_current()) {
+        lend(v);
     }
 }
 
@@ -86,54 +130,88 @@ void sched_unpause(struct vcpu *v)
     update_queue(v);
 }
 
+void sched_unpause_now(struct vcpu *v)
+{
+    sched_unpause(v);
+    if (v->paused == 0 && v->queued) {
+        sched_lend(v);
+        handed_over = true;
+    }
+}
+
 /* Fires timers that are due; true if the slice is over and somebody else could run. */
-static bool timer_interrupt(const struct vcpu *v)
+static bool timer_interrupt(void)
 {
     this_cpu()->timer_fired = false;
     timer_run();
     uint64_t now = time_now();
-    if (now < v->slice_end) {
+    if (now < slice_end) {
         return false;
     }
     if (!TAILQ_EMPTY(&queue)) {
         return true;
     }
-    timer_slice(now + SLICE_NS);
+    slice_end = now + SLICE_NS;
+    timer_slice(slice_end);
     return false;
 }
 
 /* In case the end of the slice cannot interrupt v. */
-static void arm_preemption(struct vcpu *v)
+static void arm_preemption(struct vcpu *v, uint64_t now)
 {
-    vmx_arm_preemption(v, time_tsc_khz() * (SLICE_NS / 1000000));
+    uint64_t left = now < slice_end ? slice_end - now : 0;
+
+    vmx_arm_preemption(v, time_tsc_khz() * left / 1000000);
+}
+
+/* Makes v current, in a slice of its own or in what is left of the one that it was lent. */
+static void begin(struct vcpu *v)
+{
+    uint64_t now = time_now();
+
+    TAILQ_REMOVE(&queue, v, run_link);
+    v->queued = false;
+    this_cpu()->current = v;
+    if (!v->lent) {
+        slice_end = now + SLICE_NS;
+        timer_slice(slice_end);
+    }
+    arm_preemption(v, now);
+    v->lent = false;
+    yielded = handed_over = false;
+}
+
+static void end(struct vcpu *v, bool over)
+{
+    this_cpu()->current = NULL;
+    if (over) {
+        end_lending();
+    }
+    update_queue(v);
+    if (handed_over && !over && !yielded && v->queued) {
+        lend(v);
+    }
+    if (yielded) {
+        timer_run(); /* who yields again and again may never be interrupted: see vmx_arm_preemption() */
+    }
 }
 
 static void run_slice(struct vcpu *v)
 {
     bool over = false;
 
-    TAILQ_REMOVE(&queue, v, run_link);
-    v->queued = false;
-    this_cpu()->current = v;
-    yielded = false;
-    v->slice_end = time_now() + SLICE_NS;
-    timer_slice(v->slice_end);
     vmx_vcpu_load(v); /* its address space is needed */
+    begin(v);
     guest_vcpu_running(v);
-    arm_preemption(v);
-    while (may_run(v) && !over && !yielded) {
+    while (may_run(v) && !over && !yielded && !handed_over) {
         vmx_run_once(v);
         if (this_cpu()->timer_fired) {
-            over = timer_interrupt(v);
-            arm_preemption(v);
+            over = timer_interrupt();
+            arm_preemption(v, time_now());
         }
     }
     guest_vcpu_stopped(v);
-    this_cpu()->current = NULL;
-    update_queue(v);
-    if (yielded) {
-        timer_run(); /* who yields again and again may never be interrupted: see vmx_arm_preemption() */
-    }
+    end(v, over);
 }
 
 static void idle(void)

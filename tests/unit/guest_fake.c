@@ -103,6 +103,11 @@ void sched_wake(struct vcpu *v)
     }
 }
 
+void sched_lend(struct vcpu *v)
+{
+    (void)v;
+}
+
 void sched_online(struct vcpu *v)
 {
     v->state = VCPU_RUNNABLE;
