@@ -12,7 +12,7 @@ unit: unit-altp2m
 
 $(B)/unit-altp2m/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -Itools/altp2m $(ALTP2M_TEST_FLAGS) $(DEPFLAGS) -c -o $@ $<
+	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m $(ALTP2M_TEST_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
 $(B)/test_altp2m_tool: $(ALTP2M_TEST_OBJS)
 	$(HOSTCC) $(ALTP2M_TEST_FLAGS) -o $@ $^ -lcmocka

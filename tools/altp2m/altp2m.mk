@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The altp2m command: one static binary, so that it also runs in a guest's initramfs.
 ALTP2M_LIB = hypercall_xen subop own survey words parse json ranges command cmd_info cmd_list cmd_views cmd_pages cmd_own
-ALTP2M_CFLAGS = $(WARN) -D_GNU_SOURCE -Iinclude -Itools/altp2m -O2 -g $(DEPFLAGS)
+ALTP2M_CFLAGS = $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m -O2 -g $(DEPFLAGS)
 ALTP2M_LDLIBS = -lxencall -lxentoollog -lxentoolcore
 
 .PHONY: altp2m

@@ -6,17 +6,6 @@
 
 #include "xenabi.h"
 
-const char *own_name(unsigned int cmd)
-{
-    static const char *const names[] = {
-        "query",       "usage",         "change_gfn_range", "change_gfn_list", "set_range",
-        "switch_vcpu", "get_overrides", "shadow_create",    "shadow_destroy",  "shadow_copy",
-        "isolate",     "host_changes",  "set_vmfunc",       "seal",
-    };
-
-    return cmd - FACET_ALTP2M_query < ARRAY_SIZE(names) ? names[cmd - FACET_ALTP2M_query] : NULL;
-}
-
 /* Sends the `size` bytes at `u`, and takes them back whatever comes of it. */
 static int send(const struct subop_target *t, uint32_t cmd, void *u, size_t size)
 {

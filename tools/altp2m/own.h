@@ -8,9 +8,6 @@
  */
 #include "subop.h"
 
-/* The name of a sub-operation of Facet's, or NULL. */
-const char *own_name(unsigned int cmd);
-
 /* `flags` is FACET_ALTP2M_RANGE_*. *done: how many were changed, with an error too. */
 int own_change_range(const struct subop_target *t, view_t v, gfn_t old_gfn, gfn_t new_gfn,
                      uint64_t nr, uint16_t flags, uint64_t *done);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "own.h"
+#include "subop.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -16,28 +16,15 @@ _Static_assert(offsetof(struct xen_hvm_altp2m_set_mem_access_multi, access_list)
 _Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error_gfn) == 24,
                "hvm/hvm_op.h");
 
-static const char *const names[] = {
-    [HVMOP_altp2m_get_domain_state] = "get_domain_state",
-    [HVMOP_altp2m_set_domain_state] = "set_domain_state",
-    [HVMOP_altp2m_vcpu_enable_notify] = "vcpu_enable_notify",
-    [HVMOP_altp2m_create_p2m] = "create_p2m",
-    [HVMOP_altp2m_destroy_p2m] = "destroy_p2m",
-    [HVMOP_altp2m_switch_p2m] = "switch_p2m",
-    [HVMOP_altp2m_set_mem_access] = "set_mem_access",
-    [HVMOP_altp2m_change_gfn] = "change_gfn",
-    [HVMOP_altp2m_set_mem_access_multi] = "set_mem_access_multi",
-    [HVMOP_altp2m_set_suppress_ve] = "set_suppress_ve",
-    [HVMOP_altp2m_get_suppress_ve] = "get_suppress_ve",
-    [HVMOP_altp2m_get_mem_access] = "get_mem_access",
-    [HVMOP_altp2m_vcpu_disable_notify] = "vcpu_disable_notify",
-    [HVMOP_altp2m_get_p2m_idx] = "get_p2m_idx",
-    [HVMOP_altp2m_set_suppress_ve_multi] = "set_suppress_ve_multi",
-    [HVMOP_altp2m_set_visibility] = "set_visibility",
-};
-
 const char *subop_name(unsigned int cmd)
 {
-    return cmd < ARRAY_SIZE(names) ? names[cmd] : own_name(cmd);
+    switch (cmd) {
+#define SUBOP(number, name, ...) case number: return #name;
+#include "core/subops.h"
+#undef SUBOP
+    default:
+        return NULL;
+    }
 }
 
 static struct xen_hvm_altp2m_op request(const struct subop_target *t, uint32_t cmd)
