@@ -64,6 +64,9 @@ void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_r
 /* MSRs that hardware does not keep for the guest by itself. False: #GP. */
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
+/* Devices at guest physical addresses without RAM; size 1 to 8, within a page. False: nothing is there. */
+bool guest_mmio_read(struct vcpu *v, gpa_t a, unsigned size, uint64_t *value);
+bool guest_mmio_write(struct vcpu *v, gpa_t a, unsigned size, uint64_t value);
 /* size 1, 2 or 4. Ports nobody serves read all ones and swallow writes. */
 uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size);
 void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
@@ -74,6 +77,15 @@ void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
  */
 int guest_pending_interrupt(struct vcpu *v);
 void guest_interrupt_taken(struct vcpu *v, unsigned vector);
+/* Whether v has an NMI to take, and that it went in. */
+static inline bool guest_nmi_pending(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->guest.lapic.nmi, __ATOMIC_RELAXED);
+}
+void guest_nmi_taken(struct vcpu *v);
+/* CR8: the task priority's class, in every mode of the local APIC. False: #GP. */
+uint64_t guest_cr8(const struct vcpu *v);
+bool guest_write_cr8(struct vcpu *v, uint64_t value);
 /* Before v runs on a processor again / after it stopped: runstate, time info. */
 void guest_vcpu_running(struct vcpu *v);
 void guest_vcpu_stopped(struct vcpu *v);

@@ -27,7 +27,8 @@
     (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(11) |    \
      BIT(12) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) |     \
      BIT(26) | BIT(27))
-#define EDX1_HTT BIT(28)
+#define EDX1_APIC BIT(9)
+#define EDX1_HTT  BIT(28)
 /*
  * FSGSBASE BMI1 AVX2 FDP SMEP BMI2 ERMS INVPCID FPCSDS AVX512F AVX512DQ RDSEED ADX SMAP AVX512IFMA
  * CLFLUSHOPT CLWB AVX512PF AVX512ER AVX512CD SHA AVX512BW AVX512VL. Not TSX, SGX, PQM, MPX, PT,
@@ -84,6 +85,9 @@ static void leaf_1(struct vcpu *v, struct cpuid_result *r)
         r->ecx |= ECX1_OSXSAVE;
     }
     r->edx = (r->edx & LEAF1_EDX) | (nr > 1 ? EDX1_HTT : 0);
+    if (v->guest.lapic.mode == LAPIC_OFF) { /* SDM 3, 10.4.3 */
+        r->edx &= ~EDX1_APIC;
+    }
 }
 
 /* Caches are each vCPU's own, as far as the guest can tell; one package. */

@@ -192,8 +192,12 @@ void guest_runstate_read(const struct vcpu *v, struct vcpu_runstate_info *out);
 
 void lapic_init(struct vcpu *v);
 void lapic_stop(struct vcpu *v);
-bool lapic_read(struct vcpu *v, uint32_t msr, uint64_t *value);
-bool lapic_write(struct vcpu *v, uint32_t msr, uint64_t value);
+/* The registers of x2APIC mode by MSR. False: #GP. */
+bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
+/* IA32_APIC_BASE, which changes the mode and nothing else. False: #GP. */
+uint64_t lapic_base(const struct vcpu *v);
+bool lapic_write_base(struct vcpu *v, uint64_t value);
 /* Makes a vector pending and wakes v. */
 void lapic_raise(struct vcpu *v, uint8_t vector);
 /* The highest pending vector that priorities let through, or -1. */

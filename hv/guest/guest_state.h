@@ -16,14 +16,21 @@ struct vector_set {
     uint64_t word[4];
 };
 
-/* Local APIC, x2APIC mode only (SDM 3, 10.12). */
+/* Bits 11 and 10 of IA32_APIC_BASE (SDM 3, figure 10-27). */
+enum lapic_mode { LAPIC_OFF = 0, LAPIC_XAPIC = 2, LAPIC_X2APIC = 3 };
+
+/* Local APIC (SDM 3, 10.4 and 10.12). */
 struct lapic {
     struct vector_set irr, isr;
+    enum lapic_mode mode;
+    bool nmi; /* one waits to be taken */
     bool irr_any; /* some bit of irr may be set */
     bool wait_for_sipi;
     uint32_t id, tpr, svr, esr, tdcr, tmict;
+    uint32_t errors;   /* since ESR was last written */
+    uint32_t ldr, dfr; /* of xAPIC mode */
     uint32_t lvt[7]; /* MSRs 0x82f, 0x832..0x837 */
-    uint64_t icr;
+    uint64_t icr; /* x2APIC layout; in xAPIC mode the destination is one of 8 bits */
     uint64_t timer_deadline; /* ns; 0: stopped */
     struct timer timer;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Local APIC in x2APIC mode, by MSR only (SDM 3, 10.12): it starts in this mode and never leaves
- * it. The event channel upcall shares the way to the processor, so it is chosen here too.
+ * Local APIC: by MSR in x2APIC mode, in which it starts (SDM 3, 10.12), by a page of memory in
+ * xAPIC mode (SDM 3, 10.4). The event channel upcall shares the way to the processor, so it is chosen here too.
  */
 #include "guest.h"
 #include <string.h>
@@ -13,12 +13,14 @@ enum {
     REG_PPR = 0x80a,
     REG_EOI = 0x80b,
     REG_LDR = 0x80d,
+    REG_DFR = 0x80e, /* xAPIC only */
     REG_SVR = 0x80f,
     REG_ISR = 0x810, /* eight MSRs each */
     REG_TMR = 0x818,
     REG_IRR = 0x820,
     REG_ESR = 0x828,
     REG_ICR = 0x830,
+    REG_ICR2 = 0x831, /* xAPIC only */
     REG_LVT_TIMER = 0x832, /* then thermal, performance, LINT0, LINT1, error */
     REG_LVT_LINT0 = 0x835,
     REG_LVT_LINT1 = 0x836,
@@ -33,13 +35,20 @@ enum {
 #define LVT_MASKED              (1u << 16)
 #define LVT_PERIODIC            (1u << 17)
 #define SVR_ENABLED             (1u << 8)
-#define ESR_ILLEGAL_VECTOR_SENT 0x20u
+#define ESR_ILLEGAL_VECTOR_SENT     0x20u
+#define ESR_ILLEGAL_VECTOR_RECEIVED 0x40u
 #define TICK_NS                 10u /* a bus of 100 MHz, as Xen's */
 #define PERIOD_MIN_NS           100000u
 #define ICR_ALLOWED             0xffffffff000ccfffULL
+#define MSR_X2APIC              0x800u /* the register at offset 0 */
+#define BASE_ADDRESS            0xfee00000ULL
+#define BASE_BSP                (1ULL << 8)
+#define BASE_MODE_SHIFT         10
+#define BASE_MODE               (3ULL << BASE_MODE_SHIFT)
 
 #define MODE_FIXED   0u
 #define MODE_LOWEST  1u
+#define MODE_NMI     4u
 #define MODE_INIT    5u
 #define MODE_STARTUP 6u
 
@@ -176,7 +185,10 @@ static void reset(struct lapic *l)
     memset(&l->irr, 0, sizeof(l->irr));
     memset(&l->isr, 0, sizeof(l->isr));
     l->irr_any = false;
-    l->tpr = l->esr = l->tdcr = l->tmict = 0;
+    l->tpr = l->esr = l->errors = l->tdcr = l->tmict = 0;
+    l->ldr = 0;
+    l->dfr = ~0u;
+    l->nmi = false;
     l->icr = 0;
     l->svr = 0xff;
     for (unsigned i = 0; i < ARRAY_SIZE(l->lvt); i++) {
@@ -191,6 +203,7 @@ void lapic_init(struct vcpu *v)
     struct lapic *l = &v->guest.lapic;
 
     timer_init(&l->timer, timer_fire);
+    l->mode = LAPIC_X2APIC;
     l->id = 2 * v->id; /* as Xen numbers them, and as the MADT says */
     l->wait_for_sipi = v->id != 0;
     reset(l);
@@ -208,13 +221,27 @@ static uint32_t logical_id(const struct lapic *l)
     return (l->id >> 4) << 16 | 1u << (l->id & 15);
 }
 
+/* Flat: a bit each; clusters: a number and four bits (SDM 3, 10.6.2.2). */
+static bool addressed_xapic(const struct lapic *l, uint32_t dest)
+{
+    uint32_t id = l->ldr >> 24;
+
+    return l->dfr >> 28 == 0xf ? id & dest : id >> 4 == dest >> 4 && (id & dest & 0xf);
+}
+
 static bool addressed(const struct lapic *l, uint32_t dest, bool logical)
 {
+    if (l->mode == LAPIC_OFF) {
+        return false;
+    }
     if (dest == 0xffffffff) {
         return true;
     }
     if (!logical) {
         return dest == l->id;
+    }
+    if (l->mode == LAPIC_XAPIC) {
+        return addressed_xapic(l, dest);
     }
     return dest >> 16 == logical_id(l) >> 16 && (dest & logical_id(l) & 0xffff);
 }
@@ -240,13 +267,34 @@ static void receive_startup(struct vcpu *v, uint8_t vector)
     sched_online(v);
 }
 
-/* NMIs and SMIs between vCPUs are not delivered; INIT to oneself is ignored, as with level 0. */
+/* The interrupt for errors, whose vector may be one itself, is tried once. */
+static void error(struct vcpu *v, uint32_t bit)
+{
+    struct lapic *l = &v->guest.lapic;
+    uint32_t lvt = l->lvt[REG_LVT_ERROR - REG_LVT_TIMER];
+
+    l->errors |= bit;
+    if (lvt & LVT_MASKED) {
+        return;
+    }
+    if ((lvt & 0xff) < 16) {
+        l->errors |= ESR_ILLEGAL_VECTOR_RECEIVED;
+    } else {
+        lapic_raise(v, (uint8_t)lvt);
+    }
+}
+
+/* SMIs between vCPUs are not delivered; INIT to oneself is ignored, as with level 0. */
 static void deliver(struct vcpu *from, struct vcpu *to, uint32_t icr)
 {
     switch (icr >> 8 & 7) {
     case MODE_FIXED:
     case MODE_LOWEST:
         lapic_raise(to, (uint8_t)icr);
+        break;
+    case MODE_NMI:
+        __atomic_store_n(&to->guest.lapic.nmi, true, __ATOMIC_SEQ_CST);
+        sched_wake(to);
         break;
     case MODE_INIT:
         if (to != from && (icr & 1u << 14)) {
@@ -268,8 +316,11 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
     uint32_t dest = (uint32_t)(icr >> 32);
 
     if ((icr >> 8 & 7) <= MODE_LOWEST && (icr & 0xff) < 16) {
-        v->guest.lapic.esr |= ESR_ILLEGAL_VECTOR_SENT;
+        error(v, ESR_ILLEGAL_VECTOR_SENT);
         return;
+    }
+    if (v->guest.lapic.mode == LAPIC_XAPIC && dest == 0xff) {
+        dest = 0xffffffff;
     }
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
         struct vcpu *to = d->vcpus[i];
@@ -286,7 +337,7 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
 
 /* ---- registers ---- */
 
-bool lapic_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+static bool read_register(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     struct lapic *l = &v->guest.lapic;
 
@@ -341,105 +392,226 @@ bool lapic_read(struct vcpu *v, uint32_t msr, uint64_t *value)
     }
 }
 
-/* Bits that may be written; the others fault (SDM 3, 10.12.1.2). */
-static uint64_t lvt_allowed(uint32_t msr)
+/* Bits that may be written: others fault by MSR (SDM 3, 10.12.1.2) and vanish by memory. 0: all do. */
+static uint64_t writable(uint32_t msr)
 {
-    return msr == REG_LVT_TIMER                           ? 0x300ff
-           : msr == REG_LVT_LINT0 || msr == REG_LVT_LINT1 ? 0x1a7ff
-           : msr == REG_LVT_ERROR                         ? 0x100ff
-                                                          : 0x107ff;
+    switch (msr) {
+    case REG_TPR:
+    case REG_SELF_IPI:
+        return 0xff;
+    case REG_SVR:
+        return 0x3ff;
+    case REG_ICR:
+        return ICR_ALLOWED;
+    case REG_LVT_TIMER:
+        return 0x300ff;
+    case REG_LVT_LINT0:
+    case REG_LVT_LINT1:
+        return 0x1a7ff;
+    case REG_LVT_ERROR:
+        return 0x100ff;
+    case REG_LVT_TIMER + 1 ... REG_LVT_LINT0 - 1:
+        return 0x107ff;
+    case REG_TIMER_INITIAL:
+        return 0xffffffff;
+    case REG_TIMER_DIVIDE:
+        return 0xb;
+    default:
+        return 0;
+    }
 }
 
-static bool write_lvt(struct lapic *l, uint32_t msr, uint64_t value)
+static void write_lvt(struct lapic *l, uint32_t msr, uint64_t value)
 {
-    if (value & ~lvt_allowed(msr)) {
-        return false;
-    }
     if (!(l->svr & SVR_ENABLED)) {
         value |= LVT_MASKED;
     }
     l->lvt[msr - REG_LVT_TIMER] = (uint32_t)value;
-    return true;
 }
 
-static bool write_svr(struct lapic *l, uint64_t value)
+static void write_svr(struct lapic *l, uint64_t value)
 {
-    if (value & ~0x3ffULL) {
-        return false;
-    }
     l->svr = (uint32_t)value;
     if (!(value & SVR_ENABLED)) {
         for (unsigned i = 0; i < ARRAY_SIZE(l->lvt); i++) {
             l->lvt[i] |= LVT_MASKED;
         }
     }
-    return true;
 }
 
-static bool write_eoi(struct lapic *l, uint64_t value)
+static void write_eoi(struct lapic *l)
 {
     int v = vector_highest(&l->isr);
 
-    if (value != 0) {
-        return false;
-    }
     if (v >= 0) {
         vector_clear(&l->isr, (uint8_t)v);
     }
-    return true;
 }
 
-static bool write_icr(struct vcpu *v, uint64_t value)
-{
-    if (value & ~ICR_ALLOWED) {
-        return false;
-    }
-    v->guest.lapic.icr = value;
-    send_ipi(v, value);
-    return true;
-}
-
-bool lapic_write(struct vcpu *v, uint32_t msr, uint64_t value)
+/* False: there is no such register to write. The value has no bits but the writable ones. */
+static bool write_register(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     struct lapic *l = &v->guest.lapic;
 
     switch (msr) {
     case REG_TPR:
-        l->tpr = (uint32_t)value & 0xff;
-        return !(value & ~0xffULL);
+        l->tpr = (uint32_t)value;
+        return true;
     case REG_EOI:
-        return write_eoi(l, value);
+        write_eoi(l);
+        return true;
     case REG_SVR:
-        return write_svr(l, value);
-    case REG_ESR:
-        l->esr = 0;
-        return value == 0;
+        write_svr(l, value);
+        return true;
+    case REG_ESR: /* shows what went wrong since the last time (SDM 3, 10.5.3) */
+        l->esr = l->errors;
+        l->errors = 0;
+        return true;
     case REG_ICR:
-        return write_icr(v, value);
+        l->icr = value;
+        send_ipi(v, value);
+        return true;
     case REG_LVT_TIMER ... REG_LVT_ERROR:
-        return write_lvt(l, msr, value);
+        write_lvt(l, msr, value);
+        return true;
     case REG_TIMER_INITIAL:
-        if (value >> 32) {
-            return false;
-        }
         l->tmict = (uint32_t)value;
         timer_start(l);
         return true;
     case REG_TIMER_DIVIDE:
-        if (value & ~0xbULL) {
-            return false;
-        }
         l->tdcr = (uint32_t)value;
         return true;
     case REG_SELF_IPI:
-        if (value & ~0xffULL) {
-            return false;
-        }
         send_ipi(v, 1ULL << 18 | value);
         return true;
     default:
         return false;
     }
+}
+
+bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    return v->guest.lapic.mode == LAPIC_X2APIC && read_register(v, msr, value);
+}
+
+bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    return v->guest.lapic.mode == LAPIC_X2APIC && !(value & ~writable(msr)) &&
+           write_register(v, msr, value);
+}
+
+/* ---- the page of xAPIC mode: 32-bit registers, 16 bytes apart ---- */
+
+static uint32_t page_read(struct vcpu *v, uint32_t msr)
+{
+    const struct lapic *l = &v->guest.lapic;
+    uint64_t value;
+
+    switch (msr) {
+    case REG_ID:
+        return l->id << 24;
+    case REG_LDR:
+        return l->ldr;
+    case REG_DFR:
+        return l->dfr;
+    case REG_ICR2:
+        return (uint32_t)(l->icr >> 32) << 24;
+    default:
+        return read_register(v, msr, &value) ? (uint32_t)value : 0;
+    }
+}
+
+static void page_write(struct vcpu *v, uint32_t msr, uint32_t value)
+{
+    struct lapic *l = &v->guest.lapic;
+
+    switch (msr) {
+    case REG_LDR:
+        l->ldr = value & 0xff000000;
+        break;
+    case REG_DFR:
+        l->dfr = value | 0x0fffffff;
+        break;
+    case REG_ICR2:
+        l->icr = (l->icr & 0xffffffff) | (uint64_t)(value >> 24) << 32;
+        break;
+    case REG_ICR:
+        (void)write_register(v, msr, (l->icr & ~0xffffffffULL) | (value & writable(msr)));
+        break;
+    case REG_SELF_IPI:
+        break;
+    default:
+        (void)write_register(v, msr, value & writable(msr));
+        break;
+    }
+}
+
+/* The number of the register that an access lies in, as its MSR would be; 0: it is not the page. */
+static uint32_t page_register(const struct vcpu *v, gpa_t a)
+{
+    return v->guest.lapic.mode == LAPIC_XAPIC && a.v - BASE_ADDRESS < PAGE_SIZE
+               ? (uint32_t)(MSR_X2APIC + (a.v - BASE_ADDRESS) / 16)
+               : 0;
+}
+
+/* What reaches beyond a register reads zeros (undefined: SDM 3, 10.4.1). */
+bool guest_mmio_read(struct vcpu *v, gpa_t a, unsigned size, uint64_t *value)
+{
+    uint32_t msr = page_register(v, a);
+    unsigned at = a.v % 16;
+
+    if (msr == 0) {
+        return false;
+    }
+    *value = 0;
+    if (at + size <= 4) {
+        *value = page_read(v, msr) >> (8 * at) & (~0u >> (32 - 8 * size));
+    }
+    return true;
+}
+
+/* Only writes of a whole register count. */
+bool guest_mmio_write(struct vcpu *v, gpa_t a, unsigned size, uint64_t value)
+{
+    uint32_t msr = page_register(v, a);
+
+    if (msr && a.v % 16 == 0 && size == 4) {
+        page_write(v, msr, (uint32_t)value);
+    }
+    return msr != 0;
+}
+
+/* ---- modes ---- */
+
+uint64_t lapic_base(const struct vcpu *v)
+{
+    return BASE_ADDRESS | (uint64_t)v->guest.lapic.mode << BASE_MODE_SHIFT |
+           (v->id == 0 ? BASE_BSP : 0);
+}
+
+/* From x2APIC mode only off, into it only from xAPIC mode (SDM 3, figure 10-27). */
+static bool mode_reachable(unsigned from, unsigned to)
+{
+    return to == from || to == LAPIC_OFF || (to == LAPIC_XAPIC && from == LAPIC_OFF) ||
+           (to == LAPIC_X2APIC && from == LAPIC_XAPIC);
+}
+
+bool lapic_write_base(struct vcpu *v, uint64_t value)
+{
+    struct lapic *l = &v->guest.lapic;
+    unsigned to = (value & BASE_MODE) >> BASE_MODE_SHIFT;
+
+    if (((value ^ lapic_base(v)) & ~BASE_MODE) || !mode_reachable(l->mode, to)) {
+        return false;
+    }
+    if (to == LAPIC_OFF) {
+        reset(l);
+    }
+    if (to == LAPIC_X2APIC && l->mode == LAPIC_XAPIC) {
+        l->icr &= 0xffffffff; /* SDM 3, 10.12.5 */
+    }
+    l->mode = (enum lapic_mode)to;
+    return true;
 }
 
 /* ---- what goes in next ---- */
@@ -461,4 +633,23 @@ void guest_interrupt_taken(struct vcpu *v, unsigned vector)
         lapic_accept(&v->guest.lapic, (uint8_t)vector);
     }
     v->guest.taking_callback = false;
+}
+
+void guest_nmi_taken(struct vcpu *v)
+{
+    __atomic_store_n(&v->guest.lapic.nmi, false, __ATOMIC_SEQ_CST);
+}
+
+uint64_t guest_cr8(const struct vcpu *v)
+{
+    return v->guest.lapic.tpr >> 4;
+}
+
+bool guest_write_cr8(struct vcpu *v, uint64_t value)
+{
+    if (value > 15) {
+        return false;
+    }
+    v->guest.lapic.tpr = (uint32_t)value << 4;
+    return true;
 }

@@ -13,30 +13,20 @@
 #define MSR_X2APIC_LAST   0x8ff
 #define MSR_XEN_HYPERCALL 0x40000000
 
-#define APIC_BASE_ADDRESS 0xfee00000ULL
-#define APIC_BASE_BSP     (1ULL << 8)
-#define APIC_BASE_X2APIC  (1ULL << 10)
-#define APIC_BASE_ENABLED (1ULL << 11)
 #define MISC_FAST_STRINGS (1ULL << 0)
 #define MISC_NO_BTS       (1ULL << 11)
 #define MISC_NO_PEBS      (1ULL << 12)
 /* MTRRs are on, there are none, and everything is write-back: as the nested tables have it. */
 #define MTRR_ON_WB 0x806ULL
 
-static uint64_t apic_base(const struct vcpu *v)
-{
-    return APIC_BASE_ADDRESS | APIC_BASE_X2APIC | APIC_BASE_ENABLED |
-           (v->id == 0 ? APIC_BASE_BSP : 0);
-}
-
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
-        return lapic_read(v, msr, value);
+        return lapic_rdmsr(v, msr, value);
     }
     switch (msr) {
     case MSR_APIC_BASE:
-        *value = apic_base(v);
+        *value = lapic_base(v);
         return true;
     case MSR_MISC_ENABLE:
         *value = MISC_FAST_STRINGS | MISC_NO_BTS | MISC_NO_PEBS;
@@ -74,13 +64,13 @@ static bool write_hypercall_page(struct vcpu *v, uint64_t value)
 bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
-        return lapic_write(v, msr, value);
+        return lapic_wrmsr(v, msr, value);
     }
     switch (msr) {
     case MSR_XEN_HYPERCALL:
         return write_hypercall_page(v, value);
-    case MSR_APIC_BASE: /* it cannot be moved or turned off, and is always in x2APIC mode */
-        return value == apic_base(v);
+    case MSR_APIC_BASE:
+        return lapic_write_base(v, value);
     case MSR_MISC_ENABLE:
     case MSR_UCODE_REV: /* asks for the revision to be put there */
         return true;

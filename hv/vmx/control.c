@@ -270,7 +270,7 @@ static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
         return write_cr(v, VM_EVENT_X86_CR4, value, again);
     case 8:
         /* CR8 is the task priority divided by 16, kept with the local APIC. */
-        return value < 16 && guest_wrmsr(v, 0x808, value << 4);
+        return guest_write_cr8(v, value);
     default:
         return false;
     }
@@ -288,14 +288,12 @@ static bool lmsw(struct vcpu *v, uint64_t qualification, bool *again)
 void control_cr_exit(struct vcpu *v, uint64_t qualification)
 {
     unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, reg = qualification >> 8 & 0xf;
-    uint64_t tpr = 0;
     bool ok = true, again = false;
 
     if (type == CR_MOV_TO) {
         ok = mov_to_cr(v, cr, reg, &again);
     } else if (type == CR_MOV_FROM && cr == 8) {
-        ok = guest_rdmsr(v, 0x808, &tpr);
-        vmx_write_gpr(v, reg, tpr >> 4);
+        vmx_write_gpr(v, reg, guest_cr8(v));
     } else if (type == CR_LMSW) {
         ok = lmsw(v, qualification, &again);
     } else if (type == CR_CLTS) {

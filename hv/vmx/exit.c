@@ -20,6 +20,7 @@
 #define VIOLATION_FETCH (1u << 2)
 #define VIOLATION_GLA   (1u << 7) /* the guest linear address is valid */
 #define VIOLATION_FINAL (1u << 8) /* the access itself, not that to a paging structure */
+#define NMI_UNBLOCKED   (1u << 12) /* by IRET; the same bit in EXIT_INTR_INFO (SDM 3, 27.2.2) */
 
 #define DR6_BD (1u << 13)
 #define DR6_BS (1u << 14)
@@ -45,7 +46,7 @@ static void halt(struct vcpu *v)
     }
     if (!vcpu_interrupts_enabled(v)) {
         guest_vcpu_down(v);
-    } else if (guest_pending_interrupt(v) < 0) {
+    } else if (guest_pending_interrupt(v) < 0 && !guest_nmi_pending(v)) {
         sched_block(v);
     }
 }
@@ -102,11 +103,20 @@ static void access_denied(struct vcpu *v, uint64_t address, uint64_t q, unsigned
 }
 _Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == MEM_ACCESS_X, "vm_event.h");
 
+/* An IRET that exits has ended the blocking of NMIs too early: it will be executed again (SDM 3, 27.2.3). */
+static void block_nmi_again(uint64_t exit_info)
+{
+    if ((exit_info & NMI_UNBLOCKED) && !(vmread(IDT_VECTORING_INFO) & INTR_VALID)) {
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_NMI);
+    }
+}
+
 static void ept_violation(struct vcpu *v)
 {
     uint64_t q = vmread(EXIT_QUALIFICATION), address = vmread(GUEST_PHYSICAL);
     struct fault f = {.gfn = gpa_to_gfn(gpa(address))};
 
+    block_nmi_again(q);
     f.rights = (q & VIOLATION_READ ? RIGHT_R : 0) | (q & VIOLATION_WRITE ? RIGHT_R | RIGHT_W : 0) |
                (q & VIOLATION_FETCH ? RIGHT_X : 0);
     switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
@@ -152,6 +162,9 @@ static void requeue_event(struct vcpu *v)
     v->vmx.inject = info & ~(1u << 12); /* bit 12 is undefined there and reserved at entry */
     v->vmx.inject_error = (uint32_t)vmread(IDT_VECTORING_ERROR);
     v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+    if (INTR_TYPE(info) == INTR_NMI) { /* or the entry would be refused (SDM 3, 26.3.1.5) */
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~(uint64_t)BLOCKING_NMI);
+    }
 }
 
 static void crash(struct vcpu *v, const char *what, uint64_t detail)
@@ -231,6 +244,7 @@ static void exception(struct vcpu *v)
     if (INTR_TYPE(info) == INTR_NMI) {
         return; /* the machine's, and nothing here raises one */
     }
+    block_nmi_again(info);
     switch (INTR_VECTOR(info)) {
     case EXC_DB:
         debug_exception(v, info);
@@ -262,6 +276,7 @@ static void handle(struct vcpu *v, uint32_t reason)
         external_interrupt();
         break;
     case EXIT_REASON_INTERRUPT_WINDOW:
+    case EXIT_REASON_NMI_WINDOW:
     case EXIT_REASON_MONITOR_TRAP_FLAG:
         break;
     case EXIT_REASON_PREEMPTION_TIMER: /* the slice is over, as sched_run() will find */

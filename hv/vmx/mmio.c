@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accesses to guest physical addresses that nothing backs. As on a machine's bus: reads give all ones, writes vanish, byte by
- * byte where an operand is partly in RAM. The instructions that software uses on devices are carried out; for any other the
- * guest gets #GP, as on Xen when it cannot emulate.
+ * Accesses to guest physical addresses without RAM. They go to the guest's devices; where none is, as on a machine's bus, reads
+ * give all ones and writes vanish, byte by byte where an operand is partly in RAM. The instructions that software uses on
+ * devices are carried out; for any other the guest gets #GP, as on Xen when it cannot emulate.
  */
 #include "domain.h"
 #include "io.h"
@@ -43,7 +43,8 @@ static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high
 struct place {
     uint64_t linear;
     uint8_t segment, size;
-    bool hole; /* all of it, which saves the walk */
+    bool hole;    /* all of it, which saves the walk */
+    gpa_t device; /* where, if it is */
 };
 
 static uint64_t segment_base(struct vcpu *v, unsigned segment)
@@ -67,13 +68,31 @@ static struct place place_at(struct vcpu *v, unsigned segment, uint64_t offset, 
         .segment = (uint8_t)segment,
         .size = (uint8_t)size,
         .hole = (linear & PAGE_MASK) == page && ((linear + size - 1) & PAGE_MASK) == page,
+        .device = gpa((vmread(GUEST_PHYSICAL) & PAGE_MASK) | (linear & ~PAGE_MASK)),
     };
+}
+
+static unsigned log2_of(unsigned size)
+{
+    return (unsigned)__builtin_ctz(size);
+}
+
+/* By how much the offset in a register moves the operand of BT (SDM 2, BT). */
+static uint64_t bit_displacement(struct vcpu *v, const struct decoded *d)
+{
+    unsigned unused = 64 - 8 * d->size;
+    int64_t offset = (int64_t)(vmx_read_gpr(v, d->reg) << unused) >> unused;
+
+    return (uint64_t)(offset >> (3 + log2_of(d->size))) << log2_of(d->size);
 }
 
 static struct place operand(struct vcpu *v, const struct decoded *d)
 {
     uint64_t a = d->displacement;
 
+    if (d->kind == DECODE_BIT && !d->has_immediate) {
+        a += bit_displacement(v, d);
+    }
     if (d->base == DECODE_RIP) {
         a += vcpu_rip(v) + d->length;
     } else if (d->base != DECODE_NO_REGISTER) {
@@ -108,23 +127,35 @@ static bool transfer(struct vcpu *v, const struct place *p, uint64_t *value, boo
     return true;
 }
 
+/* The bytes that are read where no RAM is. */
+static uint64_t hole_read(struct vcpu *v, const struct place *p)
+{
+    uint64_t value;
+
+    return guest_mmio_read(v, p->device, p->size, &value) ? value : size_mask(p->size);
+}
+
 /* The bytes read, zero-extended. */
 static bool place_read(struct vcpu *v, const struct place *p, uint64_t *value)
 {
-    *value = p->hole ? size_mask(p->size) : 0;
+    *value = p->hole ? hole_read(v, p) : 0;
     return p->hole || transfer(v, p, value, false, false);
 }
 
 /* For what is then written: a fault is a write's. */
 static bool place_read_modify(struct vcpu *v, const struct place *p, uint64_t *value)
 {
-    *value = p->hole ? size_mask(p->size) : 0;
+    *value = p->hole ? hole_read(v, p) : 0;
     return p->hole || transfer(v, p, value, false, true);
 }
 
 static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
 {
-    return p->hole || transfer(v, p, &value, true, true);
+    if (p->hole) {
+        (void)guest_mmio_write(v, p->device, p->size, value);
+        return true;
+    }
+    return transfer(v, p, &value, true, true);
 }
 
 /* The register or immediate of an instruction that has one. */
@@ -251,6 +282,26 @@ static bool alu(struct vcpu *v, const struct decoded *d)
     return true;
 }
 
+static bool bit(struct vcpu *v, const struct decoded *d)
+{
+    uint64_t flags = vmread(GUEST_RFLAGS), value;
+    uint64_t mask = 1ULL << (other_operand(v, d) & (8u * d->size - 1));
+    struct place p = operand(v, d);
+
+    if (!(d->alu == DECODE_BIT_TEST ? place_read(v, &p, &value)
+                                    : place_read_modify(v, &p, &value))) {
+        return false;
+    }
+    if (d->alu != DECODE_BIT_TEST &&
+        !place_write(v, &p, d->alu == DECODE_BIT_SET     ? value | mask
+                            : d->alu == DECODE_BIT_RESET ? value & ~mask
+                                                         : value ^ mask)) {
+        return false;
+    }
+    vmwrite(GUEST_RFLAGS, value & mask ? flags | X86_EFLAGS_CF : flags & ~(uint64_t)X86_EFLAGS_CF);
+    return true;
+}
+
 /* How much of rSP pushes and pops use (SDM 1, 6.2.3). */
 static uint64_t stack_mask(struct vcpu *v)
 {
@@ -355,6 +406,8 @@ static bool carry_out(struct vcpu *v, const struct decoded *d)
         return store(v, d);
     case DECODE_ALU:
         return alu(v, d);
+    case DECODE_BIT:
+        return bit(v, d);
     case DECODE_XCHG:
         return exchange(v, d);
     case DECODE_PUSH:

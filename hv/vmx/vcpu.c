@@ -536,11 +536,11 @@ static bool can_take_interrupt(void)
            !(vmread(GUEST_PENDING_DEBUG) & PENDING_DEBUG_ANY);
 }
 
-static void want_window(struct vcpu *v, bool want)
+static void want_windows(struct vcpu *v, bool interrupt, bool nmi)
 {
-    uint32_t c = want ? v->vmx.cpu_controls | CPU_INTERRUPT_WINDOW
-                      : v->vmx.cpu_controls & ~CPU_INTERRUPT_WINDOW;
+    uint32_t c = v->vmx.cpu_controls & ~(CPU_INTERRUPT_WINDOW | CPU_NMI_WINDOW);
 
+    c |= (interrupt ? CPU_INTERRUPT_WINDOW : 0) | (nmi ? CPU_NMI_WINDOW : 0);
     if (c != v->vmx.cpu_controls) {
         v->vmx.cpu_controls = c;
         vmwrite(CPU_CONTROLS, c);
@@ -553,6 +553,21 @@ void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks)
     if (vmx_caps()->preemption) {
         vmwrite(PREEMPTION_TIMER, (tsc_ticks >> vmx_caps()->preemption_shift) + 1);
     }
+}
+
+/* Whether an NMI still waits. */
+static bool offer_nmi(struct vcpu *v)
+{
+    if (v->vmx.stepping || !guest_nmi_pending(v)) {
+        return false;
+    }
+    if ((v->vmx.inject & INTR_VALID) || (vmread(GUEST_PENDING_DEBUG) & PENDING_DEBUG_ANY) ||
+        (vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS | BLOCKING_NMI))) {
+        return true;
+    }
+    guest_nmi_taken(v);
+    v->vmx.inject = INTR_VALID | INTR_NMI << 8 | EXC_NMI;
+    return guest_nmi_pending(v);
 }
 
 bool vmx_take_interrupt(struct vcpu *v)
@@ -569,7 +584,9 @@ bool vmx_take_interrupt(struct vcpu *v)
 
 void vmx_prepare_entry(struct vcpu *v)
 {
-    want_window(v, vmx_take_interrupt(v));
+    bool nmi = offer_nmi(v);
+
+    want_windows(v, vmx_take_interrupt(v), nmi);
     if (v->vmx.inject) {
         vmwrite(ENTRY_INTR_INFO, v->vmx.inject);
         vmwrite(ENTRY_INTR_ERROR, v->vmx.inject_error);

@@ -107,6 +107,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 
 #define PIN_EXTINT_EXITING (1u << 0)
 #define PIN_NMI_EXITING    (1u << 3)
+#define PIN_VIRTUAL_NMI    (1u << 5)
 #define PIN_PREEMPTION     (1u << 6)
 
 #define CPU_INTERRUPT_WINDOW (1u << 2)
@@ -116,6 +117,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define CPU_CR3_LOAD         (1u << 15)
 #define CPU_CR8_LOAD         (1u << 19)
 #define CPU_CR8_STORE        (1u << 20)
+#define CPU_NMI_WINDOW       (1u << 22)
 #define CPU_IO_EXITING       (1u << 24)
 #define CPU_MONITOR_TRAP     (1u << 27)
 #define CPU_MSR_BITMAPS      (1u << 28)

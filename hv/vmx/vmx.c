@@ -91,7 +91,8 @@ static void read_ept_caps(void)
 
 static void read_controls(void)
 {
-    caps.pin = control(MSR_VMX_TRUE_PIN, "pin-based", PIN_EXTINT_EXITING | PIN_NMI_EXITING, 0);
+    caps.pin = control(MSR_VMX_TRUE_PIN, "pin-based",
+                       PIN_EXTINT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMI, 0);
     caps.cpu = control(MSR_VMX_TRUE_CPU, "primary",
                        CPU_HLT_EXITING | CPU_MWAIT_EXITING | CPU_RDPMC_EXITING | CPU_CR8_LOAD |
                            CPU_CR8_STORE | CPU_IO_EXITING | CPU_MSR_BITMAPS | CPU_MONITOR_EXITING |

@@ -246,10 +246,34 @@ static bool alu(struct cursor *c, const struct prefixes *p, struct decoded *d, u
     return with_modrm(c, p, d, DECODE_ALU, size, size);
 }
 
-static bool extending_load(struct cursor *c, const struct prefixes *p, struct decoded *d)
+/* BT, BTS, BTR, BTC: A3, AB, B3, BB with a register, BA /4 to /7 with an immediate. */
+static bool bit(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+{
+    uint8_t modrm;
+
+    if (op != 0xba) {
+        d->alu = op >> 3 & 3;
+        return with_modrm(c, p, d, DECODE_BIT, p->operand, p->operand);
+    }
+    modrm = next(c);
+    d->kind = DECODE_BIT;
+    d->size = (uint8_t)p->operand;
+    d->alu = modrm >> 3 & 3;
+    if (!(modrm & 0x20) || !memory_operand(c, p, modrm, d)) {
+        return false;
+    }
+    d->has_immediate = true;
+    d->immediate = next(c);
+    return true;
+}
+
+static bool two_byte_opcode(struct cursor *c, const struct prefixes *p, struct decoded *d)
 {
     uint8_t op = next(c);
 
+    if ((op & 0xe7) == 0xa3 || op == 0xba) {
+        return bit(c, p, d, op);
+    }
     if (op != 0xb6 && op != 0xb7 && op != 0xbe && op != 0xbf) {
         return false;
     }
@@ -327,7 +351,7 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
     case 0x8f:
         return pop(c, p, d);
     case 0x0f:
-        return extending_load(c, p, d);
+        return two_byte_opcode(c, p, d);
     default:
         return string(p, d, op);
     }

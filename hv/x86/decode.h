@@ -3,8 +3,8 @@
 
 /*
  * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, arithmetic and logic,
- * XCHG, PUSH and POP of memory, STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no
- * memory but its input.
+ * XCHG, BT and its relatives, PUSH and POP of memory, STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure:
+ * no guest state, no memory but its input.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +16,11 @@
 #define DECODE_ALU_CMP  7u
 #define DECODE_ALU_TEST 8u
 
+#define DECODE_BIT_TEST  0u
+#define DECODE_BIT_SET   1u
+#define DECODE_BIT_RESET 2u
+#define DECODE_BIT_FLIP  3u
+
 /* In place of a register number in base and index. */
 #define DECODE_NO_REGISTER 0x10u
 #define DECODE_RIP         0x11u /* the address of the next instruction */
@@ -24,6 +29,7 @@ enum decode_kind {
     DECODE_LOAD,  /* register := memory */
     DECODE_STORE, /* memory := register or immediate */
     DECODE_ALU,   /* flags, and memory or register, := memory op (register or immediate) */
+    DECODE_BIT, /* CF := bit of memory; then the bit changes. A register counts bits from the address, signed */
     DECODE_XCHG,
     DECODE_PUSH, /* stack := memory */
     DECODE_POP,  /* memory := stack; its effective address is that after the stack pointer moved */
@@ -43,7 +49,7 @@ struct decoded {
     uint8_t address_size; /* 2, 4, 8: the effective address is cut to it; of string instructions, rdi, rsi and rcx */
     bool high_byte;       /* reg is AH, CH, DH or BH of register reg */
     bool sign_extend;
-    uint8_t alu;          /* ALU: 0 to 7 as ModRM numbers them (ADD OR ADC SBB AND SUB XOR CMP), or DECODE_ALU_TEST */
+    uint8_t alu;          /* ALU: 0 to 7 as ModRM numbers them (ADD OR ADC SBB AND SUB XOR CMP), or DECODE_ALU_TEST; BIT: DECODE_BIT_* */
     bool to_register;     /* ALU: memory is the second operand; the register, if there is one, the destination */
     uint8_t keep;         /* ALU, enum decode_keep: flags that stay. INC and DEC leave CF alone, NOT all of them */
     bool has_immediate;   /* the other operand is `immediate`, not reg */

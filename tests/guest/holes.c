@@ -57,6 +57,27 @@ static void read_modify_write(void)
     expect(zero, 1);
 }
 
+/* The bit may lie far from where the operand points, on either side: only there it is looked for. */
+static void bits(void)
+{
+    static uint64_t ram;
+    uint8_t *across = (uint8_t *)&ram;
+    int64_t at = (hole - across) * 8;
+    uint8_t carry;
+
+    __asm__ volatile("clc; bt %2, (%1); setc %0" : "=q"(carry) : "r"(across), "r"(at + 5) : "cc");
+    expect(carry, 1);
+    __asm__ volatile("stc; bt %2, (%1); setc %0" : "=q"(carry) : "r"(hole), "r"(-at) : "cc");
+    expect(carry, 0);
+    __asm__ volatile("btrq %2, (%1); setc %0" : "=q"(carry) : "r"(hole + 64), "r"(-1L) : "cc");
+    expect(carry, 1);
+    __asm__ volatile("btsl $31, (%1); setc %0" : "=q"(carry) : "r"(hole) : "cc");
+    expect(carry, 1);
+    __asm__ volatile("btcw $35, (%1); setc %0" : "=q"(carry) : "r"(hole) : "cc");
+    expect(carry, 1);
+    expect(*(volatile uint64_t *)hole, -1);
+}
+
 static void strings(void)
 {
     static uint8_t ram[64];
@@ -279,7 +300,7 @@ static void fetch(void)
     check(vector == VEC_GP || vector == VEC_UD, "running code from a hole: vector %d", vector);
 }
 
-TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(strings), CASE(stack_forms),
-           CASE(beyond_memory), CASE(across_the_edge), CASE(edge_addresses),
+TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(bits), CASE(strings),
+           CASE(stack_forms), CASE(beyond_memory), CASE(across_the_edge), CASE(edge_addresses),
            CASE(edge_read_modify_write), CASE(edge_strings), CASE(edge_stack), CASE(edge_fault),
            CASE(fetch))

@@ -116,6 +116,23 @@ static bool expect_one_operand(ZydisMnemonic m, struct expected *x)
     }
 }
 
+/* BT and its relatives: their number in struct decoded, -1 if it is none. */
+static int bit_number(ZydisMnemonic m)
+{
+    switch (m) {
+    case ZYDIS_MNEMONIC_BT:
+        return DECODE_BIT_TEST;
+    case ZYDIS_MNEMONIC_BTS:
+        return DECODE_BIT_SET;
+    case ZYDIS_MNEMONIC_BTR:
+        return DECODE_BIT_RESET;
+    case ZYDIS_MNEMONIC_BTC:
+        return DECODE_BIT_FLIP;
+    default:
+        return -1;
+    }
+}
+
 static bool expect_move(ZydisMnemonic m, bool to_memory, struct expected *x)
 {
     switch (m) {
@@ -161,7 +178,7 @@ static bool expect_stack(const struct oracle *o, struct expected *x)
 /* Whether the instruction is one that decode_mmio() is for, and what it should make of it. */
 static bool expect(const struct oracle *o, struct expected *x)
 {
-    int alu = alu_number(o->i.mnemonic);
+    int alu = alu_number(o->i.mnemonic), bit = bit_number(o->i.mnemonic);
 
     *x = (struct expected){.kind = DECODE_MOVS};
     if (is_movs(o)) {
@@ -179,6 +196,11 @@ static bool expect(const struct oracle *o, struct expected *x)
     if (o->other->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         x->has_immediate = true;
         x->immediate = o->other->imm.value.u;
+    }
+    if (bit >= 0) {
+        x->kind = DECODE_BIT;
+        x->alu = (uint8_t)bit;
+        return true;
     }
     if (alu >= 0) {
         x->kind = DECODE_ALU;
@@ -280,7 +302,7 @@ static bool has_register(const struct expected *x)
 
 static const char *compare_operation(const struct expected *x, const struct decoded *d)
 {
-    if (d->kind == DECODE_ALU &&
+    if ((d->kind == DECODE_ALU || d->kind == DECODE_BIT) &&
         (d->alu != x->alu || d->to_register != x->to_register || d->keep != x->keep)) {
         return "operation, direction or flags";
     }
