@@ -73,6 +73,31 @@ int altp2m_set_vmfunc(const struct altp2m *a, uint32_t vcpu, bool on)
     return call_facet(a, FACET_ALTP2M_set_vmfunc, &u, sizeof(u));
 }
 
+bool altp2m_may(const struct altp2m *a, uint32_t cmd)
+{
+    struct facet_altp2m_query q = {.number = 1};
+
+    for (uint32_t i = 0; i < q.number; i++) {
+        op_t op = op_new(FACET_ALTP2M_query);
+
+        op.u.pad[0] = (uint8_t)i;
+        if (call(a, &op))
+            return false;
+        for (size_t b = 0; b < sizeof(q); b++)
+            ((uint8_t *)&q)[b] = ((const uint8_t *)&op.u)[b];
+        if (q.cmd == cmd)
+            return q.flags & FACET_ALTP2M_QUERY_ALLOWED;
+    }
+    return false;
+}
+
+int altp2m_seal(const struct altp2m *a, altp2m_view_t agent, altp2m_view_t start)
+{
+    struct facet_altp2m_seal u = {.agent_view = agent.v, .start_view = start.v};
+
+    return call_facet(a, FACET_ALTP2M_seal, &u, sizeof(u));
+}
+
 int altp2m_disable_notify(const struct altp2m *a, uint32_t vcpu)
 {
     op_t op = op_new(HVMOP_altp2m_vcpu_disable_notify);

@@ -4,7 +4,7 @@
 /*
  * The part of the agent that decides: it runs in the agent's view, on private memory, and calls
  * nothing outside of .agent.text. Its embedder supplies agent_service() and agent_allow(), also
- * AGENT_TEXT; both run with interrupts off and must return.
+ * AGENT_TEXT; both run with interrupts off, on several vCPUs at a time, and must return.
  */
 #include "gate.h"
 #include "ve.h"
@@ -19,7 +19,7 @@ enum guard_kind {
 };
 
 struct guard_event {
-    uint64_t number; /* 1.. */
+    uint64_t number; /* 1..; written last */
     uint64_t rip, gla, gpa;
     uint32_t access; /* VE_READ, VE_WRITE, VE_FETCH */
     uint32_t kind;   /* enum guard_kind */
@@ -45,6 +45,15 @@ long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
  */
 bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve);
 
+/*
+ * For agent_service(), which has to be sure of who asks. guard_unseal() ends the seal (by the
+ * hypercall that counts as the agent's: made in its view); 0 if there was none. guard_rearm() lets
+ * violations of this vCPU be #VEs again, for when somebody else has taken one and left it; true if
+ * it was so.
+ */
+long guard_unseal(void);
+bool guard_rearm(void);
+
 /* What the gate is to do after guard_exception(); the numbers are known to gate_entry.S. */
 enum guard_verdict {
     GUARD_GO_ON = 0,   /* return to *f */
@@ -60,8 +69,15 @@ struct guard_range {
     uint32_t kernel;      /* enum altp2m_access in the kernel's view */
     uint32_t agent;       /* in the agent's */
 };
-struct guard {
+#define GUARD_VCPUS (GATE_SLOTS / 2)
+struct guard_vcpu {
     volatile struct ve_info *info;
+    uint64_t apic_id; /* initial APIC ID, CPUID.1:EBX[31:24] */
+};
+struct guard {
+    struct guard_vcpu vcpu[GUARD_VCPUS];
+    uint64_t vcpus;
+    uint64_t sealed;
     uint64_t ranges;
     struct guard_range range[GUARD_RANGES];
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "shield.h"
 
+#include "facet/hvmop.h"
+
+#define EINVAL     22
 #define EBUSY      16
 #define ENOMEM     12
 #define ENOSPC     28
@@ -9,9 +12,17 @@
 
 extern const void *gate_deny;
 
+/* The last range goes on where it can. */
 static int note_range(altp2m_gfn_t first, altp2m_gfn_t last, enum altp2m_access kernel,
                       enum altp2m_access agent)
 {
+    struct guard_range *before = &guard.range[guard.ranges - 1];
+
+    if (guard.ranges && before->last + 1 == first.v && before->kernel == (uint32_t)kernel &&
+        before->agent == (uint32_t)agent) {
+        before->last = last.v;
+        return 0;
+    }
     if (guard.ranges == GUARD_RANGES)
         return -ENOSPC;
     guard.range[guard.ranges++] =
@@ -42,7 +53,8 @@ static int note_all(struct shield *s, const struct shield_range *protect, unsign
     rc = rc ? rc : note_section(s, agent_text, agent_text_end, ALTP2M_R, ALTP2M_RX);
     rc = rc ? rc : note_section(s, agent_private, agent_private_end, ALTP2M_N, ALTP2M_RW);
     rc = rc ? rc : note_section(s, agent_report, agent_report_end, ALTP2M_R, ALTP2M_RW);
-    rc = rc ? rc : note_section(s, s->info, (char *)s->info + PAGE, ALTP2M_R, ALTP2M_RW);
+    for (unsigned int i = 0; i < s->vcpus && !rc; i++)
+        rc = note_section(s, s->info[i], (char *)s->info[i] + PAGE, ALTP2M_R, ALTP2M_RW);
     for (unsigned int i = 0; i < protects && !rc; i++)
         rc = note_range(protect[i].first, protect[i].last, protect[i].access, ALTP2M_RW);
     return rc;
@@ -81,22 +93,64 @@ static int restrict_views(struct shield *s)
     return rc;
 }
 
+static void vcpu_of(const struct shield *s, unsigned int n, uint32_t *id, uint32_t *apic_id)
+{
+    *id = *apic_id = 0;
+    if (s->hooks.vcpus)
+        s->hooks.vcpu(s->hooks.context, n, id, apic_id);
+}
+
+/* #VE and VMFUNC of one vCPU. Facet's policy `audited` has VMFUNC only for who asks for it. */
+static int engage_vcpu(struct shield *s, unsigned int n)
+{
+    const struct altp2m *xen = &s->hooks.xen;
+    uint32_t id, apic_id;
+    int rc;
+
+    vcpu_of(s, n, &id, &apic_id);
+    rc = altp2m_enable_notify(xen, id, s->hooks.gfn_of(s->hooks.context, s->info[n]));
+    if (!rc && altp2m_may(xen, FACET_ALTP2M_set_vmfunc))
+        rc = altp2m_set_vmfunc(xen, id, true);
+    return rc;
+}
+
+/* All vCPUs to the kernel's view, for good where that can be had. */
+static int close_views(struct shield *s)
+{
+    const struct altp2m *xen = &s->hooks.xen;
+    int rc = -EOPNOTSUPP;
+
+    guard.sealed = altp2m_may(xen, FACET_ALTP2M_seal);
+    if (guard.sealed)
+        rc = altp2m_seal(xen, s->agent, s->kernel);
+    if (rc != -EOPNOTSUPP) {
+        s->sealed = !rc;
+        return rc;
+    }
+    guard.sealed = 0; /* before the agent's memory is out of reach */
+    rc = altp2m_switch(xen, s->kernel);
+    return rc ? rc : altp2m_set_visible(xen, ALTP2M_VIEW_0, false);
+}
+
 /* The last steps, after which violations come to the gate. */
 static int engage(struct shield *s)
 {
-    const struct altp2m *xen = &s->hooks.xen;
     void *context = s->hooks.context;
     int rc = gate_set_views(s->kernel, s->agent, s->hooks.code_write, context);
 
     rc = rc ? rc : s->hooks.vector_set(context, gate_ve_entry);
-    rc = rc ? rc : altp2m_enable_notify(xen, 0, s->hooks.gfn_of(context, s->info));
-    if (!rc) {
-        rc = altp2m_set_vmfunc(xen, 0, true);
-        rc = rc == -EOPNOTSUPP ? 0 : rc;
+    for (unsigned int i = 0; i < s->vcpus && !rc; i++)
+        rc = engage_vcpu(s, i);
+    return rc ? rc : close_views(s);
+}
+
+static void free_pages(struct shield *s)
+{
+    for (unsigned int i = 0; i < GUARD_VCPUS; i++) {
+        if (s->info[i])
+            s->hooks.page_free(s->hooks.context, s->info[i]);
+        s->info[i] = NULL;
     }
-    rc = rc ? rc : altp2m_switch(xen, s->kernel);
-    rc = rc ? rc : altp2m_set_visible(xen, ALTP2M_VIEW_0, false);
-    return rc;
 }
 
 static void undo(struct shield *s)
@@ -104,9 +158,43 @@ static void undo(struct shield *s)
     altp2m_set_visible(&s->hooks.xen, ALTP2M_VIEW_0, true);
     altp2m_set_state(&s->hooks.xen, false);
     s->hooks.vector_set(s->hooks.context, NULL);
-    if (s->info)
-        s->hooks.page_free(s->hooks.context, s->info);
-    s->info = NULL;
+    free_pages(s);
+}
+
+static uint64_t random_word(void)
+{
+    uint32_t low, high;
+    uint64_t word;
+    bool good;
+
+    /* Every processor with #VE has it (SDM volume 1, 7.3.17); it may run dry for a moment. */
+    for (unsigned int i = 0; i < 64; i++) {
+        __asm__ volatile("rdrand %0" : "=r"(word), "=@ccc"(good));
+        if (good)
+            return word;
+    }
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return ((uint64_t)high << 32 | low) * 0x9e3779b97f4a7c15;
+}
+
+/* What the agent must know, while its memory can still be written. */
+static int prepare(struct shield *s, const void *deny)
+{
+    gate_deny = deny;
+    gate_free = (1u << GATE_SLOTS) - 1;
+    gate_cookie = random_word();
+    gate_cookie_step = random_word() | 1;
+    guard.vcpus = s->vcpus;
+    for (unsigned int i = 0; i < s->vcpus; i++) {
+        uint32_t id, apic_id;
+
+        s->info[i] = s->hooks.page_alloc(s->hooks.context);
+        if (!s->info[i])
+            return -ENOMEM;
+        vcpu_of(s, i, &id, &apic_id);
+        guard.vcpu[i] = (struct guard_vcpu){.info = s->info[i], .apic_id = apic_id & 0xff};
+    }
+    return 0;
 }
 
 int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struct shield_range *ram,
@@ -116,18 +204,20 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
     bool on = false;
     int rc;
 
-    *s = (struct shield){.hooks = *hooks};
+    *s = (struct shield){.hooks = *hooks, .vcpus = hooks->vcpus ? hooks->vcpus : 1};
+    if (s->vcpus > GUARD_VCPUS)
+        return -EINVAL;
     rc = altp2m_get_state(&s->hooks.xen, &on);
     if (rc || on)
         return rc ? rc : -EBUSY;
-    s->info = hooks->page_alloc(hooks->context);
-    if (!s->info)
-        return -ENOMEM;
-    gate_deny = deny;
-    guard.info = s->info;
-    rc = note_all(s, protect, protects);
+    rc = prepare(s, deny);
+    rc = rc ? rc : note_all(s, protect, protects);
     rc = rc ? rc : altp2m_set_state(&s->hooks.xen, true);
-    rc = rc ? rc : altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
+    if (rc) {
+        free_pages(s);
+        return rc;
+    }
+    rc = altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
     rc = rc ? rc : make_agent_view(s, ram, rams);
     rc = rc ? rc : restrict_views(s);
     rc = rc ? rc : engage(s);
@@ -138,7 +228,7 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
 
 int shield_lower(struct shield *s)
 {
-    int rc = altp2m_set_visible(&s->hooks.xen, ALTP2M_VIEW_0, true);
+    int rc = s->sealed ? 0 : altp2m_set_visible(&s->hooks.xen, ALTP2M_VIEW_0, true);
 
     rc = rc ? rc : altp2m_switch(&s->hooks.xen, ALTP2M_VIEW_0);
     if (!rc)

@@ -2,14 +2,15 @@
 #pragma once
 
 /*
- * Puts a kernel behind an agent: makes the two views, protects pages, and moves the vCPU.
+ * Puts a kernel behind an agent: makes the two views, protects pages, and moves the vCPUs.
  *
  *   kernel's view: everything allowed but what the ranges take away; private pages not accessible
  *   agent's view:  all memory can be read and written; only the gate and .agent.text executed
- *   view 0:        hidden, so that VMFUNC does not reach it
+ *   view 0:        out of reach of VMFUNC
  *
- * Every page that one of the views restricts has #VE on, so that the hypervisor, which drops a
- * restriction that nobody listens for, is never asked. One vCPU: the gate has one stack.
+ * On Facet under the policy `audited` the domain is also sealed: hypercalls are the agent's alone, and
+ * what the hypervisor has to decide itself it refuses. Elsewhere view 0 is only hidden, and whoever
+ * makes hypercalls can show it. Every page that one of the views restricts has #VE on.
  */
 #include "guard.h"
 
@@ -18,11 +19,17 @@ struct shield_hooks {
     void *context;
     /* The frame behind a linear address that is mapped, and stays so. */
     altp2m_gfn_t (*gfn_of)(void *context, const void *at);
-    /* A zeroed page that stays where it is (for the #VE information), or NULL; and back. */
+    /* A zeroed page that stays where it is (for #VE information), or NULL; and back. */
     void *(*page_alloc)(void *context);
     void (*page_free)(void *context, void *page);
     /* Writes to memory that may be mapped read-only; nothing runs it meanwhile. */
     int (*code_write)(void *context, void *at, const void *from, size_t size);
+    /*
+     * The vCPUs that are up, at most GUARD_VCPUS; 0 means vCPU 0 alone. vcpu() tells hypercalls'
+     * number and the initial APIC ID of the nth. One that comes up later has neither #VE nor VMFUNC.
+     */
+    unsigned int vcpus;
+    void (*vcpu)(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id);
     /* Points IDT entry 20 of all vCPUs to this: interrupt gate, DPL 0, no IST; NULL: as before. */
     int (*vector_set)(void *context, const void *entry);
 };
@@ -35,19 +42,24 @@ struct shield_range {
 struct shield {
     struct shield_hooks hooks;
     altp2m_view_t kernel, agent;
-    void *info; /* the #VE information page */
+    void *info[GUARD_VCPUS]; /* #VE information pages */
+    unsigned int vcpus;
+    bool sealed;
 };
 
 /*
  * Raises the shield: `ram` is all memory of the guest, `protect` what to restrict (the agent's own
  * sections are restricted without being named). `deny` gets control, as a #GP(0) handler does,
- * when the agent refuses an access. On return the vCPU is on the kernel's view. Needs altp2m off
- * before. -ENOSPC: more ranges than GUARD_RANGES; -EOPNOTSUPP: no altp2m or no #VE; on any error
- * altp2m is off again.
+ * when the agent refuses an access. On return all vCPUs are on the kernel's view. Needs altp2m off
+ * before. -ENOSPC: more ranges than GUARD_RANGES; -EOPNOTSUPP: no altp2m or no #VE; -EINVAL: too
+ * many vCPUs; on any error altp2m is off again.
  */
 int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struct shield_range *ram,
                  unsigned int rams, const struct shield_range *protect, unsigned int protects,
                  const void *deny);
 
-/* View 0 again, altp2m off. Whoever may make hypercalls can do this: see docs/agent.md. */
+/*
+ * View 0 again, altp2m off. Where it is sealed the agent has to end that first (guard_unseal(), by a
+ * service of the embedder's), else -EPERM; elsewhere whoever may make hypercalls can do this.
+ */
 int shield_lower(struct shield *s);

@@ -13,6 +13,7 @@
 #include "vault.h"
 
 #define TRIES 9
+#define CODE  0x5ec7e7UL
 
 static uint64_t table[512] __attribute__((aligned(4096))) = {[3] = 0x1234};
 static struct shield shield;
@@ -29,6 +30,7 @@ static void raise(void)
     int rc;
 
     vault_key = (struct siphash_key){0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    vault_code = CODE;
     vault_trusted_store = (uint64_t)trusted_store;
     say("before: the key can be read: %lx\n", *(volatile uint64_t *)&vault_key);
     rc = shield_raise(&shield, &guest_hooks, ram, guest_ram(ram, 4), protect, 1, guest_deny);
@@ -79,6 +81,27 @@ static void attack_by_vmfunc(void)
     expect(fault.vector, VEC_UD);
 }
 
+/*
+ * What the agent did to come up, done again by somebody else: refused where the guest could be
+ * sealed (Facet, policy audited). Elsewhere it would work, so it is not tried.
+ */
+static void attack_by_hypercall(void)
+{
+    const struct altp2m *xen = &guest_hooks.xen;
+
+    if (!shield.sealed) {
+        say("not sealed: hypercalls are anybody's\n");
+        return;
+    }
+    expect(altp2m_set_visible(xen, ALTP2M_VIEW_0, true), -XEN_EPERM);
+    expect(altp2m_set_access(xen, shield.kernel, (altp2m_gfn_t){gfn_of(table)}, ALTP2M_RWX),
+           -XEN_EPERM);
+    expect(altp2m_set_state(xen, false), -XEN_EPERM);
+    expect(altp2m_seal(xen, ALTP2M_VIEW_NONE, ALTP2M_VIEW_NONE), -XEN_EPERM);
+    say("sealed: hypercalls are refused\n");
+    expect(try_write64(&table[3], 0xbad), VEC_GP);
+}
+
 /* One instruction here is on the agent's list: it comes as a #VE, and the agent does the write. */
 static void trusted(void)
 {
@@ -119,10 +142,15 @@ static void use(void)
 
 static void lower(void)
 {
+    if (shield.sealed) {
+        expect(shield_lower(&shield), -XEN_EPERM);
+        expect(gate_call(VAULT_LOWER, CODE + 1, 0, 0), -XEN_EPERM);
+    }
+    expect(gate_call(VAULT_LOWER, CODE, 0, 0), 0);
     expect(shield_lower(&shield), 0);
     say("after: the key can be read: %lx\n", *(volatile uint64_t *)&vault_key);
     expect(*(volatile uint64_t *)&vault_key, 0x0706050403020100);
 }
 
-TEST_CASES(CASE(raise), CASE(attack_table), CASE(attack_key), CASE(attack_by_vmfunc), CASE(trusted),
-           CASE(use), CASE(lower))
+TEST_CASES(CASE(raise), CASE(attack_table), CASE(attack_key), CASE(attack_by_vmfunc),
+           CASE(attack_by_hypercall), CASE(trusted), CASE(use), CASE(lower))

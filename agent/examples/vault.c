@@ -3,18 +3,28 @@
 
 #define STORE_LENGTH 3 /* 48 89 07 */
 #define EINVAL       22
+#define EPERM        1
 
 AGENT_PRIVATE struct siphash_key vault_key = {0};
+AGENT_PRIVATE uint64_t vault_code = 0;
 AGENT_PRIVATE uint64_t vault_trusted_store = 0;
 
 AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 {
     (void)c;
-    if (op == VAULT_SIGN)
+    switch (op) {
+    case VAULT_SIGN:
         return (long)siphash(&vault_key, a, b);
-    if (op == VAULT_INTERRUPT)
+    case VAULT_INTERRUPT:
         __asm__ volatile("int $2" ::: "memory");
-    return -EINVAL;
+        return -EINVAL;
+    case VAULT_LOWER:
+        return a == vault_code ? guard_unseal() : -EPERM;
+    case VAULT_REARM:
+        return guard_rearm();
+    default:
+        return -EINVAL;
+    }
 }
 
 AGENT_TEXT bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve)

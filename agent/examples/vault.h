@@ -9,9 +9,12 @@
 enum vault_op {
     VAULT_SIGN,      /* a, b: two words; the result is their SipHash */
     VAULT_INTERRUPT, /* raises vector 2 inside of the agent, as an NMI might */
+    VAULT_LOWER,     /* a: the code; ends the seal, so that the shield can be lowered */
+    VAULT_REARM,     /* #VE again on this vCPU; 1 if somebody had left it pending */
 };
 
 /* Private once the shield is up. */
 extern struct siphash_key vault_key;
+extern uint64_t vault_code; /* what who lowers the shield has to know */
 /* The address of a `mov %rax, (%rdi)` that may write to restricted pages. */
 extern uint64_t vault_trusted_store;

@@ -13,6 +13,7 @@
 
 #define EINTR  4
 #define EINVAL 22
+#define CODE   0xc0deUL
 
 static uint64_t guarded[512] __attribute__((aligned(4096))) = {1, 2, 3};
 static struct shield shield;
@@ -27,6 +28,8 @@ static void on_gp(struct regs *r)
     if (go_on)
         r->rip = go_on;
 }
+
+extern const char gate_leave[];
 
 static uint64_t denied(void)
 {
@@ -54,6 +57,7 @@ static void setup(void)
     int rc;
 
     vault_key = (struct siphash_key){1, 2};
+    vault_code = CODE;
     vault_trusted_store = (uint64_t)trusted_store;
     rc = shield_raise(&shield, &guest_hooks, ram, guest_ram(ram, 4), protect, 1, guest_deny);
     if (rc == -XEN_EOPNOTSUPP)
@@ -91,7 +95,7 @@ static void memory(void)
     expect(try_write64(agent_text, 0), VEC_GP);
     expect(try_write64(gate_page, 0), VEC_GP);
     expect(try_write64(&guard_report, 0), VEC_GP);
-    expect(try_write64(shield.info, 0), VEC_GP);
+    expect(try_write64(shield.info[0], 0), VEC_GP);
     expect(try_call(agent_text), VEC_GP);
     expect(denied() - before, 8);
     expect(guard_report.event[(guard_report.events - 1) % GUARD_EVENTS].access, VE_FETCH);
@@ -158,13 +162,13 @@ static long jump_in(const char *to, uint64_t view)
 {
     long result;
 
-    /* What gate_leave pops: r12, rbp, rbx, flags, return address. */
+    /* What gate_leave pops: r15, r12, rbp, rbx, flags, return address. */
     __asm__ volatile(
         "push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\t"
-        "lea 1f(%%rip), %%rdx\n\tpush %%rdx\n\tpushf\n\tpush $0\n\tpush $0\n\tpush $0\n\t"
+        "lea 1f(%%rip), %%rdx\n\tpush %%rdx\n\tpushf\n\tpush $0\n\tpush $0\n\tpush $0\n\tpush %%r15\n\t"
         "mov %%rsp, %%r12\n\tmov %%rsp, %%r13\n\tmov %%rsp, %%rbp\n\txor %%ebx, %%ebx\n\t"
         "mov $77, %%edi\n\tjmp *%%rsi\n"
-        "1:\tlea 40(%%r13), %%rsp\n\t"
+        "1:\tlea 48(%%r13), %%rsp\n\t"
         "pop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
         : "=a"(result)
         : "0"(0UL), "c"(view), "S"(to)
@@ -201,6 +205,26 @@ static void jumps(void)
     expect(found, 4);
 }
 
+/* What a #VE looks like to the gate, with the agent's stack under it: only its own run is believed. */
+static void forged_stack(void)
+{
+    uint64_t before = strays();
+
+    if (!up)
+        skip("the shield");
+    trap_handle(VEC_GP, on_gp);
+    refusals = 0;
+    /* Stray, with what an NMI would have left: in the gate, on the first of the agent's stacks. */
+    __asm__ volatile("push $0\n\tpush %0\n\tpushf\n\tpush $8\n\tpush %1\n\t"
+                     ".byte 0x0f, 0x01, 0xd4\n\tadd $40, %%rsp" ::"r"(&gate_slots[0].stack[512]),
+                     "r"(gate_leave), "a"(0), "c"(shield.agent.v)
+                     : "memory", "cc");
+    expect(refusals, 1);
+    trap_handle(VEC_GP, NULL);
+    expect(strays() - before, 1);
+    expect_outside();
+}
+
 /* `int $20` finds no #VE to handle. */
 static void spurious(void)
 {
@@ -221,10 +245,11 @@ static volatile unsigned interrupts;
 
 static void on_nmi(struct regs *r)
 {
-    (void)r;
     interrupts++;
     expect_outside();
-    check(gate_call(VAULT_SIGN, 1, 1, 0) < 0, "the agent was entered twice");
+    expect(r->rbx, -EINTR); /* nothing of what the agent had in its registers */
+    expect(r->r15, 0);
+    expect(gate_call(VAULT_SIGN, 1, 1, 0), (long)siphash(&(struct siphash_key){1, 2}, 1, 1));
 }
 
 /* Something comes in while the agent runs: it is handled in the kernel's view if its stack is the
@@ -256,6 +281,7 @@ static void lower(void)
 
     if (!up)
         skip("the shield");
+    expect(gate_call(VAULT_LOWER, CODE, 0, 0), 0);
     expect(shield_lower(&shield), 0);
     expect(altp2m_get_state(&guest_hooks.xen, &on), 0);
     expect(on, 0);
@@ -263,9 +289,10 @@ static void lower(void)
     expect(*(volatile uint64_t *)&vault_key, 1);
     setup();
     call();
+    expect(gate_call(VAULT_LOWER, CODE, 0, 0), 0);
     expect(shield_lower(&shield), 0);
 }
 
 TEST_CASES(CASE(setup), CASE(call), CASE(memory), CASE(allowed), CASE(vmfunc_from_anywhere),
-           CASE(vmfunc_from_user_space), CASE(jumps), CASE(spurious), CASE(interrupted),
+           CASE(vmfunc_from_user_space), CASE(jumps), CASE(forged_stack), CASE(spurious), CASE(interrupted),
            CASE(lower))
