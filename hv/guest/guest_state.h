@@ -42,6 +42,7 @@ struct guest_vcpu {
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: none */
     bool taking_callback;  /* what guest_pending_interrupt() found last */
     bool polling;          /* blocked in SCHEDOP_poll */
+    bool cpuid_faults;     /* outside CPL 0 */
     bool initialised;      /* VCPUOP_initialise or SIPI gave it registers */
     struct timer singleshot, periodic, poll;
     uint64_t period;         /* ns; 0: no periodic timer */

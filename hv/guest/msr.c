@@ -4,6 +4,8 @@
 #include "x86/cpu.h"
 
 #define MSR_PLATFORM_ID   0x17
+#define MSR_PLATFORM_INFO 0xce
+#define MSR_MISC_FEATURES 0x140
 #define MSR_UCODE_REV     0x8b
 #define MSR_MTRR_CAP      0xfe
 #define MSR_MISC_ENABLE   0x1a0
@@ -13,9 +15,11 @@
 #define MSR_X2APIC_LAST   0x8ff
 #define MSR_XEN_HYPERCALL 0x40000000
 
-#define MISC_FAST_STRINGS (1ULL << 0)
-#define MISC_NO_BTS       (1ULL << 11)
-#define MISC_NO_PEBS      (1ULL << 12)
+#define CPUID_FAULTING_THERE (1ULL << 31) /* of MSR_PLATFORM_INFO */
+#define CPUID_FAULTING       (1ULL << 0)  /* of MSR_MISC_FEATURES */
+#define MISC_FAST_STRINGS    (1ULL << 0)
+#define MISC_NO_BTS          (1ULL << 11)
+#define MISC_NO_PEBS         (1ULL << 12)
 /* MTRRs are on, there are none, and everything is write-back: as the nested tables have it. */
 #define MTRR_ON_WB 0x806ULL
 
@@ -30,6 +34,12 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         return true;
     case MSR_MISC_ENABLE:
         *value = MISC_FAST_STRINGS | MISC_NO_BTS | MISC_NO_PEBS;
+        return true;
+    case MSR_PLATFORM_INFO:
+        *value = CPUID_FAULTING_THERE;
+        return true;
+    case MSR_MISC_FEATURES:
+        *value = v->guest.cpuid_faults ? CPUID_FAULTING : 0;
         return true;
     case MSR_MTRR_DEF_TYPE:
         *value = MTRR_ON_WB;
@@ -61,6 +71,15 @@ static bool write_hypercall_page(struct vcpu *v, uint64_t value)
     return memory_fill_hypercall_page(v->domain, gpa_to_gfn(gpa(value)));
 }
 
+static bool write_misc_features(struct vcpu *v, uint64_t value)
+{
+    if (value & ~CPUID_FAULTING) {
+        return false;
+    }
+    v->guest.cpuid_faults = value;
+    return true;
+}
+
 bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
@@ -74,6 +93,8 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_MISC_ENABLE:
     case MSR_UCODE_REV: /* asks for the revision to be put there */
         return true;
+    case MSR_MISC_FEATURES:
+        return write_misc_features(v, value);
     case MSR_DEBUGCTL:
         return value == 0;
     case MSR_MTRR_DEF_TYPE: /* taken and without effect */

@@ -58,6 +58,10 @@ static void cpuid_exit(struct vcpu *v)
     enum monitor_result told;
     struct cpuid_result r;
 
+    if (v->guest.cpuid_faults && vcpu_cpl(v) > 0) {
+        vcpu_inject_error(v, EXC_GP, 0);
+        return;
+    }
     guest_cpuid(v, leaf, subleaf, &r);
     v->regs.rax = r.eax;
     v->regs.rbx = r.ebx;

@@ -123,5 +123,42 @@ static void from_user(void)
     check(memcmp(r, k, sizeof(r)) == 0, "differs at CPL 3");
 }
 
+#define MSR_PLATFORM_INFO          0xce
+#define MSR_MISC_FEATURES_ENABLES  0x140
+#define PLATFORM_CPUID_FAULTING    (1ULL << 31)
+#define FEATURES_CPUID_FAULTING    1ULL
+
+static uint64_t user_try_cpuid(uint64_t leaf)
+{
+    uint32_t eax = (uint32_t)leaf, ecx = 0;
+
+    fault_clear();
+    __asm__ volatile(TRY("cpuid") : "+a"(eax), "+c"(ecx)::"ebx", "edx");
+    return (uint64_t)fault.vector;
+}
+
+/* A kernel may keep CPUID from its programs (Intel's Virtualization Technology FlexMigration). */
+static void faulting(void)
+{
+    uint64_t v = 0;
+
+    expect(try_rdmsr(MSR_PLATFORM_INFO, &v), VEC_NONE);
+    if (!(v & PLATFORM_CPUID_FAULTING))
+        skip("CPUID faulting");
+    expect(try_wrmsr(MSR_PLATFORM_INFO, v), VEC_GP);
+    expect(try_rdmsr(MSR_MISC_FEATURES_ENABLES, &v), VEC_NONE);
+    expect(v, 0);
+    expect(user_run(user_try_cpuid, 0), (uint64_t)VEC_NONE);
+    expect(try_wrmsr(MSR_MISC_FEATURES_ENABLES, 2), VEC_GP);
+    expect(try_wrmsr(MSR_MISC_FEATURES_ENABLES, FEATURES_CPUID_FAULTING), VEC_NONE);
+    expect(user_run(user_try_cpuid, 0), VEC_GP);
+    expect(user_run(user_try_cpuid, xen_leaf), VEC_GP);
+    expect(user_try_cpuid(0), (uint64_t)VEC_NONE);
+    expect(try_rdmsr(MSR_MISC_FEATURES_ENABLES, &v), VEC_NONE);
+    expect(v, FEATURES_CPUID_FAULTING);
+    expect(try_wrmsr(MSR_MISC_FEATURES_ENABLES, 0), VEC_NONE);
+    expect(user_run(user_try_cpuid, 0), (uint64_t)VEC_NONE);
+}
+
 TEST_CASES(CASE(xen_leaves), CASE(time_leaf), CASE(features), CASE(follows_cr4), CASE(xstate_sizes),
-           CASE(absurd), CASE(from_user))
+           CASE(absurd), CASE(from_user), CASE(faulting))
