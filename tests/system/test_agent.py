@@ -59,14 +59,18 @@ class ExamplesTest(FacetTest):
     weight = 10.0
 
     def test_examples(self):
-        """Both end well, and nothing in them is skipped."""
+        """All end well, and nothing in them is skipped; hypercalls are refused where it is sealed."""
         elves = runner.build_dir() / "agent" / "examples"
         configs = [self.config(f"{name}.cfg", kernel=elves / f"{name}.elf", altp2m="mixed")
                    for name in ("views", "shield")]
+        configs.append(self.config("sealed.cfg", kernel=elves / "shield.elf", altp2m="mixed",
+                                   altp2m_policy="audited"))
         done = self.facet("run", "--timeout", "120", *configs)
         self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
         ends = re.findall(r"END (\w+): (\d+) passed, 0 skipped, 0 errors, 0 failed", done.out)
-        self.assertEqual(sorted(ends), [("shield", "7"), ("views", "4")])
+        self.assertEqual(sorted(ends), [("shield", "8"), ("shield", "8"), ("views", "4")])
+        self.assertIn("(d2) not sealed: hypercalls are anybody's", done.out)
+        self.assertIn("(d3) sealed: hypercalls are refused", done.out)
 
 
 class AgentTest(FacetTest):
