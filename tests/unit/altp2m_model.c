@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "altp2m_watched.h"
 #include "facet/hvmop.h"
 #include "facet/types.h"
 
@@ -37,6 +38,7 @@ void model_reset(struct model *m)
     m->refuse_gfn = ~0ULL;
     m->unfilled = ~0ULL;
     m->lists_ok = true;
+    m->domctl_version = XEN_DOMCTL_INTERFACE_VERSION;
     fresh_view(&m->view[0], XENMEM_access_rwx);
     fresh_view(&m->view[1], XENMEM_access_rwx);
 }
@@ -446,7 +448,7 @@ static int altp2m_op(struct model *m, struct xen_hvm_altp2m_op *op)
         return own_op(m, op);
     if (op->cmd < 1 || op->cmd > 16 || m->unknown[op->cmd])
         return -EOPNOTSUPP;
-    if (!self && op->domain != CALLER_DOMID)
+    if (!self && op->domain != CALLER_DOMID && !(m->watched && op->domain == WATCHED_DOMID))
         return -ESRCH;
     if (op->cmd > 2 && !m->on)
         return -EOPNOTSUPP;
@@ -468,8 +470,8 @@ static int model_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)
         struct xen_hvm_param *p = arg;
 
         assert_int_equal(size, sizeof(*p));
-        assert_int_equal(p->index, HVM_PARAM_ALTP2M);
-        p->value = m->mode;
+        assert_true(p->index == HVM_PARAM_ALTP2M || (m->watched && p->index == HVM_PARAM_MONITOR_RING_PFN));
+        p->value = p->index == HVM_PARAM_ALTP2M ? m->mode : WATCHED_RING;
         return 0;
     }
     assert_int_equal(op, HVMOP_altp2m);
@@ -514,8 +516,16 @@ static int model_own_domid(void *ctx)
 
 struct hypercall model_hypercall(struct model *m)
 {
-    return (struct hypercall){m,           model_hvm_op,  model_version,
-                              model_alloc, model_release, model_own_domid};
+    struct hypercall hc = {.ctx = m,
+                           .hvm_op = model_hvm_op,
+                           .version = model_version,
+                           .alloc = model_alloc,
+                           .release = model_release,
+                           .own_domid = model_own_domid};
+
+    if (m->watched)
+        watched_offer(&hc);
+    return hc;
 }
 
 const struct xen_hvm_altp2m_op *model_last(const struct model *m, uint32_t cmd)

@@ -47,6 +47,10 @@ struct model {
     uint32_t last_first_gfn, last_access;       /* of the last multi call's lists */
     bool lists_ok;                              /* gfns ascending by one in every multi call */
     long allocated;                             /* bytes from alloc not yet released */
+    struct watched *watched; /* what a monitor sees (altp2m_watched.h); NULL: nothing to control */
+    uint32_t domctl_version; /* of the hypervisor */
+    bool unprivileged;       /* the caller controls nobody */
+    uint64_t max_gfn;        /* of XENMEM_maximum_gpfn */
 };
 
 /* Xen 4.17, mixed mode, altp2m on with views 0 and 1, every vCPU on view 0. */

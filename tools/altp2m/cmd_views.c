@@ -40,8 +40,8 @@ enum command_status cmd_create(struct session *s, char **argv, int argc)
 
     (void)argv;
     (void)argc;
-    if (s->access_opt && !parse_access(s->access_opt, &access))
-        return command_misuse(s, "an access", s->access_opt, PARSE_ACCESS_NAMES);
+    if (s->opt[OPT_ACCESS] && !parse_access(s->opt[OPT_ACCESS], &access))
+        return command_misuse(s, "an access", s->opt[OPT_ACCESS], PARSE_ACCESS_NAMES);
     if (access == PARSE_ACCESS_DEFAULT)
         access = survey_default_access(&s->target);
     rc = subop_create(&s->target, access, &v);

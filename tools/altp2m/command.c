@@ -59,6 +59,29 @@ const struct command command_table[] = {
      "  shadow read S OFFSET LENGTH     print its bytes as hexadecimal digits\n"
      "  shadow write S OFFSET HEX       write bytes, given as hexadecimal digits\n"
      "\nNames are s and a number: altp2m remap V GFN s12. On Facet only.\n"},
+    {"map", "V [GFN+COUNT]", 1, 2, cmd_map, "draw view V against the host's map",
+     "  --svg FILE   as a picture\n"
+     "\nShows where the view has something of its own: private or remapped pages, restrictions.\n"
+     "Without a range, all of the domain's memory.\n"},
+    {"domains", "", 0, 0, cmd_domains, "the domains that this one may watch",
+     "With their memory, vCPUs, altp2m mode and state.\n"},
+    {"watch", "WHAT...", 1, 512, cmd_watch, "tell what another domain (-d) does, as it happens",
+     "  read|write|exec|access PLACE...   accesses to pages: GFN[+COUNT], @ADDRESS[:LENGTH] or\n"
+     "                                    SYMBOL[+OFFSET][:LENGTH]\n"
+     "  break PLACE...                    hidden breakpoints: @ADDRESS or SYMBOL[+OFFSET]\n"
+     "  cr0 cr3 cr4 xcr0 msr NUMBER... cpuid descriptor debug request\n"
+     "\n"
+     "  --symbols FILE   the guest kernel's System.map or kallsyms\n"
+     "  --slide N        how far the kernel was moved from there (KASLR); else found by itself\n"
+     "  --cr3 N          page tables to look addresses up in; else those that it runs on\n"
+     "  --show LIST      registers to print: rdi,rsi:str,[rdi+0x70]:str\n"
+     "  --values         with a write: the bytes before and after\n"
+     "  --return N       at a breakpoint: the function returns N and does nothing\n"
+     "  --kind LIST, --vcpu N, --gfn GFN[+COUNT]   tell only of these\n"
+     "  --count N, --for SECONDS   end after that\n"
+     "  --stats          a line with the rate each second\n"
+     "\nThe guest does not notice: reads of a page with breakpoints give what it wrote there. What\n"
+     "was changed is taken back at the end. Needs the modules xen-privcmd and xen-evtchn.\n"},
 };
 const unsigned int command_count = ARRAY_SIZE(command_table);
 
@@ -151,16 +174,43 @@ static int usage_error(FILE *err, const char *text, const char *arg)
     return COMMAND_USAGE;
 }
 
+#define OWN_OPTIONS 256 /* above every character */
+
+static const struct option own_options[OPT_NR] = {
+    [OPT_ACCESS] = {"access", required_argument, NULL, OWN_OPTIONS + OPT_ACCESS},
+    [OPT_SVG] = {"svg", required_argument, NULL, OWN_OPTIONS + OPT_SVG},
+    [OPT_COUNT] = {"count", required_argument, NULL, OWN_OPTIONS + OPT_COUNT},
+    [OPT_FOR] = {"for", required_argument, NULL, OWN_OPTIONS + OPT_FOR},
+    [OPT_STATS] = {"stats", no_argument, NULL, OWN_OPTIONS + OPT_STATS},
+    [OPT_SYMBOLS] = {"symbols", required_argument, NULL, OWN_OPTIONS + OPT_SYMBOLS},
+    [OPT_SLIDE] = {"slide", required_argument, NULL, OWN_OPTIONS + OPT_SLIDE},
+    [OPT_SHOW] = {"show", required_argument, NULL, OWN_OPTIONS + OPT_SHOW},
+    [OPT_VALUES] = {"values", no_argument, NULL, OWN_OPTIONS + OPT_VALUES},
+    [OPT_RETURN] = {"return", required_argument, NULL, OWN_OPTIONS + OPT_RETURN},
+    [OPT_CR3] = {"cr3", required_argument, NULL, OWN_OPTIONS + OPT_CR3},
+    [OPT_KIND] = {"kind", required_argument, NULL, OWN_OPTIONS + OPT_KIND},
+    [OPT_VCPU] = {"vcpu", required_argument, NULL, OWN_OPTIONS + OPT_VCPU},
+    [OPT_GFN] = {"gfn", required_argument, NULL, OWN_OPTIONS + OPT_GFN},
+};
+
+static enum command_status (*option_owner(unsigned int opt))(struct session *, char **, int)
+{
+    return opt == OPT_ACCESS ? cmd_create : opt == OPT_SVG ? cmd_map : cmd_watch;
+}
+
 /* 0, or the exit status for a wrong option. */
 static int parse_options(int argc, char **argv, struct session *s, struct options *o)
 {
-    static const struct option longs[] = {
-        {"domid", required_argument, NULL, 'd'},  {"json", no_argument, NULL, 'j'},
-        {"access", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+    static const struct option general[] = {
+        {"domid", required_argument, NULL, 'd'}, {"domain", required_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
     };
+    struct option longs[ARRAY_SIZE(general) + OPT_NR + 1] = {0};
     int c;
 
+    memcpy(longs, general, sizeof(general));
+    memcpy(longs + ARRAY_SIZE(general), own_options, sizeof(own_options));
     optind = 0; /* glibc: start anew */
     opterr = 0;
     while ((c = getopt_long(argc, argv, "d:jhV", longs, NULL)) != -1) {
@@ -171,9 +221,6 @@ static int parse_options(int argc, char **argv, struct session *s, struct option
         case 'j':
             s->json = true;
             break;
-        case 'a':
-            s->access_opt = optarg;
-            break;
         case 'h':
             o->help = true;
             break;
@@ -181,6 +228,10 @@ static int parse_options(int argc, char **argv, struct session *s, struct option
             o->version = true;
             break;
         default:
+            if (c >= OWN_OPTIONS) {
+                s->opt[c - OWN_OPTIONS] = optarg ? optarg : "";
+                break;
+            }
             return usage_error(s->err, "unknown option, or one without its value: ",
                                argv[optind > 1 ? optind - 1 : 1]);
         }
@@ -194,8 +245,13 @@ static int check_words(struct session *s, const struct command *c, int nargs)
         fprintf(s->err, "altp2m: usage: altp2m %s%s%s\n", c->name, *c->args ? " " : "", c->args);
         return COMMAND_USAGE;
     }
-    if (s->access_opt && c->run != cmd_create)
-        return usage_error(s->err, "--access belongs to create, not to ", c->name);
+    for (unsigned int i = 0; i < OPT_NR; i++) {
+        if (s->opt[i] && c->run != option_owner(i)) {
+            fprintf(s->err, "altp2m: --%s does not belong to %s\nTry altp2m --help.\n",
+                    own_options[i].name, c->name);
+            return COMMAND_USAGE;
+        }
+    }
     return 0;
 }
 
@@ -219,7 +275,7 @@ int command_main(int argc, char **argv, FILE *out, FILE *err, bool progress,
                  int (*open)(struct hypercall *, struct hypercall_trouble *),
                  void (*close)(struct hypercall *))
 {
-    struct session s = {{NULL, DOMID_SELF}, out, err, false, progress, NULL};
+    struct session s = {{NULL, DOMID_SELF}, out, err, false, progress, {NULL}};
     struct options o = {false, false, NULL};
     const struct command *c = NULL;
     uint64_t domid;

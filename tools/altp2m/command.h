@@ -16,12 +16,31 @@ enum command_status {
     COMMAND_USAGE = 2,
 };
 
+/* Options that belong to single commands. */
+enum session_option {
+    OPT_ACCESS,
+    OPT_SVG,
+    OPT_COUNT,
+    OPT_FOR,
+    OPT_STATS,
+    OPT_SYMBOLS,
+    OPT_SLIDE,
+    OPT_SHOW,
+    OPT_VALUES,
+    OPT_RETURN,
+    OPT_CR3,
+    OPT_KIND,
+    OPT_VCPU,
+    OPT_GFN,
+    OPT_NR
+};
+
 struct session {
     struct subop_target target;
     FILE *out, *err;
     bool json;
-    bool progress;          /* `err` is a terminal */
-    const char *access_opt; /* create --access, or NULL */
+    bool progress; /* `err` is a terminal */
+    const char *opt[OPT_NR]; /* what was given with it, "" for one that takes nothing, or NULL */
 };
 
 /* A command gets its own arguments, without its name; their number has been checked. */
@@ -69,6 +88,9 @@ enum command_status cmd_isolate(struct session *s, char **argv, int argc);
 enum command_status cmd_overrides(struct session *s, char **argv, int argc);
 enum command_status cmd_changes(struct session *s, char **argv, int argc);
 enum command_status cmd_shadow(struct session *s, char **argv, int argc);
+enum command_status cmd_domains(struct session *s, char **argv, int argc);
+enum command_status cmd_map(struct session *s, char **argv, int argc);
+enum command_status cmd_watch(struct session *s, char **argv, int argc);
 enum command_status cmd_ve(struct session *s, char **argv, int argc);
 
 /*

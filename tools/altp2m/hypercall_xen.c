@@ -20,7 +20,9 @@
 
 struct xen {
     xencall_handle *handle;
-    void *arg; /* one page, for the argument structs */
+    void *arg;        /* one page, for the argument structs */
+    void *dm_buffers; /* one page: what dm_op points to */
+    struct monitor_way *way;
 };
 
 static size_t pages(size_t size)
@@ -44,6 +46,20 @@ static int call(struct xen *x, unsigned int nr, unsigned int op, void *arg, size
     return rc;
 }
 
+static int call1(struct xen *x, unsigned int nr, void *arg, size_t size)
+{
+    int rc;
+
+    if (size > ARG_SIZE)
+        return -E2BIG;
+    memcpy(x->arg, arg, size);
+    rc = xencall1(x->handle, nr, (uintptr_t)x->arg);
+    if (rc < 0)
+        rc = -errno;
+    memcpy(arg, x->arg, size);
+    return rc;
+}
+
 static int xen_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)
 {
     return call(ctx, __HYPERVISOR_hvm_op, op, arg, size);
@@ -52,6 +68,65 @@ static int xen_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)
 static int xen_version(void *ctx, unsigned int cmd, void *arg, size_t size)
 {
     return call(ctx, __HYPERVISOR_xen_version, cmd, arg, size);
+}
+
+static int xen_domctl(void *ctx, void *op)
+{
+    return call1(ctx, __HYPERVISOR_domctl, op, sizeof(struct xen_domctl));
+}
+
+static int xen_sysctl(void *ctx, void *op)
+{
+    return call1(ctx, __HYPERVISOR_sysctl, op, sizeof(struct xen_sysctl));
+}
+
+static int xen_memory_op(void *ctx, unsigned int cmd, void *arg, size_t size)
+{
+    return call(ctx, __HYPERVISOR_memory_op, cmd, arg, size);
+}
+
+static int xen_dm_op(void *ctx, uint16_t domid, void *op, size_t size)
+{
+    struct xen *x = ctx;
+    struct xen_dm_op_buf *b = x->dm_buffers;
+
+    if (size > ARG_SIZE)
+        return -E2BIG;
+    memcpy(x->arg, op, size);
+    memset(b, 0, sizeof(*b));
+    set_xen_guest_handle(b->h, x->arg);
+    b->size = size;
+    return xencall3(x->handle, __HYPERVISOR_dm_op, domid, 1, (uintptr_t)b) < 0 ? -errno : 0;
+}
+
+static void *xen_map(void *ctx, uint16_t domid, uint64_t gfn, bool write)
+{
+    return monitor_way_map(((struct xen *)ctx)->way, domid, gfn, write);
+}
+
+static void xen_unmap(void *ctx, void *page)
+{
+    monitor_way_unmap(((struct xen *)ctx)->way, page);
+}
+
+static int xen_bind(void *ctx, uint16_t domid, uint32_t port)
+{
+    return monitor_way_bind(((struct xen *)ctx)->way, domid, port);
+}
+
+static void xen_unbind(void *ctx, int port)
+{
+    monitor_way_unbind(((struct xen *)ctx)->way, port);
+}
+
+static int xen_notify(void *ctx, int port)
+{
+    return monitor_way_notify(((struct xen *)ctx)->way, port);
+}
+
+static int xen_wait(void *ctx, int milliseconds)
+{
+    return monitor_way_wait(((struct xen *)ctx)->way, milliseconds);
 }
 
 static void *xen_alloc(void *ctx, size_t size)
@@ -116,6 +191,18 @@ static int explain_open(int err, struct hypercall_trouble *why)
     return -err;
 }
 
+static void release(struct xen *x)
+{
+    monitor_way_free(x->way);
+    if (x->dm_buffers)
+        xencall_free_buffer_pages(x->handle, x->dm_buffers, 1);
+    if (x->arg)
+        xencall_free_buffer_pages(x->handle, x->arg, 1);
+    if (x->handle)
+        xencall_close(x->handle);
+    free(x);
+}
+
 int hypercall_xen_open(struct hypercall *hc, struct hypercall_trouble *why)
 {
     struct xen *x;
@@ -129,26 +216,40 @@ int hypercall_xen_open(struct hypercall *hc, struct hypercall_trouble *why)
     x = calloc(1, sizeof(*x));
     if (!x)
         return explain_open(ENOMEM, why);
+    errno = 0;
     x->handle = xencall_open(NULL, 0);
-    x->arg = x->handle ? xencall_alloc_buffer_pages(x->handle, 1) : NULL;
-    if (!x->arg) {
+    if (x->handle) {
+        x->arg = xencall_alloc_buffer_pages(x->handle, 1);
+        x->dm_buffers = xencall_alloc_buffer_pages(x->handle, 1);
+        x->way = monitor_way_new();
+    }
+    if (!x->arg || !x->dm_buffers || !x->way) {
         int err = errno ? errno : ENOMEM;
 
-        if (x->handle)
-            xencall_close(x->handle);
-        free(x);
+        release(x);
         return explain_open(err, why);
     }
-    *hc = (struct hypercall){x, xen_hvm_op, xen_version, xen_alloc, xen_release, xen_own_domid};
+    *hc = (struct hypercall){.ctx = x,
+                             .hvm_op = xen_hvm_op,
+                             .version = xen_version,
+                             .alloc = xen_alloc,
+                             .release = xen_release,
+                             .own_domid = xen_own_domid,
+                             .domctl = xen_domctl,
+                             .sysctl = xen_sysctl,
+                             .memory_op = xen_memory_op,
+                             .dm_op = xen_dm_op,
+                             .map = xen_map,
+                             .unmap = xen_unmap,
+                             .bind = xen_bind,
+                             .unbind = xen_unbind,
+                             .notify = xen_notify,
+                             .wait = xen_wait};
     return 0;
 }
 
 void hypercall_xen_close(struct hypercall *hc)
 {
-    struct xen *x = hc->ctx;
-
-    xencall_free_buffer_pages(x->handle, x->arg, 1);
-    xencall_close(x->handle);
-    free(x);
+    release(hc->ctx);
     hc->ctx = NULL;
 }

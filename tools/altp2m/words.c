@@ -97,7 +97,7 @@ static bool say_common(const struct subop_target *t, unsigned int cmd, int err,
     state = subop_get_state(t, &on);
     if (state == -ESRCH) {
         SAY(r, "there is no %s", who(t, buf, sizeof(buf)));
-        HINT(r, "list the domains: xl list");
+        HINT(r, "list the domains: altp2m domains");
     } else if (state == -EOPNOTSUPP) {
         SAY(r, "altp2m is not available for %s", who(t, buf, sizeof(buf)));
         HINT(r, "it needs an HVM or PVH domain, a processor with EPT and, on Xen, altp2m=1 on "

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * altp2m watch, map and domains against a model of a watched domain: a guest whose few acts meet
+ * the restrictions, copies and breakpoints of the view that it is put on. Pokes: that the guest
+ * never sees a breakpoint, that every access is told once, that nothing is left behind at any end.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "altp2m_watched.h"
+#include "command.h"
+#include "symbols.h"
+
+static struct model *m;
+static struct watched *w;
+static char *out, *err;
+static char symbols_file[64];
+
+static int setup(void **state)
+{
+    FILE *f;
+
+    (void)state;
+    m = malloc(sizeof(*m));
+    w = malloc(sizeof(*w));
+    assert_non_null(m);
+    assert_non_null(w);
+    model_reset(m);
+    m->facet = true;
+    m->on = false;
+    m->view[1].exists = false;
+    watched_reset(w, m);
+    snprintf(symbols_file, sizeof(symbols_file), "/tmp/altp2m-symbols-%d", (int)getpid());
+    f = fopen(symbols_file, "w");
+    assert_non_null(f);
+    fputs("0000000000000000 A per_cpu\n"
+          "ffffffff81000000 T _text\n"
+          "ffffffff81003000 T entry_SYSCALL_64\n"
+          "ffffffff81001010 T do_thing\n"
+          "ffffffff81002100 D some_data\t[module]\n",
+          f);
+    fclose(f);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bool leak = m->allocated || w->mapped;
+
+    (void)state;
+    unlink(symbols_file);
+    free(m);
+    free(w);
+    free(out);
+    free(err);
+    out = err = NULL;
+    return leak ? -1 : 0;
+}
+
+static int model_open(struct hypercall *hc, struct hypercall_trouble *why)
+{
+    (void)why;
+    *hc = model_hypercall(m);
+    return 0;
+}
+
+static void model_close(struct hypercall *hc)
+{
+    hc->ctx = NULL;
+}
+
+/* Runs a command line; "SYMS" in it is the file of symbols. */
+static int type(const char *line)
+{
+    char words[512], *argv[32], *save = NULL;
+    size_t out_size, err_size;
+    int argc = 0, rc;
+    FILE *o, *e;
+
+    free(out);
+    free(err);
+    o = open_memstream(&out, &out_size);
+    e = open_memstream(&err, &err_size);
+    snprintf(words, sizeof(words), "%s", line);
+    for (char *x = strtok_r(words, " ", &save); x; x = strtok_r(NULL, " ", &save))
+        argv[argc++] = strcmp(x, "SYMS") ? x : symbols_file;
+    argv[argc] = NULL;
+    rc = command_main(argc, argv, o, e, false, model_open, model_close);
+    fclose(o);
+    fclose(e);
+    return rc;
+}
+
+static void expect_words(const char *line, int status, const char *words)
+{
+    assert_int_equal(type(line), status);
+    if (!strstr(out, words) && !strstr(err, words))
+        fail_msg("\"%s\" says\n%s%s, not \"%s\"", line, out, err, words);
+}
+
+static void acts(const struct act *list, size_t n)
+{
+    memcpy(w->acts, list, n * sizeof(*list));
+}
+#define ACTS(...)                                                                                  \
+    do {                                                                                           \
+        static const struct act list_[] = {__VA_ARGS__};                                           \
+        acts(list_, ARRAY_SIZE(list_));                                                            \
+    } while (0)
+
+static unsigned int count(const char *text, const char *what)
+{
+    unsigned int n = 0;
+
+    for (const char *p = strstr(text, what); p; p = strstr(p + 1, what))
+        n++;
+    return n;
+}
+
+/* The domain is as before, and can go on. */
+static void assert_clean(void)
+{
+    assert_int_equal(w->paused, 0);
+    assert_int_equal(w->waiting, 0);
+    assert_false(w->ring || w->bound || w->step);
+    assert_int_equal(w->events, 0);
+    assert_int_equal(w->mapped, 0);
+    assert_int_equal(m->vcpu_view[0], 0);
+    assert_false(m->view[1].exists);
+    assert_false(m->shadow[0] || m->shadow[1]);
+    assert_false(m->on);
+    assert_int_equal(w->has[WATCHED_RING], false);
+}
+
+#define AT(offset) (WATCHED_BASE + (offset))
+
+static void breakpoint_is_hidden(void **state)
+{
+    (void)state;
+    w->page[WATCHED_CODE + 1][0x10] = 0x55;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1000), 0}, {ACT_EXEC, AT(0x1010), 0},
+         {ACT_READ, AT(0x1010), 0}, {ACT_EXEC, AT(0x1010), 0}, {ACT_WRITE, AT(0x1010), 0x66},
+         {ACT_EXEC, AT(0x1010), 0}, {ACT_READ, AT(0x1010), 0}, {ACT_WRITE, AT(0x1011), 0x77},
+         {ACT_EXEC, AT(0x1011), 0});
+    assert_int_equal(type("altp2m -d 2 watch break do_thing --symbols SYMS"), 0);
+    assert_int_equal(count(out, "break do_thing"), 3);
+    assert_non_null(strstr(out, "3 break"));
+    assert_non_null(strstr(out, "do_thing: 3 times"));
+    for (unsigned int i = 2; i < 5; i++)
+        assert_int_equal(w->got[i], 0x55);
+    assert_int_equal(w->got[6], 0x66); /* its own writes hold, and the breakpoint stays */
+    assert_int_equal(w->got[7], 0x66);
+    assert_int_equal(w->got[9], 0x77);
+    assert_int_equal(w->at, 10);
+    assert_clean();
+}
+
+static void breakpoints_of_the_guest(void **state)
+{
+    (void)state;
+    w->page[WATCHED_CODE + 1][0x20] = 0xcc;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1020), 0}, {ACT_EXEC, AT(0x1010), 0});
+    assert_int_equal(type("altp2m -d 2 watch break @0xffffffff81001010"), 0);
+    assert_int_equal(w->own_breakpoints, 1);
+    assert_int_equal(count(out, "own-break"), 2); /* its line, and the summary */
+    assert_clean();
+}
+
+static void return_from_function(void **state)
+{
+    (void)state;
+    w->page[WATCHED_CODE + 5][1] = 0x20; /* the address to return to */
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1010), 0}, {ACT_EXEC, AT(0x1000), 0});
+    assert_int_equal(type("altp2m -d 2 watch break do_thing --symbols SYMS --return -1"), 0);
+    assert_int_equal(w->regs.rax, ~0ULL);
+    assert_int_equal(w->regs.rsp, AT(0x5008));
+    assert_int_equal(w->got[1], 0); /* it was not executed */
+    assert_int_equal(w->at, 3);
+    assert_clean();
+}
+
+static void pages(void **state)
+{
+    (void)state;
+    ACTS({ACT_WRITE, AT(0x2000), 1}, {ACT_READ, AT(0x2008), 0}, {ACT_WRITE, AT(0x3000), 1},
+         {ACT_WRITE, AT(0x2fff), 2}, {ACT_EXEC, AT(0x4000), 0}, {ACT_READ, AT(0x5000), 0},
+         {ACT_WRITE, AT(0x5000), 3});
+    assert_int_equal(type("altp2m -d 2 watch write 10 exec 12 read 13"), 0);
+    assert_int_equal(count(out, " write  gfn 0xa+"), 2);
+    assert_int_equal(count(out, " exec   gfn 0xc+0x0"), 1);
+    assert_int_equal(count(out, " read   gfn 0xd+0x0"), 1);
+    assert_non_null(strstr(out, "4 events"));
+    assert_non_null(strstr(out, "1 more passed over")); /* the write of a page watched for reads */
+    assert_int_equal(w->got[3], 2);
+    assert_int_equal(w->page[WATCHED_CODE + 2][0xfff], 2);
+    assert_int_equal(w->at, 7);
+    assert_clean();
+}
+
+static void values(void **state)
+{
+    (void)state;
+    memcpy(&w->page[WATCHED_CODE + 2][0x100], "abcdefghijklmnop", 16);
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_WRITE, AT(0x2101), 'X'}, {ACT_WRITE, AT(0x2200), 'Y'},
+         {ACT_WRITE, AT(0x2100), 'Z'});
+    assert_int_equal(type("altp2m -d 2 watch write some_data:8 --values --symbols SYMS"), 0);
+    assert_non_null(strstr(out, "some_data:8"));
+    assert_non_null(strstr(out, "was \"abcdefghijklmnop\" is \"aXcdefghijklmnop\""));
+    assert_non_null(strstr(out, "was \"aXcdefghijklmnop\" is \"ZXcdefghijklmnop\""));
+    assert_non_null(strstr(out, "2 events"));
+    assert_clean();
+}
+
+static void registers_and_json(void **state)
+{
+    FILE *p;
+
+    (void)state;
+    memcpy(&w->page[WATCHED_CODE + 2][0], "salt\"", 6);
+    w->regs.rsi = AT(0x2000);
+    ACTS({ACT_CR3, 0x5000, 0}, {ACT_CPUID, AT(0), 0}, {ACT_REQUEST, 0, 0}, {ACT_CR3, 0x6000, 0});
+    assert_int_equal(type("altp2m --json -d 2 watch cr3 cpuid request --show rsi:str,[rsi],rax"),
+                     0);
+    assert_int_equal(count(out, "\"event\": \"cr3\""), 2);
+    assert_non_null(strstr(out, "\"new\": \"0x6000\""));
+    assert_non_null(strstr(out, "\"rsi\": \"salt\\\"\""));
+    assert_non_null(strstr(out, "\"leaf\": 7"));
+    assert_int_equal(w->regs.rip, AT(2));
+    p = popen("python3 -c 'import json, sys; [json.loads(x) for x in sys.stdin]'", "w");
+    assert_non_null(p);
+    fputs(out, p);
+    assert_int_equal(pclose(p), 0);
+    assert_string_equal(err, "");
+    assert_false(m->calls && m->on); /* no view was needed */
+    assert_clean();
+}
+
+static void filters(void **state)
+{
+    (void)state;
+    ACTS({ACT_CR3, 0x5000, 0}, {ACT_WRITE, AT(0x2000), 1}, {ACT_WRITE, AT(0x3000), 1},
+         {ACT_READ, AT(0x2000), 1});
+    assert_int_equal(type("altp2m -d 2 watch access 10+2 cr3 --kind write,read --gfn 10"), 0);
+    assert_non_null(strstr(out, "2 events"));
+    assert_int_equal(count(out, "gfn 0xb"), 0);
+    w->at = 0;
+    assert_int_equal(type("altp2m -d 2 watch access 10+2 --vcpu 1"), 0);
+    assert_non_null(strstr(out, "0 events"));
+    assert_int_equal(w->at, 4);
+    assert_clean();
+}
+
+/* The watch ends with the vCPU waiting, stepping, or both; the guest goes on. */
+static void ends(void **state)
+{
+    static const char *const lines[] = {
+        "altp2m -d 2 watch write 10 --count 1",
+        "altp2m -d 2 watch write 10 --values --count 1",
+        "altp2m -d 2 watch break @0xffffffff81002000 --cr3 0x1000 --count 1",
+    };
+
+    (void)state;
+    for (unsigned int i = 0; i < ARRAY_SIZE(lines); i++) {
+        w->at = 0;
+        ACTS({ACT_EXEC, AT(0x2000), 0}, {ACT_WRITE, AT(0x2000), 1}, {ACT_EXEC, AT(0x2000), 1},
+             {ACT_WRITE, AT(0x2000), 1}, {ACT_WRITE, AT(0x2000), WATCHED_NOP});
+        assert_int_equal(type(lines[i]), 0);
+        assert_non_null(strstr(out, "1 events"));
+        assert_clean();
+        assert_in_range(w->at, 0, 2);
+    }
+    ACTS({ACT_WRITE, AT(0x2000), 0}, {ACT_SIGNAL, 0, 0}, {ACT_WRITE, AT(0x2000), 1});
+    w->at = 0;
+    assert_int_equal(type("altp2m -d 2 watch write 10"), 0);
+    assert_clean();
+    ACTS({ACT_WRITE, AT(0x2000), 0}, {ACT_DIE, 0, 0});
+    w->at = 0;
+    assert_int_equal(type("altp2m -d 2 watch write 10"), 0);
+    assert_non_null(strstr(err, "domain 2 has ended"));
+    assert_int_equal(w->mapped, 0);
+    assert_false(w->bound);
+}
+
+static void for_a_time(void **state)
+{
+    (void)state;
+    ACTS({ACT_CR3, 0x5000, 0});
+    assert_int_equal(type("altp2m -d 2 watch cr3 --for 0.001"), 0);
+    assert_clean();
+}
+
+/* What watch finds set up is left as it was. */
+static void on_before(void **state)
+{
+    (void)state;
+    m->on = true;
+    m->view[3].exists = true;
+    ACTS({ACT_WRITE, AT(0x2000), 0});
+    assert_int_equal(type("altp2m -d 2 watch write 10"), 0);
+    assert_true(m->on && m->view[3].exists);
+    m->vcpu_view[2] = 3;
+    expect_words("altp2m -d 2 watch write 10", 1, "a view of somebody else's");
+    assert_true(m->on && !w->ring && !w->paused && m->vcpu_view[2] == 3);
+}
+
+/* As on Xen: no shadow pages, so that the copy is a page beyond the guest's memory. */
+static void copy_on_xen(void **state)
+{
+    (void)state;
+    m->facet = false;
+    m->max_gfn = 19;
+    w->has[20] = false;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1010), 0}, {ACT_WRITE, AT(0x1010), 0x66},
+         {ACT_READ, AT(0x1010), 0});
+    assert_int_equal(type("altp2m -d 2 watch break do_thing --symbols SYMS"), 0);
+    assert_int_equal(count(out, "break do_thing"), 1);
+    assert_int_equal(w->got[3], 0x66);
+    assert_int_equal(w->page[20][0x10], 0xcc); /* there it was */
+    assert_false(w->has[20]);                  /* and there it is no more */
+    assert_int_equal(w->max_kib, 4096 * 4);
+    assert_clean();
+}
+
+static void moved_kernel(void **state)
+{
+    (void)state;
+    w->regs.msr_lstar = WATCHED_BASE + 0x4000;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x2010), 0});
+    assert_int_equal(type("altp2m -d 2 watch break do_thing --symbols SYMS"), 0);
+    assert_non_null(strstr(err, "the kernel was moved by 0x1000"));
+    assert_int_equal(count(out, "break do_thing"), 1);
+    assert_non_null(strstr(out, "(do_thing)"));
+    w->at = 1;
+    assert_int_equal(
+        type("altp2m -d 2 watch break do_thing --symbols SYMS --slide 0x1000 --cr3 4096"), 0);
+    assert_int_equal(count(out, "break do_thing"), 1);
+    assert_clean();
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    expect_words("altp2m watch cr3", 1, "cannot watch itself");
+    expect_words("altp2m -d 7 watch cr3", 1, "there is no domain 7");
+    expect_words("altp2m -d 2 watch descriptor", 1, "does not tell of such events");
+    expect_words("altp2m -d 2 watch write 9999", 1, "cannot be restricted");
+    assert_clean();
+    w->ring = true;
+    expect_words("altp2m -d 2 watch cr3", 1, "another monitor watches");
+    assert_int_equal(w->paused, 0);
+    w->ring = false;
+    m->unprivileged = true;
+    expect_words("altp2m -d 2 watch cr3", 1, "does not control others");
+    expect_words("altp2m domains", 1, "does not control others");
+    m->unprivileged = false;
+    m->domctl_version = 0x16;
+    expect_words("altp2m -d 2 watch cr3", 1, "another version");
+    m->domctl_version = XEN_DOMCTL_INTERFACE_VERSION;
+    m->mode = XEN_ALTP2M_disabled;
+    expect_words("altp2m -d 2 watch write 10", 1, "altp2m is disabled for domain 2");
+    assert_clean();
+}
+
+static void misuse(void **state)
+{
+    static const struct {
+        const char *line, *words;
+    } list[] = {
+        {"altp2m -d 2 watch", "usage: altp2m watch"},
+        {"altp2m -d 2 watch 10", "something to watch"},
+        {"altp2m -d 2 watch write", "say which"},
+        {"altp2m -d 2 watch write cr3", "say which"},
+        {"altp2m -d 2 watch break do_thing", "--symbols"},
+        {"altp2m -d 2 watch break nobody --symbols SYMS", "a symbol of that file"},
+        {"altp2m -d 2 watch break @nobody", "an address"},
+        {"altp2m -d 2 watch break _text+x --symbols SYMS", "OFFSET is a number"},
+        {"altp2m -d 2 watch write @0x1000:0", "LENGTH is a number"},
+        {"altp2m -d 2 watch write 10+0", "a range of gfns"},
+        {"altp2m -d 2 watch msr x", "the number of an MSR"},
+        {"altp2m -d 2 watch cr3 --show rxx", "a list of registers"},
+        {"altp2m -d 2 watch cr3 --show [rdi+x]", "a list of registers"},
+        {"altp2m -d 2 watch cr3 --kind cr9", "kinds of events"},
+        {"altp2m -d 2 watch cr3 --for never", "a number of seconds"},
+        {"altp2m -d 2 watch cr3 --count -3", "a number"},
+        {"altp2m -d 2 watch cr3 --gfn x", "a range of gfns"},
+        {"altp2m -d 2 watch cr3 --symbols /nowhere", "a file that can be read"},
+        {"altp2m -d 2 watch cr3 --symbols /dev/null", "a table of symbols"},
+        {"altp2m -d 2 list --count 3", "--count does not belong to list"},
+        {"altp2m -d 2 watch cr3 --svg x", "--svg does not belong to watch"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(list); i++)
+        expect_words(list[i].line, 2, list[i].words);
+    assert_int_equal(m->calls, 0);
+}
+
+static void domains(void **state)
+{
+    (void)state;
+    assert_int_equal(type("altp2m domains"), 0);
+    assert_non_null(strstr(out, "2           16 MiB  1      running    mixed     off"));
+    assert_int_equal(type("altp2m --json domains"), 0);
+    assert_non_null(strstr(out, "\"domid\": 2, \"self\": false, \"pages\": 4096"));
+}
+
+static void map(void **state)
+{
+    char line[256], file[80], *text = NULL;
+    size_t size = 0;
+    FILE *f;
+
+    (void)state;
+    m->max_gfn = MODEL_PAGES - 1;
+    assert_int_equal(type("altp2m on"), 0);
+    assert_int_equal(type("altp2m create"), 0);
+    assert_int_equal(type("altp2m access 1 0x100+4 rx"), 0);
+    assert_int_equal(type("altp2m remap 1 0x200 0x201"), 0);
+    assert_int_equal(type("altp2m map 1 0x100+8"), 0);
+    assert_non_null(strstr(out, "  0x00000100  rrrr....\n"));
+    assert_non_null(strstr(out, "0x100+4  restricted  rx"));
+    assert_int_equal(type("altp2m map 1"), 0);
+    assert_non_null(strstr(out, "gfns 0x0 to 0x1fff, 4 a character"));
+    assert_non_null(strstr(out, "  0x00000100  r......")); /* and the remap, 64 cells on */
+    assert_non_null(strstr(out, "  0x00000200  M......"));
+    assert_non_null(strstr(out, "0x200+1  remapped  rwx  shows 0x201"));
+    assert_int_equal(type("altp2m --json map 1"), 0);
+    assert_non_null(strstr(out, "\"kind\": \"remapped\", \"access\": \"rwx\", \"target\": 513"));
+    snprintf(file, sizeof(file), "%s.svg", symbols_file);
+    snprintf(line, sizeof(line), "altp2m map 1 --svg %s", file);
+    assert_int_equal(type(line), 0);
+    f = fopen(file, "r");
+    assert_non_null(f);
+    assert_true(getdelim(&text, &size, '\0', f) > 0);
+    fclose(f);
+    assert_non_null(strstr(text, "<title>0x100+4: restricted</title>"));
+    assert_non_null(strstr(text, "</svg>"));
+    free(text);
+    snprintf(line, sizeof(line), "python3 -c 'import xml.dom.minidom as x; x.parse(\"%s\")'", file);
+    assert_int_equal(system(line), 0);
+    unlink(file);
+    expect_words("altp2m map 1 --svg /nowhere/x.svg", 1, "cannot be written");
+    expect_words("altp2m map 5", 1, "view 5 does not exist");
+    m->facet = false; /* as on Xen */
+    assert_int_equal(type("altp2m map 1 0x100+8"), 0);
+    assert_non_null(strstr(out, "  0x00000100  rrrr....\n"));
+    assert_non_null(strstr(out, "judged by access alone"));
+}
+
+static void symbol_names(void **state)
+{
+    struct symbols s = {0};
+    uint64_t address, offset;
+
+    (void)state;
+    assert_int_equal(symbols_load(&s, symbols_file), 0);
+    assert_int_equal(s.nr, 4);
+    assert_true(symbols_find(&s, "do_thing", &address));
+    assert_int_equal(address, AT(0x1010));
+    assert_false(symbols_find(&s, "per_cpu", &address));
+    assert_string_equal(symbols_name(&s, AT(0x1011), &offset), "do_thing");
+    assert_int_equal(offset, 1);
+    assert_null(symbols_name(&s, AT(0) - 1, &offset));
+    assert_null(symbols_name(&s, AT(0x20000), &offset));
+    s.slide = 0x100000;
+    assert_string_equal(symbols_name(&s, AT(0x103000), &offset), "entry_SYSCALL_64");
+    symbols_free(&s);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(breakpoint_is_hidden),
+        TEST(breakpoints_of_the_guest),
+        TEST(return_from_function),
+        TEST(pages),
+        TEST(values),
+        TEST(registers_and_json),
+        TEST(filters),
+        TEST(ends),
+        TEST(for_a_time),
+        TEST(on_before),
+        TEST(copy_on_xen),
+        TEST(moved_kernel),
+        TEST(refusals),
+        TEST(misuse),
+        TEST(domains),
+        TEST(map),
+        TEST(symbol_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers the events of a watched domain, and tells of them. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+#include "watch.h"
+
+#define PAGE    4096u
+#define WAIT_MS 200
+#define TICK    1.0 /* seconds: between looks at the domain, and lines of --stats */
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+bool watch_stop_asked(void)
+{
+    return stop_asked;
+}
+
+/* ---- answers ---- */
+
+static vm_event_response_t answer_to(const vm_event_request_t *r)
+{
+    vm_event_response_t a;
+
+    memset(&a, 0, sizeof(a));
+    a.version = VM_EVENT_INTERFACE_VERSION;
+    a.vcpu_id = r->vcpu_id;
+    a.reason = r->reason;
+    a.flags = r->flags & VM_EVENT_FLAG_VCPU_PAUSED;
+    return a;
+}
+
+/* One instruction in view 0, and back; with a report after it, or without. */
+static void step_over(const struct watch *w, vm_event_response_t *a, bool reported)
+{
+    a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M;
+    a->altp2m_idx = 0;
+    if (reported) {
+        a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP;
+    } else {
+        a->flags |= VM_EVENT_FLAG_FAST_SINGLESTEP;
+        a->u.fast_singlestep.p2midx = w->view.v;
+    }
+}
+
+static bool in_our_view(const struct watch *w, const vm_event_request_t *r)
+{
+    return !view_eq(w->view, VIEW_NONE) && (r->flags & VM_EVENT_FLAG_ALTERNATE_P2M) &&
+           r->altp2m_idx == w->view.v;
+}
+
+/* Whether the filters let it through. Counts those that they do not. */
+static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t *r)
+{
+    bool page = r->reason == VM_EVENT_REASON_MEM_ACCESS;
+
+    if ((w->only_kinds & (1u << k)) && (!w->has_vcpu || r->vcpu_id == w->only_vcpu) &&
+        (!w->has_gfns || !page || r->u.mem_access.gfn - w->gfn_first.v < w->gfn_count))
+        return true;
+    w->hidden++;
+    return false;
+}
+
+/* ---- memory ---- */
+
+static enum watch_kind page_kind(uint32_t flags)
+{
+    return flags & MEM_ACCESS_W ? WATCH_WRITE : flags & MEM_ACCESS_X ? WATCH_EXEC : WATCH_READ;
+}
+
+static const struct watch_range *range_of(const struct watch *w, const vm_event_request_t *r,
+                                          enum watch_kind k)
+{
+    static const unsigned int want[] = {WATCH_R, WATCH_W, WATCH_X};
+    uint64_t g = r->u.mem_access.gfn, offset = r->u.mem_access.offset;
+
+    for (unsigned int i = 0; i < w->nr_ranges; i++) {
+        const struct watch_range *x = &w->ranges[i];
+
+        if ((x->want & want[k]) && g - x->first.v < x->count && offset >= x->from && offset < x->to)
+            return x;
+    }
+    return NULL;
+}
+_Static_assert(WATCH_READ == 0 && WATCH_WRITE == 1 && WATCH_EXEC == 2, "range_of's table");
+
+/* The bytes at the written place, as far as they lie in its page. */
+static void look(struct watch *w, const vm_event_request_t *r, uint8_t *bytes)
+{
+    const uint8_t *page = guestmem_page(&w->memory, gfn(r->u.mem_access.gfn));
+    uint64_t from = r->u.mem_access.offset & ~7ULL;
+
+    memset(bytes, 0, WATCH_VALUES);
+    if (page)
+        memcpy(bytes, page + from, PAGE - from < WATCH_VALUES ? PAGE - from : WATCH_VALUES);
+}
+
+/* A restriction of the host's map, which no view can step over: it is lifted. */
+static void lift(struct watch *w, const vm_event_request_t *r)
+{
+    if (passes(w, WATCH_OTHER, r))
+        watch_tell(w, WATCH_OTHER, r, "lifted", NULL, NULL);
+    control_host_access(w->t, gfn(r->u.mem_access.gfn), XENMEM_access_rwx);
+}
+
+static void on_page(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    enum watch_kind k = page_kind(r->u.mem_access.flags);
+    const struct watch_range *range = range_of(w, r, k);
+    bool refresh = k == WATCH_WRITE && watch_copy_at(w, gfn(r->u.mem_access.gfn));
+    bool tell = range && passes(w, k, r), values = tell && w->values && k == WATCH_WRITE;
+    struct watch_step *step = &w->steps[r->vcpu_id];
+
+    if (!in_our_view(w, r)) {
+        lift(w, r);
+        return;
+    }
+    w->hidden += !range;
+    if (tell && !values)
+        watch_tell(w, k, r, range->label, NULL, NULL);
+    step->refresh = refresh;
+    step->tell = values;
+    if (refresh || values) {
+        step->request = *r;
+        look(w, r, step->before);
+    }
+    step_over(w, a, refresh || values);
+}
+
+static void on_step(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    struct watch_step *step = &w->steps[r->vcpu_id];
+    const vm_event_request_t *was = &step->request;
+    uint8_t after[WATCH_VALUES];
+
+    if (step->refresh)
+        watch_copy_refresh(w, watch_copy_at(w, gfn(was->u.mem_access.gfn)));
+    if (step->tell) {
+        const struct watch_range *range = range_of(w, was, WATCH_WRITE);
+
+        look(w, was, after);
+        watch_tell(w, WATCH_WRITE, was, range ? range->label : NULL, step->before, after);
+    }
+    step->refresh = step->tell = false;
+    a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP | VM_EVENT_FLAG_ALTERNATE_P2M;
+    a->altp2m_idx = w->view.v;
+}
+
+/* ---- breakpoints ---- */
+
+static struct watch_break *break_at(struct watch *w, const vm_event_request_t *r)
+{
+    for (unsigned int i = 0; i < w->nr_breaks; i++)
+        if (w->breaks[i].address.v == r->data.regs.x86.rip ||
+            (w->breaks[i].gfn.v == r->u.software_breakpoint.gfn &&
+             w->breaks[i].offset == r->data.regs.x86.rip % PAGE))
+            return &w->breaks[i];
+    return NULL;
+}
+
+/* As if the function had returned the value at once. */
+static void return_now(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    struct vm_event_regs_x86 *x = &a->data.regs.x86;
+    struct guestmem_paging p = watch_paging(r);
+    uint64_t to;
+
+    if (guestmem_read(&w->memory, &p, gva(r->data.regs.x86.rsp), &to, sizeof(to)) != sizeof(to)) {
+        step_over(w, a, false);
+        return;
+    }
+    *x = r->data.regs.x86;
+    x->rax = w->return_value;
+    x->rsp += sizeof(to);
+    x->rip = to;
+    a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
+}
+
+static void on_break(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    struct watch_break *b = in_our_view(w, r) ? break_at(w, r) : NULL;
+    enum watch_kind k = b ? WATCH_BREAK : WATCH_OWN_BREAK;
+
+    if (b)
+        b->hits++;
+    if (passes(w, k, r))
+        watch_tell(w, k, r, b ? b->label : NULL, NULL, NULL);
+    if (!b)
+        control_inject_breakpoint(w->t, r->vcpu_id, r->u.software_breakpoint.type,
+                                  (uint8_t)r->u.software_breakpoint.insn_length);
+    else if (w->returns)
+        return_now(w, r, a);
+    else
+        step_over(w, a, false);
+}
+
+/* ---- registers ---- */
+
+static enum watch_kind plain_kind(const vm_event_request_t *r)
+{
+    static const uint8_t crs[] = {[VM_EVENT_X86_CR0] = WATCH_CR0,
+                                  [VM_EVENT_X86_CR3] = WATCH_CR3,
+                                  [VM_EVENT_X86_CR4] = WATCH_CR4,
+                                  [VM_EVENT_X86_XCR0] = WATCH_XCR0};
+
+    switch (r->reason) {
+    case VM_EVENT_REASON_WRITE_CTRLREG:
+        return crs[r->u.write_ctrlreg.index % ARRAY_SIZE(crs)];
+    case VM_EVENT_REASON_MOV_TO_MSR:
+        return WATCH_MSR;
+    case VM_EVENT_REASON_CPUID:
+        return WATCH_CPUID;
+    case VM_EVENT_REASON_DESCRIPTOR_ACCESS:
+        return WATCH_DESCRIPTOR;
+    case VM_EVENT_REASON_DEBUG_EXCEPTION:
+        return WATCH_DEBUG;
+    case VM_EVENT_REASON_GUEST_REQUEST:
+        return WATCH_REQUEST;
+    default:
+        return WATCH_OTHER;
+    }
+}
+
+static void on_register(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    enum watch_kind k = plain_kind(r);
+
+    if (passes(w, k, r))
+        watch_tell(w, k, r, NULL, NULL, NULL);
+    if (k == WATCH_CPUID) { /* its result is in the registers; going on is the listener's part */
+        a->data.regs.x86 = r->data.regs.x86;
+        a->data.regs.x86.rip += r->u.cpuid.insn_length;
+        a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
+    } else if (k == WATCH_DESCRIPTOR) {
+        a->flags |= VM_EVENT_FLAG_EMULATE;
+    }
+}
+
+/* ---- the loop ---- */
+
+static void answer(struct watch *w, const vm_event_request_t *r)
+{
+    vm_event_response_t a = answer_to(r);
+
+    if (r->vcpu_id >= w->vcpus)
+        w->hidden++;
+    else if (r->reason == VM_EVENT_REASON_MEM_ACCESS)
+        on_page(w, r, &a);
+    else if (r->reason == VM_EVENT_REASON_SINGLESTEP)
+        on_step(w, r, &a);
+    else if (r->reason == VM_EVENT_REASON_SOFTWARE_BREAKPOINT)
+        on_break(w, r, &a);
+    else
+        on_register(w, r, &a);
+    ring_put(&w->ring, &a);
+}
+
+static bool enough(const struct watch *w)
+{
+    return stop_asked || (w->count && w->told >= w->count) ||
+           (w->seconds > 0 && watch_seconds(w) >= w->seconds) || ferror(w->s->out);
+}
+
+static int patience(const struct watch *w)
+{
+    double left = w->seconds > 0 ? (w->seconds - watch_seconds(w)) * 1000 : WAIT_MS;
+
+    return left < 1 ? 1 : left < WAIT_MS ? (int)left : WAIT_MS;
+}
+
+static void loop(struct watch *w)
+{
+    double tick = watch_seconds(w);
+    vm_event_request_t r;
+
+    w->last_stats = tick;
+    while (!enough(w)) {
+        int news = ring_wait(&w->ring, patience(w));
+        bool any = false;
+
+        while (!enough(w) && ring_get(&w->ring, &r)) {
+            answer(w, &r);
+            any = true;
+        }
+        if (any)
+            ring_notify(&w->ring);
+        if (watch_seconds(w) - tick >= TICK || !news) {
+            if (watch_ended(w))
+                return;
+            guestmem_drop(&w->memory);
+            if (w->stats && watch_seconds(w) - tick >= TICK)
+                watch_rates(w);
+            tick = news ? watch_seconds(w) : tick;
+        }
+    }
+}
+
+static void catch_signals(struct sigaction *old, bool on)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    struct sigaction sa = {.sa_handler = on_signal};
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        sigaction(numbers[i], on ? &sa : &old[i], on ? &old[i] : NULL);
+}
+
+static enum command_status run(struct watch *w)
+{
+    struct sigaction old[4];
+    enum command_status st;
+
+    stop_asked = 0;
+    catch_signals(old, true);
+    clock_gettime(CLOCK_MONOTONIC, &w->start);
+    st = watch_begin(w);
+    if (st == COMMAND_OK) {
+        watch_hello(w);
+        clock_gettime(CLOCK_MONOTONIC, &w->start);
+        loop(w);
+    }
+    watch_end(w);
+    if (st == COMMAND_OK) {
+        if (w->gone && !w->s->json)
+            fprintf(w->s->err, "domain %u has ended\n", w->t->domid);
+        watch_summary(w);
+    }
+    catch_signals(old, false);
+    return st;
+}
+
+enum command_status cmd_watch(struct session *s, char **argv, int argc)
+{
+    struct watch *w;
+    enum command_status st;
+
+    if (s->target.domid == DOMID_SELF)
+        return command_refuse(s, "a domain cannot watch itself",
+                              "name another one: altp2m -d DOMID watch ...", EINVAL);
+    w = calloc(1, sizeof(*w));
+    if (!w)
+        return command_refuse(s, "out of memory", NULL, ENOMEM);
+    w->s = s;
+    w->t = &s->target;
+    st = watch_parse(w, argv, argc);
+    if (st == COMMAND_OK)
+        st = run(w);
+    else
+        symbols_free(&w->symbols);
+    free(w);
+    return st;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Names of a guest kernel's addresses, from a System.map or a /proc/kallsyms. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct symbol {
+    uint64_t address;
+    char *name;
+};
+
+struct symbols {
+    struct symbol *list; /* ascending */
+    size_t nr;
+    uint64_t slide; /* added to every address of the file */
+};
+
+/* 0, or a negative errno; -ENOENT also if the file has no symbols, or if all addresses are zero
+   (what kallsyms shows to users without privilege). */
+int symbols_load(struct symbols *s, const char *file);
+void symbols_free(struct symbols *s);
+bool symbols_find(const struct symbols *s, const char *name, uint64_t *address);
+/* The nearest one at or below the address, not further away than 64 KiB; or NULL. */
+const char *symbols_name(const struct symbols *s, uint64_t address, uint64_t *offset);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+#include "watch.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define NS 1e9
+
+double watch_seconds(const struct watch *w)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - w->start.tv_sec) + (double)(now.tv_nsec - w->start.tv_nsec) / NS;
+}
+
+/* "0x..." and, if the kernel's symbols tell, " (name+0x...)". */
+static void place(const struct watch *w, uint64_t address, char *buf, size_t size)
+{
+    uint64_t offset;
+    const char *name = symbols_name(&w->symbols, address, &offset);
+
+    if (!name)
+        snprintf(buf, size, "0x%" PRIx64, address);
+    else if (offset)
+        snprintf(buf, size, "0x%" PRIx64 " (%s+0x%" PRIx64 ")", address, name, offset);
+    else
+        snprintf(buf, size, "0x%" PRIx64 " (%s)", address, name);
+}
+
+/* Printable bytes as they are, others as dots. */
+static void text_of(const uint8_t *bytes, size_t n, char *buf)
+{
+    for (size_t i = 0; i < n; i++)
+        buf[i] = bytes[i] < 0x7f && isprint(bytes[i]) ? (char)bytes[i] : '.';
+    buf[n] = '\0';
+}
+
+static void json_address(struct json *j, const char *key, uint64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "0x%" PRIx64, value);
+    json_string(j, key, text);
+}
+
+/* ---- what --show asks for ---- */
+
+static uint64_t shown_value(struct watch *w, const struct watch_shown *x,
+                            const vm_event_request_t *r, bool *there)
+{
+    struct guestmem_paging p = watch_paging(r);
+    uint64_t value = (&r->data.regs.x86.rax)[x->reg], at = value + x->offset;
+
+    *there = true;
+    if (x->memory)
+        *there = guestmem_read(&w->memory, &p, gva(at), &value, 8) == 8;
+    return value;
+}
+
+static bool shown_string(struct watch *w, const vm_event_request_t *r, uint64_t at, char *text)
+{
+    struct guestmem_paging p = watch_paging(r);
+    size_t n = guestmem_read(&w->memory, &p, gva(at), text, WATCH_TEXT);
+
+    text[n] = '\0';
+    n = strlen(text);
+    text_of((const uint8_t *)text, n, text);
+    return n > 0;
+}
+
+static void show(struct watch *w, const vm_event_request_t *r, struct json *j)
+{
+    char text[WATCH_TEXT + 1];
+
+    for (unsigned int i = 0; i < w->nr_shown; i++) {
+        const struct watch_shown *x = &w->shown[i];
+        bool there;
+        uint64_t value = shown_value(w, x, r, &there);
+        bool string = there && x->string && shown_string(w, r, value, text);
+
+        if (j && string)
+            json_string(j, x->label, text);
+        else if (j && there)
+            json_address(j, x->label, value);
+        else if (j)
+            json_string(j, x->label, NULL);
+        else if (string)
+            fprintf(w->s->out, "  %s=\"%s\"", x->label, text);
+        else if (there)
+            fprintf(w->s->out, "  %s=0x%" PRIx64, x->label, value);
+        else
+            fprintf(w->s->out, "  %s=?", x->label);
+    }
+}
+
+/* ---- one event ---- */
+
+static bool is_page(enum watch_kind k)
+{
+    return k == WATCH_READ || k == WATCH_WRITE || k == WATCH_EXEC || k == WATCH_OTHER;
+}
+
+static bool is_cr(enum watch_kind k)
+{
+    return k == WATCH_CR0 || k == WATCH_CR3 || k == WATCH_CR4 || k == WATCH_XCR0;
+}
+
+static void human(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
+                  const char *label, const uint8_t *before, const uint8_t *after)
+{
+    char rip[160], was[WATCH_VALUES + 1], is[WATCH_VALUES + 1];
+    FILE *f = w->s->out;
+
+    place(w, r->data.regs.x86.rip, rip, sizeof(rip));
+    fprintf(f, "%10.6f  vcpu %" PRIu32 "  %-5s", watch_seconds(w), r->vcpu_id, watch_kind_name(k));
+    if (label)
+        fprintf(f, " %s", label);
+    if (is_page(k)) {
+        fprintf(f, "  gfn 0x%" PRIx64 "+0x%" PRIx64, r->u.mem_access.gfn, r->u.mem_access.offset);
+        if (r->u.mem_access.flags & MEM_ACCESS_GLA_VALID)
+            fprintf(f, "  at 0x%" PRIx64, r->u.mem_access.gla);
+    } else if (is_cr(k)) {
+        fprintf(f, "  0x%" PRIx64 " -> 0x%" PRIx64, r->u.write_ctrlreg.old_value,
+                r->u.write_ctrlreg.new_value);
+    } else if (k == WATCH_CPUID) {
+        fprintf(f, "  leaf 0x%" PRIx32 " subleaf 0x%" PRIx32, r->u.cpuid.leaf, r->u.cpuid.subleaf);
+    } else if (k == WATCH_MSR) {
+        fprintf(f, "  0x%" PRIx64 ": 0x%" PRIx64 " -> 0x%" PRIx64, r->u.mov_to_msr.msr,
+                r->u.mov_to_msr.old_value, r->u.mov_to_msr.new_value);
+    } else if (k == WATCH_DESCRIPTOR) {
+        fprintf(f, "  table %u%s", r->u.desc_access.descriptor,
+                r->u.desc_access.is_write ? " written" : " read");
+    }
+    fprintf(f, "  %s %s", is_page(k) ? "by" : "rip", rip);
+    show(w, r, NULL);
+    if (after) {
+        text_of(before, WATCH_VALUES, was);
+        text_of(after, WATCH_VALUES, is);
+        fprintf(f, "  was \"%s\" is \"%s\"", was, is);
+    }
+    fputc('\n', f);
+}
+
+static void json_bytes(struct json *j, const char *key, const uint8_t *bytes)
+{
+    char text[2 * WATCH_VALUES + 1];
+
+    for (unsigned int i = 0; i < WATCH_VALUES; i++)
+        snprintf(text + 2 * (size_t)i, 3, "%02x", bytes[i]);
+    json_string(j, key, text);
+}
+
+static void json_details(struct json *j, enum watch_kind k, const vm_event_request_t *r)
+{
+    if (is_page(k)) {
+        json_number(j, "gfn", r->u.mem_access.gfn);
+        json_number(j, "offset", r->u.mem_access.offset);
+        if (r->u.mem_access.flags & MEM_ACCESS_GLA_VALID)
+            json_address(j, "gla", r->u.mem_access.gla);
+    } else if (is_cr(k)) {
+        json_address(j, "old", r->u.write_ctrlreg.old_value);
+        json_address(j, "new", r->u.write_ctrlreg.new_value);
+    } else if (k == WATCH_CPUID) {
+        json_number(j, "leaf", r->u.cpuid.leaf);
+        json_number(j, "subleaf", r->u.cpuid.subleaf);
+    } else if (k == WATCH_MSR) {
+        json_number(j, "msr", r->u.mov_to_msr.msr);
+        json_address(j, "old", r->u.mov_to_msr.old_value);
+        json_address(j, "new", r->u.mov_to_msr.new_value);
+    } else if (k == WATCH_DESCRIPTOR) {
+        json_number(j, "table", r->u.desc_access.descriptor);
+        json_bool(j, "write", r->u.desc_access.is_write);
+    }
+}
+
+static void json_time(struct json *j, const struct watch *w)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%.6f", watch_seconds(w));
+    json_string(j, "time", text);
+}
+
+static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
+                    const char *label, const uint8_t *before, const uint8_t *after)
+{
+    struct json j = json_to(w->s->out);
+    uint64_t offset;
+    const char *name = symbols_name(&w->symbols, r->data.regs.x86.rip, &offset);
+
+    json_open(&j, NULL, '{');
+    json_string(&j, "event", watch_kind_name(k));
+    json_time(&j, w);
+    json_number(&j, "vcpu", r->vcpu_id);
+    if (label)
+        json_string(&j, "label", label);
+    json_details(&j, k, r);
+    json_address(&j, "rip", r->data.regs.x86.rip);
+    if (name) {
+        json_string(&j, "symbol", name);
+        json_number(&j, "symbol_offset", offset);
+    }
+    json_address(&j, "cr3", r->data.regs.x86.cr3);
+    show(w, r, &j);
+    if (after) {
+        json_bytes(&j, "before", before);
+        json_bytes(&j, "after", after);
+    }
+    json_close(&j, '}');
+    fputc('\n', w->s->out);
+}
+
+void watch_tell(struct watch *w, enum watch_kind k, const vm_event_request_t *r, const char *label,
+                const uint8_t *before, const uint8_t *after)
+{
+    label = label && *label ? label : NULL;
+    w->told++;
+    w->counts[k]++;
+    if (w->s->json)
+        machine(w, k, r, label, before, after);
+    else
+        human(w, k, r, label, before, after);
+    fflush(w->s->out);
+}
+
+/* ---- counters ---- */
+
+void watch_hello(struct watch *w)
+{
+    if (w->s->json)
+        return;
+    fprintf(w->s->err, "watching domain %u", w->t->domid);
+    if (!view_eq(w->view, VIEW_NONE))
+        fprintf(w->s->err, " in view %u", w->view.v);
+    for (unsigned int i = 0; i < w->nr_breaks; i++)
+        fprintf(w->s->err, "%s %s at gfn 0x%" PRIx64 "+0x%" PRIx32, i ? "," : ": breakpoint",
+                w->breaks[i].label, w->breaks[i].gfn.v, w->breaks[i].offset);
+    fprintf(w->s->err, "; Ctrl-C ends it\n");
+}
+
+void watch_rates(struct watch *w)
+{
+    double now = watch_seconds(w), rate = (double)(w->told - w->last_told) / (now - w->last_stats);
+    struct json j = json_to(w->s->out);
+
+    w->last_stats = now;
+    w->last_told = w->told;
+    if (!w->s->json) {
+        fprintf(w->s->err, "%10.6f  %" PRIu64 " events, %.0f a second\n", now, w->told, rate);
+        return;
+    }
+    json_open(&j, NULL, '{');
+    json_string(&j, "event", "rate");
+    json_time(&j, w);
+    json_number(&j, "events", w->told);
+    json_number(&j, "per_second", (uint64_t)rate);
+    json_close(&j, '}');
+    fputc('\n', w->s->out);
+    fflush(w->s->out);
+}
+
+static void json_summary(struct watch *w, double seconds, double rate)
+{
+    struct json j = json_to(w->s->out);
+
+    json_open(&j, NULL, '{');
+    json_string(&j, "event", "summary");
+    json_bool(&j, "ok", true);
+    json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+    json_number(&j, "events", w->told);
+    json_number(&j, "per_second", (uint64_t)rate);
+    json_number(&j, "untold", w->hidden);
+    json_open(&j, "kinds", '{');
+    for (unsigned int k = 0; k < WATCH_KINDS; k++)
+        if (w->counts[k])
+            json_number(&j, watch_kind_name(k), w->counts[k]);
+    json_close(&j, '}');
+    json_open(&j, "breakpoints", '{');
+    for (unsigned int i = 0; i < w->nr_breaks; i++)
+        json_number(&j, w->breaks[i].label, w->breaks[i].hits);
+    json_close(&j, '}');
+    json_bool(&j, "domain_gone", w->gone);
+    json_close(&j, '}');
+    fputc('\n', w->s->out);
+}
+
+void watch_summary(struct watch *w)
+{
+    double seconds = watch_seconds(w), rate = seconds > 0 ? (double)w->told / seconds : 0;
+    const char *sep = ": ";
+
+    if (w->s->json) {
+        json_summary(w, seconds, rate);
+        return;
+    }
+    fprintf(w->s->out, "%" PRIu64 " events in %.1f s, %.0f a second", w->told, seconds, rate);
+    for (unsigned int k = 0; k < WATCH_KINDS; k++) {
+        if (!w->counts[k])
+            continue;
+        fprintf(w->s->out, "%s%" PRIu64 " %s", sep, w->counts[k], watch_kind_name(k));
+        sep = ", ";
+    }
+    if (w->hidden)
+        fprintf(w->s->out, "; %" PRIu64 " more passed over", w->hidden);
+    fputc('\n', w->s->out);
+    for (unsigned int i = 0; i < w->nr_breaks; i++)
+        fprintf(w->s->out, "  %s: %" PRIu64 " times\n", w->breaks[i].label, w->breaks[i].hits);
+}
