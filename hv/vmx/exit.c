@@ -347,7 +347,7 @@ static void handle(struct vcpu *v, uint32_t reason)
         crash(v, "EPT misconfiguration", vmread(GUEST_PHYSICAL));
         break;
     case EXIT_REASON_TASK_SWITCH:
-        crash(v, "hardware task switch", vmread(EXIT_QUALIFICATION));
+        task_switch(v);
         break;
     default:
         crash(v, "unexpected exit", reason);

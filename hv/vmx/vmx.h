@@ -81,6 +81,9 @@ uint64_t control_cr4(const struct vcpu *v);
 /* Sets CR0, CR4 and EFER together, as given; values are valid. */
 void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
 
+/* A task switch's exit: hv/vmx/task.c */
+void task_switch(struct vcpu *v);
+
 /* Exits: hv/vmx/exit.c. Enters the guest once and handles the exit. */
 void vmx_run_once(struct vcpu *v);
 

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hardware task switches, which the processor leaves to the hypervisor (SDM 3, 7.3 and 25.4.2). Before the exit it has
+ * checked privileges and the new TSS descriptor. Tasks of 32 bits; one of 16 bits ends the domain.
+ */
+#include <stddef.h>
+#include "domain.h"
+#include "guest/xen_abi.h"
+#include "monitor.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+/* SDM 3, figure 7-2; upper halves of selector fields are reserved. */
+struct tss {
+    uint32_t link, stacks[6], cr3;
+    uint32_t eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    uint32_t es, cs, ss, ds, fs, gs; /* in the order of SEG_ES to SEG_GS */
+    uint32_t ldtr;
+    uint16_t trap, io_map;
+};
+_Static_assert(sizeof(struct tss) == 104, "SDM 3, figure 7-2");
+#define SAVED_FROM offsetof(struct tss, eip) /* what is written when a task is left */
+#define SAVED_TO   offsetof(struct tss, ldtr)
+
+enum source { SOURCE_CALL, SOURCE_IRET, SOURCE_JMP, SOURCE_GATE }; /* exit qualification 31:30 */
+
+#define EXC_TS       10u
+#define EXC_NP       11u
+#define NULL_MASK    0xfffcu
+#define SELECTOR_LDT 4u
+#define ERROR_EXT    1u
+#define RFLAGS_ALL   0x3f7fd7u
+#define RFLAGS_NT    (1u << 14)
+#define DR7_LOCAL    0x55ULL
+#define DR6_BT       (1ULL << 15)
+
+/* Access rights, in the VMCS's format. */
+#define AR_TYPE       0xfu
+#define AR_ACCESSED   1u
+#define AR_WRITABLE   2u /* of code: readable */
+#define AR_CONFORMING 4u
+#define AR_CODE       8u
+#define AR_S          0x10u
+#define AR_PRESENT    0x80u
+#define AR_DPL(ar)    ((ar) >> 5 & 3)
+#define AR_B          (1u << 14)
+#define AR_G          (1u << 15)
+#define AR_LEGACY     0xd0ffu /* all but the L bit */
+#define AR_NONE       (1u << 16)
+#define AR_VM86       0xf3u
+#define AR_LDT_TYPE   2u
+#define TSS32_BUSY    0xbu
+
+#define DESCRIPTOR_BUSY     (1ULL << 41)
+#define DESCRIPTOR_ACCESSED (1ULL << 40)
+
+struct segment {
+    uint16_t selector;
+    uint32_t base, limit, ar;
+};
+
+/* An exception that stops the switch. vector 0: none. */
+struct refusal {
+    unsigned vector;
+    uint32_t error;
+    uint64_t address; /* #PF */
+};
+
+static struct refusal page_fault(uint64_t address, bool write)
+{
+    return (struct refusal){EXC_PF, write ? 2 : 0, address};
+}
+
+static struct refusal invalid(uint16_t selector)
+{
+    return (struct refusal){.vector = EXC_TS, .error = selector & NULL_MASK};
+}
+
+static const struct refusal none;
+
+static struct refusal get(struct vcpu *v, void *to, uint64_t from, size_t n)
+{
+    return vcpu_copy_from(v, to, gva(from), n) ? page_fault(from, false) : none;
+}
+
+static struct refusal put(struct vcpu *v, uint64_t to, const void *from, size_t n)
+{
+    return vcpu_copy_to(v, gva(to), from, n) ? page_fault(to, true) : none;
+}
+
+/* ---- descriptors ---- */
+
+/* Where the selector's descriptor lies; false: beyond its table. */
+static bool descriptor_at(uint16_t selector, uint64_t *at)
+{
+    bool local = selector & SELECTOR_LDT;
+    uint32_t offset = selector & ~7u;
+    uint64_t limit = vmread(local ? vmcs_seg(GUEST_ES_LIMIT, SEG_LDTR) : GUEST_GDTR_LIMIT);
+
+    if (local && (vmread(vmcs_seg(GUEST_ES_AR, SEG_LDTR)) & AR_NONE)) {
+        return false;
+    }
+    *at = vmread(local ? vmcs_seg(GUEST_ES_BASE, SEG_LDTR) : GUEST_GDTR_BASE) + offset;
+    return offset + 7 <= limit;
+}
+
+static struct segment unpack(uint16_t selector, uint64_t d)
+{
+    uint32_t limit = (d & 0xffff) | (d >> 32 & 0xf0000), ar = (uint32_t)(d >> 40) & AR_LEGACY;
+
+    return (struct segment){
+        .selector = selector,
+        .base = (uint32_t)((d >> 16 & 0xffffff) | (d >> 32 & 0xff000000)),
+        .limit = ar & AR_G ? limit << 12 | 0xfff : limit,
+        .ar = ar,
+    };
+}
+
+static struct refusal read_segment(struct vcpu *v, uint16_t selector, struct segment *s)
+{
+    struct refusal r;
+    uint64_t at, d;
+
+    if (!descriptor_at(selector, &at)) {
+        return invalid(selector);
+    }
+    r = get(v, &d, at, sizeof(d));
+    *s = unpack(selector, d);
+    return r;
+}
+
+/* Sets and clears bits of a descriptor that was read before. */
+static struct refusal change_descriptor(struct vcpu *v, uint16_t selector, uint64_t set,
+                                        uint64_t clear)
+{
+    struct refusal r;
+    uint64_t at, d;
+
+    if (!descriptor_at(selector, &at)) {
+        return invalid(selector);
+    }
+    r = get(v, &d, at, sizeof(d));
+    d = (d | set) & ~clear;
+    return r.vector ? r : put(v, at, &d, sizeof(d));
+}
+
+static void write_segment(unsigned seg, const struct segment *s)
+{
+    vmwrite(vmcs_seg(GUEST_ES_SEL, seg), s->selector);
+    vmwrite(vmcs_seg(GUEST_ES_BASE, seg), s->base);
+    vmwrite(vmcs_seg(GUEST_ES_LIMIT, seg), s->limit);
+    vmwrite(vmcs_seg(GUEST_ES_AR, seg), s->ar);
+}
+
+/* Whether the type and privilege of a segment let this register hold it (SDM 3, table 7-1). */
+static bool fits(unsigned seg, const struct segment *s, unsigned cpl)
+{
+    unsigned dpl = AR_DPL(s->ar), rpl = s->selector & 3;
+    bool conforming = (s->ar & AR_CODE) && (s->ar & AR_CONFORMING);
+
+    if (!(s->ar & AR_S)) {
+        return false;
+    }
+    switch (seg) {
+    case SEG_CS:
+        return (s->ar & AR_CODE) && (conforming ? dpl <= cpl : dpl == cpl);
+    case SEG_SS:
+        return !(s->ar & AR_CODE) && (s->ar & AR_WRITABLE) && dpl == cpl && rpl == cpl;
+    default:
+        return (!(s->ar & AR_CODE) || (s->ar & AR_WRITABLE)) &&
+               (conforming || (dpl >= cpl && dpl >= rpl));
+    }
+}
+
+/* Reads and checks what a segment register is to hold, and marks it as used. */
+static struct refusal find_segment(struct vcpu *v, unsigned seg, uint16_t selector, unsigned cpl,
+                                   struct segment *s)
+{
+    struct refusal r;
+
+    *s = (struct segment){.selector = selector, .ar = AR_NONE};
+    if (!(selector & NULL_MASK)) {
+        return seg == SEG_CS || seg == SEG_SS ? invalid(selector) : none;
+    }
+    r = read_segment(v, selector, s);
+    if (r.vector) {
+        return r;
+    }
+    if (!fits(seg, s, cpl)) {
+        return invalid(selector);
+    }
+    if (!(s->ar & AR_PRESENT)) {
+        return (struct refusal){.vector = seg == SEG_SS ? EXC_SS : EXC_NP,
+                                .error = selector & NULL_MASK};
+    }
+    if (s->ar & AR_ACCESSED) {
+        return none;
+    }
+    s->ar |= AR_ACCESSED;
+    return change_descriptor(v, selector, DESCRIPTOR_ACCESSED, 0);
+}
+
+static struct refusal load_ldt(struct vcpu *v, uint16_t selector)
+{
+    struct segment s = {.selector = selector, .ar = AR_NONE};
+    struct refusal r = none;
+
+    write_segment(SEG_LDTR, &s);
+    if (!(selector & NULL_MASK)) {
+        return none;
+    }
+    r = selector & SELECTOR_LDT ? invalid(selector) : read_segment(v, selector, &s);
+    if (!r.vector && (s.ar & (AR_TYPE | AR_S | AR_PRESENT)) != (AR_LDT_TYPE | AR_PRESENT)) {
+        r = invalid(selector);
+    }
+    if (!r.vector) {
+        write_segment(SEG_LDTR, &s);
+    }
+    return r;
+}
+
+static struct refusal load_segments(struct vcpu *v, const uint32_t *selectors)
+{
+    static const unsigned data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
+    unsigned cpl = selectors[SEG_CS] & 3;
+    struct segment cs, ss, s;
+    struct refusal r = find_segment(v, SEG_CS, (uint16_t)selectors[SEG_CS], cpl, &cs);
+
+    if (!r.vector) {
+        r = find_segment(v, SEG_SS, (uint16_t)selectors[SEG_SS], cpl, &ss);
+    }
+    if (r.vector) {
+        return r;
+    }
+    write_segment(SEG_CS, &cs); /* only together are they a privilege level */
+    write_segment(SEG_SS, &ss);
+    for (unsigned i = 0; i < ARRAY_SIZE(data) && !r.vector; i++) {
+        r = find_segment(v, data[i], (uint16_t)selectors[data[i]], cpl, &s);
+        s = r.vector ? (struct segment){.selector = s.selector, .ar = AR_NONE} : s;
+        write_segment(data[i], &s);
+    }
+    return r;
+}
+
+static void load_vm86(const uint32_t *selectors)
+{
+    for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+        uint16_t selector = (uint16_t)selectors[seg];
+
+        write_segment(seg, &(struct segment){selector, (uint32_t)selector << 4, 0xffff, AR_VM86});
+    }
+}
+
+/* ---- tasks ---- */
+
+static void save_task(struct vcpu *v, struct tss *t, uint32_t eip, uint32_t eflags)
+{
+    const struct vcpu_regs *g = &v->regs;
+    uint32_t *selectors = &t->es;
+
+    t->eip = eip;
+    t->eflags = eflags;
+    t->eax = (uint32_t)g->rax;
+    t->ecx = (uint32_t)g->rcx;
+    t->edx = (uint32_t)g->rdx;
+    t->ebx = (uint32_t)g->rbx;
+    t->esp = (uint32_t)vmread(GUEST_RSP);
+    t->ebp = (uint32_t)g->rbp;
+    t->esi = (uint32_t)g->rsi;
+    t->edi = (uint32_t)g->rdi;
+    for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+        selectors[seg] = (uint32_t)vmread(vmcs_seg(GUEST_ES_SEL, seg));
+    }
+}
+
+static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
+{
+    struct vcpu_regs *g = &v->regs;
+
+    g->rax = t->eax;
+    g->rcx = t->ecx;
+    g->rdx = t->edx;
+    g->rbx = t->ebx;
+    g->rbp = t->ebp;
+    g->rsi = t->esi;
+    g->rdi = t->edi;
+    vmwrite(GUEST_RSP, t->esp);
+    vmwrite(GUEST_RIP, t->eip);
+    vmwrite(GUEST_RFLAGS, (eflags & RFLAGS_ALL) | X86_EFLAGS_FIXED);
+    vmwrite(GUEST_CR0, vmread(GUEST_CR0) | X86_CR0_TS);
+    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_LOCAL);
+    vmwrite(GUEST_PENDING_DEBUG, 0);
+}
+
+/* Leaves the old task and reads the new one. Nothing is changed in the processor yet. */
+static struct refusal leave_task(struct vcpu *v, enum source source, const struct segment *to,
+                                 uint32_t eip, struct tss *next)
+{
+    uint16_t from = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR));
+    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR));
+    uint32_t eflags = (uint32_t)vmread(GUEST_RFLAGS), link = from;
+    struct refusal r = get(v, next, to->base, sizeof(*next));
+    struct tss old;
+
+    save_task(v, &old, eip, source == SOURCE_IRET ? eflags & ~RFLAGS_NT : eflags);
+    if (!r.vector) {
+        r = put(v, base + SAVED_FROM, (char *)&old + SAVED_FROM, SAVED_TO - SAVED_FROM);
+    }
+    if (!r.vector && (source == SOURCE_CALL || source == SOURCE_GATE)) {
+        r = put(v, to->base + offsetof(struct tss, link), &link, sizeof(uint16_t));
+    }
+    if (!r.vector && (source == SOURCE_JMP || source == SOURCE_IRET)) {
+        r = change_descriptor(v, from, 0, DESCRIPTOR_BUSY);
+    }
+    if (!r.vector && source != SOURCE_IRET) {
+        r = change_descriptor(v, to->selector, DESCRIPTOR_BUSY, 0);
+    }
+    return r;
+}
+
+/* From here on exceptions are the new task's. */
+static struct refusal enter_task(struct vcpu *v, enum source source, const struct segment *to,
+                                 const struct tss *t)
+{
+    struct segment tr = *to;
+    uint32_t eflags = t->eflags;
+    struct refusal r;
+
+    if (source == SOURCE_CALL || source == SOURCE_GATE) {
+        eflags |= RFLAGS_NT;
+    }
+    tr.ar = (tr.ar & ~AR_TYPE) | TSS32_BUSY;
+    write_segment(SEG_TR, &tr);
+    load_registers(v, t, eflags);
+    if (control_cr0(v) & X86_CR0_PG) {
+        vcpu_write_cr(v, VM_EVENT_X86_CR3, t->cr3);
+    }
+    v->linear.page = NULL; /* found by the old CR3 */
+    r = load_ldt(v, (uint16_t)t->ldtr);
+    if (eflags & X86_EFLAGS_VM) {
+        load_vm86(&t->es);
+        return r;
+    }
+    return r.vector ? r : load_segments(v, &t->es);
+}
+
+static struct refusal push_error(struct vcpu *v, uint32_t error)
+{
+    uint64_t mask = vmread(vmcs_seg(GUEST_ES_AR, SEG_SS)) & AR_B ? 0xffffffff : 0xffff;
+    uint64_t old = vmread(GUEST_RSP), rsp = (old & ~mask) | ((old - sizeof(error)) & mask);
+    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
+    struct refusal r = put(v, (base + (rsp & mask)) & 0xffffffff, &error, sizeof(error));
+
+    if (!r.vector) {
+        vmwrite(GUEST_RSP, rsp);
+    }
+    return r;
+}
+
+static void refuse(struct vcpu *v, struct refusal r, uint32_t ext)
+{
+    if (r.vector == EXC_PF) {
+        vcpu_inject_page_fault(v, r.address, r.error);
+    } else {
+        vcpu_inject_error(v, r.vector, r.error | ext);
+    }
+}
+
+/* What of the interrupted instruction is done: one that caused the switch is, one that an event struck is not. */
+static uint32_t next_eip(struct vcpu *v, enum source source, uint32_t event)
+{
+    unsigned type = INTR_TYPE(event);
+    bool done = source != SOURCE_GATE || type == INTR_SOFTWARE || type == INTR_PRIV_SW ||
+                type == INTR_SW_EXC;
+
+    return (uint32_t)(vcpu_rip(v) + (done ? vmread(EXIT_INSTR_LENGTH) : 0));
+}
+
+static void set_blocking(enum source source, uint32_t event)
+{
+    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY) & BLOCKING_NMI;
+
+    if (source == SOURCE_IRET) {
+        blocking = 0;
+    } else if (event && INTR_TYPE(event) == INTR_NMI) {
+        blocking = BLOCKING_NMI;
+    }
+    vmwrite(GUEST_INTERRUPTIBILITY, blocking);
+}
+
+void task_switch(struct vcpu *v)
+{
+    uint64_t q = vmread(EXIT_QUALIFICATION);
+    enum source source = q >> 30 & 3;
+    uint32_t event = source == SOURCE_GATE ? v->vmx.inject : 0, error = v->vmx.inject_error;
+    uint32_t ext = event && INTR_TYPE(event) != INTR_SOFTWARE ? ERROR_EXT : 0;
+    struct segment to;
+    struct tss next;
+    struct refusal r = read_segment(v, (uint16_t)q, &to);
+
+    v->vmx.inject = 0; /* an event is delivered by the switch itself */
+    if (!r.vector && ((to.ar | 2) & AR_TYPE) != TSS32_BUSY) {
+        domain_crash(v->domain, "switch to a task of 16 bits at rip %lx",
+                     (unsigned long)vcpu_rip(v));
+        return;
+    }
+    if (!r.vector) {
+        r = leave_task(v, source, &to, next_eip(v, source, event), &next);
+    }
+    if (!r.vector) {
+        set_blocking(source, event);
+        r = enter_task(v, source, &to, &next);
+    }
+    if (!r.vector && (event & INTR_ERROR_CODE)) {
+        r = push_error(v, error);
+    }
+    if (r.vector) {
+        refuse(v, r, ext);
+    } else if (next.trap & 1) {
+        write_dr6(read_dr6() | DR6_BT);
+        vcpu_inject(v, EXC_DB);
+    }
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hardware task switches (SDM volume 3, chapter 7), which always exit: JMP, CALL and IRET between
+ * tasks, events through task gates, an error code for the new task, a segment that does not fit it,
+ * CR3, and what the switch leaves in the TSSs and their descriptors. Long mode has no tasks: the
+ * guest leaves it for 32-bit mode with paging, and comes back.
+ */
+#include <string.h>
+#include "lib/cpu.h"
+#include "lib/test.h"
+
+#define CODE64   0x08
+#define CODE32   0x10
+#define DATA32   0x18
+#define TSS_MAIN 0x20
+#define TSS_B    0x28
+#define TSS_GP   0x30
+#define TSS_BAD  0x38
+#define TSS_TS   0x40
+#define DATA_DPL3 0x48
+#define GATE      0x50 /* vector of the task gate to B */
+
+#define TYPE_FREE 9u
+#define TYPE_BUSY 11u
+#define NT        0x4000u
+
+struct tss {
+    uint32_t link, stacks[6], cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    uint32_t es, cs, ss, ds, fs, gs, ldtr, io_map;
+};
+_Static_assert(sizeof(struct tss) == 104, "SDM volume 3, figure 7-2");
+
+/* Shared with the assembly below. */
+struct seen {
+    uint32_t runs, eax, esp, tr, flags, cr0, cr3, type_main, type_b, link;
+};
+struct seen task_b_seen[4];
+uint32_t task_b_runs, task_b_returns_by_iret;
+uint32_t main_ebx, main_edi, main_tr, main_flags, main_cr3, main_type, b_type;
+uint32_t gp_error, gp_eip, ts_error, ts_link;
+struct tss tss_main __attribute__((aligned(128))), tss_b __attribute__((aligned(128))),
+    tss_gp __attribute__((aligned(128))), tss_bad __attribute__((aligned(128))),
+    tss_ts __attribute__((aligned(128)));
+uint64_t task_gdt[10] __attribute__((aligned(16)));
+uint64_t task_idt[0x51] __attribute__((aligned(16)));
+uint32_t directory_main[1024] __attribute__((aligned(4096)));
+uint32_t directory_b[1024] __attribute__((aligned(4096)));
+uint8_t task_stack[4][1024] __attribute__((aligned(16)));
+struct {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed)) task_gdtr, task_idtr;
+
+void excursion(void);
+void task_b(void);
+void task_gp(void);
+void task_ts(void);
+
+#define STR_(x) #x
+#define STR(x)  STR_(x)
+
+/* In task_b, %ebx points at its entry of task_b_seen. */
+__asm__(
+    ".text\n"
+    "excursion:\n"
+    "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; pushf; cli\n"
+    "sgdt old_gdtr; sidt old_idtr; str old_tr; mov %cs, old_cs; mov %ss, old_ss\n"
+    "mov %cr3, %rax; mov %rax, old_cr3; mov %cr4, %rax; mov %rax, old_cr4\n"
+    "mov %rsp, old_rsp\n"
+    "lgdt task_gdtr\n"
+    "pushq $" STR(CODE32) "; pushq $1f; lretq\n"
+    ".code32\n"
+    "1: mov $" STR(DATA32) ", %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss\n"
+    "mov %eax, %fs; mov %eax, %gs\n"
+    "mov %cr0, %eax; and $0x7fffffff, %eax; mov %eax, %cr0\n"
+    "mov $" STR(MSR_EFER) ", %ecx; rdmsr; and $~0x100, %eax; wrmsr\n"
+    "mov %cr4, %eax; and $~0x20, %eax; or $0x10, %eax; mov %eax, %cr4\n"
+    "mov $directory_main, %eax; mov %eax, %cr3\n"
+    "mov %cr0, %eax; or $0x80000000, %eax; mov %eax, %cr0\n"
+    "lidt task_idtr\n"
+    "mov $task_stack + 1024, %esp\n"
+    "mov $" STR(TSS_MAIN) ", %eax; ltr %ax\n"
+    "call tasks\n"
+    "mov %cr0, %eax; and $0x7fffffff, %eax; mov %eax, %cr0\n"
+    "mov old_cr4, %eax; mov %eax, %cr4\n"
+    "mov old_cr3, %eax; mov %eax, %cr3\n"
+    "mov $" STR(MSR_EFER) ", %ecx; rdmsr; or $0x100, %eax; wrmsr\n"
+    "mov %cr0, %eax; or $0x80000000, %eax; mov %eax, %cr0\n"
+    "ljmp $" STR(CODE64) ", $1f\n"
+    ".code64\n"
+    "1: mov old_rsp, %rsp; lgdt old_gdtr; lidt old_idtr\n"
+    "mov old_ss, %ss; mov old_ss, %ds; mov old_ss, %es; clts\n"
+    "movzwl old_cs, %eax; push %rax; pushq $1f; lretq\n"
+    "1: movzwl old_tr, %eax; mov old_gdtr + 2, %rcx; andb $~2, 5(%rcx, %rax); ltr old_tr\n"
+    "popf; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
+
+    ".code32\n"
+    "tasks:\n"
+    /* JMP there, and back. */
+    "mov $0x11112222, %ebx; mov $0x33334444, %edi\n"
+    "ljmp $" STR(TSS_B) ", $0\n"
+    "mov %ebx, main_ebx; mov %edi, main_edi; str main_tr; pushf; pop main_flags\n"
+    "mov %cr3, %eax; mov %eax, main_cr3\n"
+    "movzbl task_gdt + " STR(TSS_MAIN) " + 5, %eax; mov %eax, main_type\n"
+    "movzbl task_gdt + " STR(TSS_B) " + 5, %eax; mov %eax, b_type\n"
+    /* CALL, IRET. */
+    "movl $1, task_b_returns_by_iret\n"
+    "lcall $" STR(TSS_B) ", $0\n"
+    /* A software interrupt through a task gate. */
+    "int $" STR(GATE) "\n"
+    /* A fault with an error code. */
+    "mov $0xfff8, %eax\n"
+    "mov %eax, %fs\n"
+    "after_gp:\n"
+    /* Its stack segment does not fit the new task: #TS, which is that task's. */
+    "ljmp $" STR(TSS_BAD) ", $0\n"
+    "ret\n"
+
+    "task_b:\n"
+    "mov task_b_runs, %ebx; imul $40, %ebx, %ebx; add $task_b_seen, %ebx\n"
+    "incl task_b_runs; incl (%ebx)\n"
+    "mov %eax, 4(%ebx); mov %esp, 8(%ebx); str 12(%ebx); pushf; pop 16(%ebx)\n"
+    "mov %cr0, %eax; mov %eax, 20(%ebx); mov %cr3, %eax; mov %eax, 24(%ebx)\n"
+    "movzbl task_gdt + " STR(TSS_MAIN) " + 5, %eax; mov %eax, 28(%ebx)\n"
+    "movzbl task_gdt + " STR(TSS_B) " + 5, %eax; mov %eax, 32(%ebx)\n"
+    "movzwl tss_b, %eax; mov %eax, 36(%ebx)\n"
+    "mov $0xb, %eax; clts\n"
+    "cmpl $0, task_b_returns_by_iret; jne 1f\n"
+    "ljmp $" STR(TSS_MAIN) ", $0\n"
+    "jmp task_b\n"
+    "1: iret\n"
+    "jmp task_b\n"
+
+    "task_gp:\n"
+    "pop gp_error; mov tss_main + 32, %eax; mov %eax, gp_eip\n"
+    "movl $after_gp, tss_main + 32\n"
+    "iret\n"
+
+    "task_ts:\n"
+    "pop ts_error; movzwl tss_ts, %eax; mov %eax, ts_link\n"
+    "ljmp $" STR(TSS_MAIN) ", $0\n"
+
+    ".code64\n"
+    ".bss\n"
+    "old_gdtr: .skip 10\n old_idtr: .skip 10\n old_tr: .skip 2\n old_cs: .skip 2\n"
+    "old_ss: .skip 2\n .balign 8\n old_cr3: .skip 8\n old_cr4: .skip 8\n old_rsp: .skip 8\n"
+    ".text\n");
+
+static uint32_t address(const volatile void *p)
+{
+    return (uint32_t)(uint64_t)p;
+}
+
+static uint64_t tss_descriptor(const struct tss *t)
+{
+    return 0x0000890000000067ULL | (uint64_t)(address(t) & 0xffffff) << 16 |
+           (uint64_t)(address(t) >> 24) << 56;
+}
+
+static void make_task(unsigned selector, struct tss *t, void (*entry)(void), unsigned stack)
+{
+    memset(t, 0, sizeof(*t));
+    t->cr3 = address(directory_main);
+    t->eip = address((void *)entry);
+    t->eflags = 2;
+    t->esp = address(task_stack[stack] + sizeof(task_stack[stack]));
+    t->cs = CODE32;
+    t->es = t->ss = t->ds = t->fs = t->gs = DATA32;
+    t->io_map = 104U << 16;
+    task_gdt[selector / 8] = tss_descriptor(t);
+}
+
+static uint64_t task_gate(unsigned selector)
+{
+    return 0x0000850000000000ULL | selector << 16;
+}
+
+static void setup(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(directory_main); i++)
+        directory_main[i] = directory_b[i] = i << 22 | 0x83; /* 4 MiB each */
+    task_gdt[CODE64 / 8] = 0x00209b0000000000ULL;
+    task_gdt[CODE32 / 8] = 0x00cf9b000000ffffULL;
+    task_gdt[DATA32 / 8] = 0x00cf93000000ffffULL;
+    task_gdt[DATA_DPL3 / 8] = 0x00cff3000000ffffULL;
+    make_task(TSS_MAIN, &tss_main, excursion, 0);
+    make_task(TSS_B, &tss_b, task_b, 1);
+    make_task(TSS_GP, &tss_gp, task_gp, 2);
+    make_task(TSS_BAD, &tss_bad, task_b, 1);
+    make_task(TSS_TS, &tss_ts, task_ts, 3);
+    tss_b.eax = 0xb0b0b0b0;
+    tss_b.cr3 = address(directory_b);
+    tss_bad.ss = DATA_DPL3;
+    task_idt[VEC_GP] = task_gate(TSS_GP);
+    task_idt[VEC_TS] = task_gate(TSS_TS);
+    task_idt[GATE] = task_gate(TSS_B);
+    task_gdtr.limit = sizeof(task_gdt) - 1;
+    task_gdtr.base = (uint64_t)task_gdt;
+    task_idtr.limit = sizeof(task_idt) - 1;
+    task_idtr.base = (uint64_t)task_idt;
+    uint64_t fs = 0, gs = 0;
+    need(try_rdmsr(0xc0000100, &fs) == VEC_NONE && try_rdmsr(0xc0000101, &gs) == VEC_NONE,
+         "no FS and GS base");
+    excursion();
+    need(try_wrmsr(0xc0000100, fs) == VEC_NONE && try_wrmsr(0xc0000101, gs) == VEC_NONE,
+         "no FS and GS base");
+}
+
+static void jump(void)
+{
+    const struct seen *s = &task_b_seen[0];
+
+    expect(s->runs, 1);
+    expect(s->eax, 0xb0b0b0b0);
+    expect(s->esp, address(task_stack[2]));
+    expect(s->tr, TSS_B);
+    expect(s->flags & NT, 0);
+    expect(s->cr0 & CR0_TS, CR0_TS);
+    expect(s->cr3, address(directory_b));
+    expect(s->type_main & 0xf, TYPE_FREE);
+    expect(s->type_b & 0xf, TYPE_BUSY);
+    expect(main_ebx, 0x11112222);
+    expect(main_edi, 0x33334444);
+    expect(main_tr, TSS_MAIN);
+    expect(main_flags & NT, 0);
+    expect(main_cr3, address(directory_main));
+    expect(main_type & 0xf, TYPE_BUSY);
+    expect(b_type & 0xf, TYPE_FREE);
+}
+
+static void call(void)
+{
+    const struct seen *s = &task_b_seen[1];
+
+    expect(s->runs, 1);
+    expect(s->eax, 0xb); /* as the task was left */
+    expect(s->flags & NT, NT);
+    expect(s->link, TSS_MAIN);
+    expect(s->type_main & 0xf, TYPE_BUSY);
+    expect(s->type_b & 0xf, TYPE_BUSY);
+}
+
+static void gate(void)
+{
+    const struct seen *s = &task_b_seen[2];
+
+    expect(task_b_runs, 3);
+    expect(s->runs, 1);
+    expect(s->flags & NT, NT);
+    expect(s->link, TSS_MAIN);
+    expect(tss_b.eflags & NT, 0); /* IRET took it away */
+}
+
+static void error_code(void)
+{
+    expect(gp_error, 0xfff8);
+    expect(*(uint8_t *)(uint64_t)gp_eip, 0x8e); /* the MOV to FS, to be tried again */
+}
+
+static void bad_segment(void)
+{
+    expect(ts_error, DATA_DPL3);
+    expect(ts_link, TSS_BAD);
+}
+
+TEST_CASES(CASE(setup), CASE(jump), CASE(call), CASE(gate), CASE(error_code), CASE(bad_segment))
