@@ -20,6 +20,8 @@ STEPS = (
     "attack the kernel's text",
     "attack the key",
     "attack the agent",
+    "attack by the agent's own hypercalls",
+    "attack by an interrupt table of one's own",
     "the kernel goes on patching itself",
     "unload the agent",
 )
@@ -28,10 +30,11 @@ MODULES = ("facet_agent.ko", "facet_attack.ko")
 # A module of Debian's own, to be loaded and unloaded under protection.
 INNOCENT = "kernel/drivers/net/dummy.ko"
 TIMEOUT = 600.0
+VCPUS = 2
 
 
 class AgentStory(demo.Story):
-    """Seven oopses are long: the kernel's own log is shown only if asked for."""
+    """Nine oopses are long: the kernel's own log is shown only if asked for."""
 
     def __init__(self, out, paint, log):
         super().__init__(out, paint, STEPS)
@@ -63,7 +66,8 @@ def configuration(runner, directory):
     path = directory / "agent.cfg"
     path.write_text(runner.config(
         name="agent", kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=demo.CMDLINE,
-        memory=demo.MEMORY_MIB, vcpus=1, altp2m="mixed"), encoding="utf-8")
+        memory=demo.MEMORY_MIB, vcpus=VCPUS, altp2m="mixed",
+        altp2m_policy="audited"), encoding="utf-8")
     return path, kernel
 
 
@@ -83,7 +87,8 @@ def main(runner, arguments):
     paint = demo.Paint(sys.stdout)
     path, kernel = configuration(runner, runner.build_dir() / "demo")
     print(f"Linux {kernel.release} as a PVH guest of Facet, {demo.MEMORY_MIB} MiB, "
-          f"altp2m=\"mixed\", with an agent{os.linesep}", flush=True)
+          f"{VCPUS} vCPUs, altp2m=\"mixed\", altp2m_policy=\"audited\", with an agent{os.linesep}",
+          flush=True)
     story = AgentStory(sys.stdout, paint, args.log)
     result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
                          on_line=story.line)

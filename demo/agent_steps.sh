@@ -4,6 +4,7 @@
 
 agent=/sys/kernel/facet_agent
 attack=/sys/kernel/facet_attack/run
+code=5ec7e7
 number=0
 done_ok=0
 done_failed=0
@@ -53,6 +54,12 @@ must_fail() {
     esac
 }
 
+# The attack must be told to go away with EPERM, and nobody dies of it.
+must_be_refused() {
+    try "$1" && fail "the attack by $1 worked"
+    [ "$status" -eq 1 ] || fail "the attacker was not refused: status $status"
+}
+
 key_in_log() {
     dmesg | sed -n 's/.*facet_attack: key: //p' | tail -n 1
 }
@@ -73,12 +80,14 @@ before_it() {
 }
 
 protect_it() {
+    echo $code >$agent/code
     echo 1 >$agent/protect || fail "the agent does not protect: see dmesg" || return
     [ "$(get protect)" = 1 ] || fail "the agent does not say that it protects"
     note "$(dmesg | sed -n 's/.*facet_agent: \(the kernel is on\)/\1/p' | tail -n 1)"
-    note "\$ altp2m list"
-    altp2m list | while read -r line; do note "$line"; done
-    result="the kernel runs in a view where what matters cannot be written"
+    dmesg | grep -q "facet_agent: .* on $(nproc) vCPUs, sealed" || fail "it is not sealed" || return
+    note "\$ altp2m create"
+    altp2m create 2>&1 | head -n 1 | while read -r line; do note "$line"; done
+    result="the kernel runs in a view where what matters cannot be written, and cannot leave it"
 }
 
 use_it() {
@@ -125,6 +134,31 @@ attack_agent() {
     result="neither its code nor its counters: $(get denied) denied, $(get stray) stray"
 }
 
+attack_altp2m() {
+    must_be_refused hypercall
+    case $last in
+        *"shown -1, entered -1; text made writable -1; unsealed -1; off -1"*) ;;
+        *) fail "a call was taken: $last" ;;
+    esac
+    must_fail table denied
+    echo 0 2>/dev/null >$agent/protect && fail "lowered without the code"
+    echo "0 123" 2>/dev/null >$agent/protect && fail "lowered with a wrong code"
+    note "lowering it without the code: refused"
+    result="the agent's calls are the agent's: -EPERM for everybody else"
+}
+
+attack_idt() {
+    lost=$(get lost)
+    must_be_refused lidt
+    case $last in
+        *": 1 #VEs were ours, 3 writes refused; "*) ;;
+        *) fail "not as it should be: $last" ;;
+    esac
+    [ "$(get lost)" -eq $((lost + 1)) ] || fail "the agent did not notice"
+    must_fail text denied
+    result="what does not reach the agent is refused by the hypervisor; the agent took back its page"
+}
+
 patch_it() {
     denied=$(get denied)
     allowed=$(get allowed)
@@ -142,6 +176,8 @@ patch_it() {
 }
 
 leave_it() {
+    rmmod facet_agent 2>/dev/null && fail "it unloads while it protects"
+    echo "0 $code" >$agent/protect || fail "it cannot be lowered with the code" || return
     rmmod facet_agent || fail "facet_agent does not unload" || return
     must_work text
     [ "$(id -u)" = 1337 ] || fail "still protected"
@@ -153,7 +189,7 @@ leave_it() {
 }
 
 insmod /lib/xen-privcmd.ko 2>/dev/null
-echo "demo: begin steps=9"
+echo "demo: begin steps=11"
 step "what a rootkit can do without an agent" before_it
 step "the agent protects the kernel" protect_it
 step "the key can be used, through the gate" use_it
@@ -161,6 +197,8 @@ step "attack the system call table and the IDT" attack_tables
 step "attack the kernel's text" attack_text
 step "attack the key" attack_key
 step "attack the agent" attack_agent
+step "attack by the agent's own hypercalls" attack_altp2m
+step "attack by an interrupt table of one's own" attack_idt
 step "the kernel goes on patching itself" patch_it
 step "unload the agent" leave_it
 echo "demo: end ok=$done_ok failed=$done_failed"

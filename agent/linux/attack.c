@@ -14,6 +14,11 @@
 #include <asm/trapnr.h>
 #include <asm/syscall.h>
 
+#include <xen/xen.h>
+#include <xen/interface/xen.h>
+#include <asm/xen/hypercall.h>
+#include <asm/xen/hypervisor.h>
+
 #include "alias.h"
 #include "symbols.h"
 
@@ -123,13 +128,107 @@ static int attack_vmfunc(void)
     return 0;
 }
 
+/* The agent's own hypercalls: Xen's hvm/hvm_op.h and facet/hvmop.h, which Linux does not have. */
+struct altp2m_op {
+    u32 version, cmd;
+    u16 domain, pad[3];
+    u64 u[8];
+};
+
+#define ALTP2M                25
+#define ALTP2M_SET_STATE      2u
+#define ALTP2M_SWITCH         6u
+#define ALTP2M_SET_ACCESS     7u
+#define ALTP2M_SET_VISIBILITY 16u
+#define ALTP2M_SEAL           0x800du
+#define ACCESS_RWX            7u
+
+static int altp2m(u32 cmd, u64 first, u64 second)
+{
+    struct altp2m_op op = {.version = 1, .cmd = cmd, .domain = DOMID_SELF, .u = {first, second}};
+
+    return HYPERVISOR_hvm_op(ALTP2M, &op);
+}
+
+static int attack_hypercall(void)
+{
+    u64 gfn = __pa(lookup("__x64_sys_geteuid")) >> PAGE_SHIFT;
+    int show = altp2m(ALTP2M_SET_VISIBILITY, 1 << 16, 0), enter = altp2m(ALTP2M_SWITCH, 0, 0);
+    int access = altp2m(ALTP2M_SET_ACCESS, 1 | ACCESS_RWX << 16, gfn);
+    int seal = altp2m(ALTP2M_SEAL, 0xffffffff, 0), off = altp2m(ALTP2M_SET_STATE, 0, 0);
+
+    pr_alert("hypercall: view 0 shown %d, entered %d; text made writable %d; unsealed %d; off %d\n",
+             show, enter, access, seal, off);
+    return show && enter && access && seal && off ? -EPERM : 0;
+}
+
+/*
+ * An interrupt table of one's own, with a handler for #VE that only goes on behind the instruction;
+ * one violation makes the information page busy, and the next is for the hypervisor to decide.
+ */
+extern char lidt_handler[];
+extern unsigned int lidt_taken;
+asm(".pushsection .text\n"
+    "lidt_handler:\n"
+    "    incl lidt_taken(%rip)\n"
+    "    addq $2, (%rsp)\n" /* movb %al, (%rdx) */
+    "    iretq\n"
+    ".popsection\n"
+    ".pushsection .data\n"
+    ".balign 4\n"
+    "lidt_taken: .long 0\n"
+    ".popsection\n");
+
+/* Whether a write of *at, once with the old value in it, was refused. */
+static bool refused(u8 *at, u8 value)
+{
+    bool no = false;
+
+    asm volatile("1: movb %[value], (%%rdx)\n\tjmp 3f\n"
+                 "2: movb $1, %[no]\n"
+                 "3:\n" _ASM_EXTABLE(1b, 2b)
+                 : [no] "+r"(no)
+                 : [value] "a"(value), "d"(at)
+                 : "memory");
+    return no;
+}
+
+static int attack_lidt(void)
+{
+    u8 *text = (u8 *)lookup("__x64_sys_geteuid"), before = *text;
+    struct page *page = pfn_to_page(alias_pfn(text));
+    gate_desc *mine = (gate_desc *)get_zeroed_page(GFP_KERNEL);
+    char *map = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+    struct desc_ptr own = {.size = PAGE_SIZE - 1, .address = (unsigned long)mine}, theirs;
+    unsigned int refusals = 0, i;
+    unsigned long flags;
+
+    if (!mine || !map)
+        return -ENOMEM;
+    lidt_taken = 0;
+    local_irq_save(flags);
+    asm volatile("sidt %0" : "=m"(theirs));
+    memcpy(mine, (void *)theirs.address, PAGE_SIZE);
+    pack_gate(&mine[X86_TRAP_VE], GATE_INTERRUPT, (unsigned long)lidt_handler, 0, 0, __KERNEL_CS);
+    asm volatile("lidt %0" ::"m"(own));
+    for (i = 0; i < 4; i++)
+        refusals += refused(map + offset_in_page(text), (u8)~before);
+    asm volatile("lidt %0" ::"m"(theirs));
+    local_irq_restore(flags);
+    vunmap(map);
+    free_page((unsigned long)mine);
+    pr_alert("lidt: %u #VEs were ours, %u writes refused; geteuid() starts with %02x, was %02x\n",
+             lidt_taken, refusals, *text, before);
+    return *text == before ? -EPERM : 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
 } attacks[] = {
     {"table", attack_table},   {"text", attack_text}, {"idt", attack_idt},
     {"key", attack_key},       {"gate", attack_gate}, {"report", attack_report},
-    {"vmfunc", attack_vmfunc},
+    {"vmfunc", attack_vmfunc}, {"hypercall", attack_hypercall}, {"lidt", attack_lidt},
 };
 
 static ssize_t run_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,

@@ -8,7 +8,17 @@
 #define CR3_FRAME 0x000ffffffffff000ULL
 
 AGENT_PRIVATE struct siphash_key keeper_key = {0};
+AGENT_PRIVATE uint64_t keeper_code = 0;
 AGENT_PRIVATE struct keeper_patching keeper_patching = {0};
+
+static AGENT_TEXT long lower(uint64_t code)
+{
+    if (keeper_code ? code != keeper_code : guard.sealed)
+        return -EPERM;
+    keeper_key.k0 = 0;
+    keeper_key.k1 = 0;
+    return guard_unseal();
+}
 
 AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -21,10 +31,10 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
             return -EPERM;
         keeper_patching.allowed = a;
         return 0;
-    case KEEPER_WIPE:
-        keeper_key.k0 = 0;
-        keeper_key.k1 = 0;
-        return 0;
+    case KEEPER_LOWER:
+        return lower(a);
+    case KEEPER_REARM:
+        return guard_rearm();
     default:
         return -EINVAL;
     }

@@ -9,7 +9,8 @@
 enum keeper_op {
     KEEPER_SIGN,     /* a, b: two words; the result is their SipHash under the key */
     KEEPER_PATCHING, /* a: 1 lets the kernel patch its own text, 0 forbids it for good */
-    KEEPER_WIPE,     /* overwrites the key */
+    KEEPER_LOWER,    /* a: the code; overwrites the key and ends the seal */
+    KEEPER_REARM,    /* #VE again on this vCPU; 1 if somebody had taken one and left it */
 };
 
 /* Linear addresses first..last, both included. */
@@ -34,4 +35,5 @@ struct keeper_patching {
 
 /* Both are private once the shield is up. */
 extern struct siphash_key keeper_key;
+extern uint64_t keeper_code; /* who lowers the shield has to know it; 0: a sealed one stays */
 extern struct keeper_patching keeper_patching;

@@ -5,7 +5,8 @@
  * From /sys/kernel/facet_agent/protect = 1 on, the kernel runs in a view where its text, read-only
  * data (with the system call table) and IDT cannot be written and the agent's key cannot be read.
  * Who tries gets a general protection fault: an oops, or SIGSEGV. The kernel's own patching of its
- * text goes on. What happened is counted there and told in the kernel's log. One vCPU.
+ * text goes on. What happened is counted there and told in the kernel's log. Where the domain's policy
+ * is `audited`, altp2m is sealed, and only who knows the code that was written before can lower it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -15,12 +16,14 @@
 #include <linux/mutex.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/smp.h>
 #include <linux/sysfs.h>
 #include <linux/workqueue.h>
 
 #include <asm/desc.h>
 #include <asm/trapnr.h>
 #include <xen/xen.h>
+#include <xen/xen-ops.h>
 #include <asm/xen/hypercall.h>
 #include <asm/xen/hypervisor.h>
 
@@ -45,6 +48,9 @@ static DEFINE_MUTEX(lock); /* shield, raised */
 static DEFINE_SPINLOCK(report_lock);
 static u64 reported, allowed;
 static u64 message[2];
+static u64 code;
+static atomic_t lost = ATOMIC_INIT(0);
+static u32 apic_ids[GUARD_VCPUS], vcpu_ids[GUARD_VCPUS];
 
 /* The library's hooks. */
 
@@ -83,6 +89,12 @@ static int agent_vector_set(void *context, const void *entry)
     return alias_write(&idt[VE_VECTOR], &gate, sizeof(gate));
 }
 
+static void agent_vcpu(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id)
+{
+    *id = vcpu_ids[n];
+    *apic_id = apic_ids[n];
+}
+
 static const struct shield_hooks hooks = {
     .xen = {.hvm_op = agent_hvm_op},
     .gfn_of = agent_gfn_of,
@@ -90,6 +102,7 @@ static const struct shield_hooks hooks = {
     .page_free = agent_page_free,
     .code_write = agent_code_write,
     .vector_set = agent_vector_set,
+    .vcpu = agent_vcpu,
 };
 
 /* The report: told in the log, from where that is possible. */
@@ -131,8 +144,13 @@ static void report_events(void)
         pr_alert("%llu events not told\n", guard_report.events - reported - GUARD_EVENTS);
         reported = guard_report.events - GUARD_EVENTS;
     }
-    for (; reported < guard_report.events; reported++)
-        report_event(&guard_report.event[reported % GUARD_EVENTS]);
+    for (; reported < guard_report.events; reported++) {
+        const struct guard_event *e = &guard_report.event[reported % GUARD_EVENTS];
+
+        if (smp_load_acquire(&e->number) != reported + 1)
+            break; /* another vCPU is writing it */
+        report_event(e);
+    }
     if (allowed != guard_report.count[GUARD_ALLOWED]) {
         pr_info("allowed: %llu writes of the kernel to its own text\n",
                 guard_report.count[GUARD_ALLOWED] - allowed);
@@ -144,8 +162,28 @@ static void report_events(void)
 static void report_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(reporter, report_work);
 
+static void rearm_one(void *unused)
+{
+    if (gate_call(KEEPER_REARM, 0, 0, 0) == 1)
+        atomic_inc(&lost);
+}
+
+/* A #VE that did not come to the gate left its vCPU's page busy: say so, and go on. */
+static void rearm(void)
+{
+    int before = atomic_read(&lost);
+
+    mutex_lock(&lock);
+    if (raised)
+        on_each_cpu(rearm_one, NULL, 1);
+    mutex_unlock(&lock);
+    if (atomic_read(&lost) != before)
+        pr_alert("denied: a #VE was taken by a handler that is not the agent's\n");
+}
+
 static void report_work(struct work_struct *work)
 {
+    rearm();
     report_events();
     schedule_delayed_work(&reporter, REPORT_EVERY);
 }
@@ -207,8 +245,28 @@ static struct shield_range range_of(u64 first, u64 last, enum altp2m_access acce
     return (struct shield_range){{first}, {last}, access};
 }
 
+static void find_vcpu(void *n)
+{
+    vcpu_ids[*(unsigned int *)n] = xen_vcpu_nr(smp_processor_id());
+    apic_ids[*(unsigned int *)n] = cpuid_ebx(1) >> 24;
+}
+
+/* All must be up: one that comes up later would have no #VE, and its patching would be refused. */
+static unsigned int find_vcpus(void)
+{
+    unsigned int n = 0;
+    int cpu;
+
+    for_each_online_cpu(cpu) {
+        smp_call_function_single(cpu, find_vcpu, &n, 1);
+        n++;
+    }
+    return n;
+}
+
 static int raise(void)
 {
+    struct shield_hooks all = hooks;
     const unsigned long *end = (const unsigned long *)lookup("max_pfn");
     struct shield_range ram, what[3];
     int rc = find_patching();
@@ -222,35 +280,46 @@ static int raise(void)
     if (!what[1].first.v)
         return -ENOENT;
     get_random_bytes(&keeper_key, sizeof(keeper_key));
-    rc = shield_raise(&shield, &hooks, &ram, 1, what, ARRAY_SIZE(what),
+    keeper_code = code;
+    code = 0;
+    cpus_read_lock();
+    all.vcpus = find_vcpus();
+    rc = shield_raise(&shield, &all, &ram, 1, what, ARRAY_SIZE(what),
                       (const void *)gate_offset(&idt[X86_TRAP_GP]));
+    cpus_read_unlock();
     if (rc)
         return rc;
-    pr_info("the kernel is on view %u, the agent on view %u; %llu pages protected\n",
+    __module_get(THIS_MODULE); /* to leave, lower it first: that can be refused */
+    pr_info("the kernel is on view %u, the agent on view %u; %llu pages protected on %u vCPUs%s\n",
             shield.kernel.v, shield.agent.v,
-            what[0].last.v - what[0].first.v + what[1].last.v - what[1].first.v + 3);
+            what[0].last.v - what[0].first.v + what[1].last.v - what[1].first.v + 3, all.vcpus,
+            shield.sealed ? ", sealed" : "");
     return 0;
 }
 
-static int lower(void)
+static int lower(u64 by)
 {
-    int rc;
+    int rc = (int)gate_call(KEEPER_LOWER, by, 0, 0);
 
-    gate_call(KEEPER_WIPE, 0, 0, 0);
-    rc = shield_lower(&shield);
-    report_events();
     if (!rc)
-        pr_info("no longer protected\n");
-    return rc;
+        rc = shield_lower(&shield);
+    report_events();
+    if (rc) {
+        pr_alert("not lowered: %d\n", rc);
+        return rc;
+    }
+    module_put(THIS_MODULE);
+    pr_info("no longer protected\n");
+    return 0;
 }
 
-static int set_protect(bool on)
+static int set_protect(bool on, u64 by)
 {
     int rc = 0;
 
     mutex_lock(&lock);
     if (on != raised)
-        rc = on ? raise() : lower();
+        rc = on ? raise() : lower(by);
     if (!rc)
         raised = on;
     mutex_unlock(&lock);
@@ -274,11 +343,25 @@ static ssize_t protect_show(struct kobject *kobj, struct kobj_attribute *attr, c
 static ssize_t protect_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
                              size_t count)
 {
-    bool on;
-    int rc = kstrtobool(buf, &on);
+    u64 on, by = 0;
+    int rc = sscanf(buf, "%llx %llx", &on, &by) > 0 && on <= 1 ? 0 : -EINVAL;
 
-    rc = rc ? rc : set_protect(on);
+    rc = rc ? rc : set_protect(on, by);
     return rc ? rc : count;
+}
+
+static ssize_t code_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+                          size_t count)
+{
+    int rc = raised ? -EBUSY : kstrtou64(buf, 16, &code);
+
+    return rc ? rc : count;
+}
+
+static ssize_t lost_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    rearm();
+    return sysfs_emit(buf, "%d\n", atomic_read(&lost));
 }
 
 static ssize_t patching_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -352,6 +435,8 @@ static ssize_t count_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 
 static struct kobj_attribute attributes[] = {
     __ATTR(protect, 0600, protect_show, protect_store),
+    __ATTR(code, 0200, NULL, code_store),
+    __ATTR(lost, 0400, lost_show, NULL),
     __ATTR(patching, 0600, patching_show, patching_store),
     __ATTR(sign, 0600, sign_show, sign_store),
     __ATTR(ticks, 0400, ticks_show, NULL),
@@ -390,7 +475,15 @@ static int __init agent_init(void)
     int rc;
 
     /* With page-table isolation, a #VE in user space would find no gate in that address space. */
-    if (!xen_hvm_domain() || num_possible_cpus() != 1 || boot_cpu_has(X86_FEATURE_PTI))
+    if (boot_cpu_has(X86_FEATURE_PTI)) {
+        pr_err("page-table isolation is on: boot with pti=off\n");
+        return -EOPNOTSUPP;
+    }
+    if (num_online_cpus() > GUARD_VCPUS || num_online_cpus() != num_present_cpus()) {
+        pr_err("needs all vCPUs up, and at most %u\n", GUARD_VCPUS);
+        return -EOPNOTSUPP;
+    }
+    if (!xen_hvm_domain())
         return -EOPNOTSUPP;
     lookup = symbols_open();
     idt = lookup ? (gate_desc *)lookup("idt_table") : NULL;
@@ -405,7 +498,7 @@ static int __init agent_init(void)
         return rc;
     }
     schedule_delayed_work(&reporter, REPORT_EVERY);
-    rc = protect ? set_protect(true) : 0;
+    rc = protect ? set_protect(true, 0) : 0;
     if (rc)
         stop();
     return rc;
@@ -413,7 +506,6 @@ static int __init agent_init(void)
 
 static void __exit agent_exit(void)
 {
-    set_protect(false);
     stop();
 }
 
