@@ -250,10 +250,10 @@ static int dispatch(struct model *m, struct xen_hvm_altp2m_op *op)
 
 static int own_change_range(struct model *m, struct facet_altp2m_change_gfn_range *a)
 {
-    if (!get_view(m, a->view) || a->flags)
+    if (!get_view(m, a->view) || (a->flags & ~FACET_ALTP2M_RANGE_SAME))
         return -EINVAL;
     for (; a->done < a->nr; a->done++) {
-        uint64_t new = a->new_gfn == ~0ULL ? ~0ULL : a->new_gfn + a->done;
+        uint64_t new = a->new_gfn == ~0ULL || a->flags ? a->new_gfn : a->new_gfn + a->done;
         struct xen_hvm_altp2m_change_gfn one = {.view = a->view, .old_gfn = a->old_gfn + a->done,
                                                 .new_gfn = new};
         int rc = do_change_gfn(m, &one);
@@ -376,6 +376,21 @@ static int own_host_changes(struct model *m, struct facet_altp2m_host_changes *a
     return 0;
 }
 
+static int own_change_list(struct model *m, struct facet_altp2m_change_gfn_list *a)
+{
+    const struct facet_altp2m_gfn_pair *list = (const void *)(uintptr_t)a->list;
+
+    for (; a->done < a->nr; a->done++) {
+        struct xen_hvm_altp2m_change_gfn one = {.view = a->view, .old_gfn = list[a->done].old_gfn,
+                                                .new_gfn = list[a->done].new_gfn};
+        int rc = do_change_gfn(m, &one);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int own_op(struct model *m, struct xen_hvm_altp2m_op *op)
 {
     void *u = &op->u;
@@ -383,6 +398,11 @@ static int own_op(struct model *m, struct xen_hvm_altp2m_op *op)
     switch (op->cmd) {
     case FACET_ALTP2M_change_gfn_range:
         return own_change_range(m, u);
+    case FACET_ALTP2M_change_gfn_list:
+        return own_change_list(m, u);
+    case FACET_ALTP2M_set_vmfunc:
+    case FACET_ALTP2M_seal:
+        return 0;
     case FACET_ALTP2M_set_range:
         return own_set_range(m, u);
     case FACET_ALTP2M_isolate:

@@ -154,6 +154,11 @@ static bool special(struct watched *w, const struct act *a)
         w->regs.rip = a->address;
         send(w, &r, true);
         return false;
+    case ACT_DESCRIPTOR:
+        if (!listens(w, XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS))
+            return true;
+        plain(w, VM_EVENT_REASON_DESCRIPTOR_ACCESS, true);
+        return false;
     case ACT_REQUEST:
         if (listens(w, XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST))
             plain(w, VM_EVENT_REASON_GUEST_REQUEST, false);
@@ -308,7 +313,7 @@ static int monitor(struct watched *w, const struct xen_domctl_monitor_op *op)
 {
     uint32_t bit = 1u << op->event;
 
-    if (op->event == XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS)
+    if (op->event == XEN_DOMCTL_MONITOR_EVENT_VMEXIT)
         return -EOPNOTSUPP;
     if (!(w->events & bit) == (op->op == XEN_DOMCTL_MONITOR_OP_DISABLE))
         return -EEXIST;

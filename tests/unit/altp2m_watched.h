@@ -28,6 +28,7 @@ enum act_kind {
     ACT_WRITE,
     ACT_CR3,
     ACT_CPUID,
+    ACT_DESCRIPTOR,
     ACT_REQUEST,
     ACT_SIGNAL,
     ACT_DIE

@@ -18,6 +18,7 @@
 
 #include "altp2m_watched.h"
 #include "command.h"
+#include "facet/hvmop.h"
 #include "symbols.h"
 
 static struct model *m;
@@ -290,6 +291,18 @@ static void ends(void **state)
     assert_false(w->bound);
 }
 
+/* They cannot be emulated everywhere: each is stepped over, without the event. */
+static void descriptors(void **state)
+{
+    (void)state;
+    ACTS({ACT_DESCRIPTOR, 0, 0}, {ACT_DESCRIPTOR, 0, 0}, {ACT_CR3, 0x5000, 0});
+    assert_int_equal(type("altp2m -d 2 watch descriptor cr3"), 0);
+    assert_non_null(strstr(out, "3 events"));
+    assert_non_null(strstr(out, "2 descriptor"));
+    assert_int_equal(w->at, 3);
+    assert_clean();
+}
+
 static void for_a_time(void **state)
 {
     (void)state;
@@ -351,7 +364,7 @@ static void refusals(void **state)
     (void)state;
     expect_words("altp2m watch cr3", 1, "cannot watch itself");
     expect_words("altp2m -d 7 watch cr3", 1, "there is no domain 7");
-    expect_words("altp2m -d 2 watch descriptor", 1, "does not tell of such events");
+    expect_words("altp2m -d 2 watch exit", 1, "does not tell of such events");
     expect_words("altp2m -d 2 watch write 9999", 1, "cannot be restricted");
     assert_clean();
     w->ring = true;
@@ -456,6 +469,62 @@ static void map(void **state)
     assert_non_null(strstr(out, "judged by access alone"));
 }
 
+/* What else Facet has of its own. */
+static void agents(void **state)
+{
+    const struct facet_altp2m_set_vmfunc *vmfunc;
+    const struct facet_altp2m_seal *seal;
+    char line[128];
+    FILE *f;
+
+    (void)state;
+    assert_int_equal(type("altp2m on"), 0);
+    assert_int_equal(type("altp2m create"), 0);
+    assert_int_equal(type("altp2m vmfunc 3 on"), 0);
+    vmfunc = (const void *)&model_last(m, FACET_ALTP2M_set_vmfunc)->u;
+    assert_true(vmfunc->vcpu == 3 && vmfunc->on == 1);
+    assert_int_equal(type("altp2m seal 1 0"), 0);
+    seal = (const void *)&model_last(m, FACET_ALTP2M_seal)->u;
+    assert_true(seal->agent_view == 1 && seal->start_view == 0);
+    assert_int_equal(type("altp2m seal off"), 0);
+    seal = (const void *)&model_last(m, FACET_ALTP2M_seal)->u;
+    assert_true(seal->agent_view == FACET_ALTP2M_UNSEAL && seal->start_view == FACET_ALTP2M_UNSEAL);
+    assert_int_equal(type("altp2m notify 1 0x30"), 0);
+    assert_int_equal(model_last(m, HVMOP_altp2m_vcpu_enable_notify)->u.enable_notify.gfn, 0x30);
+    assert_int_equal(type("altp2m notify 1 off"), 0);
+    assert_int_equal(model_last(m, HVMOP_altp2m_vcpu_disable_notify)->u.disable_notify.vcpu_id, 1);
+    assert_int_equal(type("altp2m remap 1 0x40+3 0x50 same"), 0);
+    for (unsigned int i = 0; i < 3; i++)
+        assert_int_equal(m->view[1].remap[0x40 + i], 0x50);
+    f = fopen(symbols_file, "w");
+    assert_non_null(f);
+    fputs("# pairs\n0x60 0x61\n\n0x62 0x63\n0x40 -\n", f);
+    fclose(f);
+    for (unsigned int i = 0; i < 2; i++) { /* Facet, then Xen */
+        m->facet = i == 0;
+        snprintf(line, sizeof(line), "altp2m remaps 1 %s", symbols_file);
+        expect_words(line, 0, "3 done");
+        assert_true(m->view[1].remap[0x60] == 0x61 && m->view[1].remap[0x62] == 0x63);
+        assert_int_equal(m->view[1].remap[0x40], 0x40);
+        m->view[1].remap[0x60] = m->view[1].remap[0x62] = 0;
+    }
+    f = fopen(symbols_file, "w");
+    assert_non_null(f);
+    fputs("0x70 0x71\n0x72 0x9999\n", f);
+    fclose(f);
+    expect_words(line, 1, "0x9999");
+    f = fopen(symbols_file, "w");
+    assert_non_null(f);
+    fputs("0x70 0x71 0x72\n", f);
+    fclose(f);
+    expect_words(line, 2, "line 1 is not");
+    expect_words("altp2m remaps 1 /nowhere", 2, "can be read");
+    expect_words("altp2m remap 1 1 2 other", 2, "same");
+    expect_words("altp2m seal on", 2, "off");
+    expect_words("altp2m vmfunc 0 perhaps", 2, "on or off");
+    expect_words("altp2m notify x off", 2, "a vCPU");
+}
+
 static void symbol_names(void **state)
 {
     struct symbols s = {0};
@@ -489,6 +558,7 @@ int main(void)
         TEST(registers_and_json),
         TEST(filters),
         TEST(ends),
+        TEST(descriptors),
         TEST(for_a_time),
         TEST(on_before),
         TEST(copy_on_xen),
@@ -497,6 +567,7 @@ int main(void)
         TEST(misuse),
         TEST(domains),
         TEST(map),
+        TEST(agents),
         TEST(symbol_names),
     };
 

@@ -175,24 +175,27 @@ enum command_status cmd_access(struct session *s, char **argv, int argc)
     return st ? st : command_done(s);
 }
 
-/* A range, one call for each gfn where the hypervisor has none for ranges. */
-static int change_range(struct session *s, const struct span *sp, gfn_t to, uint64_t *done)
+/* A range, one call for each gfn where the hypervisor has none for ranges. `same`: each gfn shows
+   `to` itself. */
+static int change_range(struct session *s, const struct span *sp, gfn_t to, bool same,
+                        uint64_t *done)
 {
-    bool revert = gfn_eq(to, GFN_INVALID);
-    int rc = own_change_range(&s->target, sp->view, sp->first, to, sp->count, 0, done);
+    int rc = own_change_range(&s->target, sp->view, sp->first, to, sp->count,
+                              same ? FACET_ALTP2M_RANGE_SAME : 0, done);
+    bool stays = same || gfn_eq(to, GFN_INVALID);
 
     if (rc != -EOPNOTSUPP)
         return rc;
     for (*done = 0; *done < sp->count; ++*done) {
         rc = subop_change_gfn(&s->target, sp->view, gfn_add(sp->first, *done),
-                              revert ? to : gfn_add(to, *done));
+                              stays ? to : gfn_add(to, *done));
         if (rc)
             return rc;
     }
     return 0;
 }
 
-static enum command_status change(struct session *s, char **argv, const char *to)
+static enum command_status change(struct session *s, char **argv, const char *to, bool same)
 {
     struct words_about about = {view(0), gfn(0), GFN_INVALID};
     gfn_t target = GFN_INVALID;
@@ -206,23 +209,24 @@ static enum command_status change(struct session *s, char **argv, const char *to
     if (to && !parse_shadow(to, &target) && !parse_gfn(to, &target))
         return command_misuse(s, "a gfn", to, GFN_WORDS);
     rc = sp.count == 1 ? subop_change_gfn(&s->target, sp.view, sp.first, target)
-                       : change_range(s, &sp, target, &done);
+                       : change_range(s, &sp, target, same, &done);
     about.view = sp.view;
     about.gfn = gfn_add(sp.first, done);
-    about.new_gfn = to ? gfn_add(target, done) : target;
+    about.new_gfn = same || !to ? target : gfn_add(target, done);
     return rc ? command_refused(s, HVMOP_altp2m_change_gfn, rc, &about) : command_done(s);
 }
 
 enum command_status cmd_remap(struct session *s, char **argv, int argc)
 {
-    (void)argc;
-    return change(s, argv, argv[2]);
+    if (argc > 3 && strcmp(argv[3], "same"))
+        return command_misuse(s, "\"same\"", argv[3], "then each gfn shows NEW itself");
+    return change(s, argv, argv[2], argc > 3);
 }
 
 enum command_status cmd_unremap(struct session *s, char **argv, int argc)
 {
     (void)argc;
-    return change(s, argv, NULL);
+    return change(s, argv, NULL, false);
 }
 
 /* 0, or the first refusal with its gfn in *where; holes do not stop the others. */

@@ -136,6 +136,16 @@ static void on_page(struct watch *w, const vm_event_request_t *r, vm_event_respo
     step_over(w, a, refresh || values);
 }
 
+/* The instruction would meet its event again and again: meanwhile they are turned off. */
+static void hold_descriptors(struct watch *w, uint32_t vcpu, bool hold)
+{
+    struct xen_domctl_monitor_op op = {.event = XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS};
+
+    if (w->steps[vcpu].descriptor != hold)
+        control_event(w->t, &op, !hold);
+    w->steps[vcpu].descriptor = hold;
+}
+
 static void on_step(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
 {
     struct watch_step *step = &w->steps[r->vcpu_id];
@@ -151,8 +161,12 @@ static void on_step(struct watch *w, const vm_event_request_t *r, vm_event_respo
         watch_tell(w, WATCH_WRITE, was, range ? range->label : NULL, step->before, after);
     }
     step->refresh = step->tell = false;
-    a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP | VM_EVENT_FLAG_ALTERNATE_P2M;
-    a->altp2m_idx = w->view.v;
+    hold_descriptors(w, r->vcpu_id, false);
+    a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP;
+    if (!view_eq(w->view, VIEW_NONE)) {
+        a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M;
+        a->altp2m_idx = w->view.v;
+    }
 }
 
 /* ---- breakpoints ---- */
@@ -225,6 +239,8 @@ static enum watch_kind plain_kind(const vm_event_request_t *r)
         return WATCH_DEBUG;
     case VM_EVENT_REASON_GUEST_REQUEST:
         return WATCH_REQUEST;
+    case VM_EVENT_REASON_VMEXIT:
+        return WATCH_EXIT;
     default:
         return WATCH_OTHER;
     }
@@ -241,7 +257,8 @@ static void on_register(struct watch *w, const vm_event_request_t *r, vm_event_r
         a->data.regs.x86.rip += r->u.cpuid.insn_length;
         a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
     } else if (k == WATCH_DESCRIPTOR) {
-        a->flags |= VM_EVENT_FLAG_EMULATE;
+        hold_descriptors(w, r->vcpu_id, true);
+        a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP;
     }
 }
 

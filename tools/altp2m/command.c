@@ -28,10 +28,12 @@ const struct command command_table[] = {
      "read or set what may be done with pages in view V",
      "Without ACCESS, reads back and prints ranges; \"-\" is a gfn that has no page in the view,\n"
      "or, on Xen, one that was not used in it yet. On view 0 this is the host's own map.\n"},
-    {"remap", "V OLD[+COUNT] NEW", 3, 3, cmd_remap,
+    {"remap", "V OLD[+COUNT] NEW [same]", 3, 4, cmd_remap,
      "in view V, let gfn OLD show the page of gfn NEW",
      "Other views do not change. altp2m unremap V OLD takes it back. With COUNT, OLD+1 shows NEW+1\n"
-     "and so on. On Facet, NEW may be a shadow page.\n"},
+     "and so on; with \"same\" all show NEW. On Facet, NEW may be a shadow page.\n"},
+    {"remaps", "V FILE", 2, 2, cmd_remaps, "remap by a list: lines OLD NEW, or OLD - to take back",
+     "- as FILE is the standard input. Stops at the first that is refused.\n"},
     {"unremap", "V GFN[+COUNT]", 2, 2, cmd_unremap,
      "in view V, let gfn GFN show its own page again",
      "Also takes back an access that was set for it.\n"},
@@ -59,6 +61,13 @@ const struct command command_table[] = {
      "  shadow read S OFFSET LENGTH     print its bytes as hexadecimal digits\n"
      "  shadow write S OFFSET HEX       write bytes, given as hexadecimal digits\n"
      "\nNames are s and a number: altp2m remap V GFN s12. On Facet only.\n"},
+    {"notify", "VCPU GFN|off", 2, 2, cmd_notify, "#VE information of a vCPU goes to page GFN",
+     "On Xen this gives the vCPU VMFUNC, too. One page for each vCPU.\n"},
+    {"vmfunc", "VCPU on|off", 2, 2, cmd_vmfunc, "whether a vCPU may switch views with VMFUNC",
+     "On Facet only; under the policy \"audited\" the only way to have it.\n"},
+    {"seal", "AGENT START|off", 1, 2, cmd_seal, "take the guest's calls from view AGENT only",
+     "vCPUs on view 0 are put on view START. Only under the policy \"audited\", on Facet; off is\n"
+     "for a monitor, or from view AGENT.\n"},
     {"map", "V [GFN+COUNT]", 1, 2, cmd_map, "draw view V against the host's map",
      "  --svg FILE   as a picture\n"
      "\nShows where the view has something of its own: private or remapped pages, restrictions.\n"
@@ -69,7 +78,7 @@ const struct command command_table[] = {
      "  read|write|exec|access PLACE...   accesses to pages: GFN[+COUNT], @ADDRESS[:LENGTH] or\n"
      "                                    SYMBOL[+OFFSET][:LENGTH]\n"
      "  break PLACE...                    hidden breakpoints: @ADDRESS or SYMBOL[+OFFSET]\n"
-     "  cr0 cr3 cr4 xcr0 msr NUMBER... cpuid descriptor debug request\n"
+     "  cr0 cr3 cr4 xcr0 msr NUMBER... cpuid descriptor debug request exit\n"
      "\n"
      "  --symbols FILE   the guest kernel's System.map or kallsyms\n"
      "  --slide N        how far the kernel was moved from there (KASLR); else found by itself\n"

@@ -120,3 +120,17 @@ int own_host_changes(const struct subop_target *t, view_t v, struct facet_altp2m
     c->view = v.v;
     return send(t, FACET_ALTP2M_host_changes, c, sizeof(*c));
 }
+
+int own_set_vmfunc(const struct subop_target *t, uint32_t vcpu, bool on)
+{
+    struct facet_altp2m_set_vmfunc a = {.vcpu = vcpu, .on = on};
+
+    return send(t, FACET_ALTP2M_set_vmfunc, &a, sizeof(a));
+}
+
+int own_seal(const struct subop_target *t, view_t agent, view_t start)
+{
+    struct facet_altp2m_seal a = {.agent_view = agent.v, .start_view = start.v};
+
+    return send(t, FACET_ALTP2M_seal, &a, sizeof(a));
+}

@@ -19,6 +19,9 @@ int own_set_range(const struct subop_target *t, view_t v, gfn_t first, uint64_t 
                   uint8_t suppress_ve, uint64_t *done, uint64_t *skipped);
 int own_isolate(const struct subop_target *t, view_t v, gfn_t first, uint64_t nr, uint8_t access,
                 uint8_t others, uint8_t suppress_ve, uint64_t *skipped);
+int own_set_vmfunc(const struct subop_target *t, uint32_t vcpu, bool on);
+/* VIEW_NONE for both ends it. */
+int own_seal(const struct subop_target *t, view_t agent, view_t start);
 int own_switch_vcpu(const struct subop_target *t, uint32_t vcpu, view_t v);
 /* `runs` comes from hc->alloc. *next: where to go on, GFN_INVALID at the end. */
 int own_get_overrides(const struct subop_target *t, view_t v, gfn_t *next, gfn_t last,

@@ -44,6 +44,7 @@ enum watch_kind {
     WATCH_DESCRIPTOR,
     WATCH_DEBUG,
     WATCH_REQUEST,
+    WATCH_EXIT,
     WATCH_OTHER, /* restrictions that somebody else left in the host's map */
     WATCH_KINDS
 };
@@ -85,6 +86,7 @@ struct watch_shown {
 /* What a vCPU is being stepped for, if its step is reported. */
 struct watch_step {
     bool refresh, tell;
+    bool descriptor; /* these events are off until the step is done */
     vm_event_request_t request;
     uint8_t before[WATCH_VALUES];
 };

@@ -13,8 +13,8 @@
 #define PAGE 4096u
 
 static const char *const kind_names[WATCH_KINDS] = {
-    "read", "write", "exec", "break",      "own-break", "cr0",     "cr3",   "cr4",
-    "xcr0", "cpuid", "msr",  "descriptor", "debug",     "request", "other",
+    "read", "write", "exec", "break",      "own-break", "cr0",     "cr3",  "cr4",
+    "xcr0", "cpuid", "msr",  "descriptor", "debug",     "request", "exit", "other",
 };
 
 const char *watch_kind_name(enum watch_kind k)
@@ -49,6 +49,7 @@ static const struct item {
     {"descriptor", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS},
     {"debug", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION},
     {"request", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST},
+    {"exit", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_VMEXIT},
 };
 
 static const struct item *item_find(const char *word)
@@ -204,7 +205,7 @@ static enum command_status parse_items(struct watch *w, char **argv, int argc)
         if (!item)
             return command_misuse(w->s, "something to watch", argv[i],
                                   "read write exec access break cr0 cr3 cr4 xcr0 cpuid msr "
-                                  "descriptor debug request");
+                                  "descriptor debug request exit");
         if (takes && (i + 1 == argc || item_find(argv[i + 1])))
             return command_misuse(w->s, "complete", argv[i], "say which");
         if (!takes)

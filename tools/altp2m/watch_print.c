@@ -132,6 +132,9 @@ static void human(struct watch *w, enum watch_kind k, const vm_event_request_t *
     } else if (k == WATCH_DESCRIPTOR) {
         fprintf(f, "  table %u%s", r->u.desc_access.descriptor,
                 r->u.desc_access.is_write ? " written" : " read");
+    } else if (k == WATCH_EXIT) {
+        fprintf(f, "  reason %" PRIu64 " qualification 0x%" PRIx64, r->u.vmexit.arch.vmx.reason,
+                r->u.vmexit.arch.vmx.qualification);
     }
     fprintf(f, "  %s %s", is_page(k) ? "by" : "rip", rip);
     show(w, r, NULL);
@@ -172,6 +175,9 @@ static void json_details(struct json *j, enum watch_kind k, const vm_event_reque
     } else if (k == WATCH_DESCRIPTOR) {
         json_number(j, "table", r->u.desc_access.descriptor);
         json_bool(j, "write", r->u.desc_access.is_write);
+    } else if (k == WATCH_EXIT) {
+        json_number(j, "reason", r->u.vmexit.arch.vmx.reason);
+        json_address(j, "qualification", r->u.vmexit.arch.vmx.qualification);
     }
 }
 

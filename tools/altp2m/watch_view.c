@@ -407,6 +407,14 @@ static enum command_status want_event(struct watch *w, const struct xen_domctl_m
     return rc ? refuse(w, rc, "the hypervisor refuses to tell of such events", "") : COMMAND_OK;
 }
 
+static bool asks_descriptors(const struct watch *w)
+{
+    for (unsigned int i = 0; i < w->nr_asked; i++)
+        if (w->asked[i].event == XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS)
+            return true;
+    return false;
+}
+
 static enum command_status want_all(struct watch *w, bool on)
 {
     static const uint32_t own[] = {XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP,
@@ -422,7 +430,7 @@ static enum command_status want_all(struct watch *w, bool on)
     for (unsigned int i = 0; i < ARRAY_SIZE(own) && st == COMMAND_OK; i++) {
         struct xen_domctl_monitor_op op = {.event = own[i]};
 
-        if (!watch_needs_view(w) || (i == 1 && !w->nr_breaks))
+        if (i == 0 ? !watch_needs_view(w) && !asks_descriptors(w) : !w->nr_breaks)
             continue;
         if (on)
             st = want_event(w, &op);
