@@ -165,10 +165,14 @@ def main(runner, arguments):
     if arguments[:1] == ["agent"]:
         import agent_demo  # pylint: disable=import-outside-toplevel
         return agent_demo.main(runner, arguments[1:])
+    if arguments[:1] == ["monitor"]:
+        import monitor_demo  # pylint: disable=import-outside-toplevel
+        return monitor_demo.main(runner, arguments[1:])
     parser = argparse.ArgumentParser(
         prog="facet demo", description="See altp2m work: a Debian Linux boots on Facet and shows "
         "several views of one process' memory. Installs what it needs, as root. "
-        "`facet demo agent` is another: an agent in a Linux protects its kernel.")
+        "There are two more: `facet demo agent`, an agent in a Linux that protects its kernel, and "
+        "`facet demo monitor`, a Linux that watches another from outside.")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
                         help=f"give up after this time (default {TIMEOUT:.0f})")
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")

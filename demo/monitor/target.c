@@ -18,7 +18,7 @@
 #define FUNCTION "__x64_sys_sethostname"
 #define CODE     64u
 #define SEGMENTS 64u
-#define PAUSE_NS 20000000L
+#define PAUSE_NS 50000000L
 #define SAY      200u /* rounds */
 
 static uint64_t symbol(const char *name)

@@ -39,6 +39,9 @@ PACKAGES = {
         ("busybox-static", "user space of the Linux guest"),
         ("libelf1|libelf1t64", "checks the objects of kernel modules"),
     ),
+    "monitor": (
+        ("xen-utils-4.17", "xen-access, which watches a domain"),
+    ),
     "compare": (
         ("xen-utils-4.17", "xl and xenstored: dom0 of the Xen that Facet is compared with"),
         ("cpio", "packs dom0's initramfs"),
@@ -60,8 +63,9 @@ NEEDS = {
     "image": ("build", "image"),
     "run": ("build", "image", "run"),
     "demo": ("build", "image", "run", "demo"),
+    "monitor": ("build", "image", "run", "demo", "monitor"),
     "compare": ("build", "image", "run", "demo", "compare"),
-    "test": ("build", "image", "run", "demo", "test"),
+    "test": ("build", "image", "run", "demo", "monitor", "test"),
 }
 
 
