@@ -104,12 +104,17 @@ static long getdomaininfo(struct hypercall *h, struct xen_domctl *op)
 
 /* ---- domctl ---- */
 
+#define PAUSES_MOST 255u /* as on Xen */
+
 static long pause(struct hypercall *h, struct domain *d, bool on)
 {
     uint16_t *count = &d->guest.monitor.pauses[h->v->domain->id];
 
-    if (d == h->v->domain || (!on && *count == 0) || (on && *count == UINT16_MAX)) {
+    if (d == h->v->domain || (!on && *count == 0)) {
         return -EINVAL;
+    }
+    if (on && *count == PAUSES_MOST) {
+        return -EOVERFLOW;
     }
     *count = (uint16_t)(on ? *count + 1 : *count - 1);
     for (unsigned i = 0; i < d->nr_vcpus; i++) {

@@ -48,7 +48,6 @@ struct monitor_wish {
 /* Who watches this domain, and what for. Changed under the domain's lock. */
 struct monitor_domain {
     uint16_t listener;  /* domid whose ring it is; 0: nobody's */
-    bool bound;         /* the listener has bound the event channel */
     bool complained;    /* a bad ring was reported on the console */
     bool access_required;
     uint8_t *ring;      /* page of the ring, referenced through ring_frame */

@@ -133,7 +133,7 @@ void vmevent_resume(struct domain *d)
     }
 }
 
-/* The listener notified, bound, or closed its end. One that closes it has gone: nobody else could answer. */
+/* The listener notified, or closed its end. One that closes it has gone: nobody else could answer. */
 static void channel_event(struct domain *d)
 {
     struct monitor_domain *m = &d->guest.monitor;
@@ -142,9 +142,8 @@ static void channel_event(struct domain *d)
         return;
     }
     if (evtchn_is_bound(d, m->port)) {
-        m->bound = true;
         vmevent_resume(d);
-    } else if (m->bound) {
+    } else {
         vmevent_disable(d);
     }
 }
@@ -191,7 +190,7 @@ int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port)
         m->port = *port;
         m->listener = by->id;
         m->req_prod = m->rsp_cons = 0;
-        m->bound = m->complained = false;
+        m->complained = false;
         m->ring = frame_virt(m->ring_frame);
     }
     lock_release(&d->lock);
