@@ -28,6 +28,7 @@ long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg);
 enum fault_result {
     FAULT_RETRY,    /* the access is allowed now: run the instruction again */
     FAULT_UNMAPPED, /* neither view nor host map has the gfn, or it is MMIO: not the core's */
+    FAULT_CONVERTED,/* the same, for n2rwx: the listener is told, without waiting for its answer */
     FAULT_DENIED,   /* a view restricts it and a listener must decide */
     FAULT_REFUSED,  /* a sealed guest's own view restricts it and nobody listens: the guest's fault */
 };
@@ -44,6 +45,22 @@ struct fault {
  * guest's views (seal.h).
  */
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
+
+/*
+ * Lets a vCPU through, for one instruction that a listener allows: until altp2m_unlift() it runs where everything is allowed and
+ * the host map's frames show; its view, as everybody else sees it, stays. -ENOMEM.
+ * altp2m_fault() then answers FAULT_DENIED if it cannot be let through after all.
+ */
+int altp2m_lift(struct altp2m_vcpu *v);
+void altp2m_unlift(struct altp2m_vcpu *v);
+/* Gives back the memory that this took; no vCPU may be lifted. */
+void altp2m_lift_forget(struct physmap *pm);
+/*
+ * Shows a frame of the embedder's at g to lifted vCPUs, to be read and executed, until altp2m_lift_hide() or the host map changes
+ * there. A vCPU must be lifted. -ESRCH for what is no RAM, -ENOMEM.
+ */
+int altp2m_lift_show(struct physmap *pm, gfn_t g, mfn_t m);
+void altp2m_lift_hide(struct physmap *pm, gfn_t g);
 
 /* Puts one vCPU on a view; false, and no effect, if there is no such view. */
 bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to);

@@ -2,6 +2,7 @@
 #include "abi.h"
 #include "altp2m.h"
 #include "internal.h"
+#include "lift.h"
 
 /*
  * Out of table memory and the guest must go on: the restriction that cannot be lifted for one page
@@ -113,7 +114,9 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
         return relax(pm, vs, f, ACCESS_RW);
     }
     if (a == ACCESS_N2RWX) {
-        return relax(pm, vs, f, ACCESS_RWX);
+        enum fault_result result = relax(pm, vs, f, ACCESS_RWX);
+
+        return result == FAULT_RETRY && listener ? FAULT_CONVERTED : result;
     }
     if (pm->audited && !listener) {
         return relax_owned(pm, vs, f, ACCESS_DEFAULT);
@@ -128,7 +131,7 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
 
     physmap_lock(pm);
     platform_vcpu_sync(v);
-    result = resolve(pm, view_get(pm, v->view), f, listener);
+    result = v->lifted ? lift_fault(pm, f) : resolve(pm, view_get(pm, v->view), f, listener);
     physmap_unlock(pm);
     return result;
 }

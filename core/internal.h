@@ -115,6 +115,12 @@ bool hostmap_relax(struct physmap *pm, uint64_t g);
 
 struct view_state *view_get(const struct physmap *pm, view_t v);
 
+/* The lift view, which may not exist. It has no id that view_get() takes. */
+static inline struct view_state *lift_view(const struct physmap *pm)
+{
+    return &pm->views[pm->max_views];
+}
+
 static inline uint64_t view_root_mfn(const struct physmap *pm, const struct view_state *vs)
 {
     return pool_mfn(&pm->pool, vs->root);
@@ -130,6 +136,9 @@ static inline uint16_t view_number(const struct physmap *pm, const struct view_s
  * tables of views that the guest itself made count against its quota.
  */
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out);
+/* A view without an id, in which everything is allowed. There must be room for one table. */
+void view_open(struct physmap *pm, struct view_state *vs, access_t access);
+void view_close(struct physmap *pm, struct view_state *vs);
 /* Gives back all that the view holds. No vCPU may be on it. */
 void view_destroy(struct physmap *pm, struct view_state *vs);
 void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible);
@@ -183,6 +192,8 @@ access_t override_access(const struct physmap *pm, const struct view_state *vs, 
  */
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
+/* Shows a frame that is no remap's at g, to be read and executed, until the override goes or the host map changes there. */
+int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame);
 /*
  * The same for as many leading entries as lie in the cursor's table, map memory and need no
  * decision; the number done is returned, 0 if the cursor has no table yet. For lists and ranges: no
@@ -227,6 +238,8 @@ void vcpus_deactivate(struct physmap *pm);
 struct altp2m_vcpu *vcpus_find(const struct physmap *pm, uint32_t id);
 /* Learns which views the vCPUs are on; true if one is on `v`. */
 bool vcpus_view_in_use(struct physmap *pm, view_t v);
+/* Has the vCPU run on the root that its view, or being lifted, asks for. */
+void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v);
 /* Put one vCPU, or all, on a view that exists. */
 void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view);
 void vcpus_switch(struct physmap *pm, view_t v);

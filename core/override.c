@@ -151,6 +151,22 @@ int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t 
     return 0;
 }
 
+int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame)
+{
+    uint64_t *slot, e;
+    int rc = open_slot(pm, c, g, &slot);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (!entry_valid(pm, *slot)) {
+        return -XEN_ESRCH;
+    }
+    e = (*slot & ~FORMAT_ADDRESS_MASK) | frame << PAGE_SHIFT;
+    put_override(pm, c, slot, entry_with_access(pm, e, ACCESS_RX) | pm->format->own_access);
+    return 0;
+}
+
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on)
 {
     uint64_t bit = pm->format->suppress_ve;

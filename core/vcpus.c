@@ -4,11 +4,18 @@
 #include "seal.h"
 #include "shadow.h"
 
+void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v)
+{
+    const struct view_state *vs = v->lifted ? lift_view(pm) : view_get(pm, v->view);
+
+    v->root = mfn(vs ? view_root_mfn(pm, vs) : pool_mfn(&pm->pool, pm->root));
+}
+
 static void leave_views(struct physmap *pm)
 {
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         v->view = VIEW_NONE;
-        v->root = mfn(pool_mfn(&pm->pool, pm->root));
+        vcpus_set_root(pm, v);
         v->vmfunc = v->vmfunc_asked = false;
         platform_vcpu_update(v);
     }
@@ -78,7 +85,7 @@ bool vcpus_view_in_use(struct physmap *pm, view_t view)
 void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view)
 {
     v->view = view;
-    v->root = mfn(view_root_mfn(pm, &pm->views[view.v]));
+    vcpus_set_root(pm, v);
     if (pm->audited) {
         owner_update_vmfunc(pm, v);
     }

@@ -138,9 +138,26 @@ static void set_masks(const struct physmap *pm, struct view_state *vs, access_t 
     vs->or_mask = rights & ~all;
 }
 
+void view_open(struct physmap *pm, struct view_state *vs, access_t access)
+{
+    vs->exists = true;
+    set_masks(pm, vs, access);
+    vs->root = take_table(pm, vs, pm->format->levels, 0);
+    fill_inherited(pm, vs, vs->root, 0);
+}
+
+void view_close(struct physmap *pm, struct view_state *vs)
+{
+    physmap_wants_flush(pm, view_root_mfn(pm, vs));
+    while (vs->tables != POOL_NONE) {
+        give_table(pm, vs, vs->tables);
+    }
+    vs->exists = false;
+}
+
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
 {
-    struct view_state new = {.exists = true, .quota = pm->view_quota, .by_guest = by_guest,
+    struct view_state new = {.quota = pm->view_quota, .by_guest = by_guest,
                              .narrow = pm->audited && by_guest};
     struct view_state *vs;
 
@@ -154,9 +171,7 @@ int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
     pm->free_views[out->v / 64] &= ~(1ULL << (out->v % 64));
     vs = &pm->views[out->v];
     *vs = new;
-    set_masks(pm, vs, access);
-    vs->root = take_table(pm, vs, pm->format->levels, 0);
-    fill_inherited(pm, vs, vs->root, 0);
+    view_open(pm, vs, access);
     pm->nr_views++;
     view_set_visible(pm, vs, true);
     return 0;
@@ -177,11 +192,7 @@ void view_destroy(struct physmap *pm, struct view_state *vs)
 
     view_set_visible(pm, vs, false);
     remap_forget_view(pm, vs);
-    physmap_wants_flush(pm, view_root_mfn(pm, vs));
-    while (vs->tables != POOL_NONE) {
-        give_table(pm, vs, vs->tables);
-    }
-    vs->exists = false;
+    view_close(pm, vs);
     pm->free_views[v / 64] |= 1ULL << (v % 64);
     pm->nr_views--;
 }
@@ -311,8 +322,9 @@ view_t view_of_root(struct physmap *pm, mfn_t root)
         return VIEW_NONE;
     }
     page = &p->page[root.v - p->first];
-    return page->kind == PAGE_VIEW && page->level == pm->format->levels ? view(page->view)
-                                                                        : VIEW_NONE;
+    return page->kind == PAGE_VIEW && page->level == pm->format->levels && page->view < pm->max_views
+               ? view(page->view)
+               : VIEW_NONE;
 }
 
 /* `touch`: the host map changed, not the view's default access, and the view is to be told. */
@@ -386,7 +398,9 @@ void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
     uint32_t region = entry_region(level, g);
 
     if (level == pm->format->levels) {
-        for (unsigned v = 0; pm->nr_views > 0 && v < pm->max_views; v++) {
+        bool any = pm->nr_views > 0 || lift_view(pm)->exists;
+
+        for (unsigned v = 0; any && v <= pm->max_views; v++) {
             if (pm->views[v].exists) {
                 follow_slot(pm, &pm->views[v], pm->views[v].root, g);
             }

@@ -20,6 +20,12 @@ bool monitor_listens(const struct domain *d);
 
 /* `flags` are MEM_ACCESS_* of Xen's public vm_event.h. */
 enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags);
+/* The same for a page of n2rwx that was converted: told without waiting, later if there is no room. */
+void monitor_converted(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags);
+/* Whether an instruction whose page walk was denied is to be let through. */
+bool monitor_skips_walks(const struct vcpu *v);
+/* The instruction that was to be let through cannot be. */
+void monitor_not_emulated(struct vcpu *v);
 /* A stepped instruction is done; v must have stepping on. */
 void monitor_stepped(struct vcpu *v);
 /* `type` and `length` as the interruption information of the exit tells them. */
@@ -73,6 +79,19 @@ void vcpu_step(struct vcpu *v, bool on);
 bool vcpu_stepping(const struct vcpu *v);
 /* The exits that monitor_wants() asks for are brought up to date before v's next entry. */
 void vcpu_monitor_changed(struct vcpu *v);
+/*
+ * Lets the current instruction through, by hv/vmx/emulate.c: it runs with everything allowed, one iteration of a REP if `once`.
+ * With `bytes` (16 of them) these are fetched in its place. v is current.
+ */
+enum emulate_result { EMULATE_DONE, EMULATE_LATER, EMULATE_REFUSED };
+enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once);
+/* Ends that early. v need not be current. */
+void vcpu_emulate_stop(struct vcpu *v);
+/*
+ * Carries out the current instruction here: memory reads as `data` (zeroes beyond its end) if that is not NULL, and is not
+ * written to if `discard`. False: it is not one of those that can be. v is current.
+ */
+bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
 /* Raises an event at the next entry; types of interruption information. */
 void vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
                        uint64_t cr2);

@@ -71,9 +71,16 @@ static bool call32(struct vcpu *v)
     return true;
 }
 
+/* As on Xen, user code may make one call, if a monitor allows it. */
+static bool user_may(const struct vcpu *v)
+{
+    return v->domain->guest.monitor.wish.request_user && v->regs.rax == __HYPERVISOR_hvm_op &&
+           (vcpu_long_mode(v) ? v->regs.rdi : (uint32_t)v->regs.rbx) == HVMOP_guest_request_vm_event;
+}
+
 bool guest_hypercall(struct vcpu *v)
 {
-    if (vcpu_cpl(v) != 0) {
+    if (vcpu_cpl(v) != 0 && !user_may(v)) {
         v->regs.rax = (uint64_t)-EPERM;
         return true;
     }

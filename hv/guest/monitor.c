@@ -5,6 +5,7 @@
 #include "core/platform.h"
 #include "domctl_abi.h"
 #include "guest.h"
+#include "lib/console.h"
 #include "x86/cpu.h"
 #include <string.h>
 
@@ -94,7 +95,7 @@ static uint64_t rip_gfn(struct vcpu *v)
     return vcpu_translate(v, gva(vcpu_rip(v)), RIGHT_R, &a) ? a.v >> PAGE_SHIFT : ~0ULL;
 }
 
-enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
+static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags, bool wait)
 {
     vm_event_request_t r;
 
@@ -103,7 +104,46 @@ enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, ui
     r.u.mem_access.offset = a.v & ~PAGE_MASK;
     r.u.mem_access.gla = flags & MEM_ACCESS_GLA_VALID ? gla : 0;
     r.u.mem_access.flags = flags;
-    return tell(v, &r, true);
+    return tell(v, &r, wait);
+}
+
+enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
+{
+    return tell_access(v, a, gla, flags, true);
+}
+
+void monitor_converted(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+
+    m->access_due = false;
+    if (tell_access(v, a, gla, flags, false) == MONITOR_FULL) {
+        m->access_due = m->work = true;
+        m->access_gpa = a.v;
+        m->access_gla = gla;
+        m->access_flags = flags;
+    }
+}
+
+bool monitor_skips_walks(const struct vcpu *v)
+{
+    return wish(v)->no_walks && v->domain->guest.monitor.ring;
+}
+
+/* The event, if it is wanted, is sent when there is room; else the instruction meets its first event again. */
+void monitor_not_emulated(struct vcpu *v)
+{
+    struct monitor_domain *d = &v->domain->guest.monitor;
+    vm_event_request_t r;
+
+    if (wish(v)->emul_unimplemented) {
+        begin(v, &r, VM_EVENT_REASON_EMUL_UNIMPLEMENTED);
+        tell(v, &r, true); /* full: as above, when there is room */
+    } else if (!d->complained) {
+        d->complained = true;
+        say("d%u %s: an instruction at rip %lx could not be carried out for its monitor", v->domain->id,
+            v->domain->name, (unsigned long)vcpu_rip(v));
+    }
 }
 
 void monitor_stepped(struct vcpu *v)

@@ -4,7 +4,6 @@
 #include "core/altp2m.h"
 #include "domctl_abi.h"
 #include "guest.h"
-#include "lib/console.h"
 #include <string.h>
 
 static void answer_step(struct vcpu *v, const vm_event_response_t *r)
@@ -45,14 +44,62 @@ static void answer_deny(struct monitor_vcpu *m, const vm_event_response_t *r)
     }
 }
 
-/* There is no emulator: the instruction meets its event again, and the console says so once. */
-static void refuse_emulation(struct domain *d)
+/* As on Xen, only where the vCPU's view still denies what was told of. */
+static bool still_denied(struct vcpu *v, const struct vm_event_mem_access *a)
 {
-    if (!d->guest.monitor.complained) {
-        d->guest.monitor.complained = true;
-        say("d%u %s: its monitor asks to emulate an instruction: not done here", d->id, d->name);
+    static const uint8_t gives[] = {
+        [ACCESS_N] = 0, [ACCESS_R] = RIGHT_R, [ACCESS_W] = RIGHT_W, [ACCESS_X] = RIGHT_X,
+        [ACCESS_RW] = RIGHT_R | RIGHT_W, [ACCESS_RX] = RIGHT_R | RIGHT_X, [ACCESS_WX] = RIGHT_W | RIGHT_X,
+        [ACCESS_RWX] = RIGHT_R | RIGHT_W | RIGHT_X, [ACCESS_RX2RW] = RIGHT_R | RIGHT_X, [ACCESS_N2RWX] = 0};
+    struct mapping m;
+
+    return !view_lookup(v->altp2m.pm, v->altp2m.view, gfn(a->gfn), &m) || m.access >= ARRAY_SIZE(gives) ||
+           (a->flags & (RIGHT_R | RIGHT_W | RIGHT_X) & ~(uint32_t)gives[m.access]);
+}
+
+static bool may_emulate(struct vcpu *v, const vm_event_response_t *r)
+{
+    switch (r->reason) {
+    case VM_EVENT_REASON_MEM_ACCESS:
+        return still_denied(v, &r->u.mem_access);
+    case VM_EVENT_REASON_SOFTWARE_BREAKPOINT:
+        return r->flags & VM_EVENT_FLAG_SET_EMUL_INSN_DATA;
+    case VM_EVENT_REASON_DESCRIPTOR_ACCESS:
+        return true;
+    default:
+        return false;
     }
 }
+
+/* Which of the flags counts, if there are several: vm_event.h. */
+static void answer_emulate(struct vcpu *v, const vm_event_response_t *r)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+
+    m->emulate = MONITOR_EMULATE_NONE;
+    if (!(r->flags & VM_EVENT_FLAG_EMULATE) || !may_emulate(v, r)) {
+        return;
+    }
+    m->work = true;
+    if (r->flags & VM_EVENT_FLAG_SET_EMUL_READ_DATA) {
+        m->emulate = MONITOR_EMULATE_DATA;
+        m->emulate_size = r->data.emul.read.size;
+        if (m->emulate_size > sizeof(m->emulate_data)) {
+            m->emulate_size = sizeof(m->emulate_data);
+        }
+        memcpy(m->emulate_data, r->data.emul.read.data, m->emulate_size);
+    } else if (r->flags & VM_EVENT_FLAG_EMULATE_NOWRITE) {
+        m->emulate = MONITOR_EMULATE_NOWRITE;
+    } else if (r->flags & VM_EVENT_FLAG_SET_EMUL_INSN_DATA) {
+        m->emulate = MONITOR_EMULATE_BYTES;
+        memcpy(m->emulate_data, r->data.emul.insn.data, sizeof(r->data.emul.insn.data));
+    } else {
+        m->emulate = MONITOR_EMULATE_RUN;
+    }
+}
+_Static_assert(sizeof(((struct monitor_vcpu *)0)->emulate_data) ==
+                   sizeof(((struct vm_event_emul_read_data *)0)->data),
+               "vm_event.h");
 
 /* In Xen's order. An answer for a vCPU that waits for none does nothing. */
 void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
@@ -62,9 +109,7 @@ void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
     if (m->sent == 0) {
         return;
     }
-    if (r->flags & VM_EVENT_FLAG_EMULATE) {
-        refuse_emulation(v->domain);
-    }
+    answer_emulate(v, r);
     if (r->flags & VM_EVENT_FLAG_DENY) {
         answer_deny(m, r);
     }
@@ -97,6 +142,45 @@ static void finish_write(struct vcpu *v)
     }
 }
 
+static void emulate(struct vcpu *v)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+    bool once = v->domain->guest.monitor.wish.each_rep;
+    enum emulate_result done = EMULATE_DONE;
+    uint8_t how = m->emulate;
+
+    m->emulate = MONITOR_EMULATE_NONE;
+    if (how == MONITOR_EMULATE_RUN) {
+        done = vcpu_emulate(v, NULL, once);
+    } else if (how == MONITOR_EMULATE_BYTES) {
+        done = vcpu_emulate(v, m->emulate_data, once);
+    } else if (how != MONITOR_EMULATE_NONE &&
+               !vcpu_carry_out(v, how == MONITOR_EMULATE_DATA ? m->emulate_data : NULL, m->emulate_size,
+                               how == MONITOR_EMULATE_NOWRITE)) {
+        done = EMULATE_REFUSED;
+    }
+    if (done == EMULATE_LATER) {
+        m->emulate = how;
+        m->work = true;
+        sched_yield(v);
+    } else if (done == EMULATE_REFUSED) {
+        monitor_not_emulated(v);
+    }
+}
+
+/* What found no room in the ring. */
+static void tell_again(struct vcpu *v)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+
+    if (m->access_due) {
+        monitor_converted(v, gpa(m->access_gpa), m->access_gla, m->access_flags);
+    }
+    if (m->step_due) {
+        monitor_stepped(v);
+    }
+}
+
 bool monitor_before_entry(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
@@ -106,12 +190,11 @@ bool monitor_before_entry(struct vcpu *v)
         m->set_registers = false;
         vcpu_registers_load(v, m->registers);
     }
+    emulate(v);
     finish_write(v);
-    if (m->step_due) {
-        monitor_stepped(v);
-    }
+    tell_again(v);
     if (m->next_interrupt && v->paused == 0 && !monitor_next_interrupt(v)) {
         return false;
     }
-    return v->paused == 0 && !v->domain->dying;
+    return v->paused == 0 && !v->domain->dying && m->emulate == MONITOR_EMULATE_NONE;
 }

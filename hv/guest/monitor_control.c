@@ -10,7 +10,8 @@
 /* INTERRUPT, as on Xen, only says that GET_NEXT_INTERRUPT works: it cannot be enabled. */
 #define EVENTS_OFFERED                                                                             \
     (EVENT(WRITE_CTRLREG) | EVENT(MOV_TO_MSR) | EVENT(SINGLESTEP) | EVENT(SOFTWARE_BREAKPOINT) |        \
-     EVENT(GUEST_REQUEST) | EVENT(DEBUG_EXCEPTION) | EVENT(CPUID) | EVENT(INTERRUPT) | EVENT(VMEXIT))
+     EVENT(GUEST_REQUEST) | EVENT(DEBUG_EXCEPTION) | EVENT(CPUID) | EVENT(INTERRUPT) |                 \
+     EVENT(EMUL_UNIMPLEMENTED) | EVENT(INGUEST_PAGEFAULT) | EVENT(VMEXIT))
 
 static uint32_t offered(void)
 {
@@ -144,6 +145,10 @@ static long set_event(struct monitor_domain *m, const struct xen_domctl_monitor_
         return set_debug(w, op, on);
     case XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS:
         return set(&w->descriptor, on);
+    case XEN_DOMCTL_MONITOR_EVENT_EMUL_UNIMPLEMENTED:
+        return set(&w->emul_unimplemented, on);
+    case XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT: /* enabling it turns these events off */
+        return set(&w->no_walks, on);
     case XEN_DOMCTL_MONITOR_EVENT_VMEXIT:
         return set_vmexit(w, op, on);
     default:
@@ -181,6 +186,12 @@ long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op)
         return enable(d, op);
     case XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS:
         w->holds = true;
+        return 0;
+    case XEN_DOMCTL_MONITOR_OP_EMULATE_EACH_REP:
+        if (!d->guest.monitor.ring) {
+            return -EINVAL;
+        }
+        w->each_rep = op->event;
         return 0;
     default:
         return -EOPNOTSUPP;

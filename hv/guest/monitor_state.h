@@ -22,7 +22,22 @@ struct monitor_vcpu {
     uint8_t write;      /* enum monitor_write */
     uint32_t write_msr;
     uint64_t write_value;
+    uint8_t emulate;     /* enum monitor_emulate: what is done before the next entry */
+    uint32_t emulate_size; /* bytes of emulate_data that count */
+    uint8_t emulate_data[340]; /* what memory reads, or the instruction itself */
+    bool access_due;     /* a converted n2rwx page was not told, as the ring had no room */
+    uint32_t access_flags;
+    uint64_t access_gpa, access_gla;
     bool next_interrupt; /* the first event that is delivered from now on is told */
+};
+
+/* How an instruction that a monitor wants emulated is carried out. */
+enum monitor_emulate {
+    MONITOR_EMULATE_NONE,
+    MONITOR_EMULATE_RUN,     /* it runs where everything is allowed */
+    MONITOR_EMULATE_BYTES,   /* these bytes run in its place */
+    MONITOR_EMULATE_DATA,    /* memory reads as the monitor says */
+    MONITOR_EMULATE_NOWRITE, /* nothing is written */
 };
 
 /* Which MSRs' writes are told: bit n of a map's thirds is MSR n, 0x40000000 + n and 0xc0000000 + n. */

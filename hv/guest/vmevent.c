@@ -209,8 +209,10 @@ static void release_vcpu(struct vcpu *v)
         m->waits = false;
         sched_unpause(v);
     }
-    m->fast = m->step_due = m->next_interrupt = false;
+    m->fast = m->step_due = m->access_due = m->next_interrupt = false;
+    m->emulate = MONITOR_EMULATE_NONE;
     vcpu_step(v, false);
+    vcpu_emulate_stop(v);
     vcpu_monitor_changed(v);
 }
 
@@ -233,4 +235,5 @@ void vmevent_disable(struct domain *d)
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
         release_vcpu(d->vcpus[i]);
     }
+    altp2m_lift_forget(&d->physmap);
 }

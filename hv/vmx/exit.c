@@ -4,6 +4,7 @@
 #include <facet/check.h>
 #include "guest/xen_abi.h"
 #include "domain.h"
+#include "emulate.h"
 #include "io.h"
 #include "lib/console.h"
 #include "monitor.h"
@@ -91,7 +92,7 @@ static void forget_trap(void)
     }
 }
 
-static void access_denied(struct vcpu *v, uint64_t address, uint64_t q, unsigned rights)
+static uint32_t access_flags(uint64_t q, unsigned rights)
 {
     uint32_t flags = rights; /* RIGHT_* are MEM_ACCESS_R, _W and _X */
 
@@ -99,11 +100,37 @@ static void access_denied(struct vcpu *v, uint64_t address, uint64_t q, unsigned
         flags |= MEM_ACCESS_GLA_VALID;
         flags |= q & VIOLATION_FINAL ? MEM_ACCESS_FAULT_WITH_GLA : MEM_ACCESS_FAULT_IN_GPT;
     }
-    if (monitor_mem_access(v, gpa(address), vmread(GUEST_LINEAR), flags) == MONITOR_UNWANTED) {
+    return flags;
+}
+
+/*
+ * The page walk was denied, and the monitor does not want to know. The instruction is let through only if its view allows
+ * everything at the page that the walk leads to: else something that the monitor watches would go by untold.
+ */
+static bool let_walk_through(struct vcpu *v, uint64_t q)
+{
+    struct mapping m;
+    gpa_t a;
+
+    if (!(q & VIOLATION_GLA) || (q & VIOLATION_FINAL) || !monitor_skips_walks(v)) {
+        return false;
+    }
+    if (vcpu_translate(v, gva(vmread(GUEST_LINEAR)), RIGHT_R, &a) &&
+        (!view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) || m.access != ACCESS_RWX)) {
+        return false;
+    }
+    return vcpu_emulate(v, NULL, false) == EMULATE_DONE;
+}
+
+static void access_denied(struct vcpu *v, uint64_t address, uint64_t q, unsigned rights)
+{
+    if (let_walk_through(v, q)) {
+        return;
+    }
+    if (monitor_mem_access(v, gpa(address), vmread(GUEST_LINEAR), access_flags(q, rights)) == MONITOR_UNWANTED) {
         domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens", rights,
                      (unsigned long)(address >> PAGE_SHIFT));
     }
-    forget_trap();
 }
 _Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == MEM_ACCESS_X, "vm_event.h");
 
@@ -138,8 +165,17 @@ static void ept_violation(struct vcpu *v)
         vcpu_inject_error(v, EXC_GP, 0);
         forget_trap();
         break;
+    case FAULT_CONVERTED:
+        monitor_converted(v, gpa(address), vmread(GUEST_LINEAR), access_flags(q, f.rights));
+        forget_trap();
+        break;
     case FAULT_DENIED:
-        access_denied(v, address, q, f.rights);
+        if (v->altp2m.lifted) {
+            v->vmx.emulate_failed = true;
+        } else {
+            access_denied(v, address, q, f.rights);
+        }
+        forget_trap();
         break;
     }
 }
@@ -405,6 +441,15 @@ static void entry_failed(struct vcpu *v)
                  (unsigned long)vmread(INSTRUCTION_ERROR));
 }
 
+static void finish_step(struct vcpu *v, uint32_t reason)
+{
+    if (v->vmx.emulating) { /* that instruction is nobody's step */
+        emulate_finish(v, reason);
+        v->vmx.stepped = false;
+    }
+    step_finish(v);
+}
+
 void vmx_run_once(struct vcpu *v)
 {
     if (this_cpu()->loaded != v) {
@@ -419,7 +464,8 @@ void vmx_run_once(struct vcpu *v)
     if (v->vmx.needs_room && !monitor_room(v)) {
         return;
     }
-    if (v->vmx.stepping) {
+    bool stepping = v->vmx.stepping || v->vmx.emulating;
+    if (stepping) {
         step_arm(v);
     }
     vmx_prepare_entry(v);
@@ -436,7 +482,6 @@ void vmx_run_once(struct vcpu *v)
         sync_view(v);
     }
     uint32_t reason = (uint32_t)vmread(EXIT_REASON);
-    bool stepping = v->vmx.stepping;
     if (stepping) {
         step_disarm(v, reason);
     }
@@ -446,6 +491,6 @@ void vmx_run_once(struct vcpu *v)
         handle(v, reason);
     }
     if (stepping) {
-        step_finish(v);
+        finish_step(v, reason);
     }
 }

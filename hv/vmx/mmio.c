@@ -4,8 +4,10 @@
  * give all ones and writes vanish, byte by byte where an operand is partly in RAM. The instructions that software uses on
  * devices are carried out; for any other the guest gets #GP, as on Xen when it cannot emulate.
  */
+#include <string.h>
 #include "domain.h"
 #include "io.h"
+#include "monitor.h"
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
@@ -67,7 +69,7 @@ static struct place place_at(struct vcpu *v, unsigned segment, uint64_t offset, 
         .linear = linear,
         .segment = (uint8_t)segment,
         .size = (uint8_t)size,
-        .hole = (linear & PAGE_MASK) == page && ((linear + size - 1) & PAGE_MASK) == page,
+        .hole = !v->vmx.stand_in && (linear & PAGE_MASK) == page && ((linear + size - 1) & PAGE_MASK) == page,
         .device = gpa((vmread(GUEST_PHYSICAL) & PAGE_MASK) | (linear & ~PAGE_MASK)),
     };
 }
@@ -135,9 +137,25 @@ static uint64_t hole_read(struct vcpu *v, const struct place *p)
     return guest_mmio_read(v, p->device, p->size, &value) ? value : size_mask(p->size);
 }
 
+/* What a monitor puts in the place of memory. */
+static bool stands_in(struct vcpu *v, const struct place *p, uint64_t *value)
+{
+    const struct stand_in *s = v->vmx.stand_in;
+
+    if (!s || !s->data) {
+        return false;
+    }
+    *value = 0;
+    memcpy(value, s->data, s->size < p->size ? s->size : p->size);
+    return true;
+}
+
 /* The bytes read, zero-extended. */
 static bool place_read(struct vcpu *v, const struct place *p, uint64_t *value)
 {
+    if (stands_in(v, p, value)) {
+        return true;
+    }
     *value = p->hole ? hole_read(v, p) : 0;
     return p->hole || transfer(v, p, value, false, false);
 }
@@ -145,12 +163,18 @@ static bool place_read(struct vcpu *v, const struct place *p, uint64_t *value)
 /* For what is then written: a fault is a write's. */
 static bool place_read_modify(struct vcpu *v, const struct place *p, uint64_t *value)
 {
+    if (stands_in(v, p, value)) {
+        return true;
+    }
     *value = p->hole ? hole_read(v, p) : 0;
     return p->hole || transfer(v, p, value, false, true);
 }
 
 static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
 {
+    if (v->vmx.stand_in && v->vmx.stand_in->discard) {
+        return true;
+    }
     if (p->hole) {
         (void)guest_mmio_write(v, p->device, p->size, value);
         return true;
@@ -435,4 +459,20 @@ void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
     if (carry_out(v, &d)) {
         vmx_skip_bytes(v, d.length);
     }
+}
+
+bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard)
+{
+    const struct stand_in s = {.data = data, .size = size, .discard = discard};
+    struct decoded d;
+
+    if (!fetch(v, &d)) {
+        return false;
+    }
+    v->vmx.stand_in = &s;
+    if (carry_out(v, &d)) {
+        vmx_skip_bytes(v, d.length);
+    }
+    v->vmx.stand_in = NULL;
+    return true;
 }

@@ -46,7 +46,7 @@ static uint8_t *view_byte(struct vcpu *v, uint64_t linear)
     gpa_t a;
 
     if (!vcpu_translate(v, gva(linear), RIGHT_R, &a) ||
-        !view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) || m.type != MAP_RAM) {
+        !view_lookup(v->altp2m.pm, v->altp2m.lifted ? VIEW_NONE : v->altp2m.view, gpa_to_gfn(a), &m) || m.type != MAP_RAM) {
         return NULL;
     }
     return (uint8_t *)frame_virt(m.mfn) + (a.v & ~PAGE_MASK);
@@ -62,7 +62,10 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
     if (!s->long_mode) {
         base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS));
     }
-    for (s->nr = 0; s->nr < sizeof(s->bytes); s->nr++) {
+    for (s->nr = 0; s->nr < v->vmx.patch_length; s->nr++) {
+        s->bytes[s->nr] = v->vmx.patch[s->nr];
+    }
+    for (; s->nr < sizeof(s->bytes); s->nr++) {
         uint64_t at = base + vmread(GUEST_RIP) + s->nr;
 
         p = p && (at & ~PAGE_MASK) ? p + 1 : view_byte(v, s->long_mode ? at : at & 0xffffffff);

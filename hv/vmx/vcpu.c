@@ -511,7 +511,7 @@ void vmx_apply_update(struct vcpu *v)
     if (!v->vmx.update) {
         return;
     }
-    cpu2 |= v->vmx.descriptor_exits ? CPU2_DESCRIPTORS : 0;
+    cpu2 |= v->vmx.descriptor_exits && !v->vmx.emulating ? CPU2_DESCRIPTORS : 0;
     v->vmx.eptp = ept_pointer(a->root);
     vmwrite(EPT_POINTER, v->vmx.eptp);
     v->vmx.vmfunc_on = a->vmfunc;
@@ -558,7 +558,7 @@ void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks)
 /* Whether an NMI still waits. */
 static bool offer_nmi(struct vcpu *v)
 {
-    if (v->vmx.stepping || !guest_nmi_pending(v)) {
+    if (v->vmx.stepping || v->vmx.emulating || !guest_nmi_pending(v)) {
         return false;
     }
     if ((v->vmx.inject & INTR_VALID) || (vmread(GUEST_PENDING_DEBUG) & PENDING_DEBUG_ANY) ||
@@ -572,7 +572,7 @@ static bool offer_nmi(struct vcpu *v)
 
 bool vmx_take_interrupt(struct vcpu *v)
 {
-    int vector = v->vmx.stepping ? -1 : guest_pending_interrupt(v);
+    int vector = v->vmx.stepping || v->vmx.emulating ? -1 : guest_pending_interrupt(v);
 
     if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && can_take_interrupt()) {
         guest_interrupt_taken(v, (unsigned)vector);

@@ -4,6 +4,13 @@
 /* What VMX keeps per vCPU. Only hv/vmx/ touches the members. */
 #include <facet/types.h>
 
+/* What counts in the place of memory while an instruction is carried out for a monitor. */
+struct stand_in {
+    const uint8_t *data; /* reads; NULL: memory's own */
+    uint32_t size;
+    bool discard;        /* writes */
+};
+
 struct vmx_vcpu {
     void *vmcs;
     bool launched;
@@ -22,6 +29,16 @@ struct vmx_vcpu {
     bool needs_room;         /* no entry unless its ring has room */
     uint32_t exceptions;     /* EXCEPTION_BITMAP while no instruction is stepped by TF */
     bool monitor_update;     /* exits that a monitor asks for changed: the VMCS must follow */
+    const struct stand_in *stand_in; /* hv/vmx/mmio.c; NULL: memory itself */
+    bool emulating;          /* an instruction is let through; the rest is hv/vmx/emulate.c's */
+    bool emulate_once, emulate_failed;
+    uint16_t emulate_rounds;
+    uint64_t emulate_rip;
+    uint8_t patch_length;    /* of patch[], which is fetched at emulate_rip; 0: what is there */
+    uint8_t patch[16];
+    mfn_t patch_frame[2];
+    gfn_t patch_gfn[2];
+    unsigned patch_pages;
     bool stepping;           /* single-step is on; the rest is hv/vmx/step.c's */
     bool stepped, step_tf;
     uint8_t step_mode, step_kind;

@@ -425,7 +425,11 @@ void platform_vcpu_update(struct altp2m_vcpu *v)
 /* Tests move a vCPU as VMFUNC does by writing its root; the view follows here. */
 void platform_vcpu_sync(struct altp2m_vcpu *v)
 {
-    v->view = view_of_root(v->pm, v->root);
+    view_t at = view_of_root(v->pm, v->root);
+
+    if (!v->lifted || !view_eq(at, VIEW_NONE)) {
+        v->view = at;
+    }
 }
 
 static uint8_t *caller_bytes(gva_t a, size_t n, bool write)
@@ -595,7 +599,7 @@ static unsigned reachable(uint64_t table, unsigned level, unsigned kind)
 void fake_audit(void)
 {
     const struct physmap *pm = &fake.pm;
-    unsigned kinds[8] = {0}, per_view[VIEW_MAX] = {0}, views = 0;
+    unsigned kinds[8] = {0}, per_view[VIEW_MAX + 1] = {0}, views = 0;
 
     for (unsigned i = 0; i < pm->pool.nr; i++) {
         const struct pool_page *page = &pm->pool.page[i];
@@ -620,10 +624,10 @@ void fake_audit(void)
     EXPECT(kinds[PAGE_SHADOW] == 0, "shadow pages that are on no list");
     EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.bank[0].nr_free +
                                                  pm->remaps.bank[1].nr_free, "records");
-    for (unsigned v = 0; v < pm->max_views; v++) {
+    for (unsigned v = 0; v <= pm->max_views; v++) { /* the last is the lift view */
         const struct view_state *vs = &pm->views[v];
 
-        views += vs->exists;
+        views += vs->exists && v < pm->max_views;
         EXPECT(per_view[v] == (vs->exists ? vs->nr_tables : 0), "view %u: %u tables, counted %u", v,
                vs->nr_tables, per_view[v]);
         EXPECT(!vs->exists ||

@@ -599,6 +599,9 @@ static void step_fault(const struct step *s)
         }
     }
     have = altp2m_fault(&fake.vcpus[i], &f, listener);
+    EXPECT((have == FAULT_CONVERTED) == (listener && want == FAULT_RETRY && a != ACCESS_DEFAULT &&
+                                         r.access == ACCESS_N2RWX), "fault gives %d", have);
+    have = have == FAULT_CONVERTED ? FAULT_RETRY : have;
     EXPECT(have == want, "fault gives %d, not %d", have, want);
     if (want == FAULT_RETRY && a != ACCESS_DEFAULT) {
         if (v == 0xffff) {

@@ -42,8 +42,10 @@ static void matrix(void **state)
             bool converts = a == ACCESS_N2RWX || (a == ACCESS_RX2RW && !(need & RIGHT_X));
 
             assert_int_equal(set_access(v, 5, a), 0);
-            assert_int_equal(fault(5, need, true),
-                             allowed || converts ? FAULT_RETRY : FAULT_DENIED);
+            assert_int_equal(fault(5, need, true), allowed               ? FAULT_RETRY
+                                                   : a == ACCESS_N2RWX ? FAULT_CONVERTED
+                                                   : converts          ? FAULT_RETRY
+                                                                       : FAULT_DENIED);
             assert_int_equal(get_access(v, 5), allowed || !converts  ? (long)a
                                                : a == ACCESS_RX2RW ? ACCESS_RW
                                                                    : ACCESS_RWX);
@@ -118,7 +120,7 @@ static void default_converts(void **state)
     assert_int_equal(create(ACCESS_N2RWX, &w), 0);
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, w), 0);
     assert_int_equal(rights(w, 5), 0);
-    assert_int_equal(fault(5, RIGHT_R, true), FAULT_RETRY);
+    assert_int_equal(fault(5, RIGHT_R, true), FAULT_CONVERTED);
     assert_int_equal(rights(w, 5), 7);
     assert_int_equal(rights(w, 6), 0);
 }

@@ -129,6 +129,22 @@ long monitor_event(domid_t of, uint32_t event, bool on)
     return domctl(XEN_DOMCTL_monitor_op, of, &op);
 }
 
+long monitor_ask(domid_t of, struct xen_domctl_monitor_op ask)
+{
+    xen_domctl_t op = {.u.monitor_op = ask};
+
+    return domctl(XEN_DOMCTL_monitor_op, of, &op);
+}
+
+long monitor_inject(domid_t of, const struct xen_dm_op_inject_event *event)
+{
+    struct xen_dm_op op = {.op = XEN_DMOP_inject_event, .u.inject_event = *event};
+    struct xen_dm_op_buf buf = {.size = sizeof(op)};
+
+    set_xen_guest_handle(buf.h, &op);
+    return hypercall(__HYPERVISOR_dm_op, of, 1, (uint64_t)&buf, 0, 0);
+}
+
 bool monitor_next(struct monitor_ring *r, vm_event_request_t *out, uint64_t until)
 {
     volatile uint32_t *produced = (volatile uint32_t *)r->page;

@@ -7,6 +7,7 @@
 /* Its header of saved states wants GNU C, which the compiler is. */
 #undef __STRICT_ANSI__
 #include <xen/domctl.h>
+#include <xen/hvm/dm_op.h>
 #include <xen/vm_event.h>
 
 /* What a watched guest and its monitor say to each other, in a page whose gfn is that guest's MAILBOX_PARAM. */
@@ -19,6 +20,23 @@ struct mailbox {
 #define TASK_END      0xffu
 #define TASK_WRITES   9u
 #define WATCHED_PAGES 16u
+
+/* The tasks of mon-acts.c, in its order. */
+#define ACT_DONE 0xfeu
+enum act {
+    ACT_MSR = 1,
+    ACT_MSR_HELD,
+    ACT_CR,
+    ACT_CR_QUIET,
+    ACT_XCR0,
+    ACT_DESCRIPTORS,
+    ACT_DEBUG,
+    ACT_INTERRUPT,
+    ACT_INJECTED,
+    ACT_USER_REQUEST,
+    ACT_EXITS,
+    ACT_EXITS_HELD,
+};
 
 struct monitor_ring {
     uint32_t port; /* this guest's */
@@ -38,6 +56,10 @@ struct mailbox *monitor_mailbox(domid_t of);
 long monitor_enable(domid_t of, struct monitor_ring *r);
 long monitor_disable(domid_t of, struct monitor_ring *r);
 long monitor_event(domid_t of, uint32_t event, bool on);
+/* The same with options. */
+long monitor_ask(domid_t of, struct xen_domctl_monitor_op op);
+/* Raises an event in the target; the types of interruption information. */
+long monitor_inject(domid_t of, const struct xen_dm_op_inject_event *event);
 /* The next request, waiting for it until the time (pvclock ns); false: none came. */
 bool monitor_next(struct monitor_ring *r, vm_event_request_t *out, uint64_t until);
 /* Sends an answer; `notify` lets Xen look. */

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An instruction that a monitor lets through ("emulate", as Xen calls it) is not interpreted but run, single-stepped, where
+ * everything is allowed and nobody else can go (core/lift.c): right for every instruction, and no other vCPU notices. As with
+ * Xen's emulator the host map's frames show there, so a view's remaps do not count.
+ */
+#include <asm/vmx.h>
+#include <string.h>
+#include "domain.h"
+#include "emulate.h"
+#include "mm/frame.h"
+#include "monitor.h"
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+#define ROUNDS_MAX 4096u /* iterations of a REP: as many as Xen's emulator does at once */
+
+static gva_t linear_rip(struct vcpu *v)
+{
+    uint64_t rip = vcpu_rip(v);
+
+    return gva(vcpu_long_mode(v) ? rip : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff);
+}
+
+/* ---- bytes in place of the instruction ---- */
+
+static void drop_patch(struct vcpu *v)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    while (x->patch_pages > 0) {
+        x->patch_pages--;
+        altp2m_lift_hide(v->altp2m.pm, x->patch_gfn[x->patch_pages]);
+        frame_put(x->patch_frame[x->patch_pages]);
+    }
+    x->patch_length = 0;
+}
+
+/* A copy of the page at `at` with `n` bytes in it replaced. */
+static bool patch_page(struct vcpu *v, gva_t at, const uint8_t *bytes, size_t n)
+{
+    struct vmx_vcpu *x = &v->vmx;
+    void *ram;
+    gpa_t a;
+    mfn_t m;
+
+    if (!vcpu_translate(v, at, RIGHT_R, &a)) {
+        return false;
+    }
+    ram = domain_ram(v->domain, gpa_to_gfn(a));
+    m = ram ? frame_alloc(FRAME_OWNER_HV, ORDER_4K) : MFN_INVALID;
+    if (mfn_eq(m, MFN_INVALID)) {
+        return false;
+    }
+    memcpy(frame_virt(m), ram, PAGE_SIZE);
+    memcpy((uint8_t *)frame_virt(m) + (a.v & ~PAGE_MASK), bytes, n);
+    if (altp2m_lift_show(v->altp2m.pm, gpa_to_gfn(a), m) != 0) {
+        frame_put(m);
+        return false;
+    }
+    x->patch_gfn[x->patch_pages] = gpa_to_gfn(a);
+    x->patch_frame[x->patch_pages++] = m;
+    return true;
+}
+
+/* The instruction may end before the second page, which then need not be there. */
+static bool show_patch(struct vcpu *v, const uint8_t *bytes)
+{
+    struct vmx_vcpu *x = &v->vmx;
+    gva_t at = linear_rip(v);
+    size_t first = PAGE_SIZE - (at.v & ~PAGE_MASK);
+
+    memcpy(x->patch, bytes, sizeof(x->patch));
+    x->patch_length = sizeof(x->patch);
+    if (first >= sizeof(x->patch)) {
+        return patch_page(v, at, bytes, sizeof(x->patch));
+    }
+    if (!patch_page(v, at, bytes, first)) {
+        return false;
+    }
+    if (!patch_page(v, gva(at.v + first), bytes + first, sizeof(x->patch) - first)) {
+        x->patch_length = (uint8_t)first;
+    }
+    return true;
+}
+
+/* Two vCPUs cannot have different bytes at one place at a time. */
+static bool others_patch(const struct vcpu *v)
+{
+    for (unsigned i = 0; i < v->domain->nr_vcpus; i++) {
+        if (v->domain->vcpus[i] != v && v->domain->vcpus[i]->vmx.patch_pages > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- beginning and end ---- */
+
+enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    if (bytes && others_patch(v)) {
+        return EMULATE_LATER;
+    }
+    if (x->emulating || altp2m_lift(&v->altp2m) != 0) {
+        return EMULATE_REFUSED;
+    }
+    x->emulating = x->update = true; /* CPU_CONTROLS_2: descriptor-table exits are off meanwhile */
+    x->emulate_once = once;
+    x->emulate_failed = false;
+    x->emulate_rounds = 0;
+    x->emulate_rip = vcpu_rip(v);
+    if (bytes && !show_patch(v, bytes)) {
+        vcpu_emulate_stop(v);
+        return EMULATE_REFUSED;
+    }
+    return EMULATE_DONE;
+}
+
+void vcpu_emulate_stop(struct vcpu *v)
+{
+    if (!v->vmx.emulating) {
+        return;
+    }
+    v->vmx.emulating = false;
+    v->vmx.update = true;
+    drop_patch(v);
+    altp2m_unlift(&v->altp2m);
+}
+
+/* The string instructions: SDM 2, table A-2. */
+static bool repeats(struct vcpu *v)
+{
+    uint8_t code[6], op = 0;
+    bool rep = false;
+
+    if (vcpu_copy_from(v, code, linear_rip(v), sizeof(code)) != 0) {
+        return false; /* at the end of what is mapped: one iteration, then its event again */
+    }
+    for (unsigned i = 0; i < sizeof(code) && op == 0; i++) {
+        bool prefix = code[i] == 0x66 || code[i] == 0x67 || code[i] == 0xf2 || code[i] == 0xf3 ||
+                      (vcpu_long_mode(v) && (code[i] & 0xf0) == 0x40);
+
+        rep = rep || code[i] == 0xf2 || code[i] == 0xf3;
+        op = prefix ? 0 : code[i];
+    }
+    return rep && ((op >= 0x6c && op <= 0x6f) || (op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf));
+}
+
+/* Whether there is more to do. */
+static bool goes_on(struct vcpu *v, uint32_t reason)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    if (x->emulate_failed || v->domain->dying) {
+        return false;
+    }
+    if (x->stepped) {
+        return !x->emulate_once && vcpu_rip(v) == x->emulate_rip && ++x->emulate_rounds < ROUNDS_MAX && repeats(v);
+    }
+    switch (reason) {
+    case EXIT_REASON_EXTERNAL_INTERRUPT:
+    case EXIT_REASON_INTERRUPT_WINDOW:
+    case EXIT_REASON_NMI_WINDOW:
+    case EXIT_REASON_PREEMPTION_TIMER:
+        return true;
+    case EXIT_REASON_EPT_VIOLATION:
+        return !(x->inject & INTR_VALID) || (vmread(IDT_VECTORING_INFO) & INTR_VALID);
+    default: /* a fault, or something that was done for it */
+        return false;
+    }
+}
+
+void emulate_finish(struct vcpu *v, uint32_t reason)
+{
+    bool failed = v->vmx.emulate_failed;
+
+    if (!v->vmx.emulating || goes_on(v, reason)) {
+        return;
+    }
+    vcpu_emulate_stop(v);
+    if (failed) {
+        monitor_not_emulated(v);
+    }
+}
