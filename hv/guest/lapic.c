@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Local APIC: by MSR in x2APIC mode, in which it starts (SDM 3, 10.12), by a page of memory in
- * xAPIC mode (SDM 3, 10.4). The event channel upcall shares the way to the processor, so it is chosen here too.
+ * xAPIC mode (SDM 3, 10.4). The event channel upcall shares the way to the processor, so it is
+ * chosen here too.
  */
 #include "guest.h"
 #include <string.h>
@@ -20,7 +21,7 @@ enum {
     REG_IRR = 0x820,
     REG_ESR = 0x828,
     REG_ICR = 0x830,
-    REG_ICR2 = 0x831, /* xAPIC only */
+    REG_ICR2 = 0x831,      /* xAPIC only */
     REG_LVT_TIMER = 0x832, /* then thermal, performance, LINT0, LINT1, error */
     REG_LVT_LINT0 = 0x835,
     REG_LVT_LINT1 = 0x836,
@@ -31,20 +32,20 @@ enum {
     REG_SELF_IPI = 0x83f,
 };
 
-#define VERSION                 0x00050014u /* six LVT entries, integrated */
-#define LVT_MASKED              (1u << 16)
-#define LVT_PERIODIC            (1u << 17)
-#define SVR_ENABLED             (1u << 8)
+#define VERSION                     0x00050014u /* six LVT entries, integrated */
+#define LVT_MASKED                  (1u << 16)
+#define LVT_PERIODIC                (1u << 17)
+#define SVR_ENABLED                 (1u << 8)
 #define ESR_ILLEGAL_VECTOR_SENT     0x20u
 #define ESR_ILLEGAL_VECTOR_RECEIVED 0x40u
-#define TICK_NS                 10u /* a bus of 100 MHz, as Xen's */
-#define PERIOD_MIN_NS           100000u
-#define ICR_ALLOWED             0xffffffff000ccfffULL
-#define MSR_X2APIC              0x800u /* the register at offset 0 */
-#define BASE_ADDRESS            0xfee00000ULL
-#define BASE_BSP                (1ULL << 8)
-#define BASE_MODE_SHIFT         10
-#define BASE_MODE               (3ULL << BASE_MODE_SHIFT)
+#define TICK_NS                     10u /* a bus of 100 MHz, as Xen's */
+#define PERIOD_MIN_NS               100000u
+#define ICR_ALLOWED                 0xffffffff000ccfffULL
+#define MSR_X2APIC                  0x800u /* the register at offset 0 */
+#define BASE_ADDRESS                0xfee00000ULL
+#define BASE_BSP                    (1ULL << 8)
+#define BASE_MODE_SHIFT             10
+#define BASE_MODE                   (3ULL << BASE_MODE_SHIFT)
 
 #define MODE_FIXED   0u
 #define MODE_LOWEST  1u
@@ -392,7 +393,7 @@ static bool read_register(struct vcpu *v, uint32_t msr, uint64_t *value)
     }
 }
 
-/* Bits that may be written: others fault by MSR (SDM 3, 10.12.1.2) and vanish by memory. 0: all do. */
+/* Bits that may be written: others fault by MSR (SDM 3, 10.12.1.2) and vanish by memory; 0: all. */
 static uint64_t writable(uint32_t msr)
 {
     switch (msr) {

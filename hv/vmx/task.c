@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hardware task switches, which the processor leaves to the hypervisor (SDM 3, 7.3 and 25.4.2). Before the exit it has
- * checked privileges and the new TSS descriptor. Tasks of 32 bits; one of 16 bits ends the domain.
+ * Hardware task switches, which the processor leaves to the hypervisor (SDM 3, 7.3 and 25.4.2).
+ * Before the exit it has checked privileges and the new TSS descriptor. Tasks of 32 bits; one of 16
+ * bits ends the domain.
  */
 #include <stddef.h>
 #include "domain.h"
@@ -367,7 +368,8 @@ static void refuse(struct vcpu *v, struct refusal r, uint32_t ext)
     }
 }
 
-/* What of the interrupted instruction is done: one that caused the switch is, one that an event struck is not. */
+/* What of the interrupted instruction is done: one that caused the switch is, one that an event
+ * struck is not. */
 static uint32_t next_eip(struct vcpu *v, enum source source, uint32_t event)
 {
     unsigned type = INTR_TYPE(event);

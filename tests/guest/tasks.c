@@ -9,14 +9,14 @@
 #include "lib/cpu.h"
 #include "lib/test.h"
 
-#define CODE64   0x08
-#define CODE32   0x10
-#define DATA32   0x18
-#define TSS_MAIN 0x20
-#define TSS_B    0x28
-#define TSS_GP   0x30
-#define TSS_BAD  0x38
-#define TSS_TS   0x40
+#define CODE64    0x08
+#define CODE32    0x10
+#define DATA32    0x18
+#define TSS_MAIN  0x20
+#define TSS_B     0x28
+#define TSS_GP    0x30
+#define TSS_BAD   0x38
+#define TSS_TS    0x40
 #define DATA_DPL3 0x48
 #define GATE      0x50 /* vector of the task gate to B */
 
@@ -59,6 +59,7 @@ void task_ts(void);
 #define STR_(x) #x
 #define STR(x)  STR_(x)
 
+/* clang-format off */
 /* In task_b, %ebx points at its entry of task_b_seen. */
 __asm__(
     ".text\n"
@@ -145,6 +146,7 @@ __asm__(
     "old_gdtr: .skip 10\n old_idtr: .skip 10\n old_tr: .skip 2\n old_cs: .skip 2\n"
     "old_ss: .skip 2\n .balign 8\n old_cr3: .skip 8\n old_cr4: .skip 8\n old_rsp: .skip 8\n"
     ".text\n");
+/* clang-format on */
 
 static uint32_t address(const volatile void *p)
 {

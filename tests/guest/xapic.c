@@ -15,33 +15,33 @@
 #define MODES        (BASE_EXTD | BASE_ENABLED)
 
 enum { /* offsets in the page */
-    ID = 0x20,
-    VERSION = 0x30,
-    TPR = 0x80,
-    EOI = 0xb0,
-    LDR = 0xd0,
-    DFR = 0xe0,
-    SVR = 0xf0,
-    ISR = 0x100,
-    IRR = 0x200,
-    ESR = 0x280,
-    ICR = 0x300,
-    ICR2 = 0x310,
-    TIMER = 0x320,
-    LINT0 = 0x350,
-    ERROR = 0x370,
-    INITIAL = 0x380,
-    CURRENT = 0x390,
-    DIVIDE = 0x3e0,
+       ID = 0x20,
+       VERSION = 0x30,
+       TPR = 0x80,
+       EOI = 0xb0,
+       LDR = 0xd0,
+       DFR = 0xe0,
+       SVR = 0xf0,
+       ISR = 0x100,
+       IRR = 0x200,
+       ESR = 0x280,
+       ICR = 0x300,
+       ICR2 = 0x310,
+       TIMER = 0x320,
+       LINT0 = 0x350,
+       ERROR = 0x370,
+       INITIAL = 0x380,
+       CURRENT = 0x390,
+       DIVIDE = 0x3e0,
 };
 
-#define SELF        0x40000u
-#define LOGICAL     0x800u
-#define NMI         0x400u
-#define SENT_BAD    0x20u
+#define SELF         0x40000u
+#define LOGICAL      0x800u
+#define NMI          0x400u
+#define SENT_BAD     0x20u
 #define RECEIVED_BAD 0x40u
-#define VECTOR      0x51
-#define VECTOR_ERR  0x61
+#define VECTOR       0x51
+#define VECTOR_ERR   0x61
 
 static volatile uint8_t *const page = (volatile uint8_t *)0xfee00000UL;
 static volatile unsigned taken, errors, nmis, nested;
@@ -270,5 +270,5 @@ static void back(void)
     expect(try_wrmsr(X2_TPR, 0), VEC_NONE);
 }
 
-TEST_CASES(CASE(setup), CASE(modes), CASE(registers), CASE(ipis), CASE(timer),
-           CASE(error_register), CASE(nmi), CASE(back))
+TEST_CASES(CASE(setup), CASE(modes), CASE(registers), CASE(ipis), CASE(timer), CASE(error_register),
+           CASE(nmi), CASE(back))
