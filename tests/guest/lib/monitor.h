@@ -38,6 +38,23 @@ enum act {
     ACT_EXITS_HELD,
 };
 
+/* The tasks of mon-tries.c; data[0] is the gfn of its pages. */
+enum attempt {
+    TRY_WRITES = 1,
+    TRY_EXEC,
+    TRY_VIEW,
+    TRY_FAULT,
+    TRY_REP,
+    TRY_REP_ONCE,
+    TRY_NO_WRITE,
+    TRY_DATA,
+    TRY_BYTES,
+    TRY_WALK,
+    TRY_CONVERT,
+    TRY_DEFAULT_ALLOWS,
+};
+#define TRY_PAGES 8u /* four for data, one for code that is called, one empty, and two for page tables */
+
 struct monitor_ring {
     uint32_t port; /* this guest's */
     uint8_t *page;
