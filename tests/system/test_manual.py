@@ -55,9 +55,9 @@ class ManualTest(FacetTest):
         done = self.tool("altp2m", "--help")
         commands = re.findall(r"^  ([a-z]\w*) ", done.out, re.M)
         self.assertGreater(len(commands), 15)
-        words = set(commands) | set(re.findall(r"--[a-z]+(?:-[a-z]+)*", done.out))
+        words = set(commands) | set(re.findall(r"--[a-z][a-z0-9]*(?:-[a-z]+)*", done.out))
         for command in commands:
-            words.update(re.findall(r"--[a-z]+(?:-[a-z]+)*",
+            words.update(re.findall(r"--[a-z][a-z0-9]*(?:-[a-z]+)*",
                                     self.tool("altp2m", command, "--help").out))
         self.assert_described(sorted(words), ALTP2M)
 

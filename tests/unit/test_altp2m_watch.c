@@ -441,6 +441,7 @@ static void map(void **state)
     assert_int_equal(type("altp2m map 1 0x100+8"), 0);
     assert_non_null(strstr(out, "  0x00000100  rrrr....\n"));
     assert_non_null(strstr(out, "0x100+4  restricted  rx"));
+    assert_non_null(strstr(out, "  . same       the rest: as the host"));
     assert_int_equal(type("altp2m map 1"), 0);
     assert_non_null(strstr(out, "gfns 0x0 to 0x1fff, 4 a character"));
     assert_non_null(strstr(out, "  0x00000100  r......")); /* and the remap, 64 cells on */

@@ -109,7 +109,7 @@ void command_usage(FILE *f)
     for (unsigned int i = 0; i < command_count; i++)
         fprintf(f, "  %-9s %-32s %s\n", command_table[i].name, command_table[i].args,
                 command_table[i].summary);
-    fprintf(f, "\n  -d, --domid DOMID   the domain to work on (default: the one altp2m runs in)\n"
+    fprintf(f, "\n  -d, --domain DOMID  the domain to work on (default: the one altp2m runs in)\n"
                "  -j, --json          print JSON\n"
                "  -h, --help          this text, or a command's\n"
                "  -V, --version       altp2m's version\n\n"
