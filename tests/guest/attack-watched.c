@@ -596,4 +596,5 @@ TEST_CASES(CASE(begin), CASE(sees_the_monitor), CASE(turns_off_the_monitor), CAS
            CASE(takes_away_a_monitors_ve), CASE(has_the_processor_write),
            CASE(reads_a_monitors_view), CASE(counts_a_monitors_tables),
            CASE(reads_a_monitors_overrides), CASE(copies_what_it_may_not_read),
-           CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor), CASE(finish))
+           CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor),
+           CASE(finish))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Domains on the real hypervisor: their lines, their ends, and what one does to the others."""
 
+import runner
 from harness import FacetTest
 
 
@@ -92,3 +93,18 @@ class DomainTest(FacetTest):
         done = self.run_guests(self.guest("ok\n"), memory=1)
         self.assertEqual(done.status, 1, done.out + done.err)
         self.assertTrue(any(line.startswith("(facet) ") for line in done.lines))
+
+    def test_altp2m_trace(self):
+        """With altp2m_trace the console has a line for each altp2m call, refused ones too."""
+        settings = {"kernel": runner.build_dir() / "guest" / "attack.elf", "altp2m": "mixed",
+                    "altp2m_policy": "audited", "cmdline": "policy=audited"}
+        quiet = self.facet("run", "--timeout", "60", self.config("a.cfg", **settings))
+        done = self.facet("run", "--timeout", "60",
+                          self.config("b.cfg", altp2m_trace=1, **settings))
+        self.assert_ends(done, 0, "1 powered off, 0 rebooted, 0 crashed")
+        told = "\n".join(line for line in done.lines if line.startswith("(facet) d1v0 altp2m "))
+        self.assertIn("altp2m set_domain_state(state=1) = 0\n", told)
+        self.assertIn("altp2m create_p2m(hvmmem_default_access=rwx) = 0 (view=1)\n", told)
+        self.assertRegex(told, r"altp2m set_mem_access\(view=0, access=r, gfn=0x[0-9a-f]+\) = -EPERM\n")
+        self.assertRegex(told, r"altp2m isolate\(view=1, .*\) = -EPERM\n")
+        self.assertNotIn("altp2m ", "".join(line for line in quiet.lines if "(facet)" in line))

@@ -1,0 +1,1 @@
+           CASE(compares_a_monitors_frames),

@@ -1,0 +1,2 @@
+MATRIX(same_frame,
+       "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")
