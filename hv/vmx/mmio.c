@@ -466,7 +466,7 @@ bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool dis
     const struct stand_in s = {.data = data, .size = size, .discard = discard};
     struct decoded d;
 
-    if (!fetch(v, &d)) {
+    if (v->altp2m.lifted || !fetch(v, &d) || altp2m_lift(&v->altp2m) != 0) {
         return false;
     }
     v->vmx.stand_in = &s;
@@ -474,5 +474,6 @@ bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool dis
         vmx_skip_bytes(v, d.length);
     }
     v->vmx.stand_in = NULL;
+    altp2m_unlift(&v->altp2m);
     return true;
 }

@@ -164,7 +164,7 @@ static unsigned rights_of(access_t a)
 /*
  * The page that the vCPU's own view shows at gfn g, if the view grants the rights; NULL: nothing there, or not granted. An
  * instruction carried out here gets no more than it would by itself, and a restriction that nobody listens to is dropped
- * likewise.
+ * likewise. While a monitor lets the vCPU through everything is granted, in the host map.
  */
 static uint8_t *view_page(struct vcpu *v, uint64_t g, unsigned rights)
 {
@@ -172,10 +172,12 @@ static uint8_t *view_page(struct vcpu *v, uint64_t g, unsigned rights)
     struct mapping m;
 
     for (unsigned tries = 0; tries < 2; tries++) {
-        if (!view_lookup(&v->domain->physmap, v->altp2m.view, gfn(g), &m) || m.type != MAP_RAM) {
+        view_t at = v->altp2m.lifted ? VIEW_NONE : v->altp2m.view;
+
+        if (!view_lookup(&v->domain->physmap, at, gfn(g), &m) || m.type != MAP_RAM) {
             return NULL;
         }
-        if ((rights & ~rights_of(m.access)) == 0) {
+        if (v->altp2m.lifted || (rights & ~rights_of(m.access)) == 0) {
             return frame_virt(m.mfn);
         }
         if (altp2m_fault(&v->altp2m, &f, false) != FAULT_RETRY) {

@@ -226,7 +226,7 @@ static void give_data(const vm_event_request_t *r, vm_event_response_t *a)
 static void data(void)
 {
     task_on(TRY_DATA, 0, 1, ACCESS_X, give_data);
-    expect(nr_seen, 3);
+    expect(nr_seen, 5);
 }
 
 static void give_bytes(const vm_event_request_t *r, vm_event_response_t *a)

@@ -182,7 +182,7 @@ static void no_write(void)
 /* The monitor says what is read: 8 bytes, of which it gave 6. */
 static void data(void)
 {
-    uint64_t seen, sum = 1;
+    uint64_t seen, sum = 1, swapped = 8, again;
     uint32_t half;
 
     WORD(0) = 5;
@@ -190,11 +190,15 @@ static void data(void)
     seen = WORD(0);
     half = *(volatile uint32_t *)PAGE_OF(0);
     __asm__ volatile("addq %1, %0" : "+r"(sum) : "m"(WORD(0)) : "cc");
+    __asm__ volatile("xchg %0, %1" : "+r"(swapped), "+m"(WORD(0))::"memory"); /* writes to memory itself */
+    again = WORD(0);
     end();
     expect(seen, 0x665544332211);
     expect(half, 0x44332211);
     expect(sum, 0x665544332212);
-    expect(WORD(0), 5);
+    expect(swapped, 0x665544332211);
+    expect(again, 0x665544332211);
+    expect(WORD(0), 8);
 }
 
 /* Breakpoints at a function; the monitor has the bytes run that they replaced, here and across two pages. */
