@@ -317,6 +317,21 @@ static enum domain_action action_for(const struct slot *s, enum outcome o)
                                     : s->config.on_crash;
 }
 
+/* A domain ended: Xen's tools learn of it by this event, and look which one. */
+static void tell_monitors(void)
+{
+    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+        struct domain *d = domain_get(i);
+
+        if (d && (d->guest.monitor.controls_all || d->guest.monitor.controls_size > 0)) {
+            evtchn_raise_virq(d->vcpus[0], VIRQ_DOM_EXC);
+        }
+        if (d) {
+            domain_put(d);
+        }
+    }
+}
+
 static void reap(struct slot *s)
 {
     struct domain *d = s->d;
@@ -334,10 +349,12 @@ static void reap(struct slot *s)
     }
     lock_release(&domains_lock);
     if (action == ACTION_PRESERVE) {
+        tell_monitors();
         slot_end(s, outcome);
         return;
     }
     builder_destroy(d);
+    tell_monitors();
     if (action == ACTION_RESTART) {
         say("d%u %s: starts again", s->config.domid, s->config.name);
         if (slot_start(s)) {

@@ -353,6 +353,7 @@ static bool virq_per_vcpu(uint32_t virq)
     return virq == VIRQ_TIMER || virq == VIRQ_DEBUG || virq == VIRQ_XENOPROF || virq == VIRQ_XENPMU;
 }
 
+/* As on Xen, anybody may bind any; of the global ones VIRQ_DOM_EXC alone is ever raised, for monitors. */
 static long bind_virq(struct domain *d, struct evtchn_bind_virq *a)
 {
     struct evtchn e = {.state = EVTCHN_VIRQ, .vcpu = (uint8_t)a->vcpu, .virq = a->virq};
@@ -363,9 +364,6 @@ static long bind_virq(struct domain *d, struct evtchn_bind_virq *a)
     }
     if (a->vcpu >= d->nr_vcpus) {
         return -ENOENT;
-    }
-    if (!virq_per_vcpu(a->virq)) {
-        return -EPERM; /* the rest are for a control domain */
     }
     if (d->vcpus[a->vcpu]->guest.virq_port[a->virq] != 0) {
         return -EEXIST;

@@ -375,12 +375,23 @@ static bool populate_page(struct domain *d, uint64_t g, uint64_t most)
     return true;
 }
 
-/* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
-static bool populate(struct domain *d, uint64_t g, unsigned order, uint64_t most)
+/* Below which gfn pages may be put: a monitor's may also stand directly behind the last gfn in use, where its tools put them. */
+static uint64_t populate_end(const struct domain *d, bool monitor)
 {
-    uint64_t nr = 1ULL << order;
+    uint64_t end = d->guest.ram_end_gfn, behind = d->guest.max_gfn + 1 + MONITOR_PAGES;
+    uint64_t all = 1ULL << (cpuid_address_bits() - PAGE_SHIFT);
 
-    if (g & (nr - 1) || g >= d->guest.ram_end_gfn || nr > d->guest.ram_end_gfn - g) {
+    end = monitor && behind > end ? behind : end;
+    return end < all ? end : all;
+}
+
+/* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
+static bool populate(struct domain *d, uint64_t g, unsigned order, bool monitor)
+{
+    uint64_t most = d->memory_pages + (monitor ? MONITOR_PAGES : 0);
+    uint64_t nr = 1ULL << order, end = populate_end(d, monitor);
+
+    if (g & (nr - 1) || g >= end || nr > end - g) {
         return false;
     }
     for (uint64_t i = 0; i < nr; i++) {
@@ -394,11 +405,10 @@ static bool populate(struct domain *d, uint64_t g, unsigned order, uint64_t most
 static bool change_extent(struct hypercall *h, struct domain *d, unsigned op, uint64_t g,
                           unsigned order)
 {
-    uint64_t most = d->memory_pages + (d == h->v->domain ? 0 : MONITOR_PAGES);
     bool ok;
 
     lock_acquire(&d->lock);
-    ok = op == XENMEM_decrease_reservation ? give_back(d, g, order) : populate(d, g, order, most);
+    ok = op == XENMEM_decrease_reservation ? give_back(d, g, order) : populate(d, g, order, d != h->v->domain);
     lock_release(&d->lock);
     return ok;
 }

@@ -437,16 +437,48 @@ static domid_t own_id(void)
     test_broke("no domain answers to an id of its own");
 }
 
+/* A tool takes the gfn after the last one in use, and gives it back; no other beyond the guest's RAM. */
+static void page_behind(void)
+{
+    struct xen_memory_reservation r = {.nr_extents = 1, .domid = target};
+    volatile uint64_t *page = page_alloc(1, 1);
+    domid_t id = target;
+    long last = memory_op(XENMEM_maximum_gpfn, &id);
+    xen_pfn_t g = (xen_pfn_t)last + 1;
+
+    check(last >= 0x100000, "the last gfn is %lx", last);
+    set_xen_guest_handle(r.extent_start, &g);
+    expect(memory_op(XENMEM_populate_physmap, &r), 1);
+    expect(monitor_map(target, g, (void *)(uint64_t)page), 0);
+    *page = 0xcafe;
+    expect(*page, 0xcafe);
+    expect(monitor_unmap((void *)(uint64_t)page), 0);
+    expect(memory_op(XENMEM_decrease_reservation, &r), 1);
+    expect(memory_op(XENMEM_decrease_reservation, &r), 0);
+    g += 1000;
+    expect(memory_op(XENMEM_populate_physmap, &r), 0);
+    g = 1ULL << 40;
+    expect(memory_op(XENMEM_populate_physmap, &r), 0);
+}
+
+/* It ends: the monitor is told, and every call finds no domain. */
 static void gone(void)
 {
+    long port = event_bind_virq(VIRQ_DOM_EXC, 0);
     xen_domctl_t op = {0};
     cpu_t c;
 
+    check(port > 0, "VIRQ_DOM_EXC cannot be bound: %ld", port);
+    event_clear((uint32_t)port);
     held->monitor = own_id();
     held->mail.task = TASK_END;
     while (domctl(XEN_DOMCTL_getdomaininfo, target, &op) == 0 && op.domain == target) {
+        yield(); /* other domains may end meanwhile */
+    }
+    for (unsigned i = 0; !event_pending((uint32_t)port) && i < 1000; i++) {
         yield();
     }
+    check(event_pending((uint32_t)port), "nobody said that it ended");
     expect(get_cpu(&c), -XEN_ESRCH);
     expect(set_context(changed, context_size), -XEN_ESRCH);
     expect(vcpu_context(XEN_DOMCTL_getvcpucontext, 0, &guest), -XEN_ESRCH);
@@ -456,4 +488,4 @@ static void gone(void)
 
 TEST_CASES(CASE(setup), CASE(read_record), CASE(read_context), CASE(read_vcpu), CASE(info), CASE(bad_targets),
            CASE(bad_state), CASE(bad_records), CASE(as_it_was), CASE(set_vcpu), CASE(set_all), CASE(second_vcpu),
-           CASE(gone))
+           CASE(page_behind), CASE(gone))

@@ -82,14 +82,19 @@ static void report(uint32_t round)
     HELD->mail.task = 0;
 }
 
+#define HIGH_GFN 0x107fff /* as where Linux puts what is not RAM: beyond 4 GiB */
+
 static void setup(void)
 {
+    struct xen_add_to_physmap grant = {
+        .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .idx = 0, .gpfn = HIGH_GFN};
     uint64_t cr4, cr3;
 
     event_init();
     __asm__ volatile("mov %%cr4, %0; or $0x600, %0; mov %0, %%cr4" : "=&r"(cr4)); /* OSFXSR, OSXMMEXCPT */
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
     HELD->cr3 = cr3;
+    expect(memory_op(XENMEM_add_to_physmap, &grant), 0);
     HELD->loop = (uint64_t)hold_loop;
     HELD->past_loop = (uint64_t)hold_end;
     HELD->second = (uint64_t)second_entry;
