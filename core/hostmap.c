@@ -49,7 +49,7 @@ static uint64_t *make_slot(struct physmap *pm, uint64_t g, unsigned level)
         pm->nr_host++;
         hostmap_expand(pm, pool_table(p, table), l - 1, *slot);
         __atomic_store_n(slot, entry_of_table(pm, pool_mfn(p, table)), __ATOMIC_RELEASE);
-        view_host_changed(pm, l, g);
+        view_host_split(pm, l, g);
     }
     return host_slot(pm, table, level, g);
 }

@@ -166,6 +166,8 @@ static inline void view_touch(struct view_state *vs, uint64_t g)
 
 /* The host map's entry at `level` for g changed: views with a copy of that table follow. */
 void view_host_changed(struct physmap *pm, unsigned level, uint64_t g);
+/* It became a table of what it was: views that have a table of their own there hold that already. */
+void view_host_split(struct physmap *pm, unsigned level, uint64_t g);
 
 /* ---- override.c: what a view says of its own ---- */
 

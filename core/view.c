@@ -379,20 +379,22 @@ static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t tab
     }
 }
 
-static void follow_slot(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t g)
+/* `split`: below the host map's entry nothing changed. */
+static void follow_slot(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t g,
+                        bool split)
 {
     unsigned level = pm->pool.page[table].level;
     uint64_t *slot = slot_of(pm, table, g);
     uint32_t child = private_child(pm, *slot, level);
 
-    if (child != POOL_NONE) {
-        follow_table(pm, vs, child, true);
-    } else {
+    if (child == POOL_NONE) {
         follow_entry(pm, vs, slot, g, host_at(pm, g, level), true);
+    } else if (!split) {
+        follow_table(pm, vs, child, true);
     }
 }
 
-void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
+static void follow(struct physmap *pm, unsigned level, uint64_t g, bool split)
 {
     const struct pool *p = &pm->pool;
     uint32_t region = entry_region(level, g);
@@ -402,16 +404,26 @@ void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
 
         for (unsigned v = 0; any && v <= pm->max_views; v++) {
             if (pm->views[v].exists) {
-                follow_slot(pm, &pm->views[v], pm->views[v].root, g);
+                follow_slot(pm, &pm->views[v], pm->views[v].root, g, split);
             }
         }
         return;
     }
     for (uint32_t i = *pool_bucket(p, level, region); i != POOL_NONE; i = p->page[i].next) {
         if (p->page[i].level == level && p->page[i].region == region) {
-            follow_slot(pm, &pm->views[p->page[i].view], i, g);
+            follow_slot(pm, &pm->views[p->page[i].view], i, g, split);
         }
     }
+}
+
+void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
+{
+    follow(pm, level, g, false);
+}
+
+void view_host_split(struct physmap *pm, unsigned level, uint64_t g)
+{
+    follow(pm, level, g, true);
 }
 
 void view_set_default(struct physmap *pm, struct view_state *vs, access_t access)
