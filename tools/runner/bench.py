@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`facet bench`: what operations cost on Facet, beside what they cost on Xen 4.17.
 
-The guest tests/guest/ticks measures; on Bochs the TSC counts instructions, so figures repeat and
-compare. Xen's figures are in tests/recorded/, where `facet compare --record` puts them.
+The guest tests/guest/ticks measures single operations, uses.py what users do with many; on Bochs the
+TSC counts instructions, so figures repeat and compare. Xen's figures are in tests/recorded/, where
+`facet compare --record` puts them.
 """
 
 import argparse
@@ -12,10 +13,11 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import packages
+from . import packages, uses
 from .base import Error, build, build_dir, say
 from .config import config
 from .machine import boot
+from .plot import plot
 from .recorded import read_lines
 
 SECONDS = 300
@@ -195,7 +197,13 @@ def _arguments(arguments):
     parser.add_argument("--runs", type=int, default=1, metavar="N",
                         help="boot N times and keep the fewest ticks (default: %(default)s)")
     parser.add_argument("--quick", action="store_true",
-                        help="only the first table: not 500 views, not 4 GiB")
+                        help="only single operations: no uses, not 500 views, not 4 GiB")
+    parser.add_argument("--exits", action="store_true",
+                        help="also count the VM exits of the Linux guests; takes minutes more")
+    parser.add_argument("--plot", metavar="FILE.svg", nargs="?", const="",
+                        help="also draw the ratios (default: bench.svg in the build directory)")
+    parser.add_argument("--from", dest="report", metavar="FILE",
+                        help="measure nothing: print and plot what --json wrote")
     return parser.parse_args(arguments)
 
 
@@ -206,13 +214,10 @@ def _scaling(runs, report):
         try:
             ticks, _ = measure(other, runs)
         except Error as error:
-            print(f"\n{other.text}: not measured: {error}")
             report["not_measured"][other.key] = str(error)
             continue
-        table = compare(base, ticks)
         report["settings"][other.key] = ticks
-        report["scaling"][other.key] = table
-        _print_pair(ONE, other, table)
+        report["scaling"][other.key] = compare(base, ticks)
 
 
 def _last_line(report):
@@ -225,9 +230,7 @@ def _last_line(report):
     print(f"\nbench: {reached} targets reached, {missed} missed{tail}")
 
 
-def main(arguments):
-    """Runs `facet bench`. Returns its exit status."""
-    args = _arguments(arguments)
+def _measure_all(args):
     packages.require("run")
     build(["run-needs", "guests"])
     ticks, tables = measure(MAIN, args.runs)
@@ -237,12 +240,41 @@ def main(arguments):
         "tables": [{"name": name, "text": text, "facet": tables[name], "target": goal,
                     "reached": tables[name] <= goal}
                    for name, text, goal in TABLES if name in tables],
-        "settings": {MAIN.key: ticks}, "scaling": {}, "not_measured": {}}
-    print_rows(report["operations"])
-    _print_tables(report["tables"])
+        "settings": {MAIN.key: ticks}, "scaling": {}, "not_measured": {}, "uses": [], "limits": []}
     if not args.quick:
         _scaling(args.runs, report)
+        here, there = uses.on_facet(exits=args.exits), uses.recorded()
+        report["uses"], report["limits"] = uses.rows(here, there), uses.events(here, there)
+    return report
+
+
+def _print(report):
+    print_rows(report["operations"])
+    _print_tables(report["tables"])
+    for other in (MANY, LARGE):
+        if other.key in report["scaling"]:
+            _print_pair(ONE, other, report["scaling"][other.key])
+        elif other.key in report["not_measured"]:
+            print(f"\n{other.text}: not measured: {report['not_measured'][other.key]}")
+    if report["uses"]:
+        uses.print_rows(report["uses"], report["limits"])
     _last_line(report)
+
+
+def _read(path):
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Error(f"{path}: {error}") from None
+
+
+def main(arguments):
+    """Runs `facet bench`. Returns its exit status."""
+    args = _arguments(arguments)
+    report = _read(args.report) if args.report else _measure_all(args)
+    _print(report)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if args.plot is not None:
+        say(f"the chart is {plot(report, args.plot or build_dir() / 'bench.svg')}")
     return 0

@@ -13,7 +13,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench, packages
+from . import bench, packages, uses
 from .base import Error, build, build_dir, say
 from .guests import parse_manifest
 from .machine import boot
@@ -140,6 +140,7 @@ def ended(how):
 def on_xen(guests):
     """{run: the guest's lines} on real Xen, ticks included."""
     packages.require("compare")
+    build(["xen-needs"])
     import xen  # needs its packages
     runs = [xen.Guest("ticks", build_dir() / "guest" / "ticks.elf",
                       cmdline=f"views={bench.MAIN.views} worked={bench.MAIN.worked}")]
@@ -151,7 +152,7 @@ def on_xen(guests):
     for name, outcome in xen.run(runs).items():
         lines = outcome.lines
         found[name] = lines if name == "ticks" else [*lines, ended(outcome.ending)]
-    return found
+    return {**found, **uses.on_xen()}
 
 
 def _record(found):
@@ -213,6 +214,8 @@ def _arguments(arguments):
                         help="run Xen too, and record its results in tests/recorded")
     parser.add_argument("--all", action="store_true", help="print every call, the same ones too")
     parser.add_argument("--no-bench", action="store_true", help="leave out what operations cost")
+    parser.add_argument("--quick", action="store_true",
+                        help="leave out what takes minutes: a Linux guest, 4 GiB")
     return parser.parse_args(arguments)
 
 
@@ -228,7 +231,8 @@ def main(arguments):
         if args.record:
             _record(there)
     else:
-        there = {name: read_lines(name) for name in ["ticks", *(g.name for g in guests)]}
+        there = {name: read_lines(name) for name in [
+            "ticks", *(g.name for g in guests), *(uses.PREFIX + use.key for use in uses.USES)]}
     say(f"running {len(guests)} guests on Facet")
     calls = compare_all(guests, there, rules)
     _print_calls(calls, reasons, args.all)
@@ -239,6 +243,9 @@ def main(arguments):
         ticks, _ = bench.measure(bench.MAIN)
         print()
         bench.print_rows(bench.rows(ticks, bench.parse(there["ticks"])[0]))
+        if not args.quick:
+            here, xen = uses.on_facet(exits=args.xen or args.record), uses.parse_all(there)
+            uses.print_rows(uses.rows(here, xen), uses.events(here, xen))
     number = counts(calls)
     print(f"\nconformance: {number['same']} same, {number['deliberate']} deliberate, "
           f"{number['unexplained']} unexplained")

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 from .base import Error, build_dir
 from .console import Terminal
+from .exits import BOCHSRC as EXITS_BOCHSRC
+from .exits import ExitLog, windows
 from .image import make_image
 
 DEFAULT_MODEL = "corei7_skylake_x"
@@ -40,12 +42,12 @@ boot: cdrom
 ata0-master: type=cdrom, path="{image}", status=inserted
 port_e9_hack: enabled=1
 com1: enabled=1, mode=file, dev="{directory}/com1.txt"
-{com2}log: "{directory}/bochs.log"
+{com2}log: "{log}"
 sound: driver=dummy
 display_library: rfb, options="timeout=0"
 clock: sync=none
 panic: action=fatal
-"""
+{debug}"""
 
 _LINE = re.compile(r"\((facet|d[0-9]+)\) ?(.*)")
 _ENDING = re.compile(r"d([0-9]+) (\S+): ((?:powered off|rebooted|crashed|suspended).*)")
@@ -103,6 +105,7 @@ class Result:
     powered_off: bool = False  # the machine turned itself off
     directory: pathlib.Path = None  # kept files, if any
     log_tail: str = ""
+    exits: list = field(default_factory=list)  # exits.Window of each stretch that the guest marked
 
     def texts(self, source):
         """The texts of the lines of one source."""
@@ -164,23 +167,30 @@ def _isolation():
 class Emulator:
     """A Bochs process in a session of its own, which dies with this one."""
 
-    def __init__(self, directory, image, model, memory, terminal=None, debugger="c\n"):
+    def __init__(self, directory, image, model, memory, terminal=None, debugger="c\n",
+                 exits=False):
         com2 = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
         rc = directory / "debugger.rc"
         rc.write_text(debugger, encoding="ascii")
         bochsrc = directory / "bochsrc"
+        self.log = directory / "bochs.log"
+        self._exits = ExitLog(self.log) if exits else None
         bochsrc.write_text(BOCHSRC.format(
             model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
-            image=image, directory=directory, com2=com2), encoding="utf-8")
+            image=image, directory=directory, com2=com2,
+            log=self._exits.name if exits else self.log,
+            debug=EXITS_BOCHSRC if exits else ""), encoding="utf-8")
         command = [*_isolation(), "setpriv", "--pdeathsig", "KILL",
                    BOCHS, "-q", "-f", str(bochsrc), "-rc", str(rc)]
         environment = {k: v for k, v in os.environ.items()
                        if not k.startswith(("BX", "LTDL_", "BOCHS"))}
-        self.log = directory / "bochs.log"
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment, start_new_session=True, cwd=directory)
+            env=environment, start_new_session=True, cwd=directory,
+            pass_fds=[self._exits.fd] if exits else [])
+        if exits:
+            self._exits.handed_over()
         os.set_blocking(self.process.stdout.fileno(), False)
 
     def kill(self):
@@ -191,6 +201,8 @@ class Emulator:
             pass
         self.process.wait()
         self.process.stdout.close()
+        if self._exits:
+            self._exits.finish()
 
     def tail(self, count=12):
         """The log's last words, without the register dump Bochs adds to a panic."""
@@ -295,7 +307,7 @@ def _emulate(directory, image, model, memory, options):
     emulator, watcher = None, Watcher(options["on_line"], options["on_debugger"])
     try:
         emulator = Emulator(directory, image, model, memory, terminal and terminal.device,
-                            options["debugger"])
+                            options["debugger"], options["exits"])
         _watch(emulator, watcher, terminal, options["timeout"], options["cancel"])
     except Stop as stop:
         watcher.stop(stop.status, stop.reason)
@@ -308,6 +320,8 @@ def _emulate(directory, image, model, memory, options):
             emulator.kill()
     result = watcher.result
     result.seconds = time.monotonic() - watcher.started
+    if options["exits"]:
+        result.exits = windows(emulator.log)
     tail = emulator.tail()
     result.powered_off = ended and "Shutdown port: shutdown requested" in tail
     if watcher.finished is None and result.reason is None:
@@ -330,14 +344,14 @@ def _ended(emulator):
 
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
          on_line=None, hypervisor=None, warn=None, cancel=None, debugger="c\n",
-         on_debugger=None):
+         on_debugger=None, exits=False):
     """Builds an image of `configs`, runs it and returns a Result.
 
     timeout: seconds the machine may run. machine: a Bochs processor model. memory: MiB of the
     machine, default what the domains need. interactive: the terminal is domain 1's console.
     keep: leave the run's files in Result.directory. cancel: a threading.Event that ends the run.
     debugger: what Bochs' debugger is told to do, instead of just to go on; on_debugger gets the
-    lines that are the emulator's own.
+    lines that are the emulator's own. exits: count VM exits (Result.exits), two to three times slower.
     """
     model = machine or DEFAULT_MODEL
     check_model(model)
@@ -345,7 +359,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))
     options = {"timeout": timeout, "interactive": interactive, "on_line": on_line,
-               "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger}
+               "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger, "exits": exits}
     try:
         image = make_image(configs, directory / "facet.iso", interactive, memory or limit,
                            hypervisor, warn)

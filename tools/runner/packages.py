@@ -46,6 +46,9 @@ PACKAGES = {
         ("xen-utils-4.17", "xl and xenstored: dom0 of the Xen that Facet is compared with"),
         ("cpio", "packs dom0's initramfs"),
     ),
+    "plot": (
+        ("gnuplot-nox|gnuplot-qt|gnuplot-x11", "draws the charts"),
+    ),
     "test": (
         ("libcmocka-dev", "unit tests"),
         ("libzydis-dev", "a second opinion on instructions"),
@@ -65,7 +68,8 @@ NEEDS = {
     "demo": ("build", "image", "run", "demo"),
     "monitor": ("build", "image", "run", "demo", "monitor"),
     "compare": ("build", "image", "run", "demo", "compare"),
-    "test": ("build", "image", "run", "demo", "monitor", "test"),
+    "plot": ("plot",),
+    "test": ("build", "image", "run", "demo", "monitor", "plot", "test"),
 }
 
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 from runner import packages
-from runner.base import Error, locked, say
+from runner.base import Error, build_dir, locked, say
 from runner.debian import cache_dir
 
 HYPERVISOR = "xen-hypervisor-4.17-amd64"
@@ -100,10 +100,11 @@ def make_initramfs(script, guests, output):
         shutil.copy("/bin/busybox", root / "bin" / "busybox")
         for name in APPLETS:
             (root / "bin" / name).symlink_to("busybox")
-        programs = [XEN_BIN / name for name in PROGRAMS]
+        programs = [*(XEN_BIN / name for name in PROGRAMS), build_dir() / "xen-tables"]
         # libgcc is loaded by name when a thread ends.
         for path in [*programs, *_libraries(programs), "/lib/x86_64-linux-gnu/libgcc_s.so.1"]:
             _copy(path, root)
+        (root / "bin" / "xen-tables").symlink_to(build_dir() / "xen-tables")
         (root / "etc/xen/xl.conf").touch()
         for name in MODULES:
             module = one_file(tree / "lib" / "modules", f"**/{name}.ko")

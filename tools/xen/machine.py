@@ -11,12 +11,15 @@ import time
 from dataclasses import dataclass, field
 
 from runner.base import Error, build_dir, say
+from runner.exits import named, windows
 from runner.machine import DEFAULT_MODEL, Emulator
 
 from .files import MODULES, XEN_BIN, make_initramfs, one_file, unpacked
 
 MEMORY_MIB = 2048
 DOM0_MIB = 512
+# What a machine has beside dom0 and a guest: Xen, the holes, what Xen keeps about each page.
+OTHER_MIB = 1536
 GUEST_SECONDS = 300  # of the guest's clock: only what hangs takes that long
 MARK = "FACET-XEN"
 BOOT_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
@@ -48,9 +51,11 @@ while [ ! -S /run/xenstored/socket ] && [ $n -lt 200 ]; do usleep 50000; n=$((n 
 xen-init-dom0
 xenconsoled --pid-file=/run/xc.pid
 """
+# A guest that ended is kept until it was asked for its tables.
 INIT_GUEST = """\
 echo {mark} begin {number}
-timeout {seconds} xl create -F /guests/{number}.cfg || xl destroy g{number}
+timeout {seconds} xl create -F /guests/{number}.cfg
+d=$(xl domid g{number}) && echo {mark} tables $(xen-tables $d) && xl destroy $d
 echo {mark} end {number}
 """
 INIT_TAIL = """\
@@ -72,13 +77,16 @@ class Guest:
     memory: int = 64  # MiB
     altp2m: str = "mixed"
     cmdline: str = ""
+    ramdisk: pathlib.Path = None
+    tables: int = 64  # MiB (shadow_memory)
 
-    def config(self, number):
-        """Its configuration file for xl."""
-        return (f"name='g{number}'\ntype='pvh'\nkernel='/guests/{number}.elf'\nvcpus=1\n"
-                f"memory={self.memory}\nshadow_memory=64\naltp2m='{self.altp2m}'\n"
+    def config(self, files):
+        """Its configuration file for xl; `files` gives the paths of kernel and ramdisk in dom0."""
+        ramdisk = f"ramdisk='{files[self.ramdisk]}'\n" if self.ramdisk else ""
+        return (f"type='pvh'\nkernel='{files[self.kernel]}'\n{ramdisk}vcpus=1\n"
+                f"memory={self.memory}\nshadow_memory={self.tables}\naltp2m='{self.altp2m}'\n"
                 f"cmdline='{self.cmdline}'\n"
-                "on_poweroff='destroy'\non_reboot='destroy'\non_crash='destroy'\n")
+                "on_poweroff='preserve'\non_reboot='preserve'\non_crash='preserve'\n")
 
 
 @dataclass
@@ -87,6 +95,8 @@ class Outcome:
 
     lines: list = field(default_factory=list)
     ending: str = "did not end"
+    tables: int = None  # pages that it used for tables when it ended
+    exits: dict = field(default_factory=dict)  # {name of a stretch: runner.exits.Window}
 
 
 def _init(guests):
@@ -96,6 +106,17 @@ def _init(guests):
     return "".join(parts) + INIT_TAIL.format(mark=MARK)
 
 
+def _guest_files(guests):
+    """{name below /guests: bytes} for dom0: each kernel and ramdisk once."""
+    sources = {path for guest in guests for path in (guest.kernel, guest.ramdisk) if path}
+    names = {path: f"{n}-{path.name}" for n, path in enumerate(sorted(sources), 1)}
+    files = {name: path.read_bytes() for path, name in names.items()}
+    places = {path: f"/guests/{name}" for path, name in names.items()}
+    for number, guest in enumerate(guests, 1):
+        files[f"{number}.cfg"] = f"name='g{number}'\n{guest.config(places)}".encode()
+    return files
+
+
 def _make_image(guests, directory):
     boot = directory / "iso" / "boot"
     (boot / "grub").mkdir(parents=True)
@@ -103,11 +124,7 @@ def _make_image(guests, directory):
     packed = one_file(tree / "boot", "xen-4.17*.gz").read_bytes()
     (boot / "xen").write_bytes(gzip.decompress(packed))
     shutil.copy(one_file(tree / "boot", "vmlinuz-*"), boot / "vmlinuz")
-    files = {}
-    for number, guest in enumerate(guests, 1):
-        files[f"{number}.elf"] = guest.kernel.read_bytes()
-        files[f"{number}.cfg"] = guest.config(number).encode()
-    make_initramfs(_init(guests), files, boot / "initrd.gz")
+    make_initramfs(_init(guests), _guest_files(guests), boot / "initrd.gz")
     (boot / "grub" / "grub.cfg").write_text(GRUB_CFG.format(dom0=DOM0_MIB), encoding="ascii")
     image = directory / "xen.iso"
     done = subprocess.run(["grub-mkrescue", "-o", image, "--fonts=", "--locales=", "--themes=",
@@ -123,10 +140,13 @@ def parse(text, guests):
     outcomes = {guest.name: Outcome() for guest in guests}
     current = None
     for line in text.splitlines():
-        mark = re.search(rf"{MARK} (begin|end|done) ?(\d*)", line)
+        mark = re.search(rf"{MARK} (begin|end|done|tables) ?(\d*)", line)
         said, reason = _GUEST_LINE.match(line), _REASON.search(line)
         if mark and mark.group(1) == "begin":
             current = outcomes[guests[int(mark.group(2)) - 1].name]
+        elif mark and mark.group(1) == "tables":
+            if current and mark.group(2):
+                current.tables = int(mark.group(2))
         elif mark:
             current = None
         elif current and said:
@@ -158,13 +178,22 @@ def _wait(emulator, serial, deadline, total):
         time.sleep(1)
 
 
-def run(guests, timeout=3600):
-    """Runs the guests on Xen, one after the other. Returns {name: Outcome}."""
+def _memory(guests):
+    return max([MEMORY_MIB, *(DOM0_MIB + OTHER_MIB + guest.memory for guest in guests)])
+
+
+def run(guests, timeout=3600, exits=False):
+    """Runs the guests on Xen, one after the other. Returns {name: Outcome}.
+
+    A guest that needs a machine with more memory than others makes it slow for all. exits: count VM
+    exits in the stretches that guests mark, which is slow too.
+    """
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="xen-", dir=build_dir() / "run"))
     serial = directory / "com1.txt"
     image = _make_image(guests, directory)
-    emulator = Emulator(directory, image, DEFAULT_MODEL, MEMORY_MIB)
+    emulator = Emulator(directory, image, DEFAULT_MODEL, _memory(guests),
+                        exits=exits)
     try:
         done = _wait(emulator, serial, time.monotonic() + timeout, len(guests))
     finally:
@@ -173,5 +202,11 @@ def run(guests, timeout=3600):
     if not done:
         tail = "\n".join([*text.splitlines()[-8:], emulator.tail(4)])
         raise Error(f"Xen did not finish; its files are in {directory}; last lines:\n{tail}")
+    found = parse(text, guests)
+    if exits:
+        rest = windows(emulator.log)
+        for outcome in found.values():
+            outcome.exits = named(outcome.lines, rest)
+            rest = rest[len(outcome.exits):]
     shutil.rmtree(directory, ignore_errors=True)
-    return parse(text, guests)
+    return found

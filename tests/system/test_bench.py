@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""What `facet bench` measures beside single operations, and what it makes of it."""
+
+import json
+import pathlib
+import struct
+import xml.etree.ElementTree as xml
+
+from harness import FacetTest
+from runner import chain, exits, uses
+from runner.base import Error
+
+SVG = "{http://www.w3.org/2000/svg}"
+# Those that take seconds; `facet bench` runs all.
+QUICK = ("none", "restricted", "remapped", "views", "balloon", "dry")
+
+
+class UsesTest(FacetTest):
+    """The small guests of uses.py, held against what the same ones gave on Xen."""
+
+    weight = 40.0
+
+    def test_uses(self):
+        """Nothing is lost or refused that Facet promises; no row costs more than on Xen."""
+        here = uses.on_facet([use for use in uses.USES if use.key in QUICK])
+        there = uses.recorded()
+        self.assertEqual(here["views"]["views"], 500)
+        self.assertEqual(here["views"]["views.overridden"], 500)
+        self.assertEqual(here["restricted"]["restricted.ve_hits"], uses.SPOTS)
+        self.assertEqual(here["balloon"]["balloon.kept_restrictions"], uses.GIVEN)
+        self.assertEqual(here["balloon"]["balloon.kept_remaps"], uses.GIVEN)
+        self.assertEqual((here["dry"]["dry.refused"], here["dry"]["ended"]), (12, "powered off"))
+        self.assertEqual(there["dry"]["ended"], "crashed")
+        table = [row for row in uses.rows(here, there) if row["facet"] is not None]
+        self.assertGreater(len(table), 14)
+        self.assertEqual([row for row in table if row["xen"] is None], [])
+        dearer = [row["text"] for row in table if row["ratio"] and row["ratio"] < 0.95]
+        self.assertEqual(dearer, uses.DEARER)
+
+
+class ReportTest(FacetTest):
+    """Rows, charts, and what they are made of."""
+
+    weight = 2.0
+
+    def test_rows(self):
+        """A row is a difference, or a part, of what was printed; without it there is none."""
+        here = {"restricted": {"restricted.set": 2000000, "tables": 30}, "none": {"tables": 10}}
+        there = {"restricted": {"restricted.set": 5000000}, "none": {"tables": 10}}
+        table = [row for row in uses.rows(here, there)
+                 if row["heading"].startswith("1,000") and row["facet"] is not None]
+        self.assertEqual([(row["xen"], row["facet"], row["ratio"]) for row in table],
+                         [(5000, 2000, 2.5), (None, 20, None)])
+
+    def test_limits(self):
+        """Refusals have names; a guest that died says so."""
+        lines = ["BENCH dry.overrides 7", "BENCH dry.refused 12", "ENDED crashed"]
+        found = dict(uses.events({"views": {"views": 500}},
+                                 {"dry": uses.parse(lines)})[i][:2] for i in (0, 1))
+        self.assertEqual(found["table memory of 1 MiB used up"],
+                         "7 overrides, then -ENOMEM; the guest crashed")
+
+    def _report(self):
+        rows = [{"text": "a_b^{c} \"d\" & <e>", "ratio": 9.5, "xen": 95, "facet": 10,
+                 "target": 11, "reached": True, "name": "x"},
+                {"text": "without", "ratio": None, "xen": None, "facet": 10, "target": None,
+                 "reached": None, "name": "y"}]
+        many = [{"heading": "Views, many", "text": "making one", "xen": 1, "facet": 2,
+                 "ratio": 0.5}]
+        return {"operations": rows, "tables": [], "scaling": {}, "not_measured": {}, "uses": many,
+                "limits": [["dry", "crashed", "refused"]]}
+
+    def test_plot(self):
+        """From a report, in a moment: a well-formed SVG that shows each ratio."""
+        report = self.write("r.json", json.dumps(self._report()))
+        done = self.facet("bench", "--from", report, "--plot", self.dir / "c.svg")
+        self.assertEqual(done.status, 0, done.err)
+        self.assertIn(f"the chart is {self.dir / 'c.svg'}", done.err + done.out)
+        self.assertIn("1 targets reached, 0 missed", done.out)
+        root = xml.parse(self.dir / "c.svg").getroot()
+        self.assertEqual(root.tag, f"{SVG}svg")
+        texts = ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+        for wanted in ("9.5", "0.5", "Views: making one"):
+            self.assertTrue(any(wanted in text for text in texts), f"{wanted} in {texts}")
+        self.assertFalse(any("without" in text for text in texts))
+
+    def test_plot_nothing(self):
+        """Without a ratio there is no chart, and that is said."""
+        report = self._report()
+        report["operations"], report["uses"] = [], []
+        path = self.write("r.json", json.dumps(report))
+        done = self.facet("bench", "--from", path, "--plot", self.dir / "c.svg")
+        self.assertEqual((done.status, (self.dir / "c.svg").exists()), (2, False))
+        self.assertIn("nothing to plot", done.err)
+
+    def test_windows(self):
+        """Exits between marks, by reason, and what passed until the guest ran again."""
+        def trip(tick, reason, more=""):
+            return (f"{more}{tick:011}d[CPU0  ] VMEXIT reason = {reason} (X) qualification=0x0\n"
+                    f"{tick + 7:011}d[CPU0  ] VMENTER to x86-64 guest\n")
+        mark = "00000000001d[CPU0  ] VMEXIT: I/O port 0x00ea\n"
+        log = self.write("log", trip(10, 10) + trip(100, 30, mark) + trip(200, 48) + trip(300, 48)
+                         + trip(400, 12) + trip(500, 30, mark) + trip(600, 10)
+                         + trip(700, 30, mark) + trip(800, 10) + trip(900, 30, mark))
+        found = exits.windows(log)
+        self.assertEqual([dict(w.exits) for w in found], [{48: 2, 12: 1}, {10: 1}])
+        self.assertEqual(found[0].ticks[48], 14)
+        named = exits.named(["EXITS a", "other", "EXITS b"], found)
+        self.assertEqual(uses.exit_lines(named), [
+            "BENCH a.exits 3", "BENCH a.violations 2", "BENCH a.outside 14",
+            "BENCH b.exits 1", "BENCH b.violations 0", "BENCH b.outside 7"])
+
+
+class ChainTest(FacetTest):
+    """A piece of code before a kernel."""
+
+    weight = 1.0
+
+    def test_chain(self):
+        """The entry is the piece's, which knows the kernel's; the rest is as it was."""
+        kernel = pathlib.Path(self.guest("text")).read_bytes()
+        with self.assertRaisesRegex(Error, "no PVH entry|ELF"):
+            chain.chained(kernel[:64] + bytes(len(kernel) - 64), bytes(16))
+        elf = self._elf(0x1000000)
+        made = chain.chained(elf, bytes(range(16)))
+        self.assertEqual(made[200 + 16:200 + 20], struct.pack("<I", chain.LOAD_AT))
+        at, = struct.unpack_from("<Q", made, 32)
+        count, = struct.unpack_from("<H", made, 56)
+        headers = [chain.PHDR.unpack_from(made, at + i * 56) for i in range(count)]
+        self.assertEqual([h[0] for h in headers], [1, 4, 1])
+        piece = made[headers[2][2]:headers[2][2] + 16]
+        self.assertEqual(piece, bytes([0, 1, 2, 3]) + struct.pack("<I", 0x1234) + bytes(range(8, 16)))
+        with self.assertRaisesRegex(Error, "lies where"):
+            chain.chained(self._elf(0x100000), bytes(16))
+
+    @staticmethod
+    def _elf(address):
+        header = bytearray(64)
+        struct.pack_into("<Q", header, 32, 64)
+        struct.pack_into("<HH", header, 54, 56, 2)
+        headers = chain.PHDR.pack(1, 5, 0, address, address, 256, 256, 4096)
+        headers += chain.PHDR.pack(4, 4, 200, 0, 0, 20, 20, 4)
+        note = struct.pack("<III", 4, 4, 18) + b"Xen\0" + struct.pack("<I", 0x1234)
+        elf = bytes(header) + headers
+        return elf + bytes(200 - len(elf)) + note + bytes(36)
