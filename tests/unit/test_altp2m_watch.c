@@ -303,6 +303,18 @@ static void descriptors(void **state)
     assert_clean();
 }
 
+/* CPUID has been carried out when its event waits: at the end, too, it must not be done again. */
+static void ends_at_cpuid(void **state)
+{
+    (void)state;
+    ACTS({ACT_CR3, 0x5000, 0}, {ACT_CPUID, AT(0), 0});
+    assert_int_equal(type("altp2m -d 2 watch cpuid cr3 --count 1"), 0);
+    assert_int_equal(w->sent, 2);
+    assert_non_null(strstr(out, "1 events"));
+    assert_int_equal(w->regs.rip, AT(2));
+    assert_clean();
+}
+
 static void for_a_time(void **state)
 {
     (void)state;
@@ -560,6 +572,7 @@ int main(void)
         TEST(filters),
         TEST(ends),
         TEST(descriptors),
+        TEST(ends_at_cpuid),
         TEST(for_a_time),
         TEST(on_before),
         TEST(copy_on_xen),

@@ -252,10 +252,8 @@ static void on_register(struct watch *w, const vm_event_request_t *r, vm_event_r
 
     if (passes(w, k, r))
         watch_tell(w, k, r, NULL, NULL, NULL);
-    if (k == WATCH_CPUID) { /* its result is in the registers; going on is the listener's part */
-        a->data.regs.x86 = r->data.regs.x86;
-        a->data.regs.x86.rip += r->u.cpuid.insn_length;
-        a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
+    if (k == WATCH_CPUID) {
+        watch_pass_cpuid(r, a);
     } else if (k == WATCH_DESCRIPTOR) {
         hold_descriptors(w, r->vcpu_id, true);
         a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP;

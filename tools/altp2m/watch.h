@@ -146,6 +146,8 @@ struct watch_copy *watch_copy_at(struct watch *w, gfn_t g);
 /* True once the domain does not run any more; sets w->gone if it is not there at all. */
 bool watch_ended(struct watch *w);
 struct guestmem_paging watch_paging(const vm_event_request_t *r);
+/* CPUID's result is in the registers already: going on behind it is the listener's part. */
+void watch_pass_cpuid(const vm_event_request_t *r, vm_event_response_t *a);
 bool watch_stop_asked(void);
 
 /* watch_print.c */

@@ -495,6 +495,13 @@ enum command_status watch_begin(struct watch *w)
     return st;
 }
 
+void watch_pass_cpuid(const vm_event_request_t *r, vm_event_response_t *a)
+{
+    a->data.regs.x86 = r->data.regs.x86;
+    a->data.regs.x86.rip += r->u.cpuid.insn_length;
+    a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
+}
+
 /* Whoever waits goes on where it was, in view 0, where nothing stands in its way. */
 static void release_waiting(struct watch *w)
 {
@@ -506,6 +513,8 @@ static void release_waiting(struct watch *w)
                                  .flags = r.flags & VM_EVENT_FLAG_VCPU_PAUSED,
                                  .reason = r.reason};
 
+        if (r.reason == VM_EVENT_REASON_CPUID)
+            watch_pass_cpuid(&r, &a);
         ring_put(&w->ring, &a);
     }
     ring_notify(&w->ring);
