@@ -3,14 +3,23 @@
  * A guest that is single-stepped by its monitor (mon-watch.c) and must not notice: each task runs instructions that store, load
  * or depend on RFLAGS.TF, and compares what they leave with what they leave on a processor that nobody steps.
  */
+#include <stdint.h>
 #include <string.h>
+#include <xen/hvm/hvm_vcpu.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/monitor.h"
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define TF 0x100ULL
+#define TF           0x100ULL
+#define IPI_VECTOR   0x82u
+#define MSR_EOI      0x80bu
+#define MSR_SELF_IPI 0x83fu
+
+extern uint8_t ap_entry[];
+extern uint64_t pml4[512];
+_Noreturn void ap_main(void);
 
 static struct mailbox *mail;
 static volatile unsigned traps;
@@ -140,6 +149,157 @@ static uint64_t ticks(void)
     return (uint64_t)hi << 32 | lo;
 }
 
+/* In 32-bit code, where POP SS is. The flags that the instruction behind it pushes. */
+static void pop_ss(void)
+{
+    static struct {
+        uint32_t offset;
+        uint16_t selector;
+    } __attribute__((packed)) far;
+    uint32_t flags, ss, after;
+
+    far.selector = 0x38; /* the 32-bit code segment */
+    begin(10);
+    __asm__ volatile("mov %%rsp, %%r12; lea 1f(%%rip), %%rax; mov %%eax, %3; ljmp *%3\n"
+                     "    .code32\n"
+                     "1:  push %%ss; pop %%ss; pushf; pop %%eax; mov %%eax, %%esi\n"
+                     "    mov %%ss, %%ecx; mov %%ecx, %%ss; nop; pushf; pop %%edx\n"
+                     "    ljmp $0x08, $2f\n"
+                     "    .code64\n"
+                     "2:  mov %%r12, %%rsp"
+                     : "=S"(flags), "=c"(ss), "=d"(after), "+m"(far)::"rax", "r12", "memory", "cc");
+    end();
+    check(!(flags & TF), "PUSHF after POP SS shows TF: %x", flags);
+    check(!(after & TF), "TF stays: %x", after);
+    expect(traps, 0);
+}
+
+static volatile unsigned interrupted;
+static volatile uint64_t interrupted_flags;
+
+static void on_interrupt(struct regs *r)
+{
+    interrupted++;
+    interrupted_flags = r->rflags;
+    try_wrmsr(MSR_EOI, 0);
+}
+
+/* Interrupts that arrive while every instruction is stepped wait for its end, as on Xen; none is lost, and none shows TF. */
+static void interrupt_arrives(void)
+{
+    unsigned during;
+
+    interrupted = 0;
+    begin(11);
+    interrupts_on();
+    try_wrmsr(MSR_SELF_IPI, IPI_VECTOR);
+    __asm__ volatile("nop; nop; nop" ::: "memory");
+    during = interrupted;
+    end();
+    while (interrupted == 0) {
+        pause();
+    }
+    interrupts_off();
+    expect(during, 0);
+    expect(interrupted, 1);
+    check(!(interrupted_flags & TF), "its frame shows TF: %lx", interrupted_flags);
+    expect(traps, 0);
+}
+
+/* The guest debugs itself: each of its own traps, and the frame of a fault that it steps into. */
+static void own_steps(void)
+{
+    static volatile uint64_t word;
+    uint64_t flags;
+    int vector;
+
+    begin(12);
+    fault_clear();
+    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq\n"
+                     TRY("mov (%1), %%rax")
+                     "pushfq; pop %0"
+                     : "=r"(flags)
+                     : "r"(0x7000000000UL)
+                     : "rax", "memory", "cc");
+    vector = fault.vector;
+    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; incq %0" : "+m"(word)::"memory", "cc");
+    end();
+    expect(vector, 14);
+    expect(traps, 2);
+    check(flags & TF, "its own TF, which comes back with IRET, is not in what PUSHF stores: %lx", flags);
+    expect(word, 1);
+}
+
+/* ---- the second vCPU ---- */
+
+static uint8_t ap_stack[16384] __attribute__((aligned(16)));
+static volatile unsigned ap_rounds, ap_saw_tf, ap_stop;
+
+/* Looks at its flags again and again, by every way that stores them but interrupts. */
+void ap_main(void)
+{
+    trap_load();
+    while (!ap_stop) {
+        uint64_t flags;
+
+        __asm__ volatile("pushfq; pop %0" : "=r"(flags)::"memory");
+        ap_saw_tf += !!(flags & TF);
+        ap_rounds++;
+        sched_op(SCHEDOP_yield, NULL);
+    }
+    for (;;) {
+        vcpu_op(VCPUOP_down, 1, NULL);
+    }
+}
+
+static void wait_rounds(unsigned rounds)
+{
+    unsigned until = ap_rounds + rounds;
+
+    while ((int)(ap_rounds - until) < 0) {
+        sched_op(SCHEDOP_yield, NULL);
+    }
+}
+
+static void start_second(void)
+{
+    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
+
+    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
+    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
+    c.cpu_regs.x86_64.rflags = 2;
+    c.cpu_regs.x86_64.cr0 = read_cr0();
+    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
+    c.cpu_regs.x86_64.cr4 = read_cr4();
+    c.cpu_regs.x86_64.efer = 0x500;
+    need(vcpu_op(VCPUOP_initialise, 1, &c) == 0 && vcpu_op(VCPUOP_up, 1, NULL) == 0, "no second vCPU");
+}
+
+/* One is stepped, the other is not: neither notices. */
+static void two_vcpus(void)
+{
+    uint64_t flags;
+
+    start_second();
+    begin(13);
+    wait_rounds(3);
+    __asm__ volatile("pushfq; pop %0" : "=r"(flags)::"memory");
+    end();
+    check(!(flags & TF), "vCPU 0 sees TF: %lx", flags);
+    mail->data[STEPPED_VCPU] = 1;
+    begin(14);
+    wait_rounds(3);
+    __asm__ volatile("pushfq; pop %0" : "=r"(flags)::"memory");
+    end();
+    check(!(flags & TF), "vCPU 0 sees TF: %lx", flags);
+    while (mail->data[STEPPED_VCPU] == 1) { /* the monitor stops stepping it at its next instruction */
+        sched_op(SCHEDOP_yield, NULL);
+    }
+    ap_stop = 1;
+    expect(ap_saw_tf, 0);
+    expect(traps, 0);
+}
+
 /* Not stepped: the monitor watches these pages by a view, and steps over each write. */
 static void writes(void)
 {
@@ -201,8 +361,10 @@ static void setup(void)
     trap_handle(1, on_trap);
     trap_handle(3, on_trap);
     trap_handle(0x81, on_trap);
+    trap_handle(IPI_VECTOR, on_interrupt);
+    try_wrmsr(0x80f, 0x1ff); /* the local APIC on */
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
 TEST_CASES(CASE(setup), CASE(pushf), CASE(popf_and_own_trap), CASE(interrupts), CASE(faults), CASE(iret), CASE(mov_ss),
-           CASE(exits), CASE(syscall), CASE(writes), CASE(finish))
+           CASE(exits), CASE(syscall), CASE(pop_ss), CASE(interrupt_arrives), CASE(own_steps), CASE(two_vcpus), CASE(writes), CASE(finish))

@@ -82,7 +82,7 @@ static void abuse(void)
 
 static long step(bool on)
 {
-    xen_domctl_t op = {.u.debug_op = {.op = on, .vcpu = 0}};
+    xen_domctl_t op = {.u.debug_op = {.op = on, .vcpu = (uint32_t)mail->data[STEPPED_VCPU]}};
 
     return domctl(XEN_DOMCTL_debug_op, target, &op);
 }
@@ -100,6 +100,7 @@ static unsigned step_task(uint32_t task)
         vm_event_response_t a = {.version = 7, .vcpu_id = r.vcpu_id, .flags = r.flags, .reason = r.reason};
 
         steps++;
+        expect(r.vcpu_id, mail->data[STEPPED_VCPU]);
         if (r.reason != VM_EVENT_REASON_SINGLESTEP) {
             test_failed(__LINE__, "reason %u", r.reason);
         }
@@ -108,6 +109,7 @@ static unsigned step_task(uint32_t task)
         }
         monitor_answer(&ring, &a, true);
         if (last) {
+            mail->data[STEPPED_VCPU] = 0;
             return steps;
         }
     }
@@ -209,7 +211,7 @@ static void stepping(void)
         }
         sched_op(SCHEDOP_yield, NULL);
     }
-    check(tasks >= 9, "%u tasks", tasks);
+    expect(tasks, 14);
 }
 
 /* The guest ends; the page of its that is mapped here lives on. */

@@ -19,6 +19,7 @@ struct mailbox {
 };
 #define TASK_END      0xffu
 #define TASK_WRITES   9u
+#define STEPPED_VCPU  3u /* the element of data that says which vCPU is to be stepped */
 #define WATCHED_PAGES 16u
 
 /* The tasks of mon-acts.c, in its order. */
