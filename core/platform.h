@@ -4,7 +4,8 @@
 /*
  * What the core asks of whoever embeds it: the hypervisor, or the host tests. Resolved when
  * linking. The core calls these with the physmap lock held unless said otherwise; none may call
- * back into the core, and none may fail unless it says how.
+ * back into the core, but for hostmap_lookup() where the lock is not held; and none may fail unless
+ * it says how.
  */
 #include <facet/types.h>
 
