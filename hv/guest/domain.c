@@ -20,7 +20,13 @@ struct slot {
     enum outcome outcome;
     struct domain_config config;
     struct domain *d; /* NULL: not built, or freed */
+    uint64_t started; /* ns */
+    unsigned quick_crashes;
 };
+
+/* A domain that crashes so soon after its start, so often in a row, is not started again. */
+#define CRASH_SOON_NS 1000000000ULL
+#define CRASHES_MOST  5u
 
 static struct lock domains_lock = LOCK_INIT(LOCK_RANK_DOMAINS);
 static struct slot slots[DOMAIN_MAX + 1];
@@ -183,6 +189,7 @@ static bool slot_start(struct slot *s)
     }
     lock_acquire(&domains_lock);
     s->d = d;
+    s->started = time_now();
     nr_running++;
     lock_release(&domains_lock);
     sched_online(d->vcpus[0]);
@@ -332,6 +339,20 @@ static void tell_monitors(void)
     }
 }
 
+/* Restarting it would only go on for ever. */
+static bool crashes_always(struct slot *s, enum outcome outcome)
+{
+    bool soon = outcome == OUTCOME_CRASHED && time_now() - s->started < CRASH_SOON_NS;
+
+    s->quick_crashes = soon ? s->quick_crashes + 1 : 0;
+    if (s->quick_crashes < CRASHES_MOST) {
+        return false;
+    }
+    say("d%u %s: crashed %u times within a second of its start: not started again", s->config.domid, s->config.name,
+        s->quick_crashes);
+    return true;
+}
+
 static void reap(struct slot *s)
 {
     struct domain *d = s->d;
@@ -355,7 +376,7 @@ static void reap(struct slot *s)
     }
     builder_destroy(d);
     tell_monitors();
-    if (action == ACTION_RESTART) {
+    if (action == ACTION_RESTART && !crashes_always(s, outcome)) {
         say("d%u %s: starts again", s->config.domid, s->config.name);
         if (slot_start(s)) {
             return;

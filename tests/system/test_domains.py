@@ -45,6 +45,15 @@ class DomainTest(FacetTest):
         done = self.run_guests(self.guest("", "CRASH"))
         self.assert_ends(done, 1, "0 powered off, 0 rebooted, 1 crashed")
 
+    def test_crash_loop_ends(self):
+        """on_crash = "restart": five times, if the domain does nothing but crash."""
+        done = self.run_guests(self.guest("up\n", "CRASH"), on_crash="restart")
+        self.assert_ends(done, 1, "0 powered off, 0 rebooted, 1 crashed")
+        self.assertEqual(done.lines.count("(d1) up"), 5)
+        self.assertEqual(done.lines.count("(facet) d1 a: starts again"), 4)
+        self.assertIn("(facet) d1 a: crashed 5 times within a second of its start: "
+                      "not started again", done.lines)
+
     def test_triple_fault(self):
         """It ends the domain, not the hypervisor."""
         done = self.run_guests(self.guest("before\n", "TRIPLE"))
