@@ -161,9 +161,19 @@ bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to)
     return exists;
 }
 
+static int set_host_access(struct physmap *pm, uint64_t g, access_t access)
+{
+    struct view_state *first = view_get(pm, view(0));
+    int rc = hostmap_set_access(pm, g, access);
+
+    if (rc == 0 && first) { /* an override that a fault left there would hide it */
+        override_clear(pm, first, g, pm->format->own_access);
+    }
+    return rc;
+}
+
 int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access)
 {
-    struct view_state *first;
     int rc;
 
     if (access > ACCESS_DEFAULT) {
@@ -173,10 +183,19 @@ int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access)
         return -XEN_ESRCH;
     }
     physmap_lock(pm);
-    rc = hostmap_set_access(pm, g.v, (access_t)access);
-    first = view_get(pm, view(0));
-    if (rc == 0 && first) { /* an override that a fault left there would hide it */
-        override_clear(pm, first, g.v, pm->format->own_access);
+    rc = set_host_access(pm, g.v, (access_t)access);
+    physmap_unlock(pm);
+    return rc;
+}
+
+int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t nr, unsigned access)
+{
+    int rc = access > ACCESS_DEFAULT ? -XEN_EINVAL : 0;
+
+    physmap_lock(pm);
+    for (uint64_t g = first.v; rc == 0 && g - first.v < nr && g <= pm->max_gfn; g++) {
+        rc = set_host_access(pm, g, (access_t)access);
+        rc = rc == -XEN_ESRCH ? 0 : rc;
     }
     physmap_unlock(pm);
     return rc;

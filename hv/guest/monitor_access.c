@@ -16,6 +16,7 @@ _Static_assert(sizeof(struct access_args) == sizeof(struct xen_mem_access_op) &&
                "memory.h");
 
 #define EXTENT_SHIFT 6u
+#define SLICE        64u /* gfns between two looks whether others want to run, as on Xen */
 
 static bool pause_for_others(struct hypercall *h, uint64_t done)
 {
@@ -34,20 +35,21 @@ static long set_range(struct hypercall *h, struct domain *d, const struct access
     if (i > a->nr || (a->nr && (a->pfn + a->nr - 1 < a->pfn || a->pfn + a->nr - 1 > d->guest.max_gfn))) {
         return -EINVAL;
     }
-    for (unsigned n = 1; i < a->nr; n++) {
-        uint64_t g = hostmap_next(&d->physmap, a->pfn + i); /* holes are skipped without a word */
+    while (i < a->nr) {
+        uint64_t g = hostmap_next(&d->physmap, a->pfn + i), n; /* holes are skipped without a word */
         long error;
 
         i = g - a->pfn;
         if (g == ~0ULL || i >= a->nr) {
             return 0;
         }
-        error = altp2m_host_set_access(&d->physmap, gfn(g), a->access);
-        if (error && error != -ESRCH) {
+        n = a->nr - i < SLICE ? a->nr - i : SLICE;
+        error = altp2m_host_set_range(&d->physmap, gfn(g), n, a->access);
+        if (error) {
             return error;
         }
-        i++;
-        if (i < a->nr && (n & 63) == 0 && pause_for_others(h, i)) {
+        i += n;
+        if (i < a->nr && pause_for_others(h, i)) {
             return -ERESTART;
         }
     }
@@ -69,7 +71,7 @@ static long set_list(struct hypercall *h, struct domain *d, const struct access_
         if (error && error != -ESRCH) {
             return error;
         }
-        if (i + 1 < a->nr && ((i + 1) & 63) == 0 && pause_for_others(h, i + 1)) {
+        if (i + 1 < a->nr && (i + 1) % SLICE == 0 && pause_for_others(h, i + 1)) {
             return -ERESTART;
         }
     }

@@ -172,6 +172,33 @@ static void mmio_is_not_ours(void **state)
     assert_int_equal(fault(G_512G, RIGHT_R, false), FAULT_RETRY);
 }
 
+/* A monitor restricts many gfns at once in the host map: what is no memory is left out, and what a fault hid shows again. */
+static void host_range(void **state)
+{
+    access_t a;
+
+    (void)state;
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, 0), 0);
+    assert_int_equal(unmap(G4K + 3, 0), 0);
+    assert_int_equal(altp2m_host_set_range(&fake.pm, gfn(G4K), 8, ACCESS_R), 0);
+    fake_settled();
+    for (uint64_t g = G4K; g < G4K + 8; g++) {
+        if (g == G4K + 3) {
+            assert_int_equal(altp2m_host_get_access(&fake.pm, gfn(g), &a), -XEN_ESRCH);
+            continue;
+        }
+        assert_int_equal(altp2m_host_get_access(&fake.pm, gfn(g), &a), 0);
+        assert_int_equal(a, ACCESS_R);
+    }
+    assert_int_equal(rights(v, G4K + 8), RIGHT_R | RIGHT_W | RIGHT_X);
+    assert_int_equal(fault(G4K, RIGHT_W, false), FAULT_RETRY); /* nobody listened: dropped in view 0 */
+    assert_int_equal(fault(G4K, RIGHT_W, true), FAULT_RETRY);
+    assert_int_equal(altp2m_host_set_range(&fake.pm, gfn(G4K), 1, ACCESS_R), 0);
+    assert_int_equal(fault(G4K, RIGHT_W, true), FAULT_DENIED);
+    assert_int_equal(altp2m_host_set_range(&fake.pm, gfn(fake.pm.max_gfn), ~0ULL, ACCESS_R), 0);
+    assert_int_equal(altp2m_host_set_range(&fake.pm, gfn(G4K), 1, ACCESS_DEFAULT + 1), -XEN_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +211,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(out_of_memory_never_kills, start_in_view, stop),
         cmocka_unit_test_setup_teardown(out_of_memory_in_host_superpage, start_in_view, stop),
         cmocka_unit_test_setup_teardown(mmio_is_not_ours, start_in_view, stop),
+        cmocka_unit_test_setup_teardown(host_range, start_in_view, stop),
     };
 
     return cmocka_run_group_tests_name("core faults", tests, NULL, NULL);

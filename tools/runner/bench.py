@@ -13,7 +13,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import packages, uses
+from . import bench_monitor, packages, uses
 from .base import Error, build, build_dir, say
 from .config import config
 from .machine import boot
@@ -221,7 +221,7 @@ def _scaling(runs, report):
 
 
 def _last_line(report):
-    judged = [*report["operations"], *report["tables"],
+    judged = [*report["operations"], *report["tables"], *report.get("monitor", []),
               *(row for table in report["scaling"].values() for row in table)]
     missed = sum(row["reached"] is False for row in judged)
     reached = sum(row["reached"] is True for row in judged)
@@ -245,6 +245,8 @@ def _measure_all(args):
         _scaling(args.runs, report)
         here, there = uses.on_facet(exits=args.exits), uses.recorded()
         report["uses"], report["limits"] = uses.rows(here, there), uses.events(here, there)
+        report["monitor"], absent = bench_monitor.measure()
+        report["not_measured"].update(absent)
     return report
 
 
@@ -258,6 +260,12 @@ def _print(report):
             print(f"\n{other.text}: not measured: {report['not_measured'][other.key]}")
     if report["uses"]:
         uses.print_rows(report["uses"], report["limits"])
+    if report.get("monitor"):
+        print()
+        print_rows(report["monitor"])
+    for name in bench_monitor.WHAT:
+        if name in report["not_measured"]:
+            print(f"\n{name}: not measured: {report['not_measured'][name]}")
     _last_line(report)
 
 
