@@ -24,7 +24,7 @@ STEPS = (
     "watch a page of its kernel's data",
     "fail a system call of its, from outside",
 )
-SCRIPT = "monitor_steps.sh"
+SETUP, SCRIPT = "monitor_setup.sh", "monitor_steps.sh"
 XEN_ACCESS = pathlib.Path("/usr/lib/xen-4.17/bin/xen-access")
 EVENT_CHANNELS = "kernel/drivers/xen/xen-evtchn.ko"
 MONITOR_MIB, TARGET_MIB = 192, 96
@@ -69,11 +69,16 @@ def libraries(program):
             if word.startswith("/")}
 
 
-def configurations(runner, directory):
-    """Makes both domains' files; returns the configurations' paths and the kernel."""
+def configurations(runner, directory, script=None):
+    """Makes both domains' files; returns the configurations' paths and the kernel.
+
+    script: what the monitor does, once it can watch; the demo's steps, if None.
+    """
     kernel, built = runner.debian_kernel(), runner.build_dir()
     directory.mkdir(parents=True, exist_ok=True)
-    script = (runner.ROOT / "demo" / SCRIPT).read_text(encoding="utf-8")
+    setup, steps = ((runner.ROOT / "demo" / name).read_text(encoding="utf-8")
+                    for name in (SETUP, SCRIPT))
+    script = setup + (steps if script is None else script)
     extra = {"bin/xen-access": XEN_ACCESS, "lib/xen-evtchn.ko": kernel.modules / EVENT_CHANNELS,
              **libraries(XEN_ACCESS)}
     ramdisks = {
@@ -104,13 +109,18 @@ def main(runner, arguments):
                         help=f"give up after this time (default {TIMEOUT:.0f})")
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
+    parser.add_argument("--shell", action="store_true",
+                        help="no demo: a root shell in the monitor, on this terminal")
     args = parser.parse_args(arguments)
 
     paint = demo.Paint(sys.stdout)
     runner.require("monitor")
-    paths, kernel = configurations(runner, runner.build_dir() / "demo")
+    paths, kernel = configurations(runner, runner.build_dir() / "demo",
+                                   initramfs.SHELL if args.shell else None)
     print(f"Two domains with Linux {kernel.release}: a monitor of {MONITOR_MIB} MiB, and the one "
           f"that it watches, {TARGET_MIB} MiB, altp2m=\"external\"\n", flush=True)
+    if args.shell:
+        return runner.boot(paths, machine=args.machine, keep=args.keep, interactive=True).status
     story = MonitorStory(sys.stdout, paint)
     result = runner.boot(paths, timeout=args.timeout, machine=args.machine, keep=args.keep,
                          on_line=story.line)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
 # What the monitor of `facet demo monitor` does, as its init. Prints what demo/guest/report.h
-# describes. The other domain is demo/monitor/target.c.
+# describes. The other domain is demo/monitor/target.c; demo/monitor_setup.sh comes first.
 
 target=2
 function=__x64_sys_sethostname
@@ -107,11 +107,6 @@ fail_it() {
     result="sethostname() returned -EPERM and did nothing; the other domain gave up, and ended"
 }
 
-export LD_LIBRARY_PATH=/lib/x86_64-linux-gnu
-insmod /lib/xen-evtchn.ko
-# Both domains run the same kernel: its symbols are those of the other one, too.
-grep -E ' (entry_SYSCALL_64|init_uts_ns|.*sethostname|.*kcore.*|.*nofault|mem[a-z]*|_copy_.*)$' \
-    /proc/kallsyms >$symbols
 echo "demo: begin steps=6"
 step "see who is there" look_around
 step "Debian's xen-access watches the other domain" xen_access
