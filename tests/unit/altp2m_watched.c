@@ -313,7 +313,7 @@ static int monitor(struct watched *w, const struct xen_domctl_monitor_op *op)
 {
     uint32_t bit = 1u << op->event;
 
-    if (op->event == XEN_DOMCTL_MONITOR_EVENT_VMEXIT)
+    if (w->refused & bit)
         return -EOPNOTSUPP;
     if (!(w->events & bit) == (op->op == XEN_DOMCTL_MONITOR_OP_DISABLE))
         return -EEXIST;

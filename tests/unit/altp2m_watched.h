@@ -51,7 +51,8 @@ struct watched {
     bool ring, bound, notified, dead, step, fast;
     uint16_t fast_view;
     uint32_t req_prod, rsp_cons;
-    uint32_t events; /* bits by XEN_DOMCTL_MONITOR_EVENT_* */
+    uint32_t refused; /* events that cannot be had, as below */
+    uint32_t events;  /* bits by XEN_DOMCTL_MONITOR_EVENT_* */
     struct vm_event_regs_x86 regs;
     long mapped; /* pages that the monitor has mapped now */
     uint64_t max_kib;

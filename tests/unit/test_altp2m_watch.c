@@ -376,7 +376,11 @@ static void refusals(void **state)
     (void)state;
     expect_words("altp2m watch cr3", 1, "cannot watch itself");
     expect_words("altp2m -d 7 watch cr3", 1, "there is no domain 7");
+    w->refused = 1u << XEN_DOMCTL_MONITOR_EVENT_VMEXIT;
     expect_words("altp2m -d 2 watch exit", 1, "does not tell of such events");
+    w->refused = 1u << XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP;
+    expect_words("altp2m -d 2 watch write 10", 1, "cannot single-step on this processor");
+    w->refused = 0;
     expect_words("altp2m -d 2 watch write 9999", 1, "cannot be restricted");
     assert_clean();
     w->ring = true;

@@ -402,6 +402,9 @@ static enum command_status want_event(struct watch *w, const struct xen_domctl_m
 {
     int rc = control_event(w->t, op, true);
 
+    if (rc == -EOPNOTSUPP && op->event == XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP)
+        return command_refuse(w->s, "this hypervisor cannot single-step on this processor",
+                              "Xen needs its monitor trap flag for that", EOPNOTSUPP);
     if (rc == -EOPNOTSUPP)
         return command_refuse(w->s, "this hypervisor does not tell of such events", "", EOPNOTSUPP);
     return rc ? refuse(w, rc, "the hypervisor refuses to tell of such events", "") : COMMAND_OK;
