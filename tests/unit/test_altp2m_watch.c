@@ -589,5 +589,5 @@ int main(void)
         TEST(symbol_names),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("altp2m watch", tests, NULL, NULL);
 }
