@@ -10,6 +10,7 @@
  *   part=views        500 views, or as many as there may be, each with an override
  *   part=balloon      256 pages given back and taken again, with overrides on them in two of nine views
  *   part=sweep        one read in each 2 MiB of all memory below 4 GiB, in a fresh view
+ *   part=wait         nothing, without end
  *   part=dry          overrides in nine views until table memory is used up
  */
 #include <stdlib.h>
@@ -291,12 +292,20 @@ static void dry(void)
     bench("dry.lives", 1);
 }
 
+/* For a monitor to work on. */
+static void wait(void)
+{
+    for (;;)
+        sched_op(SCHEDOP_yield, NULL);
+}
+
 static const struct part {
     const char *name;
     void (*run)(void);
 } parts[] = {
     {"none", none}, {"restricted", restricted}, {"remapped", remapped}, {"views", many},
     {"balloon", balloon}, {"sweep", sweep}, {"dry", dry},
+    {"wait", wait},
 };
 
 static void part(void)

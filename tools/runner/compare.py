@@ -13,7 +13,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench, packages, uses
+from . import bench, packages, toolrun, uses
 from .base import Error, build, build_dir, say
 from .guests import parse_manifest
 from .machine import boot
@@ -214,15 +214,33 @@ def _arguments(arguments):
                         help="run Xen too, and record its results in tests/recorded")
     parser.add_argument("--all", action="store_true", help="print every call, the same ones too")
     parser.add_argument("--no-bench", action="store_true", help="leave out what operations cost")
+    parser.add_argument("--tool", action="store_true",
+                        help="only the altp2m command: which of its commands work where")
     parser.add_argument("--quick", action="store_true",
                         help="leave out what takes minutes: a Linux guest, 4 GiB")
     return parser.parse_args(arguments)
+
+
+def _tool(args):
+    """The altp2m command on both."""
+    build(["run-needs", "guests", "demo", "xen-needs"])
+    if args.xen or args.record:
+        packages.require("compare")
+        there = toolrun.on_xen()
+        if args.record:
+            _record({f"tool-{place}": lines for place, lines in there.items()})
+    else:
+        there = toolrun.recorded()
+    toolrun.print_table(toolrun.table(there, toolrun.on_facet()))
+    return 0
 
 
 def main(arguments):
     """Runs `facet compare`. Returns its exit status."""
     args = _arguments(arguments)
     packages.require("run")
+    if args.tool:
+        return _tool(args)
     build(["run-needs", "guests"])
     reasons, rules = parse_rules(RULES.read_text(encoding="utf-8"))
     guests = manifest()

@@ -19,7 +19,7 @@ XEN_BIN = pathlib.Path("/usr/lib/xen-4.17/bin")
 PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0")
 MODULES = ("xen-privcmd", "xen-evtchn", "xenfs", "xen-gntdev", "xen-gntalloc")
 APPLETS = ("sh", "mount", "cat", "echo", "sleep", "usleep", "insmod", "poweroff", "mkdir",
-           "timeout")
+           "head", "tail", "timeout")
 DIRECTORIES = ("bin", "proc", "sys", "dev", "run", "var/lib/xenstored",
                "var/lib/xen", "var/log/xen", "var/lock", "etc/xen", "mod", "tmp", "guests")
 
@@ -111,6 +111,7 @@ def make_initramfs(script, guests, output):
             shutil.copy(module, root / "mod" / module.name)
         for name, content in guests.items():
             (root / "guests" / name).write_bytes(content)
+            (root / "guests" / name).chmod(0o755)
         init = root / "init"
         init.write_text(script, encoding="ascii")
         init.chmod(init.stat().st_mode | stat.S_IXUSR)

@@ -37,7 +37,7 @@ boot
 
 INIT_HEAD = """\
 #!/bin/sh
-export PATH=/bin:{xen_bin} LD_LIBRARY_PATH=/lib/x86_64-linux-gnu
+export PATH=/bin:{xen_bin}:/guests LD_LIBRARY_PATH=/lib/x86_64-linux-gnu
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
 mkdir -p /dev/pts /run/xen /run/xenstored /run/lock
@@ -58,12 +58,21 @@ timeout {seconds} xl create -F /guests/{number}.cfg
 d=$(xl domid g{number}) && echo {mark} tables $(xen-tables $d) && xl destroy $d
 echo {mark} end {number}
 """
+# One that dom0 works on; it is not started.
+INIT_OUTSIDE = """\
+echo {mark} begin {number}
+xl create -p /guests/{number}.cfg && d=$(xl domid g{number}) && {{
+{script}
+}} 2>&1 | while read -r line; do echo "DOM0 $line"; done
+xl destroy g{number}
+echo {mark} end {number}
+"""
 INIT_TAIL = """\
 echo {mark} done
 poweroff -f
 """
 
-_GUEST_LINE = re.compile(r"\(d[0-9]+\) ?(.*)")
+_GUEST_LINE = re.compile(r"(?:\(d[0-9]+\)|DOM0) ?(.*)")
 _REASON = re.compile(r"Domain \d+ has shut down, reason code (\d+)")
 _REASONS = {0: "powered off", 1: "rebooted", 2: "suspended", 3: "crashed"}
 
@@ -79,6 +88,7 @@ class Guest:
     cmdline: str = ""
     ramdisk: pathlib.Path = None
     tables: int = 64  # MiB (shadow_memory)
+    dom0: str = ""  # what dom0 does with it, instead of starting it; $d is its domain id
 
     def config(self, files):
         """Its configuration file for xl; `files` gives the paths of kernel and ramdisk in dom0."""
@@ -101,8 +111,9 @@ class Outcome:
 
 def _init(guests):
     parts = [INIT_HEAD.format(xen_bin=XEN_BIN, modules=" ".join(MODULES))]
-    parts += [INIT_GUEST.format(mark=MARK, number=n, seconds=GUEST_SECONDS)
-              for n, _ in enumerate(guests, 1)]
+    parts += [INIT_OUTSIDE.format(mark=MARK, number=n, script=guest.dom0) if guest.dom0 else
+              INIT_GUEST.format(mark=MARK, number=n, seconds=GUEST_SECONDS)
+              for n, guest in enumerate(guests, 1)]
     return "".join(parts) + INIT_TAIL.format(mark=MARK)
 
 
@@ -117,14 +128,14 @@ def _guest_files(guests):
     return files
 
 
-def _make_image(guests, directory):
+def _make_image(guests, directory, files):
     boot = directory / "iso" / "boot"
     (boot / "grub").mkdir(parents=True)
     tree = unpacked()
     packed = one_file(tree / "boot", "xen-4.17*.gz").read_bytes()
     (boot / "xen").write_bytes(gzip.decompress(packed))
     shutil.copy(one_file(tree / "boot", "vmlinuz-*"), boot / "vmlinuz")
-    make_initramfs(_init(guests), _guest_files(guests), boot / "initrd.gz")
+    make_initramfs(_init(guests), {**_guest_files(guests), **files}, boot / "initrd.gz")
     (boot / "grub" / "grub.cfg").write_text(GRUB_CFG.format(dom0=DOM0_MIB), encoding="ascii")
     image = directory / "xen.iso"
     done = subprocess.run(["grub-mkrescue", "-o", image, "--fonts=", "--locales=", "--themes=",
@@ -182,16 +193,17 @@ def _memory(guests):
     return max([MEMORY_MIB, *(DOM0_MIB + OTHER_MIB + guest.memory for guest in guests)])
 
 
-def run(guests, timeout=3600, exits=False):
+def run(guests, timeout=3600, exits=False, files=None):
     """Runs the guests on Xen, one after the other. Returns {name: Outcome}.
 
     A guest that needs a machine with more memory than others makes it slow for all. exits: count VM
-    exits in the stretches that guests mark, which is slow too.
+    exits in the stretches that guests mark, which is slow too. files: {name: bytes} in dom0's /guests,
+    which is in its PATH.
     """
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="xen-", dir=build_dir() / "run"))
     serial = directory / "com1.txt"
-    image = _make_image(guests, directory)
+    image = _make_image(guests, directory, files or {})
     emulator = Emulator(directory, image, DEFAULT_MODEL, _memory(guests),
                         exits=exits)
     try:
