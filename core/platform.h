@@ -35,7 +35,8 @@ void platform_frame_put(struct physmap *pm, mfn_t m);
 void platform_flush(struct physmap *pm, mfn_t root);
 
 /*
- * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on.
+ * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on. Those
+ * that are in a call to the core come to its end first: what the caller forbids was not let in before.
  * True if stopped; false if the caller has to let others proceed first and try again
  * (-XEN_ERESTART). Called without the physmap lock.
  */
