@@ -11,6 +11,7 @@
 #define MSR_SVR     0x80f
 #define MSR_ISR     0x810
 #define MSR_IRR     0x820
+#define MSR_ESR     0x828
 #define MSR_ICR     0x830
 #define MSR_LVTT    0x832
 #define MSR_INITIAL 0x838
@@ -30,8 +31,8 @@ static int setup(void **state)
     v1 = d->vcpus[1];
     lapic_init(v0);
     lapic_init(v1);
-    assert_true(lapic_write(v0, MSR_SVR, 0x1ff));
-    assert_true(lapic_write(v1, MSR_SVR, 0x1ff));
+    assert_true(lapic_wrmsr(v0, MSR_SVR, 0x1ff));
+    assert_true(lapic_wrmsr(v1, MSR_SVR, 0x1ff));
     return 0;
 }
 
@@ -48,7 +49,7 @@ static uint64_t get(struct vcpu *v, uint32_t msr)
 {
     uint64_t value = 0;
 
-    assert_true(lapic_read(v, msr, &value));
+    assert_true(lapic_rdmsr(v, msr, &value));
     return value;
 }
 
@@ -98,10 +99,10 @@ static void one_step(struct model *m)
         break;
     case 1:
         m->tpr = fake_random(4) ? fake_random(64) : fake_random(256);
-        assert_true(lapic_write(v0, MSR_TPR, m->tpr));
+        assert_true(lapic_wrmsr(v0, MSR_TPR, m->tpr));
         break;
     case 2:
-        assert_true(lapic_write(v0, MSR_EOI, 0));
+        assert_true(lapic_wrmsr(v0, MSR_EOI, 0));
         if (top(m->isr) >= 0) {
             m->isr[top(m->isr)] = false;
         }
@@ -137,10 +138,10 @@ static void disabled_keeps_quiet(void **state)
     (void)state;
     lapic_raise(v0, 0x40);
     assert_int_equal(guest_pending_interrupt(v0), 0x40);
-    assert_true(lapic_write(v0, MSR_SVR, 0xff));
+    assert_true(lapic_wrmsr(v0, MSR_SVR, 0xff));
     assert_int_equal(guest_pending_interrupt(v0), -1);
     lapic_raise(v0, 0x80);
-    assert_true(lapic_write(v0, MSR_SVR, 0x1ff));
+    assert_true(lapic_wrmsr(v0, MSR_SVR, 0x1ff));
     assert_int_equal(guest_pending_interrupt(v0), 0x40);
     assert_true(get(v0, MSR_LVTT) & 1 << 16);
 }
@@ -171,56 +172,58 @@ static void every_msr(void **state)
 
     (void)state;
     for (uint32_t msr = 0x7f0; msr < 0x910; msr++) {
-        lapic_read(v0, msr, &value);
+        lapic_rdmsr(v0, msr, &value);
         for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
-            lapic_write(v0, msr, values[i]);
+            lapic_wrmsr(v0, msr, values[i]);
         }
     }
-    assert_false(lapic_write(v0, MSR_EOI, 1));
-    assert_false(lapic_write(v0, 0x802, 0));
-    assert_false(lapic_write(v0, MSR_LVTT, 1 << 18)); /* TSC deadline: not offered */
-    assert_false(lapic_write(v0, MSR_ICR, 1 << 12));
-    assert_false(lapic_read(v0, MSR_EOI, &value));
+    assert_false(lapic_wrmsr(v0, MSR_EOI, 1));
+    assert_false(lapic_wrmsr(v0, 0x802, 0));
+    assert_false(lapic_wrmsr(v0, MSR_LVTT, 1 << 18)); /* TSC deadline: not offered */
+    assert_false(lapic_wrmsr(v0, MSR_ICR, 1 << 12));
+    assert_false(lapic_rdmsr(v0, MSR_EOI, &value));
 }
 
 static void ipis(void **state)
 {
     (void)state;
-    assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x41)); /* physical, id 2 is vCPU 1 */
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x41)); /* physical, id 2 is vCPU 1 */
     assert_int_equal(guest_pending_interrupt(v1), 0x41);
     assert_int_equal(guest_pending_interrupt(v0), -1);
-    assert_true(lapic_write(v0, MSR_SELF, 0x42));
+    assert_true(lapic_wrmsr(v0, MSR_SELF, 0x42));
     assert_int_equal(guest_pending_interrupt(v0), 0x42);
-    assert_true(lapic_write(v0, MSR_ICR, 3 << 18 | 0x51)); /* all but self */
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 3 << 18 | 0x51)); /* all but self */
     assert_int_equal(guest_pending_interrupt(v1), 0x51);
     assert_int_equal(guest_pending_interrupt(v0), 0x42);
     assert_true(
-        lapic_write(v1, MSR_ICR, 1ULL << 32 | 1 << 11 | 0x61)); /* logical, bit 0 of cluster 0 */
+        lapic_wrmsr(v1, MSR_ICR, 1ULL << 32 | 1 << 11 | 0x61)); /* logical, bit 0 of cluster 0 */
     assert_int_equal(guest_pending_interrupt(v0), 0x61);
-    assert_true(lapic_write(v1, MSR_ICR, 0xffffffffULL << 32 | 0x71)); /* broadcast */
+    assert_true(lapic_wrmsr(v1, MSR_ICR, 0xffffffffULL << 32 | 0x71)); /* broadcast */
     assert_int_equal(guest_pending_interrupt(v0), 0x71);
     assert_int_equal(guest_pending_interrupt(v1), 0x71);
-    assert_true(lapic_write(v0, MSR_ICR, 0x0f)); /* a vector that cannot be */
-    assert_true(get(v0, 0x828) & 0x20);
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 0x0f)); /* a vector that cannot be */
+    assert_int_equal(get(v0, MSR_ESR), 0); /* it shows what went wrong once it is written to */
+    assert_true(lapic_wrmsr(v0, MSR_ESR, 0));
+    assert_int_equal(get(v0, MSR_ESR), 0x20);
 }
 
 static void init_and_sipi(void **state)
 {
     (void)state;
-    assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0xc500));
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0xc500));
     assert_int_equal(v1->state, VCPU_OFFLINE);
-    assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x8500)); /* de-assert: nothing */
-    assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x699));
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x8500)); /* de-assert: nothing */
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x699));
     assert_int_equal(v1->state, VCPU_RUNNABLE);
     assert_int_equal(v1->regs.rax, 0x99000);
     assert_true(
-        lapic_write(v0, MSR_ICR, 2ULL << 32 | 0x6aa)); /* the second SIPI finds it running */
+        lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x6aa)); /* the second SIPI finds it running */
     assert_int_equal(v1->regs.rax, 0x99000);
-    assert_true(lapic_write(v0, MSR_ICR, 0xc500)); /* INIT to oneself */
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 0xc500)); /* INIT to oneself */
     assert_int_equal(v0->state, VCPU_RUNNABLE);
-    lapic_write(v1, MSR_SVR, 0x1ff);
+    lapic_wrmsr(v1, MSR_SVR, 0x1ff);
     lapic_raise(v1, 0x40);
-    assert_true(lapic_write(v0, MSR_ICR, 2ULL << 32 | 0xc500));
+    assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0xc500));
     assert_int_equal(v1->state, VCPU_OFFLINE);
     assert_int_equal(get(v1, MSR_IRR + 2), 0);
     assert_int_equal(get(v1, MSR_SVR), 0xff);
@@ -229,9 +232,9 @@ static void init_and_sipi(void **state)
 static void timer_once(void **state)
 {
     (void)state;
-    assert_true(lapic_write(v0, MSR_DIVIDE, 0xb)); /* by one: 10 ns a tick */
-    assert_true(lapic_write(v0, MSR_LVTT, 0x44));
-    assert_true(lapic_write(v0, MSR_INITIAL, 100));
+    assert_true(lapic_wrmsr(v0, MSR_DIVIDE, 0xb)); /* by one: 10 ns a tick */
+    assert_true(lapic_wrmsr(v0, MSR_LVTT, 0x44));
+    assert_true(lapic_wrmsr(v0, MSR_INITIAL, 100));
     assert_int_equal(get(v0, MSR_CURRENT), 100);
     fake_now += 400;
     assert_int_equal(get(v0, MSR_CURRENT), 60);
@@ -242,30 +245,30 @@ static void timer_once(void **state)
     fake_run_timers();
     assert_int_equal(guest_pending_interrupt(v0), 0x44);
     assert_int_equal(get(v0, MSR_CURRENT), 0);
-    assert_true(lapic_write(v0, MSR_DIVIDE, 0)); /* by two */
-    assert_true(lapic_write(v0, MSR_INITIAL, 100));
+    assert_true(lapic_wrmsr(v0, MSR_DIVIDE, 0)); /* by two */
+    assert_true(lapic_wrmsr(v0, MSR_INITIAL, 100));
     fake_now += 1000;
     assert_int_equal(get(v0, MSR_CURRENT), 50);
-    assert_true(lapic_write(v0, MSR_INITIAL, 0));
+    assert_true(lapic_wrmsr(v0, MSR_INITIAL, 0));
     assert_int_equal(get(v0, MSR_CURRENT), 0);
 }
 
 static void timer_periodic(void **state)
 {
     (void)state;
-    assert_true(lapic_write(v0, MSR_DIVIDE, 0xb));
-    assert_true(lapic_write(v0, MSR_LVTT, 1 << 17 | 0x44));
-    assert_true(lapic_write(v0, MSR_INITIAL, 20000));
+    assert_true(lapic_wrmsr(v0, MSR_DIVIDE, 0xb));
+    assert_true(lapic_wrmsr(v0, MSR_LVTT, 1 << 17 | 0x44));
+    assert_true(lapic_wrmsr(v0, MSR_INITIAL, 20000));
     for (unsigned i = 0; i < 5; i++) {
         fake_now += 200000;
         fake_run_timers();
         assert_int_equal(guest_pending_interrupt(v0), 0x44);
         guest_interrupt_taken(v0, 0x44);
-        lapic_write(v0, MSR_EOI, 0);
+        lapic_wrmsr(v0, MSR_EOI, 0);
         assert_int_equal(guest_pending_interrupt(v0), -1);
     }
     assert_true(
-        lapic_write(v0, MSR_LVTT, 1 << 17 | 1 << 16 | 0x44)); /* masked: runs, says nothing */
+        lapic_wrmsr(v0, MSR_LVTT, 1 << 17 | 1 << 16 | 0x44)); /* masked: runs, says nothing */
     fake_now += 200000;
     fake_run_timers();
     assert_int_equal(guest_pending_interrupt(v0), -1);
