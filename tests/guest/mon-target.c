@@ -13,7 +13,7 @@
 #include "lib/test.h"
 
 #define PAGES     16u
-#define SLOW      15000u /* ticks; an exit and an answer cost more, a plain access far less */
+#define SLOW      8000u /* ticks; an exit and an answer cost more, a plain access far less */
 #define QUIET     200u   /* rounds that nobody watched, after the last: the monitor has gone */
 #define PAUSE_NS  20000000ULL
 
