@@ -91,7 +91,8 @@ def _parser():
             ("test", "run all tests", _test),
             ("bench", "measure what operations cost, beside Xen's figures", _bench),
             ("compare", "check conformance with real Xen 4.17, and compare costs", _compare),
-            ("xtf", "run Xen's test framework from its source", _xtf)):
+            ("xtf", "run Xen's test framework from its source", _xtf),
+            ("libvmi", "run LibVMI's examples from its source", _libvmi)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
     return parser
 
@@ -200,6 +201,11 @@ def _compare(args):
 def _xtf(args):
     from . import xtf
     return xtf.main(args.arguments)
+
+
+def _libvmi(args):
+    from . import libvmi
+    return libvmi.main(args.arguments)
 
 
 def main(arguments):

@@ -49,6 +49,16 @@ PACKAGES = {
     "plot": (
         ("gnuplot-nox|gnuplot-qt|gnuplot-x11", "draws the charts"),
     ),
+    "libvmi": (
+        ("cmake", "LibVMI's build"),
+        ("pkg-config|pkgconf", "likewise"),
+        ("bison", "LibVMI's configuration files"),
+        ("flex", "likewise"),
+        ("libglib2.0-dev", "LibVMI"),
+        ("libjson-c-dev", "LibVMI's profiles of kernels"),
+        ("dwarves", "pahole: offsets in the guest's kernel"),
+        ("xen-utils-4.17", "xenstored: names of domains"),
+    ),
     "test": (
         ("libcmocka-dev", "unit tests"),
         ("libzydis-dev", "a second opinion on instructions"),
@@ -69,6 +79,7 @@ NEEDS = {
     "monitor": ("build", "image", "run", "demo", "monitor"),
     "compare": ("build", "image", "run", "demo", "compare"),
     "plot": ("plot",),
+    "libvmi": ("build", "image", "run", "demo", "libvmi"),
     "test": ("build", "image", "run", "demo", "monitor", "plot", "test"),
 }
 

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""How `facet libvmi` learns and judges what LibVMI's examples say; LibVMI itself is not in the tree."""
+
+import struct
+
+from harness import FacetTest
+from runner import libvmi
+from runner.base import Error
+
+RULES = "# a comment\nreason disk none here\nexample map-symbol works\nexample read-disk fails disk\n"
+PAHOLE = ("struct task_struct {\n\tstruct list_head           tasks;                /*  2192    16 */\n"
+          "\tstruct mm_struct *         mm;                   /*  2272     8 */\n"
+          "\tchar                       comm[16];             /*  2976    16 */\n};\n")
+SAID = (("d2", "GUEST pid 93 busy"), ("d2", "GUEST module xen_evtchn"), ("d2", "GUEST release 6.1.0-1-cloud"),
+        ("d1", "LV symbol ffffffff82a1aa40 D init_task"), ("d1", "LV begin vmi-process-list"),
+        ("d1", "LV : [    0] swapper/0 (struct addr:ffffffff82a1aa40)"),
+        ("d1", "LV : [   93] busy (struct addr:ffff888004658000)"), ("d1", "noise"), ("d1", "LV end 0 2"),
+        ("d1", "LV + vmi-process-list more"))
+
+
+class Said:
+    """A line of the machine."""
+
+    def __init__(self, source, text):
+        self.source, self.text = source, text
+
+
+class LibvmiTest(FacetTest):
+    """What is learned of the kernel, what examples say, and the record."""
+
+    weight = 1.0
+
+    def test_watcher(self):
+        """Facts and output come from the right domain; a wrong process number is no proof."""
+        watcher = libvmi.Watcher(False)
+        for source, text in SAID:
+            watcher.line(Said(source, text))
+        out = watcher.outputs["vmi-process-list"]
+        self.assertEqual((out.status, out.count, len(out.lines)), (0, 2, 3))
+        self.assertEqual(watcher.facts.symbols, {"init_task": 0xffffffff82a1aa40})
+        example = next(one for one in libvmi.EXAMPLES if one.name == "vmi-process-list")
+        self.assertTrue(libvmi.judge(example, out, watcher.facts))
+        watcher.facts.pids["busy"] = 94
+        self.assertFalse(libvmi.judge(example, out, watcher.facts))
+        with self.assertRaises(libvmi.machine.Stop):
+            watcher.line(Said("facet", "d1 monitor: powered off"))
+
+    def test_no_output(self):
+        """Nothing that an example does not print is taken for a proof."""
+        for example in libvmi.EXAMPLES:
+            with self.subTest(example.name):
+                self.assertFalse(libvmi.judge(example, None, libvmi.Facts()))
+                self.assertFalse(libvmi.judge(example, libvmi.Output(status=0), libvmi.Facts()))
+
+    def test_kernel(self):
+        """Offsets, and type information in an image that has other things too."""
+        self.assertEqual([libvmi.offset_in(PAHOLE, one) for one in ("tasks", "mm", "comm")],
+                         [2192, 2272, 2976])
+        with self.assertRaises(Error):
+            libvmi.offset_in(PAHOLE, "pid")
+        blob = struct.pack("<HBBIIIII", 0xeb9f, 1, 0, 24, 0, 8, 8, 4) + b"typetypename"
+        image = self.write("vmlinux", b"x" * 7 + blob[:8] + b"y" * 40 + blob + b"z")
+        self.assertEqual(libvmi.extract_btf(image), blob)
+        with self.assertRaises(Error):
+            libvmi.extract_btf(self.write("other", b"\x9f\xeb\x01\0\x18\0\0\0" + b"\xff" * 40))
+
+    def test_record(self):
+        """Each example is recorded, each failure has a reason; malformed lines are refused."""
+        self.assertEqual(libvmi.parse(RULES)[1]["read-disk"], ("fails", "disk"))
+        reasons, recorded = libvmi.parse(libvmi.RECORDED.read_text(encoding="utf-8"))
+        self.assertEqual(set(recorded), {one.name for one in libvmi.EXAMPLES})
+        self.assertEqual({key for _, *keys in recorded.values() for key in keys}, set(reasons))
+        for bad in ("example a fails", "example a works x", "example a great", "reason x"):
+            with self.subTest(bad), self.assertRaises(Error):
+                libvmi.parse(bad)
+
+    def test_source(self):
+        """What is not LibVMI's source is refused."""
+        with self.assertRaises(Error):
+            libvmi.build_examples(self.dir)

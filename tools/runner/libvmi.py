@@ -1,0 +1,467 @@
+# SPDX-License-Identifier: MIT
+"""`facet libvmi DIR`: LibVMI's examples in a Debian domain on Facet, watching another Debian domain.
+
+DIR is LibVMI's source. It is built in the build directory; nothing is fetched. What each example
+is to give, and why, is in tests/recorded/libvmi.txt; docs/libvmi.md tells more.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+
+from . import machine, packages
+from .base import ROOT, Error, build, build_dir, locked, say
+from .config import config
+from .debian import debian_kernel
+from .recorded import RECORDED_DIR
+
+RECORDED = RECORDED_DIR / "libvmi.txt"
+CMAKE = ("-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DENABLE_KVM=OFF", "-DENABLE_BAREFLANK=OFF",
+         "-DENABLE_FILE=OFF", "-DENABLE_VMIFS=OFF", "-DENABLE_FREEBSD=OFF", "-DENABLE_OSX=OFF",
+         "-DENABLE_STATIC=OFF")
+XENSTORED = pathlib.Path("/usr/lib/xen-4.17/bin/oxenstored")
+XENSTORE = pathlib.Path("/usr/bin/xenstore")
+LIBRARIES = pathlib.Path("/lib/x86_64-linux-gnu")
+CMDLINE = "console=hvc0 quiet mitigations=off cryptomgr.notests=1"
+MONITOR_MIB, GUEST_MIB = 384, 96
+SECONDS = 1500.0
+LINES = 12  # of an example that are printed
+SHOWN = 60  # lines of an example's output at each end
+BTF_HEADER = struct.Struct("<HBBIIIII")  # linux/btf.h: magic, version, flags, five lengths
+# Symbols that examples and LibVMI look up; the monitor's own kernel, the same one, knows where.
+SYMBOLS = ("init_task", "init_top_pgt", "modules", "linux_banner", "init_uts_ns", "_text", "_stext",
+           "__x64_sys_newuname", "startup_64", "kallsyms_on_each_symbol")
+
+GUEST_SCRIPT = """
+insmod /lib/xen-evtchn.ko
+sleep 86400 &
+sleep=$!
+echo "GUEST pid $sleep sleep"
+echo "GUEST pid $$ init"
+cut -d " " -f 1 /proc/modules | sed "s/^/GUEST module /"
+echo "GUEST release $(uname -r)"
+cat /proc/version | sed "s/^/GUEST version /"
+busy 1000000 &
+cp /bin/busy /bin/other
+other 1000000 > /dev/null &
+echo "GUEST pid $! other"
+wait $!
+kill $sleep
+"""
+
+# hvc0 is slow: an example's output goes to a file first. Names in xenstore are what a toolstack
+# would have written there.
+MONITOR_SCRIPT = """
+export LD_LIBRARY_PATH=/lib/x86_64-linux-gnu
+ulimit -c 0
+insmod /lib/xen-evtchn.ko
+insmod /lib/xen-gntdev.ko
+mkdir -p /var/run/xenstored /var/lib/xenstored /var/log/xen /etc/xen /boot
+oxenstored --no-domain-init --no-fork > /oxenstored.log 2>&1 &
+n=0
+until xenstore write /local/domain/2/name guest 2>/dev/null || [ $n -gt 50 ]; do
+    sleep 0.1; n=$((n + 1))
+done
+echo "LV xenstore $(xenstore read /local/domain/2/name)"
+sed "s/^/LV oxenstored: /" /oxenstored.log
+grep -E " [TtDdRrBbV] (SYMBOLS)$" /proc/kallsyms > /boot/System.map
+sed "s/^/LV symbol /" /boot/System.map
+address() { sed -n "s/^\\([0-9a-f]*\\) . $1\\$/0x\\1/p" /boot/System.map; }
+run() {
+    name=$1 seconds=$2; shift 2
+    echo "LV begin $name"
+    timeout -k 20 -s INT $seconds "$@" > /log 2>&1
+    status=$?
+    lines=$(wc -l < /log)
+    if [ $lines -le $((2 * SHOWN)) ]; then cat /log; else head -n SHOWN /log; tail -n SHOWN /log; fi |
+        sed "s/^/LV : /"
+    echo "LV end $status $lines"
+}
+EXAMPLES
+"""
+
+
+# ---- what is run, and what proves that it worked ----
+
+@dataclass
+class Facts:
+    """What the guest said of itself, and what the monitor knows."""
+
+    pids: dict = field(default_factory=dict)     # name: pid
+    modules: list = field(default_factory=list)
+    symbols: dict = field(default_factory=dict)  # name: address
+    release: str = ""
+    version: str = ""
+    end: str = ""
+
+    def learn(self, source, text):
+        """Takes in one line of the machine."""
+        words = text.split(None, 2)
+        if source == "d2" and words[:1] == ["GUEST"] and len(words) > 2:
+            if words[1] == "pid":
+                pid, name = words[2].split()
+                self.pids[name] = int(pid)
+            elif words[1] == "module":
+                self.modules.append(words[2].strip())
+            elif words[1] == "release":
+                self.release = words[2].strip()
+            elif words[1] == "version":
+                self.version = words[2].strip()
+            elif words[1] == "rounds":
+                self.end = words[2]
+        elif source == "d1" and text.startswith("LV symbol "):
+            address, _, name = text[len("LV symbol "):].split()[:3]
+            self.symbols[name] = int(address, 16)
+
+
+@dataclass
+class Output:
+    """What an example printed."""
+
+    lines: list = field(default_factory=list)
+    status: int = None
+    count: int = 0  # lines in all; those in the middle of many are not kept
+
+    def has(self, pattern):
+        """The first match of a regular expression in any line."""
+        return next((m for line in self.lines if (m := re.search(pattern, line))), None)
+
+    def all(self, pattern):
+        """All first groups of a regular expression."""
+        return [m.group(1) for line in self.lines if (m := re.search(pattern, line))]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A program of LibVMI's, how to run it, and the proof: (Output, Facts) -> bool."""
+
+    name: str
+    arguments: str
+    proof: object
+    seconds: int = 20
+    before: str = ""
+    after: str = ""
+
+
+def _process_list(out, facts):
+    found = re.findall(r"^\[ *(\d+)\] (\S+) ", "\n".join(out.lines), re.MULTILINE)
+    seen = {name: int(pid) for pid, name in found}
+    return all(seen.get(name) == pid for name, pid in facts.pids.items()) and "swapper/0" in seen
+
+
+def _module_list(out, facts):
+    return bool(facts.modules) and sorted(out.lines[-len(facts.modules):]) == sorted(facts.modules)
+
+
+def _hex_dump(out, facts):
+    """A hex dump's text column begins with what the guest's /proc/version begins with."""
+    text = "".join(line[-16:] for line in out.lines if re.match(r"[0-9a-f]{8}\|", line))
+    return bool(facts.version) and text.startswith(facts.version[:48])
+
+
+EXAMPLES = (
+    Example("vmi-process-list", "guest", _process_list),
+    Example("vmi-module-list", "guest", _module_list),
+    Example("map-symbol", "guest linux_banner", _hex_dump),
+    Example("map-addr", "guest $(address linux_banner)", _hex_dump),
+    Example("vmi-rwmem-read", "--domid 2 --read $(address linux_banner) --limit 64 --file /read",
+            lambda out, facts: out.has("Read operation success: 64 bytes") and
+            out.has(re.escape(facts.release)), after="cat /read; echo"),
+    Example("vmi-rwmem-list", "--domid 2 --list-pages", lambda out, facts: out.count > 1000 and
+            out.has(r"0xffffffff[0-9a-f]{8} \[0x\d+ .*-> 0x[0-9a-f]+")),
+    Example("event-example", "guest", lambda out, facts: out.has("CR3=[0-9a-f]+ executing") and
+            out.has("LSTAR Physical PFN == [0-9a-f]{3,}") and out.has("PAGE ACCESS: --x"), seconds=3),
+    Example("cr3-event-example", "guest", lambda out, facts: len(set(out.all("Value=(0x[0-9a-f]+)"))) > 1,
+            seconds=3),
+    Example("va-pages", "guest", lambda out, facts: out.has(r"CR3: 0x[0-9a-f]+\. Pages: [1-9]"), seconds=3),
+    Example("mem-event-example", "guest", lambda out, facts: out.has("mem_cb: at 0x.*permissions: ..X"),
+            seconds=3),
+    Example("step-event-example", "guest", lambda out, facts: out.has(r"PID \d+ with CR3="), seconds=3),
+    Example("singlestep-event-example", "guest",
+            lambda out, facts: len(out.all("(Single-step event: VCPU:0)")) > 10 and
+            out.has("Singlestep stopped") and out.has("Restarting singlestep"), seconds=3),
+    Example("interrupt-event-example", "guest",
+            lambda out, facts: len(out.all("(Int 3 happened: GFN=.*Length: 1)")) > 3, seconds=3),
+    Example("breakpoint-recoil-example", "guest __x64_sys_newuname",
+            lambda out, facts: out.has("Breakpoint hit at __x64_sys_newuname. Count: [3-9]") and
+            out.has("Restore previous opcode"), seconds=3),
+    Example("breakpoint-emulate-example", "guest __x64_sys_newuname 5",
+            lambda out, facts: len(out.all("(We hit our breakpoint)")) > 2, seconds=3),
+    Example("switch-view-example", "guest", lambda out, facts: out.status == 0 and
+            out.has("SLAT feature active") and not out.has("Unable to|Failed to (init|switch|destroy)")),
+    Example("msr-event-example", "guest", lambda out, facts: out.has("MSR write happened: MSR=0x"),
+            seconds=3),
+    Example("descriptor-event-example", "guest", lambda out, facts: out.has("IDTR access: [1-9]"),
+            seconds=3),
+    Example("new-physical-page-example", "guest",
+            lambda out, facts: out.has("Retrieved value: 0xcafecafecafecafe") and out.status == 0),
+    Example("xen-emulate-reponse", "guest $(address __x64_sys_newuname | cut -c 3-)",
+            lambda out, facts: len(out.all("(PAGE ACCESS: ..x)")) > 3, seconds=3),
+    Example("wait-for-domain-example", "guest",
+            lambda out, facts: out.has("domain 7 with uuid facet-test created"), seconds=10,
+            before="(sleep 2; xenstore write /local/domain/7/vm /vm/facet-test) &"),
+    Example("io-event-example", "-n guest", lambda out, facts: out.has("port"), seconds=3),
+    # The last: it makes the guest end.
+    Example("vmi-rwmem-write", "--domid 2 --write $(printf 0x%x $(($(address init_uts_ns) + NODENAME))) "
+            "--limit 5 --file /done",
+            lambda out, facts: out.has("Write operation success: 5 bytes") and "name done" in facts.end,
+            before='printf "done\\0" > /done', after="sleep 2"),
+)
+PROGRAMS = {"vmi-rwmem-read": "vmi-rwmem", "vmi-rwmem-write": "vmi-rwmem", "vmi-rwmem-list": "vmi-rwmem"}
+
+
+# ---- building ----
+
+def _run(what, *command):
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
+    if done.returncode:
+        raise Error(f"{what}:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def build_examples(source):
+    """Builds LibVMI in the build directory. Returns the directory."""
+    source = pathlib.Path(source).resolve()
+    if not (source / "libvmi" / "libvmi.h").exists():
+        raise Error(f"{source} is not the source of LibVMI")
+    tree = build_dir() / "libvmi"
+    with locked(build_dir() / ".libvmi-lock"):
+        say("building LibVMI and its examples")
+        _run("LibVMI cannot be configured", "cmake", "-S", str(source), "-B", str(tree), *CMAKE)
+        _run("LibVMI does not build", "make", "-s", "-C", str(tree), f"-j{os.cpu_count() or 1}")
+        _run("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",
+             str(tree / "busy"), str(ROOT / "tools" / "libvmi" / "busy.c"))
+    return tree
+
+
+# ---- what LibVMI must know of the guest's kernel ----
+
+def extract_btf(vmlinux):
+    """The kernel's type information, from its image without section headers."""
+    data = pathlib.Path(vmlinux).read_bytes()
+    at = -1
+    while (at := data.find(b"\x9f\xeb\x01\0\x18\0\0\0", at + 1)) >= 0:
+        *_, header, types, types_size, names, names_size = BTF_HEADER.unpack_from(data, at)
+        if types == 0 and names == types_size and at + header + names + names_size <= len(data):
+            return data[at:at + header + names + names_size]
+    raise Error(f"{vmlinux} has no type information (BTF)")
+
+
+def offset_in(text, member):
+    """The offset that pahole shows for a member of the outermost structure or one inside of it."""
+    found = re.search(rf"[ *]{member}(?:\[\d+\])?; +/\* +(\d+) ", text)
+    if not found:
+        raise Error(f"pahole shows no member {member}")
+    return int(found.group(1))
+
+
+class Kernel:
+    """The guest's kernel as LibVMI wants to know it."""
+
+    MEMBERS = {"task_struct": ("tasks", "mm", "pid", "comm"), "mm_struct": ("pgd",),
+               "new_utsname": ("nodename",)}
+
+    def __init__(self, kernel, tree):
+        vmlinux, btf = tree / "vmlinux", tree / "btf"
+        _run("the kernel cannot be unpacked", str(build_dir() / "facet-kernel"),
+             str(kernel.vmlinuz), str(vmlinux))
+        btf.write_bytes(extract_btf(vmlinux))
+        self.offsets = {}
+        for struct_name, members in self.MEMBERS.items():
+            text = _run("pahole failed", "pahole", "-F", "btf", "-C", struct_name, str(btf))
+            self.offsets[struct_name] = {one: offset_in(text, one) for one in members}
+
+    def conf(self):
+        """/etc/libvmi.conf."""
+        task = self.offsets["task_struct"]
+        return (f'guest {{\n    ostype = "Linux";\n    sysmap = "/boot/System.map";\n'
+                f'    linux_name = {task["comm"]:#x};\n    linux_tasks = {task["tasks"]:#x};\n'
+                f'    linux_mm = {task["mm"]:#x};\n    linux_pid = {task["pid"]:#x};\n'
+                f'    linux_pgd = {self.offsets["mm_struct"]["pgd"]:#x};\n}}\n')
+
+
+# ---- the machine ----
+
+def _libraries(*programs):
+    files = {}
+    for program in programs:
+        for word in _run("ldd failed", "ldd", str(program)).split():
+            if word.startswith("/"):
+                files[word.lstrip("/")] = os.path.realpath(word)
+    return files
+
+
+def _modules(kernel, *names):
+    return {f"lib/{name}.ko": kernel.modules / f"kernel/drivers/xen/{name}.ko" for name in names}
+
+
+def _monitor_files(tree, kernel, known):
+    files = {"bin/oxenstored": XENSTORED, "bin/xenstore": XENSTORE, "etc/libvmi.conf": known.conf().encode(),
+             **_modules(kernel, "xen-evtchn", "xen-gntdev")}
+    # LibVMI opens these by the names that development packages have.
+    for name in ("libxenctrl.so", "libxenstore.so"):
+        files[f"lib/x86_64-linux-gnu/{name}"] = os.path.realpath(LIBRARIES / f"{name}.4.17"
+                                                                 if "ctrl" in name else LIBRARIES / f"{name}.4")
+    libraries = sorted((tree / "libvmi").glob("libvmi.so.0"))
+    files["lib/x86_64-linux-gnu/libvmi.so.0"] = os.path.realpath(libraries[0])
+    files.update({name: path for name, path in
+                  _libraries(XENSTORED, XENSTORE, libraries[0], LIBRARIES / "libxenctrl.so.4.17").items()
+                  if "libvmi" not in name})
+    return files
+
+
+def _script(examples, known):
+    text = ""
+    for one in examples:
+        program = PROGRAMS.get(one.name, one.name)
+        text += f"{one.before}\nrun {one.name} {one.seconds} {program} {one.arguments}\n"
+        if one.after:
+            text += f'{{ {one.after}; }} 2>&1 | sed "s/^/LV + {one.name} /"\n'
+    return (MONITOR_SCRIPT.replace("SYMBOLS", "|".join(SYMBOLS)).replace("SHOWN", str(SHOWN))
+            .replace("EXAMPLES", text.replace("NODENAME", str(known.offsets["new_utsname"]["nodename"]))))
+
+
+def _configs(directory, tree, examples):
+    sys.path.insert(0, str(ROOT / "demo"))
+    import initramfs  # pylint: disable=import-outside-toplevel
+    kernel = debian_kernel()
+    known = Kernel(kernel, tree)
+    guest = initramfs.script(directory / "guest.gz", kernel, build_dir(), GUEST_SCRIPT,
+                             {**_modules(kernel, "xen-evtchn"), "bin/busy": tree / "busy"})
+    files = _monitor_files(tree, kernel, known)
+    for name in {PROGRAMS.get(one.name, one.name) for one in examples}:
+        files[f"bin/{name}"] = tree / "examples" / name
+    monitor = initramfs.script(directory / "monitor.gz", kernel, build_dir(),
+                               _script(examples, known), files)
+    settings = ({"name": "monitor", "ramdisk": monitor, "memory": MONITOR_MIB, "monitor": 1},
+                {"name": "guest", "ramdisk": guest, "memory": GUEST_MIB, "altp2m": "external"})
+    paths = []
+    for one in settings:
+        path = directory / f"{one['name']}.cfg"
+        path.write_text(config(kernel=kernel.vmlinuz, cmdline=CMDLINE, **one), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+class Watcher:
+    """Sorts the machine's lines: facts, and each example's output."""
+
+    def __init__(self, verbose):
+        self.facts, self.outputs = Facts(), {}
+        self._verbose, self._now = verbose, None
+
+    def line(self, line):
+        """One Line of the runner."""
+        self.facts.learn(line.source, line.text)
+        if self._verbose:
+            print(line, flush=True)
+        if line.source != "d1":
+            if line.source == "facet" and re.match(r"d1 monitor: ", line.text):
+                raise machine.Stop(0)
+            return
+        text = line.text
+        if text.startswith("LV begin "):
+            self._now = self.outputs[text[9:]] = Output()
+        elif text.startswith("LV : ") and self._now:
+            self._now.lines.append(text[5:])
+        elif text.startswith("LV end ") and self._now:
+            status, count = text[7:].split()
+            self._now.status, self._now.count = int(status), int(count)
+        elif text.startswith("LV + "):
+            name, _, rest = text[5:].partition(" ")
+            self.outputs.setdefault(name, Output()).lines.append(rest)
+
+
+def parse(text, file="tests/recorded/libvmi.txt"):
+    """({reason: its text}, {example: (outcome, reason)}) of what is recorded.
+
+    Lines: "reason KEY TEXT", "example NAME works", "example NAME fails KEY".
+    """
+    reasons, examples = {}, {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        word, name, rest = (line.split(None, 2) + ["", ""])[:3]
+        outcome, *key = rest.split() or [""]
+        if word == "reason" and rest and name not in reasons:
+            reasons[name] = rest
+        elif word == "example" and name not in examples and (
+                (outcome == "works" and not key) or
+                (outcome == "fails" and len(key) == 1 and key[0] in reasons)):
+            examples[name] = (outcome, *key)
+        else:
+            raise Error(f"{file}:{number}: not understood: {line}")
+    return reasons, examples
+
+
+def judge(example, out, facts):
+    """Whether the example's output proves that it worked."""
+    if not out:
+        return False
+    try:
+        return bool(example.proof(out, facts))
+    except (AttributeError, KeyError, ValueError, IndexError):
+        return False
+
+
+def print_table(found, outputs, quiet):
+    """Prints what each example said and gave. Returns the number of unexpected results."""
+    reasons, recorded = parse(RECORDED.read_text(encoding="utf-8"))
+    bad = 0
+    for name in [] if quiet else found:
+        lines = outputs[name].lines if name in outputs else []
+        print(f"---- {name}", *lines[:LINES], sep="\n    ")
+        if len(lines) > LINES:
+            print(f"    ... {outputs[name].count} lines")
+    print("----")
+    for name, outcome in found.items():
+        expected, *key = recorded.get(name, ("nothing",))
+        good = outcome == expected
+        bad += not good
+        print(f"{name:28} {outcome:6} "
+              f"{' '.join(key) if good else f'UNEXPECTED: recorded is {expected}'}".rstrip())
+    used = {key for name in found for key in recorded.get(name, ())[1:]}
+    for key in sorted(used):
+        print(f"  {key}: {reasons[key]}")
+    works = sum(outcome == "works" for outcome in found.values())
+    print(f"libvmi: {works} of {len(found)} examples work; {bad} unexpected")
+    return bad
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(
+        prog="facet libvmi", description="Build LibVMI from its source in DIR, run its examples in a "
+        "Debian domain on Facet against another Debian domain, and compare with what "
+        "tests/recorded/libvmi.txt says.",
+        epilog="exit status: 0 if every result is the recorded one, else 1")
+    parser.add_argument("directory", metavar="DIR", help="LibVMI's source; it is left as it is")
+    parser.add_argument("examples", metavar="EXAMPLE", nargs="*", help="run only these")
+    parser.add_argument("--quiet", action="store_true", help="print the table alone")
+    parser.add_argument("--verbose", action="store_true", help="print all that the machine says")
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    """Runs `facet libvmi`. Returns its exit status."""
+    options = _arguments(arguments)
+    packages.require("libvmi")
+    build()
+    tree = build_examples(options.directory)
+    examples = [one for one in EXAMPLES if not options.examples or one.name in options.examples]
+    if not examples:
+        raise Error("no example is called that")
+    watcher = Watcher(options.verbose)
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = _configs(pathlib.Path(scratch), tree, examples)
+        say(f"running {len(examples)} examples")
+        machine.boot(paths, timeout=SECONDS, on_line=watcher.line)
+    found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
+             for one in examples}
+    return 1 if print_table(found, watcher.outputs, options.quiet) else 0
