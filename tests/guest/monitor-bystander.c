@@ -9,6 +9,7 @@
 #include "lib/test.h"
 
 #define WORK_NS 200000000ULL
+#define SLICE_NS 10000000UL
 #define OTHERS  12u /* vCPUs that may run on the same processor */
 
 static void times(struct vcpu_runstate_info *r)
@@ -19,7 +20,7 @@ static void times(struct vcpu_runstate_info *r)
 static void turns(void)
 {
     struct vcpu_runstate_info first, now;
-    uint64_t ran, waited;
+    uint64_t ran, waited, last = 0, longest = 0;
 
     event_init();
     times(&first);
@@ -28,10 +29,13 @@ static void turns(void)
         }
         times(&now);
         ran = now.time[RUNSTATE_running] - first.time[RUNSTATE_running];
+        waited = now.time[RUNSTATE_runnable] - first.time[RUNSTATE_runnable];
+        longest = waited - last > longest ? waited - last : longest;
+        last = waited;
     } while (ran < WORK_NS);
-    waited = now.time[RUNSTATE_runnable] - first.time[RUNSTATE_runnable];
     say("monitor-bystander: ran %lu ms, waited %lu ms\n", ran / 1000000, waited / 1000000);
     check(waited <= OTHERS * WORK_NS, "waited %lu ms to run %lu ms", waited / 1000000, ran / 1000000);
+    check(longest <= (OTHERS + 1) * SLICE_NS, "waited %lu ms for one turn", longest / 1000000);
 }
 
 TEST_CASES(CASE(turns))

@@ -14,7 +14,7 @@
 
 #define MILLISECOND 1000000UL
 #define SLOW_EVERY  16u   /* requests, in every second of such spans: */
-#define SPAN        4096u
+#define SPAN        16384u
 
 static domid_t target;
 static struct soak *soak;
