@@ -7,7 +7,7 @@ import struct
 import xml.etree.ElementTree as xml
 
 from harness import FacetTest
-from runner import chain, exits, uses
+from runner import chain, exits, toolrun, uses
 from runner.base import Error
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -109,6 +109,27 @@ class ReportTest(FacetTest):
         self.assertEqual(uses.exit_lines(named), [
             "BENCH a.exits 3", "BENCH a.violations 2", "BENCH a.outside 14",
             "BENCH b.exits 1", "BENCH b.violations 0", "BENCH b.outside 7"])
+
+
+class ToolTest(FacetTest):
+    """The altp2m command's runs."""
+
+    weight = 1.0
+
+    def test_parse(self):
+        """Commands are told apart, and what became of each; the same one twice is two."""
+        lines = ["TOOL 0 on | ", "noise", "TOOL 1 list | no", "TOOL 0 list | 1 of 2", "TOOL end"]
+        found = toolrun.parse(lines)
+        self.assertEqual(found, {"on": (0, ""), "list": (1, "no"), "list (2)": (0, "1 of 2")})
+        self.assertEqual([toolrun.verdict(found.get(key)) for key in ("on", "list", "off")],
+                         ["works", "refused", "-"])
+
+    def test_recorded(self):
+        """Xen's two runs made all the commands."""
+        wanted = toolrun.COMMANDS.read_text(encoding="utf-8").splitlines()
+        for place, lines in toolrun.recorded().items():
+            with self.subTest(place):
+                self.assertEqual([key.partition(" (")[0] for key in toolrun.parse(lines)], wanted)
 
 
 class ChainTest(FacetTest):

@@ -4,7 +4,7 @@ and from outside it (Xen's dom0, Facet's monitor domain).
 
 tests/recorded/tool-commands holds the commands in their order; what each gave on Xen is in
 tests/recorded/tool-guest.txt and tool-outside.txt: "TOOL STATUS COMMAND | TEXT", where TEXT is
-the last line of what worked and the first of what did not.
+a line of what it printed.
 """
 
 import pathlib
@@ -131,18 +131,15 @@ def table(there, here):
             for key in keys]
 
 
-def print_table(rows, markdown=False):
-    """Prints it: "works", or what was refused."""
-    def cell(result):
-        if result is None:
-            return "-"
-        return "works" if result[0] == 0 else result[1].rpartition(": ")[2] or f"{result[0]}"
-    head = ("command", "in a guest, Xen", "in a guest, Facet", "outside, Xen", "outside, Facet")
-    if markdown:
-        print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-        for key, *results in rows:
-            print(f"| `altp2m {key}` | " + " | ".join(map(cell, results)) + " |")
-        return
-    for key, *results in [head, *rows]:
-        cells = results if key == "command" else map(cell, results)
-        print(f"{key:28} " + " ".join(f"{text[:26]:26}" for text in cells).rstrip())
+def verdict(result):
+    """What became of a command, in a word."""
+    if result is None:
+        return "-"
+    return {0: "works", 1: "refused", 2: "usage", 128 + 9: "killed"}.get(result[0], str(result[0]))
+
+
+def print_table(rows):
+    """Prints the table: a command on each line."""
+    head = ("command", "guest, Xen", "guest, Facet", "outside, Xen", "outside, Facet")
+    for key, *cells in [head, *((key, *map(verdict, results)) for key, *results in rows)]:
+        print(f"{key:32} " + " ".join(f"{text:14}" for text in cells).rstrip())
