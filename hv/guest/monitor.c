@@ -52,6 +52,15 @@ static void begin(struct vcpu *v, vm_event_request_t *r, uint32_t reason)
     vcpu_registers(v, &r->data.regs.x86);
 }
 
+/* Paused once, however many requests of one exit find no room: it is woken once. */
+static void wait_for_room(struct vcpu *v)
+{
+    if (!v->guest.monitor.waits) {
+        v->guest.monitor.waits = true;
+        sched_pause(v);
+    }
+}
+
 /* The vCPU is paused before the request can be seen, so that no answer comes too early. */
 static enum monitor_result tell(struct vcpu *v, vm_event_request_t *r, bool wait)
 {
@@ -70,10 +79,9 @@ static enum monitor_result tell(struct vcpu *v, vm_event_request_t *r, bool wait
     }
     if (wait) {
         m->sent--;
-    } else {
-        sched_pause(v);
+        sched_unpause(v);
     }
-    m->waits = true;
+    wait_for_room(v);
     return MONITOR_FULL;
 }
 
@@ -82,8 +90,7 @@ bool monitor_room(struct vcpu *v)
     if (!v->domain->guest.monitor.ring || vmevent_room(v->domain)) {
         return true;
     }
-    sched_pause(v);
-    v->guest.monitor.waits = true;
+    wait_for_room(v);
     return false;
 }
 
