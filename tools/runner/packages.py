@@ -57,7 +57,8 @@ PACKAGES = {
         ("libglib2.0-dev", "LibVMI"),
         ("libjson-c-dev", "LibVMI's profiles of kernels"),
         ("dwarves", "pahole: offsets in the guest's kernel"),
-        ("xen-utils-4.17", "xenstored: names of domains"),
+        ("xen-utils-4.17", "oxenstored: names of domains"),
+        ("xenstore-utils", "writes them"),
     ),
     "test": (
         ("libcmocka-dev", "unit tests"),
