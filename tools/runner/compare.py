@@ -209,7 +209,7 @@ def _arguments(arguments):
         "in tests/recorded unless asked for otherwise.",
         epilog="exit status: 0 if every difference is deliberate, else 1")
     parser.add_argument("--xen", action="store_true",
-                        help="run Xen too, from Debian's packages; takes some minutes")
+                        help="run Xen too, from Debian's packages; takes 10 minutes or more")
     parser.add_argument("--record", action="store_true",
                         help="run Xen too, and record its results in tests/recorded")
     parser.add_argument("--all", action="store_true", help="print every call, the same ones too")
