@@ -165,7 +165,8 @@ static long jump_in(const char *to, uint64_t view)
     /* What gate_leave pops: r15, r12, rbp, rbx, flags, return address. */
     __asm__ volatile(
         "push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\t"
-        "lea 1f(%%rip), %%rdx\n\tpush %%rdx\n\tpushf\n\tpush $0\n\tpush $0\n\tpush $0\n\tpush %%r15\n\t"
+        "lea 1f(%%rip), %%rdx\n\tpush %%rdx\n\tpushf\n\tpush $0\n\tpush $0\n\tpush $0\n\t"
+        "push %%r15\n\t"
         "mov %%rsp, %%r12\n\tmov %%rsp, %%r13\n\tmov %%rsp, %%rbp\n\txor %%ebx, %%ebx\n\t"
         "mov $77, %%edi\n\tjmp *%%rsi\n"
         "1:\tlea 48(%%r13), %%rsp\n\t"
@@ -294,5 +295,5 @@ static void lower(void)
 }
 
 TEST_CASES(CASE(setup), CASE(call), CASE(memory), CASE(allowed), CASE(vmfunc_from_anywhere),
-           CASE(vmfunc_from_user_space), CASE(jumps), CASE(forged_stack), CASE(spurious), CASE(interrupted),
-           CASE(lower))
+           CASE(vmfunc_from_user_space), CASE(jumps), CASE(forged_stack), CASE(spurious),
+           CASE(interrupted), CASE(lower))
