@@ -217,7 +217,7 @@ def _arguments(arguments):
     parser.add_argument("--tool", action="store_true",
                         help="only the altp2m command: which of its commands work where")
     parser.add_argument("--quick", action="store_true",
-                        help="leave out what takes minutes: a Linux guest, 4 GiB")
+                        help="leave out the uses, which take minutes")
     return parser.parse_args(arguments)
 
 
