@@ -4,7 +4,7 @@
  * and again, waits between the rounds, and says when a round took so long that somebody must have been told of it. After
  * `rounds` such rounds, and when nobody watches any more, it ends. The monitor's record is compared with what it says here.
  *
- *   what=write|exec|int3|cpuid   rounds=N (2)
+ *   what=write|exec|int3|cpuid|int1|sgdt|cr4   rounds=N (2)
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -57,10 +57,31 @@ static void do_cpuid(unsigned i)
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
 }
 
+static void do_int1(unsigned i)
+{
+    (void)i;
+    __asm__ volatile(".byte 0xf1");
+}
+
+static void do_sgdt(unsigned i)
+{
+    uint8_t table[10];
+
+    (void)i;
+    __asm__ volatile("sgdt %0" : "=m"(table));
+}
+
+static void do_cr4(unsigned i)
+{
+    (void)i;
+    try_write_cr4(read_cr4() ^ CR4_TSD);
+}
+
 static const struct {
     const char *name;
     void (*act)(unsigned i);
-} acts[] = {{"write", do_write}, {"exec", do_exec}, {"int3", do_int3}, {"cpuid", do_cpuid}};
+} acts[] = {{"write", do_write}, {"exec", do_exec}, {"int3", do_int3}, {"cpuid", do_cpuid},
+            {"int1", do_int1},   {"sgdt", do_sgdt}, {"cr4", do_cr4}};
 
 static void wait_a_little(void)
 {
@@ -104,6 +125,7 @@ static void watched(void)
     }
     need(act, "what=%s is not known", what);
     event_init();
+    trap_handle(1, on_breakpoint);
     trap_handle(3, on_breakpoint);
     pages = page_alloc(PAGES, PAGES);
     memset(pages, 0xc3, PAGES * PAGE); /* RET */
