@@ -2,6 +2,7 @@
 /* MSRs that are not the hardware's to keep. What is not here does not exist: #GP. */
 #include "guest.h"
 #include "x86/cpu.h"
+#include "x86/trap.h"
 
 #define MSR_PLATFORM_ID   0x17
 #define MSR_PLATFORM_INFO 0xce
@@ -23,6 +24,17 @@
 /* MTRRs are on, there are none, and everything is write-back: as the nested tables have it. */
 #define MTRR_ON_WB 0x806ULL
 
+/* Whether string instructions are fast is the machine's to say: systems choose between them by it (SDM 4, table 2-2). */
+static uint64_t misc_enable(void)
+{
+    uint64_t machine;
+
+    if (!rdmsr_safe(MSR_MISC_ENABLE, &machine)) {
+        machine = 0;
+    }
+    return (machine & MISC_FAST_STRINGS) | MISC_NO_BTS | MISC_NO_PEBS;
+}
+
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
@@ -33,7 +45,7 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = lapic_base(v);
         return true;
     case MSR_MISC_ENABLE:
-        *value = MISC_FAST_STRINGS | MISC_NO_BTS | MISC_NO_PEBS;
+        *value = misc_enable();
         return true;
     case MSR_PLATFORM_INFO:
         *value = CPUID_FAULTING_THERE;
