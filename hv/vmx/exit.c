@@ -450,38 +450,53 @@ static void finish_step(struct vcpu *v, uint32_t reason)
     step_finish(v);
 }
 
-void vmx_run_once(struct vcpu *v)
+/* What has to be done first; false: v does not run now. */
+static bool prepare_special(struct vcpu *v)
 {
-    if (this_cpu()->loaded != v) {
-        vmx_vcpu_load(v);
-    }
     if (v->guest.monitor.work && !monitor_before_entry(v)) {
-        return;
+        return false;
     }
     if (v->vmx.monitor_update) {
         step_apply_monitor(v);
     }
-    if (v->vmx.needs_room && !monitor_room(v)) {
-        return;
-    }
-    bool stepping = v->vmx.stepping || v->vmx.emulating;
-    if (stepping) {
-        step_arm(v);
-    }
+    return !v->vmx.needs_room || monitor_room(v);
+}
+
+/* Runs the guest until it exits; the reason in *reason. False: the entry failed. Inline: every exit comes by here. */
+__attribute__((always_inline)) static inline bool run_guest(struct vcpu *v, uint32_t *reason)
+{
     vmx_prepare_entry(v);
 #ifdef FACET_DEBUG
     altp2m_check_flushed(&v->domain->physmap);
 #endif
     if (vmx_enter(&v->regs, v->vmx.launched)) {
         entry_failed(v);
-        return;
+        return false;
     }
     v->vmx.launched = true;
     v->linear.page = NULL;
     if (v->vmx.vmfunc_on) {
         sync_view(v);
     }
-    uint32_t reason = (uint32_t)vmread(EXIT_REASON);
+    *reason = (uint32_t)vmread(EXIT_REASON);
+    return true;
+}
+
+static void run_special(struct vcpu *v)
+{
+    bool stepping;
+    uint32_t reason;
+
+    if (!prepare_special(v)) {
+        return;
+    }
+    stepping = v->vmx.stepping || v->vmx.emulating;
+    if (stepping) {
+        step_arm(v);
+    }
+    if (!run_guest(v, &reason)) {
+        return;
+    }
     if (stepping) {
         step_disarm(v, reason);
     }
@@ -492,5 +507,26 @@ void vmx_run_once(struct vcpu *v)
     }
     if (stepping) {
         finish_step(v, reason);
+    }
+}
+
+void vmx_run_once(struct vcpu *v)
+{
+    uint32_t reason;
+
+    if (this_cpu()->loaded != v) {
+        vmx_vcpu_load(v);
+    }
+    if (v->vmx.special || v->guest.monitor.work) {
+        run_special(v);
+        return;
+    }
+    if (!run_guest(v, &reason)) {
+        return;
+    }
+    if (reason & ENTRY_FAILED) {
+        crash(v, "bad guest state at VM entry", reason);
+    } else {
+        handle(v, reason);
     }
 }

@@ -540,6 +540,9 @@ static void want_windows(struct vcpu *v, bool interrupt, bool nmi)
 {
     uint32_t c = v->vmx.cpu_controls & ~(CPU_INTERRUPT_WINDOW | CPU_NMI_WINDOW);
 
+    if (!interrupt && !nmi && c == v->vmx.cpu_controls) {
+        return;
+    }
     c |= (interrupt ? CPU_INTERRUPT_WINDOW : 0) | (nmi ? CPU_NMI_WINDOW : 0);
     if (c != v->vmx.cpu_controls) {
         v->vmx.cpu_controls = c;
@@ -586,7 +589,7 @@ void vmx_prepare_entry(struct vcpu *v)
 {
     bool nmi = offer_nmi(v);
 
-    want_windows(v, vmx_take_interrupt(v), nmi);
+    want_windows(v, guest_pending_interrupt(v) >= 0 && vmx_take_interrupt(v), nmi);
     if (v->vmx.inject) {
         vmwrite(ENTRY_INTR_INFO, v->vmx.inject);
         vmwrite(ENTRY_INTR_ERROR, v->vmx.inject_error);

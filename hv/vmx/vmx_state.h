@@ -13,6 +13,17 @@ struct stand_in {
 
 struct vmx_vcpu {
     void *vmcs;
+    /* Most exits need none of these looked at: that they do not is one test. */
+    union {
+        struct {
+            bool stepping;       /* single-step is on; the rest is hv/vmx/step.c's */
+            bool emulating;      /* an instruction is let through; the rest is hv/vmx/emulate.c's */
+            bool vmexits;        /* a monitor is told of each exit */
+            bool needs_room;     /* no entry unless its ring has room */
+            bool monitor_update; /* exits that a monitor asks for changed: the VMCS must follow */
+        };
+        uint64_t special;
+    };
     bool launched;
     bool vmfunc_on;          /* the VMCS has VMFUNC enabled: the guest may have switched views */
     bool update;             /* view, VMFUNC or #VE state changed: the VMCS must follow */
@@ -25,12 +36,8 @@ struct vmx_vcpu {
     uint64_t new_cr2;
     uint64_t cr0_owned, cr4_owned; /* bits that the guest changes without an exit */
     bool descriptor_exits;   /* accesses to descriptor-table registers exit */
-    bool vmexits;            /* a monitor is told of each exit */
-    bool needs_room;         /* no entry unless its ring has room */
     uint32_t exceptions;     /* EXCEPTION_BITMAP while no instruction is stepped by TF */
-    bool monitor_update;     /* exits that a monitor asks for changed: the VMCS must follow */
     const struct stand_in *stand_in; /* hv/vmx/mmio.c; NULL: memory itself */
-    bool emulating;          /* an instruction is let through; the rest is hv/vmx/emulate.c's */
     bool emulate_once, emulate_failed;
     uint16_t emulate_rounds;
     uint64_t emulate_rip;
@@ -39,7 +46,6 @@ struct vmx_vcpu {
     mfn_t patch_frame[2];
     gfn_t patch_gfn[2];
     unsigned patch_pages;
-    bool stepping;           /* single-step is on; the rest is hv/vmx/step.c's */
     bool stepped, step_tf;
     uint8_t step_mode, step_kind;
     uint64_t step_rip, step_blocking;
