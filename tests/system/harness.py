@@ -72,11 +72,15 @@ class FacetTest(unittest.TestCase):
         return self.write(file, runner.config(**settings))
 
     def start(self, *arguments, **options):
-        """Starts ./facet in a session of its own, so that signals reach it alone."""
+        """Starts ./facet in a session of its own, so that signals reach it alone.
+
+        Who runs the tests in the background may ignore SIGINT; ./facet must not inherit that.
+        """
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                    "stderr": subprocess.PIPE, "text": True, "errors": "replace",
                    "start_new_session": True, **options}
-        process = subprocess.Popen([runner.ROOT / "facet", *map(str, arguments)], **options)
+        process = subprocess.Popen(["env", "--default-signal=INT", runner.ROOT / "facet",
+                                    *map(str, arguments)], **options)
         self.addCleanup(self._end, process)
         return process
 
