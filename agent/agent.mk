@@ -73,7 +73,8 @@ LINUX_LIB := $(LINUX_B)/agent_lib.o_shipped
 
 .PHONY: agent-linux
 agent: $(LINUX_CORE) $(LINUX_LIB)
-$(LINUX_CORE): $(AGENT_CORE_OBJS) $(AGENT_B)/linux/keeper.o agent/agent.lds
+$(LINUX_CORE): $(AGENT_CORE_OBJS) $(AGENT_B)/linux/keeper.o $(AGENT_B)/linux/copy.o \
+		agent/agent.lds
 	$(AGENT_LINK_CORE)
 
 $(LINUX_LIB): $(AGENT_LIB_OBJS)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "keeper.h"
 
+#include "copy.h"
+
 #define EINVAL    22
 #define EPERM     1
 #define PAGE      4096u
@@ -45,61 +47,52 @@ static AGENT_TEXT bool in_range(uint64_t at, const struct keeper_range *r)
     return at >= r->first && at <= r->last;
 }
 
-/* Whether it is the kernel's memcpy(), called by its patching code, in its patching address space.
- */
-static AGENT_TEXT bool is_patching(const struct gate_frame *f)
+static AGENT_TEXT bool in_any(uint64_t at, const struct keeper_range *r, unsigned int count)
 {
-    uint64_t cr3, back;
-    bool known = false;
+    bool in = false;
 
-    __asm__("mov %%cr3, %0" : "=r"(cr3));
-    if ((f->cs & 3) || !in_range(f->rip, &keeper_patching.copy) ||
-        (cr3 & CR3_FRAME) != keeper_patching.tables)
-        return false;
-    back = *(const volatile uint64_t *)f->rsp;
-    for (unsigned int i = 0; i < KEEPER_CALLERS; i++)
-        known = known || in_range(back, &keeper_patching.caller[i]);
-    return known;
+    for (unsigned int i = 0; i < count; i++)
+        in = in || in_range(at, &r[i]);
+    return in;
 }
 
-/* Bytes that the string move at f->rip still has to copy, and its length; 0 if it is none. */
-static AGENT_TEXT uint64_t string_move(const struct gate_frame *f, unsigned int *length)
+/* Whether it is the kernel's memcpy(), called by its patching code, in its patching address space.
+ */
+static AGENT_TEXT bool is_patching(const struct gate_frame *f, uint64_t cr3)
 {
-    const volatile uint8_t *code = (const volatile uint8_t *)f->rip;
+    if ((f->cs & 3) || !in_any(f->rip, keeper_patching.copy, KEEPER_COPIES) ||
+        (cr3 & CR3_FRAME) != keeper_patching.tables)
+        return false;
+    return in_any(*(const volatile uint64_t *)f->rsp, keeper_patching.caller, KEEPER_CALLERS);
+}
 
-    if (code[0] != 0xf3)
-        return 0;
-    if (code[1] == 0xa4) {
-        *length = 2;
-        return f->rcx;
-    }
-    if (code[1] == 0x48 && code[2] == 0xa5 && f->rcx <= PATCH_MAX / 8) {
-        *length = 3;
-        return f->rcx * 8;
-    }
-    return 0;
+/* A patch is a few bytes on one page, and does not come from what the agent keeps. */
+static AGENT_TEXT bool is_patch(const struct gate_frame *f, const struct copy_step *s)
+{
+    if (s->whole > PATCH_MAX || s->bytes > s->whole || s->to - f->rax > s->whole - s->bytes ||
+        f->rax % PAGE + s->whole > PAGE)
+        return false;
+    return !s->from || s->from + s->bytes <= (uint64_t)agent_private ||
+           s->from >= (uint64_t)agent_private_end;
+}
+
+AGENT_TEXT bool keeper_allow(struct gate_frame *f, const volatile struct ve_info *ve, uint64_t cr3)
+{
+    uint64_t gfn = ve->gpa / PAGE;
+    struct copy_step step;
+
+    if (!keeper_patching.allowed || !(ve->qualification & VE_WRITE) ||
+        gfn < keeper_patching.text_first || gfn > keeper_patching.text_last ||
+        !is_patching(f, cr3) || !copy_decode(f, &step) || step.to != ve->gla || !is_patch(f, &step))
+        return false;
+    copy_carry_out(f, &step);
+    return true;
 }
 
 AGENT_TEXT bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve)
 {
-    uint64_t gfn = ve->gpa / PAGE, bytes;
-    volatile uint8_t *to = (volatile uint8_t *)f->rdi;
-    const volatile uint8_t *from = (const volatile uint8_t *)f->rsi;
-    unsigned int length = 0;
+    uint64_t cr3;
 
-    if (!keeper_patching.allowed || !(ve->qualification & VE_WRITE) ||
-        gfn < keeper_patching.text_first || gfn > keeper_patching.text_last || !is_patching(f))
-        return false;
-    bytes = string_move(f, &length);
-    /* A patch is a few bytes on one page, and does not come from what the agent keeps. */
-    if (!bytes || bytes > PATCH_MAX || f->rdi != ve->gla || f->rdi % PAGE + bytes > PAGE ||
-        (f->rsi + bytes > (uint64_t)agent_private && f->rsi < (uint64_t)agent_private_end))
-        return false;
-    for (uint64_t i = 0; i < bytes; i++)
-        to[i] = from[i];
-    f->rdi += bytes;
-    f->rsi += bytes;
-    f->rcx = 0;
-    f->rip += length;
-    return true;
+    __asm__("mov %%cr3, %0" : "=r"(cr3));
+    return keeper_allow(f, ve, cr3);
 }

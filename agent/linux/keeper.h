@@ -18,6 +18,7 @@ struct keeper_range {
     uint64_t first, last;
 };
 
+#define KEEPER_COPIES  3u
 #define KEEPER_CALLERS 2u
 
 /*
@@ -28,7 +29,7 @@ struct keeper_range {
 struct keeper_patching {
     uint64_t allowed;
     uint64_t text_first, text_last;             /* gfns */
-    struct keeper_range copy;                   /* where memcpy() is */
+    struct keeper_range copy[KEEPER_COPIES];    /* where memcpy() is, in its variants */
     struct keeper_range caller[KEEPER_CALLERS]; /* who calls it */
     uint64_t tables;                            /* gpa of the address space's top table */
 };
@@ -37,3 +38,6 @@ struct keeper_patching {
 extern struct siphash_key keeper_key;
 extern uint64_t keeper_code; /* who lowers the shield has to know it; 0: a sealed one stays */
 extern struct keeper_patching keeper_patching;
+
+/* agent_allow(), in the address space that cr3 names. */
+bool keeper_allow(struct gate_frame *f, const volatile struct ve_info *ve, uint64_t cr3);

@@ -215,24 +215,29 @@ static int find_range(const char *name, struct keeper_range *r)
 
     if (!at || !size_of || !size_of(at, &size, &offset))
         return -ENOENT;
-    if (!r->first || at < r->first)
-        r->first = at;
-    if (at + size - 1 > r->last)
-        r->last = at + size - 1;
+    r->first = at;
+    r->last = at + size - 1;
     return 0;
 }
+
+/* memcpy() begins with a jump to the variant that the processor is best at, which has its name. */
+static const char *const copies[KEEPER_COPIES] = {"memcpy", "memcpy_erms", "memcpy_orig"};
 
 static int find_patching(void)
 {
     struct keeper_patching *p = &keeper_patching;
     struct mm_struct **mm = (struct mm_struct **)lookup("poking_mm");
+    unsigned int i;
 
     p->text_first = symbol_gfn("_text", 0);
     p->text_last = symbol_gfn("_etext", -1);
-    if (!mm || !*mm || find_range("memcpy", &p->copy) || find_range("__text_poke", &p->caller[0]))
+    if (!mm || !*mm || find_range(copies[0], &p->copy[0]) ||
+        find_range("__text_poke", &p->caller[0]))
         return -ENOENT;
-    /* Variants of memcpy() behind it, and the helper that the compiler may have inlined. */
-    find_range("memcpy_erms", &p->copy);
+    /* What the kernel at hand may not have: variants, and a helper that the compiler inlines. */
+    for (i = 1; i < KEEPER_COPIES; i++)
+        if (find_range(copies[i], &p->copy[i]))
+            p->copy[i] = p->copy[0];
     if (find_range("text_poke_memcpy", &p->caller[1]))
         p->caller[1] = p->caller[0];
     p->tables = __pa((*mm)->pgd);

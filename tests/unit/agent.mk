@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# The Linux agent's rule about the kernel's own patching, as it runs in the agent's view.
+AGENT_TEST_OBJS = $(B)/unit/tests/unit/test_agent_keeper.o $(B)/unit/tests/unit/agent_copies.o \
+                  $(B)/unit/agent/linux/keeper.o $(B)/unit/agent/linux/copy.o
+$(AGENT_TEST_OBJS): UNIT_CFLAGS += -Iagent -Iagent/linux -D__XEN_TOOLS__
+
+$(B)/unit/tests/unit/%.o: tests/unit/%.S
+	@mkdir -p $(@D)
+	$(HOSTCC) $(DEPFLAGS) -g -c $< -o $@
+
+$(B)/unit/test_agent_keeper: $(AGENT_TEST_OBJS)
+	$(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
+
+.PHONY: unit-agent
+unit-agent: $(B)/unit/test_agent_keeper
+	@CMOCKA_MESSAGE_OUTPUT=TAP $<
+unit: unit-agent
