@@ -28,8 +28,8 @@ from .recorded import read_lines
 
 SECONDS = 600
 PREFIX = "use-"
-# Facet tells the guest that fast strings work, Xen what the emulator says: they do not. Then Linux clears
-# pages with STOSQ instead of STOSB; each iteration is an instruction there. So for both: no ERMS.
+# What Xen was recorded with. 297 is ERMS, which Linux clears by itself where IA32_MISC_ENABLE says that
+# string instructions are not fast, as it does on both; each iteration of one is an instruction there.
 LINUX = "quiet mitigations=off cryptomgr.notests=1 clearcpuid=297"
 
 
