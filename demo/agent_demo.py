@@ -60,7 +60,7 @@ def configuration(runner, directory):
     """Makes the guest's initramfs and configuration file; returns its path and the kernel."""
     kernel = runner.debian_kernel()
     directory.mkdir(parents=True, exist_ok=True)
-    script = (runner.ROOT / "demo" / SCRIPT).read_text(encoding="utf-8")
+    script = demo.scripts(runner, demo.STEPS_SCRIPT, SCRIPT)
     ramdisk = initramfs.script(directory / "agent-initramfs.gz", kernel, runner.build_dir(),
                                script, extra=build_modules(runner, kernel))
     path = directory / "agent.cfg"

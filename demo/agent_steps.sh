@@ -1,33 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
-# What the guest of `facet demo agent` does, as its init. Prints what demo/guest/report.h describes.
+# What the guest of `facet demo agent` does, as its init; demo/steps.sh comes first.
 
 agent=/sys/kernel/facet_agent
 attack=/sys/kernel/facet_attack/run
 code=5ec7e7
-number=0
-done_ok=0
-done_failed=0
-why=
 
-note() { echo "demo:   $*"; }
-fail() { [ -n "$why" ] || why="$*"; return 1; }
 get() { cat "$agent/$1"; }
-
-# One step: its title and the function that does it, which prints its result last.
-step() {
-    number=$((number + 1))
-    why=
-    result=
-    echo "demo: step $number: $1"
-    if "$2" && [ -z "$why" ]; then
-        done_ok=$((done_ok + 1))
-        echo "demo: step $number ok: $result"
-    else
-        done_failed=$((done_failed + 1))
-        echo "demo: step $number FAILED: ${why:-no reason given}"
-    fi
-}
 
 # Runs an attack in a process of its own, which may die of it. True if it came back.
 try() {

@@ -28,6 +28,7 @@ STEPS = (
     "ask for what cannot be done",
     "put everything back",
 )
+STEPS_SCRIPT = "steps.sh"  # comes before a demo that is a script
 MEMORY_MIB = 256
 # The kernel's tests of its own cryptography are nearly half of the instructions of its boot.
 CMDLINE = "console=hvc0 mitigations=off cryptomgr.notests=1 quiet loglevel=1"
@@ -116,6 +117,11 @@ class Story:
         elif self.end[:2] != (len(self.steps), 0):
             found.append(f"the demo program counts {self.end[0]} steps done, {self.end[1]} failed")
         return found
+
+
+def scripts(runner, *names):
+    """The shell scripts of this folder with these names, as one."""
+    return "".join((runner.ROOT / "demo" / name).read_text(encoding="utf-8") for name in names)
 
 
 def configuration(runner, directory, shell=False):

@@ -76,9 +76,8 @@ def configurations(runner, directory, script=None):
     """
     kernel, built = runner.debian_kernel(), runner.build_dir()
     directory.mkdir(parents=True, exist_ok=True)
-    setup, steps = ((runner.ROOT / "demo" / name).read_text(encoding="utf-8")
-                    for name in (SETUP, SCRIPT))
-    script = setup + (steps if script is None else script)
+    script = demo.scripts(runner, SETUP) + \
+        (demo.scripts(runner, demo.STEPS_SCRIPT, SCRIPT) if script is None else script)
     extra = {"bin/xen-access": XEN_ACCESS, "lib/xen-evtchn.ko": kernel.modules / EVENT_CHANNELS,
              **libraries(XEN_ACCESS)}
     ramdisks = {

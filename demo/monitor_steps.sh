@@ -1,35 +1,13 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=dash
-# What the monitor of `facet demo monitor` does, as its init. Prints what demo/guest/report.h
-# describes. The other domain is demo/monitor/target.c; demo/monitor_setup.sh comes first.
+# What the monitor of `facet demo monitor` does, as its init; demo/monitor_setup.sh and
+# demo/steps.sh come first. The other domain is demo/monitor/target.c.
 
 target=2
 function=__x64_sys_sethostname
 name=init_uts_ns+65 # struct new_utsname, nodename
 symbols=/System.map
 log=/log
-number=0
-done_ok=0
-done_failed=0
-why=
-
-note() { echo "demo:   $*"; }
-fail() { [ -n "$why" ] || why="$*"; return 1; }
-
-# One step: its title and the function that does it, which leaves what came of it in $result.
-step() {
-    number=$((number + 1))
-    why=
-    result=
-    echo "demo: step $number: $1"
-    if "$2" && [ -z "$why" ]; then
-        done_ok=$((done_ok + 1))
-        echo "demo: step $number ok: $result"
-    else
-        done_failed=$((done_failed + 1))
-        echo "demo: step $number FAILED: ${why:-no reason given}"
-    fi
-}
 
 # Runs altp2m on the other domain; what it prints is kept in $log and shown.
 run() {

@@ -37,6 +37,17 @@ static uint32_t attributes(unsigned seg)
     return (ar & AR_UNUSABLE ? 0 : 0x80) | (ar & 0x7f) | (ar >> 4 & 0xf00);
 }
 
+/* SEGMENT(in the VMCS, in struct hvm_hw_cpu) for each. */
+#define EACH_SEGMENT                                                                               \
+    SEGMENT(SEG_CS, cs);                                                                           \
+    SEGMENT(SEG_DS, ds);                                                                           \
+    SEGMENT(SEG_ES, es);                                                                           \
+    SEGMENT(SEG_FS, fs);                                                                           \
+    SEGMENT(SEG_GS, gs);                                                                           \
+    SEGMENT(SEG_SS, ss);                                                                           \
+    SEGMENT(SEG_TR, tr);                                                                           \
+    SEGMENT(SEG_LDTR, ldtr);
+
 static void get_segments(struct hvm_hw_cpu *c)
 {
 #define SEGMENT(SEG, name)                                                                         \
@@ -46,14 +57,7 @@ static void get_segments(struct hvm_hw_cpu *c)
         c->name##_base = vmread(vmcs_seg(GUEST_ES_BASE, SEG));                                     \
         c->name##_arbytes = attributes(SEG);                                                       \
     } while (0)
-    SEGMENT(SEG_CS, cs);
-    SEGMENT(SEG_DS, ds);
-    SEGMENT(SEG_ES, es);
-    SEGMENT(SEG_FS, fs);
-    SEGMENT(SEG_GS, gs);
-    SEGMENT(SEG_SS, ss);
-    SEGMENT(SEG_TR, tr);
-    SEGMENT(SEG_LDTR, ldtr);
+    EACH_SEGMENT
 #undef SEGMENT
     c->gdtr_base = vmread(GUEST_GDTR_BASE);
     c->gdtr_limit = (uint32_t)vmread(GUEST_GDTR_LIMIT);
@@ -239,14 +243,7 @@ static void set_segments(const struct hvm_hw_cpu *c)
         vmwrite(vmcs_seg(GUEST_ES_AR, SEG),                                                        \
                 (ar & 0x80 ? 0 : AR_UNUSABLE) | (ar & 0xff) | (uint32_t)(ar & 0xf00) << 4);        \
     } while (0)
-    SEGMENT(SEG_CS, cs);
-    SEGMENT(SEG_DS, ds);
-    SEGMENT(SEG_ES, es);
-    SEGMENT(SEG_FS, fs);
-    SEGMENT(SEG_GS, gs);
-    SEGMENT(SEG_SS, ss);
-    SEGMENT(SEG_TR, tr);
-    SEGMENT(SEG_LDTR, ldtr);
+    EACH_SEGMENT
 #undef SEGMENT
     vmwrite(GUEST_GDTR_BASE, c->gdtr_base);
     vmwrite(GUEST_GDTR_LIMIT, c->gdtr_limit);

@@ -14,6 +14,7 @@
 """
 
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,18 @@ class Done:
     def lines(self):
         """Lines of standard output."""
         return self.out.splitlines()
+
+
+def quoted_steps(text, kind, prompt):
+    """[(command, [lines below it])] of a document's blocks ```KIND; commands follow `prompt`."""
+    found = []
+    for block in re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S):
+        for line in block.splitlines():
+            if line.startswith(prompt):
+                found.append((line[len(prompt):], []))
+            else:
+                found[-1][1].append(line)
+    return found
 
 
 class FacetTest(unittest.TestCase):

@@ -6,22 +6,10 @@ import re
 import subprocess
 
 import runner
-from harness import PATIENCE, FacetTest
+from harness import PATIENCE, FacetTest, quoted_steps
 
 DOCUMENT = runner.ROOT / "docs" / "contributing.md"
 PROMPT = "$ "
-
-
-def steps(text):
-    """[(command, [lines below it])] of the document's console blocks."""
-    found = []
-    for block in re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S):
-        for line in block.splitlines():
-            if line.startswith(PROMPT):
-                found.append((line[len(PROMPT):], []))
-            else:
-                found[-1][1].append(line)
-    return found
 
 
 def pattern(lines):
@@ -42,7 +30,7 @@ class ContributingTest(FacetTest):
 
     def test_commands(self):
         """Each, in order, in one directory."""
-        wanted = steps(DOCUMENT.read_text(encoding="utf-8"))
+        wanted = quoted_steps(DOCUMENT.read_text(encoding="utf-8"), "console", PROMPT)
         self.assertGreater(len(wanted), 3)
         for command, below in wanted:
             command = command.replace("/tmp/", f"{self.dir}/")

@@ -6,7 +6,7 @@ import re
 import sys
 
 import runner
-from harness import FacetTest
+from harness import FacetTest, quoted_steps
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
 
@@ -29,18 +29,6 @@ follow() {
     found=$(sed -n 's/^\(s[0-9]*\)$/\1/p' /tmp/out); SHADOW=${found:-$SHADOW}
 }
 """
-
-
-def steps(text, kind):
-    """[(command, [lines below it])] of the document's blocks of this kind."""
-    found = []
-    for block in re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S):
-        for line in block.splitlines():
-            if line.startswith(PROMPT):
-                found.append((line[len(PROMPT):], []))
-            else:
-                found[-1][1].append(line)
-    return found
 
 
 def told(lines):
@@ -97,7 +85,7 @@ class TutorialTest(FacetTest):
 
     def test_inside_a_guest(self):
         """Part 1, in the guest of `./facet demo --shell`."""
-        wanted = steps(TUTORIAL.read_text(encoding="utf-8"), "guest")
+        wanted = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), "guest", PROMPT)
         self.assertGreater(len(wanted), 20)
         kernel = runner.debian_kernel()
         ramdisk = initramfs.script(self.dir / "tutorial.gz", kernel, runner.build_dir(),
@@ -110,7 +98,7 @@ class TutorialTest(FacetTest):
 
     def test_from_outside(self):
         """Part 2, in the monitor of `./facet demo monitor --shell`."""
-        wanted = steps(TUTORIAL.read_text(encoding="utf-8"), "monitor")
+        wanted = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), "monitor", PROMPT)
         self.assertGreater(len(wanted), 4)
         paths, _ = monitor_demo.configurations(runner, self.dir, self.script(wanted))
         runs, result = self.printed(paths)
