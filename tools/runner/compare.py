@@ -13,7 +13,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench, packages, toolrun, uses
+from . import bench, bench_monitor, packages, toolrun, uses
 from .base import Error, build, build_dir, say
 from .guests import parse_manifest
 from .machine import boot
@@ -148,10 +148,12 @@ def on_xen(guests):
         s = guest.settings
         runs.append(xen.Guest(guest.name, build_dir() / "guest" / f"{s['elf']}.elf",
                               int(s["memory"]), s["altp2m"], s.get("cmdline", "")))
+    event, files = bench_monitor.on_xen()
     found = {}
-    for name, outcome in xen.run(runs).items():
+    for name, outcome in xen.run([*runs, event], files=files).items():
         lines = outcome.lines
-        found[name] = lines if name == "ticks" else [*lines, ended(outcome.ending)]
+        compared = name not in ("ticks", event.name)
+        found[name] = [*lines, ended(outcome.ending)] if compared else lines
     return {**found, **uses.on_xen()}
 
 
