@@ -171,14 +171,19 @@ static long monitor_op(struct hypercall *h, struct domain *d, struct xen_domctl_
 
 static long debug_op(struct hypercall *h, struct domain *d, const struct xen_domctl_debug_op *op)
 {
+    bool on = op->op == XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON;
+    struct vcpu *v;
+
     if (d == h->v->domain || op->vcpu >= d->nr_vcpus) {
         return -EINVAL;
     }
     if (op->op > XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON) {
         return -ENOSYS;
     }
-    d->vcpus[op->vcpu]->guest.monitor.fast = false;
-    vcpu_step(d->vcpus[op->vcpu], op->op == XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON);
+    v = d->vcpus[op->vcpu];
+    v->guest.monitor.fast = false;
+    v->guest.monitor.stepper = on ? h->v->domain->id : 0;
+    vcpu_step(v, on);
     return 0;
 }
 

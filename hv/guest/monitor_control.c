@@ -208,6 +208,24 @@ void monitor_wish_nothing(struct domain *d)
     memset(w, 0, sizeof(*w));
 }
 
+/* What domain `gone` did to `other` apart from its ring. */
+static void take_back(struct domain *other, uint16_t gone)
+{
+    for (unsigned c = 0; c < other->nr_vcpus; c++) {
+        struct vcpu *v = other->vcpus[c];
+
+        if (v->guest.monitor.stepper == gone) {
+            v->guest.monitor.stepper = 0;
+            vcpu_step(v, false);
+        }
+    }
+    for (; other->guest.monitor.pauses[gone] > 0; other->guest.monitor.pauses[gone]--) {
+        for (unsigned c = 0; c < other->nr_vcpus; c++) {
+            sched_unpause(other->vcpus[c]);
+        }
+    }
+}
+
 void monitor_domain_gone(struct domain *d)
 {
     for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
@@ -219,11 +237,7 @@ void monitor_domain_gone(struct domain *d)
         if (other->guest.monitor.listener == d->id) {
             vmevent_disable(other);
         }
-        for (; other->guest.monitor.pauses[d->id] > 0; other->guest.monitor.pauses[d->id]--) {
-            for (unsigned c = 0; c < other->nr_vcpus; c++) {
-                sched_unpause(other->vcpus[c]);
-            }
-        }
+        take_back(other, d->id);
         domain_put(other);
     }
 }

@@ -15,6 +15,7 @@ struct monitor_vcpu {
     bool waits;         /* paused until the ring has room */
     bool work;          /* something below is to be done before the guest runs on */
     bool step_due;      /* an instruction was stepped, and the request found no room */
+    uint16_t stepper;   /* the domain whose debug_op turned single-step on, while it has */
     bool fast;          /* the next step switches to fast_view and ends stepping, unreported */
     view_t fast_view;
     bool set_registers; /* `registers` are the monitor's: they replace the guest's */
