@@ -6,51 +6,20 @@
 #include "guest_hooks.h"
 #include "lib/cpu.h"
 #include "lib/hypercall.h"
-#include <xen/hvm/hvm_vcpu.h>
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 #include "vault.h"
 
 #define CODE 0xc0deUL
 #define MANY 20000u /* calls: enough for the time slice to end inside of some */
 
-extern uint8_t ap_entry[];
-extern uint64_t pml4[512];
-_Noreturn void ap_main(void);
-
 static const struct siphash_key key = {1, 2};
 static uint64_t guarded[512] __attribute__((aligned(4096)));
-static uint8_t ap_stack[16384] __attribute__((aligned(16)));
 static struct shield shield;
 static bool up;
 static uint32_t apic_id[2];
-
-static void (*volatile task)(void);
-static volatile unsigned asked, done, wrong;
-
-void ap_main(void)
-{
-    trap_load();
-    for (;;) {
-        while (done == asked)
-            sched_op(SCHEDOP_yield, NULL);
-        unsigned number = asked;
-        task();
-        done = number;
-    }
-}
-
-static void start_on_1(void (*fn)(void))
-{
-    task = fn;
-    asked++;
-}
-
-static void wait_for_1(void)
-{
-    while (done != asked)
-        sched_op(SCHEDOP_yield, NULL);
-}
+static volatile unsigned wrong;
 
 static uint32_t own_apic_id(void)
 {
@@ -74,20 +43,9 @@ static void vcpu(void *context, unsigned int n, uint32_t *id, uint32_t *apic)
 
 static void start(void)
 {
-    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
-
-    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
-    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
-    c.cpu_regs.x86_64.rflags = 2;
-    c.cpu_regs.x86_64.cr0 = read_cr0();
-    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
-    c.cpu_regs.x86_64.cr4 = read_cr4();
-    c.cpu_regs.x86_64.efer = 0x500;
-    need(vcpu_op(VCPUOP_initialise, 1, &c) == 0 && vcpu_op(VCPUOP_up, 1, NULL) == 0,
-         "no second vCPU");
+    need(smp_start(1, smp_work) == 0, "no second vCPU");
     apic_id[0] = own_apic_id();
-    start_on_1(tell_apic_id);
-    wait_for_1();
+    smp_run(tell_apic_id);
     check(apic_id[0] != apic_id[1], "both have the APIC ID %u", apic_id[0]);
 }
 
@@ -126,9 +84,9 @@ static void both_call(void)
 {
     if (!up)
         skip("the shield");
-    start_on_1(sign_many);
+    smp_begin(sign_many);
     sign_many();
-    wait_for_1();
+    smp_wait();
     expect(wrong, 0);
     expect(guard_report.count[GUARD_STRAY], 0);
     expect(guard_report.count[GUARD_INTERRUPTED], 0);
@@ -156,9 +114,9 @@ static void both_violate(void)
 
     if (!up)
         skip("the shield");
-    start_on_1(store_on_1);
+    smp_begin(store_on_1);
     store_many(&guarded[0]);
-    wait_for_1();
+    smp_wait();
     expect(wrong, 0);
     expect(guard_report.count[GUARD_ALLOWED] - before, 2 * (MANY / 4));
     expect(guard_report.count[GUARD_DENIED], 0);
@@ -189,9 +147,9 @@ static void strays_beside_calls(void)
     if (!up)
         skip("the shield");
     trap_handle(VEC_GP, on_gp);
-    start_on_1(stray_on_1);
+    smp_begin(stray_on_1);
     sign_many();
-    wait_for_1();
+    smp_wait();
     trap_handle(VEC_GP, NULL);
     expect(wrong, 0);
     expect(refusals, 200);
@@ -217,8 +175,7 @@ static void attacked_from_1(void)
 {
     if (!up)
         skip("the shield");
-    start_on_1(attack_on_1);
-    wait_for_1();
+    smp_run(attack_on_1);
     expect(guarded[2], 0);
     expect(guard_report.count[GUARD_DENIED], 2);
 }

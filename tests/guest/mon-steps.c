@@ -5,21 +5,17 @@
  */
 #include <stdint.h>
 #include <string.h>
-#include <xen/hvm/hvm_vcpu.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/monitor.h"
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 
 #define TF           0x100ULL
 #define IPI_VECTOR   0x82u
 #define MSR_EOI      0x80bu
 #define MSR_SELF_IPI 0x83fu
-
-extern uint8_t ap_entry[];
-extern uint64_t pml4[512];
-_Noreturn void ap_main(void);
 
 static struct mailbox *mail;
 static volatile unsigned traps;
@@ -232,13 +228,11 @@ static void own_steps(void)
 
 /* ---- the second vCPU ---- */
 
-static uint8_t ap_stack[16384] __attribute__((aligned(16)));
 static volatile unsigned ap_rounds, ap_saw_tf, ap_stop;
 
 /* Looks at its flags again and again, by every way that stores them but interrupts. */
-void ap_main(void)
+static void look_at_flags(unsigned vcpu)
 {
-    trap_load();
     while (!ap_stop) {
         uint64_t flags;
 
@@ -248,7 +242,7 @@ void ap_main(void)
         sched_op(SCHEDOP_yield, NULL);
     }
     for (;;) {
-        vcpu_op(VCPUOP_down, 1, NULL);
+        vcpu_op(VCPUOP_down, vcpu, NULL);
     }
 }
 
@@ -261,26 +255,12 @@ static void wait_rounds(unsigned rounds)
     }
 }
 
-static void start_second(void)
-{
-    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
-
-    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
-    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
-    c.cpu_regs.x86_64.rflags = 2;
-    c.cpu_regs.x86_64.cr0 = read_cr0();
-    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
-    c.cpu_regs.x86_64.cr4 = read_cr4();
-    c.cpu_regs.x86_64.efer = 0x500;
-    need(vcpu_op(VCPUOP_initialise, 1, &c) == 0 && vcpu_op(VCPUOP_up, 1, NULL) == 0, "no second vCPU");
-}
-
 /* One is stepped, the other is not: neither notices. */
 static void two_vcpus(void)
 {
     uint64_t flags;
 
-    start_second();
+    need(smp_start(1, look_at_flags) == 0, "no second vCPU");
     begin(13);
     wait_rounds(3);
     __asm__ volatile("pushfq; pop %0" : "=r"(flags)::"memory");

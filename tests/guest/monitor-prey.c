@@ -6,18 +6,13 @@
  */
 #include <stdint.h>
 #include <string.h>
-#include <xen/hvm/hvm_vcpu.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/page.h"
 #include "lib/prey.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 
-extern uint8_t ap_entry[];
-extern uint64_t pml4[512];
-_Noreturn void ap_main(void);
-
-static uint8_t ap_stack[8192] __attribute__((aligned(16)));
 static struct prey *prey;
 static uint8_t *pages;
 static volatile bool write_1;
@@ -29,31 +24,16 @@ static void write_and_count(unsigned cpu)
     prey->wrote[cpu]++;
 }
 
-void ap_main(void)
+static void count(unsigned vcpu)
 {
-    trap_load();
     for (;;) {
         prey->counter++;
         if (write_1) {
             write_1 = false;
-            write_and_count(1);
+            write_and_count(vcpu);
         }
         sched_op(SCHEDOP_yield, NULL);
     }
-}
-
-static void start_second(void)
-{
-    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
-
-    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
-    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
-    c.cpu_regs.x86_64.rflags = 2;
-    c.cpu_regs.x86_64.cr0 = read_cr0();
-    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
-    c.cpu_regs.x86_64.cr4 = read_cr4();
-    c.cpu_regs.x86_64.efer = 0x500;
-    need(vcpu_op(VCPUOP_initialise, 1, &c) == 0 && vcpu_op(VCPUOP_up, 1, NULL) == 0, "vCPU 1 does not start");
 }
 
 static void setup(void)
@@ -64,7 +44,7 @@ static void setup(void)
     prey->page_gfn[0] = gfn_of(pages);
     prey->page_gfn[1] = gfn_of(pages) + 1;
     prey->shared_gfn = gfn_of(shared);
-    start_second();
+    need(smp_start(1, count) == 0, "vCPU 1 does not start");
     while (prey->counter == 0) {
         sched_op(SCHEDOP_yield, NULL);
     }

@@ -8,18 +8,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xen/hvm/hvm_vcpu.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/soak.h"
 #include "lib/test.h"
 
-extern uint8_t ap_entry[];
-extern uint64_t pml4[512];
-_Noreturn void ap_main(unsigned cpu);
-
-static uint8_t ap_stack[SOAK_VCPUS][8192] __attribute__((aligned(16)));
+_Static_assert(SOAK_VCPUS <= SMP_MAX, "each has a stack");
 static struct soak *soak;
 static uint8_t *pages;
 static unsigned rounds = 100;
@@ -110,30 +106,14 @@ static void wait_for_word(void)
     }
 }
 
-void ap_main(unsigned cpu)
+static void begin(unsigned cpu)
 {
-    trap_load();
     __atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
     wait_for_word();
     work(cpu);
     for (;;) {
         sched_op(SCHEDOP_block, NULL);
     }
-}
-
-static void start(unsigned cpu)
-{
-    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
-
-    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
-    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack[cpu] + sizeof(ap_stack[cpu]);
-    c.cpu_regs.x86_64.rdi = cpu;
-    c.cpu_regs.x86_64.rflags = 2;
-    c.cpu_regs.x86_64.cr0 = read_cr0();
-    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
-    c.cpu_regs.x86_64.cr4 = read_cr4();
-    c.cpu_regs.x86_64.efer = 0x500;
-    need(vcpu_op(VCPUOP_initialise, cpu, &c) == 0 && vcpu_op(VCPUOP_up, cpu, NULL) == 0, "vCPU %u does not start", cpu);
 }
 
 static void setup(void)
@@ -150,7 +130,7 @@ static void setup(void)
     soak = page_alloc(1, 1);
     soak->mail.data[0] = gfn_of(pages);
     for (unsigned cpu = 1; cpu < SOAK_VCPUS; cpu++) {
-        start(cpu);
+        need(smp_start(cpu, begin) == 0, "vCPU %u does not start", cpu);
     }
     while (ready != SOAK_VCPUS - 1) {
         sched_op(SCHEDOP_yield, NULL);

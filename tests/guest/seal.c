@@ -7,17 +7,13 @@
  */
 #include <string.h>
 #include <facet/hvmop.h>
-#include <xen/hvm/hvm_vcpu.h>
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 
 #define HOLE ((uint64_t *)0xd0000000UL)
-
-extern uint8_t ap_entry[];
-extern uint64_t pml4[512];
-_Noreturn void ap_main(void);
 
 /* Into the agent's view, one hvm_op, and back; its page is the only one that can be executed there. */
 long agent_hvm_op(unsigned op, void *arg, uint16_t agent, uint16_t kernel);
@@ -45,10 +41,6 @@ static uint16_t agent, kernel, other;
 static volatile uint64_t *secret, *text, *vital; /* hidden; read-only; free, but with an override */
 static volatile struct ve_info *info;
 static uint8_t *spare;
-
-static uint8_t ap_stack[16384] __attribute__((aligned(16)));
-static void (*volatile task)(void);
-static volatile unsigned asked, done;
 
 static long own(uint32_t cmd, const void *argument, size_t size)
 {
@@ -326,26 +318,6 @@ static void memory(void)
     expect(*text, 0x7e8);
 }
 
-void ap_main(void)
-{
-    trap_load();
-    for (;;) {
-        while (done == asked)
-            sched_op(SCHEDOP_yield, NULL);
-        unsigned number = asked;
-        task();
-        done = number;
-    }
-}
-
-static void run_on_1(void (*fn)(void))
-{
-    task = fn;
-    asked++;
-    while (done != asked)
-        sched_op(SCHEDOP_yield, NULL);
-}
-
 static void attack_from_1(void)
 {
     uint64_t seen;
@@ -362,18 +334,8 @@ static void attack_from_1(void)
 /* It is not there yet when the guest is sealed. */
 static void late_vcpu(void)
 {
-    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
-
-    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
-    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
-    c.cpu_regs.x86_64.rflags = 2;
-    c.cpu_regs.x86_64.cr0 = read_cr0();
-    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
-    c.cpu_regs.x86_64.cr4 = read_cr4();
-    c.cpu_regs.x86_64.efer = 0x500;
-    expect(vcpu_op(VCPUOP_initialise, 1, &c), 0);
-    expect(vcpu_op(VCPUOP_up, 1, NULL), 0);
-    run_on_1(attack_from_1);
+    expect(smp_start(1, smp_work), 0);
+    smp_run(attack_from_1);
 }
 
 static void agent_may(void)

@@ -6,23 +6,15 @@
  * time.
  */
 #include <stdint.h>
-#include <xen/hvm/hvm_vcpu.h>
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 
-extern uint8_t ap_entry[];
-extern uint64_t pml4[512];
-_Noreturn void ap_main(void);
-
-static uint8_t ap_stack[16384] __attribute__((aligned(16)));
 static bool up, have_views;
 
-/* What vCPU 1 is asked to do; it answers by setting `done` to the same number. */
-static void (*volatile task)(void);
-static volatile unsigned asked, done;
 static volatile uint64_t answer;
 
 static void yield(void)
@@ -30,54 +22,15 @@ static void yield(void)
     sched_op(SCHEDOP_yield, NULL);
 }
 
-void ap_main(void)
-{
-    trap_load();
-    for (;;) {
-        while (done == asked)
-            yield();
-        unsigned number = asked;
-        task();
-        done = number;
-    }
-}
-
-static void start_task(void (*fn)(void))
-{
-    task = fn;
-    asked++;
-}
-
-static void wait_task(void)
-{
-    while (done != asked)
-        yield();
-}
-
 static uint64_t on_vcpu_1(void (*fn)(void))
 {
-    start_task(fn);
-    wait_task();
+    smp_run(fn);
     return answer;
-}
-
-static struct vcpu_hvm_context context(void)
-{
-    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
-
-    c.cpu_regs.x86_64.rip = (uint64_t)ap_entry;
-    c.cpu_regs.x86_64.rsp = (uint64_t)ap_stack + sizeof(ap_stack);
-    c.cpu_regs.x86_64.rflags = 2;
-    c.cpu_regs.x86_64.cr0 = read_cr0();
-    c.cpu_regs.x86_64.cr3 = (uint64_t)pml4;
-    c.cpu_regs.x86_64.cr4 = read_cr4();
-    c.cpu_regs.x86_64.efer = 0x500;
-    return c;
 }
 
 static void refused(void)
 {
-    struct vcpu_hvm_context c = context();
+    struct vcpu_hvm_context c = smp_context(1, smp_work);
 
     event_init();
     if (vcpu_op(VCPUOP_is_up, 1, NULL) == -XEN_ENOENT)
@@ -88,19 +41,19 @@ static void refused(void)
     expect(vcpu_op(VCPUOP_initialise, 2, &c), -XEN_ENOENT);
     c.mode = 7;
     expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
-    c = context();
+    c = smp_context(1, smp_work);
     c.pad = 1;
     expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
     /* Xen takes these three, and the domain dies at the vCPU's first VM entry. */
     if (!on_facet)
         return;
-    c = context();
+    c = smp_context(1, smp_work);
     c.cpu_regs.x86_64.cr0 &= ~1ULL;
     check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "long mode without CR0.PE");
-    c = context();
+    c = smp_context(1, smp_work);
     c.cpu_regs.x86_64.cr4 &= ~CR4_PAE;
     check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "long mode without CR4.PAE");
-    c = context();
+    c = smp_context(1, smp_work);
     c.cpu_regs.x86_64.efer = ~0ULL;
     check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "an absurd EFER");
 }
@@ -117,7 +70,7 @@ static void who(void)
 
 static void start(void)
 {
-    struct vcpu_hvm_context c = context();
+    struct vcpu_hvm_context c = smp_context(1, smp_work);
 
     if (vcpu_op(VCPUOP_is_up, 1, NULL) == -XEN_ENOENT)
         skip("a second vCPU");
@@ -151,11 +104,11 @@ static void events(void)
     port = (uint32_t)event_bind_ipi(1);
     check((int32_t)port > 0, "bind_ipi: %d", (int32_t)port);
     for (unsigned i = 0; i < 20; i++) {
-        start_task(wait_for_port);
+        smp_begin(wait_for_port);
         for (unsigned k = 0; k < i; k++)
             yield();
         expect(event_send(port), 0);
-        wait_task();
+        smp_wait();
         expect(answer, 0);
     }
 }
@@ -255,7 +208,7 @@ static void rights_of_both(void)
         skip("a second vCPU and altp2m");
     expect(altp2m_switch(w), 0);
     stop = false;
-    start_task(write_on);
+    smp_begin(write_on);
     for (unsigned i = 0; i < 10 && !test_is_failing(); i++) {
         uint64_t seen = rounds;
         while (rounds == seen)
@@ -268,7 +221,7 @@ static void rights_of_both(void)
         expect(a, ACCESS_RWX);
     }
     stop = true;
-    wait_task();
+    smp_wait();
     expect(altp2m_switch(0), 0);
 }
 
@@ -290,9 +243,9 @@ static void both_at_once(void)
     if (!have_views)
         skip("a second vCPU and altp2m");
     errors = 0;
-    start_task(create_and_destroy);
+    smp_begin(create_and_destroy);
     create_and_destroy();
-    wait_task();
+    smp_wait();
     expect(errors, 0);
 }
 
@@ -301,7 +254,7 @@ static void toggle_under_load(void)
     if (!have_views)
         skip("a second vCPU and altp2m");
     stop = false;
-    start_task(write_on);
+    smp_begin(write_on);
     for (unsigned i = 0; i < 30; i++) {
         check(altp2m_set_state(0) == 0 && altp2m_set_state(1) == 0, "round %u", i);
         uint16_t id;
@@ -309,13 +262,12 @@ static void toggle_under_load(void)
         yield();
     }
     stop = true;
-    wait_task();
+    smp_wait();
     expect(altp2m_set_state(0), 0);
 }
 
 static void go_down(void)
 {
-    done = asked;
     vcpu_op(VCPUOP_down, 1, NULL);
 }
 
@@ -323,11 +275,12 @@ static void down_and_up(void)
 {
     if (!up)
         skip("a second vCPU");
-    on_vcpu_1(go_down);
+    smp_begin(go_down); /* ends when the vCPU is up again */
     while (vcpu_op(VCPUOP_is_up, 1, NULL) == 1)
         yield();
     expect(vcpu_op(VCPUOP_is_up, 1, NULL), 0);
     expect(vcpu_op(VCPUOP_up, 1, NULL), 0);
+    smp_wait();
     expect(on_vcpu_1(who) & 0xffffffff, 1);
 }
 

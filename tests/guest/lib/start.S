@@ -101,7 +101,7 @@ start64:
 1:  hlt
     jmp 1b
 
-/* A further vCPU, in 64-bit mode with flat segments: takes on the guest's own, calls ap_main(). */
+/* A further vCPU, in 64-bit mode with flat segments: takes the guest's own, and traps; calls rsi(rdi). */
     .global ap_entry
 ap_entry:
     lgdt gdt_pointer
@@ -114,7 +114,11 @@ ap_entry:
     push %rax
     lretq
 1:  xor %ebp, %ebp
-    call ap_main
+    mov %rdi, %rbx
+    mov %rsi, %r12
+    call trap_load
+    mov %rbx, %rdi
+    call *%r12
 1:  hlt
     jmp 1b
 

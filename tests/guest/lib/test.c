@@ -16,7 +16,6 @@ const struct hvm_start_info *start_info;
 const char *cmdline = "";
 bool on_facet;
 _Noreturn void guest_start(void);
-_Noreturn void ap_main(void);
 
 void say(const char *fmt, ...)
 {
@@ -137,10 +136,4 @@ void guest_start(void)
         report();
     }
     end();
-}
-
-/* Only a guest that starts further vCPUs has its own. */
-__attribute__((weak)) _Noreturn void ap_main(void)
-{
-    test_broke("a further vCPU was started");
 }
