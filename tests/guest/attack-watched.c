@@ -206,6 +206,29 @@ static void shows_what_is_hidden(void)
     tear_down();
 }
 
+/* As set_up(), and this vCPU may use VMFUNC. False where it cannot: nothing is set up. */
+static bool set_up_vmfunc(void)
+{
+    long rc;
+
+    set_up();
+    rc = altp2m_enable_notify(0, gfn_of(other + PAGE));
+    if (rc == -XEN_EOPNOTSUPP) {
+        tear_down();
+        return false;
+    }
+    expect(rc, 0);
+    if (policy == AUDITED)
+        expect(altp2m_stub_set_vmfunc(&altp2m_self, 0, 1), 0);
+    return true;
+}
+
+static void tear_down_vmfunc(void)
+{
+    expect(altp2m_disable_notify(0), 0);
+    tear_down();
+}
+
 static uint64_t user_vmfunc(uint64_t view)
 {
     return (uint64_t)try_vmfunc(0, (uint32_t)view);
@@ -213,42 +236,22 @@ static uint64_t user_vmfunc(uint64_t view)
 
 static void user_enters_a_monitors_view(void)
 {
-    long rc;
-
-    set_up();
-    rc = altp2m_enable_notify(0, gfn_of(other + PAGE));
-    if (rc == -XEN_EOPNOTSUPP) {
-        tear_down();
+    if (!set_up_vmfunc())
         skip("VMFUNC and #VE");
-    }
-    expect(rc, 0);
-    if (policy == AUDITED)
-        expect(altp2m_stub_set_vmfunc(&altp2m_self, 0, 1), 0);
     expect(user_run(user_vmfunc, theirs), of_xen(VEC_NONE, VEC_UD));
     expect(told(ASK_WHERE, 0, 0), of_xen(theirs, 0));
-    expect(altp2m_disable_notify(0), 0);
-    tear_down();
+    tear_down_vmfunc();
 }
 
 static void user_leaves_a_monitors_view(void)
 {
-    long rc;
-
-    set_up();
-    rc = altp2m_enable_notify(0, gfn_of(other + PAGE));
-    if (rc == -XEN_EOPNOTSUPP) {
-        tear_down();
+    if (!set_up_vmfunc())
         skip("VMFUNC and #VE");
-    }
-    expect(rc, 0);
-    if (policy == AUDITED)
-        expect(altp2m_stub_set_vmfunc(&altp2m_self, 0, 1), 0);
     ask(ASK_SWITCH, 0, theirs, 0);
     expect(user_run(user_vmfunc, 0), of_xen(VEC_NONE, VEC_UD));
     write_reported(page, (unsigned)of_xen(0, 1));
     ask(ASK_SWITCH, 0, 0, 0);
-    expect(altp2m_disable_notify(0), 0);
-    tear_down();
+    tear_down_vmfunc();
 }
 
 static void learns_where_it_is(void)

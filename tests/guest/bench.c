@@ -115,16 +115,33 @@ static uint64_t hit_by_ve(void)
     return from;
 }
 
-static void restricted(void)
+/* A view, and code at every spot and in the page behind it. */
+static uint16_t view_of_spots(void)
 {
-    uint64_t from;
-    uint16_t v;
-
     for (unsigned i = 0; i < SPOTS; i++)
         *spot(i) = *(spot(i) + PAGE) = RET;
     need(make_views(1) == 0, "no view");
-    v = views[0];
+    return views[0];
+}
+
+/* Calls every spot once, in the view. */
+static void call_all(const char *name, uint16_t view)
+{
+    uint64_t from;
+
+    altp2m_switch(view);
     from = rdtsc();
+    for (unsigned i = 0; i < SPOTS; i++)
+        call(spot(i));
+    bench(name, (long)(rdtsc() - from));
+    altp2m_switch(0);
+}
+
+static void restricted(void)
+{
+    uint16_t v = view_of_spots();
+    uint64_t from = rdtsc();
+
     for (unsigned i = 0; i < SPOTS; i++)
         need(altp2m_set_access(v, gfn_of(spot(i)), ACCESS_RW) == 0, "spot %u", i);
     bench("restricted.set", (long)(rdtsc() - from));
@@ -133,34 +150,19 @@ static void restricted(void)
     bench("restricted.ve_hits", hits);
     for (unsigned i = 0; i < SPOTS; i++)
         altp2m_set_suppress_ve(v, gfn_of(spot(i)), 1);
-    altp2m_switch(v);
-    from = rdtsc();
-    for (unsigned i = 0; i < SPOTS; i++)
-        call(spot(i));
-    bench("restricted.exit", (long)(rdtsc() - from));
-    altp2m_switch(0);
+    call_all("restricted.exit", v);
 }
 
 static void remapped(void)
 {
-    uint64_t from;
-    uint16_t v;
+    uint16_t v = view_of_spots();
+    uint64_t from = rdtsc();
 
-    for (unsigned i = 0; i < SPOTS; i++)
-        *spot(i) = *(spot(i) + PAGE) = RET;
-    need(make_views(1) == 0, "no view");
-    v = views[0];
-    from = rdtsc();
     for (unsigned i = 0; i < SPOTS; i++)
         need(altp2m_change_gfn(v, gfn_of(spot(i)), gfn_of(spot(i)) + 1) == 0, "spot %u", i);
     bench("remapped.set", (long)(rdtsc() - from));
     tables();
-    altp2m_switch(v);
-    from = rdtsc();
-    for (unsigned i = 0; i < SPOTS; i++)
-        call(spot(i));
-    bench("remapped.run", (long)(rdtsc() - from));
-    altp2m_switch(0);
+    call_all("remapped.run", v);
 }
 
 static void many(void)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
-#include "lib/monitor.h"
 #include "lib/page.h"
+#include "lib/target.h"
 #include "lib/test.h"
 
 #define MSR_LSTAR    0xc0000082u
@@ -38,19 +38,12 @@ static void on_ipi(struct regs *r)
 static void begin(uint32_t task)
 {
     traps = ipis = 0;
-    mail->ready = task;
-    while (mail->task != task) {
-        pause();
-    }
+    target_begin(mail, task);
 }
 
 static void end(void)
 {
-    mail->ready = ACT_DONE;
-    mail->task = 0;
-    while (mail->ready == ACT_DONE) {
-        pause();
-    }
+    target_end(mail);
 }
 
 static uint64_t msr(uint32_t index)
@@ -317,10 +310,7 @@ static void exits(void)
 
 static void finish(void)
 {
-    mail->ready = TASK_END;
-    while (mail->task != TASK_END) {
-        sched_op(SCHEDOP_yield, NULL);
-    }
+    target_finish(mail);
 }
 
 static void setup(void)

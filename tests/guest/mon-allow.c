@@ -7,66 +7,11 @@
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
-#include "lib/monitor.h"
+#include "lib/listen.h"
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define SECOND     1000000000ULL
-#define EVENTS_MAX 64u
-#define PAUSED     VM_EVENT_FLAG_VCPU_PAUSED
-
-static domid_t target;
-static struct mailbox *mail;
-static struct monitor_ring ring;
-static vm_event_request_t seen[EVENTS_MAX];
-static unsigned nr_seen;
-
-typedef void answer_fn(const vm_event_request_t *r, vm_event_response_t *a);
-
-static void handle(const vm_event_request_t *r, answer_fn *answer)
-{
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason, .flags = r->flags & PAUSED};
-
-    if (nr_seen < EVENTS_MAX) {
-        seen[nr_seen] = *r;
-    }
-    nr_seen++;
-    a.u.mem_access = r->u.mem_access;
-    if (answer) {
-        answer(r, &a);
-    }
-    monitor_answer(&ring, &a, true);
-}
-
-static void wait_ready(uint32_t task)
-{
-    if (mail->ready == ACT_DONE) {
-        mail->ready = 0;
-    }
-    while (mail->ready != task) {
-        sched_op(SCHEDOP_yield, NULL);
-    }
-}
-
-static void task(uint32_t number, answer_fn *answer)
-{
-    uint64_t until = clock_now() + 10 * SECOND;
-    vm_event_request_t r;
-
-    wait_ready(number);
-    nr_seen = 0;
-    mail->task = number;
-    while (mail->task == number) {
-        if (monitor_next(&ring, &r, clock_now() + SECOND / 1000)) {
-            handle(&r, answer);
-        }
-        need(clock_now() < until && nr_seen < 1000, "task %u does not end; %u events, rip %lx", number, nr_seen,
-             seen[0].data.regs.x86.rip);
-    }
-    while (monitor_next(&ring, &r, clock_now())) {
-        handle(&r, answer);
-    }
-}
+#define PAUSED VM_EVENT_FLAG_VCPU_PAUSED
 
 static uint64_t page(unsigned n)
 {
@@ -84,9 +29,9 @@ static void restrict_host(unsigned first, unsigned nr, unsigned access)
 /* The task with these pages restricted, once the guest has prepared it and until it is done. */
 static void task_on(uint32_t number, unsigned first, unsigned nr, unsigned access, answer_fn *answer)
 {
-    wait_ready(number);
+    listen_wait(number);
     restrict_host(first, nr, access);
-    task(number, answer);
+    listen_task(number, answer);
     restrict_host(first, nr, ACCESS_RWX);
 }
 
@@ -153,7 +98,7 @@ static void view(void)
     altp2m_op op = for_target(HVMOP_altp2m_set_domain_state);
     uint16_t v;
 
-    wait_ready(TRY_VIEW);
+    listen_wait(TRY_VIEW);
     op.u.domain_state.state = 1;
     expect(altp2m_call(&op), 0);
     op = for_target(HVMOP_altp2m_create_p2m);
@@ -168,7 +113,7 @@ static void view(void)
     op = for_target(HVMOP_altp2m_switch_p2m);
     op.u.view.view = v;
     expect(altp2m_call(&op), 0);
-    task(TRY_VIEW, emulate);
+    listen_task(TRY_VIEW, emulate);
     expect(nr_seen, 2);
     for (unsigned i = 0; i < nr_seen; i++) {
         expect(seen[i].flags, PAUSED | VM_EVENT_FLAG_ALTERNATE_P2M);
@@ -242,7 +187,7 @@ static void give_bytes(const vm_event_request_t *r, vm_event_response_t *a)
 static void bytes(void)
 {
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT, true), 0);
-    task(TRY_BYTES, give_bytes);
+    listen_task(TRY_BYTES, give_bytes);
     expect(nr_seen, 2);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT, false), 0);
 }
@@ -257,10 +202,10 @@ static void walk(void)
 
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, true), 0);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, true), -XEN_EEXIST);
-    wait_ready(TRY_WALK);
+    listen_wait(TRY_WALK);
     restrict_host(6, 2, ACCESS_X);
     restrict_host(1, 1, ACCESS_RX);
-    task(TRY_WALK, emulate);
+    listen_task(TRY_WALK, emulate);
     for (unsigned i = 0; i < nr_seen && i < EVENTS_MAX; i++) {
         expect(seen[i].u.mem_access.gla & 0xfff, 0);
         check((seen[i].u.mem_access.gla >> 12 & 0x1ff) == (page(1) & 0x1ff), "told of gla %lx",
@@ -276,9 +221,9 @@ static void walk(void)
 
 static void convert(void)
 {
-    wait_ready(TRY_CONVERT);
+    listen_wait(TRY_CONVERT);
     restrict_host(0, 4, ACCESS_N2RWX);
-    task(TRY_CONVERT, NULL);
+    listen_task(TRY_CONVERT, NULL);
     expect(nr_seen, 4);
     for (unsigned i = 0; i < nr_seen && i < 4; i++) {
         expect(seen[i].reason, VM_EVENT_REASON_MEM_ACCESS);
@@ -296,15 +241,15 @@ static void allow_and_emulate(const vm_event_request_t *r, vm_event_response_t *
 
 static void allowed_meanwhile(void)
 {
-    wait_ready(TRY_DEFAULT_ALLOWS);
+    listen_wait(TRY_DEFAULT_ALLOWS);
     restrict_host(0, 1, ACCESS_RX);
-    task(TRY_DEFAULT_ALLOWS, allow_and_emulate);
+    listen_task(TRY_DEFAULT_ALLOWS, allow_and_emulate);
     expect(nr_seen, 1);
 }
 
 static void finish(void)
 {
-    wait_ready(TASK_END);
+    listen_wait(TASK_END);
     expect(monitor_disable(target, &ring), 0);
     mail->task = TASK_END;
 }

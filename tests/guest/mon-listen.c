@@ -7,71 +7,12 @@
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
-#include "lib/monitor.h"
+#include "lib/listen.h"
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define SECOND     1000000000ULL
-#define EVENTS_MAX 48u
-
 #define MSR_LSTAR    0xc0000082u
 #define MSR_SYSENTER 0x176u
-
-static domid_t target;
-static struct mailbox *mail;
-static struct monitor_ring ring;
-
-/* What came during one task. */
-static vm_event_request_t seen[EVENTS_MAX];
-static unsigned nr_seen;
-
-typedef void answer_fn(const vm_event_request_t *r, vm_event_response_t *a);
-
-static void handle(const vm_event_request_t *r, answer_fn *answer)
-{
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason,
-                             .flags = r->flags & VM_EVENT_FLAG_VCPU_PAUSED};
-
-    expect(r->version, 7);
-    expect(r->vcpu_id, 0);
-    if (nr_seen < EVENTS_MAX) {
-        seen[nr_seen++] = *r;
-    }
-    if (answer) {
-        answer(r, &a);
-    }
-    monitor_answer(&ring, &a, true);
-}
-
-static void wait_ready(uint32_t task)
-{
-    if (mail->ready == ACT_DONE) {
-        mail->ready = 0;
-    }
-    while (mail->ready != task) {
-        sched_op(SCHEDOP_yield, NULL);
-    }
-}
-
-/* Lets the guest do its task and answers its events. */
-static void task(uint32_t number, answer_fn *answer)
-{
-    uint64_t until = clock_now() + 10 * SECOND;
-    vm_event_request_t r;
-
-    wait_ready(number);
-    nr_seen = 0;
-    mail->task = number;
-    while (mail->task == number) {
-        if (monitor_next(&ring, &r, clock_now() + SECOND / 1000)) {
-            handle(&r, answer);
-        }
-        need(clock_now() < until, "task %u does not end; %u events", number, nr_seen);
-    }
-    while (monitor_next(&ring, &r, clock_now())) {
-        handle(&r, answer);
-    }
-}
 
 static long ask(uint32_t op, uint32_t event)
 {
@@ -157,7 +98,7 @@ static void msr_writes(void)
     expect(watch_msr(true, MSR_LSTAR, true), 0);
     expect(watch_msr(true, MSR_LSTAR, true), -XEN_EEXIST);
     expect(watch_msr(true, 0x1711, false), 0);
-    task(ACT_MSR, deny_last_write);
+    listen_task(ACT_MSR, deny_last_write);
     expect(nr_seen, 3);
     expect_msr(0, MSR_LSTAR, 0x1000, seen[0].u.mov_to_msr.old_value);
     expect_msr(1, MSR_LSTAR, 1ULL << 63, 0x1000);
@@ -179,7 +120,7 @@ static void msr_denied(void)
     expect(ask(XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS, 0), 0);
     expect(watch_msr(true, MSR_SYSENTER, false), 0);
     expect(watch_msr(true, MSR_EFER, false), 0);
-    task(ACT_MSR_HELD, deny_second);
+    listen_task(ACT_MSR_HELD, deny_second);
     expect(nr_seen, 5);
     expect_msr(0, MSR_LSTAR, 0x1000, 0x3000);
     expect_msr(1, MSR_LSTAR, 0x2000, 0x1000);
@@ -220,7 +161,7 @@ static void cr_writes(void)
     expect(watch_cr(true, VM_EVENT_X86_CR0, true, 0), -XEN_EEXIST);
     expect(watch_cr(true, VM_EVENT_X86_CR3, true, 0), 0);
     expect(watch_cr(true, VM_EVENT_X86_CR4, true, CR4_PCE), 0);
-    task(ACT_CR, deny_de_and_lmsw);
+    listen_task(ACT_CR, deny_de_and_lmsw);
     expect(nr_seen, 5);
     expect_cr(0, VM_EVENT_X86_CR4, CR4_TSD);
     expect_cr(1, VM_EVENT_X86_CR4, CR4_DE);
@@ -231,7 +172,7 @@ static void cr_writes(void)
     expect(watch_cr(false, VM_EVENT_X86_CR0, true, 0), 0);
     expect(watch_cr(false, VM_EVENT_X86_CR3, true, 0), 0);
     expect(watch_cr(false, VM_EVENT_X86_CR4, true, 0), 0);
-    task(ACT_CR_QUIET, NULL);
+    listen_task(ACT_CR_QUIET, NULL);
     expect(nr_seen, 0);
 }
 
@@ -239,7 +180,7 @@ static void cr_writes(void)
 static void xcr0_writes(void)
 {
     expect(watch_cr(true, VM_EVENT_X86_XCR0, false, 0), 0);
-    task(ACT_XCR0, NULL);
+    listen_task(ACT_XCR0, NULL);
     expect(nr_seen, 3);
     for (unsigned i = 0; i < nr_seen; i++) {
         static const uint8_t value[] = {3, 2, 1}, old[] = {1, 3, 3};
@@ -273,7 +214,7 @@ static void descriptors(void)
 
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS, true), 0);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS, true), -XEN_EEXIST);
-    task(ACT_DESCRIPTORS, carry_out);
+    listen_task(ACT_DESCRIPTORS, carry_out);
     for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
         for (unsigned k = 0; k < wanted[i].times; k++, n++) {
             expect(seen[n].reason, VM_EVENT_REASON_DESCRIPTOR_ACCESS);
@@ -304,7 +245,7 @@ static void debug(void)
                                    .op = XEN_DOMCTL_MONITOR_OP_ENABLE,
                                    .event = XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
                                    .u.debug_exception.sync = 1}), 0);
-    task(ACT_DEBUG, raise_again);
+    listen_task(ACT_DEBUG, raise_again);
     expect(nr_seen, 3);
     for (unsigned i = 0; i < 3; i++) {
         expect(seen[i].reason, VM_EVENT_REASON_DEBUG_EXCEPTION);
@@ -338,7 +279,7 @@ static void ask_for_next(const vm_event_request_t *r, vm_event_response_t *a)
 static void next_interrupt(void)
 {
     expect(watch_requests(true, false), 0);
-    task(ACT_INTERRUPT, ask_for_next);
+    listen_task(ACT_INTERRUPT, ask_for_next);
     expect(nr_seen, 2);
     expect(seen[0].reason, VM_EVENT_REASON_GUEST_REQUEST);
     expect(seen[1].reason, VM_EVENT_REASON_INTERRUPT);
@@ -359,7 +300,7 @@ static void inject_ud(const vm_event_request_t *r, vm_event_response_t *a)
 
 static void injected(void)
 {
-    task(ACT_INJECTED, inject_ud);
+    listen_task(ACT_INJECTED, inject_ud);
     expect(nr_seen, 2);
     expect(seen[1].reason, VM_EVENT_REASON_INTERRUPT);
     expect(seen[1].u.interrupt.x86.vector, VEC_UD);
@@ -369,9 +310,9 @@ static void injected(void)
 
 static void request_from_user(void)
 {
-    wait_ready(ACT_USER_REQUEST);
+    listen_wait(ACT_USER_REQUEST);
     expect(watch_requests(true, true), 0);
-    task(ACT_USER_REQUEST, NULL);
+    listen_task(ACT_USER_REQUEST, NULL);
     expect(nr_seen, 1);
     expect(seen[0].reason, VM_EVENT_REASON_GUEST_REQUEST);
     expect(watch_requests(false, false), 0);
@@ -394,13 +335,13 @@ static void count_exits(uint32_t number, bool sync)
 {
     unsigned n = 0;
 
-    wait_ready(number);
+    listen_wait(number);
     expect(monitor_ask(target, (struct xen_domctl_monitor_op){.op = XEN_DOMCTL_MONITOR_OP_ENABLE,
                                                               .event = XEN_DOMCTL_MONITOR_EVENT_VMEXIT,
                                                               .u.vmexit.sync = sync}), 0);
-    task(number, sync ? answer_cpuid : NULL);
+    listen_task(number, sync ? answer_cpuid : NULL);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_VMEXIT, false), 0);
-    for (unsigned i = 0; i < nr_seen; i++) {
+    for (unsigned i = 0; i < nr_seen && i < EVENTS_MAX; i++) {
         expect(seen[i].reason, VM_EVENT_REASON_VMEXIT);
         expect(seen[i].flags, sync ? VM_EVENT_FLAG_VCPU_PAUSED : 0);
         n += seen[i].u.vmexit.arch.vmx.reason == REASON_CPUID;
@@ -419,7 +360,7 @@ static void finish(void)
 {
     expect(watch_cr(true, VM_EVENT_X86_CR4, true, 0), 0);
     expect(watch_msr(true, MSR_LSTAR, false), 0);
-    wait_ready(TASK_END);
+    listen_wait(TASK_END);
     expect(monitor_disable(target, &ring), 0);
     mail->task = TASK_END;
 }

@@ -7,9 +7,9 @@
 #include <string.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
-#include "lib/monitor.h"
 #include "lib/page.h"
 #include "lib/smp.h"
+#include "lib/target.h"
 #include "lib/test.h"
 
 #define TF           0x100ULL
@@ -35,10 +35,7 @@ static void begin(uint32_t task)
 {
     traps = 0;
     trap_flags = 0;
-    mail->ready = task;
-    while (mail->task != task) {
-        __asm__ volatile("pause");
-    }
+    target_begin(mail, task);
 }
 
 static void end(void)
@@ -328,10 +325,7 @@ static void syscall(void)
 static void finish(void)
 {
     mail->data[0] = 0xface7;
-    mail->ready = TASK_END;
-    while (mail->task != TASK_END) {
-        sched_op(SCHEDOP_yield, NULL);
-    }
+    target_finish(mail);
 }
 
 static void setup(void)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include "lib/cpu.h"
 #include "lib/event.h"
-#include "lib/monitor.h"
 #include "lib/page.h"
+#include "lib/target.h"
 #include "lib/test.h"
 
 static struct mailbox *mail;
@@ -28,19 +28,12 @@ static void on_breakpoint(struct regs *r)
 static void begin(uint32_t task)
 {
     breakpoints = 0;
-    mail->ready = task;
-    while (mail->task != task) {
-        pause();
-    }
+    target_begin(mail, task);
 }
 
 static void end(void)
 {
-    mail->ready = ACT_DONE;
-    mail->task = 0;
-    while (mail->ready == ACT_DONE) {
-        pause();
-    }
+    target_end(mail);
 }
 
 /* Instructions of several kinds that write: to one page, to two, with flags, locked, by 16 bytes, by the stack. */
@@ -275,10 +268,7 @@ static void allowed_meanwhile(void)
 
 static void finish(void)
 {
-    mail->ready = TASK_END;
-    while (mail->task != TASK_END) {
-        sched_op(SCHEDOP_yield, NULL);
-    }
+    target_finish(mail);
 }
 
 static void setup(void)
