@@ -180,20 +180,7 @@ void evtchn_init(struct domain *d)
     d->guest.nr_ports = 0;
 }
 
-int evtchn_create_internal(struct domain *d, void (*send)(struct domain *d), uint32_t *out)
-{
-    int port;
-
-    lock_acquire(&d->guest.evtchn_lock);
-    port = find_free(d);
-    if (port > 0) {
-        *record(d, (uint32_t)port) = (struct evtchn){.state = EVTCHN_INTERNAL, .send = send};
-        *out = (uint32_t)port;
-    }
-    lock_release(&d->guest.evtchn_lock);
-    return port > 0 ? 0 : port;
-}
-
+/* Gives out the lowest free port, as `as`; 0 or a negative errno. */
 static long allocate(struct domain *d, const struct evtchn *as, uint32_t *out)
 {
     int port;
@@ -206,6 +193,13 @@ static long allocate(struct domain *d, const struct evtchn *as, uint32_t *out)
     }
     lock_release(&d->guest.evtchn_lock);
     return port > 0 ? 0 : port;
+}
+
+int evtchn_create_internal(struct domain *d, void (*send)(struct domain *d), uint32_t *out)
+{
+    const struct evtchn e = {.state = EVTCHN_INTERNAL, .send = send};
+
+    return (int)allocate(d, &e, out);
 }
 
 /* An end that the guest must not touch. */
