@@ -150,6 +150,13 @@ def _programs(build_dir, *names):
     return paths
 
 
+def libraries(program):
+    """The shared libraries of a program, as `extra` takes files."""
+    shown = subprocess.run(["ldd", str(program)], stdout=subprocess.PIPE, text=True, check=True)
+    return {word.lstrip("/"): pathlib.Path(word).resolve() for word in shown.stdout.split()
+            if word.startswith("/")}
+
+
 def script(output, kernel, build_dir, text, extra=None):
     """Runs `text` with sh as root on hvc0, then powers off."""
     programs = _programs(build_dir, "altp2m", "facet-demo", "greet")

@@ -7,10 +7,8 @@ as done, and if the watched domain says, too, that it saw nothing.
 """
 
 import argparse
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
 import demo
@@ -62,13 +60,6 @@ class MonitorStory(demo.Story):
         return found
 
 
-def libraries(program):
-    """The shared libraries of a program, as files for an initramfs."""
-    shown = subprocess.run(["ldd", str(program)], stdout=subprocess.PIPE, text=True, check=True)
-    return {word.lstrip("/"): os.path.realpath(word) for word in shown.stdout.split()
-            if word.startswith("/")}
-
-
 def configurations(runner, directory, script=None):
     """Makes both domains' files; returns the configurations' paths and the kernel.
 
@@ -79,7 +70,7 @@ def configurations(runner, directory, script=None):
     script = demo.scripts(runner, SETUP) + \
         (demo.scripts(runner, demo.STEPS_SCRIPT, SCRIPT) if script is None else script)
     extra = {"bin/xen-access": XEN_ACCESS, "lib/xen-evtchn.ko": kernel.modules / EVENT_CHANNELS,
-             **libraries(XEN_ACCESS)}
+             **initramfs.libraries(XEN_ACCESS)}
     ramdisks = {
         "monitor": initramfs.script(directory / "monitor-initramfs.gz", kernel, built, script,
                                     extra),

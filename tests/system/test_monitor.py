@@ -2,10 +2,8 @@
 """A Debian domain with `monitor = 1` runs Debian's own xen-access on small guests, one for each of
 its modes. What it prints is compared with what each guest says that it did."""
 
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
 import runner
@@ -49,13 +47,6 @@ watch() {
 """
 
 
-def libraries(program):
-    """The shared libraries of a program, as files for an initramfs."""
-    shown = subprocess.run(["ldd", str(program)], stdout=subprocess.PIPE, text=True, check=True)
-    return {word.lstrip("/"): os.path.realpath(word) for word in shown.stdout.split()
-            if word.startswith("/")}
-
-
 class XenAccessTest(FacetTest):
     """Xen's own tool, unmodified."""
 
@@ -68,7 +59,7 @@ class XenAccessTest(FacetTest):
             script += f"watch {domid} {mode} {1 if 'altp2m' in mode else 0.5}\n"
         module = kernel.modules / "kernel/drivers/xen/xen-evtchn.ko"
         extra = {"bin/xen-access": XEN_ACCESS, "lib/xen-evtchn.ko": module,
-                 **libraries(XEN_ACCESS)}
+                 **initramfs.libraries(XEN_ACCESS)}
         ramdisk = initramfs.script(self.dir / "ramdisk.gz", kernel, runner.build_dir(), script,
                                    extra)
         configs = [self.config("monitor.cfg", kernel=kernel.vmlinuz, ramdisk=ramdisk, memory=256,

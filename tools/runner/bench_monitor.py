@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a monitor in another domain pays, and what the guest that it watches does. See bench.py."""
 
-import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
@@ -80,16 +78,6 @@ def _calls(directory):
     return {name: int(ticks) for name, ticks in found}
 
 
-def _files(kernel):
-    """xen-access with its libraries and the kernel's module for event channels."""
-    shown = subprocess.run(["ldd", str(XEN_ACCESS)], stdout=subprocess.PIPE, text=True, check=True)
-    files = {word.lstrip("/"): os.path.realpath(word) for word in shown.stdout.split()
-             if word.startswith("/")}
-    files["bin/xen-access"] = XEN_ACCESS
-    files["lib/xen-evtchn.ko"] = kernel.modules / "kernel/drivers/xen/xen-evtchn.ko"
-    return files
-
-
 def _event(directory):
     """{EVENT: ticks} from the guest's side: the fewest for one of 16 writes."""
     if not XEN_ACCESS.exists():
@@ -97,8 +85,10 @@ def _event(directory):
     sys.path.insert(0, str(ROOT / "demo"))
     import initramfs  # pylint: disable=import-outside-toplevel,import-error
     kernel = debian_kernel()
-    ramdisk = initramfs.script(directory / "ramdisk.gz", kernel, build_dir(), SCRIPT,
-                               _files(kernel))
+    files = {"bin/xen-access": XEN_ACCESS,
+             "lib/xen-evtchn.ko": kernel.modules / "kernel/drivers/xen/xen-evtchn.ko",
+             **initramfs.libraries(XEN_ACCESS)}
+    ramdisk = initramfs.script(directory / "ramdisk.gz", kernel, build_dir(), SCRIPT, files)
     monitor = config(name="monitor", kernel=kernel.vmlinuz, ramdisk=ramdisk, memory=256, monitor=1,
                      cmdline="console=hvc0 quiet mitigations=off cryptomgr.notests=1")
     target = config(name="target", kernel=build_dir() / "guest" / "mon-target.elf", memory=16,
