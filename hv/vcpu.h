@@ -94,7 +94,7 @@ uint64_t vcpu_cr4_allowed(void);           /* bits of CR4 that a guest may set *
 const struct table_format *vcpu_table_format(void); /* of the nested page tables on this machine */
 bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
 
-enum { EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14, EXC_AC = 17, EXC_MC = 18, EXC_VE = 20 };
+enum { EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14, EXC_AC = 17, EXC_MC = 18, EXC_VE = 20 };
 /* Raises an exception at the next entry, in place of completing the current instruction. */
 void vcpu_inject(struct vcpu *v, unsigned vector);
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);

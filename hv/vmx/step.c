@@ -19,7 +19,6 @@
 #include "x86/cpu.h"
 
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
-#define EXC_OF            4u
 #define DR6_BS            (1u << 14)
 #define DR6_ANY           (DR6_BS | 1u << 13 | 0xfu) /* BS, BD and the four breakpoints */
 #define AR_DB             (1u << 14)

@@ -440,6 +440,19 @@ void vmx_skip_bytes(struct vcpu *v, unsigned length)
 
 /* ---- injection ---- */
 
+/*
+ * A fault's frame has RF set, so that the handler may return to the instruction without meeting its breakpoint again; entry pushes
+ * what the guest's flags say (SDM 3, 17.3.1.1). #DB that is a fault is the exception: its handler sees to RF.
+ */
+void vmx_resume_flag(unsigned vector)
+{
+    static const uint32_t others = 1u << EXC_DB | 1u << EXC_NMI | 1u << EXC_BP | 1u << EXC_OF | 1u << EXC_MC;
+
+    if (vector < 32 && !(others & (1u << vector))) {
+        vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | X86_EFLAGS_RF);
+    }
+}
+
 static bool contributory(unsigned vector)
 {
     return vector == EXC_DE || (vector >= 10 && vector <= EXC_GP);
@@ -469,6 +482,7 @@ static void inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t err
     }
     v->vmx.inject = INTR_VALID | INTR_HARDWARE << 8 | (has_error ? INTR_ERROR_CODE : 0) | vector;
     v->vmx.inject_error = error;
+    vmx_resume_flag(vector);
 }
 
 void vcpu_inject(struct vcpu *v, unsigned vector)

@@ -58,6 +58,8 @@ void vmx_apply_update(struct vcpu *v);
 void vmx_skip_instruction(struct vcpu *v);
 /* The same where the exit does not tell the length. */
 void vmx_skip_bytes(struct vcpu *v, unsigned length);
+/* The guest's flags as the frame of this exception is to show them. */
+void vmx_resume_flag(unsigned vector);
 void vmx_dump(struct vcpu *v);
 uint64_t vmx_read_gpr(struct vcpu *v, unsigned n); /* ModRM numbering; 4 is RSP */
 void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value);

@@ -209,6 +209,66 @@ static void alignment(void)
     try_write_cr0(read_cr0() & ~(1ULL << 18));
 }
 
+/* ---- the resume flag ---- */
+
+static volatile uint64_t frame_flags, go_on;
+static volatile int frame_vector;
+
+static void note_frame(struct regs *r)
+{
+    frame_vector = (int)r->vector;
+    frame_flags = r->rflags;
+    r->rip = go_on;
+}
+
+#define FAULT(insns)  "lea 1f(%%rip), %%r9; mov %%r9, %[on]\n\t" insns "\n1:"
+#define FAULT_OUT     [on] "=m"(go_on)
+#define FAULT_CLOBBER "r9", "memory", "cc"
+#define RFLAGS_RF     (1ULL << 16)
+
+static void resumes(const char *what, int vector)
+{
+    check(frame_vector == vector && (frame_flags & RFLAGS_RF), "%s: vector %d, flags %lx", what, frame_vector, frame_flags);
+    frame_vector = VEC_NONE;
+    frame_flags = 0;
+}
+
+/* A fault's frame has RF set, whoever raises it (SDM volume 3, 17.3.1.1). */
+static void resume_flag(void)
+{
+    static const int vectors[] = {VEC_UD, VEC_GP, VEC_PF};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++)
+        trap_handle((unsigned)vectors[i], note_frame);
+    __asm__ volatile(FAULT("ud2") : FAULT_OUT::FAULT_CLOBBER);
+    resumes("ud2", VEC_UD);
+    __asm__ volatile(FAULT("vmptrst (%%rdi)") : FAULT_OUT : "D"(&go_on) : FAULT_CLOBBER);
+    resumes("vmptrst", VEC_UD);
+    __asm__ volatile(FAULT(".byte 0x0f, 0x01, 0xd4") : FAULT_OUT : "a"(0x1000) : FAULT_CLOBBER);
+    resumes("vmfunc", VEC_UD);
+    __asm__ volatile(FAULT("monitor") : FAULT_OUT : "a"(&go_on), "c"(0), "d"(0) : FAULT_CLOBBER);
+    resumes("monitor", VEC_UD);
+    __asm__ volatile(FAULT("rdmsr") : FAULT_OUT : "c"(0x4711) : "rax", "rdx", FAULT_CLOBBER);
+    resumes("rdmsr", VEC_GP);
+    __asm__ volatile(FAULT("wrmsr") : FAULT_OUT : "c"(MSR_EFER), "a"(2), "d"(0) : FAULT_CLOBBER);
+    resumes("wrmsr", VEC_GP);
+    __asm__ volatile(FAULT("mov %%rax, %%cr4") : FAULT_OUT : "a"(1ULL << 40) : FAULT_CLOBBER);
+    resumes("mov to cr4", VEC_GP);
+    __asm__ volatile(FAULT("xsetbv") : FAULT_OUT : "a"(0), "c"(0), "d"(0) : FAULT_CLOBBER);
+    check(frame_vector == VEC_UD || frame_vector == VEC_GP, "xsetbv: vector %d", frame_vector);
+    resumes("xsetbv", frame_vector);
+    __asm__ volatile(FAULT("rdpmc") : FAULT_OUT : "c"(0x4711) : "rax", "rdx", FAULT_CLOBBER);
+    resumes("rdpmc", VEC_GP);
+    __asm__ volatile(FAULT("outsb") : FAULT_OUT : "S"(VA), "d"(0xe9) : FAULT_CLOBBER);
+    resumes("outs from nowhere", VEC_PF);
+    __asm__ volatile(FAULT("movsb") : FAULT_OUT : "S"(0xd0000000), "D"(VA) : FAULT_CLOBBER);
+    resumes("movs from a hole to nowhere", VEC_PF);
+    __asm__ volatile(FAULT("cmpsb") : FAULT_OUT : "S"(0xd0000000), "D"(&go_on) : FAULT_CLOBBER);
+    resumes("cmps with a hole", VEC_GP);
+    for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++)
+        trap_handle((unsigned)vectors[i], NULL);
+}
+
 static volatile unsigned doubles;
 static uint64_t saved_rsp;
 
@@ -242,4 +302,4 @@ static void double_fault(void)
 TEST_CASES(CASE(divide), CASE(undefined), CASE(general_protection), CASE(forbidden_gate),
            CASE(stack_fault), CASE(page_faults), CASE(page_faults_from_user), CASE(breakpoint),
            CASE(icebp), CASE(watchpoint), CASE(device_not_available), CASE(alignment),
-           CASE(double_fault))
+           CASE(resume_flag), CASE(double_fault))
