@@ -29,7 +29,9 @@
 #define XCR0_AVX    4ULL
 #define XCR0_AVX512 0xe0ULL
 
-#define AR_LONG (1u << 13)
+#define AR_LONG    (1u << 13)
+#define AR_TYPE    0xfu
+#define TSS32_BUSY 0xbu
 #define PDPTE_RESERVED 0x1e6ULL /* SDM 3, table 4-8, and every bit beyond the physical address */
 
 uint64_t control_cr0(const struct vcpu *v)
@@ -132,7 +134,8 @@ static bool cr0_valid(struct vcpu *v, uint64_t cr0, uint64_t efer)
         return false;
     }
     if ((cr0 & X86_CR0_PG) && !was_paging && (efer & EFER_LME)) {
-        return (control_cr4(v) & X86_CR4_PAE) && !(vmread(GUEST_CS_AR) & AR_LONG);
+        return (control_cr4(v) & X86_CR4_PAE) && !(vmread(GUEST_CS_AR) & AR_LONG) &&
+               (vmread(vmcs_seg(GUEST_ES_AR, SEG_TR)) & AR_TYPE) == TSS32_BUSY;
     }
     if (!(cr0 & X86_CR0_PG) && was_paging) {
         return !(control_cr4(v) & X86_CR4_PCIDE) && !vcpu_long_mode(v);
