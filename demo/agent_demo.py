@@ -48,8 +48,7 @@ class AgentStory(demo.Story):
 
 def build_modules(runner, kernel):
     """Builds the modules for this kernel; returns {path in the guest: path here}."""
-    headers = runner.debian_headers(kernel)
-    runner.build(["agent-linux", f"KERNEL_HEADERS={headers}"])
+    runner.build(["agent-linux", f"KERNEL_HEADERS={kernel.headers}"])
     made = runner.build_dir() / "agent" / "linux" / "src"
     files = {f"lib/{name}": made / name for name in MODULES}
     files["lib/dummy.ko"] = kernel.modules / INNOCENT
@@ -58,7 +57,7 @@ def build_modules(runner, kernel):
 
 def configuration(runner, directory):
     """Makes the guest's initramfs and configuration file; returns its path and the kernel."""
-    kernel = runner.debian_kernel()
+    kernel = runner.debian_kernel(headers=True)
     directory.mkdir(parents=True, exist_ok=True)
     script = demo.scripts(runner, demo.STEPS_SCRIPT, SCRIPT)
     ramdisk = initramfs.script(directory / "agent-initramfs.gz", kernel, runner.build_dir(),

@@ -13,6 +13,7 @@
 `weight` is the test's rough time in seconds: long tests are started first.
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -57,6 +58,11 @@ def quoted_steps(text, kind, prompt):
             else:
                 found[-1][1].append(line)
     return found
+
+
+def namespace():
+    """A prefix that gives a command mounts of its own."""
+    return ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
 
 
 class FacetTest(unittest.TestCase):

@@ -23,8 +23,8 @@ An `on_line` callback may raise runner.Stop to end the run; status is then that 
     runner.boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
                 on_line=None, hypervisor=None)
     runner.make_image(configs, output, interactive=False, memory=None, hypervisor=None) -> Image
-    runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules)
-    runner.debian_headers(kernel) -> where modules for it are built: make -C THERE M=... modules
+    runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules, headers)
+        headers: with headers=True, where modules are built: make -C THERE M=... modules
     runner.require("demo")   install the packages a purpose needs ("build" "run" "demo" "test")
     runner.build()           run make
     runner.config(name="a", kernel=..., memory=64, ...) -> text of a configuration file
@@ -35,12 +35,12 @@ Wrong input raises runner.Error, whose text is meant for the user; the exit stat
 
 from .base import ROOT, Error, build, build_dir, say
 from .config import config
-from .debian import DebianKernel, debian_headers, debian_kernel
+from .debian import DebianKernel, debian_kernel
 from .image import Image, make_image
 from .machine import Ending, Line, Result, Stop, boot
 from .packages import require
 
 __all__ = [
     "ROOT", "DebianKernel", "Ending", "Error", "Image", "Line", "Result", "Stop", "boot", "build",
-    "build_dir", "config", "debian_headers", "debian_kernel", "make_image", "require", "say",
+    "build_dir", "config", "debian_kernel", "make_image", "require", "say",
 ]

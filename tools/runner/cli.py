@@ -218,8 +218,13 @@ def main(arguments):
         args.arguments = rest
     elif rest:
         parser.error(f"unknown option or argument: {' '.join(rest)}")
+    return guarded(lambda: args.run(args))
+
+
+def guarded(work):
+    """The exit status of work(), with what ends it early said in a line."""
     try:
-        return args.run(args)
+        return work()
     except ToolError as error:
         print(error, file=sys.stderr)
         return 2

@@ -5,18 +5,21 @@ The cache is $FACET_CACHE, else facet/ in $XDG_CACHE_HOME, else ~/.cache/facet. 
 clone, so that a second clone needs no download. Delete it to get a newer kernel.
 """
 
+import contextlib
+import dataclasses
 import os
 import pathlib
-import re
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from . import packages
+from . import archive
 from .base import Error, locked, say
 
 META_PACKAGE = "linux-image-cloud-amd64"
+IMAGE = r"linux-image-[0-9]"
+# What modules are built with, of all that the headers depend on; the compiler is ours.
+HEADERS = r"linux-headers-[0-9]\S*-common|linux-kbuild-[0-9]"
 
 
 @dataclass(frozen=True)
@@ -27,117 +30,157 @@ class DebianKernel:
     vmlinuz: pathlib.Path
     system_map: pathlib.Path
     modules: pathlib.Path  # the directory lib/modules/RELEASE
+    headers: pathlib.Path = None  # where modules for it are built, if that was asked for
+
+    @property
+    def version(self):
+        """The version of its package."""
+        return self.vmlinuz.parents[1].name.split("_")[1].replace("%3a", ":")
 
 
 def cache_dir():
     """Where downloads are kept."""
-    if "FACET_CACHE" in os.environ:
+    if os.environ.get("FACET_CACHE"):
         return pathlib.Path(os.environ["FACET_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "facet"
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return pathlib.Path(base or pathlib.Path.home() / ".cache") / "facet"
+    except RuntimeError:
+        raise Error("there is no home directory for a cache; set FACET_CACHE") from None
 
 
-def _depends():
-    """The real kernel package behind the meta package, or None."""
-    shown = subprocess.run(["apt-cache", "depends", META_PACKAGE], stdout=subprocess.PIPE,
-                           stderr=subprocess.DEVNULL, text=True, check=False)
-    names = re.findall(r"Depends: (linux-image-[0-9]\S+)", shown.stdout)
-    return names[0] if names else None
+@contextlib.contextmanager
+def cache():
+    """The cache's directory, for one at a time."""
+    directory = cache_dir()
+    try:
+        with locked(directory / ".lock"):
+            yield directory
+    except OSError as error:
+        raise Error(f"the cache {directory} cannot be used: {error.strerror}; FACET_CACHE can name "
+                    "another directory") from None
 
 
-def _cached(cache):
-    found = sorted(cache.glob("linux-image-*/boot/vmlinuz-*"), key=lambda p: p.stat().st_mtime)
+@contextlib.contextmanager
+def scratch_dir(directory):
+    """A directory in the cache for a download. What one that was killed left is removed."""
+    for left in directory.glob(f"{archive.SCRATCH_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=archive.SCRATCH_PREFIX, dir=directory) as path:
+        yield pathlib.Path(path)
+
+
+def keep(tree, target):
+    """Moves what was unpacked to its place, whole or not at all."""
+    shutil.rmtree(target, ignore_errors=True)
+    tree.rename(target)
+
+
+def _cached(directory):
+    """The whole kernels in the cache, the newest first."""
+    found = []
+    for vmlinuz in directory.glob("linux-image-*_*/boot/vmlinuz-*"):
+        top, release = vmlinuz.parents[1], vmlinuz.name[len("vmlinuz-"):]
+        kernel = DebianKernel(release, vmlinuz, top / "boot" / f"System.map-{release}",
+                              top / "lib" / "modules" / release)
+        if kernel.system_map.exists() and kernel.modules.is_dir():
+            found.append(kernel)
+    return sorted(found, key=lambda kernel: kernel.vmlinuz.stat().st_mtime, reverse=True)
+
+
+def real_kernel(meta_package):
+    """The package with the kernel behind a meta package."""
+    metas = archive.offered(meta_package)
+    if not metas:
+        raise archive.Missing(f"apt does not know {meta_package}")
+    for meta in metas:
+        for clause in archive.clauses(meta, IMAGE):
+            found = archive.find(clause)
+            if found:
+                return found
+    raise archive.Missing(f"the archive has no kernel that satisfies {meta_package}: "
+                          f"{', '.join(meta.depends for meta in metas)}")
+
+
+def _fetch(directory):
+    """Downloads the kernel that the archive has now; returns its DebianKernel."""
+    package = real_kernel(META_PACKAGE)
+    target = directory / f"{package.name}_{package.version.replace(':', '%3a')}_amd64"
+    whole = [kernel for kernel in _cached(directory) if kernel.vmlinuz.parents[1] == target]
+    if whole:
+        return whole[0]
+    say(f"downloading Debian's kernel package {package.name} (to unpack, not to install)")
+    with scratch_dir(directory) as path:
+        archive.fetch([package], path / "tree")
+        keep(path / "tree", target)
+    for kernel in _cached(directory):
+        if kernel.vmlinuz.parents[1] == target:
+            return kernel
+    raise Error(f"the kernel package has no boot/vmlinuz-*, System.map or modules; see {target}")
+
+
+def _headers_place(directory, kernel):
+    """(top of the unpacked headers, where modules are built in it)."""
+    top = directory / f"linux-headers-{kernel.release}_{kernel.version.replace(':', '%3a')}"
+    return top, top / "usr" / "src" / f"linux-headers-{kernel.release}"
+
+
+def _with_headers(directory, kernel):
+    """The kernel with its headers, if they are in the cache; else None."""
+    _, place = _headers_place(directory, kernel)
+    return dataclasses.replace(kernel, headers=place) if place.is_dir() else None
+
+
+def _fetch_headers(directory, kernel, same_version):
+    """Downloads the headers of a kernel. The release names the interface of modules; packages of
+    the same version are the kernel's very own."""
+    name = f"linux-headers-{kernel.release}"
+    found = sorted(archive.offered(name), key=lambda one: one.version != kernel.version)
+    found = [one for one in found if one.version == kernel.version or not same_version]
     if not found:
-        return None
-    vmlinuz = found[-1]
-    top, release = vmlinuz.parents[1], vmlinuz.name[len("vmlinuz-"):]
-    return DebianKernel(release, vmlinuz, top / "boot" / f"System.map-{release}",
-                        top / "lib" / "modules" / release)
+        raise archive.Missing(f"the archive has no {name} {kernel.version}")
+    needed = archive.closure(found[0], HEADERS)
+    say(f"downloading the headers of kernel {kernel.release} (to unpack, not to install)")
+    top, place = _headers_place(directory, kernel)
+    with scratch_dir(directory) as path:
+        tree = path / "tree"
+        archive.fetch(needed, tree)
+        # It names the common headers' directory as it is once installed.
+        makefile = tree / place.relative_to(top) / "Makefile"
+        text = makefile.read_text(encoding="utf-8")
+        makefile.write_text(text.replace("/usr/src/", "$(dir $(lastword $(MAKEFILE_LIST)))../"),
+                            encoding="utf-8")
+        keep(tree, top)
+    return _with_headers(directory, kernel)
 
 
-def _download(package, directory):
-    done = subprocess.run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package],
-                          cwd=directory, stdout=subprocess.DEVNULL, check=False)
-    debs = list(pathlib.Path(directory).glob("*.deb"))
-    return debs[0] if done.returncode == 0 and debs else None
+def _whole(directory, headers):
+    """What is asked for, if the cache has it; else None."""
+    cached = _cached(directory)
+    if headers:
+        return next(filter(None, (_with_headers(directory, kernel) for kernel in cached)), None)
+    return cached[0] if cached else None
 
 
-def _fetch(cache):
-    package = _depends()
-    if not package and os.geteuid() == 0:
-        packages.update()
-        package = _depends()
-    if not package:
-        raise Error(f"apt does not know {META_PACKAGE}; as root, run:\n  apt-get update")
-    say(f"downloading Debian's kernel package {package} (to unpack, not to install)")
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        deb = _download(package, scratch)
-        if not deb and os.geteuid() == 0:
-            packages.update()
-            package = _depends() or package
-            deb = _download(package, scratch)
-        if not deb:
-            raise Error(f"could not download {package}")
-        tree = pathlib.Path(scratch) / "tree"
-        if subprocess.run(["dpkg", "-x", str(deb), str(tree)], check=False).returncode:
-            raise Error(f"could not unpack {deb.name}")
-        target = cache / deb.stem
-        shutil.rmtree(target, ignore_errors=True)
-        tree.rename(target)
+def _fetch_pair(directory):
+    """A kernel with headers. The archive may have moved on and have none for the kernel that is in
+    the cache: then both are fetched anew."""
+    cached = _cached(directory)
+    if cached:
+        try:
+            return _fetch_headers(directory, cached[0], same_version=True)
+        except archive.Missing as error:
+            say(f"{str(error).splitlines()[0]}; looking for a kernel with its headers")
+    return archive.with_lists(
+        lambda: _fetch_headers(directory, _fetch(directory), same_version=False))
 
 
-def debian_kernel():
-    """Debian 12's kernel for virtual machines, from the cache or downloaded."""
-    cache = cache_dir()
-    with locked(cache / ".lock"):
-        kernel = _cached(cache)
-        if not kernel:
-            _fetch(cache)
-            kernel = _cached(cache)
-    if not kernel:
-        raise Error(f"the kernel package has no boot/vmlinuz-*; see {cache}")
-    return kernel
-
-
-def _unpack(package, scratch, tree):
-    """Downloads a package and unpacks it into `tree`; returns the names that it depends on."""
-    directory = pathlib.Path(scratch) / package.partition("=")[0]
-    directory.mkdir()
-    deb = _download(package, directory)
-    if not deb and os.geteuid() == 0:
-        packages.update()
-        deb = _download(package, directory)
-    if not deb:
-        raise Error(f"could not download {package}; if the archive has a newer kernel by now, "
-                    f"delete {cache_dir()}")
-    if subprocess.run(["dpkg", "-x", str(deb), str(tree)], check=False).returncode:
-        raise Error(f"could not unpack {deb.name}")
-    shown = subprocess.run(["dpkg-deb", "-f", str(deb), "Depends"], stdout=subprocess.PIPE,
-                           text=True, check=True)
-    return re.findall(r"[a-z0-9][a-z0-9.+-]+", shown.stdout)
-
-
-def debian_headers(kernel):
-    """The build directory for modules of `kernel`, from the cache or downloaded."""
-    cache = cache_dir()
-    version = kernel.vmlinuz.parents[1].name.split("_")[1]
-    target = cache / f"linux-headers-{kernel.release}_{version}"
-    build_dir = target / "usr" / "src" / f"linux-headers-{kernel.release}"
-    with locked(cache / ".lock"):
-        if target.exists():
-            return build_dir
-        say(f"downloading the headers of kernel {kernel.release} (to unpack, not to install)")
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            tree = pathlib.Path(scratch) / "tree"
-            needed = _unpack(f"linux-headers-{kernel.release}={version}", scratch, tree)
-            for name in needed:
-                if re.fullmatch(r"linux-headers-.*-common|linux-kbuild-.*", name):
-                    _unpack(f"{name}={version}", scratch, tree)
-            # It names the common headers' directory as it is once installed.
-            makefile = tree / build_dir.relative_to(target) / "Makefile"
-            text = makefile.read_text(encoding="utf-8")
-            makefile.write_text(
-                text.replace("/usr/src/", "$(dir $(lastword $(MAKEFILE_LIST)))../"),
-                encoding="utf-8")
-            tree.rename(target)
-    return build_dir
+def debian_kernel(headers=False):
+    """Debian 12's kernel for virtual machines, from the cache or downloaded; with the headers to
+    build modules for it, if they are wanted."""
+    found = _whole(cache_dir(), headers)  # a cache that is complete need not be writable
+    if found:
+        return found
+    with cache() as directory:
+        return _whole(directory, headers) or (
+            _fetch_pair(directory) if headers else archive.with_lists(lambda: _fetch(directory)))

@@ -9,9 +9,9 @@ import stat
 import subprocess
 import tempfile
 
-from runner import packages
-from runner.base import Error, build_dir, locked, say
-from runner.debian import cache_dir
+from runner import archive
+from runner.base import Error, build_dir, say
+from runner.debian import cache, cache_dir, keep, real_kernel, scratch_dir
 
 HYPERVISOR = "xen-hypervisor-4.17-amd64"
 KERNEL_META = "linux-image-amd64"  # the cloud kernel cannot be dom0
@@ -32,36 +32,26 @@ def _output(*command, **options):
     return done.stdout
 
 
-def _kernel_package():
-    found = re.findall(r"Depends: (linux-image-[0-9]\S+)",
-                       _output("apt-cache", "depends", KERNEL_META))
+def _fetch(directory):
+    found = archive.find(HYPERVISOR)
     if not found:
-        raise Error(f"apt does not know {KERNEL_META}; as root, run:\n  apt-get update")
-    return found[0]
-
-
-def _download(directory):
-    names = [_kernel_package(), HYPERVISOR]
-    say(f"downloading {' and '.join(names)} (to unpack, not to install)")
-    with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
-        _output("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *names, cwd=scratch)
-        tree = pathlib.Path(scratch) / "tree"
-        for deb in pathlib.Path(scratch).glob("*.deb"):
-            _output("dpkg", "-x", str(deb), str(tree))
-            if deb.name.startswith(HYPERVISOR):
-                text = _output("dpkg-deb", "-f", str(deb), "Version").strip()
-                (tree / "version").write_text(text, encoding="ascii")
-        tree.rename(directory)
+        raise archive.Missing(f"apt does not know {HYPERVISOR}")
+    some = [real_kernel(KERNEL_META), found]
+    say(f"downloading {' and '.join(one.name for one in some)} (to unpack, not to install)")
+    with scratch_dir(directory.parent) as path:
+        tree = path / "tree"
+        archive.fetch(some, tree)
+        (tree / "version").write_text(found.version, encoding="ascii")
+        keep(tree, directory)
 
 
 def unpacked():
     """The directory with Xen and dom0's kernel; downloaded at first use."""
     directory = cache_dir() / "xen-4.17"
-    with locked(cache_dir() / ".lock"):
-        if not (directory / "version").exists():
-            packages.update()
-            shutil.rmtree(directory, ignore_errors=True)
-            _download(directory)
+    if not (directory / "version").exists():
+        with cache():
+            if not (directory / "version").exists():
+                archive.with_lists(lambda: _fetch(directory))
     return directory
 
 
