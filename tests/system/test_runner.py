@@ -4,11 +4,13 @@
 import os
 import pty
 import select
+import shutil
 import signal
+import subprocess
 import time
 
 import runner
-from harness import GOODBYE, FacetTest
+from harness import GOODBYE, FacetTest, namespace
 
 
 class RunnerTest(FacetTest):
@@ -177,6 +179,23 @@ class RunnerTest(FacetTest):
         done = self.facet("image", "-o", image, "--hypervisor", self.standin("x"),
                           self.any_config())
         self.assertEqual(done.status, 0, done.err)
+        self.assertGreater(image.stat().st_size, 100_000)
+
+    def test_image_beside_grub_of_other_platforms(self):
+        """A host that starts by UEFI has GRUB for that too, without some of our modules."""
+        platforms = self.dir / "grub"
+        shutil.copytree("/usr/lib/grub/i386-pc", platforms / "i386-pc")
+        for other in ("x86_64-efi", "i386-efi", "x86_64-xen"):
+            shutil.copytree("/usr/lib/grub/i386-pc", platforms / other)
+            (platforms / other / "biosdisk.mod").unlink()
+        mounted = [*namespace(), "sh", "-c",
+                   f'mount --bind {platforms} /usr/lib/grub && exec "$@"', "sh"]
+        image = self.dir / "x.iso"
+        done = subprocess.run(
+            [*mounted, runner.ROOT / "facet", "image", "-o", image, "--hypervisor",
+             self.standin("x"), self.any_config()], stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
         self.assertGreater(image.stat().st_size, 100_000)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from .base import Error, ToolError, build_dir, tool
 
+# By name: the host may have GRUB for other platforms too, which lack some of the modules.
+GRUB_PLATFORM = "/usr/lib/grub/i386-pc"
 # What grub.cfg uses, and what finds it on the disc.
 GRUB_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
 # Memory, in MiB, that a machine needs besides the domains' own and the boot modules.
@@ -68,6 +70,12 @@ def _grub_cfg(modules):
     return "\n".join(lines) + "\nboot\n"
 
 
+def write_iso(directory, output):
+    """Writes a disc with GRUB for a BIOS and what is in `directory`, which has boot/grub/grub.cfg."""
+    _run(["grub-mkrescue", "-d", GRUB_PLATFORM, "-o", output, "--fonts=", "--locales=", "--themes=",
+          f"--install-modules={GRUB_MODULES}", directory], "grub-mkrescue")
+
+
 def make_image(configs, output, interactive=False, memory=None, hypervisor=None, warn=None):
     """Writes the image for `configs` to `output`.
 
@@ -93,7 +101,6 @@ def make_image(configs, output, interactive=False, memory=None, hypervisor=None,
         shutil.copyfile(elf, boot / "facet.elf")
         (boot / "grub" / "grub.cfg").write_text(_grub_cfg(modules), encoding="ascii")
         files = sum(f.stat().st_size for f in boot.iterdir() if f.is_file())
-        _run(["grub-mkrescue", "-o", output, "--fonts=", "--locales=", "--themes=",
-              f"--install-modules={GRUB_MODULES}", scratch], "grub-mkrescue")
+        write_iso(scratch, output)
     need = -(-kib // 1024) + -(-files // (1 << 20)) + OVERHEAD_MIB
     return Image(pathlib.Path(output), domains, need)

@@ -5,13 +5,13 @@ import gzip
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
 
 from runner.base import Error, build_dir, say
 from runner.exits import named, windows
+from runner.image import write_iso
 from runner.machine import DEFAULT_MODEL, Emulator
 
 from .files import MODULES, XEN_BIN, make_initramfs, one_file, unpacked
@@ -22,7 +22,6 @@ DOM0_MIB = 512
 OTHER_MIB = 1536
 GUEST_SECONDS = 300  # of the guest's clock: only what hangs takes that long
 MARK = "FACET-XEN"
-BOOT_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
 
 # Multiboot, not multiboot2: GRUB's VBE query for that crashes on Bochs' VGA BIOS. Xen drops what
 # is written to a full serial buffer, so it gets one that holds all.
@@ -138,11 +137,7 @@ def _make_image(guests, directory, files):
     make_initramfs(_init(guests), {**_guest_files(guests), **files}, boot / "initrd.gz")
     (boot / "grub" / "grub.cfg").write_text(GRUB_CFG.format(dom0=DOM0_MIB), encoding="ascii")
     image = directory / "xen.iso"
-    done = subprocess.run(["grub-mkrescue", "-o", image, "--fonts=", "--locales=", "--themes=",
-                           f"--install-modules={BOOT_MODULES}", directory / "iso"],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        raise Error(f"grub-mkrescue failed: {done.stdout[-400:]}")
+    write_iso(directory / "iso", image)
     return image
 
 
