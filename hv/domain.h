@@ -2,19 +2,17 @@
 #pragma once
 
 /* A domain: hv/guest/domain.c creates and ends it; everybody else reads it. */
+#include <facet/limits.h>
 #include <facet/lock.h>
 #include <facet/types.h>
 #include "core/physmap.h"
 #include "lib/console.h"
 #include "vcpu.h"
 
-#define DOMAIN_MAX   64u /* domids 1..DOMAIN_MAX */
-#define DOMAIN_VCPUS 8u  /* vCPUs in one domain */
-
 struct domain {
     uint16_t id;
     bool dying; /* shut down or crashed: its vCPUs never run again */
-    char name[64];
+    char name[DOMAIN_NAME_MAX + 1];
     struct lock lock;
     struct physmap physmap;
     unsigned nr_vcpus;

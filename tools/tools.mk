@@ -2,7 +2,7 @@
 # Host tools. tools/altp2m has its own fragment.
 TOOL_CFLAGS = $(WARN) -D_GNU_SOURCE -O2 -g $(DEPFLAGS) -Iinclude -I.
 
-CONFIG_LIB = diag xlcfg domain tree
+CONFIG_LIB = diag xlcfg keys domain tree
 CONFIG_OBJS = $(CONFIG_LIB:%=$(B)/tools/config/%.o) $(B)/tools/config/main.o \
               $(B)/tools/core/policy.o
 KERNEL_LIB = unpack kernel

@@ -43,7 +43,7 @@ struct range {
 };
 static struct range free_ranges[MAX_RANGES];
 static unsigned nr_free_ranges;
-static struct boot_module modules[2 * DOMAIN_MAX + 1];
+static struct boot_module modules[BOOT_MODULES_MAX];
 static struct cpu boot_cpu;
 
 static uint64_t page_down(uint64_t a)

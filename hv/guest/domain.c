@@ -317,11 +317,18 @@ static enum outcome say_end(const struct domain *d)
     }
 }
 
-static enum domain_action action_for(const struct slot *s, enum outcome o)
+static enum domain_action action_for(const struct slot *s, unsigned reason)
 {
-    return o == OUTCOME_POWERED_OFF ? s->config.on_poweroff
-           : o == OUTCOME_REBOOTED  ? s->config.on_reboot
-                                    : s->config.on_crash;
+    switch (reason) {
+    case SHUTDOWN_poweroff:
+        return s->config.on_poweroff;
+    case SHUTDOWN_reboot:
+        return s->config.on_reboot;
+    case SHUTDOWN_watchdog:
+        return s->config.on_watchdog;
+    default:
+        return s->config.on_crash;
+    }
 }
 
 /* A domain ended: Xen's tools learn of it by this event, and look which one. */
@@ -362,7 +369,7 @@ static void reap(struct slot *s)
     monitor_domain_gone(d);
     console_guest_flush(d->id, &d->line);
     outcome = say_end(d);
-    action = action_for(s, outcome);
+    action = action_for(s, d->guest.shutdown_reason);
     lock_acquire(&domains_lock);
     nr_running--;
     if (action != ACTION_PRESERVE) {

@@ -5,10 +5,7 @@
 #include "core/policy.h"
 #include "xen_abi.h"
 
-#define VIEWS_MAX      VIEW_MAX
-#define NAME_MAX_TREE  (sizeof(((struct domain_config *)0)->name) - 1)
-#define CMDLINE_MAX    2047
-#define MEMORY_MAX_KIB (1ULL << 40)
+#define MEMORY_MAX_KIB (1024ULL * DOMAIN_MEMORY_MAX)
 
 const char *dtree_open(struct dtree *t, const void *blob, uint64_t size)
 {
@@ -118,7 +115,7 @@ static const char *read_identity(const struct dtree *t, int node, unsigned max_d
                                  struct domain_config *c)
 {
     uint32_t domid;
-    const char *name = get_string(t, node, "name", NAME_MAX_TREE);
+    const char *name = get_string(t, node, "name", DOMAIN_NAME_MAX);
 
     if (name) {
         memcpy(c->name, name, strlen(name) + 1);
@@ -145,7 +142,7 @@ static const char *read_files(const struct dtree *t, int node, unsigned nr, stru
         !get_module(t, node, "ramdisk-module", nr, &c->ramdisk)) {
         return "ramdisk-module is not one of the boot modules";
     }
-    c->cmdline = get_string(t, node, "cmdline", CMDLINE_MAX);
+    c->cmdline = get_string(t, node, "cmdline", DOMAIN_CMDLINE_MAX);
     if (!c->cmdline) {
         c->cmdline = "";
         return "cmdline is missing or too long";
@@ -184,7 +181,7 @@ static const char *read_altp2m(const struct dtree *t, int node, struct domain_co
     if (mode < 0) {
         return "altp2m is not one of disabled, mixed, external, limited";
     }
-    if (!get_u32(t, node, "altp2m-count", &c->altp2m_count) || c->altp2m_count > VIEWS_MAX) {
+    if (!get_u32(t, node, "altp2m-count", &c->altp2m_count) || c->altp2m_count > VIEW_MAX) {
         return "altp2m-count is out of range";
     }
     c->altp2m_mode = (unsigned)mode;
@@ -246,7 +243,7 @@ static const char *read_policy(const struct dtree *t, int node, struct domain_co
     }
     if ((fdt_getprop(t->fdt, node, "altp2m-guest-views", NULL) &&
          !get_u32(t, node, "altp2m-guest-views", &c->altp2m_guest_views)) ||
-        c->altp2m_guest_views > VIEWS_MAX ||
+        c->altp2m_guest_views > VIEW_MAX ||
         (fdt_getprop(t->fdt, node, "altp2m-guest-tables", NULL) &&
          !get_u32(t, node, "altp2m-guest-tables", &c->altp2m_guest_tables))) {
         return "altp2m-guest-views or altp2m-guest-tables is out of range";
@@ -278,7 +275,8 @@ const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, u
     }
     if (!error && (!get_action(t, node, "on-poweroff", &c->on_poweroff) ||
                    !get_action(t, node, "on-crash", &c->on_crash) ||
-                   !get_action(t, node, "on-reboot", &c->on_reboot))) {
+                   !get_action(t, node, "on-reboot", &c->on_reboot) ||
+                   !get_action(t, node, "on-watchdog", &c->on_watchdog))) {
         error = "an action is not one of destroy, restart, preserve";
     }
     return error;

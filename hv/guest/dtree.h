@@ -5,7 +5,7 @@
  * The device tree that describes the domains. Everything is checked before it is used: the tree
  * comes from a file. Runs on the host too, for tests.
  */
-#include <facet/types.h>
+#include <facet/limits.h>
 
 enum domain_action {
     ACTION_DESTROY,
@@ -15,7 +15,7 @@ enum domain_action {
 
 struct domain_config {
     unsigned domid; /* 0: the node has no usable `reg` */
-    char name[64];
+    char name[DOMAIN_NAME_MAX + 1];
     int kernel, ramdisk; /* module indices; ramdisk -1: none */
     const char *cmdline; /* in the tree; never NULL */
     uint64_t memory_kib;
@@ -27,7 +27,7 @@ struct domain_config {
     unsigned altp2m_guest_views, altp2m_guest_tables; /* 0: the default */
     bool altp2m_trace;
     uint64_t table_kib;
-    enum domain_action on_poweroff, on_crash, on_reboot;
+    enum domain_action on_poweroff, on_crash, on_reboot, on_watchdog;
     bool monitor;         /* may control every other domain */
     const char *monitors; /* in the tree: names of those it may control, each with its NUL */
     unsigned monitors_size;

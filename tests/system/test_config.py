@@ -6,6 +6,8 @@ all errors of all files are reported, with file and line, and that the status is
 """
 
 import gzip
+import os
+import re
 
 from harness import FacetTest
 
@@ -44,6 +46,43 @@ class ConfigTest(FacetTest):
         """Missing files and directories."""
         self.assertIn("No such file", self.refused(self.dir / "none.cfg")[0])
         self.assertIn("Is a directory", self.refused(self.dir)[0])
+
+    def test_fifo(self):
+        """What is no regular file is refused at once, also as a kernel: nobody writes to it."""
+        os.mkfifo(self.dir / "fifo")
+        self.assertEqual(self.refused(self.dir / "fifo"),
+                         [f"{self.dir}/fifo: cannot read: not a regular file"])
+        self.assertIn("not a regular file", self.refused("/dev/zero")[0])
+        path = self.config("a.cfg", kernel=self.dir / "fifo")
+        self.assertIn("is not a regular file", self.refused(path)[0])
+
+    def test_what_xl_takes(self):
+        """xl's spellings are taken; what is not carried out is said, with its line."""
+        kernel = self.write("k", "x")
+        path = self.write("a.cfg", f"name = 1; type = 'pvh'\nkernel = '{kernel}'\nmemory = '16'\n"
+                                   "memory = 0x20\naltp2m = 2\nextra = 'a'\nextra += ' b'\n"
+                                   "on_crash = 'coredump-destroy'\nvif = [ 'bridge=x', ]\n")
+        done = self.tool("facet-config", path)
+        self.assertEqual((done.status, done.out.splitlines()[-1]), (0, "domain\t1\t32768\t1280\t1"))
+        self.assertEqual(done.err.splitlines(), [
+            f"{path}:4: warning: memory was already set at line 3: the last one counts",
+            f"{path}:9: warning: vif is not carried out: Facet has no devices for guests",
+            f'{path}:8: warning: on_crash = "coredump-destroy" is not carried out: "destroy" is '
+            "done, no core dump is written"])
+
+    def test_limits(self):
+        """The hypervisor's limits are the tool's."""
+        kernel = self.write("k", "x")
+        for setting, words in ((("vcpus", 9), "vcpus must be a number from 1 to 8"),
+                               (("extra", "x" * 2048), "2048 bytes; the most is 2047"),
+                               (("altp2m_count", 513), "altp2m_count must be a number from 1 to 512"),
+                               (("memory", 1 << 21), "memory must be a number from 1 to 1048576")):
+            with self.subTest(setting[0]):
+                path = self.config("a.cfg", kernel=kernel, **dict([setting]))
+                self.assertRegex(self.refused(path)[0], rf"^{path}:[0-9]+: .*{re.escape(words)}")
+        paths = [self.config(f"{i}.cfg", name=f"d{i}", kernel=kernel) for i in range(65)]
+        self.assertEqual(self.refused(*paths), [f"{paths[64]}: domain 65 of 65; the most is 64"])
+        self.assertEqual(self.tool("facet-config", *paths[:64]).status, 0)
 
     def test_same_name_twice(self):
         """Two domains cannot share a name."""

@@ -268,6 +268,7 @@ static size_t make_tree(void *fdt, const struct tree *t)
     put_string(fdt, "on-poweroff", t->action);
     put_string(fdt, "on-crash", t->action);
     put_string(fdt, "on-reboot", t->action);
+    put_string(fdt, "on-watchdog", t->action);
     fdt_end_node(fdt);
     fdt_end_node(fdt);
     fdt_end_node(fdt);
@@ -291,7 +292,7 @@ static const char *read_tree(const void *fdt, size_t size, struct domain_config 
 
             assert_true(c->domid <= 64);
             assert_non_null(memchr(c->name, 0, sizeof(c->name)));
-            assert_true(strlen(c->cmdline) < 2048);
+            assert_true(strlen(c->cmdline) <= DOMAIN_CMDLINE_MAX);
             error = error ? error : bad;
         }
     }

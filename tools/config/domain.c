@@ -2,30 +2,29 @@
 #include "domain.h"
 
 #include "core/policy.h"
+#include "keys.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <strings.h>
 #include <unistd.h>
+#include <xen/xen.h>
+#include <xen/hvm/params.h>
 
 struct domain_reader {
     const struct xlcfg *config;
     struct diag *diag;
 };
 
-static const char *const domain_keys[] = {
-    "name",         "type",          "kernel",   "ramdisk",     "cmdline",   "extra",
-    "root",         "memory",        "maxmem",   "vcpus",       "altp2m",    "altp2mhvm",
-    "altp2m_count", "shadow_memory", "on_crash", "on_poweroff", "on_reboot",
-    "monitor",      "monitors",
-    "altp2m_policy", "altp2m_allow", "altp2m_deny", "altp2m_guest_views", "altp2m_guest_tables",
-    "altp2m_trace",
-};
-
+/* In the order of their numbers, XEN_ALTP2M_*. */
 static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
-static const char *const domain_actions[] = {"destroy", "restart", "preserve", NULL};
+/* xl's. */
+static const char *const domain_actions[] = {
+    "destroy", "restart", "preserve", "rename-restart", "coredump-destroy", "coredump-restart",
+    "soft-reset", NULL};
 
 static char *domain_format(const char *a, const char *b, const char *c)
 {
@@ -54,14 +53,14 @@ static const struct xlcfg_setting *domain_setting(const struct domain_reader *r,
     return setting && !setting->bad ? setting : NULL;
 }
 
-/* The string value of `key`, or NULL if absent or wrong. */
+/* The string value of `key`, or NULL if absent or wrong. As in xl, a number is one, as it is written. */
 static const char *domain_string(const struct domain_reader *r, const char *key)
 {
     const struct xlcfg_setting *setting = domain_setting(r, key);
 
     if (!setting)
         return NULL;
-    if (setting->value.type != XLCFG_STRING) {
+    if (setting->value.type == XLCFG_LIST) {
         diag_error(r->diag, setting->line, "%s must be a \"string\"", key);
         return NULL;
     }
@@ -76,7 +75,7 @@ static int64_t domain_number(const struct domain_reader *r, const char *key, int
 
     if (!setting)
         return fallback;
-    if (!xlcfg_number(&setting->value, &number) || number < min || number > max) {
+    if (!xlcfg_number(setting, &number) || number < min || number > max) {
         diag_error(r->diag, setting->line, "%s must be a number from %" PRId64 " to %" PRId64 "%s",
                    key, min, max, unit);
         return fallback;
@@ -84,19 +83,24 @@ static int64_t domain_number(const struct domain_reader *r, const char *key, int
     return number;
 }
 
+static bool domain_boolean(const struct domain_reader *r, const char *key)
+{
+    return domain_number(r, key, 0, INT64_MIN, INT64_MAX, "") != 0;
+}
+
 /* One of the NULL-terminated `choices`. */
 static const char *domain_choice(const struct domain_reader *r, const char *key,
                                  const char *fallback, const char *const *choices)
 {
     const struct xlcfg_setting *setting = domain_setting(r, key);
-    char accepted[128] = "";
+    char accepted[160] = "";
 
     if (!setting)
         return fallback;
     for (const char *const *c = choices; *c; c++) {
         size_t used = strlen(accepted);
 
-        if (setting->value.type == XLCFG_STRING && !strcmp(setting->value.string, *c))
+        if (setting->value.type != XLCFG_LIST && !strcmp(setting->value.string, *c))
             return *c;
         snprintf(accepted + used, sizeof(accepted) - used, "%s\"%s\"",
                  c == choices ? "" : c[1] ? ", " : " or ", *c);
@@ -124,7 +128,7 @@ static void domain_read_name(const struct domain_reader *r, struct domain *out)
         good = good && name[i] > ' ' && name[i] < 0x7f;
     if (!good)
         diag_error(r->diag, domain_line(r, "name"),
-                   "name must be 1 to %d printable ASCII characters without blanks",
+                   "name must be 1 to %u printable ASCII characters without blanks",
                    DOMAIN_NAME_MAX);
     out->name = domain_format(name, "", "");
 }
@@ -207,19 +211,34 @@ static void domain_read_cmdline(const struct domain_reader *r, struct domain *ou
 
         out->cmdline = domain_format("root=", root, tail);
         free(tail);
-        line = domain_line(r, "root");
+        line = domain_line(r, extra && strlen(extra) > strlen(root) ? "extra" : "root");
     } else {
         out->cmdline = domain_format(extra ? extra : "", "", "");
         line = domain_line(r, "extra");
     }
     if (strlen(out->cmdline) > DOMAIN_CMDLINE_MAX)
-        diag_error(r->diag, line, "the command line is longer than %d bytes", DOMAIN_CMDLINE_MAX);
+        diag_error(r->diag, line, "the command line has %zu bytes; the most is %u", strlen(out->cmdline), DOMAIN_CMDLINE_MAX);
 }
 
 /* What libxl gives a domain for its tables: 1 MiB per vCPU and 8 KiB per MiB of memory. */
 static uint64_t domain_default_tables(const struct domain *d)
 {
     return (uint64_t)d->vcpus * 1024 + d->memory_kib / 1024 * 8;
+}
+
+static void domain_read_vcpus(const struct domain_reader *r, struct domain *out)
+{
+    int64_t most;
+
+    out->vcpus = (uint32_t)domain_number(r, "vcpus", 1, 1, DOMAIN_VCPUS, "");
+    most = domain_number(r, "maxvcpus", out->vcpus, 1, INT32_MAX, "");
+    if (most < out->vcpus)
+        diag_error(r->diag, domain_line(r, "maxvcpus"), "maxvcpus is less than vcpus (%" PRIu32 ")",
+                   out->vcpus);
+    else if (most > out->vcpus)
+        diag_warn(r->diag, domain_line(r, "maxvcpus"),
+                  "maxvcpus is not carried out: the domain has its %" PRIu32
+                  " vCPUs and cannot get more", out->vcpus);
 }
 
 static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
@@ -229,18 +248,43 @@ static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
     int64_t tables = domain_number(r, "shadow_memory", -1, 1, DOMAIN_MEMORY_MAX, " (MiB)");
 
     domain_require(r, "memory", "memory = MEBIBYTES");
-    if (memory && maxmem != memory)
-        diag_error(r->diag, domain_line(r, "maxmem"),
-                   "maxmem must equal memory (%" PRId64 "): Facet has no ballooning", memory);
-    out->vcpus = (uint32_t)domain_number(r, "vcpus", 1, 1, DOMAIN_VCPUS_MAX, "");
+    if (memory && maxmem < memory)
+        diag_error(r->diag, domain_line(r, "maxmem"), "maxmem is less than memory (%" PRId64 ")",
+                   memory);
+    else if (memory && maxmem > memory)
+        diag_warn(r->diag, domain_line(r, "maxmem"),
+                  "maxmem is not carried out: the domain has its %" PRId64
+                  " MiB of memory and cannot get more", memory);
+    domain_read_vcpus(r, out);
     out->memory_kib = (uint64_t)memory * 1024;
     out->table_memory_kib = tables < 0 ? domain_default_tables(out) : (uint64_t)tables * 1024;
 }
 
+/* As xl: a number, or a name in any case. */
+static const char *domain_mode(const struct domain_reader *r, const char *fallback)
+{
+    const struct xlcfg_setting *setting = domain_setting(r, "altp2m");
+    int64_t number;
+
+    if (!setting)
+        return fallback;
+    if (xlcfg_number(setting, &number)) {
+        if (number >= XEN_ALTP2M_disabled && number <= XEN_ALTP2M_limited)
+            return domain_modes[number];
+    } else if (setting->value.type != XLCFG_LIST) {
+        for (const char *const *m = domain_modes; *m; m++)
+            if (!strcasecmp(setting->value.string, *m))
+                return *m;
+    }
+    diag_error(r->diag, setting->line,
+               "altp2m must be \"disabled\", \"mixed\", \"external\" or \"limited\", or 0 to 3");
+    return fallback;
+}
+
 static void domain_read_altp2m(const struct domain_reader *r, struct domain *out)
 {
-    int64_t old = domain_number(r, "altp2mhvm", -1, 0, 1, "");
-    const struct xlcfg_setting *alias = old < 0 ? NULL : domain_setting(r, "altp2mhvm");
+    bool old = domain_boolean(r, "altp2mhvm");
+    const struct xlcfg_setting *alias = domain_setting(r, "altp2mhvm");
     bool both = alias && xlcfg_find(r->config, "altp2m");
 
     if (both)
@@ -248,10 +292,9 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
     else if (alias)
         diag_warn(r->diag, alias->line, "altp2mhvm is an old name: write altp2m = \"%s\"",
                   domain_modes[old]);
-    out->altp2m = domain_choice(r, "altp2m", domain_modes[alias && !both ? old : 0],
-                                domain_modes);
+    out->altp2m = domain_mode(r, domain_modes[alias && !both ? old : 0]);
     out->altp2m_count = (uint32_t)domain_number(r, "altp2m_count", DOMAIN_VIEWS_DEFAULT, 1,
-                                                DOMAIN_VIEWS_MAX, "");
+                                                VIEW_MAX, "");
 }
 
 /* Who this domain may control: `monitor` for everybody, or the names in `monitors`. */
@@ -265,7 +308,7 @@ static void domain_read_monitor(const struct domain_reader *r, struct domain *ou
     for (size_t i = 0; i < names->value.count; i++) {
         const struct xlcfg_value *name = &names->value.items[i];
 
-        if (name->type != XLCFG_STRING || !*name->string ||
+        if (name->type == XLCFG_LIST || !*name->string ||
             strlen(name->string) > DOMAIN_NAME_MAX || i >= DOMAIN_MONITORS_MAX) {
             diag_error(r->diag, name->line, "monitors must be a list of at most %d domain names",
                        DOMAIN_MONITORS_MAX);
@@ -292,12 +335,12 @@ static uint64_t domain_subops(const struct domain_reader *r, const char *key)
     }
     for (size_t i = 0; i < setting->value.count; i++) {
         const struct xlcfg_value *name = &setting->value.items[i];
-        uint64_t bit = name->type == XLCFG_STRING ? policy_row_named(name->string) : 0;
+        uint64_t bit = name->type != XLCFG_LIST ? policy_row_named(name->string) : 0;
 
         if (!bit)
             diag_error(r->diag, name->line, "%s: %s is not a sub-operation; `altp2m info` and "
                        "docs/reference.md list them", key,
-                       name->type == XLCFG_STRING ? name->string : "this");
+                       name->type != XLCFG_LIST ? name->string : "this");
         set |= bit;
     }
     return set;
@@ -318,7 +361,7 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
     out->altp2m_allow = domain_subops(r, keys[1]);
     out->altp2m_deny = domain_subops(r, keys[2]);
     out->altp2m_guest_views =
-        (uint32_t)domain_number(r, keys[3], 0, 1, DOMAIN_VIEWS_MAX - 1, "");
+        (uint32_t)domain_number(r, keys[3], 0, 1, VIEW_MAX - 1, "");
     out->altp2m_guest_tables =
         (uint32_t)domain_number(r, keys[4], 0, 1, UINT32_MAX, " (pages of 4 KiB)");
     audited = !strcmp(out->altp2m_policy, policies[POLICY_AUDITED]);
@@ -334,16 +377,55 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
     }
 }
 
-static void domain_warn_unknown(const struct domain_reader *r)
+/* What is to be done at an end of the domain, as far as Facet can do what xl would. */
+static const char *domain_action(const struct domain_reader *r, const char *key,
+                                 const char *fallback)
+{
+    static const struct {
+        const char *name, *done, *why;
+    } others[] = {
+        {"rename-restart", "restart", "the ended domain is not kept"},
+        {"coredump-destroy", "destroy", "no core dump is written"},
+        {"coredump-restart", "restart", "no core dump is written"},
+        {"soft-reset", "restart", "nothing of the ended domain is kept"},
+    };
+    const char *action = domain_choice(r, key, fallback, domain_actions);
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(action, others[i].name))
+            continue;
+        diag_warn(r->diag, domain_line(r, key), "%s = \"%s\" is not carried out: \"%s\" is done, %s",
+                  key, action, others[i].done, others[i].why);
+        return others[i].done;
+    }
+    return action;
+}
+
+static void domain_read_actions(const struct domain_reader *r, struct domain *out)
+{
+    unsigned soft = domain_line(r, "on_soft_reset");
+
+    domain_choice(r, "on_soft_reset", "soft-reset", domain_actions);
+    out->on_poweroff = domain_action(r, "on_poweroff", "destroy");
+    out->on_crash = domain_action(r, "on_crash", "destroy");
+    out->on_reboot = domain_action(r, "on_reboot", "restart");
+    out->on_watchdog = domain_action(r, "on_watchdog", "destroy");
+    if (soft)
+        diag_warn(r->diag, soft, "on_soft_reset is not carried out: a guest's soft reset is "
+                  "refused, and it goes on");
+}
+
+/* Keys that Facet does not carry out, known to xl or to nobody. */
+static void domain_warn_keys(const struct domain_reader *r)
 {
     for (size_t i = 0; i < r->config->count; i++) {
         const struct xlcfg_setting *setting = &r->config->settings[i];
-        bool known = false;
+        const struct key *key = key_find(setting->key);
 
-        for (size_t k = 0; k < sizeof(domain_keys) / sizeof(domain_keys[0]); k++)
-            known = known || !strcmp(setting->key, domain_keys[k]);
-        if (!known)
+        if (!key)
             diag_warn(r->diag, setting->line, "unknown key %s: ignored", setting->key);
+        else if (key->why && !setting->bad && key_asks(key, &setting->value))
+            diag_warn(r->diag, setting->line, "%s is not carried out: %s", setting->key, key->why);
     }
 }
 
@@ -352,7 +434,7 @@ void domain_from_config(const struct xlcfg *config, struct domain *out, struct d
     const struct domain_reader r = {.config = config, .diag = diag};
 
     *out = (struct domain){0};
-    domain_warn_unknown(&r);
+    domain_warn_keys(&r);
     domain_read_name(&r, out);
     domain_read_type(&r);
     domain_read_sizes(&r, out);
@@ -361,9 +443,7 @@ void domain_from_config(const struct xlcfg *config, struct domain *out, struct d
     domain_read_altp2m(&r, out);
     domain_read_policy(&r, out);
     domain_read_monitor(&r, out);
-    out->on_poweroff = domain_choice(&r, "on_poweroff", "destroy", domain_actions);
-    out->on_crash = domain_choice(&r, "on_crash", "destroy", domain_actions);
-    out->on_reboot = domain_choice(&r, "on_reboot", "restart", domain_actions);
+    domain_read_actions(&r, out);
 }
 
 void domain_free(struct domain *domain)

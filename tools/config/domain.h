@@ -5,15 +5,11 @@
 #include "diag.h"
 #include "xlcfg.h"
 
+#include <facet/limits.h>
 #include <stdint.h>
 
-#define DOMAIN_NAME_MAX 63      /* bytes */
-#define DOMAIN_CMDLINE_MAX 4095 /* bytes */
-#define DOMAIN_VCPUS_MAX 32     /* vcpu_info entries in Xen's shared_info page */
-#define DOMAIN_VIEWS_MAX 512    /* entries of an EPTP list (SDM vol. 3, "EPTP Switching") */
 #define DOMAIN_VIEWS_DEFAULT 10 /* as libxl */
 #define DOMAIN_MONITORS_MAX 16  /* names in `monitors` */
-#define DOMAIN_MEMORY_MAX (1u << 20) /* MiB */
 
 struct domain {
     char *name;
@@ -32,6 +28,7 @@ struct domain {
     bool altp2m_trace;
     const char *on_poweroff;
     const char *on_crash;
+    const char *on_watchdog;
     const char *on_reboot;
     bool monitor;         /* may control every other domain */
     size_t monitors_size; /* bytes used of `monitors`, names with their NULs: whom else it may */

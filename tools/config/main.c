@@ -4,12 +4,13 @@
 #include "tree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_DOMAINS 1024
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: facet-config [OPTION]... CONFIG...\n"
@@ -31,14 +32,38 @@ struct options {
     uint64_t memory_mib; /* 0: not checked */
 };
 
+/* Opens a regular file; nothing else can keep us waiting. NULL with errno set, 0 if it is something else. */
+static FILE *open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    FILE *file = NULL;
+    struct stat st;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) == 0) {
+        if (S_ISREG(st.st_mode))
+            file = fdopen(fd, "rb");
+        else
+            errno = S_ISDIR(st.st_mode) ? EISDIR : 0;
+    }
+    if (!file) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+    }
+    return file;
+}
+
 /* Reads a whole file of at most XLCFG_MAX_FILE + 1 bytes; NULL with the error reported. */
 static char *read_file(const char *path, size_t *length, struct diag *diag)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file = open_file(path);
     char *text = file ? malloc(XLCFG_MAX_FILE + 1) : NULL;
 
     if (!text) {
-        diag_error(diag, 0, "cannot read: %s", strerror(errno));
+        diag_error(diag, 0, "cannot read: %s", errno ? strerror(errno) : "not a regular file");
     } else {
         *length = fread(text, 1, XLCFG_MAX_FILE + 1, file);
         if (ferror(file)) {
@@ -209,8 +234,13 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (optind == argc || argc - optind > MAX_DOMAINS) {
-        fprintf(stderr, "facet-config: give 1 to %d configuration files\n", MAX_DOMAINS);
+    if (optind == argc) {
+        fprintf(stderr, "facet-config: give 1 to %u configuration files\n", DOMAIN_MAX);
+        return 2;
+    }
+    if ((unsigned)(argc - optind) > DOMAIN_MAX) {
+        fprintf(stderr, "%s: domain %u of %d; the most is %u\n", argv[optind + (int)DOMAIN_MAX],
+                DOMAIN_MAX + 1, argc - optind, DOMAIN_MAX);
         return 2;
     }
     return run(argv + optind, (size_t)(argc - optind), &options);

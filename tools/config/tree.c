@@ -93,6 +93,7 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     bad |= fdt_property_string(fdt, "on-poweroff", d->on_poweroff);
     bad |= fdt_property_string(fdt, "on-crash", d->on_crash);
     bad |= fdt_property_string(fdt, "on-reboot", d->on_reboot);
+    bad |= fdt_property_string(fdt, "on-watchdog", d->on_watchdog);
     if (d->monitor)
         bad |= fdt_property(fdt, "monitor", NULL, 0);
     if (d->monitors_size)

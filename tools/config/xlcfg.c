@@ -12,10 +12,10 @@ struct xlcfg_reader {
     struct diag *diag;
 };
 
-/* Grows `array` so that one more element fits; the program cannot go on without memory. */
-static void *xlcfg_grow(void *array, size_t count, size_t size)
+/* `array` with room for `count` elements; the program cannot go on without memory. */
+static void *xlcfg_resize(void *array, size_t count, size_t size)
 {
-    void *bigger = reallocarray(array, count + 1, size);
+    void *bigger = reallocarray(array, count ? count : 1, size);
 
     if (!bigger) {
         perror("facet-config");
@@ -24,9 +24,15 @@ static void *xlcfg_grow(void *array, size_t count, size_t size)
     return bigger;
 }
 
+/* Grows an array that only grew so, so that one more element fits. */
+static void *xlcfg_grow(void *array, size_t count, size_t size)
+{
+    return count & (count - 1) ? array : xlcfg_resize(array, count * 2, size);
+}
+
 static char *xlcfg_copy(const char *text, size_t length)
 {
-    char *copy = xlcfg_grow(NULL, length, 1);
+    char *copy = xlcfg_resize(NULL, length + 1, 1);
 
     memcpy(copy, text, length);
     copy[length] = '\0';
@@ -51,6 +57,12 @@ static bool xlcfg_is_key_start(int c)
 static bool xlcfg_is_word(int c)
 {
     return xlcfg_is_key_start(c) || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* How xl tells numbers from words: what looks like one need not be one. */
+static bool xlcfg_is_digit(int c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == 'x';
 }
 
 /* Skips blanks and a comment, and line ends too if `lines`. */
@@ -143,10 +155,10 @@ static bool xlcfg_read_string(struct xlcfg_reader *r, struct xlcfg_value *value)
     const char quote = *r->at++;
     size_t room = 1, length = 0;
 
-    for (const char *p = r->at; p < r->end && *p != '\n'; p++)
-        room++;
+    for (const char *p = r->at; p < r->end && *p != '\n' && *p != quote; p++, room++)
+        p += *p == '\\' && p + 1 < r->end;
     value->type = XLCFG_STRING;
-    value->string = xlcfg_grow(NULL, room, 1);
+    value->string = xlcfg_resize(NULL, room, 1);
     value->string[0] = '\0';
     for (;;) {
         int c = xlcfg_peek(r);
@@ -173,38 +185,15 @@ static bool xlcfg_read_string(struct xlcfg_reader *r, struct xlcfg_value *value)
     return true;
 }
 
-/* Reads `text` (NUL-terminated) as a whole as a number. */
-static bool xlcfg_to_number(const char *text, int64_t *number)
-{
-    const char *digits = *text == '-' ? text + 1 : text;
-    char *end;
-    long long value;
-
-    if (*digits < '0' || *digits > '9')
-        return false;
-    errno = 0;
-    value = strtoll(text, &end, 0);
-    if (errno || *end)
-        return false;
-    *number = value;
-    return true;
-}
-
-static bool xlcfg_read_number(struct xlcfg_reader *r, struct xlcfg_value *value)
+static void xlcfg_read_number(struct xlcfg_reader *r, struct xlcfg_value *value)
 {
     const char *start = r->at;
-    char *text;
-    bool good;
 
-    while (xlcfg_is_word(xlcfg_peek(r)))
+    do
         r->at++;
-    text = xlcfg_copy(start, (size_t)(r->at - start));
+    while (xlcfg_is_digit(xlcfg_peek(r)));
     value->type = XLCFG_NUMBER;
-    good = xlcfg_to_number(text, &value->number);
-    if (!good)
-        diag_error(r->diag, r->line, "'%s' is not a number", text);
-    free(text);
-    return good;
+    value->string = xlcfg_copy(start, (size_t)(r->at - start));
 }
 
 static bool xlcfg_read_value(struct xlcfg_reader *r, struct xlcfg_value *value, unsigned depth);
@@ -250,8 +239,10 @@ static bool xlcfg_read_value(struct xlcfg_reader *r, struct xlcfg_value *value, 
         return xlcfg_read_string(r, value);
     if (c == '[')
         return xlcfg_read_list(r, value, depth);
-    if (c == '-' || (c >= '0' && c <= '9'))
-        return xlcfg_read_number(r, value);
+    if (c == '-' || (c >= '0' && c <= '9')) {
+        xlcfg_read_number(r, value);
+        return true;
+    }
     diag_error(r->diag, r->line, "expected a value (\"string\", number or [list]), not %s",
                xlcfg_here(r, here));
     return false;
@@ -279,20 +270,25 @@ static char *xlcfg_read_key(struct xlcfg_reader *r)
     return xlcfg_copy(start, (size_t)(r->at - start));
 }
 
-/* Reads `= value` and what must follow it. */
-static bool xlcfg_read_rest(struct xlcfg_reader *r, const char *key, struct xlcfg_value *value)
+/* Reads `= value` or `+= value`, and what must follow it. */
+static bool xlcfg_read_rest(struct xlcfg_reader *r, struct xlcfg_setting *setting)
 {
+    const char *key = setting->key;
     char here[16];
     int c;
 
     xlcfg_skip(r, false);
+    if (r->end - r->at >= 2 && !memcmp(r->at, "+=", 2)) {
+        setting->added = true;
+        r->at++;
+    }
     if (xlcfg_peek(r) != '=') {
         diag_error(r->diag, r->line, "expected '=' after %s, not %s", key, xlcfg_here(r, here));
         return false;
     }
     r->at++;
     xlcfg_skip(r, false);
-    if (!xlcfg_read_value(r, value, 0))
+    if (!xlcfg_read_value(r, &setting->value, 0))
         return false;
     xlcfg_skip(r, false);
     c = xlcfg_peek(r);
@@ -304,28 +300,68 @@ static bool xlcfg_read_rest(struct xlcfg_reader *r, const char *key, struct xlcf
     return true;
 }
 
+/* Puts what stands in `to` in front of `value`, and leaves `to` empty. Both are lists or neither is. */
+static void xlcfg_prepend(struct xlcfg_value *to, struct xlcfg_value *value)
+{
+    if (value->type == XLCFG_LIST) {
+        to->items = xlcfg_resize(to->items, to->count + value->count, sizeof(*to->items));
+        if (value->count)
+            memcpy(to->items + to->count, value->items, value->count * sizeof(*to->items));
+        free(value->items);
+        value->items = to->items;
+        value->count += to->count;
+    } else {
+        size_t before = strlen(to->string), more = strlen(value->string);
+
+        to->string = xlcfg_resize(to->string, before + more + 1, 1);
+        memcpy(to->string + before, value->string, more + 1);
+        free(value->string);
+        value->string = to->string;
+        value->type = XLCFG_STRING;
+    }
+    *to = (struct xlcfg_value){.type = XLCFG_LIST};
+}
+
+/* `setting` has the key of `old` and takes its place. */
+static void xlcfg_set_again(struct xlcfg_reader *r, struct xlcfg_setting *old,
+                            struct xlcfg_setting *setting)
+{
+    if (!setting->added) {
+        diag_warn(r->diag, setting->line, "%s was already set at line %u: the last one counts",
+                  setting->key, old->line);
+    } else if (old->bad) {
+        setting->bad = true;
+    } else if (!setting->bad &&
+               (old->value.type == XLCFG_LIST) != (setting->value.type == XLCFG_LIST)) {
+        diag_error(r->diag, setting->line, "%s: += cannot join a list and a string", setting->key);
+        setting->bad = true;
+    } else if (!setting->bad) {
+        xlcfg_prepend(&old->value, &setting->value);
+    }
+    xlcfg_free_value(&old->value);
+    free(old->key);
+    *old = *setting;
+}
+
 static void xlcfg_read_setting(struct xlcfg_reader *r, struct xlcfg *out)
 {
-    struct xlcfg_setting setting = {.line = r->line};
-    const struct xlcfg_setting *first;
+    struct xlcfg_setting setting = {.line = r->line}, *old;
 
     setting.key = xlcfg_read_key(r);
     if (!setting.key) {
         xlcfg_recover(r);
         return;
     }
-    setting.bad = !xlcfg_read_rest(r, setting.key, &setting.value);
+    setting.bad = !xlcfg_read_rest(r, &setting);
     if (setting.bad) {
         xlcfg_free_value(&setting.value);
         setting.value = (struct xlcfg_value){.type = XLCFG_STRING, .line = setting.line,
                                              .string = xlcfg_copy("", 0)};
         xlcfg_recover(r);
     }
-    first = xlcfg_find(out, setting.key);
-    if (first) {
-        diag_error(r->diag, setting.line, "%s was already set at line %u", setting.key, first->line);
-        xlcfg_free_value(&setting.value);
-        free(setting.key);
+    old = (struct xlcfg_setting *)xlcfg_find(out, setting.key);
+    if (old) {
+        xlcfg_set_again(r, old, &setting);
         return;
     }
     out->settings = xlcfg_grow(out->settings, out->count, sizeof(*out->settings));
@@ -335,6 +371,7 @@ static void xlcfg_read_setting(struct xlcfg_reader *r, struct xlcfg *out)
 void xlcfg_parse(const char *text, size_t length, struct xlcfg *out, struct diag *diag)
 {
     struct xlcfg_reader r = {.at = text, .end = text + length, .line = 1, .diag = diag};
+    unsigned settings = 0;
 
     *out = (struct xlcfg){0};
     if (length > XLCFG_MAX_FILE) {
@@ -345,10 +382,15 @@ void xlcfg_parse(const char *text, size_t length, struct xlcfg *out, struct diag
         xlcfg_skip(&r, true);
         if (r.at == r.end)
             return;
-        if (*r.at == ';')
+        if (*r.at == ';') {
             r.at++;
-        else
+        } else if (settings++ == XLCFG_MAX_SETTINGS) {
+            diag_error(diag, r.line, "more than %u settings: not a configuration file",
+                       XLCFG_MAX_SETTINGS);
+            return;
+        } else {
             xlcfg_read_setting(&r, out);
+        }
     }
 }
 
@@ -370,12 +412,18 @@ const struct xlcfg_setting *xlcfg_find(const struct xlcfg *config, const char *k
     return NULL;
 }
 
-bool xlcfg_number(const struct xlcfg_value *value, int64_t *number)
+bool xlcfg_number(const struct xlcfg_setting *setting, int64_t *number)
 {
-    if (value->type == XLCFG_STRING)
-        return xlcfg_to_number(value->string, number);
-    if (value->type != XLCFG_NUMBER)
+    const char *text = setting->value.string;
+    char *end;
+    long long value;
+
+    if (setting->value.type == XLCFG_LIST || setting->added || !*text)
         return false;
-    *number = value->number;
+    errno = 0;
+    value = strtoll(text, &end, 0);
+    if (errno || *end)
+        return false;
+    *number = value;
     return true;
 }
