@@ -62,6 +62,12 @@ void altp2m_lift_forget(struct physmap *pm);
 int altp2m_lift_show(struct physmap *pm, gfn_t g, mfn_t m);
 void altp2m_lift_hide(struct physmap *pm, gfn_t g);
 
+/*
+ * The vCPU starts anew, with registers that somebody else chose (INIT and SIPI, VCPUOP_initialise, a context). In a sealed guest
+ * it does so on the start view: nobody gets into the agent's view that way. Where a monitor holds it, it stays.
+ */
+void altp2m_vcpu_restarts(struct altp2m_vcpu *v);
+
 /* Puts one vCPU on a view; false, and no effect, if there is no such view. */
 bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to);
 bool altp2m_view_exists(struct physmap *pm, view_t v);

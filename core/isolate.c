@@ -49,22 +49,25 @@ static void count_gfn(const struct physmap *pm, const struct view_state *vs, uin
     n->any = true;
 }
 
-/* What other views say of g themselves: their access of it becomes `c`, a #VE bit of theirs too. */
+/*
+ * What other views say of g themselves: their access of it becomes `c`, a #VE bit of theirs too. All
+ * have their table already, and none is given back: the list stays as it is while it is walked.
+ */
 static void change_others(struct physmap *pm, const struct view_state *vs, uint64_t g,
                           const struct range_change *c)
 {
     const struct table_format *f = pm->format;
     const struct pool *p = &pm->pool;
-    uint32_t region = entry_region(1, g), next;
+    uint32_t region = entry_region(1, g);
     uint64_t none = 0;
 
-    for (uint32_t i = *pool_bucket(p, 1, region); i != POOL_NONE; i = next) {
+    for (uint32_t i = *pool_bucket(p, 1, region); i != POOL_NONE; i = p->page[i].next) {
         struct view_state *other = &pm->views[p->page[i].view];
         uint64_t e = pool_table(p, i)[entry_index(1, g)];
         struct range_change change = *c;
 
-        next = p->page[i].next;
-        if (p->page[i].level != 1 || p->page[i].region != region || !(e & pm->own_mask)) {
+        if (p->page[i].level != 1 || p->page[i].region != region || !(e & pm->own_mask) ||
+            other == lift_view(pm)) {
             continue;
         }
         if (!(e & f->own_ve)) {
@@ -76,9 +79,16 @@ static void change_others(struct physmap *pm, const struct view_state *vs, uint6
         if (change.access != RANGE_LEAVE || change.suppress_ve != RANGE_LEAVE) {
             CHECK(range_set_some(pm, other, g, 1, &change, &none) == 1);
         }
-        if (other == &pm->views[0] && !(e & f->own_frame)) {
-            override_clear(pm, other, g, f->own_access); /* the host map's holds there */
-        }
+    }
+}
+
+/* View 0 is the host map: what a fault left there of its own goes. May give tables back. */
+static void follow_host(struct physmap *pm, uint64_t g)
+{
+    const struct table_format *f = pm->format;
+
+    if (!(override_leaf(pm, &pm->views[0], g) & f->own_frame)) {
+        override_clear(pm, &pm->views[0], g, f->own_access);
     }
 }
 
@@ -94,6 +104,7 @@ static void isolate_one(struct physmap *pm, struct view_state *vs, uint64_t g,
         CHECK(hostmap_set_suppress_ve(pm, g, a->suppress_ve) == 0);
     }
     change_others(pm, vs, g, &others);
+    follow_host(pm, g);
     CHECK(range_set_some(pm, vs, g, 1, &in, &none) == 1);
 }
 

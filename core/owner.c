@@ -63,7 +63,7 @@ bool owner_may_take(const struct physmap *pm, uint32_t n)
 
 void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v)
 {
-    bool on = v->vmfunc_asked && !owner_holds(pm, v);
+    bool on = (v->vmfunc_asked || v->vmfunc_by_monitor) && !owner_holds(pm, v);
 
     if (v->vmfunc != on) {
         v->vmfunc = on;

@@ -62,6 +62,7 @@ struct altp2m_vcpu {
     mfn_t ve_info;       /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
     bool vmfunc_asked;   /* VMFUNC is to be on, unless a monitor holds the vCPU */
+    bool vmfunc_by_monitor; /* policy audited: a monitor asked for it */
     bool ve_by_monitor;  /* policy audited: a monitor turned #VE on */
     bool lifted;         /* altp2m_lift(): `root` is not the view's */
     struct altp2m_vcpu *next; /* of the same domain */

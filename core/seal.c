@@ -75,6 +75,18 @@ bool seal_guards(const struct physmap *pm, uint64_t g)
     return false;
 }
 
+void altp2m_vcpu_restarts(struct altp2m_vcpu *v)
+{
+    struct physmap *pm = v->pm;
+
+    physmap_lock(pm);
+    if (pm->active && pm->sealed && !owner_holds(pm, v)) {
+        platform_vcpu_sync(v);
+        vcpus_move(pm, v, pm->start_view);
+    }
+    physmap_unlock(pm);
+}
+
 static bool may_name(const struct physmap *pm, uint16_t v)
 {
     return owner_is_guests(pm, v) && view_get(pm, view(v));

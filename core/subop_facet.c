@@ -121,6 +121,18 @@ long subop_host_changes(struct subop_call *call)
     return vs ? 0 : -XEN_EINVAL;
 }
 
+/* A monitor's off is the guest's too, which may ask again. */
+static void set_vmfunc(struct physmap *pm, struct altp2m_vcpu *v, bool on, bool by_monitor)
+{
+    if (by_monitor) {
+        v->vmfunc_by_monitor = on;
+    }
+    if (!by_monitor || !on) {
+        v->vmfunc_asked = on;
+    }
+    owner_update_vmfunc(pm, v);
+}
+
 long subop_set_vmfunc(struct subop_call *call)
 {
     const struct facet_altp2m_set_vmfunc *a = &call->op->facet.u.set_vmfunc;
@@ -138,12 +150,13 @@ long subop_set_vmfunc(struct subop_call *call)
         return -XEN_ERESTART;
     }
     physmap_lock(pm);
-    if (pm->active) {
-        platform_vcpu_sync(v);
-        v->vmfunc_asked = a->on;
-        owner_update_vmfunc(pm, v);
-    } else {
+    if (!pm->active) {
         rc = -XEN_EOPNOTSUPP;
+    } else if (owner_confines(call->caller, pm) && !a->on && v->vmfunc_by_monitor) {
+        rc = -XEN_EPERM;
+    } else {
+        platform_vcpu_sync(v);
+        set_vmfunc(pm, v, a->on, pm->audited && call->caller->self != pm);
     }
     physmap_unlock(pm);
     platform_unpause_others(pm);

@@ -16,7 +16,7 @@ static void leave_views(struct physmap *pm)
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         v->view = VIEW_NONE;
         vcpus_set_root(pm, v);
-        v->vmfunc = v->vmfunc_asked = false;
+        v->vmfunc = v->vmfunc_asked = v->vmfunc_by_monitor = false;
         platform_vcpu_update(v);
     }
 }

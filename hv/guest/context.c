@@ -59,6 +59,7 @@ static void begin(struct vcpu *v)
 static void set_online(struct vcpu *v, bool on)
 {
     if (on && v->state == VCPU_OFFLINE) {
+        monitor_vcpu_restarts(v);
         sched_online(v);
     } else if (!on && v->state != VCPU_OFFLINE) {
         sched_offline(v); /* context_op() looks whether it was the last */

@@ -264,6 +264,7 @@ static void receive_startup(struct vcpu *v, uint8_t vector)
     v->guest.lapic.wait_for_sipi = false;
     v->guest.initialised = true;
     vcpu_start_sipi(&start, vector);
+    monitor_vcpu_restarts(v);
     vcpu_reset(v, &start);
     sched_online(v);
 }

@@ -8,6 +8,7 @@
 
 #define EXTENT_SHIFT 6u /* Xen's: extents done are kept in the command above it */
 #define COMMAND_MASK ((1u << EXTENT_SHIFT) - 1)
+#define EXTENTS_MOST (UINT32_MAX >> EXTENT_SHIFT) /* as on Xen: what a command of 32 bits can count */
 #define MAX_ORDER    ORDER_2M /* of one extent, for unprivileged callers */
 
 /* ---- changing one gfn ---- */
@@ -168,12 +169,12 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
 /* ---- add_to_physmap and its relatives ---- */
 
 /* True, with the command changed, if the operation has to stop after `done` extents. */
-static bool stop_after(struct hypercall *h, uint32_t done)
+static bool stop_after(struct hypercall *h, uint64_t done)
 {
     if (!platform_preempt_pending()) {
         return false;
     }
-    h->arg[0] = (h->arg[0] & COMMAND_MASK) | (uint64_t)done << EXTENT_SHIFT;
+    h->arg[0] = (h->arg[0] & COMMAND_MASK) | done << EXTENT_SHIFT;
     return true;
 }
 
@@ -224,7 +225,7 @@ static long add_to_physmap(struct hypercall *h, uint64_t start)
     }
     error = domain_check_self(h->v, a.domid);
     nr = a.space == XENMAPSPACE_gmfn_range ? a.size : 1;
-    for (uint32_t i = (uint32_t)start; !error && i < nr; i++) {
+    for (uint64_t i = start; !error && i < nr; i++) {
         error = add_locked(h->v->domain, a.space, a.index + i, a.gfn + i);
         if (!error && i + 1 < nr && stop_after(h, i + 1)) {
             return -ERESTART;
@@ -422,7 +423,7 @@ static long change_extents(struct hypercall *h, struct domain *d, unsigned op, u
         if (copy_in_long(h, r->extents, i, &g) != 0 || !change_extent(h, d, op, g, r->order)) {
             return (long)i;
         }
-        if (i + 1 < r->nr && stop_after(h, (uint32_t)(i + 1))) {
+        if (i + 1 < r->nr && stop_after(h, i + 1)) {
             return -ERESTART;
         }
     }
@@ -436,7 +437,7 @@ static long change_reservation(struct hypercall *h, unsigned op, uint64_t start)
     struct domain *d;
     long done;
 
-    if (read_reservation(h, &r) != 0 || start > r.nr || r.nr > INT32_MAX ||
+    if (read_reservation(h, &r) != 0 || start > r.nr || r.nr > EXTENTS_MOST ||
         (r.order > MAX_ORDER && r.nr > 0)) {
         return (long)start;
     }
@@ -508,7 +509,7 @@ bool memory_fill_hypercall_page(struct domain *d, gfn_t g)
 long memory_op(struct hypercall *h)
 {
     unsigned op = (unsigned)h->arg[0] & COMMAND_MASK;
-    uint64_t start = (uint32_t)h->arg[0] >> EXTENT_SHIFT;
+    uint64_t start = (h->compat ? (uint32_t)h->arg[0] : h->arg[0]) >> EXTENT_SHIFT;
 
     switch (op) {
     case XENMEM_decrease_reservation:

@@ -101,14 +101,29 @@ _Static_assert(sizeof(((struct monitor_vcpu *)0)->emulate_data) ==
                    sizeof(((struct vm_event_emul_read_data *)0)->data),
                "vm_event.h");
 
-/* In Xen's order. An answer for a vCPU that waits for none does nothing. */
-void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
+/*
+ * What a monitor allowed, or will, was meant for the instruction that the vCPU stood at: not for what it does after INIT and
+ * SIPI. Of a vCPU that is stepped the monitor hears before its first instruction, so that it can end what it began.
+ */
+void monitor_vcpu_restarts(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    if (m->sent == 0) {
-        return;
+    m->stale = m->sent;
+    m->set_registers = false;
+    m->write = MONITOR_WRITE_NONE;
+    m->emulate = MONITOR_EMULATE_NONE;
+    vcpu_emulate_stop(v);
+    if (vcpu_stepping(v)) {
+        m->step_due = m->work = true;
     }
+    altp2m_vcpu_restarts(&v->altp2m);
+}
+
+static void answer_all(struct vcpu *v, const vm_event_response_t *r)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+
     answer_emulate(v, r);
     if (r->flags & VM_EVENT_FLAG_DENY) {
         answer_deny(m, r);
@@ -123,7 +138,21 @@ void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
     if (r->flags & VM_EVENT_FLAG_GET_NEXT_INTERRUPT) {
         m->next_interrupt = m->work = true;
     }
+}
+
+/* In Xen's order. An answer for a vCPU that waits for none does nothing. */
+void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
+{
+    struct monitor_vcpu *m = &v->guest.monitor;
+
+    if (m->sent == 0) {
+        return;
+    }
+    if (m->stale == 0) {
+        answer_all(v, r);
+    }
     if (r->flags & VM_EVENT_FLAG_VCPU_PAUSED) {
+        m->stale -= m->stale > 0;
         m->sent--;
         sched_unpause_now(v); /* a watched write costs what passes until it goes on */
     }

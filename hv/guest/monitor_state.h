@@ -12,6 +12,7 @@ enum monitor_write { MONITOR_WRITE_NONE, MONITOR_WRITE_CR0, MONITOR_WRITE_CR3, M
 
 struct monitor_vcpu {
     unsigned sent;      /* requests that paused the vCPU and have no answer yet */
+    unsigned stale;     /* of these, made before the vCPU was started anew: the answers only let it go on */
     bool waits;         /* paused until the ring has room */
     bool work;          /* something below is to be done before the guest runs on */
     bool step_due;      /* an instruction was stepped, and the request found no room */

@@ -146,6 +146,7 @@ static long initialise(struct hypercall *h, struct vcpu *v)
     if (!control_valid(&s)) {
         return -EINVAL;
     }
+    monitor_vcpu_restarts(v);
     vcpu_reset(v, &s);
     v->guest.initialised = true;
     return 0;

@@ -272,7 +272,8 @@ struct facet_altp2m_host_changes {
  * Turns VMFUNC on or off for a vCPU. Under the policy `audited` this is the only way to have it:
  * HVMOP_altp2m_vcpu_enable_notify then turns on #VE alone. VMFUNC has no privilege check: what can
  * be entered with it can be entered from user space. -EINVAL: no such vCPU, or `on` is not 0 or 1;
- * -EOPNOTSUPP: the processor has no VMFUNC.
+ * -EOPNOTSUPP: the processor has no VMFUNC; -EPERM: a monitor turned it on, and the guest wants it
+ * off (policy `audited`).
  */
 #define FACET_ALTP2M_set_vmfunc 0x800cu
 

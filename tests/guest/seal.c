@@ -338,6 +338,33 @@ static void late_vcpu(void)
     smp_run(attack_from_1);
 }
 
+#define REAL    0x8000UL /* what vCPU 1 runs after SIPI, in real mode */
+#define MSR_ICR 0x830u
+#define TO_1    (2ULL << 32)
+
+/*
+ * The agent has the other vCPU on its view. INIT and SIPI by the kernel, which chooses what it runs then, put it back: on the
+ * agent's view its calls would be the agent's, and here nothing but the agent's page can be executed there.
+ */
+static void restarted_vcpu(void)
+{
+    static const uint8_t code[] = {0xb8, 0x34, 0x12, 0x2e, 0xa3, 0x40, 0x00, 0xfa, 0xf4}; /* mov $0x1234, %ax; mov %ax, %cs:0x40; cli; hlt */
+    struct facet_altp2m_switch_vcpu u = {.vcpu = 1, .view = agent};
+    volatile uint16_t *seen = (volatile uint16_t *)(REAL + 0x40);
+
+    memcpy((void *)REAL, code, sizeof(code));
+    *seen = 0;
+    expect(vcpu_op(VCPUOP_down, 1, NULL), 0);
+    expect(by_agent(FACET_ALTP2M_switch_vcpu, &u, sizeof(u)), 0);
+    expect(view_of(1), agent);
+    expect(try_wrmsr(MSR_ICR, TO_1 | 0xc500), VEC_NONE);
+    expect(try_wrmsr(MSR_ICR, TO_1 | 0x4600 | REAL >> 12), VEC_NONE);
+    expect(view_of(1), kernel);
+    for (unsigned i = 0; i < 100000 && *seen != 0x1234; i++)
+        sched_op(SCHEDOP_yield, NULL);
+    expect(*seen, 0x1234);
+}
+
 static void agent_may(void)
 {
     expect(agent_set_access(kernel, gfn_of(text), ACCESS_RWX), 0);
@@ -361,4 +388,4 @@ static void unsealed(void)
 
 TEST_CASES(CASE(before), CASE(refused), CASE(sealed), CASE(calls), CASE(vmfunc),
            CASE(violations), CASE(lidt_and_busy), CASE(in_delivery), CASE(by_the_hypervisor),
-           CASE(memory), CASE(late_vcpu), CASE(agent_may), CASE(unsealed))
+           CASE(memory), CASE(late_vcpu), CASE(restarted_vcpu), CASE(agent_may), CASE(unsealed))

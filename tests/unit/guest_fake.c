@@ -3,7 +3,7 @@
 #include "mm/frame.h"
 
 uint64_t fake_now;
-unsigned fake_wakes;
+unsigned fake_wakes, fake_restarts;
 long fake_frames;
 bool fake_copy_fails;
 
@@ -175,4 +175,10 @@ int vcpu_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n)
     }
     memcpy((void *)dst.v, src, n);
     return 0;
+}
+
+void monitor_vcpu_restarts(struct vcpu *v)
+{
+    fake_restarts++;
+    (void)v;
 }

@@ -12,6 +12,7 @@
 
 extern uint64_t fake_now;    /* ns */
 extern unsigned fake_wakes;  /* calls of sched_wake() */
+extern unsigned fake_restarts; /* calls of monitor_vcpu_restarts() */
 extern long fake_frames;     /* frames handed out and not given back */
 extern bool fake_copy_fails; /* copies to the guest give -EFAULT */
 

@@ -291,6 +291,42 @@ static void vmfunc_is_asked_for(void **state)
     assert_false(fake.vcpus[1].vmfunc);
 }
 
+static long monitor_vmfunc(uint32_t vcpu, uint8_t on)
+{
+    struct facet_altp2m_set_vmfunc a = {.vcpu = vcpu, .on = on};
+
+    return own_call(&fake.monitor, FACET_ALTP2M_set_vmfunc, &a, sizeof(a));
+}
+
+/* What a monitor turned on the guest cannot turn off, by no way; what it asked for itself it can. */
+static void a_monitors_vmfunc_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(monitor_vmfunc(0, 1), 0);
+    assert_int_equal(vmfunc(0, 0), -XEN_EPERM);
+    assert_true(fake.vcpus[0].vmfunc);
+    assert_int_equal(vmfunc(0, 1), 0);
+    assert_int_equal(vmfunc(0, 0), -XEN_EPERM);
+    assert_int_equal(vmfunc(1, 1), 0);
+    assert_int_equal(set_state(false), 0);
+    assert_true(fake.vcpus[0].vmfunc && !fake.vcpus[1].vmfunc);
+    assert_int_equal(set_state(true), 0);
+    assert_true(fake.vcpus[0].vmfunc);
+    assert_int_equal(monitor_view(HVMOP_altp2m_switch_p2m, theirs), 0);
+    assert_false(fake.vcpus[0].vmfunc); /* held: its list would lead out */
+    assert_int_equal(monitor_view(HVMOP_altp2m_switch_p2m, 0), 0);
+    assert_true(fake.vcpus[0].vmfunc);
+    assert_int_equal(monitor_vmfunc(0, 0), 0);
+    assert_false(fake.vcpus[0].vmfunc);
+    assert_int_equal(vmfunc(0, 1), 0);
+    assert_int_equal(vmfunc(0, 0), 0);
+    assert_false(fake.vcpus[0].vmfunc);
+    assert_int_equal(monitor_vmfunc(0, 1), 0);
+    assert_int_equal(monitor_state(false), 0);
+    assert_int_equal(monitor_state(true), 0);
+    assert_false(fake.vcpus[0].vmfunc);
+}
+
 static void notify_turns_on_ve_only(void **state)
 {
     struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_vcpu_enable_notify);
@@ -574,6 +610,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(host_map_is_not_edited, start, stop),
         cmocka_unit_test_setup_teardown(enters_what_it_may, start, stop),
         cmocka_unit_test_setup_teardown(vmfunc_is_asked_for, start, stop),
+        cmocka_unit_test_setup_teardown(a_monitors_vmfunc_stays, start, stop),
         cmocka_unit_test_setup_teardown(notify_turns_on_ve_only, start, stop),
         cmocka_unit_test_setup_teardown(narrows_only, start, stop),
         cmocka_unit_test_setup_teardown(narrows_lists, start, stop),

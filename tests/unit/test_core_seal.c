@@ -131,6 +131,36 @@ static void seals_itself_only(void **state)
     assert_int_equal(unseal(), -XEN_EPERM);
 }
 
+/* INIT and SIPI, VCPUOP_initialise: whoever chose its registers does not get the agent's view with them. */
+static void starts_anew_outside(void **state)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[1];
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_create_p2m);
+
+    (void)state;
+    op.domain = 1;
+    assert_int_equal(fake_hvmop(&fake.monitor, &op), 0);
+    theirs = op.u.view.view;
+    enter(agent);
+    assert_int_equal(own_switch(1, agent), 0);
+    altp2m_vcpu_restarts(v);
+    assert_int_equal(v->view.v, start_view);
+    assert_true(mfn_eq(v->root, root_of(start_view)));
+    v->root = root_of(agent); /* by VMFUNC, so that the core has yet to learn of it */
+    altp2m_vcpu_restarts(v);
+    assert_int_equal(v->view.v, start_view);
+    assert_int_equal(monitor_on_view(HVMOP_altp2m_switch_p2m, theirs), 0);
+    altp2m_vcpu_restarts(v);
+    assert_int_equal(v->view.v, theirs); /* nobody gets off a monitor's view that way */
+    assert_int_equal(monitor_on_view(HVMOP_altp2m_switch_p2m, agent), 0);
+    assert_int_equal(seal_by(&fake.monitor, FACET_ALTP2M_UNSEAL, FACET_ALTP2M_UNSEAL), 0);
+    altp2m_vcpu_restarts(v);
+    assert_int_equal(v->view.v, agent); /* no seal: as on Xen it stays where it was */
+    assert_int_equal(monitor_state(false), 0);
+    altp2m_vcpu_restarts(v);
+    assert_true(view_eq(v->view, VIEW_NONE));
+}
+
 /* Elsewhere a guest may edit the host map: a seal would promise what it does not hold. */
 static void only_when_audited(void **state)
 {
@@ -352,6 +382,7 @@ static void a_monitor_unseals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(starts_anew_outside, start_sealed, stop),
         cmocka_unit_test_setup_teardown(seals_itself_only, start, stop),
         cmocka_unit_test(only_when_audited),
         cmocka_unit_test_setup_teardown(calls_are_the_agents, start_sealed, stop),

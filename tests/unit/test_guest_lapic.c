@@ -216,6 +216,7 @@ static void init_and_sipi(void **state)
     assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x699));
     assert_int_equal(v1->state, VCPU_RUNNABLE);
     assert_int_equal(v1->regs.rax, 0x99000);
+    assert_int_equal(fake_restarts, 1);
     assert_true(
         lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x6aa)); /* the second SIPI finds it running */
     assert_int_equal(v1->regs.rax, 0x99000);
