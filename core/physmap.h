@@ -119,6 +119,12 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g);
 static inline uint64_t hostmap_generation(const struct physmap *pm);
 
 /*
+ * Changes whenever a right or a frame was taken away anywhere, in the host map or a view, by whatever means: results of
+ * view_lookup() hold while the value, read before the lookup, is the same, but for rights that came since. No lock.
+ */
+static inline uint64_t physmap_rights_generation(const struct physmap *pm);
+
+/*
  * Whether, under the policy `audited`, what stands at g is not the guest's to move, replace or give back: the host map
  * restricts it, or a view has an override there, or one that it is sealed in restricts it. Else another frame would come under the page's rights, or the
  * page's frame under another's. False under the other policies.
@@ -131,6 +137,12 @@ bool hostmap_guarded(struct physmap *pm, gfn_t g);
  */
 static inline bool physmap_confines(const struct physmap *pm);
 
+/* Of a sealed guest: the view that takes view 0's place. Else VIEW_NONE. Sealing counts as a loss of rights. No lock. */
+static inline view_t physmap_start_view(const struct physmap *pm);
+
+/* Under `audited`: a view that is a monitor's by its number. False under the other policies. No lock. */
+static inline bool physmap_view_is_monitors(const struct physmap *pm, view_t v);
+
 /* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False: a hole, or no such view. */
 bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
@@ -142,6 +154,22 @@ view_t view_of_root(struct physmap *pm, mfn_t root);
 static inline uint64_t hostmap_generation(const struct physmap *pm)
 {
     return __atomic_load_n(&pm->generation, __ATOMIC_ACQUIRE);
+}
+
+/* What is taken away is flushed, so that it is counted already. */
+static inline uint64_t physmap_rights_generation(const struct physmap *pm)
+{
+    return __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE);
+}
+
+static inline view_t physmap_start_view(const struct physmap *pm)
+{
+    return pm->sealed ? pm->start_view : VIEW_NONE;
+}
+
+static inline bool physmap_view_is_monitors(const struct physmap *pm, view_t v)
+{
+    return pm->audited && v.v > pm->guest_views && !view_eq(v, VIEW_NONE);
 }
 
 static inline bool physmap_confines(const struct physmap *pm)

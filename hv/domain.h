@@ -22,12 +22,6 @@ struct domain {
     struct guest_domain guest;/* hv/guest/guest_state.h */
 };
 
-/* The domain's RAM at gfn, or NULL for a hole, MMIO or a frame that is not RAM. Valid until the gfn is changed. */
-void *domain_ram(struct domain *d, gfn_t g);
-/* Copies through the host map by guest physical address; -EFAULT if any byte is not RAM. */
-int domain_copy_from_gpa(struct domain *d, void *dst, gpa_t src, size_t n);
-int domain_copy_to_gpa(struct domain *d, gpa_t dst, const void *src, size_t n);
-
 /* ---- called by the machine: implemented in hv/guest/ ---- */
 
 struct boot_module {

@@ -31,14 +31,23 @@ enum vcpu_state {
 /* A page of guest RAM that this vCPU's page walks found lately; good while the host map's generation is the same. */
 struct ram_slot {
     uint64_t gfn, generation;
-    void *page;
+    uint8_t *page;
 };
 #define RAM_SLOTS 256u
 
+/* A page as a view shows it, and what it gives there; good while no right is lost (physmap_rights_generation()). */
+struct shown_slot {
+    uint64_t gfn, generation;
+    uint8_t *page; /* NULL: none */
+    view_t view;
+    uint8_t rights, type;
+};
+#define SHOWN_SLOTS 64u
+
 /* A linear page that a copy reached; forgotten when the vCPU runs. */
 struct linear_page {
-    uint64_t address, generation;
-    void *page;
+    uint64_t address, stamp;
+    uint8_t *page;
     bool writable;
 };
 
@@ -53,7 +62,8 @@ struct vcpu {
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
     struct vmx_vcpu vmx;
-    struct ram_slot ram[RAM_SLOTS]; /* hv/x86/guest_memory.c */
+    struct ram_slot ram[RAM_SLOTS]; /* these four: hv/x86/hand.c */
+    struct shown_slot shown[SHOWN_SLOTS];
     struct linear_page linear;        /* the last one */
     struct linear_page linear_before; /* the one before, if `linear` has a page */
     void *fpu; /* XSAVE area */
@@ -85,6 +95,7 @@ void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector);
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s);
 
 uint64_t vcpu_rip(const struct vcpu *v);
+uint64_t vcpu_rflags(const struct vcpu *v);
 unsigned vcpu_cpl(const struct vcpu *v);
 bool vcpu_long_mode(const struct vcpu *v); /* CS.L with EFER.LMA: 64-bit caller */
 bool vcpu_in_ia32e(const struct vcpu *v);  /* EFER.LMA: 4-level paging */
@@ -99,28 +110,6 @@ enum { EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_UD = 6, 
 void vcpu_inject(struct vcpu *v, unsigned vector);
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);
 void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error);
-
-/* ---- guest memory as the vCPU sees it: hv/x86/guest_memory.c ---- */
-
-/*
- * Copy between hypervisor memory and linear addresses of the vCPU's current address space (page tables walked in the
- * host map, as Xen does; kernel rights, R/W checked, U/S and A/D not touched). 0 or -EFAULT.
- */
-int vcpu_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n);
-int vcpu_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n);
-/*
- * The same for an instruction that the hypervisor carries out in the guest's place: with the rights of its CPL. False: nothing
- * was copied, and a #PF with *error at *where is due. What is mapped but no RAM reads all ones and swallows writes.
- */
-bool vcpu_access(struct vcpu *v, uint64_t linear, void *buffer, size_t n, bool write, uint32_t *error,
-                 uint64_t *where);
-/*
- * Whether the guest may name gfn g as a page that the hypervisor writes to: under the policy `audited`, only where the vCPU's view
- * lets it write.
- */
-bool vcpu_may_share(struct vcpu *v, gfn_t g);
-/* Linear to guest physical; false if not mapped with the rights (RIGHT_R, RIGHT_W). */
-bool vcpu_translate(struct vcpu *v, gva_t a, unsigned rights, gpa_t *out);
 
 /* ---- scheduling: hv/x86/sched.c ---- */
 

@@ -197,7 +197,7 @@ static bool map_special(struct build *b)
     if (d->guest.max_gfn < console) {
         d->guest.max_gfn = console;
     }
-    acpi_build(domain_ram(d, gfn(acpi)), gpa(acpi << PAGE_SHIFT), b->config->vcpus);
+    acpi_build(hand_build_page(d, gfn(acpi)), gpa(acpi << PAGE_SHIFT), b->config->vcpus);
     return true;
 }
 
@@ -247,13 +247,13 @@ static bool load(struct build *b)
     for (unsigned i = 0; i < b->elf.nr; i++) {
         const struct elf_segment *s = &b->elf.segment[i];
 
-        bad |= domain_copy_to_gpa(d, gpa(s->gpa), s->data, s->file_size);
+        bad |= hand_build(d, gpa(s->gpa), s->data, s->file_size);
     }
-    bad |= domain_copy_to_gpa(d, gpa(b->ramdisk_gpa), b->ramdisk.start, b->ramdisk.size);
+    bad |= hand_build(d, gpa(b->ramdisk_gpa), b->ramdisk.start, b->ramdisk.size);
     if (bad) {
         return fail(b, "kernel or ramdisk could not be copied");
     }
-    fill_start_info(b, domain_ram(d, gfn(b->info_gpa >> PAGE_SHIFT)));
+    fill_start_info(b, hand_build_page(d, gfn(b->info_gpa >> PAGE_SHIFT)));
     return true;
 }
 
@@ -277,7 +277,6 @@ static bool create_vcpu(struct build *b, unsigned id)
     d->nr_vcpus = id + 1;
     physmap_add_vcpu(&d->physmap, &v->altp2m, id);
     v->guest.info = &d->guest.shared->vcpu_info[id];
-    v->guest.info_frame = MFN_INVALID;
     lapic_init(v);
     guest_time_init_vcpu(v);
     return true;
@@ -351,7 +350,6 @@ static void domain_init(struct domain *d, const struct domain_config *c, bool in
     d->guest.shared_frame = MFN_INVALID;
     d->guest.shared_gfn = GFN_INVALID;
     d->guest.pool = MFN_INVALID;
-    d->guest.ring_frame = MFN_INVALID;
     for (unsigned i = 0; i < GRANT_FRAMES; i++) {
         d->guest.grant_frame[i] = MFN_INVALID;
         d->guest.grant_gfn[i] = GFN_INVALID;
@@ -410,7 +408,9 @@ static void destroy_vcpu(struct vcpu *v)
 {
     lapic_stop(v);
     guest_time_stop_vcpu(v);
-    put_frame(v->guest.info_frame);
+    hand_area_unbind(&v->guest.info_area);
+    guest_area_unbind(&v->guest.runstate_area);
+    guest_area_unbind(&v->guest.time_area);
     vcpu_destroy(v);
     frame_put_run(frame_of(v), pages_of(sizeof(*v)));
 }

@@ -4,10 +4,17 @@
  * memory: its indices may hold anything and are read once.
  */
 #include "guest.h"
-#include "mm/frame.h"
 
 /* How often COM2 is looked at: at 115200 baud its 16-byte FIFO fills in 1.4 ms. */
 #define POLL_NS 1000000ULL
+
+/* The ring, for who writes to it; NULL once the right to its page is gone. */
+static volatile struct xencons_interface *ring(struct domain *d, const struct vcpu *v)
+{
+    view_t now = v && v->domain == d ? v->altp2m.view : VIEW_NONE;
+
+    return (volatile struct xencons_interface *)(void *)hand_area_page(d, now, &d->guest.ring);
+}
 
 /* What both sides count may differ by at most the ring's size; else the guest broke it. */
 static bool sane(uint32_t producer, uint32_t consumer, size_t size)
@@ -29,11 +36,16 @@ static void write_text(struct domain *d, const char *text, size_t n)
 /* The guest notified: takes what is in the output ring. */
 static void output(struct domain *d)
 {
-    volatile struct xencons_interface *r = d->guest.ring;
-    uint32_t consumer = r->out_cons, producer = r->out_prod;
+    volatile struct xencons_interface *r = ring(d, vcpu_current());
+    uint32_t consumer, producer;
     char chunk[256];
     size_t n = 0;
 
+    if (!r) {
+        return;
+    }
+    consumer = r->out_cons;
+    producer = r->out_prod;
     if (!sane(producer, consumer, sizeof(r->out))) {
         r->out_cons = producer;
         return;
@@ -56,14 +68,16 @@ static void output(struct domain *d)
 static void input(struct timer *t)
 {
     struct domain *d = container_of(t, struct domain, guest.console_poll);
-    volatile struct xencons_interface *r = d->guest.ring;
-    uint32_t consumer = r->in_cons, producer = r->in_prod;
+    volatile struct xencons_interface *r = ring(d, NULL);
+    uint32_t consumer, producer;
     bool any = false;
     int c;
 
-    if (d->dying) {
+    if (d->dying || !r) {
         return;
     }
+    consumer = r->in_cons;
+    producer = r->in_prod;
     while (sane(producer, consumer, sizeof(r->in) - 1) && (c = console_raw_getc()) >= 0) {
         r->in[MASK_XENCONS_IDX(producer, r->in)] = (char)c;
         producer++;
@@ -81,11 +95,8 @@ void guest_console_init(struct domain *d)
 {
     struct guest_domain *g = &d->guest;
     uint64_t page = guest_special_gfn(d, GUEST_CONSOLE_PAGE);
-    struct mapping m;
 
-    CHECK(hostmap_lookup(&d->physmap, gfn(page), &m) && frame_get(m.mfn, d->id));
-    g->ring_frame = m.mfn;
-    g->ring = frame_virt(m.mfn);
+    CHECK(hand_area_bind_host(d, gfn(page), &g->ring) == 0);
     if (evtchn_create_internal(d, output, &g->console_port) == 0) {
         g->params[HVM_PARAM_CONSOLE_PFN] = page;
         g->params[HVM_PARAM_CONSOLE_EVTCHN] = g->console_port;
@@ -98,10 +109,8 @@ void guest_console_init(struct domain *d)
 
 void guest_console_destroy(struct domain *d)
 {
-    if (d->guest.ring) {
+    if (d->guest.console_poll.fire) {
         timer_cancel(&d->guest.console_poll);
-        frame_put(d->guest.ring_frame);
-        d->guest.ring = NULL;
-        d->guest.ring_frame = MFN_INVALID;
     }
+    hand_area_unbind(&d->guest.ring);
 }

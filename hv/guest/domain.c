@@ -108,64 +108,6 @@ int domain_target(struct vcpu *v, unsigned domid, struct domain **out)
     return 0;
 }
 
-/* ---- memory ---- */
-
-void *domain_ram(struct domain *d, gfn_t g)
-{
-    struct mapping m;
-
-    if (!hostmap_lookup(&d->physmap, g, &m) || m.type != MAP_RAM) {
-        return NULL;
-    }
-    return frame_virt(m.mfn);
-}
-
-/* Address of guest RAM at `a` and how many bytes from there lie in the same mapping. */
-static uint8_t *ram_run(struct domain *d, uint64_t a, uint64_t *n)
-{
-    struct mapping m;
-    uint64_t size, in_page = a & (PAGE_SIZE - 1);
-
-    if (!hostmap_lookup(&d->physmap, gfn(a >> PAGE_SHIFT), &m) || m.type != MAP_RAM) {
-        return NULL;
-    }
-    size = PAGE_SIZE << m.order;
-    *n = size - (a & (size - 1));
-    return (uint8_t *)frame_virt(m.mfn) + in_page;
-}
-
-int domain_copy_from_gpa(struct domain *d, void *dst, gpa_t src, size_t n)
-{
-    uint8_t *to = dst;
-
-    for (uint64_t a = src.v, part; n > 0; a += part, to += part, n -= part) {
-        const uint8_t *from = ram_run(d, a, &part);
-
-        if (!from || a + (n - 1) < a) {
-            return -EFAULT;
-        }
-        part = part < n ? part : n;
-        memcpy(to, from, part);
-    }
-    return 0;
-}
-
-int domain_copy_to_gpa(struct domain *d, gpa_t dst, const void *src, size_t n)
-{
-    const uint8_t *from = src;
-
-    for (uint64_t a = dst.v, part; n > 0; a += part, from += part, n -= part) {
-        uint8_t *to = ram_run(d, a, &part);
-
-        if (!to || a + (n - 1) < a) {
-            return -EFAULT;
-        }
-        part = part < n ? part : n;
-        memcpy(to, from, part);
-    }
-    return 0;
-}
-
 /* ---- beginning ---- */
 
 static void slot_end(struct slot *s, enum outcome outcome)

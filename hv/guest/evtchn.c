@@ -57,9 +57,9 @@ static uint8_t *mask_map(const struct domain *d)
                                        : (uint8_t *)d->guest.shared->evtchn_mask;
 }
 
-static uint8_t *selector(const struct vcpu *v)
+static uint8_t *selector(struct vcpu *v)
 {
-    uint8_t *info = (uint8_t *)v->guest.info;
+    uint8_t *info = (uint8_t *)vcpu_info_of(v);
 
     return info + (v->domain->guest.compat_shared_info ? 4 : 8);
 }
@@ -86,7 +86,7 @@ static bool bit_test(const uint8_t *map, unsigned bit)
 
 void evtchn_mark_vcpu(struct vcpu *v)
 {
-    v->guest.info->evtchn_upcall_pending = 1;
+    vcpu_info_of(v)->evtchn_upcall_pending = 1;
     if (v->guest.upcall_vector) {
         lapic_raise(v, v->guest.upcall_vector);
     }
@@ -97,6 +97,18 @@ void evtchn_mark_all(struct vcpu *v)
 {
     memset(selector(v), 0xff, word_bits(v->domain) / 8);
     evtchn_mark_vcpu(v);
+}
+
+bool vcpu_upcall_pending(struct vcpu *v)
+{
+    if (!vcpu_info_there(v)) {
+        return false;
+    }
+    if (v->guest.info_due) { /* what came while a monitor kept the page */
+        v->guest.info_due = false;
+        evtchn_mark_all(v);
+    }
+    return v->guest.info->evtchn_upcall_pending;
 }
 
 static void wake_pollers(struct domain *d)

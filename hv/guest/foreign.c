@@ -7,13 +7,10 @@
 #include "mm/frame.h"
 
 /* Never executable, as on Xen. */
-static int map_frame(struct domain *d, mfn_t m, uint16_t owner, uint64_t g)
+static int map_frame(struct domain *d, mfn_t m, uint64_t g)
 {
     int error;
 
-    if (!frame_get(m, owner)) {
-        return -EINVAL;
-    }
     lock_acquire(&d->lock);
     error = memory_replace(d, g, m, MAP_FOREIGN, ACCESS_RW);
     lock_release(&d->lock);
@@ -26,7 +23,7 @@ static int map_frame(struct domain *d, mfn_t m, uint16_t owner, uint64_t g)
 int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g)
 {
     struct domain *other;
-    struct mapping m;
+    mfn_t m;
     int error;
 
     if (of == DOMID_SELF || of == d->id || g >> (cpuid_address_bits() - PAGE_SHIFT)) {
@@ -38,10 +35,10 @@ int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g)
     }
     if (!domain_may_control(d, other)) {
         error = -EPERM;
-    } else if (!hostmap_lookup(&other->physmap, gfn(index), &m) || m.type != MAP_RAM) {
+    } else if (!hand_frame_get(other, gfn(index), &m)) {
         error = -EINVAL; /* absent, or not its own memory */
     } else {
-        error = map_frame(d, m.mfn, other->id, g);
+        error = map_frame(d, m, g);
     }
     domain_put(other);
     return error;

@@ -4,6 +4,7 @@
 /* Inside the guest interface: what its files offer each other. */
 #include "domain.h"
 #include "dtree.h"
+#include "x86/hand.h"
 #include "xen_abi.h"
 
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
@@ -27,11 +28,11 @@ void hypercall_page_fill(uint8_t *page);
 
 static inline int copy_in(struct hypercall *h, void *dst, uint64_t src, size_t n)
 {
-    return vcpu_copy_from(h->v, dst, gva(src), n);
+    return hand_copy_from(h->v, dst, gva(src), n);
 }
 static inline int copy_out(struct hypercall *h, uint64_t dst, const void *src, size_t n)
 {
-    return vcpu_copy_to(h->v, gva(dst), src, n);
+    return hand_copy_to(h->v, gva(dst), src, n);
 }
 /* Bytes of a long of the caller, and the index'th long of an array of his. */
 static inline unsigned long_size(const struct hypercall *h)
@@ -153,9 +154,6 @@ unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
 void memory_release(struct domain *d, const struct mapping *was);
 /* Puts one page at g, freeing what was there. d is locked. */
 int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t access);
-/* Makes page `page` (4 KiB) of the domain a stub page; false if there is no RAM at g. */
-bool memory_fill_hypercall_page(struct domain *d, gfn_t g);
-
 /* ---- event channels: evtchn.c ---- */
 
 void evtchn_init(struct domain *d);
@@ -180,6 +178,23 @@ void evtchn_mark_vcpu(struct vcpu *v);
 /* Marks every selector bit, so that nothing is lost when v's info moves. */
 void evtchn_mark_all(struct vcpu *v);
 
+/* Whether v's vcpu_info may be looked at and written to: it always may in the shared info page. */
+static inline bool vcpu_info_there(struct vcpu *v)
+{
+    return !v->guest.info_moved || hand_area_page(v->domain, v->altp2m.view, &v->guest.info_area);
+}
+/* v's vcpu_info, to be written to. Where it may not be, that is lost, or made up for by vcpu_upcall_pending(). */
+static inline struct vcpu_info *vcpu_info_of(struct vcpu *v)
+{
+    if (vcpu_info_there(v)) {
+        return v->guest.info;
+    }
+    v->guest.info_due = true;
+    return &v->domain->guest.shared->vcpu_info[v->id];
+}
+/* Whether v's flag is up. */
+bool vcpu_upcall_pending(struct vcpu *v);
+
 /* ---- time: time.c ---- */
 
 void guest_time_init(void);                    /* reads the clock of the machine */
@@ -187,6 +202,7 @@ void guest_time_init_domain(struct domain *d); /* wall clock, in the present lay
 void guest_time_init_vcpu(struct vcpu *v);
 void guest_time_stop_vcpu(struct vcpu *v);
 void guest_time_update(struct vcpu *v); /* v's vcpu_time_info, and its registered copy */
+void guest_area_unbind(struct guest_area *a);
 void guest_runstate_set(struct vcpu *v, unsigned state);
 void guest_runstate_read(const struct vcpu *v, struct vcpu_runstate_info *out);
 

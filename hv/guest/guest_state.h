@@ -5,6 +5,7 @@
 #include <facet/lock.h>
 #include <facet/types.h>
 #include "monitor_state.h"
+#include "x86/area.h"
 #include "x86/timer.h"
 
 struct vcpu_info;
@@ -36,8 +37,10 @@ struct lapic {
 };
 
 struct guest_vcpu {
-    struct vcpu_info *info; /* in the shared info page, or in a frame of the guest */
-    mfn_t info_frame;       /* reference held for it, or MFN_INVALID */
+    struct vcpu_info *info; /* in the shared info page, or in info_area: vcpu_info_of() */
+    struct hand_area info_area;
+    bool info_moved;        /* once, for good */
+    bool info_due;          /* it could not be written: to be marked whole when it can */
     struct lapic lapic;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: none */
     bool taking_callback;  /* what guest_pending_interrupt() found last */
@@ -50,8 +53,11 @@ struct guest_vcpu {
     unsigned runstate;       /* RUNSTATE_* */
     uint64_t runstate_since; /* ns */
     uint64_t runstate_time[4];
-    gva_t runstate_area, time_area;
-    bool runstate_compat, runstate_registered, time_registered;
+    struct guest_area {
+        struct hand_area page[2]; /* the second if it crosses */
+        uint16_t offset;
+        bool compat, registered;
+    } runstate_area, time_area;
     struct monitor_vcpu monitor;
 };
 
@@ -91,13 +97,13 @@ struct guest_domain {
     struct evtchn *evtchn[EVTCHN_BUCKETS];
     unsigned nr_ports; /* ports that have a record */
 
-    struct xencons_interface *ring;
-    mfn_t ring_frame;
+    struct hand_area ring;
     uint32_t console_port;
     struct timer console_poll;
 
     uint64_t trace_second;      /* that trace_lines are of */
     unsigned trace_lines;
+    uint64_t areas_lost; /* registered areas whose right to be written went */
 
     struct monitor_domain monitor;
 };

@@ -127,7 +127,7 @@ static long set_upcall_vector(struct hypercall *h)
     }
     v = h->v->domain->vcpus[a.vcpu];
     v->guest.upcall_vector = a.vector;
-    if (v->guest.info->evtchn_upcall_pending) {
+    if (vcpu_upcall_pending(v)) {
         evtchn_mark_vcpu(v);
     }
     return 0;

@@ -625,7 +625,7 @@ int guest_pending_interrupt(struct vcpu *v)
     uint8_t callback = v->domain->guest.callback_vector;
 
     v->guest.taking_callback =
-        callback && !v->guest.upcall_vector && v->guest.info->evtchn_upcall_pending;
+        callback && !v->guest.upcall_vector && vcpu_upcall_pending(v);
     return v->guest.taking_callback ? callback : lapic_pending(&v->guest.lapic);
 }
 

@@ -495,17 +495,6 @@ static long question(struct hypercall *h, unsigned op)
     return answer;
 }
 
-bool memory_fill_hypercall_page(struct domain *d, gfn_t g)
-{
-    uint8_t *page = domain_ram(d, g);
-
-    if (!page) {
-        return false;
-    }
-    hypercall_page_fill(page);
-    return true;
-}
-
 long memory_op(struct hypercall *h)
 {
     unsigned op = (unsigned)h->arg[0] & COMMAND_MASK;

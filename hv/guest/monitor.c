@@ -99,7 +99,7 @@ static uint64_t rip_gfn(struct vcpu *v)
 {
     gpa_t a;
 
-    return vcpu_translate(v, gva(vcpu_rip(v)), RIGHT_R, &a) ? a.v >> PAGE_SHIFT : ~0ULL;
+    return hand_translate(v, gva(vcpu_rip(v)), &a) ? a.v >> PAGE_SHIFT : ~0ULL;
 }
 
 static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags, bool wait)

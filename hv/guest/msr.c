@@ -77,10 +77,12 @@ static bool mtrr_type_valid(uint8_t type)
 /* The low 12 bits choose a page; there is one. */
 static bool write_hypercall_page(struct vcpu *v, uint64_t value)
 {
-    if (value & (PAGE_SIZE - 1)) {
-        return false;
+    uint8_t *page = value & (PAGE_SIZE - 1) ? NULL : hand_page_to_fill(v, gpa_to_gfn(gpa(value)));
+
+    if (page) {
+        hypercall_page_fill(page);
     }
-    return memory_fill_hypercall_page(v->domain, gpa_to_gfn(gpa(value)));
+    return page;
 }
 
 static bool write_misc_features(struct vcpu *v, uint64_t value)

@@ -30,12 +30,12 @@ bool platform_may_control(const struct altp2m_caller *c, const struct physmap *t
 
 int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n)
 {
-    return vcpu_copy_from(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
+    return hand_copy_from(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
 }
 
 int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n)
 {
-    return vcpu_copy_to(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
+    return hand_copy_to(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
 }
 
 bool platform_frame_get(struct physmap *pm, mfn_t m)

@@ -102,11 +102,41 @@ void guest_time_init_domain(struct domain *d)
     memcpy(page + (compat ? WALL_HI_COMPAT : WALL_NATIVE + 12), &high, sizeof(high));
 }
 
+/* ---- registered areas ---- */
+
+/* Bytes of an area from `from` on; false: it may not be written now. */
+static bool area_write(struct vcpu *v, struct guest_area *a, size_t from, const void *bytes, size_t n)
+{
+    size_t at = a->offset + from, first = at < PAGE_SIZE ? PAGE_SIZE - at : 0;
+    uint8_t *page[2] = {hand_area_page(v->domain, v->altp2m.view, &a->page[0]), NULL};
+
+    first = first < n ? first : n;
+    if (first < n) {
+        page[1] = hand_area_page(v->domain, v->altp2m.view, &a->page[1]);
+    }
+    if ((first > 0 && !page[0]) || (first < n && !page[1])) {
+        return false;
+    }
+    if (first > 0) {
+        memcpy(page[0] + at, bytes, first);
+    }
+    if (first < n) {
+        memcpy(page[1] + (at + first - PAGE_SIZE), (const uint8_t *)bytes + first, n - first);
+    }
+    return true;
+}
+
+void guest_area_unbind(struct guest_area *a)
+{
+    hand_area_unbind(&a->page[0]);
+    hand_area_unbind(&a->page[1]);
+}
+
 /* ---- vcpu_time_info ---- */
 
 void guest_time_update(struct vcpu *v)
 {
-    volatile struct vcpu_time_info *t = &v->guest.info->time;
+    volatile struct vcpu_time_info *t = &vcpu_info_of(v)->time;
     struct vcpu_time_info copy = {.version = (t->version | 1) + 1};
     uint64_t tsc = rdtsc();
 
@@ -123,8 +153,8 @@ void guest_time_update(struct vcpu *v)
     t->flags = copy.flags;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     t->version = copy.version;
-    if (v->guest.time_registered) {
-        vcpu_copy_to(v, v->guest.time_area, &copy, sizeof(copy));
+    if (v->guest.time_area.registered) {
+        area_write(v, &v->guest.time_area, 0, &copy, sizeof(copy));
     }
 }
 
@@ -144,24 +174,24 @@ void guest_runstate_read(const struct vcpu *v, struct vcpu_runstate_info *r)
 /* Copies the accounts to the guest; with the flag its readers can see a change under way. */
 static void runstate_publish(struct vcpu *v)
 {
+    struct guest_area *a = &v->guest.runstate_area;
     struct vcpu_runstate_info r;
-    uint64_t base = v->guest.runstate_area.v, skip = v->guest.runstate_compat ? 4 : 8;
+    size_t skip = a->compat ? 4 : 8;
     bool flag = v->domain->guest.runstate_flag;
 
     memset(&r, 0, sizeof(r));
     r.state = (int)v->guest.runstate;
     r.state_entry_time = v->guest.runstate_since | (flag ? XEN_RUNSTATE_UPDATE : 0);
     memcpy(r.time, v->guest.runstate_time, sizeof(r.time));
-    if (flag && vcpu_copy_to(v, gva(base + skip), &r.state_entry_time, 8) != 0) {
+    if (flag && !area_write(v, a, skip, &r.state_entry_time, 8)) {
         return;
     }
-    if (vcpu_copy_to(v, gva(base), &r.state, 4) != 0 ||
-        vcpu_copy_to(v, gva(base + skip), &r.state_entry_time, 40) != 0) {
+    if (!area_write(v, a, 0, &r.state, 4) || !area_write(v, a, skip, &r.state_entry_time, 40)) {
         return;
     }
     if (flag) {
         r.state_entry_time &= ~XEN_RUNSTATE_UPDATE;
-        vcpu_copy_to(v, gva(base + skip), &r.state_entry_time, 8);
+        area_write(v, a, skip, &r.state_entry_time, 8);
     }
 }
 _Static_assert(offsetof(struct vcpu_runstate_info, state_entry_time) == 8 &&
@@ -176,8 +206,7 @@ void guest_runstate_set(struct vcpu *v, unsigned state)
     g->runstate_time[g->runstate] += now - g->runstate_since;
     g->runstate = state;
     g->runstate_since = now;
-    /* The area is a linear address of the paging mode that registered it. */
-    if (g->runstate_registered && (g->runstate_compat || vcpu_in_ia32e(v))) {
+    if (g->runstate_area.registered) {
         runstate_publish(v);
     }
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpu_op: starting and stopping vCPUs, their timers, and where their data lives. */
 #include "guest.h"
-#include "mm/frame.h"
 #include "x86/cpu.h"
 #include <string.h>
 
@@ -10,25 +9,18 @@
 static long register_info(struct vcpu *caller, struct vcpu *v,
                           const struct vcpu_register_vcpu_info *a)
 {
-    struct domain *d = v->domain;
-    struct mapping m;
     struct vcpu_info *info;
 
     if (a->offset > PAGE_SIZE - sizeof(struct vcpu_info) || a->offset % 8 != 0) {
         return -EINVAL;
     }
-    if (!mfn_eq(v->guest.info_frame, MFN_INVALID)) {
+    if (v->guest.info_moved || hand_area_bind(caller, gfn(a->mfn), &v->guest.info_area) != 0) {
         return -EINVAL; /* it can be moved once */
     }
-    if (!vcpu_may_share(caller, gfn(a->mfn)) ||
-        !hostmap_lookup(&d->physmap, gfn(a->mfn), &m) || m.type != MAP_RAM ||
-        !frame_get(m.mfn, d->id)) {
-        return -EINVAL;
-    }
-    info = (struct vcpu_info *)((uint8_t *)frame_virt(m.mfn) + a->offset);
+    info = (struct vcpu_info *)(void *)(v->guest.info_area.at + a->offset);
     memcpy(info, v->guest.info, sizeof(*info));
     v->guest.info = info;
-    v->guest.info_frame = m.mfn;
+    v->guest.info_moved = true;
     guest_time_update(v);
     evtchn_mark_all(v);
     return 0;
@@ -222,29 +214,38 @@ _Static_assert(offsetof(struct vcpu_set_singleshot_timer, flags) == 8, "vcpu.h")
 
 /* ---- areas ---- */
 
+/* Binds the frames that are there now, of the caller's address space: on Xen it is the linear address that counts, later too. */
+static int bind_area(struct hypercall *h, struct guest_area *a, uint64_t at, size_t size)
+{
+    struct guest_area new = {.offset = (uint16_t)(at & ~PAGE_MASK), .compat = h->compat, .registered = at != 0};
+
+    if (at != 0 && hand_area_bind_linear(h->v, gva(at), size, new.page) != 0) {
+        return -EFAULT;
+    }
+    guest_area_unbind(a);
+    *a = new;
+    return 0;
+}
+
 static long register_area(struct hypercall *h, struct vcpu *v, uint32_t cmd)
 {
+    bool runstate = cmd == VCPUOP_register_runstate_memory_area;
     uint64_t at;
+    int error;
 
     if (copy_in(h, &at, h->arg[2], sizeof(at)) != 0) {
         return -EFAULT;
     }
-    if (h->compat) {
-        at = (uint32_t)at;
+    at = h->compat ? (uint32_t)at : at;
+    error = runstate ? bind_area(h, &v->guest.runstate_area, at, h->compat ? 44 : 48)
+                     : bind_area(h, &v->guest.time_area, at, sizeof(struct vcpu_time_info));
+    if (error || v != h->v) {
+        return error;
     }
-    if (cmd == VCPUOP_register_runstate_memory_area) {
-        v->guest.runstate_area = gva(at);
-        v->guest.runstate_compat = h->compat;
-        v->guest.runstate_registered = at != 0;
-        if (v == h->v) {
-            guest_runstate_set(v, v->guest.runstate);
-        }
+    if (runstate) {
+        guest_runstate_set(v, v->guest.runstate);
     } else {
-        v->guest.time_area = gva(at);
-        v->guest.time_registered = at != 0;
-        if (v == h->v) {
-            guest_time_update(v);
-        }
+        guest_time_update(v);
     }
     return 0;
 }

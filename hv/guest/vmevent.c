@@ -150,20 +150,15 @@ static void channel_event(struct domain *d)
 
 /* ---- beginning and end ---- */
 
-static int take_page(struct domain *d, struct monitor_domain *m)
+static int take_page(struct domain *d, struct monitor_domain *m, uint8_t **page)
 {
     uint64_t g = d->guest.params[HVM_PARAM_MONITOR_RING_PFN];
-    struct mapping was;
 
     if (g == 0) {
         return -EOPNOTSUPP;
     }
-    if (!hostmap_lookup(&d->physmap, gfn(g), &was) || was.type != MAP_RAM ||
-        !frame_get(was.mfn, d->id)) {
-        return -EINVAL;
-    }
-    m->ring_frame = was.mfn;
-    return 0;
+    *page = hand_frame_get(d, gfn(g), &m->ring_frame);
+    return *page ? 0 : -EINVAL;
 }
 
 static void drop_page(struct monitor_domain *m)
@@ -176,10 +171,11 @@ static void drop_page(struct monitor_domain *m)
 int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port)
 {
     struct monitor_domain *m = &d->guest.monitor;
+    uint8_t *page;
     int error;
 
     lock_acquire(&d->lock);
-    error = m->ring ? -EBUSY : take_page(d, m);
+    error = m->ring ? -EBUSY : take_page(d, m, &page);
     if (!error) {
         error = evtchn_create_unbound(d, by->id, channel_event, port);
         if (error) {
@@ -191,7 +187,7 @@ int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port)
         m->listener = by->id;
         m->req_prod = m->rsp_cons = 0;
         m->complained = false;
-        m->ring = frame_virt(m->ring_frame);
+        m->ring = page;
     }
     lock_release(&d->lock);
     return error;

@@ -10,6 +10,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 #include "x86/trap.h"
 
 #define CR0_GUEST_OWNED (X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_AM | X86_CR0_WP)
@@ -93,15 +94,20 @@ static unsigned physical_bits(void)
     return r[0] & 0xff;
 }
 
-/* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad, #GP. */
+static bool keeps_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
+}
+
+/* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad or not to be had, #GP. */
 static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
     uint64_t e[4];
 
-    if (!(cr0 & X86_CR0_PG) || !(cr4 & X86_CR4_PAE) || (efer & EFER_LMA)) {
+    if (!keeps_pdptes(cr0, cr4, efer)) {
         return true;
     }
-    if (domain_copy_from_gpa(v->domain, e, gpa(vcpu_cr3(v) & 0xffffffe0), sizeof(e)) != 0) {
+    if (hand_copy_from_gpa(v, e, gpa(vcpu_cr3(v) & 0xffffffe0), sizeof(e)) != 0) {
         return false;
     }
     for (unsigned i = 0; i < 4; i++) {
@@ -238,7 +244,17 @@ void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
     }
 }
 
-/* A write by the guest. False: #GP. `*again`: the instruction has to run once more. */
+/* The processor reads the PDPTEs as part of the instruction: whether the vCPU's view lets it. Else that is dealt with. */
+static bool may_load_pdptes(struct vcpu *v, unsigned cr, uint64_t value)
+{
+    uint64_t cr0 = cr == VM_EVENT_X86_CR0 ? value : control_cr0(v), cr4 = cr == VM_EVENT_X86_CR4 ? value : control_cr4(v);
+    uint64_t cr3 = cr == VM_EVENT_X86_CR3 ? value : vcpu_cr3(v), efer = vmread(GUEST_EFER);
+    struct hand_reach r = {.n = 32, .rights = RIGHT_R};
+
+    return (efer & EFER_LME) || !keeps_pdptes(cr0, cr4, efer) || vmx_reach_gpa(v, gpa(cr3 & 0xffffffe0), &r);
+}
+
+/* A write by the guest. False: #GP. `*again`: the instruction has to run once more, or has its fault. */
 static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
 {
     uint64_t old = cr == VM_EVENT_X86_CR0   ? control_cr0(v)
@@ -251,6 +267,10 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
     }
     if (cr == VM_EVENT_X86_CR0) {
         value = (value & CR0_DEFINED) | X86_CR0_ET;
+    }
+    if (!may_load_pdptes(v, cr, value)) {
+        *again = true;
+        return true;
     }
     told = monitor_cr_write(v, cr, value, old);
     *again = told == MONITOR_FULL;

@@ -13,6 +13,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 
 #define ROUNDS_MAX 4096u /* iterations of a REP: as many as Xen's emulator does at once */
 
@@ -41,14 +42,11 @@ static void drop_patch(struct vcpu *v)
 static bool patch_page(struct vcpu *v, gva_t at, const uint8_t *bytes, size_t n)
 {
     struct vmx_vcpu *x = &v->vmx;
-    void *ram;
+    const void *ram;
     gpa_t a;
     mfn_t m;
 
-    if (!vcpu_translate(v, at, RIGHT_R, &a)) {
-        return false;
-    }
-    ram = domain_ram(v->domain, gpa_to_gfn(a));
+    ram = hand_code_page(v, at, &a);
     m = ram ? frame_alloc(FRAME_OWNER_HV, ORDER_4K) : MFN_INVALID;
     if (mfn_eq(m, MFN_INVALID)) {
         return false;
@@ -137,7 +135,7 @@ static bool repeats(struct vcpu *v)
     uint8_t code[6], op = 0;
     bool rep = false;
 
-    if (vcpu_copy_from(v, code, linear_rip(v), sizeof(code)) != 0) {
+    if (hand_fetch(v, linear_rip(v).v, code, sizeof(code)) < sizeof(code)) {
         return false; /* at the end of what is mapped: one iteration, then its event again */
     }
     for (unsigned i = 0; i < sizeof(code) && op == 0; i++) {

@@ -12,6 +12,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 
 #define ENTRY_FAILED (1u << 31)
 
@@ -107,30 +108,86 @@ static uint32_t access_flags(uint64_t q, unsigned rights)
  * The page walk was denied, and the monitor does not want to know. The instruction is let through only if its view allows
  * everything at the page that the walk leads to: else something that the monitor watches would go by untold.
  */
-static bool let_walk_through(struct vcpu *v, uint64_t q)
+static bool let_walk_through(struct vcpu *v, uint32_t flags, uint64_t gla)
 {
     struct mapping m;
     gpa_t a;
 
-    if (!(q & VIOLATION_GLA) || (q & VIOLATION_FINAL) || !monitor_skips_walks(v)) {
+    if (!(flags & MEM_ACCESS_FAULT_IN_GPT) || !monitor_skips_walks(v)) {
         return false;
     }
-    if (vcpu_translate(v, gva(vmread(GUEST_LINEAR)), RIGHT_R, &a) &&
+    if (hand_translate(v, gva(gla), &a) &&
         (!view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) || m.access != ACCESS_RWX)) {
         return false;
     }
     return vcpu_emulate(v, NULL, false) == EMULATE_DONE;
 }
 
-static void access_denied(struct vcpu *v, uint64_t address, uint64_t q, unsigned rights)
+static void access_denied(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
 {
-    if (let_walk_through(v, q)) {
+    if (v->altp2m.lifted) {
+        v->vmx.emulate_failed = true;
         return;
     }
-    if (monitor_mem_access(v, gpa(address), vmread(GUEST_LINEAR), access_flags(q, rights)) == MONITOR_UNWANTED) {
-        domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens", rights,
-                     (unsigned long)(address >> PAGE_SHIFT));
+    if (let_walk_through(v, flags, gla)) {
+        return;
     }
+    if (monitor_mem_access(v, a, gla, flags) == MONITOR_UNWANTED) {
+        domain_crash(v->domain, "access %u to gfn %lx denied and nobody listens",
+                     flags & (RIGHT_R | RIGHT_W | RIGHT_X), (unsigned long)(a.v >> PAGE_SHIFT));
+    }
+}
+
+static uint32_t reach_flags(const struct hand_reach *r)
+{
+    return access_flags((r->gla_valid ? VIOLATION_GLA : 0) | (r->in_walk ? 0 : VIOLATION_FINAL), r->denied);
+}
+
+/* True: try again. */
+static bool settle(struct vcpu *v, enum hand_answer answer, const struct hand_reach *r)
+{
+    if (answer == HAND_CONVERTED) {
+        monitor_converted(v, r->gpa, r->gla, reach_flags(r));
+        return true;
+    }
+    if (answer == HAND_DENIED) {
+        access_denied(v, r->gpa, r->gla, reach_flags(r));
+    } else if (answer == HAND_FAULT && r->vector == EXC_PF) {
+        vcpu_inject_page_fault(v, r->address, r->error);
+    } else if (answer == HAND_FAULT) {
+        vcpu_inject_error(v, r->vector, r->error);
+    }
+    return false;
+}
+
+enum hand_answer vmx_reach_quietly(struct vcpu *v, struct hand_reach *r)
+{
+    enum hand_answer answer;
+
+    do {
+        answer = hand_reach(v, r);
+    } while (answer != HAND_DONE && answer != HAND_FAULT && settle(v, answer, r));
+    return answer;
+}
+
+bool vmx_reach(struct vcpu *v, struct hand_reach *r)
+{
+    enum hand_answer answer = vmx_reach_quietly(v, r);
+
+    if (answer == HAND_FAULT) {
+        settle(v, answer, r);
+    }
+    return answer == HAND_DONE;
+}
+
+bool vmx_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r)
+{
+    enum hand_answer answer;
+
+    do {
+        answer = hand_reach_gpa(v, a, r);
+    } while (answer != HAND_DONE && settle(v, answer, r));
+    return answer == HAND_DONE;
 }
 _Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == MEM_ACCESS_X, "vm_event.h");
 
@@ -170,11 +227,7 @@ static void ept_violation(struct vcpu *v)
         forget_trap();
         break;
     case FAULT_DENIED:
-        if (v->altp2m.lifted) {
-            v->vmx.emulate_failed = true;
-        } else {
-            access_denied(v, address, q, f.rights);
-        }
+        access_denied(v, gpa(address), vmread(GUEST_LINEAR), access_flags(q, f.rights));
         forget_trap();
         break;
     }
@@ -474,7 +527,7 @@ __attribute__((always_inline)) static inline bool run_guest(struct vcpu *v, uint
         return false;
     }
     v->vmx.launched = true;
-    v->linear.page = NULL;
+    hand_forget(v);
     if (v->vmx.vmfunc_on) {
         sync_view(v);
     }

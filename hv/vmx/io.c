@@ -4,6 +4,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 
 /* Exit qualification of an I/O instruction: SDM 3, table 27-5. */
 #define IO_SIZE(q)  (((unsigned)(q)&7) + 1)
@@ -31,41 +32,38 @@ static uint64_t keep_high(uint64_t old, uint64_t low, unsigned size)
 static uint64_t address_mask(void)
 {
     static const uint64_t masks[4] = {0xffff, 0xffffffff, ~0ULL, ~0ULL};
-    const enum vmcs_field instruction_information = (enum vmcs_field)0x440e;
 
-    return masks[vmread(instruction_information) >> 7 & 3];
+    return masks[vmread(EXIT_INSTR_INFO) >> 7 & 3];
+}
+
+/* SDM 3, table 27-9: INS always writes to ES. */
+static unsigned string_segment(uint64_t q)
+{
+    return q & IO_IN ? SEG_ES : (unsigned)(vmread(EXIT_INSTR_INFO) >> 15 & 7);
 }
 
 static bool string_once(struct vcpu *v, uint64_t q, uint64_t linear)
 {
-    unsigned size = IO_SIZE(q);
-    uint64_t where;
-    uint32_t value = 0, error;
+    struct hand_reach r = {.linear = linear, .n = IO_SIZE(q), .rights = q & IO_IN ? RIGHT_R | RIGHT_W : RIGHT_R};
+    uint32_t value = 0;
 
-    if (q & IO_IN) {
-        /* The destination is proved first: reading a port may have effects. */
-        if (!vcpu_access(v, linear, &value, size, false, &error, &where)) {
-            vcpu_inject_page_fault(v, where, error | 2);
-            return false;
-        }
-        value = guest_in(v, IO_PORT(q), size);
-        if (!vcpu_access(v, linear, &value, size, true, &error, &where)) {
-            vcpu_inject_page_fault(v, where, error);
-            return false;
-        }
-        return true;
-    }
-    if (!vcpu_access(v, linear, &value, size, false, &error, &where)) {
-        vcpu_inject_page_fault(v, where, error);
+    if (!vmx_reach(v, &r)) { /* first: reading a port may have effects */
         return false;
     }
-    guest_out(v, IO_PORT(q), size, value);
+    if (q & IO_IN) {
+        value = guest_in(v, IO_PORT(q), IO_SIZE(q));
+        hand_write(&r, &value);
+    } else {
+        hand_read(&r, &value);
+        guest_out(v, IO_PORT(q), IO_SIZE(q), value);
+    }
     return true;
 }
 
 static void string_io(struct vcpu *v, uint64_t q)
 {
     bool long_mode = vcpu_long_mode(v);
+    unsigned segment = string_segment(q);
     uint64_t mask = address_mask(), linear = vmread(GUEST_LINEAR);
     uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)IO_SIZE(q) : IO_SIZE(q);
     uint64_t *index = q & IO_IN ? &v->regs.rdi : &v->regs.rsi;
@@ -73,11 +71,8 @@ static void string_io(struct vcpu *v, uint64_t q)
 
     for (unsigned n = 0; left && n < IO_SLICE; n++, left--) {
         linear = base + (*index & mask);
-        if (long_mode && (uint64_t)((int64_t)(linear << 16) >> 16) != linear) {
-            vcpu_inject_error(v, EXC_GP, 0);
-            return;
-        }
-        if (!string_once(v, q, long_mode ? linear : linear & 0xffffffff)) {
+        if (!vmx_segment_allows(v, segment, *index & mask, IO_SIZE(q), q & IO_IN) ||
+            !string_once(v, q, long_mode ? linear : linear & 0xffffffff)) {
             return;
         }
         io_set_index(index, *index + step, mask);

@@ -12,12 +12,12 @@
 #include "vmx.h"
 #include "x86/cpu.h"
 #include "x86/decode.h"
+#include "x86/hand.h"
 
 #define VIOLATION_FETCH (1u << 2)
 #define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
 #define VIOLATION_FINAL (1u << 8) /* ... and it is its translation that failed, not a page-table access */
 #define AR_DB           (1u << 14)
-#define PF_WRITE        2u /* in the error code of #PF */
 #define FLAGS_ARITHMETIC                                                                           \
     (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
 
@@ -43,7 +43,7 @@ static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high
 
 /* A memory operand. */
 struct place {
-    uint64_t linear;
+    uint64_t linear, offset;
     uint8_t segment, size;
     bool hole;    /* all of it, which saves the walk */
     gpa_t device; /* where, if it is */
@@ -67,6 +67,7 @@ static struct place place_at(struct vcpu *v, unsigned segment, uint64_t offset, 
 
     return (struct place){
         .linear = linear,
+        .offset = offset,
         .segment = (uint8_t)segment,
         .size = (uint8_t)size,
         .hole = !v->vmx.stand_in && (linear & PAGE_MASK) == page && ((linear + size - 1) & PAGE_MASK) == page,
@@ -106,27 +107,19 @@ static struct place operand(struct vcpu *v, const struct decoded *d)
     return place_at(v, d->segment, a & size_mask(d->address_size), d->size);
 }
 
-static bool canonical(uint64_t a)
+/* False: it may not be accessed (now), and what follows from that is done. */
+static bool reach(struct vcpu *v, const struct place *p, bool write, struct hand_reach *r)
 {
-    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+    *r = (struct hand_reach){.linear = p->linear, .n = p->size, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R};
+    return vmx_segment_allows(v, p->segment, p->offset, p->size, write) && vmx_reach(v, r);
 }
 
-/* Copies between *value and memory. False: a fault is on its way; a #PF is a write's if `fault_write`. */
-static bool transfer(struct vcpu *v, const struct place *p, uint64_t *value, bool write,
-                     bool fault_write)
+/* The same before anything that has effects, where an instruction has two operands. */
+static bool place_prove(struct vcpu *v, const struct place *p, bool write)
 {
-    uint64_t where;
-    uint32_t error;
+    struct hand_reach r;
 
-    if (vcpu_long_mode(v) && !(canonical(p->linear) && canonical(p->linear + p->size - 1))) {
-        vcpu_inject_error(v, p->segment == SEG_SS ? EXC_SS : EXC_GP, 0);
-        return false;
-    }
-    if (!vcpu_access(v, p->linear, value, p->size, write, &error, &where)) {
-        vcpu_inject_page_fault(v, where, fault_write ? error | PF_WRITE : error);
-        return false;
-    }
-    return true;
+    return p->hole || v->vmx.stand_in || reach(v, p, write, &r);
 }
 
 /* The bytes that are read where no RAM is. */
@@ -150,28 +143,39 @@ static bool stands_in(struct vcpu *v, const struct place *p, uint64_t *value)
     return true;
 }
 
+/* `write`: for what is then written, a fault is a write's. */
+static bool place_load(struct vcpu *v, const struct place *p, uint64_t *value, bool write)
+{
+    struct hand_reach r;
+
+    if (stands_in(v, p, value)) {
+        return true;
+    }
+    *value = p->hole ? hole_read(v, p) : 0;
+    if (!p->hole) {
+        if (!reach(v, p, write, &r)) {
+            return false;
+        }
+        hand_read(&r, value);
+    }
+    return true;
+}
+
 /* The bytes read, zero-extended. */
 static bool place_read(struct vcpu *v, const struct place *p, uint64_t *value)
 {
-    if (stands_in(v, p, value)) {
-        return true;
-    }
-    *value = p->hole ? hole_read(v, p) : 0;
-    return p->hole || transfer(v, p, value, false, false);
+    return place_load(v, p, value, false);
 }
 
-/* For what is then written: a fault is a write's. */
 static bool place_read_modify(struct vcpu *v, const struct place *p, uint64_t *value)
 {
-    if (stands_in(v, p, value)) {
-        return true;
-    }
-    *value = p->hole ? hole_read(v, p) : 0;
-    return p->hole || transfer(v, p, value, false, true);
+    return place_load(v, p, value, true);
 }
 
 static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
 {
+    struct hand_reach r;
+
     if (v->vmx.stand_in && v->vmx.stand_in->discard) {
         return true;
     }
@@ -179,7 +183,11 @@ static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
         (void)guest_mmio_write(v, p->device, p->size, value);
         return true;
     }
-    return transfer(v, p, &value, true, true);
+    if (!reach(v, p, true, &r)) {
+        return false;
+    }
+    hand_write(&r, &value);
+    return true;
 }
 
 /* The register or immediate of an instruction that has one. */
@@ -341,7 +349,8 @@ static bool push(struct vcpu *v, const struct decoded *d)
     struct place from = operand(v, d);
     struct place to = place_at(v, SEG_SS, (rsp - d->size) & mask, d->size);
 
-    if (!place_read(v, &from, &value) || !place_write(v, &to, value)) {
+    if (!place_prove(v, &from, false) || !place_prove(v, &to, true) || !place_read(v, &from, &value) ||
+        !place_write(v, &to, value)) {
         return false;
     }
     io_set_index(&rsp, rsp - d->size, mask);
@@ -372,7 +381,8 @@ static bool move_once(struct vcpu *v, const struct decoded *d)
     uint64_t mask = size_mask(d->address_size), value;
     struct place from = operand(v, d), to = place_at(v, SEG_ES, v->regs.rdi & mask, d->size);
 
-    return place_read(v, &from, &value) && place_write(v, &to, value);
+    return place_prove(v, &from, false) && place_prove(v, &to, true) && place_read(v, &from, &value) &&
+           place_write(v, &to, value);
 }
 
 /* One step of STOS, LODS or MOVS; false if a REP has more to do or a fault is due. */
@@ -408,16 +418,8 @@ static bool fetch(struct vcpu *v, struct decoded *d)
     uint64_t ar = vmread(GUEST_CS_AR), rip = vcpu_rip(v);
     unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
     uint64_t at = bits == 64 ? rip : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff;
-    size_t n = sizeof(code), first = PAGE_SIZE - (at & ~PAGE_MASK);
 
-    /* The instruction may end before a page that is not there. */
-    if (vcpu_copy_from(v, code, gva(at), n) != 0) {
-        n = first < n ? first : 0;
-        if (n == 0 || vcpu_copy_from(v, code, gva(at), n) != 0) {
-            return false;
-        }
-    }
-    return decode_mmio(code, n, bits, d);
+    return decode_mmio(code, hand_fetch(v, at, code, sizeof(code)), bits, d);
 }
 
 /* False: a fault is on its way, or a REP has more to do. */

@@ -11,12 +11,12 @@
  */
 #include <asm/vmx.h>
 #include "domain.h"
-#include "mm/frame.h"
 #include "monitor.h"
 #include "step.h"
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define DR6_BS            (1u << 14)
@@ -37,24 +37,9 @@ struct step_instruction {
     unsigned type, vector, length; /* KIND_INT */
 };
 
-/* ---- guest memory through the vCPU's view ---- */
-
-static uint8_t *view_byte(struct vcpu *v, uint64_t linear)
-{
-    struct mapping m;
-    gpa_t a;
-
-    if (!vcpu_translate(v, gva(linear), RIGHT_R, &a) ||
-        !view_lookup(v->altp2m.pm, v->altp2m.lifted ? VIEW_NONE : v->altp2m.view, gpa_to_gfn(a), &m) || m.type != MAP_RAM) {
-        return NULL;
-    }
-    return (uint8_t *)frame_virt(m.mfn) + (a.v & ~PAGE_MASK);
-}
-
 static void fetch(struct vcpu *v, struct step_instruction *s)
 {
-    uint64_t ar = vmread(GUEST_CS_AR), base = 0;
-    const uint8_t *p = NULL;
+    uint64_t ar = vmread(GUEST_CS_AR), base = 0, at;
 
     s->long_mode = vcpu_long_mode(v);
     s->wide_address = ar & AR_DB;
@@ -64,15 +49,8 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
     for (s->nr = 0; s->nr < v->vmx.patch_length; s->nr++) {
         s->bytes[s->nr] = v->vmx.patch[s->nr];
     }
-    for (; s->nr < sizeof(s->bytes); s->nr++) {
-        uint64_t at = base + vmread(GUEST_RIP) + s->nr;
-
-        p = p && (at & ~PAGE_MASK) ? p + 1 : view_byte(v, s->long_mode ? at : at & 0xffffffff);
-        if (!p) {
-            return;
-        }
-        s->bytes[s->nr] = *p;
-    }
+    at = base + vmread(GUEST_RIP) + s->nr;
+    s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr, sizeof(s->bytes) - s->nr);
 }
 
 /* ---- the few instructions that matter ---- */
@@ -268,18 +246,22 @@ void step_arm(struct vcpu *v)
 
 /* ---- disarming ---- */
 
+/* The guest has just written there: what it may not reach any more is left. */
 static void patch_pushed(struct vcpu *v)
 {
     uint64_t ar = vmread(GUEST_SS_AR), at = vmread(GUEST_RSP) + 1;
-    uint8_t *p;
+    struct hand_reach r = {.n = 1, .rights = RIGHT_R | RIGHT_W};
+    uint8_t high;
 
     if (!vcpu_long_mode(v)) {
         at = (ar & AR_DB ? at & 0xffffffff : at & 0xffff) + vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
         at &= 0xffffffff;
     }
-    p = view_byte(v, at);
-    if (p) {
-        *p &= (uint8_t)~(X86_EFLAGS_TF >> 8);
+    r.linear = at;
+    if (hand_reach(v, &r) == HAND_DONE) {
+        hand_read(&r, &high);
+        high &= (uint8_t)~(X86_EFLAGS_TF >> 8);
+        hand_write(&r, &high);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 
 /* SDM 3, figure 7-2; upper halves of selector fields are reserved. */
 struct tss {
@@ -67,11 +68,7 @@ struct refusal {
     uint32_t error;
     uint64_t address; /* #PF */
 };
-
-static struct refusal page_fault(uint64_t address, bool write)
-{
-    return (struct refusal){EXC_PF, write ? 2 : 0, address};
-}
+#define LATER 256u /* no vector: told to a listener, and the switch is to be tried again */
 
 static struct refusal invalid(uint16_t selector)
 {
@@ -80,14 +77,39 @@ static struct refusal invalid(uint16_t selector)
 
 static const struct refusal none;
 
+static struct refusal reach(struct vcpu *v, uint64_t at, size_t n, bool write, struct hand_reach *r)
+{
+    *r = (struct hand_reach){.linear = at, .n = n, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R, .name = HAND_AS_SYSTEM};
+    switch (vmx_reach_quietly(v, r)) {
+    case HAND_DONE:
+        return none;
+    case HAND_FAULT:
+        return (struct refusal){r->vector, r->error, r->address};
+    default:
+        return (struct refusal){.vector = LATER};
+    }
+}
+
 static struct refusal get(struct vcpu *v, void *to, uint64_t from, size_t n)
 {
-    return vcpu_copy_from(v, to, gva(from), n) ? page_fault(from, false) : none;
+    struct hand_reach r;
+    struct refusal stop = reach(v, from, n, false, &r);
+
+    if (!stop.vector) {
+        hand_read(&r, to);
+    }
+    return stop;
 }
 
 static struct refusal put(struct vcpu *v, uint64_t to, const void *from, size_t n)
 {
-    return vcpu_copy_to(v, gva(to), from, n) ? page_fault(to, true) : none;
+    struct hand_reach r;
+    struct refusal stop = reach(v, to, n, true, &r);
+
+    if (!stop.vector) {
+        hand_write(&r, from);
+    }
+    return stop;
 }
 
 /* ---- descriptors ---- */
@@ -294,20 +316,18 @@ static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
     vmwrite(GUEST_PENDING_DEBUG, 0);
 }
 
-/* Leaves the old task and reads the new one. Nothing is changed in the processor yet. */
+/* Leaves the old task. Nothing is changed in the processor yet. */
 static struct refusal leave_task(struct vcpu *v, enum source source, const struct segment *to,
-                                 uint32_t eip, struct tss *next)
+                                 uint32_t eip)
 {
     uint16_t from = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR));
     uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR));
     uint32_t eflags = (uint32_t)vmread(GUEST_RFLAGS), link = from;
-    struct refusal r = get(v, next, to->base, sizeof(*next));
     struct tss old;
+    struct refusal r;
 
     save_task(v, &old, eip, source == SOURCE_IRET ? eflags & ~RFLAGS_NT : eflags);
-    if (!r.vector) {
-        r = put(v, base + SAVED_FROM, (char *)&old + SAVED_FROM, SAVED_TO - SAVED_FROM);
-    }
+    r = put(v, base + SAVED_FROM, (char *)&old + SAVED_FROM, SAVED_TO - SAVED_FROM);
     if (!r.vector && (source == SOURCE_CALL || source == SOURCE_GATE)) {
         r = put(v, to->base + offsetof(struct tss, link), &link, sizeof(uint16_t));
     }
@@ -318,6 +338,82 @@ static struct refusal leave_task(struct vcpu *v, enum source source, const struc
         r = change_descriptor(v, to->selector, DESCRIPTOR_BUSY, 0);
     }
     return r;
+}
+
+/* ---- whether a listener has to be asked, found out before anything is changed ---- */
+
+static bool later(struct vcpu *v, uint64_t at, size_t n, bool write)
+{
+    struct hand_reach r;
+
+    return reach(v, at, n, write, &r).vector == LATER;
+}
+
+/* A descriptor that is read, and written to if it is to be marked. */
+static bool descriptor_later(struct vcpu *v, uint16_t selector, bool write)
+{
+    struct hand_reach r;
+    struct refusal stop;
+    uint64_t at, d;
+
+    if (!descriptor_at(selector, &at)) {
+        return false;
+    }
+    stop = reach(v, at, sizeof(d), write, &r);
+    if (write || stop.vector) {
+        return stop.vector == LATER;
+    }
+    hand_read(&r, &d);
+    return !(d & DESCRIPTOR_ACCESSED) && later(v, at, sizeof(d), true);
+}
+
+/* As leave_task() goes about it, but for the new task's state, which has been read. */
+static bool leave_later(struct vcpu *v, enum source source, const struct segment *to)
+{
+    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR));
+    uint16_t from = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR));
+
+    return later(v, base + SAVED_FROM, SAVED_TO - SAVED_FROM, true) ||
+           ((source == SOURCE_CALL || source == SOURCE_GATE) &&
+            later(v, to->base + offsetof(struct tss, link), sizeof(uint16_t), true)) ||
+           ((source == SOURCE_JMP || source == SOURCE_IRET) && descriptor_later(v, from, true)) ||
+           (source != SOURCE_IRET && descriptor_later(v, to->selector, true));
+}
+
+/* As enter_task() does, in the new task's address space and with its LDT. */
+static bool segments_later(struct vcpu *v, const struct tss *t, bool pushes)
+{
+    const uint32_t *selectors = &t->es;
+    struct segment ss;
+
+    for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+        if ((selectors[seg] & NULL_MASK) && descriptor_later(v, (uint16_t)selectors[seg], false)) {
+            return true;
+        }
+    }
+    if (!pushes || read_segment(v, (uint16_t)t->ss, &ss).vector) {
+        return false;
+    }
+    return later(v, ss.base + ((t->esp - 4) & (ss.ar & AR_B ? 0xffffffff : 0xffff)), 4, true);
+}
+
+static bool enter_later(struct vcpu *v, const struct tss *t, bool pushes)
+{
+    uint64_t cr3 = vmread(GUEST_CR3);
+    const struct segment ldt = {.selector = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_LDTR)),
+                                .base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_LDTR)),
+                                .limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, SEG_LDTR)),
+                                .ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, SEG_LDTR))};
+    bool asks;
+
+    if (control_cr0(v) & X86_CR0_PG) {
+        vmwrite(GUEST_CR3, t->cr3);
+    }
+    asks = load_ldt(v, (uint16_t)t->ldtr).vector == LATER ||
+           (!(t->eflags & X86_EFLAGS_VM) && segments_later(v, t, pushes));
+    write_segment(SEG_LDTR, &ldt);
+    vmwrite(GUEST_CR3, cr3);
+    return asks;
 }
 
 /* From here on exceptions are the new task's. */
@@ -337,7 +433,6 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
     if (control_cr0(v) & X86_CR0_PG) {
         vcpu_write_cr(v, VM_EVENT_X86_CR3, t->cr3);
     }
-    v->linear.page = NULL; /* found by the old CR3 */
     r = load_ldt(v, (uint16_t)t->ldtr);
     if (eflags & X86_EFLAGS_VM) {
         load_vm86(&t->es);
@@ -408,7 +503,15 @@ void task_switch(struct vcpu *v)
         return;
     }
     if (!r.vector) {
-        r = leave_task(v, source, &to, next_eip(v, source, event), &next);
+        r = get(v, &next, to.base, sizeof(next));
+    }
+    if (r.vector == LATER ||
+        (!r.vector && (leave_later(v, source, &to) || enter_later(v, &next, event & INTR_ERROR_CODE)))) {
+        v->vmx.inject = event; /* all of it again, when the listener has answered */
+        return;
+    }
+    if (!r.vector) {
+        r = leave_task(v, source, &to, next_eip(v, source, event));
     }
     if (!r.vector) {
         set_blocking(source, event);

@@ -11,6 +11,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/hand.h"
 
 extern char vmx_exit[];
 
@@ -201,6 +202,7 @@ void vmx_vcpu_load(struct vcpu *v)
     }
     vmcs_load(v->vmx.vmcs);
     this_cpu()->loaded = v;
+    hand_forget(v);
     if (v->xcr0) {
         load_registers(v);
     }
@@ -343,6 +345,12 @@ uint64_t vcpu_rip(const struct vcpu *v)
 {
     (void)v;
     return vmread(GUEST_RIP);
+}
+
+uint64_t vcpu_rflags(const struct vcpu *v)
+{
+    (void)v;
+    return vmread(GUEST_RFLAGS);
 }
 
 /* SS.DPL is the CPL in every mode (SDM 3, 24.4.1). */

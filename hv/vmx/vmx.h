@@ -5,6 +5,7 @@
 #include <facet/types.h>
 #include "core/format.h"
 #include "vcpu.h"
+#include "x86/hand.h"
 
 /* Turns VMX on, or fatal() with what is missing. */
 void vmx_init(void);
@@ -82,6 +83,17 @@ uint64_t control_cr0(const struct vcpu *v); /* as the guest sees it */
 uint64_t control_cr4(const struct vcpu *v);
 /* Sets CR0, CR4 and EFER together, as given; values are valid. */
 void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
+
+/*
+ * An access in the current instruction's place, and what the hand's answer asks for: exceptions are injected, listeners told.
+ * True: the bytes can be moved. False: the instruction is over for now, with nothing done.
+ */
+bool vmx_reach(struct vcpu *v, struct hand_reach *r);
+/* The same, but a HAND_FAULT's exception is left to the caller. */
+enum hand_answer vmx_reach_quietly(struct vcpu *v, struct hand_reach *r);
+bool vmx_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r);
+/* Whether the segment lets n bytes at the offset be accessed (SDM 3, 5.3 to 5.5); else its exception is injected. */
+bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write);
 
 /* A task switch's exit: hv/vmx/task.c */
 void task_switch(struct vcpu *v);

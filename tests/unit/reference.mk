@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What is made from the table of sub-operations and checked in: docs/reference.md and the client stubs.
-# And docs/audit.md against the table and the tests.
+# And docs/audit.md against the table and the tests, and that only the hand reaches into guests.
 INTERFACE_DEPS = tools/interface/rows.c tools/interface/rows.h core/args.h core/subops.h core/fields.h \
                  core/policy.c core/policy.h include/facet/hvmop.h
 .PHONY: reference stubs check-reference
@@ -23,3 +23,4 @@ check-reference: $(B)/facet-reference $(B)/facet-stubs
 		echo "ok - include/facet/altp2m_stubs.h is current"; \
 	else echo "not ok - include/facet/altp2m_stubs.h is stale: run make stubs"; exit 1; fi
 	@python3 tests/unit/check_audit.py $(B)/facet-reference
+	@python3 tests/unit/check_hand.py

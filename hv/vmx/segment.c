@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The processor's checks of a segment, for instructions that are carried out here (SDM 3, 5.3 to 5.5). */
+#include "vmcs.h"
+#include "vmx.h"
+#include "x86/cpu.h"
+
+#define AR_WRITABLE (1u << 1) /* of code: readable */
+#define AR_DOWN     (1u << 2) /* of data */
+#define AR_CODE     (1u << 3)
+#define AR_DB       (1u << 14)
+#define AR_UNUSABLE (1u << 16)
+
+static bool canonical(uint64_t a)
+{
+    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+/* Whether [offset, offset + n) lies within the segment's limit. */
+static bool within(uint64_t ar, uint64_t limit, uint64_t offset, size_t n)
+{
+    uint64_t last = offset + n - 1;
+
+    if ((ar & (AR_CODE | AR_DOWN)) == AR_DOWN) {
+        return offset > limit && last <= (ar & AR_DB ? 0xffffffff : 0xffff);
+    }
+    return last <= limit;
+}
+
+static bool type_allows(uint64_t ar, bool write)
+{
+    if (ar & AR_UNUSABLE) {
+        return false;
+    }
+    return ar & AR_CODE ? !write && (ar & AR_WRITABLE) : !write || (ar & AR_WRITABLE);
+}
+
+static bool allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)
+{
+    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, segment)), ar;
+
+    if (vcpu_long_mode(v)) {
+        base = segment == SEG_FS || segment == SEG_GS ? base : 0;
+        return canonical(base + offset) && canonical(base + offset + n - 1);
+    }
+    ar = vmread(vmcs_seg(GUEST_ES_AR, segment));
+    return ((vmread(GUEST_CR0) & X86_CR0_PE) == 0 || type_allows(ar, write)) &&
+           within(ar, vmread(vmcs_seg(GUEST_ES_LIMIT, segment)), offset, n);
+}
+
+bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)
+{
+    if (allows(v, segment, offset, n, write)) {
+        return true;
+    }
+    vcpu_inject_error(v, segment == SEG_SS ? EXC_SS : EXC_GP, 0);
+    return false;
+}

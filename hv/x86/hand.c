@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/* Guest page walks (SDM 3, chapter 4), copies for hypercalls, and accesses in an instruction's place. The contract is in hand.h. */
+#include "hand.h"
+#include <errno.h>
+#include <string.h>
+#include "domain.h"
+#include "guest/xen_abi.h"
+#include "mm/frame.h"
+#include "monitor.h"
+#include "vmx/vmx.h"
+#include "x86/cpu.h"
+
+#define PTE_P     1ULL
+#define PTE_W     2ULL
+#define PTE_U     4ULL
+#define PTE_A     (1ULL << 5)
+#define PTE_D     (1ULL << 6)
+#define PTE_LARGE (1ULL << 7)
+#define PTE_ADDR  0x000ffffffffff000ULL
+
+#define PF_PRESENT 1u
+#define PF_WRITE   2u
+#define PF_USER    4u
+
+/* ---- gfn to page ---- */
+
+/*
+ * The host map's RAM, remembered: a copy to or from the guest reads up to five pages, the same ones call after call. Only
+ * gfn to frame is kept, which guests cannot change behind the hypervisor's back; their page tables are always read.
+ */
+static __attribute__((noinline)) uint8_t *ram_refill(struct vcpu *v, struct ram_slot *s, uint64_t g, uint64_t generation)
+{
+    struct mapping m;
+    bool there = hostmap_lookup(&v->domain->physmap, gfn(g), &m) && m.type == MAP_RAM;
+
+    *s = (struct ram_slot){g, generation, there ? frame_virt(m.mfn) : NULL};
+    return s->page;
+}
+
+static inline __attribute__((always_inline)) uint8_t *ram(struct vcpu *v, uint64_t g)
+{
+    struct ram_slot *s = &v->ram[g % RAM_SLOTS];
+    uint64_t generation = hostmap_generation(&v->domain->physmap);
+
+    if (s->gfn == g && s->generation == generation && s->page) {
+        return s->page;
+    }
+    return ram_refill(v, s, g, generation);
+}
+
+/* What each access gives before it converts. */
+static unsigned rights_of(access_t a)
+{
+    return a <= XENMEM_access_rwx ? a : a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
+}
+
+/* What shows at a gfn, to whom, and what for. */
+static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64_t g, uint64_t generation)
+{
+    struct mapping m;
+
+    *s = (struct shown_slot){.gfn = g, .generation = generation, .view = at};
+    if (!view_lookup(&v->domain->physmap, at, gfn(g), &m) || m.type == MAP_MMIO) {
+        return false;
+    }
+    s->page = frame_virt(m.mfn);
+    s->rights = (uint8_t)rights_of(m.access);
+    s->type = (uint8_t)m.type;
+    return true;
+}
+
+/*
+ * A page of the vCPU's view, or of the host map for one that is let through, if it gives the rights; NULL else. What is remembered
+ * is good while no right is lost; rights that came since are looked for.
+ */
+static uint8_t *shown_page(struct vcpu *v, uint64_t g, unsigned rights)
+{
+    struct shown_slot *s = &v->shown[g % SHOWN_SLOTS];
+    uint64_t generation = physmap_rights_generation(&v->domain->physmap);
+    view_t at = v->altp2m.lifted ? VIEW_NONE : v->altp2m.view;
+
+    rights = v->altp2m.lifted ? 0 : rights;
+    if (s->page && s->gfn == g && s->generation == generation && view_eq(s->view, at) && !(rights & ~(unsigned)s->rights)) {
+        return s->page;
+    }
+    return shown_refill(v, s, at, g, generation) && !(rights & ~(unsigned)s->rights) ? s->page : NULL;
+}
+
+/* The same, of the domain's own memory alone. */
+static uint8_t *shown_ram(struct vcpu *v, uint64_t g, unsigned rights)
+{
+    uint8_t *page = shown_page(v, g, rights);
+
+    return page && v->shown[g % SHOWN_SLOTS].type == MAP_RAM ? page : NULL;
+}
+
+/* ---- walks ---- */
+
+/*
+ * A walk for an instruction: the entries that it used, for their accessed and dirty bits, and the paging structure that could not
+ * be read. NULL where a call's copy walks, which does without both.
+ */
+struct path {
+    struct used {
+        uint8_t *at;
+        gpa_t gpa;
+        uint8_t size;
+    } used[4];
+    unsigned nr;
+    bool stuck; /* at `gpa` */
+    gpa_t gpa;
+};
+
+enum law { LAW_HOST, LAW_VIEW };
+
+/* The entry at `a`: where it is, or NULL. */
+static inline __attribute__((always_inline)) uint8_t *entry_at(struct vcpu *v, enum law law, uint64_t a, uint8_t size,
+                                                             struct path *p)
+{
+    uint8_t *page = law == LAW_HOST ? ram(v, a >> PAGE_SHIFT) : shown_page(v, a >> PAGE_SHIFT, RIGHT_R);
+
+    if (!page) {
+        if (p) {
+            p->stuck = true;
+            p->gpa = gpa(a);
+        }
+        return NULL;
+    }
+    page += a & ~PAGE_MASK;
+    if (p && size) {
+        p->used[p->nr++] = (struct used){page, gpa(a), size};
+    }
+    return page;
+}
+
+/* What a walk found: the page's guest physical address, and PTE_W and PTE_U if every level has them. */
+struct walked {
+    uint64_t base; /* of the 4 KiB page */
+    uint64_t rights;
+};
+
+/* One entry of 8 bytes; false: not present or not to be read. */
+static inline __attribute__((always_inline)) bool read_entry(struct vcpu *v, enum law law, uint64_t a, uint64_t *e,
+                                                           struct path *p)
+{
+    const volatile uint64_t *at = (const volatile uint64_t *)(void *)entry_at(v, law, a, 8, p);
+
+    if (!at) {
+        return false;
+    }
+    *e = *at;
+    return *e & PTE_P;
+}
+
+static void set_large(struct walked *w, uint64_t e, unsigned shift, uint64_t a)
+{
+    uint64_t mask = (1ULL << shift) - 1;
+
+    w->base = ((e & PTE_ADDR & ~mask) | (a & mask)) & PAGE_MASK;
+}
+
+/* Levels of 9 bits from `shift` down to 12; 1 GiB and 2 MiB pages (SDM 3, 4.4 and 4.5). */
+static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum law law, uint64_t table, unsigned shift,
+                                                        uint64_t a, struct walked *w, struct path *p)
+{
+    uint64_t rights = ~0ULL;
+
+    for (;; shift -= PT_LEVEL_BITS) {
+        uint64_t e;
+
+        if (!read_entry(v, law, table + (a >> shift & (PT_ENTRIES - 1)) * 8, &e, p)) {
+            return false;
+        }
+        rights &= e;
+        if (shift == PAGE_SHIFT || ((e & PTE_LARGE) && shift < 39)) {
+            w->rights = rights;
+            set_large(w, e, shift, a);
+            return true;
+        }
+        table = e & PTE_ADDR;
+    }
+}
+
+/* PAE (4.4): four entries without rights, accessed or dirty bits first. */
+static bool walk_pae(struct vcpu *v, enum law law, uint64_t cr3, uint64_t a, struct walked *w, struct path *p)
+{
+    uint64_t e;
+
+    if (!read_entry(v, law, (cr3 & 0xffffffe0) + (a >> 30) * 8, &e, p)) {
+        return false;
+    }
+    if (p) {
+        p->nr = 0;
+    }
+    return walk_64(v, law, e & PTE_ADDR, 21, a, w, p);
+}
+
+/* 32-bit paging (4.3): two levels of 10 bits, 4 MiB pages with address bits 39:32 in bits 20:13. */
+static bool walk_32(struct vcpu *v, enum law law, uint64_t cr3, bool pse, uint64_t a, struct walked *w, struct path *p)
+{
+    const volatile uint32_t *at;
+    uint32_t e;
+
+    at = (const volatile uint32_t *)(void *)entry_at(v, law, (cr3 & 0xfffff000) + (a >> 22) * 4, 4, p);
+    if (!at || !((e = *at) & PTE_P)) {
+        return false;
+    }
+    w->rights = e;
+    if (pse && (e & PTE_LARGE)) {
+        w->base = ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
+        return true;
+    }
+    at = (const volatile uint32_t *)(void *)entry_at(v, law, (e & 0xfffff000) + (a >> 12 & 0x3ff) * 4, 4, p);
+    if (!at || !((e = *at) & PTE_P)) {
+        return false;
+    }
+    w->rights &= e;
+    w->base = e & 0xfffff000;
+    return true;
+}
+
+static bool canonical(uint64_t a)
+{
+    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law law, uint64_t a, struct walked *w,
+                                                     struct path *p)
+{
+    uint64_t cr4;
+
+    w->rights = ~0ULL;
+    if (vcpu_in_ia32e(v)) {
+        return canonical(a) && walk_64(v, law, vcpu_cr3(v) & PTE_ADDR, 39, a, w, p);
+    }
+    a &= 0xffffffff;
+    if (!(control_cr0(v) & X86_CR0_PG)) {
+        w->base = a & PAGE_MASK;
+        return true;
+    }
+    cr4 = control_cr4(v);
+    return cr4 & X86_CR4_PAE ? walk_pae(v, law, vcpu_cr3(v), a, w, p)
+                             : walk_32(v, law, vcpu_cr3(v), cr4 & X86_CR4_PSE, a, w, p);
+}
+
+static __attribute__((noinline)) bool walk_host(struct vcpu *v, uint64_t a, struct walked *w)
+{
+    return walk(v, LAW_HOST, a, w, NULL);
+}
+
+static __attribute__((noinline)) bool walk_view(struct vcpu *v, uint64_t a, struct walked *w, struct path *p)
+{
+    return walk(v, LAW_VIEW, a, w, p);
+}
+
+/* ---- hypercalls ---- */
+
+/* Read-only pages bind the kernel only while CR0.WP is set (4.6.1). */
+static bool kernel_may(struct vcpu *v, const struct walked *w, unsigned rights)
+{
+    return !(rights & RIGHT_W) || (w->rights & PTE_W) || !(control_cr0(v) & X86_CR0_WP);
+}
+
+static inline bool remembered(const struct linear_page *l, uint64_t a, uint64_t stamp, unsigned rights)
+{
+    return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp && (l->writable || !(rights & RIGHT_W));
+}
+
+/* Confined: by the vCPU's view, walk included. NULL: not mapped, or denied. */
+static __attribute__((noinline)) uint8_t *reach_confined(struct vcpu *v, uint64_t a, unsigned rights)
+{
+    struct walked w;
+
+    return walk_view(v, a, &w, NULL) && kernel_may(v, &w, rights) ? shown_ram(v, w.base >> PAGE_SHIFT, rights) : NULL;
+}
+
+/*
+ * The page behind a linear address. The last two answers are kept until the vCPU runs again (hand_forget()): a call's argument
+ * is read and then written, and one call sees one address space, as with a TLB.
+ */
+static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
+{
+    struct linear_page *l = &v->linear, *before = &v->linear_before;
+    uint64_t stamp = hand_stamp(&v->domain->physmap, v->altp2m.view);
+    struct linear_page was;
+    struct walked w;
+
+    if (remembered(l, a, stamp, rights)) {
+        return l->page;
+    }
+    if (l->page && remembered(before, a, stamp, rights)) {
+        was = *l;
+        *l = *before;
+        *before = was;
+        return l->page;
+    }
+    *before = *l;
+    if (physmap_confines(&v->domain->physmap)) {
+        *l = (struct linear_page){a & PAGE_MASK, stamp, reach_confined(v, a, rights), rights & RIGHT_W};
+        return l->page;
+    }
+    if (!walk_host(v, a, &w) || !kernel_may(v, &w, rights)) {
+        return l->page = NULL;
+    }
+    *l = (struct linear_page){a & PAGE_MASK, stamp, ram(v, w.base >> PAGE_SHIFT),
+                              (w.rights & PTE_W) || (rights & RIGHT_W)};
+    return l->page;
+}
+
+/* Copies each page's part of [a, a + n), in or out. */
+static int copy(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_guest)
+{
+    while (n) {
+        size_t part = PAGE_SIZE - (a.v & ~PAGE_MASK);
+        uint8_t *page = linear_page(v, a.v, to_guest ? RIGHT_W : RIGHT_R);
+
+        part = part < n ? part : n;
+        if (!page) {
+            return -EFAULT;
+        }
+        page += a.v & ~PAGE_MASK;
+        if (to_guest) {
+            memcpy(page, buffer, part);
+        } else {
+            memcpy(buffer, page, part);
+        }
+        buffer += part;
+        a.v += part;
+        n -= part;
+    }
+    return 0;
+}
+
+int hand_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n)
+{
+    CHECK(this_cpu()->loaded == v);
+    return copy(v, src, dst, n, false);
+}
+
+int hand_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n)
+{
+    CHECK(this_cpu()->loaded == v);
+    /* copy() only reads the buffer when it writes to the guest. */
+    return copy(v, dst, (uint8_t *)(uintptr_t)src, n, true);
+}
+
+static uint8_t *call_page(struct vcpu *v, gfn_t g, unsigned rights)
+{
+    return physmap_confines(&v->domain->physmap) ? shown_ram(v, g.v, rights) : ram(v, g.v);
+}
+
+int hand_copy_from_gpa(struct vcpu *v, void *dst, gpa_t src, size_t n)
+{
+    uint8_t *to = dst;
+
+    while (n) {
+        size_t part = PAGE_SIZE - (src.v & ~PAGE_MASK);
+        const uint8_t *page = call_page(v, gpa_to_gfn(src), RIGHT_R);
+
+        if (!page) {
+            return -EFAULT;
+        }
+        part = part < n ? part : n;
+        memcpy(to, page + (src.v & ~PAGE_MASK), part);
+        to += part;
+        src.v += part;
+        n -= part;
+    }
+    return 0;
+}
+
+void *hand_page_to_fill(struct vcpu *v, gfn_t g)
+{
+    return call_page(v, g, RIGHT_R | RIGHT_W);
+}
+
+/* ---- instructions ---- */
+
+#define TRIES 8u /* others may change tables while they are walked */
+
+static enum hand_answer page_fault(struct hand_reach *r, uint64_t address, uint32_t error)
+{
+    r->vector = EXC_PF;
+    r->error = error;
+    r->address = address;
+    return HAND_FAULT;
+}
+
+/*
+ * The view does not give what is needed at `a`, in a page walk or by the access itself. HAND_DONE: it does now (nobody listens, or
+ * somebody else lifted it). *hole: no memory is there.
+ */
+static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla, unsigned rights, bool in_walk,
+                            bool *hole)
+{
+    const struct fault f = {.gfn = gpa_to_gfn(a), .rights = rights};
+
+    r->gpa = a;
+    r->gla = gla;
+    r->denied = rights;
+    r->in_walk = in_walk;
+    *hole = false;
+    switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
+    case FAULT_RETRY:
+        return HAND_DONE;
+    case FAULT_UNMAPPED:
+        *hole = true;
+        return HAND_DONE;
+    case FAULT_CONVERTED:
+        return HAND_CONVERTED;
+    case FAULT_DENIED:
+        return HAND_DENIED;
+    case FAULT_REFUSED:
+        break;
+    }
+    r->vector = EXC_GP;
+    r->error = 0;
+    return HAND_FAULT;
+}
+
+/* A page by its guest physical address; *at is NULL if no memory is there. */
+static enum hand_answer reach_page(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla, unsigned rights,
+                                   bool in_walk, uint8_t **at)
+{
+    for (unsigned tries = 0; tries < TRIES; tries++) {
+        enum hand_answer answer;
+        bool hole;
+
+        *at = shown_page(v, a.v >> PAGE_SHIFT, rights);
+        if (*at) {
+            *at += a.v & ~PAGE_MASK;
+            return HAND_DONE;
+        }
+        answer = ask(v, r, a, gla, rights, in_walk, &hole);
+        if (answer != HAND_DONE || hole) {
+            return answer;
+        }
+    }
+    return HAND_RETRY;
+}
+
+/* SDM 3, 4.6.1, for data. */
+static bool paging_allows(struct vcpu *v, const struct hand_reach *r, const struct walked *w)
+{
+    bool write = r->rights & RIGHT_W, paging = control_cr0(v) & X86_CR0_PG;
+
+    if (!paging) {
+        return true;
+    }
+    if (r->name == HAND_AS_CODE && vcpu_cpl(v) == 3) {
+        return (w->rights & PTE_U) && (!write || (w->rights & PTE_W));
+    }
+    if ((control_cr4(v) & X86_CR4_SMAP) && (w->rights & PTE_U) &&
+        (r->name == HAND_AS_SYSTEM || !(vcpu_rflags(v) & X86_EFLAGS_AC))) {
+        return false;
+    }
+    return kernel_may(v, w, r->rights);
+}
+
+static enum hand_answer walk_to(struct vcpu *v, struct hand_reach *r, uint64_t a, struct walked *w, struct path *p)
+{
+    uint32_t error = (r->rights & RIGHT_W ? PF_WRITE : 0) | (r->name == HAND_AS_CODE && vcpu_cpl(v) == 3 ? PF_USER : 0);
+
+    for (unsigned tries = 0; tries < TRIES; tries++) {
+        enum hand_answer answer;
+        uint8_t *unused;
+
+        *p = (struct path){0};
+        if (walk_view(v, a, w, p)) {
+            return paging_allows(v, r, w) ? HAND_DONE : page_fault(r, a, error | PF_PRESENT);
+        }
+        if (!p->stuck) {
+            return page_fault(r, a, error);
+        }
+        answer = reach_page(v, r, p->gpa, a, RIGHT_R, true, &unused);
+        if (answer != HAND_DONE) {
+            return answer;
+        }
+        if (!unused) { /* all ones are read there: every reserved bit is set */
+            return page_fault(r, a, error);
+        }
+    }
+    return HAND_RETRY;
+}
+
+/* Sets a flag in an entry as it was read; false: it is another one by now. */
+static bool set_flags(uint8_t *at, uint8_t size, uint64_t flags, bool *had)
+{
+    if (size == 8) {
+        uint64_t e = __atomic_load_n((uint64_t *)(void *)at, __ATOMIC_RELAXED);
+
+        *had = (e & flags) == flags;
+        return *had || ((e & PTE_P) && __atomic_compare_exchange_n((uint64_t *)(void *)at, &e, e | flags, false,
+                                                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    }
+    uint32_t e = __atomic_load_n((uint32_t *)(void *)at, __ATOMIC_RELAXED);
+
+    *had = (e & flags) == flags;
+    return *had || ((e & PTE_P) && __atomic_compare_exchange_n((uint32_t *)(void *)at, &e, e | (uint32_t)flags, false,
+                                                               __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+}
+
+/* Accessed and dirty bits as the processor sets them, which needs the right to write there (SDM 3, 4.8 and 28.3.3.2). */
+static enum hand_answer mark(struct vcpu *v, struct hand_reach *r, uint64_t a, const struct path *p)
+{
+    for (unsigned i = 0; i < p->nr; i++) {
+        const struct used *u = &p->used[i];
+        uint64_t flags = PTE_A | (i + 1 == p->nr && (r->rights & RIGHT_W) ? PTE_D : 0);
+        uint32_t low = __atomic_load_n((uint32_t *)(void *)u->at, __ATOMIC_RELAXED);
+        enum hand_answer answer;
+        uint8_t *at;
+        bool had;
+
+        if ((low & flags) == flags) {
+            continue;
+        }
+        answer = reach_page(v, r, u->gpa, a, RIGHT_R | RIGHT_W, true, &at);
+        if (answer != HAND_DONE) {
+            return answer;
+        }
+        if (at != u->at || !set_flags(at, u->size, flags, &had)) {
+            return HAND_RETRY;
+        }
+    }
+    return HAND_DONE;
+}
+
+static enum hand_answer reach_part(struct vcpu *v, struct hand_reach *r, uint64_t a, struct hand_part *part, struct path *p)
+{
+    struct walked w;
+    enum hand_answer answer = walk_to(v, r, a, &w, p);
+
+    return answer != HAND_DONE
+               ? answer
+               : reach_page(v, r, gpa(w.base | (a & ~PAGE_MASK)), a, r->rights, false, &part->at);
+}
+
+enum hand_answer hand_reach(struct vcpu *v, struct hand_reach *r)
+{
+    uint64_t wrap = vcpu_in_ia32e(v) ? ~0ULL : 0xffffffff, a = r->linear & wrap;
+    size_t first = PAGE_SIZE - (a & ~PAGE_MASK);
+    struct path path[2];
+    unsigned parts = 1;
+    enum hand_answer answer;
+
+    r->gla_valid = true;
+    r->part[0].n = r->n <= first ? r->n : first;
+    r->part[1] = (struct hand_part){NULL, r->n - r->part[0].n};
+    answer = reach_part(v, r, a, &r->part[0], &path[0]);
+    if (answer == HAND_DONE && r->part[1].n > 0) {
+        parts = 2;
+        answer = reach_part(v, r, (a + first) & wrap, &r->part[1], &path[1]);
+    }
+    for (unsigned i = 0; answer == HAND_DONE && i < parts; i++) {
+        answer = mark(v, r, i == 0 ? a : (a + first) & wrap, &path[i]);
+    }
+    return answer;
+}
+
+enum hand_answer hand_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r)
+{
+    r->gla_valid = false;
+    r->part[0].n = r->n;
+    r->part[1] = (struct hand_part){NULL, 0};
+    return reach_page(v, r, a, 0, r->rights, true, &r->part[0].at);
+}
+
+void hand_read(const struct hand_reach *r, void *to)
+{
+    uint8_t *bytes = to;
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (r->part[i].at) {
+            memcpy(bytes, r->part[i].at, r->part[i].n);
+        } else {
+            memset(bytes, 0xff, r->part[i].n);
+        }
+        bytes += r->part[i].n;
+    }
+}
+
+void hand_write(const struct hand_reach *r, const void *from)
+{
+    const uint8_t *bytes = from;
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (r->part[i].at) {
+            memcpy(r->part[i].at, bytes, r->part[i].n);
+        }
+        bytes += r->part[i].n;
+    }
+}
+
+/* ---- code ---- */
+
+size_t hand_fetch(struct vcpu *v, uint64_t linear, uint8_t *to, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n) {
+        uint64_t a = linear + done;
+        size_t part = PAGE_SIZE - (a & ~PAGE_MASK);
+        const uint8_t *page;
+        struct walked w;
+
+        if (!walk_view(v, a, &w, NULL)) {
+            break;
+        }
+        page = shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X);
+        if (!page) {
+            break;
+        }
+        part = part < n - done ? part : n - done;
+        memcpy(to + done, page + (a & ~PAGE_MASK), part);
+        done += part;
+    }
+    return done;
+}
+
+const void *hand_code_page(struct vcpu *v, gva_t a, gpa_t *at)
+{
+    struct walked w;
+
+    CHECK(v->altp2m.lifted);
+    if (!walk_view(v, a.v, &w, NULL)) {
+        return NULL;
+    }
+    *at = gpa(w.base | (a.v & ~PAGE_MASK));
+    return shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X);
+}
+
+bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
+{
+    struct walked w;
+
+    if (!(physmap_confines(&v->domain->physmap) ? walk_view(v, a.v, &w, NULL) : walk_host(v, a.v, &w)) ||
+        !kernel_may(v, &w, RIGHT_W)) {
+        return false;
+    }
+    *out = gpa(w.base | (a.v & ~PAGE_MASK));
+    return true;
+}
+
+bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
+{
+    struct walked w;
+
+    if (!walk_host(v, a.v, &w)) {
+        return false;
+    }
+    *out = gpa(w.base | (a.v & ~PAGE_MASK));
+    return true;
+}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Finds code beside the hand that makes a pointer of a frame or looks one up: one TAP line a check.
+
+hv/x86/hand.h is the one way into a guest's memory. Whatever else uses the functions below is listed
+here with how often and why; a use more or less fails. Plants a few violations first, to see itself fail.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+HAND = {"hv/x86/hand.c", "hv/x86/hand_area.c"}
+RAW = ("frame_virt", "hostmap_lookup", "view_lookup", "platform_map", "domain_ram")
+# An address made by hand: a pointer cast of something shifted by the page size.
+CAST = re.compile(r"\(\s*(?:const\s+|volatile\s+)*(?:void|u?int\d+_t|struct \w+|char)\s*\*+\s*\)"
+                  r"[^;,{}]*<<\s*PAGE_SHIFT")
+
+# (file, function): (uses, why it is no guest's name that becomes a pointer)
+ALLOWED = {
+    ("core/fault.c", "hostmap_lookup"): (1, "reads an access"),
+    ("core/hostmap.c", "hostmap_lookup"): (1, "its definition"),
+    ("core/hostmap.c", "view_lookup"): (1, "its definition"),
+    ("core/physmap.h", "hostmap_lookup"): (1, "its declaration"),
+    ("core/physmap.h", "view_lookup"): (1, "its declaration"),
+    ("core/platform.h", "platform_map"): (1, "its declaration"),
+    ("core/pool.c", "platform_map"): (1, "the pool's own pages"),
+    ("core/shadow.c", "platform_map"): (1, "copies a page whose access was checked (shadow_create)"),
+    ("core/view.c", "view_lookup"): (1, "its definition"),
+    ("hv/guest/builder.c", "frame_virt"): (3, "new frames: a domain, a vCPU, its shared info"),
+    ("hv/guest/builder.c", "hostmap_lookup"): (1, "frees what is there, by frame"),
+    ("hv/guest/domctl.c", "hostmap_lookup"): (1, "tells a page's type"),
+    ("hv/guest/evtchn.c", "frame_virt"): (1, "a new frame: channel records"),
+    ("hv/guest/memory.c", "hostmap_lookup"): (4, "frames that are moved or given back, by number"),
+    ("hv/guest/monitor_answer.c", "view_lookup"): (1, "reads an access"),
+    ("hv/guest/monitor_control.c", "frame_virt"): (1, "new frames: maps of MSRs"),
+    ("hv/mm/frame.c", "frame_virt"): (3, "free frames"),
+    ("hv/mm/frame.h", "frame_virt"): (1, "its definition"),
+    ("hv/mm/frame.h", "cast"): (1, "the same"),
+    ("hv/vmx/emulate.c", "frame_virt"): (2, "a new frame: a copy of the hand's page"),
+    ("hv/vmx/ept.c", "frame_virt"): (1, "platform_map()"),
+    ("hv/vmx/ept.c", "platform_map"): (1, "its definition"),
+    ("hv/vmx/exit.c", "view_lookup"): (1, "reads an access"),
+    ("hv/vmx/msr.c", "frame_virt"): (1, "a new frame: the MSR bitmap"),
+    ("hv/vmx/selftest.c", "frame_virt"): (1, "a new frame: code of its own"),
+    ("hv/vmx/vcpu.c", "frame_virt"): (2, "new frames: VMCS, FPU state"),
+    ("hv/vmx/vmx.c", "frame_virt"): (1, "a new frame: the VMXON region"),
+}
+
+
+def code(text):
+    """The text without comments and strings."""
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
+    return re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
+
+
+def uses(text):
+    """Raw function -> how often it is used."""
+    text = code(text)
+    found = {name: len(re.findall(rf"\b{name}\b", text)) for name in RAW}
+    found["cast"] = len(CAST.findall(text))
+    return {name: n for name, n in found.items() if n}
+
+
+def problems(sources, allowed):
+    """What is wrong with the sources, a dictionary of path -> text."""
+    wrong, seen = [], {key: 0 for key in allowed}
+    for path in sorted(set(sources) - HAND):
+        for name, n in uses(sources[path]).items():
+            most = allowed.get((path, name), (0, ""))[0]
+            seen[path, name] = n
+            if n != most:
+                wrong.append(f"{path}: {name} {n} times, {most} allowed")
+    wrong += [f"{path}: {name} is allowed and not used"
+              for (path, name), n in seen.items() if n == 0 and path in sources]
+    return wrong
+
+
+def planted(sources):
+    """(what is planted, whether it is found)"""
+    some, clean = "hv/guest/msr.c", not problems(sources, ALLOWED)
+
+    def found(path, text):
+        return clean and bool(problems({**sources, path: sources.get(path, "") + text}, ALLOWED))
+
+    yield "a page by frame_virt", found(some, "void f(void) { g(frame_virt(m)); }")
+    yield "a look-up of a view", found(some, "bool f(void) { return view_lookup(pm, v, g, &m); }")
+    yield "a function pointer to a look-up", found(some, "look_fn *look = hostmap_lookup;")
+    yield "one use more where some are allowed", found("hv/guest/builder.c", "p = frame_virt(m);")
+    yield "a pointer made by a cast", \
+        found(some, "uint8_t *p = (uint8_t *)(g.v << PAGE_SHIFT);")
+    yield "a file that is new", found("hv/guest/new.c", "p = domain_ram(d, g);")
+    yield "nothing, by a comment", not found(some, "/* frame_virt(m) */ // view_lookup")
+    yield "nothing, by the hand", not found("hv/x86/hand.c", "p = frame_virt(m);")
+
+
+def main():
+    """Prints the checks; the exit status is 1 if one fails."""
+    sources = {str(path): path.read_text() for top in ("core", "hv")
+               for path in Path(top).rglob("*.[ch]")}
+    checks = [("only the hand makes pointers of what guests name", problems(sources, ALLOWED))]
+    checks += [(f"planted: {what}", [] if right else ["not seen"]) for what, right in planted(sources)]
+    for check, wrong in checks:
+        print(f"not ok - {check}\n# {', '.join(wrong)}" if wrong else f"ok - {check}")
+    return 1 if any(wrong for _, wrong in checks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
