@@ -16,7 +16,7 @@ help:
 	@echo "make unit       build and run the host unit tests (sanitizers on)"
 	@echo "make clean      remove $(B)"
 
-include $(wildcard core/core.mk hv/hv.mk tools/tools.mk tests/unit/unit.mk tests/guest/guest.mk tests/fuzz/fuzz.mk demo/demo.mk agent/agent.mk tools/xen/xen.mk tests/guest/bench/bench.mk)
+include $(wildcard core/core.mk hv/hv.mk tools/tools.mk tests/unit/unit.mk tests/prove/prove.mk tests/guest/guest.mk tests/fuzz/fuzz.mk demo/demo.mk agent/agent.mk tools/xen/xen.mk tests/guest/bench/bench.mk)
 
 clean:
 	rm -rf $(B)

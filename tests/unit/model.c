@@ -2,6 +2,7 @@
 #include "model_private.h"
 
 struct model_state model;
+void (*model_at_end)(void);
 
 /* Offsets 0 to 7 and 511 in 2 MiB regions that share, or not, tables of each level. */
 uint64_t model_gfn(unsigned slot)
@@ -713,6 +714,9 @@ unsigned model_run(struct model_options o, const struct step *steps, unsigned n)
     if (setjmp(trap) == 0) {
         for (; i < n; i++) {
             one_step(&steps[i], i % 16 == 15 || i + 1 == n);
+        }
+        if (model_at_end) {
+            model_at_end();
         }
         fake_stop();
     }

@@ -53,4 +53,6 @@ struct model_options {
 
 /* Runs steps from a fresh machine. Returns the number of the step that failed, or n. */
 unsigned model_run(struct model_options o, const struct step *steps, unsigned n);
+/* Called, if set, when a run has held to its end, while its machine is still there. */
+extern void (*model_at_end)(void);
 const char *model_describe(const struct step *s);
