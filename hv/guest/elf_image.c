@@ -26,14 +26,24 @@ static bool inside(const struct file *f, uint64_t offset, uint64_t n)
     return offset <= f->size && n <= f->size - offset;
 }
 
+/* The one way to the file's bytes. False, and zeroes, if they are not all there. */
+static bool fetch(const struct file *f, uint64_t offset, void *to, size_t n)
+{
+    if (f->size < n || offset > f->size - n) {
+        memset(to, 0, n);
+        return false;
+    }
+    memcpy(to, f->data + offset, n);
+    return true;
+}
+
 static const char *open64(struct file *f)
 {
     Elf64_Ehdr e;
 
-    if (!inside(f, 0, sizeof(e))) {
+    if (!fetch(f, 0, &e, sizeof(e))) {
         return "the file is too short for an ELF header";
     }
-    memcpy(&e, f->data, sizeof(e));
     if (e.e_machine != EM_X86_64 || e.e_phentsize != sizeof(Elf64_Phdr)) {
         return "not an x86 ELF file";
     }
@@ -46,10 +56,9 @@ static const char *open32(struct file *f)
 {
     Elf32_Ehdr e;
 
-    if (!inside(f, 0, sizeof(e))) {
+    if (!fetch(f, 0, &e, sizeof(e))) {
         return "the file is too short for an ELF header";
     }
-    memcpy(&e, f->data, sizeof(e));
     /* x86-64 code in a 32-bit container is usual for boot loaders' sake. */
     if ((e.e_machine != EM_386 && e.e_machine != EM_X86_64) ||
         e.e_phentsize != sizeof(Elf32_Phdr)) {
@@ -62,17 +71,18 @@ static const char *open32(struct file *f)
 
 static const char *file_open(struct file *f, const void *data, uint64_t size)
 {
+    unsigned char ident[EI_NIDENT];
     const char *error;
 
     *f = (struct file){.data = data, .size = size};
-    if (size < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG) != 0) {
+    if (!fetch(f, 0, ident, sizeof(ident)) || memcmp(ident, ELFMAG, SELFMAG) != 0) {
         return "not an ELF file";
     }
-    if (f->data[EI_DATA] != ELFDATA2LSB ||
-        (f->data[EI_CLASS] != ELFCLASS64 && f->data[EI_CLASS] != ELFCLASS32)) {
+    if (ident[EI_DATA] != ELFDATA2LSB ||
+        (ident[EI_CLASS] != ELFCLASS64 && ident[EI_CLASS] != ELFCLASS32)) {
         return "not an x86 ELF file";
     }
-    f->is64 = f->data[EI_CLASS] == ELFCLASS64;
+    f->is64 = ident[EI_CLASS] == ELFCLASS64;
     error = f->is64 ? open64(f) : open32(f);
     if (error) {
         return error;
@@ -85,17 +95,17 @@ static const char *file_open(struct file *f, const void *data, uint64_t size)
     return NULL;
 }
 
+/* file_open() has seen that the table is inside. */
 static struct header header_at(const struct file *f, unsigned i)
 {
-    if (f->is64) {
-        Elf64_Phdr p;
-
-        memcpy(&p, f->data + f->table + i * sizeof(p), sizeof(p));
-        return (struct header){p.p_type, p.p_offset, p.p_paddr, p.p_filesz, p.p_memsz};
-    }
+    Elf64_Phdr p64;
     Elf32_Phdr p;
 
-    memcpy(&p, f->data + f->table + i * sizeof(p), sizeof(p));
+    if (f->is64) {
+        fetch(f, f->table + i * sizeof(p64), &p64, sizeof(p64));
+        return (struct header){p64.p_type, p64.p_offset, p64.p_paddr, p64.p_filesz, p64.p_memsz};
+    }
+    fetch(f, f->table + i * sizeof(p), &p, sizeof(p));
     return (struct header){p.p_type, p.p_offset, p.p_paddr, p.p_filesz, p.p_memsz};
 }
 
@@ -147,18 +157,20 @@ static bool find_entry(const struct file *f, const struct header *h, uint32_t *e
     while (end - at >= sizeof(Elf32_Nhdr)) {
         Elf32_Nhdr n;
         uint64_t name, desc, next;
+        char owner[4];
 
-        memcpy(&n, f->data + at, sizeof(n));
+        if (!fetch(f, at, &n, sizeof(n))) {
+            return false;
+        }
         name = at + sizeof(n);
         desc = name + (((uint64_t)n.n_namesz + 3) & ~3ULL);
         next = desc + (((uint64_t)n.n_descsz + 3) & ~3ULL);
         if (desc > end || n.n_descsz > end - desc) {
             return false;
         }
-        if (n.n_type == NOTE_PHYS32_ENTRY && n.n_namesz == 4 &&
-            memcmp(f->data + name, "Xen", 4) == 0 && n.n_descsz >= 4) {
-            memcpy(entry, f->data + desc, 4);
-            return true;
+        if (n.n_type == NOTE_PHYS32_ENTRY && n.n_namesz == 4 && n.n_descsz >= 4 &&
+            fetch(f, name, owner, sizeof(owner)) && memcmp(owner, "Xen", 4) == 0) {
+            return fetch(f, desc, entry, sizeof(*entry));
         }
         if (next > end) {
             return false;
