@@ -92,7 +92,8 @@ def _parser():
             ("bench", "measure what operations cost, beside Xen's figures", _bench),
             ("compare", "check conformance with real Xen 4.17, and compare costs", _compare),
             ("xtf", "run Xen's test framework from its source", _xtf),
-            ("libvmi", "run LibVMI's examples from its source", _libvmi)):
+            ("libvmi", "run LibVMI's examples from its source", _libvmi),
+            ("prove", "check to the end what can be, by enumeration and static analysis", _prove)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
     return parser
 
@@ -201,6 +202,11 @@ def _compare(args):
 def _xtf(args):
     from . import xtf
     return xtf.main(args.arguments)
+
+
+def _prove(args):
+    from . import prove
+    return prove.main(args.arguments)
 
 
 def _libvmi(args):

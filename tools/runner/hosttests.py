@@ -11,7 +11,7 @@ from .base import ROOT
 from .results import Case, Job
 
 # (make target, weight). A target that the makefiles do not have is left out.
-TARGETS = (("unit", 40.0), ("fuzz-smoke", 30.0))
+TARGETS = (("unit", 40.0), ("fuzz-smoke", 30.0), ("prove", 10.0))
 TIMEOUT_SECONDS = 600
 
 _TAP = re.compile(r"(not )?ok\b(?: (\d+))?(?:\s*-?\s*)(?:# SKIP\s*)?(.*)")

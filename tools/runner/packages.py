@@ -63,6 +63,10 @@ PACKAGES = {
         ("xen-utils-4.17", "oxenstored: names of domains"),
         ("xenstore-utils", "writes them"),
     ),
+    "prove": (
+        ("libcmocka-dev", "the enumerations' frame"),
+        ("frama-c-base", "shows that parsers have no run-time error"),
+    ),
     "test": (
         ("libcmocka-dev", "unit tests"),
         ("libzydis-dev", "a second opinion on instructions"),
@@ -84,6 +88,7 @@ NEEDS = {
     "compare": ("build", "image", "run", "demo", "compare"),
     "plot": ("plot",),
     "libvmi": ("build", "image", "run", "demo", "libvmi"),
+    "prove": ("build", "prove"),
     "test": ("build", "image", "run", "demo", "monitor", "plot", "test"),
 }
 
