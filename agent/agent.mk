@@ -3,7 +3,7 @@
 AGENT_B := $(B)/agent
 # One object for every user: linked at any address, above 2 GiB from the top or below 2 GiB.
 AGENT_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmodel=kernel \
-	-mno-red-zone -mgeneral-regs-only -ffixed-r15 -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-mno-red-zone -mgeneral-regs-only -ffixed-r14 -ffixed-r15 -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns -m64 \
 	-D__XEN_TOOLS__ -Iagent -Iinclude
 AGENT_LIB := $(AGENT_B)/libagent.a

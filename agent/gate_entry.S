@@ -1,12 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* The trampoline page; see gate.h. Nothing else may be in its section. */
-#define SLOT_SHIFT  11                  /* 1 << it: GATE_STACK of gate.h */
+/* The trampoline page and the store page; see gate.h. Nothing else may be in their sections. */
+#define SLOT_SHIFT  11                  /* 1 << it: sizeof(struct gate_slot) */
 #define SLOT_SIZE   (1 << SLOT_SHIFT)
 #define SLOTS       16                  /* GATE_SLOTS of gate.h */
-#define SLOT_COOKIE 0                   /* offsets in struct gate_slot */
-#define SLOT_CALLER 8
-#define FRAME_R13   16                  /* offsets in struct gate_frame */
-#define FRAME_R12   24
+#define SLOT_COOKIE (0 - SLOT_SIZE)     /* from a stack's end */
+#define SLOT_CALLER (8 - SLOT_SIZE)
+#define SLOT_RUN    (16 - SLOT_SIZE)
+#define SLOT_OUTER  (24 - SLOT_SIZE)
+#define RUN_CALL      0                 /* enum gate_run */
+#define RUN_VIOLATION 1
+#define RUN_NESTED    2
+#define FRAME_SIZE  96                  /* struct gate_frame */
+#define STORE_SIZE  48                  /* struct gate_store; offsets in it */
+#define STORE_TO    0
+#define STORE_FROM  8
+#define STORE_VALUE 16
+#define STORE_BYTES 24
+#define STORE_RIP   32
+#define SAVED_RDI   64                  /* what gate_ve_entry and the processor push */
+#define SAVED_RSI   72
+#define SAVED_RCX   104
+#define SAVED_RAX   112
+#define SAVED_RIP   120
+#define SAVED_CS    128
+#define SAVED_RSP   144
+#define VERDICT_STORE  2                /* enum guard_verdict */
+#define ENDING_HANDLER 1                /* enum guard_ending */
+#define ENDING_REFUSE  2
+#define KERNEL 0                        /* views, as gate.c numbers them */
+#define AGENT  1
+#define STORE  2
+#define VE_VECTOR 20
 #define EINTR 4
 #define EBUSY 16
 
@@ -15,11 +39,8 @@
     .global gate_operands, gate_operands_end
 gate_operands:
 
-    .section .agent.gate, "ax", @progbits
-    .balign 4096
-
 /* Into the view whose number is in the instructions; all ways through here end in that view. */
-    .macro ENTER agent
+    .macro ENTER view
 1:  xor %eax, %eax
     .byte 0xb9                          /* mov $number, %ecx */
 2:  .long 0
@@ -28,13 +49,20 @@ gate_operands:
 3:  .long 0
     jne 1b
     .pushsection .rodata.gate, "a", @progbits
-    .quad 2b, \agent, 3b, \agent
+    .quad 2b, \view, 3b, \view
     .popsection
     .endm
 
+/* A page's first bytes: for who had it follow a page of his own that ended in VMFUNC. */
+    .macro BORDER
+    ENTER KERNEL
+    int $VE_VECTOR                      /* refused, and counted as spurious */
+    ud2
+    .endm
+
 /*
- * Takes a stack that nobody has: its number in ecx, rsp at its end, its cookie in r15. Goes to
- * `none` with rsp as it was if there is none. Changes rax, rcx.
+ * Takes a stack that nobody has: its number in ecx, rsp at its end. Goes to `none` with rsp as it
+ * was if there is none. Changes rax.
  */
     .macro TAKE none
 1:  mov gate_free(%rip), %eax
@@ -47,70 +75,37 @@ gate_operands:
     shl $SLOT_SHIFT, %eax
     lea gate_slots(%rip), %rsp
     add %rax, %rsp
-    mov gate_cookie_step(%rip), %r15
-    lock xadd %r15, gate_cookie(%rip)
-    mov %r15, SLOT_COOKIE - SLOT_SIZE(%rsp)
     .endm
 
-/* Gives back the stack with the number in ecx, which rsp is no longer on. Changes rax, r15. */
-    .macro GIVE
-    mov %ecx, %eax
-    shl $SLOT_SHIFT, %eax
-    lea gate_slots(%rip), %r15
-    movq $0, SLOT_COOKIE(%r15,%rax)
-    xor %r15d, %r15d
-    lock bts %ecx, gate_free(%rip)
+/* From here on it is a run of the agent; rsp is `depth` below the stack's end. */
+    .macro BEGIN depth
+    mov gate_tag(%rip), %r15
+    mov gate_cookie_step(%rip), %r14
+    lock xadd %r14, gate_cookie(%rip)
+    mov %r14, \depth + SLOT_COOKIE(%rsp)
     .endm
 
-/* Registers in which the agent may have left something. */
-    .macro SCRUB
+/*
+ * Ends the run and gives back its stack, with the number in ecx. Changes rax, rsp, r14, r15, and in
+ * what else the agent may have left something: all but rbx, rbp, rsi, rdi, r12, r13.
+ */
+    .macro END
+    lea gate_nowhere_end(%rip), %rsp    /* off the stack before it is anybody's */
     xor %edx, %edx
-    xor %esi, %esi
-    xor %edi, %edi
     xor %r8d, %r8d
     xor %r9d, %r9d
     xor %r10d, %r10d
     xor %r11d, %r11d
+    mov %ecx, %eax
+    shl $SLOT_SHIFT, %eax
+    lea gate_slots(%rip), %r14
+    xor %r15d, %r15d
+    movq $0, (%r14,%rax)
+    xor %r14d, %r14d
+    lock bts %ecx, gate_free(%rip)
     .endm
 
-    .global gate_call, gate_leave, gate_ve_entry
-gate_call:
-    pushf
-    push %rbx
-    push %rbp
-    push %r12
-    push %r15
-    cli
-    mov %rcx, %r8
-    mov %rsp, %r12
-    ENTER 1
-    cli                                 /* once more: who came here by a jump may not have */
-    cld
-    mov $-EBUSY, %rbx
-    TAKE 4f
-    mov %r12, SLOT_CALLER - SLOT_SIZE(%rsp)
-    mov %ecx, %ebp
-    mov %r8, %rcx
-    call agent_service
-    mov %rax, %rbx
-    lea gate_nowhere_end(%rip), %rsp    /* off the stack before it is anybody's */
-    mov %ebp, %ecx
-    GIVE
-4:  SCRUB
-/* rbx: the result; r12: the caller's stack pointer. */
-gate_leave:
-    ENTER 0
-    mov %rbx, %rax
-    mov %r12, %rsp
-    pop %r15
-    pop %r12
-    pop %rbp
-    pop %rbx
-    popf
-    ret
-
-    .balign 16
-gate_ve_entry:
+    .macro PUSH_ALL
     push %rax
     push %rcx
     push %rdx
@@ -126,26 +121,9 @@ gate_ve_entry:
     push %r13
     push %r14
     push %r15
-    mov %rsp, %rbp
-    ENTER 1
-    cli
-    cld
-    jmp 8f
-7:  pause                               /* all in use on other vCPUs */
-8:  TAKE 7b
-    mov %ecx, %r12d
-    mov %rbp, %rdi
-    call guard_exception
-    mov %eax, %ebx
-    lea gate_nowhere_end(%rip), %rsp
-    mov %r12d, %ecx
-    GIVE
-    SCRUB
-    cmp $2, %ebx
-    je 6f
-    ENTER 0
-    mov %rbp, %rsp
-    test %ebx, %ebx
+    .endm
+
+    .macro POP_ALL
     pop %r15
     pop %r14
     pop %r13
@@ -161,16 +139,233 @@ gate_ve_entry:
     pop %rdx
     pop %rcx
     pop %rax
+    .endm
+
+    .section .agent.gate, "ax", @progbits
+    .balign 4096
+    BORDER
+
+    .global gate_call, gate_leave, gate_again, gate_refuse, gate_ve_entry
+gate_call:
+    pushf
+    push %rbx
+    push %rbp
+    push %r12
+    push %r14
+    push %r15
+    cli
+    mov %rcx, %r8
+    mov %rsp, %r12
+    ENTER AGENT
+    cli                                 /* once more: who came here by a jump may not have */
+    cld
+    mov $-EBUSY, %rbx
+    TAKE 4f
+    mov %r12, SLOT_CALLER(%rsp)
+    movq $RUN_CALL, SLOT_RUN(%rsp)
+    BEGIN 0
+    mov %ecx, %ebp
+    mov %r8, %rcx
+    call agent_service
+    mov %rax, %rbx
+    mov %ebp, %ecx
+    END
+4:  xor %esi, %esi
+    xor %edi, %edi
+/* rbx: the result; r12: the caller's stack pointer. */
+gate_leave:
+    ENTER KERNEL
+    mov %rbx, %rax
+    mov %r12, %rsp
+    pop %r15
+    pop %r14
+    pop %r12
+    pop %rbp
+    pop %rbx
+    popf
+    ret
+
+    .balign 16
+gate_ve_entry:
+    cmp gate_tag(%rip), %r15            /* nothing of the agent's goes to a stack of the kernel's */
+    je gate_interrupted
+    PUSH_ALL
+    mov %rsp, %rbp
+    xor %r14d, %r14d
+    mov SAVED_CS(%rbp), %r15d
+    test $3, %r15b
+    jnz 1f
+    mov SAVED_RSP(%rbp), %r14
+    mov (%r14), %r14
+1:  mov SAVED_RIP(%rbp), %r13
+    mov SAVED_RCX(%rbp), %r12
+    mov SAVED_RAX(%rbp), %rbx
+    ENTER AGENT
+    cli
+    cld
+    jmp 8f
+7:  pause                               /* all in use on other vCPUs */
+8:  TAKE 7b
+    mov %rbp, SLOT_CALLER(%rsp)
+    movq $RUN_VIOLATION, SLOT_RUN(%rsp)
+    sub $STORE_SIZE, %rsp
+    push %r15
+    push %r14
+    push %r13
+    push %r11
+    push %r10
+    push %r9
+    push %r8
+    push %rdi
+    push %rsi
+    push %rdx
+    push %r12
+    push %rbx
+    BEGIN FRAME_SIZE + STORE_SIZE
+    mov %ecx, %r12d
+    mov %rsp, %rdi
+    lea FRAME_SIZE(%rsp), %rsi
+    call guard_exception
+    mov %eax, %ebx
+    cmp $VERDICT_STORE, %ebx
+    je 6f
+    mov %r12d, %ecx
+    END
+    ENTER KERNEL
+    mov %rbp, %rsp
+    test %ebx, %ebx
+    POP_ALL
     jnz 5f
     iretq
 5:  push $0                             /* #GP's error code */
     jmp *gate_deny(%rip)
-/* The frame is on the stack of a call, out of reach in the kernel's view: the call ends here. */
-6:  mov FRAME_R12(%rbp), %r12
-    mov FRAME_R13(%rbp), %ecx
-    GIVE
+
+6:  mov FRAME_SIZE + STORE_TO(%rsp), %rdi
+    mov FRAME_SIZE + STORE_FROM(%rsp), %rsi
+    mov FRAME_SIZE + STORE_VALUE(%rsp), %rdx
+    mov FRAME_SIZE + STORE_BYTES(%rsp), %r8
+    mov FRAME_SIZE + STORE_RIP(%rsp), %r13
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+    xor %r11d, %r11d
+    jmp gate_store
+gate_stored:
+    mov %r12d, %ecx
+    END
+    ENTER KERNEL
+    mov %rbp, %rsp
+    mov %r13, SAVED_RIP(%rsp)
+    test %rsi, %rsi
+    jz 7f
+    mov %rdi, SAVED_RDI(%rsp)
+    mov %rsi, SAVED_RSI(%rsp)
+    movq $0, SAVED_RCX(%rsp)
+7:  POP_ALL
+    iretq
+
+/* How a #VE's run ends that something came in on; r12: where its registers were saved. */
+gate_again:
+    mov %r12, %rsp
+    POP_ALL
+    iretq
+gate_refuse:
+    mov %r12, %rsp
+    POP_ALL
+    push $0
+    jmp *gate_deny(%rip)
+
+/*
+ * A #VE while the agent ran, or so it says: r14 is to prove it. On a stack of the agent's, or on one of
+ * the kernel's where there is an IST; then `rbp` is the #VE's frame, and under its stack pointer is
+ * that of what came in.
+ */
+gate_interrupted:
+    mov %rsp, %rbp
+    mov %r14, %rbx
+    ENTER AGENT
+    cli
+    cld
+    jmp 8f
+7:  pause
+8:  TAKE 7b
+    mov %rbx, SLOT_OUTER(%rsp)
+    movq $RUN_NESTED, SLOT_RUN(%rsp)
+    BEGIN 0
+    sub $16, %rsp                       /* struct gate_end */
+    mov %ecx, %r12d
+    mov %rbp, %rdi
+    mov %rbx, %rsi
+    mov %rsp, %rdx
+    call guard_interrupted
+    mov %eax, %ebx
+    mov %r12d, %ecx
+    mov (%rsp), %r13
+    mov 8(%rsp), %r12
+    END
+    xor %esi, %esi
+    xor %edi, %edi
+    ENTER KERNEL
+    cmp $ENDING_REFUSE, %ebx
+    je 3f
+    cmp $ENDING_HANDLER, %ebx
     mov $-EINTR, %rbx
-    jmp gate_leave
+    je 1f
+    jmp *%r13
+1:  mov %rbp, %rsp
+    mov 24(%rsp), %rdx
+    mov %cs, %eax
+    cmp %rax, 8(%rdx)
+    je 2f
+    add $8, %rdx                        /* an error code */
+2:  mov %r13, (%rdx)
+    mov %r12, 24(%rdx)
+    xor %eax, %eax
+    xor %ecx, %ecx
+    xor %edx, %edx
+    xor %ebp, %ebp
+    xor %r13d, %r13d
+    iretq
+3:  mov %rbp, %rsp
+    xor %ebx, %ebx
+    push $0
+    jmp *gate_deny(%rip)
+
+    .balign 8
+    .global gate_tag
+gate_tag:
+    .quad 0
+
+/* rdi, rsi, rdx, r8: struct gate_store's to, from, value, bytes; rbp: the stack it came in on. */
+    .section .agent.store, "ax", @progbits
+    .balign 4096
+    BORDER
+gate_store:
+    mov %rsp, %rbx
+    ENTER STORE
+    mov %rbp, %rsp                      /* the agent's own is out of reach here */
+    mov %r8, %rcx
+    test %rsi, %rsi
+    jz 1f
+    rep movsb
+    jmp 9f
+1:  cmp $8, %rcx
+    je 8f
+    cmp $4, %rcx
+    je 4f
+2:  mov %dl, (%rdi)
+    inc %rdi
+    shr $8, %rdx
+    loop 2b
+    jmp 9f
+4:  mov %edx, (%rdi)
+    jmp 9f
+8:  mov %rdx, (%rdi)
+9:  mov %rbx, %rsp
+    ENTER AGENT
+    jmp gate_stored
+
+    .section .agent.text.border, "ax", @progbits
+    BORDER
 
     .section .agent.private, "aw", @progbits
     .balign SLOT_SIZE

@@ -11,14 +11,11 @@
 
 _Static_assert(__HYPERVISOR_hvm_op == ARCH_HVM_OP, "xen/xen.h");
 
-extern char gate_leave[];
-
 AGENT_PRIVATE struct guard guard = {.ranges = 0};
 AGENT_REPORT struct guard_report guard_report = {.events = 0};
 
 /* What is allowed is counted only: it must not push out of the report what is not. */
-static AGENT_TEXT void record(enum guard_kind kind, const struct gate_frame *f,
-                              const volatile struct ve_info *ve)
+static AGENT_TEXT void record(enum guard_kind kind, uint64_t rip, const struct ve_info *ve)
 {
     struct guard_event *e;
     uint64_t number;
@@ -28,7 +25,7 @@ static AGENT_TEXT void record(enum guard_kind kind, const struct gate_frame *f,
         return;
     number = __atomic_add_fetch(&guard_report.events, 1, __ATOMIC_RELAXED);
     e = &guard_report.event[(number - 1) % GUARD_EVENTS];
-    e->rip = f->rip;
+    e->rip = rip;
     e->gla = ve ? ve->gla : 0;
     e->gpa = ve ? ve->gpa : 0;
     e->access = ve ? (uint32_t)ve->qualification & VE_ACCESS : 0;
@@ -45,81 +42,33 @@ static AGENT_TEXT const struct guard_range *range_of(uint64_t gfn)
     return NULL;
 }
 
-static AGENT_TEXT bool within(uint64_t at, const char *start, const char *end)
+static AGENT_TEXT bool forbidden(const struct ve_info *ve)
 {
-    return at >= (uint64_t)start && at < (uint64_t)end;
-}
+    const struct guard_range *range = range_of(ve->gpa >> 12);
 
-static AGENT_TEXT bool is_agents(uint64_t rip)
-{
-    return within(rip, gate_page, gate_page_end) || within(rip, agent_text, agent_text_end);
-}
-
-/* The stack that `at` lies on, if the interrupted code is the run of the agent that has it. */
-static AGENT_TEXT struct gate_slot *run_of(const struct gate_frame *f, uint64_t at)
-{
-    uint64_t offset = at - (uint64_t)gate_slots;
-    struct gate_slot *s = &gate_slots[offset / sizeof(*s) % GATE_SLOTS];
-
-    return offset < sizeof(*s) * GATE_SLOTS && s->cookie && s->cookie == f->r15 ? s : NULL;
-}
-
-/*
- * An exception or an NMI came in while the agent ran, and its handler is not executable here. On the
- * agent's stack (no IST) there is nobody who could take it: the call ends. On another stack the
- * handler goes on in the kernel's view, without the agent's registers, and returns to where the call
- * ends. The agent is known by its cookie: the rest of *f and of the stack anybody can make up.
- */
-static AGENT_TEXT bool interrupted(struct gate_frame *f, enum guard_verdict *verdict)
-{
-    struct gate_slot *s = run_of(f, (uint64_t)f);
-    volatile uint64_t *frame = (volatile uint64_t *)f->rsp; /* the processor's, of what came in */
-
-    if (s) {
-        f->r12 = s->caller;
-        f->r13 = (uint64_t)(s - gate_slots);
-        *verdict = GUARD_ABANDON;
-        return true;
-    }
-    if (f->cs & 3)
-        return false;
-    frame += is_agents(frame[0]) ? 0 : 1; /* an error code */
-    s = run_of(f, frame[3]);
-    if (!s || !is_agents(frame[0]))
-        return false;
-    frame[0] = (uint64_t)gate_leave;
-    frame[3] = s->caller;
-    f->rax = f->rcx = f->rdx = f->rsi = f->rdi = f->rbp = 0;
-    f->r8 = f->r9 = f->r10 = f->r11 = f->r13 = f->r14 = f->r15 = 0;
-    f->rbx = (uint64_t)-EINTR;
-    f->r12 = s->caller;
-    s->cookie = 0;
-    __atomic_fetch_or(&gate_free, 1u << (s - gate_slots), __ATOMIC_RELEASE);
-    *verdict = GUARD_GO_ON;
-    return true;
+    return range && ve->qualification & VE_ACCESS & ~(uint64_t)range->kernel;
 }
 
 /* The EPTP index is not looked at: what each view allows tells in which one it happened. */
-static AGENT_TEXT enum guard_verdict judge(struct gate_frame *f, const volatile struct ve_info *ve)
+static AGENT_TEXT enum guard_verdict judge(const struct gate_frame *f, const struct ve_info *ve,
+                                           struct gate_store *store)
 {
     const struct guard_range *range = range_of(ve->gpa >> 12);
-    uint64_t access = ve->qualification & VE_ACCESS;
-    uint64_t kernel = range ? range->kernel : ALTP2M_RWX;
     uint64_t agent = range ? range->agent : ALTP2M_RW;
-    enum guard_verdict verdict = GUARD_REFUSE;
 
-    if (access & ~kernel) {
-        if (agent_allow(f, ve)) {
-            record(GUARD_ALLOWED, f, ve);
-            return GUARD_GO_ON;
+    if (forbidden(ve)) {
+        if (!(ve->qualification & VE_ACCESS & ~(uint64_t)range->store) &&
+            agent_allow(f, ve, store)) {
+            record(GUARD_ALLOWED, f->rip, ve);
+            return GUARD_STORE;
         }
-        record(GUARD_DENIED, f, ve);
+        record(GUARD_DENIED, f->rip, ve);
         return GUARD_REFUSE;
     }
-    if (!(access & ~agent))
+    if (!(ve->qualification & VE_ACCESS & ~agent))
         return GUARD_GO_ON;
-    record(interrupted(f, &verdict) ? GUARD_INTERRUPTED : GUARD_STRAY, f, ve);
-    return verdict;
+    record(GUARD_STRAY, f->rip, ve);
+    return GUARD_REFUSE;
 }
 
 /*
@@ -139,18 +88,102 @@ static AGENT_TEXT volatile struct ve_info *own_info(void)
     return NULL;
 }
 
-AGENT_TEXT int guard_exception(struct gate_frame *f)
+/*
+ * What this vCPU's page tells, once: the next violation is a #VE again, also one of the agent's own.
+ * False: it tells nothing.
+ */
+static AGENT_TEXT bool take_violation(struct ve_info *ve)
 {
     volatile struct ve_info *info = own_info();
-    enum guard_verdict verdict;
 
-    if (!info || !ve_pending(info)) {
-        record(GUARD_SPURIOUS, f, NULL);
-        return GUARD_REFUSE;
-    }
-    verdict = judge(f, info);
+    if (!info || !ve_pending(info))
+        return false;
+    ve->exit_reason = info->exit_reason;
+    ve->qualification = info->qualification;
+    ve->gla = info->gla;
+    ve->gpa = info->gpa;
     ve_rearm(info);
-    return verdict;
+    return true;
+}
+
+AGENT_TEXT int guard_exception(const struct gate_frame *f, struct gate_store *store)
+{
+    struct ve_info ve;
+
+    if (take_violation(&ve))
+        return judge(f, &ve, store);
+    record(GUARD_SPURIOUS, f->rip, NULL);
+    return GUARD_REFUSE;
+}
+
+static AGENT_TEXT struct gate_slot *slot_of(uint64_t cookie)
+{
+    for (unsigned int i = 0; i < GATE_SLOTS && cookie; i++)
+        if (gate_slots[i].cookie == cookie)
+            return &gate_slots[i];
+    return NULL;
+}
+
+static AGENT_TEXT bool on_stack(uint64_t at)
+{
+    return at - (uint64_t)gate_slots < sizeof(gate_slots);
+}
+
+/* Of a run that is over without having come to its end. */
+static AGENT_TEXT void give_back(struct gate_slot *s)
+{
+    s->cookie = 0;
+    __atomic_fetch_or(&gate_free, 1u << (s - gate_slots), __ATOMIC_RELEASE);
+}
+
+/* The run that was interrupted, or the one that it had interrupted itself. */
+static AGENT_TEXT struct gate_slot *interrupted_run(uint64_t cookie)
+{
+    struct gate_slot *s = slot_of(cookie);
+
+    while (s && s->run == GATE_RUN_NESTED) {
+        uint64_t outer = s->outer;
+
+        give_back(s);
+        s = slot_of(outer);
+    }
+    return s;
+}
+
+/*
+ * An exception or an NMI came in, whose handler is not executable here, or the store view did not have
+ * what the agent had agreed to. On the agent's stack (no IST) there is nobody who could take an
+ * exception. Elsewhere its handler goes on in the kernel's view, and returns to where the run ends: a
+ * call has no result, a violation is tried again. The run is known by its cookie and by nothing else.
+ */
+AGENT_TEXT int guard_interrupted(uint64_t rsp, uint64_t cookie, struct gate_end *end)
+{
+    struct gate_slot *s;
+    struct ve_info ve;
+
+    end->to = end->caller = 0;
+    if (!take_violation(&ve)) {
+        record(GUARD_SPURIOUS, 0, NULL);
+        return GUARD_NOT_THE_RUN;
+    }
+    s = interrupted_run(cookie);
+    if (!s) {
+        record(forbidden(&ve) ? GUARD_DENIED : GUARD_STRAY, ve.gla, &ve);
+        return GUARD_NOT_THE_RUN;
+    }
+    end->caller = s->caller;
+    end->to = (uint64_t)(s->run == GATE_RUN_CALL ? gate_leave : gate_refuse);
+    give_back(s);
+    if (s->run == GATE_RUN_VIOLATION && !(ve.qualification & VE_FETCH)) {
+        record(GUARD_DENIED, ve.gla, &ve);
+        return GUARD_DIRECT;
+    }
+    record(GUARD_INTERRUPTED, ve.gla, &ve);
+    if (on_stack(rsp))
+        return GUARD_DIRECT;
+    if (s->run == GATE_RUN_VIOLATION)
+        end->to = (uint64_t)gate_again;
+    return GUARD_HANDLER;
 }
 
 AGENT_TEXT bool guard_rearm(void)
@@ -163,12 +196,37 @@ AGENT_TEXT bool guard_rearm(void)
     return was;
 }
 
+static AGENT_TEXT void wipe(uint8_t *from, const uint8_t *to)
+{
+    while (from < to)
+        *(volatile uint8_t *)from++ = 0;
+}
+
+/* What other runs have left on their stacks, and this one below where it is now. */
+static AGENT_TEXT void wipe_stacks(void)
+{
+    uint8_t *here = __builtin_frame_address(0);
+
+    for (unsigned int i = 0; i < GATE_SLOTS; i++) {
+        struct gate_slot *s = &gate_slots[i];
+        uint32_t bit = 1u << i;
+
+        if (here > s->stack && here < s->stack + GATE_STACK) {
+            wipe(s->stack, here - 128);
+        } else if (__atomic_fetch_and(&gate_free, ~bit, __ATOMIC_ACQUIRE) & bit) {
+            wipe(s->stack, s->stack + GATE_STACK);
+            __atomic_fetch_or(&gate_free, bit, __ATOMIC_RELEASE);
+        }
+    }
+}
+
 AGENT_TEXT long guard_unseal(void)
 {
     volatile struct xen_hvm_altp2m_op op;
     volatile uint64_t *words = (volatile uint64_t *)&op;
     long rc = ARCH_HVM_OP;
 
+    wipe_stacks();
     if (!guard.sealed)
         return 0;
     for (unsigned int i = 0; i < sizeof(op) / sizeof(*words); i++)

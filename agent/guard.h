@@ -40,27 +40,37 @@ extern struct guard_report guard_report;
 long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
 
 /*
- * Whether a violation of the kernel's view is legitimate. If so it has been carried out, `f` is
- * where and how the code is to go on, and true is returned.
+ * Whether a violation of the kernel's view is legitimate: then true, and *store says what the gate is
+ * to write and where the code goes on. It writes only in ranges with `may_store`, and reads only what
+ * the kernel may. *f are numbers that the caller may have made up; *ve is the processor's word.
  */
-bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve);
+bool agent_allow(const struct gate_frame *f, const struct ve_info *ve, struct gate_store *store);
 
 /*
  * For agent_service(), which has to be sure of who asks. guard_unseal() ends the seal (by the
  * hypercall that counts as the agent's: made in its view); 0 if there was none. guard_rearm() lets
  * violations of this vCPU be #VEs again, for when somebody else has taken one and left it; true if
- * it was so.
+ * it was so. Whatever is left on the agent's stacks is gone with the seal.
  */
 long guard_unseal(void);
 bool guard_rearm(void);
 
 /* What the gate is to do after guard_exception(); the numbers are known to gate_entry.S. */
 enum guard_verdict {
-    GUARD_GO_ON = 0,   /* return to *f */
-    GUARD_REFUSE = 1,  /* the deny handler, with the stack of a #GP(0) at *f */
-    GUARD_ABANDON = 2, /* end the agent's call with -EINTR */
+    GUARD_GO_ON = 0,  /* return to the interrupted code */
+    GUARD_REFUSE = 1, /* the deny handler, with the stack of a #GP(0) */
+    GUARD_STORE = 2,  /* carry out *store */
 };
-int guard_exception(struct gate_frame *f);
+int guard_exception(const struct gate_frame *f, struct gate_store *store);
+
+/* After guard_interrupted(): where to go on. */
+enum guard_ending {
+    GUARD_DIRECT = 0,      /* at *end */
+    GUARD_HANDLER = 1,     /* in the handler of what came in, from where it returns to *end */
+    GUARD_NOT_THE_RUN = 2, /* nowhere: who came in only looks like the agent; refuse that */
+};
+/* Something came in on a stack pointer `rsp` while the run with this cookie was the vCPU's. */
+int guard_interrupted(uint64_t rsp, uint64_t cookie, struct gate_end *end);
 
 /* For shield.c, before there is an agent's view. */
 #define GUARD_RANGES 64u
@@ -68,6 +78,7 @@ struct guard_range {
     uint64_t first, last; /* gfns */
     uint32_t kernel;      /* enum altp2m_access in the kernel's view */
     uint32_t agent;       /* in the agent's */
+    uint32_t store;       /* in the store view */
 };
 #define GUARD_VCPUS (GATE_SLOTS / 2)
 struct guard_vcpu {

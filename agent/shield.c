@@ -13,69 +13,91 @@
 extern const void *gate_deny;
 
 /* The last range goes on where it can. */
-static int note_range(altp2m_gfn_t first, altp2m_gfn_t last, enum altp2m_access kernel,
-                      enum altp2m_access agent)
+static int note_range(struct guard_range r)
 {
     struct guard_range *before = &guard.range[guard.ranges - 1];
 
-    if (guard.ranges && before->last + 1 == first.v && before->kernel == (uint32_t)kernel &&
-        before->agent == (uint32_t)agent) {
-        before->last = last.v;
+    if (guard.ranges && before->last + 1 == r.first && before->kernel == r.kernel &&
+        before->agent == r.agent && before->store == r.store) {
+        before->last = r.last;
         return 0;
     }
     if (guard.ranges == GUARD_RANGES)
         return -ENOSPC;
-    guard.range[guard.ranges++] =
-        (struct guard_range){.first = first.v, .last = last.v, .kernel = kernel, .agent = agent};
+    guard.range[guard.ranges++] = r;
     return 0;
 }
 
 /* Pages that are in a row in linear memory need not be so in frames. */
 static int note_section(struct shield *s, const char *start, const char *end,
-                        enum altp2m_access kernel, enum altp2m_access agent)
+                        enum altp2m_access kernel, enum altp2m_access agent,
+                        enum altp2m_access store)
 {
     int rc = 0;
 
     for (const char *at = start; at < end && !rc; at += PAGE) {
-        altp2m_gfn_t gfn = s->hooks.gfn_of(s->hooks.context, at);
+        uint64_t gfn = s->hooks.gfn_of(s->hooks.context, at).v;
 
-        rc = note_range(gfn, gfn, kernel, agent);
+        rc = note_range((struct guard_range){gfn, gfn, kernel, agent, store});
     }
     return rc;
+}
+
+/* In the store view: what the kernel may do but execute; and what may be written there. */
+static int note_protected(const struct shield_range *r)
+{
+    uint32_t store = r->access & ALTP2M_RW;
+
+    if (r->may_store && !(store & ALTP2M_R))
+        return -EINVAL;
+    store |= r->may_store ? ALTP2M_W : 0;
+    return note_range((struct guard_range){r->first.v, r->last.v, r->access, ALTP2M_RW, store});
 }
 
 static int note_all(struct shield *s, const struct shield_range *protect, unsigned int protects)
 {
-    int rc = 0;
+    int rc;
 
     guard.ranges = 0;
-    rc = rc ? rc : note_section(s, gate_page, gate_page_end, ALTP2M_RX, ALTP2M_RX);
-    rc = rc ? rc : note_section(s, agent_text, agent_text_end, ALTP2M_R, ALTP2M_RX);
-    rc = rc ? rc : note_section(s, agent_private, agent_private_end, ALTP2M_N, ALTP2M_RW);
-    rc = rc ? rc : note_section(s, agent_report, agent_report_end, ALTP2M_R, ALTP2M_RW);
+    rc = note_section(s, gate_page, gate_page_end, ALTP2M_RX, ALTP2M_RX, ALTP2M_RX);
+    rc = rc ? rc : note_section(s, agent_store, agent_store_end, ALTP2M_R, ALTP2M_RX, ALTP2M_RX);
+    rc = rc ? rc : note_section(s, agent_text, agent_text_end, ALTP2M_R, ALTP2M_RX, ALTP2M_R);
+    rc = rc ? rc : note_section(s, agent_private, agent_private_end, ALTP2M_N, ALTP2M_RW, ALTP2M_N);
+    rc = rc ? rc : note_section(s, agent_report, agent_report_end, ALTP2M_R, ALTP2M_RW, ALTP2M_R);
     for (unsigned int i = 0; i < s->vcpus && !rc; i++)
-        rc = note_section(s, s->info[i], (char *)s->info[i] + PAGE, ALTP2M_R, ALTP2M_RW);
+        rc = note_section(s, s->info[i], (char *)s->info[i] + PAGE, ALTP2M_R, ALTP2M_RW, ALTP2M_R);
     for (unsigned int i = 0; i < protects && !rc; i++)
-        rc = note_range(protect[i].first, protect[i].last, protect[i].access, ALTP2M_RW);
+        rc = note_protected(&protect[i]);
     return rc;
 }
 
-static int make_agent_view(struct shield *s, const struct shield_range *ram, unsigned int rams)
+/* The agent's view or the store view: nothing is executable. */
+static int make_data_view(const struct shield *s, altp2m_view_t *view,
+                          const struct shield_range *ram, unsigned int rams)
 {
     const struct altp2m *xen = &s->hooks.xen;
-    int rc = altp2m_create(xen, ALTP2M_RW, &s->agent);
+    int rc = altp2m_create(xen, ALTP2M_RW, view);
 
     for (unsigned int i = 0; i < rams && !rc; i++) {
-        if (!altp2m_default_holds(xen, s->agent, ram[i].first, ALTP2M_RW))
-            rc = altp2m_set_access_range(xen, s->agent, ram[i].first, ram[i].last, ALTP2M_RW);
+        if (!altp2m_default_holds(xen, *view, ram[i].first, ALTP2M_RW))
+            rc = altp2m_set_access_range(xen, *view, ram[i].first, ram[i].last, ALTP2M_RW);
         /* Holes inside a range are reported, and are no matter. */
         if (!rc)
-            altp2m_set_ve_range(xen, s->agent, ram[i].first, ram[i].last, true, NULL);
+            altp2m_set_ve_range(xen, *view, ram[i].first, ram[i].last, true, NULL);
     }
     return rc;
 }
 
-/* Applies the noted ranges to both views. */
+static int restrict_view(const struct shield *s, altp2m_view_t view, const struct guard_range *r,
+                         uint32_t access)
+{
+    if (access == ALTP2M_RW)
+        return 0;
+    return altp2m_set_access_range(&s->hooks.xen, view, (altp2m_gfn_t){r->first},
+                                   (altp2m_gfn_t){r->last}, (enum altp2m_access)access);
+}
+
+/* Applies the noted ranges to the views. */
 static int restrict_views(struct shield *s)
 {
     const struct altp2m *xen = &s->hooks.xen;
@@ -87,8 +109,8 @@ static int restrict_views(struct shield *s)
 
         rc = altp2m_set_access_range(xen, s->kernel, first, last, (enum altp2m_access)r->kernel);
         rc = rc ? rc : altp2m_set_ve_range(xen, s->kernel, first, last, true, NULL);
-        if (!rc && r->agent != ALTP2M_RW)
-            rc = altp2m_set_access_range(xen, s->agent, first, last, (enum altp2m_access)r->agent);
+        rc = rc ? rc : restrict_view(s, s->agent, r, r->agent);
+        rc = rc ? rc : restrict_view(s, s->store, r, r->store);
     }
     return rc;
 }
@@ -132,11 +154,28 @@ static int close_views(struct shield *s)
     return rc ? rc : altp2m_set_visible(xen, ALTP2M_VIEW_0, false);
 }
 
+static uint64_t random_word(void)
+{
+    uint32_t low, high;
+    uint64_t word;
+    bool good;
+
+    /* Every processor with #VE has it (SDM volume 1, 7.3.17); it may run dry for a moment. */
+    for (unsigned int i = 0; i < 64; i++) {
+        __asm__ volatile("rdrand %0" : "=r"(word), "=@ccc"(good));
+        if (good)
+            return word;
+    }
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return ((uint64_t)high << 32 | low) * 0x9e3779b97f4a7c15;
+}
+
 /* The last steps, after which violations come to the gate. */
 static int engage(struct shield *s)
 {
+    const struct gate_views views = {.kernel = s->kernel, .agent = s->agent, .store = s->store};
     void *context = s->hooks.context;
-    int rc = gate_set_views(s->kernel, s->agent, s->hooks.code_write, context);
+    int rc = gate_set_views(&views, random_word(), s->hooks.code_write, context);
 
     rc = rc ? rc : s->hooks.vector_set(context, gate_ve_entry);
     for (unsigned int i = 0; i < s->vcpus && !rc; i++)
@@ -159,22 +198,6 @@ static void undo(struct shield *s)
     altp2m_set_state(&s->hooks.xen, false);
     s->hooks.vector_set(s->hooks.context, NULL);
     free_pages(s);
-}
-
-static uint64_t random_word(void)
-{
-    uint32_t low, high;
-    uint64_t word;
-    bool good;
-
-    /* Every processor with #VE has it (SDM volume 1, 7.3.17); it may run dry for a moment. */
-    for (unsigned int i = 0; i < 64; i++) {
-        __asm__ volatile("rdrand %0" : "=r"(word), "=@ccc"(good));
-        if (good)
-            return word;
-    }
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-    return ((uint64_t)high << 32 | low) * 0x9e3779b97f4a7c15;
 }
 
 /* What the agent must know, while its memory can still be written. */
@@ -218,7 +241,8 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
         return rc;
     }
     rc = altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
-    rc = rc ? rc : make_agent_view(s, ram, rams);
+    rc = rc ? rc : make_data_view(s, &s->agent, ram, rams);
+    rc = rc ? rc : make_data_view(s, &s->store, ram, rams);
     rc = rc ? rc : restrict_views(s);
     rc = rc ? rc : engage(s);
     if (rc)

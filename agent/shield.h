@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * Puts a kernel behind an agent: makes the two views, protects pages, and moves the vCPUs.
+ * Puts a kernel behind an agent: makes the three views, protects pages, and moves the vCPUs.
  *
  *   kernel's view: everything allowed but what the ranges take away; private pages not accessible
  *   agent's view:  all memory can be read and written; only the gate and .agent.text executed
+ *   store view:    as the kernel's, but nothing executed, and writable what agents may write for others
  *   view 0:        out of reach of VMFUNC
  *
  * On Facet under the policy `audited` the domain is also sealed: hypercalls are the agent's alone, and
@@ -37,11 +38,12 @@ struct shield_hooks {
 struct shield_range {
     altp2m_gfn_t first, last;
     enum altp2m_access access; /* in the kernel's view; the agent's view is always rw- */
+    bool may_store;            /* whether agent_allow() may have it written */
 };
 
 struct shield {
     struct shield_hooks hooks;
-    altp2m_view_t kernel, agent;
+    altp2m_view_t kernel, agent, store;
     void *info[GUARD_VCPUS]; /* #VE information pages */
     unsigned int vcpus;
     bool sealed;

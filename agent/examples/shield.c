@@ -25,7 +25,7 @@ __asm__("trusted_store: mov %rax, (%rdi)\n\tret");
 static void raise(void)
 {
     struct shield_range ram[4], protect[] = {
-                                    {{gfn_of(table)}, {gfn_of(table)}, ALTP2M_R},
+                                    {{gfn_of(table)}, {gfn_of(table)}, ALTP2M_R, true},
                                 };
     int rc;
 

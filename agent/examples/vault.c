@@ -27,12 +27,16 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
     }
 }
 
-AGENT_TEXT bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve)
+/*
+ * The address counts for nothing here: whatever frame is behind it, what the store view does not have
+ * writable stays as it is.
+ */
+AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve,
+                            struct gate_store *store)
 {
-    (void)ve;
-    if (f->rip != vault_trusted_store)
+    if (f->rip != vault_trusted_store || f->rdi != ve->gla)
         return false;
-    *(volatile uint64_t *)f->rdi = f->rax;
-    f->rip += STORE_LENGTH;
+    *store = (struct gate_store){
+        .to = f->rdi, .value = f->rax, .bytes = 8, .rip = f->rip + STORE_LENGTH};
     return true;
 }

@@ -16,25 +16,26 @@
  * REP MOVSB; or moves of 8, 4 or 1 bytes from registers. They have in common that rax is where the
  * copy begins, and call nothing in between, so that the return address is at rsp.
  */
-static AGENT_TEXT bool decode_string(const struct gate_frame *f, const volatile uint8_t *code,
+static AGENT_TEXT bool decode_string(const struct gate_frame *f, const uint8_t *code,
                                      struct copy_step *s)
 {
     uint64_t after = 0;
 
     if (code[1] == 0xa4) {
-        s->bytes = f->rcx;
-        s->length = 2;
+        s->store.bytes = f->rcx;
+        s->store.rip = f->rip + 2;
     } else if (code[1] == (REX | REX_W) && code[2] == 0xa5 && f->rcx <= QUADS_MOST) {
-        s->bytes = f->rcx * 8;
-        s->length = 3;
+        s->store.bytes = f->rcx * 8;
+        s->store.rip = f->rip + 3;
         after = f->rdx;
     } else {
         return false;
     }
-    s->to = f->rdi;
-    s->from = f->rsi;
-    s->whole = f->rdi + s->bytes + after - f->rax;
-    return s->bytes != 0;
+    s->store.to = f->rdi;
+    s->store.from = f->rsi;
+    s->store.value = 0;
+    s->whole = f->rdi + s->store.bytes + after - f->rax;
+    return s->store.bytes != 0 && f->rsi != 0;
 }
 
 static AGENT_TEXT bool register_value(const struct gate_frame *f, unsigned int number, uint64_t *v)
@@ -55,7 +56,7 @@ static AGENT_TEXT bool register_value(const struct gate_frame *f, unsigned int n
 }
 
 /* The registers that memcpy() uses and no others: (%rdi) or (%rdi,%rdx), with or without a byte. */
-static AGENT_TEXT bool decode_store(const struct gate_frame *f, const volatile uint8_t *code,
+static AGENT_TEXT bool decode_store(const struct gate_frame *f, const uint8_t *code,
                                     struct copy_step *s)
 {
     unsigned int at = 0, rex = 0, modrm;
@@ -66,42 +67,25 @@ static AGENT_TEXT bool decode_store(const struct gate_frame *f, const volatile u
     opcode = code[at++];
     modrm = code[at++];
     if ((opcode != 0x88 && opcode != 0x89) || rex & ~(REX | REX_W | REX_R) || modrm >> 6 > 1 ||
-        !register_value(f, (modrm >> 3 & 7) | (rex & REX_R ? 8 : 0), &s->value))
+        !register_value(f, (modrm >> 3 & 7) | (rex & REX_R ? 8 : 0), &s->store.value))
         return false;
-    s->to = f->rdi;
+    s->store.to = f->rdi;
     if ((modrm & 7) == RM_SIB && code[at++] == SIB_DI_DX)
-        s->to += f->rdx;
+        s->store.to += f->rdx;
     else if ((modrm & 7) != RM_DI)
         return false;
     if (modrm >> 6 == 1)
-        s->to += (uint64_t)(int64_t)(int8_t)code[at++];
-    s->bytes = opcode == 0x88 ? 1 : rex & REX_W ? 8 : 4;
-    s->from = 0;
-    s->length = at;
+        s->store.to += (uint64_t)(int64_t)(int8_t)code[at++];
+    s->store.bytes = opcode == 0x88 ? 1 : rex & REX_W ? 8 : 4;
+    s->store.from = 0;
+    s->store.rip = f->rip + at;
     /* Where single bytes are moved, one has been taken from rdx. rdi moves on in long copies only.
      */
     s->whole = f->rdx + (opcode == 0x88 ? 1 : 0);
     return f->rdi == f->rax;
 }
 
-AGENT_TEXT bool copy_decode(const struct gate_frame *f, struct copy_step *s)
+AGENT_TEXT bool copy_decode(const struct gate_frame *f, const uint8_t *code, struct copy_step *s)
 {
-    const volatile uint8_t *code = (const volatile uint8_t *)f->rip;
-
     return code[0] == 0xf3 ? decode_string(f, code, s) : decode_store(f, code, s);
-}
-
-AGENT_TEXT void copy_carry_out(struct gate_frame *f, const struct copy_step *s)
-{
-    volatile uint8_t *to = (volatile uint8_t *)s->to;
-    const volatile uint8_t *from = (const volatile uint8_t *)s->from;
-
-    for (uint64_t i = 0; i < s->bytes; i++)
-        to[i] = from ? from[i] : (uint8_t)(s->value >> 8 * i);
-    if (from) {
-        f->rdi += s->bytes;
-        f->rsi += s->bytes;
-        f->rcx = 0;
-    }
-    f->rip += s->length;
 }

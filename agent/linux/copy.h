@@ -5,16 +5,11 @@
 #include "gate.h"
 
 struct copy_step {
-    uint64_t to;         /* linear address of what the instruction at f->rip writes */
-    uint64_t from;       /* where it reads that; 0: it is `value` */
-    uint64_t value;      /* little-endian, in the lowest bytes */
-    uint64_t bytes;      /* how many this instruction has still to write */
-    uint64_t whole;      /* from f->rax, where memcpy() was told to begin, to the end of its copy */
-    unsigned int length; /* of the instruction */
+    struct gate_store store; /* what the instruction does */
+    uint64_t whole;          /* from f->rax, where memcpy() was told to begin, to the end of its copy */
 };
 
-/* False if the instruction is none of those, or none that a copy of few bytes comes to. */
-bool copy_decode(const struct gate_frame *f, struct copy_step *s);
+#define COPY_LONGEST 6u /* bytes of such an instruction that are looked at */
 
-/* Does what was decoded, by address s->to, and leaves the registers as the instruction would. */
-void copy_carry_out(struct gate_frame *f, const struct copy_step *s);
+/* False if `code`, what is at f->rip, is none of those, or none that a copy of few bytes comes to. */
+bool copy_decode(const struct gate_frame *f, const uint8_t *code, struct copy_step *s);

@@ -19,6 +19,7 @@ static AGENT_TEXT long lower(uint64_t code)
         return -EPERM;
     keeper_key.k0 = 0;
     keeper_key.k1 = 0;
+    keeper_code = 0;
     return guard_unseal();
 }
 
@@ -47,52 +48,61 @@ static AGENT_TEXT bool in_range(uint64_t at, const struct keeper_range *r)
     return at >= r->first && at <= r->last;
 }
 
-static AGENT_TEXT bool in_any(uint64_t at, const struct keeper_range *r, unsigned int count)
+static AGENT_TEXT bool is_caller(uint64_t at)
 {
-    bool in = false;
+    bool is = false;
 
-    for (unsigned int i = 0; i < count; i++)
-        in = in || in_range(at, &r[i]);
-    return in;
+    for (unsigned int i = 0; i < KEEPER_CALLERS; i++)
+        is = is || in_range(at, &keeper_patching.caller[i]);
+    return is;
 }
 
-/* Whether it is the kernel's memcpy(), called by its patching code, in its patching address space.
- */
+/* memcpy() at this address as it was when the shield went up, or NULL. */
+static AGENT_TEXT const uint8_t *copy_code(uint64_t rip)
+{
+    for (unsigned int i = 0; i < KEEPER_COPIES; i++) {
+        const struct keeper_copy *c = &keeper_patching.copy[i];
+
+        if (in_range(rip, &c->at) && rip - c->at.first < KEEPER_COPY_MOST)
+            return &c->code[rip - c->at.first];
+    }
+    return NULL;
+}
+
+/* Whether it is called by the kernel's patching code, in its patching address space. */
 static AGENT_TEXT bool is_patching(const struct gate_frame *f, uint64_t cr3)
 {
-    if ((f->cs & 3) || !in_any(f->rip, keeper_patching.copy, KEEPER_COPIES) ||
-        (cr3 & CR3_FRAME) != keeper_patching.tables)
-        return false;
-    return in_any(*(const volatile uint64_t *)f->rsp, keeper_patching.caller, KEEPER_CALLERS);
+    return !(f->cs & 3) && (cr3 & CR3_FRAME) == keeper_patching.tables && is_caller(f->top);
 }
 
-/* A patch is a few bytes on one page, and does not come from what the agent keeps. */
+/* A patch is a few bytes on one page. */
 static AGENT_TEXT bool is_patch(const struct gate_frame *f, const struct copy_step *s)
 {
-    if (s->whole > PATCH_MAX || s->bytes > s->whole || s->to - f->rax > s->whole - s->bytes ||
-        f->rax % PAGE + s->whole > PAGE)
-        return false;
-    return !s->from || s->from + s->bytes <= (uint64_t)agent_private ||
-           s->from >= (uint64_t)agent_private_end;
+    return s->whole <= PATCH_MAX && s->store.bytes <= s->whole &&
+           s->store.to - f->rax <= s->whole - s->store.bytes && f->rax % PAGE + s->whole <= PAGE;
 }
 
-AGENT_TEXT bool keeper_allow(struct gate_frame *f, const volatile struct ve_info *ve, uint64_t cr3)
+AGENT_TEXT bool keeper_allow(const struct gate_frame *f, const struct ve_info *ve, uint64_t cr3,
+                             struct gate_store *store)
 {
+    const uint8_t *code = copy_code(f->rip);
     uint64_t gfn = ve->gpa / PAGE;
     struct copy_step step;
 
     if (!keeper_patching.allowed || !(ve->qualification & VE_WRITE) ||
         gfn < keeper_patching.text_first || gfn > keeper_patching.text_last ||
-        !is_patching(f, cr3) || !copy_decode(f, &step) || step.to != ve->gla || !is_patch(f, &step))
+        !is_patching(f, cr3) || !code || !copy_decode(f, code, &step) ||
+        step.store.to != ve->gla || !is_patch(f, &step))
         return false;
-    copy_carry_out(f, &step);
+    *store = step.store;
     return true;
 }
 
-AGENT_TEXT bool agent_allow(struct gate_frame *f, const volatile struct ve_info *ve)
+AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve,
+                            struct gate_store *store)
 {
     uint64_t cr3;
 
     __asm__("mov %%cr3, %0" : "=r"(cr3));
-    return keeper_allow(f, ve, cr3);
+    return keeper_allow(f, ve, cr3, store);
 }

@@ -18,8 +18,15 @@ struct keeper_range {
     uint64_t first, last;
 };
 
-#define KEEPER_COPIES  3u
-#define KEEPER_CALLERS 2u
+#define KEEPER_COPIES    3u
+#define KEEPER_CALLERS   2u
+#define KEEPER_COPY_MOST 512u
+
+/* A memcpy(), and its instructions: at its address might be others by the time it is asked. */
+struct keeper_copy {
+    struct keeper_range at;
+    uint8_t code[KEEPER_COPY_MOST + 8]; /* an instruction may lie across the end */
+};
 
 /*
  * How the kernel writes to its own text (6.1, text_poke_bp() and all that use it): memcpy(), called
@@ -29,7 +36,7 @@ struct keeper_range {
 struct keeper_patching {
     uint64_t allowed;
     uint64_t text_first, text_last;             /* gfns */
-    struct keeper_range copy[KEEPER_COPIES];    /* where memcpy() is, in its variants */
+    struct keeper_copy copy[KEEPER_COPIES];     /* memcpy() in its variants */
     struct keeper_range caller[KEEPER_CALLERS]; /* who calls it */
     uint64_t tables;                            /* gpa of the address space's top table */
 };
@@ -40,4 +47,5 @@ extern uint64_t keeper_code; /* who lowers the shield has to know it; 0: a seale
 extern struct keeper_patching keeper_patching;
 
 /* agent_allow(), in the address space that cr3 names. */
-bool keeper_allow(struct gate_frame *f, const volatile struct ve_info *ve, uint64_t cr3);
+bool keeper_allow(const struct gate_frame *f, const struct ve_info *ve, uint64_t cr3,
+                  struct gate_store *store);

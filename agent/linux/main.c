@@ -223,6 +223,16 @@ static int find_range(const char *name, struct keeper_range *r)
 /* memcpy() begins with a jump to the variant that the processor is best at, which has its name. */
 static const char *const copies[KEEPER_COPIES] = {"memcpy", "memcpy_erms", "memcpy_orig"};
 
+static int find_copy(const char *name, struct keeper_copy *c)
+{
+    int rc = find_range(name, &c->at);
+
+    if (!rc)
+        memcpy(c->code, (const void *)c->at.first,
+               min_t(u64, c->at.last + 1 - c->at.first, sizeof(c->code)));
+    return rc;
+}
+
 static int find_patching(void)
 {
     struct keeper_patching *p = &keeper_patching;
@@ -231,12 +241,12 @@ static int find_patching(void)
 
     p->text_first = symbol_gfn("_text", 0);
     p->text_last = symbol_gfn("_etext", -1);
-    if (!mm || !*mm || find_range(copies[0], &p->copy[0]) ||
+    if (!mm || !*mm || find_copy(copies[0], &p->copy[0]) ||
         find_range("__text_poke", &p->caller[0]))
         return -ENOENT;
     /* What the kernel at hand may not have: variants, and a helper that the compiler inlines. */
     for (i = 1; i < KEEPER_COPIES; i++)
-        if (find_range(copies[i], &p->copy[i]))
+        if (find_copy(copies[i], &p->copy[i]))
             p->copy[i] = p->copy[0];
     if (find_range("text_poke_memcpy", &p->caller[1]))
         p->caller[1] = p->caller[0];
@@ -247,7 +257,7 @@ static int find_patching(void)
 
 static struct shield_range range_of(u64 first, u64 last, enum altp2m_access access)
 {
-    return (struct shield_range){{first}, {last}, access};
+    return (struct shield_range){{first}, {last}, access, false};
 }
 
 static void find_vcpu(void *n)
@@ -280,6 +290,7 @@ static int raise(void)
         return rc ? rc : -ENOENT;
     ram = range_of(0, *end - 1, ALTP2M_RW);
     what[0] = range_of(keeper_patching.text_first, keeper_patching.text_last, ALTP2M_RX);
+    what[0].may_store = true;
     what[1] = range_of(symbol_gfn("__start_rodata", 0), symbol_gfn("__end_rodata", -1), ALTP2M_R);
     what[2] = range_of(alias_pfn(idt), alias_pfn(idt), ALTP2M_R);
     if (!what[1].first.v)

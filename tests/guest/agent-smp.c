@@ -53,7 +53,7 @@ static void raise(void)
 {
     extern const char smp_store[];
     struct shield_hooks hooks = guest_hooks;
-    struct shield_range ram[4], protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R}};
+    struct shield_range ram[4], protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R, true}};
     altp2m_view_t now = {0xffff};
     int rc;
 

@@ -79,11 +79,4 @@ elsewhere:
     CALLER
 elsewhere_end:
 
-/* The agent's own memory, as agent.lds bounds it. */
-    .data
-    .balign 4096
-    .global agent_private, agent_private_end
-agent_private:
-    .fill 4096, 1, 0x5a
-agent_private_end:
     .section .note.GNU-stack, "", @progbits
