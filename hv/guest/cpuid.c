@@ -42,8 +42,10 @@
 #define LEAF7_ECX                                                                                  \
     (BIT(0) | BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | \
      BIT(22) | BIT(27) | BIT(28))
+#define EBX7_ERMS BIT(9)
 /* AVX512_4VNNIW AVX512_4FMAPS FSRM. No SPEC_CTRL and its like: their MSRs are not switched. */
 #define LEAF7_EDX (BIT(2) | BIT(3) | BIT(4))
+#define EDX7_FSRM BIT(4)
 /*
  * XSAVEOPT XGETBV1; not XSAVES, which needs IA32_XSS, nor XSAVEC: that of Bochs 2.7 puts the compacted
  * components 160 bytes too low, so that XRSTOR does not find them and processes lose registers.
@@ -105,6 +107,14 @@ static void leaf_7(uint32_t sub, struct cpuid_result *r)
         return;
     }
     *r = (struct cpuid_result){0, r->ebx & LEAF7_EBX, r->ecx & LEAF7_ECX, r->edx & LEAF7_EDX};
+    /*
+     * A machine that has both and says that its strings are not fast (Bochs as a Tiger Lake) misleads
+     * Linux: it drops ERMS for that, keeps FSRM, and lets memmove() rely on ERMS where FSRM is.
+     */
+    if (!msr_fast_strings()) {
+        r->ebx &= ~EBX7_ERMS;
+        r->edx &= ~EDX7_FSRM;
+    }
 }
 
 static unsigned log2_up(unsigned n)

@@ -206,6 +206,12 @@ void guest_area_unbind(struct guest_area *a);
 void guest_runstate_set(struct vcpu *v, unsigned state);
 void guest_runstate_read(const struct vcpu *v, struct vcpu_runstate_info *out);
 
+/* ---- MSRs: msr.c ---- */
+
+/* Whether the machine says of itself that its string instructions are fast (SDM 4, table 2-2): systems
+ * choose between instructions by it. */
+bool msr_fast_strings(void);
+
 /* ---- local APIC: lapic.c ---- */
 
 void lapic_init(struct vcpu *v);

@@ -24,15 +24,16 @@
 /* MTRRs are on, there are none, and everything is write-back: as the nested tables have it. */
 #define MTRR_ON_WB 0x806ULL
 
-/* Whether string instructions are fast is the machine's to say: systems choose between them by it (SDM 4, table 2-2). */
-static uint64_t misc_enable(void)
+bool msr_fast_strings(void)
 {
     uint64_t machine;
 
-    if (!rdmsr_safe(MSR_MISC_ENABLE, &machine)) {
-        machine = 0;
-    }
-    return (machine & MISC_FAST_STRINGS) | MISC_NO_BTS | MISC_NO_PEBS;
+    return rdmsr_safe(MSR_MISC_ENABLE, &machine) && (machine & MISC_FAST_STRINGS);
+}
+
+static uint64_t misc_enable(void)
+{
+    return (msr_fast_strings() ? MISC_FAST_STRINGS : 0) | MISC_NO_BTS | MISC_NO_PEBS;
 }
 
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)

@@ -160,5 +160,22 @@ static void faulting(void)
     expect(user_run(user_try_cpuid, 0), (uint64_t)VEC_NONE);
 }
 
+#define MSR_MISC_ENABLE   0x1a0
+#define MISC_FAST_STRINGS 1ULL
+
+/* What says that strings are fast says it in one voice: Linux' memmove() takes FSRM to imply ERMS, and
+ * Linux takes ERMS away where the MSR says no. */
+static void fast_strings(void)
+{
+    uint64_t v = 0;
+    uint32_t r[4];
+
+    expect(try_rdmsr(MSR_MISC_ENABLE, &v), VEC_NONE);
+    cpuid(7, 0, r);
+    check((v & MISC_FAST_STRINGS) || !(r[1] & 1u << 9), "ERMS, and strings are slow");
+    check((v & MISC_FAST_STRINGS) || !(r[3] & 1u << 4), "FSRM, and strings are slow");
+    check((r[1] & 1u << 9) || !(r[3] & 1u << 4), "FSRM without ERMS");
+}
+
 TEST_CASES(CASE(xen_leaves), CASE(time_leaf), CASE(features), CASE(follows_cr4), CASE(xstate_sizes),
-           CASE(absurd), CASE(from_user), CASE(faulting))
+           CASE(absurd), CASE(from_user), CASE(faulting), CASE(fast_strings))
