@@ -37,60 +37,64 @@ static bool fetch(const struct file *f, uint64_t offset, void *to, size_t n)
     return true;
 }
 
-static const char *open64(struct file *f)
+/* What the two classes of header say. */
+struct open {
+    uint16_t type, machine, entry_size;
+};
+
+static bool open64(struct file *f, struct open *o)
 {
     Elf64_Ehdr e;
+    bool whole = fetch(f, 0, &e, sizeof(e));
 
-    if (!fetch(f, 0, &e, sizeof(e))) {
-        return "the file is too short for an ELF header";
-    }
-    if (e.e_machine != EM_X86_64 || e.e_phentsize != sizeof(Elf64_Phdr)) {
-        return "not an x86 ELF file";
-    }
     f->table = e.e_phoff;
     f->nr = e.e_phnum;
-    return NULL;
+    *o = (struct open){e.e_type, e.e_machine, e.e_phentsize};
+    return whole;
 }
 
-static const char *open32(struct file *f)
+static bool open32(struct file *f, struct open *o)
 {
     Elf32_Ehdr e;
+    bool whole = fetch(f, 0, &e, sizeof(e));
 
-    if (!fetch(f, 0, &e, sizeof(e))) {
-        return "the file is too short for an ELF header";
-    }
-    /* x86-64 code in a 32-bit container is usual for boot loaders' sake. */
-    if ((e.e_machine != EM_386 && e.e_machine != EM_X86_64) ||
-        e.e_phentsize != sizeof(Elf32_Phdr)) {
-        return "not an x86 ELF file";
-    }
     f->table = e.e_phoff;
     f->nr = e.e_phnum;
-    return NULL;
+    *o = (struct open){e.e_type, e.e_machine, e.e_phentsize};
+    return whole;
 }
 
 static const char *file_open(struct file *f, const void *data, uint64_t size)
 {
     unsigned char ident[EI_NIDENT];
-    const char *error;
+    size_t entry_size;
+    struct open o;
 
     *f = (struct file){.data = data, .size = size};
     if (!fetch(f, 0, ident, sizeof(ident)) || memcmp(ident, ELFMAG, SELFMAG) != 0) {
         return "not an ELF file";
     }
-    if (ident[EI_DATA] != ELFDATA2LSB ||
-        (ident[EI_CLASS] != ELFCLASS64 && ident[EI_CLASS] != ELFCLASS32)) {
-        return "not an x86 ELF file";
-    }
     f->is64 = ident[EI_CLASS] == ELFCLASS64;
-    error = f->is64 ? open64(f) : open32(f);
-    if (error) {
-        return error;
+    entry_size = f->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+    if (!(f->is64 ? open64(f, &o) : open32(f, &o))) {
+        return "the ELF header is cut short";
     }
-    if (f->nr == 0 || f->nr > HEADERS_MAX ||
-        !inside(f, f->table,
-                (uint64_t)f->nr * (f->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))) {
-        return "the program headers lie outside the file";
+    if (ident[EI_DATA] != ELFDATA2LSB || ident[EI_VERSION] != EV_CURRENT ||
+        (!f->is64 && ident[EI_CLASS] != ELFCLASS32)) {
+        return "not a little-endian ELF of 32 or 64 bits";
+    }
+    /* Either processor in either class: x86-64 code in a 32-bit container is usual for boot loaders' sake. */
+    if (o.machine != EM_386 && o.machine != EM_X86_64) {
+        return "an ELF for another processor than x86";
+    }
+    if (o.type != ET_EXEC && o.type != ET_DYN) {
+        return "not an executable ELF";
+    }
+    if (f->nr > HEADERS_MAX) {
+        return "the ELF has too many program headers";
+    }
+    if (f->nr == 0 || o.entry_size != entry_size || !inside(f, f->table, f->nr * entry_size)) {
+        return "the ELF has no program headers, or they are cut short";
     }
     return NULL;
 }
@@ -111,11 +115,11 @@ static struct header header_at(const struct file *f, unsigned i)
 
 static const char *add_segment(struct elf_image *e, const struct file *f, const struct header *h)
 {
+    if (h->file_size > h->memory_size) {
+        return "a segment is larger in the file than in memory";
+    }
     if (h->memory_size == 0) {
         return NULL;
-    }
-    if (!inside(f, h->offset, h->file_size) || h->file_size > h->memory_size) {
-        return "a segment lies outside the file (truncated?)";
     }
     if (h->paddr > ADDRESS_LIMIT || h->memory_size > ADDRESS_LIMIT - h->paddr) {
         return "a segment does not lie below 4 GiB";
@@ -128,7 +132,7 @@ static const char *add_segment(struct elf_image *e, const struct file *f, const 
         }
     }
     if (e->nr == ELF_SEGMENTS) {
-        return "too many segments";
+        return "the ELF has too many segments to load";
     }
     e->segment[e->nr++] = (struct elf_segment){
         .gpa = h->paddr,
@@ -146,14 +150,10 @@ static const char *add_segment(struct elf_image *e, const struct file *f, const 
 }
 
 /* Looks for the entry note in one PT_NOTE segment (notes are 4-byte aligned, gABI chapter 5). */
-static bool find_entry(const struct file *f, const struct header *h, uint32_t *entry)
+static bool find_entry(const struct file *f, const struct header *h, uint64_t *entry)
 {
-    uint64_t at = h->offset, end;
+    uint64_t at = h->offset, end = h->offset + h->file_size;
 
-    if (!inside(f, h->offset, h->file_size)) {
-        return false;
-    }
-    end = h->offset + h->file_size;
     while (end - at >= sizeof(Elf32_Nhdr)) {
         Elf32_Nhdr n;
         uint64_t name, desc, next;
@@ -168,9 +168,11 @@ static bool find_entry(const struct file *f, const struct header *h, uint32_t *e
         if (desc > end || n.n_descsz > end - desc) {
             return false;
         }
-        if (n.n_type == NOTE_PHYS32_ENTRY && n.n_namesz == 4 && n.n_descsz >= 4 &&
+        if (n.n_type == NOTE_PHYS32_ENTRY && n.n_namesz == 4 &&
+            (n.n_descsz == 4 || n.n_descsz == sizeof(*entry)) &&
             fetch(f, name, owner, sizeof(owner)) && memcmp(owner, "Xen", 4) == 0) {
-            return fetch(f, desc, entry, sizeof(*entry));
+            *entry = 0;
+            return fetch(f, desc, entry, n.n_descsz == 4 ? 4 : sizeof(*entry));
         }
         if (next > end) {
             return false;
@@ -180,11 +182,11 @@ static bool find_entry(const struct file *f, const struct header *h, uint32_t *e
     return false;
 }
 
-static bool entry_inside(const struct elf_image *e)
+static bool entry_inside(const struct elf_image *e, uint64_t entry)
 {
     for (unsigned i = 0; i < e->nr; i++) {
-        if (e->entry >= e->segment[i].gpa &&
-            e->entry - e->segment[i].gpa < e->segment[i].memory_size) {
+        if (entry >= e->segment[i].gpa &&
+            entry - e->segment[i].gpa < e->segment[i].memory_size) {
             return true;
         }
     }
@@ -195,26 +197,33 @@ const char *elf_image_parse(struct elf_image *e, const void *data, uint64_t size
 {
     struct file f;
     bool has_entry = false;
+    uint64_t entry = 0;
     const char *error = file_open(&f, data, size);
 
     memset(e, 0, sizeof(*e));
     for (unsigned i = 0; !error && i < f.nr; i++) {
         struct header h = header_at(&f, i);
 
-        if (h.type == PT_LOAD) {
+        if (h.type != PT_LOAD && h.type != PT_NOTE) {
+            continue;
+        }
+        if (!inside(&f, h.offset, h.file_size)) {
+            error = "a segment reaches beyond the end of the file: cut short?";
+        } else if (h.type == PT_LOAD) {
             error = add_segment(e, &f, &h);
-        } else if (h.type == PT_NOTE && !has_entry) {
-            has_entry = find_entry(&f, &h, &e->entry);
+        } else if (!has_entry) {
+            has_entry = find_entry(&f, &h, &entry);
         }
     }
     if (error) {
         return error;
     }
-    if (!has_entry) {
-        return "not a PVH kernel: it has no PHYS32_ENTRY note";
-    }
     if (e->nr == 0) {
-        return "nothing to load";
+        return "the ELF has nothing to load";
     }
-    return entry_inside(e) ? NULL : "the entry point lies outside the loaded segments";
+    if (!has_entry) {
+        return "not a PVH kernel: it has no Xen PHYS32_ENTRY note";
+    }
+    e->entry = (uint32_t)entry; /* below 4 GiB, as everything that is loaded */
+    return entry_inside(e, entry) ? NULL : "its PVH entry point lies outside of what is loaded";
 }

@@ -24,8 +24,8 @@ $(FUZZ_TOOL_OBJ)/%.o: %.c
 
 $(B)/fuzz_xlcfg: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_xlcfg.o \
 		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o) $(FUZZ_TOOL_OBJ)/core/policy.o
-	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lfdt
+	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lfdt -lxlutil
 
 $(B)/fuzz_kernel: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_kernel.o \
-		$(KERNEL_LIB:%=$(FUZZ_TOOL_OBJ)/tools/kernel/%.o)
+		$(KERNEL_LIB:%=$(FUZZ_TOOL_OBJ)/tools/kernel/%.o) $(FUZZ_TOOL_OBJ)/hv/guest/elf_image.o
 	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ $(KERNEL_LIBS)

@@ -170,7 +170,7 @@ class FacetTest(unittest.TestCase):
     def guest(self, text="", end="OFF", name="guest"):
         """A PVH guest that writes `text` to port 0xE9, then ends.
 
-        OFF, REBOOT, CRASH: SCHEDOP_shutdown with that reason. SPIN: it loops forever.
+        OFF, REBOOT, CRASH, WATCHDOG: SCHEDOP_shutdown with that reason. SPIN: it loops forever.
         TRIPLE: it takes a triple fault.
         """
         return self._assemble("payload.S", f"{name}-{end.lower()}.elf", text, f"END_{end}")

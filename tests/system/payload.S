@@ -10,6 +10,7 @@
 #define SHUTDOWN_POWEROFF 0
 #define SHUTDOWN_REBOOT 1
 #define SHUTDOWN_CRASH 3
+#define SHUTDOWN_WATCHDOG 4
 
         .section .note.Xen, "a", @note
         .long 4, 4, XEN_ELFNOTE_PHYS32_ENTRY
@@ -50,6 +51,8 @@ reason:
         .long SHUTDOWN_REBOOT
 #elif defined(END_CRASH)
         .long SHUTDOWN_CRASH
+#elif defined(END_WATCHDOG)
+        .long SHUTDOWN_WATCHDOG
 #else
         .long SHUTDOWN_POWEROFF
 #endif

@@ -5,7 +5,9 @@ The wording of each message is the unit tests' business (tests/unit/test_xlcfg.c
 all errors of all files are reported, with file and line, and that the status is 2.
 """
 
+import bz2
 import gzip
+import lzma
 import os
 import re
 
@@ -143,6 +145,20 @@ class KernelTest(FacetTest):
         self.assert_refused(gzip.compress(b"x" * 5000), "neither an ELF nor a Linux bzImage")
         with open("/bin/true", "rb") as file:
             self.assert_refused(file.read(), "not a PVH kernel")
+
+    def test_packed(self):
+        """A guest's ELF, packed as a whole, runs as it is; a damaged or a PV-only one tells why not."""
+        whole = self.guest().read_bytes()
+        for name, packed in (("gz", gzip.compress(whole)), ("bz2", bz2.compress(whole)),
+                             ("xz", lzma.compress(whole)), ("xz.gz", gzip.compress(lzma.compress(whole)))):
+            with self.subTest(name):
+                kernel = self.write(f"guest.{name}", packed)
+                done = self.facet("run", self.config(f"{name}.cfg", kernel=kernel))
+                self.assertEqual(done.status, 0, done.err)
+                self.assertIn("powered off", done.out)
+        self.assert_refused(gzip.compress(whole)[:-100], "the gzip data is damaged or cut short")
+        self.assert_refused(gzip.compress(whole.replace(b"Xen\0", b"xen\0")),
+                            "not a PVH kernel: it has no Xen PHYS32_ENTRY note")
 
     def test_truncated(self):
         """A good kernel, cut short."""

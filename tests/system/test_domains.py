@@ -54,6 +54,16 @@ class DomainTest(FacetTest):
         self.assertIn("(facet) d1 a: crashed 5 times within a second of its start: "
                       "not started again", done.lines)
 
+    def test_watchdog_has_its_own_action(self):
+        """As on Xen: on_watchdog, not on_crash."""
+        guest = self.guest("", "WATCHDOG")
+        done = self.run_guests(guest, on_watchdog="destroy", on_crash="restart")
+        self.assert_ends(done, 1, "0 powered off, 0 rebooted, 1 crashed")
+        self.assertIn("(facet) d1 a: crashed: its watchdog expired", done.lines)
+        self.assertNotIn("(facet) d1 a: starts again", done.lines)
+        done = self.run_guests(guest, on_watchdog="restart", on_crash="destroy")
+        self.assertEqual(done.lines.count("(facet) d1 a: starts again"), 4)
+
     def test_triple_fault(self):
         """It ends the domain, not the hypervisor."""
         done = self.run_guests(self.guest("before\n", "TRIPLE"))

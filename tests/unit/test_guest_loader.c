@@ -47,7 +47,8 @@ struct kernel32 {
 static struct kernel64 kernel64(void)
 {
     struct kernel64 k = {
-        .e = {.e_machine = EM_X86_64,
+        .e = {.e_type = ET_EXEC,
+              .e_machine = EM_X86_64,
               .e_phoff = offsetof(struct kernel64, p),
               .e_phentsize = sizeof(Elf64_Phdr),
               .e_phnum = 3},
@@ -70,13 +71,15 @@ static struct kernel64 kernel64(void)
     memcpy(k.e.e_ident, ELFMAG, SELFMAG);
     k.e.e_ident[EI_CLASS] = ELFCLASS64;
     k.e.e_ident[EI_DATA] = ELFDATA2LSB;
+    k.e.e_ident[EI_VERSION] = EV_CURRENT;
     return k;
 }
 
 static struct kernel32 kernel32(void)
 {
     struct kernel32 k = {
-        .e = {.e_machine = EM_386,
+        .e = {.e_type = ET_EXEC,
+              .e_machine = EM_386,
               .e_phoff = offsetof(struct kernel32, p),
               .e_phentsize = sizeof(Elf32_Phdr),
               .e_phnum = 2},
@@ -94,6 +97,7 @@ static struct kernel32 kernel32(void)
     memcpy(k.e.e_ident, ELFMAG, SELFMAG);
     k.e.e_ident[EI_CLASS] = ELFCLASS32;
     k.e.e_ident[EI_DATA] = ELFDATA2LSB;
+    k.e.e_ident[EI_VERSION] = EV_CURRENT;
     return k;
 }
 
@@ -186,8 +190,11 @@ static void lying_kernel(void **state)
         assert_non_null(strstr(error, word));                                                      \
     } while (0)
     REFUSED(k.e.e_ident[0] = 'M', "not an ELF");
-    REFUSED(k.e.e_machine = EM_AARCH64, "not an x86");
-    REFUSED(k.e.e_ident[EI_DATA] = ELFDATA2MSB, "not an x86");
+    REFUSED(k.e.e_machine = EM_AARCH64, "another processor than x86");
+    REFUSED(k.e.e_ident[EI_DATA] = ELFDATA2MSB, "little-endian");
+    REFUSED(k.e.e_ident[EI_VERSION] = 2, "little-endian");
+    REFUSED(k.e.e_type = ET_REL, "not an executable");
+    REFUSED(k.note.n.n_descsz = 5, "not a PVH kernel");
     REFUSED(k.e.e_phnum = 0, "program headers");
     REFUSED(k.e.e_phoff = ~0ULL, "program headers");
     REFUSED(k.e.e_phnum = 0xffff, "program headers");
@@ -196,11 +203,12 @@ static void lying_kernel(void **state)
     REFUSED(k.note.name[0] = 'Y', "not a PVH kernel");
     REFUSED(k.note.n.n_namesz = ~0u, "not a PVH kernel");
     REFUSED(k.note.n.n_descsz = ~0u, "not a PVH kernel");
-    REFUSED(k.p[0].p_offset = ~0ULL, "not a PVH kernel");
+    REFUSED(k.p[0].p_offset = ~0ULL, "beyond the end");
     REFUSED(k.note.entry = 0x300000, "entry point");
-    REFUSED(k.p[1].p_offset = ~0ULL, "outside the file");
-    REFUSED(k.p[1].p_filesz = ~0ULL, "outside the file");
-    REFUSED(k.p[1].p_filesz = 129, "outside the file");
+    REFUSED(k.p[1].p_offset = ~0ULL, "beyond the end");
+    REFUSED(k.p[1].p_filesz = ~0ULL, "beyond the end");
+    REFUSED(k.p[1].p_filesz = 129, "larger in the file");
+    REFUSED(k.p[2].p_filesz = 200, "beyond the end");
     REFUSED(k.p[1].p_paddr = 1ULL << 32, "below 4 GiB");
     REFUSED(k.p[2].p_memsz = ~0ULL, "below 4 GiB");
     REFUSED(k.p[2].p_memsz = 0xffffffff, "below 4 GiB");

@@ -19,5 +19,5 @@ $(B)/test_xlcfg: $(TOOL_TEST_OBJ)/tests/unit/test_xlcfg.o \
 	$(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka -lfdt
 
 $(B)/test_kernel: $(TOOL_TEST_OBJ)/tests/unit/test_kernel.o \
-		$(KERNEL_LIB:%=$(TOOL_TEST_OBJ)/tools/kernel/%.o)
+		$(KERNEL_LIB:%=$(TOOL_TEST_OBJ)/tools/kernel/%.o) $(TOOL_TEST_OBJ)/hv/guest/elf_image.o
 	$(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka $(KERNEL_LIBS)

@@ -56,7 +56,7 @@ static bool xlcfg_is_key_start(int c)
 
 static bool xlcfg_is_word(int c)
 {
-    return xlcfg_is_key_start(c) || (c >= '0' && c <= '9') || c == '-';
+    return xlcfg_is_key_start(c) || (c >= '0' && c <= '9') || c == '-' || c == '.';
 }
 
 /* How xl tells numbers from words: what looks like one need not be one. */

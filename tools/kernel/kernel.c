@@ -1,37 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel.h"
 
+#include "hv/guest/elf_image.h"
+
 #include <asm/bootparam.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xen/elfnote.h>
 
 #define SETUP_HEADER_OFFSET 0x1f1
 #define SETUP_HEADER_MAGIC 0x53726448 /* "HdrS" */
 #define SETUP_VERSION_PAYLOAD 0x0208  /* first with payload_offset (Linux x86 boot protocol) */
 #define SECTOR 512u
+#define LAYERS_MAX 3u /* of packing around a kernel */
 
 _Static_assert(offsetof(struct setup_header, boot_flag) + SETUP_HEADER_OFFSET == 0x1fe,
                "boot_flag (Linux x86 boot protocol)");
 _Static_assert(offsetof(struct setup_header, payload_offset) + SETUP_HEADER_OFFSET == 0x248,
                "payload_offset (Linux x86 boot protocol)");
-
-/* The fields that matter of a program header, either class. */
-struct segment {
-    uint32_t type;
-    uint64_t offset, filesz, paddr, memsz;
-};
-
-struct elf {
-    const uint8_t *data;
-    size_t size;
-    bool wide; /* ELFCLASS64 */
-    uint64_t phoff;
-    uint16_t phnum;
-};
 
 static int kernel_fail(const char **why, const char *reason)
 {
@@ -45,151 +33,20 @@ static bool kernel_within(uint64_t offset, uint64_t length, uint64_t size)
     return offset <= size && length <= size - offset;
 }
 
-static int kernel_read_header(struct elf *elf, const char **why)
+static bool kernel_is_elf(const uint8_t *data, size_t size)
 {
-    const uint8_t *data = elf->data;
-    uint16_t type, machine, phentsize;
-
-    if (elf->size < EI_NIDENT || memcmp(data, ELFMAG, SELFMAG))
-        return kernel_fail(why, "neither an ELF nor a Linux bzImage");
-    elf->wide = data[EI_CLASS] == ELFCLASS64;
-    if (elf->size < (elf->wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)))
-        return kernel_fail(why, "the ELF header is cut short");
-    if ((!elf->wide && data[EI_CLASS] != ELFCLASS32) || data[EI_DATA] != ELFDATA2LSB ||
-        data[EI_VERSION] != EV_CURRENT)
-        return kernel_fail(why, "not a little-endian ELF of 32 or 64 bits");
-    if (elf->wide) {
-        Elf64_Ehdr h;
-
-        memcpy(&h, data, sizeof(h));
-        type = h.e_type;
-        machine = h.e_machine;
-        phentsize = h.e_phentsize == sizeof(Elf64_Phdr);
-        elf->phoff = h.e_phoff;
-        elf->phnum = h.e_phnum;
-    } else {
-        Elf32_Ehdr h;
-
-        memcpy(&h, data, sizeof(h));
-        type = h.e_type;
-        machine = h.e_machine;
-        phentsize = h.e_phentsize == sizeof(Elf32_Phdr);
-        elf->phoff = h.e_phoff;
-        elf->phnum = h.e_phnum;
-    }
-    if (machine != EM_386 && machine != EM_X86_64)
-        return kernel_fail(why, "an ELF for another processor than x86");
-    if (type != ET_EXEC && type != ET_DYN)
-        return kernel_fail(why, "not an executable ELF");
-    if (!elf->phnum || !phentsize ||
-        !kernel_within(elf->phoff,
-                       (uint64_t)elf->phnum *
-                           (elf->wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)),
-                       elf->size))
-        return kernel_fail(why, "the ELF has no program headers, or they are cut short");
-    return 0;
-}
-
-static struct segment kernel_segment(const struct elf *elf, unsigned i)
-{
-    if (elf->wide) {
-        Elf64_Phdr p;
-
-        memcpy(&p, elf->data + elf->phoff + i * sizeof(p), sizeof(p));
-        return (struct segment){p.p_type, p.p_offset, p.p_filesz, p.p_paddr, p.p_memsz};
-    } else {
-        Elf32_Phdr p;
-
-        memcpy(&p, elf->data + elf->phoff + i * sizeof(p), sizeof(p));
-        return (struct segment){p.p_type, p.p_offset, p.p_filesz, p.p_paddr, p.p_memsz};
-    }
-}
-
-static int kernel_check_segments(const struct elf *elf, const char **why)
-{
-    unsigned loads = 0;
-
-    for (unsigned i = 0; i < elf->phnum; i++) {
-        struct segment s = kernel_segment(elf, i);
-
-        if (s.type != PT_LOAD && s.type != PT_NOTE)
-            continue;
-        if (!kernel_within(s.offset, s.filesz, elf->size))
-            return kernel_fail(why, "a segment reaches beyond the end of the file: cut short?");
-        if (s.type != PT_LOAD)
-            continue;
-        if (s.filesz > s.memsz)
-            return kernel_fail(why, "a segment is larger in the file than in memory");
-        if (!kernel_within(s.paddr, s.memsz, (uint64_t)1 << 52))
-            return kernel_fail(why, "a segment has a physical address beyond 52 bits");
-        loads += s.memsz != 0;
-    }
-    return loads ? 0 : kernel_fail(why, "the ELF has nothing to load");
-}
-
-/* Looks for the entry note among the notes of `s`. Returns whether it was found. */
-static bool kernel_find_entry(const struct elf *elf, const struct segment *s, uint64_t *entry)
-{
-    const uint8_t *note = elf->data + s->offset;
-    uint64_t left = s->filesz;
-    Elf32_Nhdr h; /* the same in both classes */
-
-    while (left >= sizeof(h)) {
-        uint64_t name, desc;
-
-        memcpy(&h, note, sizeof(h));
-        note += sizeof(h);
-        left -= sizeof(h);
-        name = ((uint64_t)h.n_namesz + 3) & ~3ull;
-        desc = ((uint64_t)h.n_descsz + 3) & ~3ull;
-        if (name > left || h.n_descsz > left - name)
-            return false;
-        if (h.n_type == XEN_ELFNOTE_PHYS32_ENTRY && h.n_namesz == sizeof("Xen") &&
-            !memcmp(note, "Xen", sizeof("Xen")) && (h.n_descsz == 4 || h.n_descsz == 8)) {
-            *entry = 0;
-            memcpy(entry, note + name, h.n_descsz);
-            return true;
-        }
-        if (desc > left - name)
-            return false;
-        note += name + desc;
-        left -= name + desc;
-    }
-    return false;
-}
-
-static bool kernel_is_loaded(const struct elf *elf, uint64_t address)
-{
-    for (unsigned i = 0; i < elf->phnum; i++) {
-        struct segment s = kernel_segment(elf, i);
-
-        if (s.type == PT_LOAD && address >= s.paddr && address - s.paddr < s.memsz)
-            return true;
-    }
-    return false;
+    return size >= SELFMAG && !memcmp(data, ELFMAG, SELFMAG);
 }
 
 int kernel_check_elf(const uint8_t *data, size_t size, const char **why)
 {
-    struct elf elf = {.data = data, .size = size};
-    uint64_t entry = 0;
-    bool found = false;
-    int error = kernel_read_header(&elf, why);
+    struct elf_image image;
+    const char *error;
 
-    if (!error)
-        error = kernel_check_segments(&elf, why);
-    if (error)
-        return error;
-    for (unsigned i = 0; i < elf.phnum && !found; i++) {
-        struct segment s = kernel_segment(&elf, i);
-
-        found = s.type == PT_NOTE && kernel_find_entry(&elf, &s, &entry);
-    }
-    if (!found)
-        return kernel_fail(why, "not a PVH kernel: it has no Xen PHYS32_ENTRY note");
-    if (entry > UINT32_MAX || !kernel_is_loaded(&elf, entry))
-        return kernel_fail(why, "its PVH entry point lies outside of what is loaded");
-    return 0;
+    if (!kernel_is_elf(data, size))
+        return kernel_fail(why, "neither an ELF nor a Linux bzImage");
+    error = elf_image_parse(&image, data, size);
+    return error ? kernel_fail(why, error) : 0;
 }
 
 static bool kernel_is_bzimage(const uint8_t *data, size_t size, struct setup_header *header)
@@ -212,6 +69,8 @@ static int kernel_unpack(const uint8_t *data, size_t size, const struct setup_he
     /* The payload's last four bytes are its unpacked size, no part of the packed stream. */
     if (header->payload_length < 8 || !kernel_within(start, header->payload_length, size))
         return kernel_fail(why, "the bzImage is cut short");
+    if (kernel_is_elf(data + start, header->payload_length))
+        return bytes_copy(elf, data + start, header->payload_length, why);
     return unpack(data + start, header->payload_length - 4, elf, why);
 }
 
@@ -283,25 +142,44 @@ static int kernel_shrink(struct bytes *elf, const char **why)
     return 0;
 }
 
-int kernel_to_elf(const uint8_t *data, size_t size, struct bytes *elf, const char **why)
+/* Takes what is packed as a whole apart, layer by layer: `out` stays empty if nothing is. */
+static int kernel_unwrap(const uint8_t *data, size_t size, struct bytes *out, const char **why)
 {
-    struct setup_header header;
-    int error;
+    for (unsigned layer = 0; unpack_is_packed(data, size); layer++) {
+        struct bytes inner = {0};
+        int error;
 
-    if (!kernel_is_bzimage(data, size, &header)) {
-        error = kernel_check_elf(data, size, why);
+        if (layer == LAYERS_MAX)
+            return kernel_fail(why, "packed again and again");
+        error = unpack(data, size, &inner, why);
+        bytes_free(out);
+        *out = inner;
         if (error)
             return error;
-        elf->data = malloc(size);
-        if (!elf->data) {
-            *why = "out of memory";
-            return -ENOMEM;
-        }
-        memcpy(elf->data, data, size);
-        elf->size = elf->room = size;
-        return 0;
+        data = out->data;
+        size = out->size;
     }
-    error = kernel_unpack(data, size, &header, elf, why);
+    return 0;
+}
+
+/* A file that is packed no more. */
+static int kernel_extract(const uint8_t *data, size_t size, struct bytes *elf, const char **why)
+{
+    struct setup_header header;
+
+    if (!kernel_is_elf(data, size) && kernel_is_bzimage(data, size, &header))
+        return kernel_unpack(data, size, &header, elf, why);
+    return bytes_copy(elf, data, size, why);
+}
+
+int kernel_to_elf(const uint8_t *data, size_t size, struct bytes *elf, const char **why)
+{
+    struct bytes outer = {0};
+    int error = kernel_unwrap(data, size, &outer, why);
+
+    if (!error)
+        error = kernel_extract(outer.data ? outer.data : data, outer.data ? outer.size : size, elf, why);
+    bytes_free(&outer);
     if (!error)
         error = kernel_check_elf(elf->data, elf->size, why);
     return error ? error : kernel_shrink(elf, why);

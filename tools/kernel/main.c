@@ -13,6 +13,7 @@
 static const char usage[] =
     "usage: facet-kernel IN OUT\n"
     "Writes the ELF in IN, a PVH ELF or a Linux bzImage, to OUT for the hypervisor to load.\n"
+    "IN may be packed: gzip, bzip2, xz, lzma, lzop, lz4, zstd.\n"
     "Exit status: 0, or 2 if IN is no kernel that can be run.\n";
 
 /* Reads a whole file of at most UNPACK_MAX bytes. Returns 0 or a negative errno. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "unpack.h"
+#include "unpack_private.h"
 
+#include <bzlib.h>
 #include <errno.h>
 #include <limits.h>
 #include <lz4.h>
+#include <lz4frame.h>
 #include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +23,25 @@ void bytes_free(struct bytes *bytes)
     *bytes = (struct bytes){0};
 }
 
-static int unpack_fail(const char **why, int error, const char *reason)
+int bytes_copy(struct bytes *out, const uint8_t *data, size_t size, const char **why)
+{
+    out->data = malloc(size ? size : 1);
+    if (!out->data) {
+        *why = "out of memory";
+        return -ENOMEM;
+    }
+    memcpy(out->data, data, size);
+    out->size = out->room = size;
+    return 0;
+}
+
+int unpack_fail(const char **why, int error, const char *reason)
 {
     *why = reason;
     return error;
 }
 
-/* Makes room for `more` bytes behind the present ones. */
-static int unpack_reserve(struct bytes *out, size_t more, const char **why)
+int unpack_reserve(struct bytes *out, size_t more, const char **why)
 {
     size_t room = out->room ? out->room : UNPACK_STEP;
     uint8_t *bigger;
@@ -67,6 +81,30 @@ static int unpack_gzip(const uint8_t *packed, size_t size, struct bytes *out, co
     inflateEnd(&z);
     if (!error && status != Z_STREAM_END)
         error = unpack_fail(why, -EINVAL, "the gzip data is damaged or cut short");
+    return error;
+}
+
+static int unpack_bzip2(const uint8_t *packed, size_t size, struct bytes *out, const char **why)
+{
+    bz_stream z = {.next_in = (char *)packed, .avail_in = (unsigned)size};
+    int status = BZ_OK, error = 0;
+
+    if (size > UINT_MAX || BZ2_bzDecompressInit(&z, 0, 0) != BZ_OK)
+        return unpack_fail(why, -ENOMEM, "cannot start libbz2");
+    while (status == BZ_OK && !error) {
+        error = unpack_reserve(out, UNPACK_STEP, why);
+        if (error)
+            break;
+        z.next_out = (char *)out->data + out->size;
+        z.avail_out = (unsigned)UNPACK_STEP;
+        status = BZ2_bzDecompress(&z);
+        out->size += UNPACK_STEP - z.avail_out;
+        if (status == BZ_OK && z.avail_in == 0 && z.avail_out != 0)
+            status = BZ_UNEXPECTED_EOF;
+    }
+    BZ2_bzDecompressEnd(&z);
+    if (!error && status != BZ_STREAM_END)
+        error = unpack_fail(why, -EINVAL, "the bzip2 data is damaged or cut short");
     return error;
 }
 
@@ -156,30 +194,69 @@ static int unpack_lz4(const uint8_t *packed, size_t size, struct bytes *out, con
     return 0;
 }
 
+static int unpack_lz4_frame(const uint8_t *packed, size_t size, struct bytes *out, const char **why)
+{
+    LZ4F_dctx *context;
+    size_t status = 1;
+    int error = 0;
+
+    if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION)))
+        return unpack_fail(why, -ENOMEM, "cannot start liblz4");
+    while (status != 0 && !error) {
+        size_t got = UNPACK_STEP, taken = size;
+
+        error = unpack_reserve(out, UNPACK_STEP, why);
+        if (error)
+            break;
+        status = LZ4F_decompress(context, out->data + out->size, &got, packed, &taken, NULL);
+        if (LZ4F_isError(status) || (status && !got && !taken)) {
+            error = unpack_fail(why, -EINVAL, "the lz4 data is damaged or cut short");
+            break;
+        }
+        out->size += got;
+        packed += taken;
+        size -= taken;
+    }
+    LZ4F_freeDecompressionContext(context);
+    return error;
+}
+
+static const struct {
+    const char *magic;
+    size_t length;
+    int (*unpack)(const uint8_t *packed, size_t size, struct bytes *out, const char **why);
+} unpack_formats[] = {
+    {"\x1f\x8b", 2, unpack_gzip},
+    {"BZh", 3, unpack_bzip2},
+    {"\xfd" "7zXZ", 6, unpack_lzma},
+    {"\x5d\x00\x00", 3, unpack_lzma},
+    {"\x89LZO\x00\r\n\x1a\n", 9, unpack_lzop},
+    {"\x28\xb5\x2f\xfd", 4, unpack_zstd},
+    {"\x02\x21\x4c\x18", 4, unpack_lz4},
+    {"\x04\x22\x4d\x18", 4, unpack_lz4_frame},
+};
+
+/* The format's place in the table; negative if it is none of them. */
+static int unpack_format(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < sizeof(unpack_formats) / sizeof(unpack_formats[0]); i++)
+        if (size >= unpack_formats[i].length &&
+            !memcmp(data, unpack_formats[i].magic, unpack_formats[i].length))
+            return (int)i;
+    return -1;
+}
+
+bool unpack_is_packed(const uint8_t *data, size_t size)
+{
+    return unpack_format(data, size) >= 0;
+}
+
 int unpack(const uint8_t *packed, size_t size, struct bytes *out, const char **why)
 {
-    static const struct {
-        const char *magic;
-        size_t length;
-        int (*unpack)(const uint8_t *packed, size_t size, struct bytes *out, const char **why);
-        const char *refusal;
-    } formats[] = {
-        {"\x1f\x8b", 2, unpack_gzip, NULL},
-        {"\xfd" "7zXZ", 6, unpack_lzma, NULL},
-        {"\x5d\x00\x00", 3, unpack_lzma, NULL},
-        {"\x28\xb5\x2f\xfd", 4, unpack_zstd, NULL},
-        {"\x02\x21\x4c\x18", 4, unpack_lz4, NULL},
-        {"BZh", 3, NULL, "packed with bzip2; gzip, xz, lzma, lz4 and zstd can be unpacked"},
-        {"\x89LZO", 4, NULL, "packed with lzo; gzip, xz, lzma, lz4 and zstd can be unpacked"},
-    };
+    int format = unpack_format(packed, size);
 
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-        if (size < formats[i].length || memcmp(packed, formats[i].magic, formats[i].length))
-            continue;
-        if (!formats[i].unpack)
-            return unpack_fail(why, -ENOTSUP, formats[i].refusal);
-        return formats[i].unpack(packed, size, out, why);
-    }
-    return unpack_fail(why, -ENOTSUP,
-                       "packed in an unknown way; gzip, xz, lzma, lz4 and zstd can be unpacked");
+    if (format < 0)
+        return unpack_fail(why, -ENOTSUP, "packed in an unknown way; gzip, bzip2, xz, lzma, lzop, lz4 and zstd "
+                                          "can be unpacked");
+    return unpack_formats[format].unpack(packed, size, out, why);
 }

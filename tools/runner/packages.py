@@ -22,6 +22,8 @@ PACKAGES = {
         ("libklibc-dev", "vsnprintf inside the hypervisor"),
         ("libfdt-dev", "device trees: how the hypervisor learns its domains"),
         ("zlib1g-dev", "unpacks gzip kernels"),
+        ("libbz2-dev", "unpacks bzip2 kernels"),
+        ("liblzo2-dev", "unpacks lzo kernels"),
         ("liblzma-dev", "unpacks xz kernels"),
         ("liblz4-dev", "unpacks lz4 kernels"),
         ("libzstd-dev", "unpacks zstd kernels"),
