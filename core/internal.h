@@ -245,5 +245,8 @@ void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v);
 /* Put one vCPU, or all, on a view that exists. */
 void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view);
 void vcpus_switch(struct physmap *pm, view_t v);
-int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g);
+/* `by`: the vCPU in whose name the page is written to from now on, if the policy confines it; else NULL. */
+int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g, const struct altp2m_vcpu *by);
+/* A right was taken away: turns #VE off where the right to write to its page has gone with it. */
+void vcpus_lose_notify(struct physmap *pm);
 void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v);

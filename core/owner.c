@@ -119,13 +119,31 @@ int owner_set_state(struct physmap *pm, bool by_guest, bool on)
     return 0;
 }
 
+bool owner_gives(const struct physmap *pm, view_t at, uint64_t g, uint64_t frame, unsigned rights)
+{
+    const struct view_state *vs = view_eq(at, VIEW_NONE) ? NULL : view_get(pm, at);
+    uint64_t e = vs ? override_leaf(pm, vs, g) : hostmap_leaf(pm, g);
+
+    return entry_valid(pm, e) && entry_mfn(e) == frame && entry_permits(pm, e, rights);
+}
+
+/* Nor may the caller copy what its own view keeps from it: it could not read it there. */
 bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uint64_t g)
 {
+    uint64_t frame;
+
     if (!owner_confines(c, pm) || g == ~0ULL) {
         return true;
     }
-    return shadow_named(g) ? shadow_is_guests(pm, g)
-                           : g <= pm->max_gfn && entry_permits(pm, hostmap_leaf(pm, g), RIGHT_R);
+    if (shadow_named(g)) {
+        return shadow_is_guests(pm, g);
+    }
+    if (g > pm->max_gfn) {
+        return false;
+    }
+    frame = entry_mfn(hostmap_leaf(pm, g));
+    platform_vcpu_sync(c->vcpu);
+    return owner_gives(pm, VIEW_NONE, g, frame, RIGHT_R) && owner_gives(pm, c->vcpu->view, g, frame, RIGHT_R);
 }
 
 uint64_t owner_narrow(const struct physmap *pm, uint64_t e, uint64_t host)

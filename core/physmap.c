@@ -112,6 +112,7 @@ void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id)
         .root = mfn(pool_mfn(&pm->pool, pm->root)),
         .ve_info = MFN_INVALID,
         .ve_info_gfn = GFN_INVALID,
+        .ve_view = VIEW_NONE,
     };
     physmap_lock(pm);
     v->next = pm->vcpus;
@@ -150,6 +151,9 @@ void physmap_flush(struct physmap *pm)
 {
     struct flush_state *f = &pm->flush;
 
+    if (f->wanted != f->done && pm->audited) {
+        vcpus_lose_notify(pm); /* may flush */
+    }
     if (f->wanted == f->done) {
         return;
     }

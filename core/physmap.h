@@ -61,6 +61,7 @@ struct altp2m_vcpu {
     bool vmfunc;         /* VMFUNC is on, with pm->eptp_list as its list */
     mfn_t ve_info;       /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
+    view_t ve_view;      /* policy audited: of who named that page; VIEW_NONE: the host map */
     bool vmfunc_asked;   /* VMFUNC is to be on, unless a monitor holds the vCPU */
     bool vmfunc_by_monitor; /* policy audited: a monitor asked for it */
     bool ve_by_monitor;  /* policy audited: a monitor turned #VE on */

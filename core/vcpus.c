@@ -99,7 +99,26 @@ void vcpus_switch(struct physmap *pm, view_t view)
     }
 }
 
-int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
+/* The processor writes to the page whatever a view says: who named it, and whom it is for, must be able to. */
+static bool may_be_written(const struct physmap *pm, view_t at, uint64_t g, uint64_t frame)
+{
+    return owner_gives(pm, at, g, frame, RIGHT_R | RIGHT_W);
+}
+
+void vcpus_lose_notify(struct physmap *pm)
+{
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        if (mfn_eq(v->ve_info, MFN_INVALID) || v->ve_by_monitor) {
+            continue;
+        }
+        if (!may_be_written(pm, VIEW_NONE, v->ve_info_gfn.v, v->ve_info.v) ||
+            !may_be_written(pm, v->ve_view, v->ve_info_gfn.v, v->ve_info.v)) {
+            vcpus_disable_notify(pm, v);
+        }
+    }
+}
+
+int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g, const struct altp2m_vcpu *by)
 {
     uint64_t e = g.v <= pm->max_gfn ? hostmap_leaf(pm, g.v) : pm->empty;
 
@@ -110,15 +129,19 @@ int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g)
         return -XEN_EPERM;
     }
     if (pm->audited && !entry_permits(pm, e, RIGHT_R | RIGHT_W)) {
-        return -XEN_EINVAL; /* the processor writes there, whatever a view says */
+        return -XEN_EINVAL;
+    }
+    platform_vcpu_sync(v);
+    if (by && !(may_be_written(pm, by->view, g.v, entry_mfn(e)) && may_be_written(pm, v->view, g.v, entry_mfn(e)))) {
+        return -XEN_EINVAL;
     }
     if (!entry_valid(pm, e) || entry_type(pm, e) != MAP_RAM ||
         !platform_frame_get(pm, mfn(entry_mfn(e)))) {
         return -XEN_EINVAL;
     }
-    platform_vcpu_sync(v);
     v->ve_info = mfn(entry_mfn(e));
     v->ve_info_gfn = g;
+    v->ve_view = by ? by->view : VIEW_NONE;
     v->vmfunc_asked = v->vmfunc_asked || !pm->audited; /* under that policy set_vmfunc does it */
     owner_update_vmfunc(pm, v);
     platform_vcpu_update(v);
@@ -135,6 +158,7 @@ void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v)
     platform_vcpu_sync(v);
     v->ve_info = MFN_INVALID;
     v->ve_info_gfn = GFN_INVALID;
+    v->ve_view = VIEW_NONE;
     v->ve_by_monitor = false;
     platform_vcpu_update(v);
     physmap_wants_flush(pm, view_get(pm, v->view) ? v->root.v : NO_FRAME);

@@ -5,6 +5,7 @@
 #include "core/altp2m.h"
 #include "domain.h"
 #include "hand.h"
+#include "lib/console.h"
 #include "mm/frame.h"
 
 /* ---- frames of a domain's host map ---- */
@@ -150,7 +151,10 @@ void hand_area_look(struct domain *d, view_t now, struct hand_area *a)
     }
     if (!stands(d, a)) {
         hand_area_unbind(a);
-        d->guest.areas_lost++;
+        if (d->guest.areas_lost++ == 0) {
+            say("d%u %s: an area that it registered at gfn %lx is not its own to be written any more", d->id, d->name,
+                (unsigned long)a->gfn.v);
+        }
         return;
     }
     a->held = physmap_view_is_monitors(&d->physmap, now) && !gives(d, now, a->gfn, a->frame, true);

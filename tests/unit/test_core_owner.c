@@ -134,7 +134,8 @@ static void state_is_each_owners_own(void **state)
     assert_int_equal(own, 1);
     assert_int_equal(change_gfn(own, 5, 6), 0);
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, own), 0);
-    assert_int_equal(notify(true, 0, 5), 0);
+    assert_int_equal(notify(true, 0, 5), -XEN_EINVAL); /* the view shows another frame there */
+    assert_int_equal(notify(true, 0, 6), 0);
     assert_int_equal(set_state(false), 0); /* its own goes, the monitor's stays */
     assert_int_equal(guest_state(), 0);
     assert_false(fake.pm.views[own].exists);
@@ -352,6 +353,37 @@ static void notify_turns_on_ve_only(void **state)
     assert_int_equal(set_state(true), 0);
     assert_int_equal(notify(true, 1, 6), 0);
     assert_int_equal(notify(false, 1, 0), 0);
+}
+
+/* The processor writes to the #VE page for whoever named it: to none that its view keeps from it, then or later. */
+static void ve_page_is_written_by_right(void **state)
+{
+    (void)state;
+    assert_int_equal(set_access(own, 6, ACCESS_R), 0);
+    assert_int_equal(set_access(own, 8, ACCESS_RWX), 0);
+    assert_int_equal(own_switch(0, own), 0);
+    assert_int_equal(notify(true, 0, 6), -XEN_EINVAL);
+    assert_int_equal(notify(true, 0, 8), 0);
+    assert_int_equal(set_access(own, 9, ACCESS_R), 0); /* another page */
+    assert_int_equal(fake.vcpus[0].ve_info.v, F(8));
+    assert_int_equal(set_access(own, 8, ACCESS_RX), 0);
+    assert_int_equal(fake.vcpus[0].ve_info.v, MFN_INVALID.v);
+    assert_int_equal(set_access(own, 8, ACCESS_RW), 0);
+    assert_int_equal(notify(true, 0, 8), 0);
+    assert_int_equal(change_gfn(own, 8, 9), 0); /* another frame there */
+    assert_int_equal(fake.vcpus[0].ve_info.v, MFN_INVALID.v);
+    assert_int_equal(change_gfn(own, 8, ~0ULL), 0);
+    assert_int_equal(notify(true, 0, 8), 0);
+    assert_int_equal(monitor_access(0, 8, ACCESS_R), 0);
+    assert_int_equal(fake.vcpus[0].ve_info.v, MFN_INVALID.v);
+    assert_int_equal(monitor_access(0, 8, ACCESS_RWX), 0);
+    assert_int_equal(monitor_access(theirs, 8, ACCESS_R), 0);
+    assert_int_equal(monitor_view(HVMOP_altp2m_switch_p2m, theirs), 0);
+    assert_int_equal(notify(true, 0, 8), -XEN_EINVAL); /* held there */
+    assert_int_equal(monitor_view(HVMOP_altp2m_switch_p2m, 0), 0);
+    assert_int_equal(notify(true, 0, 8), 0);
+    assert_int_equal(hostmap_unmap(&fake.pm, gfn(8), ORDER_4K), 0); /* given back */
+    assert_int_equal(fake.vcpus[0].ve_info.v, MFN_INVALID.v);
 }
 
 /* What it sets is kept and read back; what it gets is never more than the host map gives. */
@@ -612,6 +644,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(vmfunc_is_asked_for, start, stop),
         cmocka_unit_test_setup_teardown(a_monitors_vmfunc_stays, start, stop),
         cmocka_unit_test_setup_teardown(notify_turns_on_ve_only, start, stop),
+        cmocka_unit_test_setup_teardown(ve_page_is_written_by_right, start, stop),
         cmocka_unit_test_setup_teardown(narrows_only, start, stop),
         cmocka_unit_test_setup_teardown(narrows_lists, start, stop),
         cmocka_unit_test_setup_teardown(remaps_narrow_too, start, stop),
