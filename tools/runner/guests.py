@@ -20,7 +20,7 @@ _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "machine", "group", "monitors",
+_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "machine", "group", "monitors",
          "cmdline"}
 
 
@@ -47,6 +47,8 @@ class Guest:
             out["shadow_memory"] = int(s["table"])
         if "policy" in s:
             out["altp2m_policy"] = s["policy"]
+        if "allow" in s:
+            out["altp2m_allow"] = s["allow"].split(",")
         if "monitors" in s:
             out["monitors"] = [s["monitors"]]
         if "ramdisk" in s:
