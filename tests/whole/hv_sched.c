@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The scheduler, with the test in the place of sched_run(): it says who runs next. */
+#include "machine.h"
+#define __asm__                                                                                    \
+    if (0)                                                                                         \
+    __asm__
+#include "hv/x86/sched.c"
+#undef __asm__
+
+static void leave(struct vcpu *v, bool over)
+{
+    guest_vcpu_stopped(v);
+    end(v, over);
+}
+
+bool machine_switch(struct vcpu *v)
+{
+    struct vcpu *before = vcpu_current();
+
+    if (before == v) {
+        return true;
+    }
+    if (before) {
+        leave(before, true);
+    }
+    domains_reap();
+    if (!v || !v->queued) {
+        return false;
+    }
+    vmx_vcpu_load(v);
+    begin(v);
+    guest_vcpu_running(v);
+    return true;
+}
+
+bool machine_run(struct vcpu *v)
+{
+    bool over = false;
+
+    if (!machine_switch(v) || !may_run(v)) {
+        return false;
+    }
+    vmx_run_once(v);
+    if (this_cpu()->timer_fired) {
+        over = timer_interrupt();
+        arm_preemption(v, time_now());
+    }
+    if (!may_run(v) || over || yielded || handed_over) {
+        leave(v, over);
+    }
+    return true;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+#include "property.h"
+#include <string.h>
+#include "core/physmap_private.h"
+#include "guest/guest.h"
+#include "mm/frame.h"
+
+#define VIEWS       9u /* the host map is the last */
+#define HOST        (VIEWS - 1)
+#define GFNS_USUAL  (GUEST_RAM + 16u)
+#define GFNS        (GFNS_USUAL + ARRAY_SIZE(property.extra))
+#define POOL_TABLES 24u
+
+struct property property;
+
+/* One gfn in one view. */
+struct seen {
+    bool valid, suppress_ve;
+    uint8_t access, type, rights; /* rights: by the tables alone */
+    uint64_t mfn;
+};
+
+/* What is compared before and after. */
+struct state {
+    struct seen seen[VIEWS][GFNS];
+    bool exists[VIEWS], theirs[VIEWS]; /* theirs: the guest's own */
+    uint8_t default_access[VIEWS];
+    uint64_t ram_pages, owned;
+    uint32_t view_roots[VIEWS];
+    struct {
+        void *info;
+        uint64_t ve_info, root;
+        bool ve_by_monitor;
+    } vcpu[GUEST_VCPUS];
+    bool sealed, monitor_on;
+    uint32_t req_prod;
+    bool writable[MACHINE_FRAMES], readable[MACHINE_FRAMES]; /* by some vCPU on its own */
+    bool in_some[MACHINE_FRAMES]; /* writable in some view that it may enter */
+};
+
+static struct state before, now;
+static uint8_t copy[MACHINE_FRAMES][PAGE_SIZE];
+static uint16_t owners[MACHINE_FRAMES];
+static uint32_t told;
+
+static struct domain *guest(void)
+{
+    return machine_domain(1);
+}
+
+static uint64_t gfn_at(unsigned i)
+{
+    return i < GFNS_USUAL ? i : property.extra[i - GFNS_USUAL];
+}
+
+static unsigned nr_gfns(void)
+{
+    return GFNS_USUAL + property.nr_extra;
+}
+
+static uint64_t root_mfn(const struct physmap *pm, unsigned v)
+{
+    return pm->pool.first + (v == HOST ? pm->root : pm->views[v].root);
+}
+
+/* ---- what there is ---- */
+
+static void look_at_view(struct physmap *pm, struct state *s, unsigned v)
+{
+    for (unsigned i = 0; i < nr_gfns(); i++) {
+        struct machine_entry e = machine_walk(root_mfn(pm, v), gfn_at(i));
+        struct seen *at = &s->seen[v][i];
+        struct mapping m = {.type = 0};
+
+        at->valid = view_lookup(pm, v == HOST ? VIEW_NONE : view((uint16_t)v), gfn(gfn_at(i)), &m);
+        at->access = m.access;
+        at->type = (uint8_t)m.type;
+        at->mfn = at->valid ? m.mfn.v : 0;
+        at->rights = (uint8_t)e.rights;
+        at->suppress_ve = e.suppress_ve;
+        EXPECT(!e.present || (at->valid && e.mfn == m.mfn.v),
+               "view %u gfn %lx: the tables show frame %lx, the core says %lx", v, gfn_at(i), e.mfn,
+               at->mfn);
+    }
+}
+
+static void note_rights(struct state *s, uint64_t root)
+{
+    for (unsigned i = 0; i < nr_gfns(); i++) {
+        struct machine_entry e = machine_walk(root, gfn_at(i));
+
+        if (e.mfn - MACHINE_FIRST < MACHINE_FRAMES) {
+            s->writable[e.mfn - MACHINE_FIRST] |= (e.rights & RIGHT_W) != 0;
+            s->readable[e.mfn - MACHINE_FIRST] |= (e.rights & RIGHT_R) != 0;
+        }
+    }
+}
+
+/* What the guest may write in a view of its own, or where it is on no view; of a sealed one, its
+ * agent apart. */
+static void note_own(struct state *s, const struct physmap *pm, unsigned v)
+{
+    bool agents = property.sealed && pm->sealed && pm->agent_view.v == v;
+    bool own = v == HOST || v == 0 ? !pm->sealed : s->theirs[v] && !agents;
+
+    for (unsigned i = 0; own && i < nr_gfns(); i++) {
+        uint64_t f = s->seen[v][i].mfn - MACHINE_FIRST;
+
+        if (f < MACHINE_FRAMES) {
+            s->in_some[f] |= (s->seen[v][i].rights & RIGHT_W) != 0;
+        }
+    }
+}
+
+static void look_at_vcpus(struct domain *d, struct state *s)
+{
+    const struct physmap *pm = &d->physmap;
+    uint64_t agent = pm->sealed ? root_mfn(pm, pm->agent_view.v) : 0;
+
+    for (unsigned i = 0; i < GUEST_VCPUS; i++) {
+        struct vcpu *v = d->vcpus[i];
+
+        s->vcpu[i].info = v->guest.info;
+        s->vcpu[i].ve_info = v->altp2m.ve_info.v;
+        s->vcpu[i].ve_by_monitor = v->altp2m.ve_by_monitor;
+        s->vcpu[i].root = v->altp2m.root.v;
+        if (!v->altp2m.lifted && (!property.sealed || v->altp2m.root.v != agent)) {
+            note_rights(s, v->altp2m.root.v);
+        }
+    }
+}
+
+static void look(struct state *s)
+{
+    struct domain *d = guest();
+    struct physmap *pm;
+
+    memset(s, 0, sizeof(*s));
+    if (!d) {
+        return;
+    }
+    pm = &d->physmap;
+    for (unsigned v = 0; v < VIEWS; v++) {
+        s->exists[v] = v == HOST || (v < pm->max_views && pm->views[v].exists);
+        if (!s->exists[v]) {
+            continue;
+        }
+        s->theirs[v] = v != HOST && v != 0 && pm->views[v].by_guest;
+        s->default_access[v] = v == HOST ? pm->default_access : pm->views[v].default_access;
+        look_at_view(pm, s, v);
+        note_own(s, pm, v);
+    }
+    look_at_vcpus(d, s);
+    s->sealed = pm->sealed;
+    s->monitor_on = pm->monitor_on;
+    s->ram_pages = d->guest.ram_pages;
+    s->req_prod = d->guest.monitor.req_prod;
+    for (unsigned i = 0; i < MACHINE_FRAMES; i++) {
+        s->owned += frame_owner(mfn(MACHINE_FIRST + i)) == 1;
+    }
+}
+
+/* ---- the copy of memory ---- */
+
+static void wrote(void *at, size_t n)
+{
+    uint64_t offset = (uint64_t)at - MACHINE_BASE;
+
+    if (offset < MACHINE_FRAMES * PAGE_SIZE) {
+        memcpy((uint8_t *)copy + offset, at, n);
+    }
+}
+
+static void copy_all(void)
+{
+    memcpy(copy, machine_frame(MACHINE_FIRST), sizeof(copy));
+    for (unsigned i = 0; i < MACHINE_FRAMES; i++) {
+        owners[i] = frame_owner(mfn(MACHINE_FIRST + i));
+    }
+}
+
+void property_begin(bool audited)
+{
+    memset(&property, 0, sizeof(property));
+    property.begun = true;
+    property.audited = audited;
+    told = 0;
+    machine_wrote = wrote;
+    copy_all();
+    look(&before);
+}
+
+void property_accept(void)
+{
+    machine_settled();
+    copy_all();
+}
+
+unsigned property_told(void)
+{
+    return told;
+}
+
+/* ---- memory ---- */
+
+static bool is_secret(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return (word & ~0xffffULL) == SECRET;
+}
+
+static void check_leak(unsigned i, const uint8_t *page)
+{
+    for (unsigned at = 0; at < PAGE_SIZE; at += 8) {
+        EXPECT(!is_secret(page + at) || is_secret(copy[i] + at),
+               "a secret is in frame %lx, which the guest may read", MACHINE_FIRST + i);
+    }
+}
+
+/* The ring changes by requests alone; what the guest may still write there it may write by itself.
+ */
+static void check_ring(const uint8_t *page, unsigned i)
+{
+    const struct monitor_domain *m = &guest()->guest.monitor;
+
+    for (unsigned at = 16; at < PAGE_SIZE; at++) {
+        unsigned slot = (at - 64) / 400;
+        bool sent =
+            at >= 64 && slot < 8 && ((slot - before.req_prod) & 7) < m->req_prod - before.req_prod;
+
+        EXPECT(page[at] == copy[i][at] || sent,
+               "byte %x of the monitor's ring was written, and is of no request", at);
+    }
+}
+
+static void check_frame(unsigned i)
+{
+    const uint8_t *page = machine_frame(MACHINE_FIRST + i);
+    uint16_t owner = frame_owner(mfn(MACHINE_FIRST + i));
+
+    if (owner != owners[i]) {
+        return; /* freed, or given out: cleared then */
+    }
+    if (owner == FRAME_OWNER_NONE) { /* the list of free blocks is in the first bytes */
+        EXPECT(memcmp(page + 16, copy[i] + 16, PAGE_SIZE - 16) == 0,
+               "frame %lx was written while it was free", MACHINE_FIRST + i);
+        return;
+    }
+    if (owner == FRAME_OWNER_HV || memcmp(page, copy[i], PAGE_SIZE) == 0) {
+        return;
+    }
+    EXPECT(owner == 1, "a frame of domain %u was written for the guest", owner);
+    if (guest() && guest()->guest.monitor.ring &&
+        guest()->guest.monitor.ring_frame.v == MACHINE_FIRST + i) {
+        check_ring(page, i);
+        return;
+    }
+    EXPECT(!property.audited || before.writable[i] || now.writable[i] ||
+               (property.area[i] && (before.in_some[i] || now.in_some[i])),
+           "frame %lx was written for the guest, who may not write it", MACHINE_FIRST + i);
+    if (before.readable[i] || now.readable[i]) {
+        check_leak(i, page);
+    }
+}
+
+static void check_registers(void)
+{
+    struct domain *d = guest();
+    char text[4096];
+    size_t n = machine_console(text, sizeof(text));
+
+    for (unsigned i = 0; d && property.audited && i < GUEST_VCPUS; i++) {
+        const uint64_t *r = &d->vcpus[i]->regs.rax;
+
+        for (unsigned j = 0; j < sizeof(struct vcpu_regs) / 8; j++) {
+            EXPECT((r[j] & ~0xffffULL) != SECRET, "a secret is in a register");
+        }
+    }
+    EXPECT(!memmem(text, n, "TERCES", 6), "a secret is on the console");
+}
+
+/* ---- tables ---- */
+
+static void check_entry(const struct physmap *pm, uint64_t e, unsigned level)
+{
+    uint64_t frame = (e & 0x000ffffffffff000ULL) >> PAGE_SHIFT, index = frame - pm->pool.first;
+
+    if (!(e & 7)) {
+        return;
+    }
+    EXPECT(!(e & 0x000fff0000000000ULL) && (e & 3) != 2, "a table's entry is %lx", e);
+    if (level > 1 && !(e & 0x80)) {
+        EXPECT(
+            index < pm->pool.nr && pm->pool.page[index].level == level - 1 &&
+                (pm->pool.page[index].kind == PAGE_HOST || pm->pool.page[index].kind == PAGE_VIEW),
+            "a table's entry %lx leads to no table", e);
+    } else if (index < pm->pool.nr) {
+        EXPECT(pm->pool.page[index].kind == PAGE_SHADOW, "page %lx of the pool can be reached",
+               index);
+    } else {
+        EXPECT(frame - MACHINE_FIRST < MACHINE_FRAMES &&
+                   frame_owner(mfn(frame)) != FRAME_OWNER_NONE,
+               "frame %lx can be reached and is free", frame);
+    }
+}
+
+static void check_tables(void)
+{
+    const struct physmap *pm = &guest()->physmap;
+
+    for (unsigned i = 0; i < pm->pool.nr; i++) {
+        const struct pool_page *p = &pm->pool.page[i];
+        const uint64_t *t = (const uint64_t *)(const void *)machine_frame(pm->pool.first + i);
+
+        for (unsigned j = 0; (p->kind == PAGE_HOST || p->kind == PAGE_VIEW) && j < 512; j++) {
+            check_entry(pm, t[j], p->level);
+        }
+    }
+}
+
+/* ---- views ---- */
+
+static uint8_t host_rights[MACHINE_FRAMES];
+
+/* A view of the guest's gives no more of a frame than the host map. */
+static void check_narrow(unsigned v)
+{
+    for (unsigned i = 0; i < nr_gfns(); i++) {
+        uint64_t f = now.seen[v][i].mfn - MACHINE_FIRST;
+        uint64_t page = now.seen[v][i].mfn - guest()->physmap.pool.first;
+
+        EXPECT(!now.seen[v][i].rights || page < guest()->physmap.pool.nr ||
+                   !(now.seen[v][i].rights & ~host_rights[f]),
+               "view %u gfn %lx: %u of a frame of which %u is due", v, gfn_at(i),
+               now.seen[v][i].rights, host_rights[f]);
+    }
+}
+
+static void check_views(void)
+{
+    memset(host_rights, 0, sizeof(host_rights));
+    for (unsigned i = 0; i < nr_gfns(); i++) {
+        if (now.seen[HOST][i].mfn) {
+            host_rights[now.seen[HOST][i].mfn - MACHINE_FIRST] |= now.seen[HOST][i].rights;
+        }
+    }
+    for (unsigned v = 0; v < HOST; v++) {
+        if (now.exists[v] && now.theirs[v]) {
+            check_narrow(v);
+        }
+    }
+}
+
+static bool same(const struct seen *a, const struct seen *b)
+{
+    return a->valid == b->valid && a->mfn == b->mfn && a->rights == b->rights &&
+           a->access == b->access && a->suppress_ve == b->suppress_ve && a->type == b->type;
+}
+
+static void check_restriction(unsigned v, unsigned i)
+{
+    const struct seen *was = &before.seen[v][i], *is = &now.seen[v][i];
+    bool restricted = was->valid && was->access != ACCESS_RWX;
+    bool converted = was->access >= ACCESS_RX2RW && was->mfn == is->mfn;
+
+    EXPECT(!restricted || converted || same(was, is),
+           "view %u gfn %lx was frame %lx with %u, and is %lx with %u: the guest undid what the "
+           "monitor restricts",
+           v, gfn_at(i), was->mfn, was->access, is->mfn, is->access);
+    EXPECT(was->valid || !is->valid || before.default_access[v] == ACCESS_RWX ||
+               is->access == before.default_access[v] || is->type != MAP_RAM,
+           "view %u gfn %lx: new memory has access %u, not the default %u", v, gfn_at(i),
+           is->access, before.default_access[v]);
+}
+
+/* What a monitor restricts is as it was: in the host map and in its views. */
+static void check_kept(void)
+{
+    for (unsigned v = 0; v < VIEWS; v++) {
+        if (!before.exists[v] || before.theirs[v]) {
+            continue;
+        }
+        if (v == 0 && !before.monitor_on) {
+            continue;
+        }
+        EXPECT(now.exists[v], "a monitor's view %u is gone", v);
+        for (unsigned i = 0; i < nr_gfns(); i++) {
+            check_restriction(v, i);
+        }
+    }
+    for (unsigned i = 0; i < GUEST_VCPUS; i++) {
+        EXPECT(!before.vcpu[i].ve_by_monitor || before.vcpu[i].ve_info == now.vcpu[i].ve_info,
+               "a monitor's #VE page is gone");
+    }
+    EXPECT(!before.monitor_on || now.monitor_on, "a monitor's altp2m was turned off");
+    EXPECT(!before.sealed || !property.sealed || now.sealed, "the seal is gone");
+}
+
+/* ---- accounts ---- */
+
+static void check_accounts(void)
+{
+    struct domain *d = guest();
+    const struct physmap *pm = &d->physmap;
+    unsigned pages = 0;
+
+    for (unsigned i = 0; i < pm->pool.nr; i++) {
+        const struct pool_page *p = &pm->pool.page[i];
+
+        pages += (p->kind == PAGE_VIEW && p->view != 0 && p->view <= pm->guest_views) ||
+                 ((p->kind == PAGE_RECORDS || p->kind == PAGE_SHADOW) && p->view);
+    }
+    EXPECT(!property.audited || pages <= pm->guest_quota, "the guest holds %u pages of %u", pages,
+           pm->guest_quota);
+}
+
+/* ---- a refused call ---- */
+
+static void check_unchanged(long result)
+{
+    for (unsigned v = 0; v < VIEWS; v++) {
+        EXPECT(before.exists[v] == now.exists[v] &&
+                   before.default_access[v] == now.default_access[v],
+               "a call that gave %ld made, ended or changed view %u", result, v);
+        for (unsigned i = 0; before.exists[v] && i < nr_gfns(); i++) {
+            EXPECT(same(&before.seen[v][i], &now.seen[v][i]),
+                   "a call that gave %ld changed view %u at gfn %lx", result, v, gfn_at(i));
+        }
+    }
+    EXPECT(memcmp(before.vcpu, now.vcpu, sizeof(now.vcpu)) == 0,
+           "a call that gave %ld changed a vCPU", result);
+    EXPECT(before.ram_pages == now.ram_pages && before.owned == now.owned,
+           "a call that gave %ld changed the accounts", result);
+}
+
+/* ---- the whole ---- */
+
+void property_before(void)
+{
+    look(&before);
+}
+
+void property_after(bool call, long result, bool partial)
+{
+    machine_settled();
+    look(&now);
+    if (!guest()) {
+        copy_all();
+        return;
+    }
+    if (guest()->guest.monitor.ring) {
+        told += now.req_prod - before.req_prod;
+    }
+    check_tables();
+    for (unsigned i = 0; i < MACHINE_FRAMES; i++) {
+        check_frame(i);
+    }
+    check_registers();
+    if (property.audited) {
+        check_views();
+        check_kept();
+    }
+    check_accounts();
+    if (call && !partial && result < 0 && result != MACHINE_NOT_RUN) {
+        check_unchanged(result);
+    }
+    copy_all();
+}
+
+void property_monitor_can(void)
+{
+    struct xen_hvm_altp2m_op op = {.version = HVMOP_ALTP2M_INTERFACE_VERSION,
+                                   .cmd = HVMOP_altp2m_set_domain_state,
+                                   .domain = 1};
+    struct vcpu *m = machine_vcpu(2, 0);
+    long rc;
+
+    if (!guest() || !m) {
+        return;
+    }
+    op.u.domain_state.state = 1;
+    rc = machine_altp2m(m, &op);
+    EXPECT(rc == 0, "the monitor can no longer turn altp2m on: %ld", rc);
+    op.cmd = HVMOP_altp2m_create_p2m;
+    op.u.view.hvmmem_default_access = ACCESS_RWX;
+    op.u.view.view = 0;
+    rc = machine_altp2m(m, &op);
+    EXPECT(rc == 0 || rc == -ENOSPC, "the monitor can no longer make a view: %ld", rc);
+    for (unsigned i = 0; i < 2 && rc == 0; i++) {
+        uint16_t v = i == 0 ? op.u.view.view : 0;
+        struct xen_hvm_altp2m_op set = op;
+
+        set.cmd = HVMOP_altp2m_set_mem_access;
+        memset(&set.u, 0, sizeof(set.u));
+        set.u.mem_access.view = v;
+        set.u.mem_access.gfn = GUEST_PLAY;
+        set.u.mem_access.access = ACCESS_R;
+        long set_rc = machine_altp2m(m, &set);
+        EXPECT(set_rc == 0 || set_rc == -ESRCH,
+               "the monitor can no longer restrict a page in view %u: %ld", v, set_rc);
+    }
+}
