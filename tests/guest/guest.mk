@@ -44,8 +44,8 @@ $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)
 $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
 $(B)/guest/chaos.elf $(B)/guest/mon-watch.elf: $(B)/guest/lib/monitor.o
-$(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
-$(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf): $(B)/guest/lib/target.o
+$(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
+$(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf carried.elf): $(B)/guest/lib/target.o
 $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/monitor-*.c)): $(B)/guest/lib/monitor.o
 $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monitor.o
