@@ -37,6 +37,7 @@ enum fault_result {
 struct fault {
     gfn_t gfn;
     unsigned rights;     /* RIGHT_*: what the access needed */
+    bool walk;           /* to a paging structure */
 };
 
 /*
@@ -52,6 +53,12 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
  * altp2m_fault() then answers FAULT_DENIED if it cannot be let through after all.
  */
 int altp2m_lift(struct altp2m_vcpu *v);
+/*
+ * The same for its page walks alone: paging structures are let through as they are met, in the host map's frames; what the
+ * instruction itself accesses must be allowed by the vCPU's view, or altp2m_fault() answers FAULT_DENIED. One vCPU of a domain at a
+ * time: -EBUSY.
+ */
+int altp2m_lift_walk(struct altp2m_vcpu *v);
 void altp2m_unlift(struct altp2m_vcpu *v);
 /* Gives back the memory that this took; no vCPU may be lifted. */
 void altp2m_lift_forget(struct physmap *pm);

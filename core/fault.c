@@ -131,7 +131,7 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
 
     physmap_lock(pm);
     platform_vcpu_sync(v);
-    result = v->lifted ? lift_fault(pm, f) : resolve(pm, view_get(pm, v->view), f, listener);
+    result = v->lifted ? lift_fault(pm, v, f) : resolve(pm, view_get(pm, v->view), f, listener);
     physmap_unlock(pm);
     return result;
 }

@@ -75,7 +75,7 @@ static void free_below(struct physmap *pm, uint64_t e, unsigned level)
 /* Every processor may use host tables through any root once views exist. */
 static uint64_t host_scope(const struct physmap *pm)
 {
-    return pm->nr_views || lift_view(pm)->exists ? NO_FRAME : pool_mfn(&pm->pool, pm->root);
+    return pm->nr_views || lift_view(pm)->exists || walk_view(pm)->exists ? NO_FRAME : pool_mfn(&pm->pool, pm->root);
 }
 
 static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)

@@ -115,10 +115,16 @@ bool hostmap_relax(struct physmap *pm, uint64_t g);
 
 struct view_state *view_get(const struct physmap *pm, view_t v);
 
-/* The lift view, which may not exist. It has no id that view_get() takes. */
+/* The lift view, which may not exist. Neither has an id that view_get() takes. */
 static inline struct view_state *lift_view(const struct physmap *pm)
 {
     return &pm->views[pm->max_views];
+}
+
+/* The walk view: there while a vCPU is let through for its page walks. */
+static inline struct view_state *walk_view(const struct physmap *pm)
+{
+    return &pm->views[pm->max_views + 1];
 }
 
 static inline uint64_t view_root_mfn(const struct physmap *pm, const struct view_state *vs)

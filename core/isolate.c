@@ -67,7 +67,7 @@ static void change_others(struct physmap *pm, const struct view_state *vs, uint6
         struct range_change change = *c;
 
         if (p->page[i].level != 1 || p->page[i].region != region || !(e & pm->own_mask) ||
-            other == lift_view(pm)) {
+            other >= lift_view(pm)) {
             continue;
         }
         if (!(e & f->own_ve)) {

@@ -7,6 +7,15 @@
 #include "abi.h"
 #include "lift.h"
 
+static void set_lifted(struct physmap *pm, struct altp2m_vcpu *v, bool lifted, bool walk)
+{
+    platform_vcpu_sync(v);
+    v->lifted = lifted;
+    v->lifted_walk = walk;
+    vcpus_set_root(pm, v);
+    platform_vcpu_update(v);
+}
+
 int altp2m_lift(struct altp2m_vcpu *v)
 {
     struct physmap *pm = v->pm;
@@ -21,10 +30,28 @@ int altp2m_lift(struct altp2m_vcpu *v)
             *vs = (struct view_state){0};
             view_open(pm, vs, ACCESS_RWX);
         }
-        platform_vcpu_sync(v);
-        v->lifted = true;
-        vcpus_set_root(pm, v);
-        platform_vcpu_update(v);
+        set_lifted(pm, v, true, false);
+    }
+    physmap_unlock(pm);
+    return rc;
+}
+
+/* A view in which nothing is allowed yet, made for this instruction and gone with it. */
+int altp2m_lift_walk(struct altp2m_vcpu *v)
+{
+    struct physmap *pm = v->pm;
+    struct view_state *vs = walk_view(pm);
+    int rc = 0;
+
+    physmap_lock(pm);
+    if (vs->exists) {
+        rc = -XEN_EBUSY;
+    } else if (!physmap_can_take(pm, 1, false)) {
+        rc = -XEN_ENOMEM;
+    } else {
+        *vs = (struct view_state){0};
+        view_open(pm, vs, ACCESS_N);
+        set_lifted(pm, v, true, true);
     }
     physmap_unlock(pm);
     return rc;
@@ -36,10 +63,12 @@ void altp2m_unlift(struct altp2m_vcpu *v)
 
     physmap_lock(pm);
     if (v->lifted) {
-        platform_vcpu_sync(v);
-        v->lifted = false;
-        vcpus_set_root(pm, v);
-        platform_vcpu_update(v);
+        bool walk = v->lifted_walk;
+
+        set_lifted(pm, v, false, false);
+        if (walk) {
+            view_close(pm, walk_view(pm));
+        }
     }
     physmap_unlock(pm);
 }
@@ -81,11 +110,42 @@ void altp2m_lift_hide(struct physmap *pm, gfn_t g)
     physmap_unlock(pm);
 }
 
-enum fault_result lift_fault(struct physmap *pm, const struct fault *f)
+/* What the walk needs; of anything else, what the vCPU's own view gives. */
+static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f)
+{
+    const struct view_state *own = view_get(pm, v->view);
+    struct override_cursor c = OVERRIDE_CURSOR(walk_view(pm));
+    uint64_t g = f->gfn.v, host = g <= pm->max_gfn ? hostmap_leaf(pm, g) : pm->empty, e;
+    unsigned now = 0;
+
+    if (!entry_valid(pm, host) || entry_type(pm, host) == MAP_MMIO) {
+        return FAULT_UNMAPPED;
+    }
+    e = own ? override_leaf(pm, own, g) : host;
+    if (!f->walk && !(entry_valid(pm, e) && entry_mfn(e) == entry_mfn(host) && entry_permits(pm, e, f->rights))) {
+        return FAULT_DENIED;
+    }
+    e = override_leaf(pm, c.vs, g);
+    for (unsigned right = RIGHT_R; right <= RIGHT_X; right <<= 1) {
+        now |= entry_permits(pm, e, right) ? right : 0;
+    }
+    if ((f->rights & ~now) == 0) {
+        return FAULT_RETRY;
+    }
+    now |= f->rights;
+    now |= now & RIGHT_W ? RIGHT_R : 0;
+    return override_set_access(pm, &c, g, (access_t)now) == 0 ? FAULT_RETRY : FAULT_DENIED;
+}
+_Static_assert(ACCESS_R == RIGHT_R && ACCESS_W == RIGHT_W && ACCESS_X == RIGHT_X, "an access is a set of rights");
+
+enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f)
 {
     struct override_cursor c = OVERRIDE_CURSOR(lift_view(pm));
     uint64_t e = pm->empty;
 
+    if (v->lifted_walk) {
+        return walk_fault(pm, v, f);
+    }
     if (f->gfn.v <= pm->max_gfn) {
         e = override_leaf(pm, c.vs, f->gfn.v);
     }

@@ -66,6 +66,7 @@ struct altp2m_vcpu {
     bool vmfunc_by_monitor; /* policy audited: a monitor asked for it */
     bool ve_by_monitor;  /* policy audited: a monitor turned #VE on */
     bool lifted;         /* altp2m_lift(): `root` is not the view's */
+    bool lifted_walk;    /* only for page walks: altp2m_lift_walk() */
     struct altp2m_vcpu *next; /* of the same domain */
 };
 

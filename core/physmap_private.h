@@ -109,7 +109,7 @@ struct physmap {
     struct pool pool;
     struct remaps remaps;
     struct flush_state flush;
-    struct view_state *views;  /* max_views of them, and the lift view (lift.c) */
+    struct view_state *views;  /* max_views of them, the lift view and the walk view (lift.c) */
     uint64_t free_views[VIEW_MAX / 64];
     struct altp2m_vcpu *vcpus;
     uint64_t *eptp;            /* the page at eptp_list */

@@ -28,7 +28,7 @@ static void carve_all(struct physmap *pm, struct carver *c, uint32_t nr)
     p->bucket = carve(c, buckets * sizeof(*p->bucket));
     pm->remaps.by_target = carve(c, buckets * sizeof(*pm->remaps.by_target));
     pm->remaps.by_source = carve(c, buckets * sizeof(*pm->remaps.by_source));
-    pm->views = carve(c, (pm->max_views + 1u) * sizeof(*pm->views));
+    pm->views = carve(c, (pm->max_views + 2u) * sizeof(*pm->views));
 }
 
 int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve)

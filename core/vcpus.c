@@ -6,7 +6,7 @@
 
 void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v)
 {
-    const struct view_state *vs = v->lifted ? lift_view(pm) : view_get(pm, v->view);
+    const struct view_state *vs = v->lifted_walk ? walk_view(pm) : v->lifted ? lift_view(pm) : view_get(pm, v->view);
 
     v->root = mfn(vs ? view_root_mfn(pm, vs) : pool_mfn(&pm->pool, pm->root));
 }

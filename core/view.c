@@ -400,9 +400,9 @@ static void follow(struct physmap *pm, unsigned level, uint64_t g, bool split)
     uint32_t region = entry_region(level, g);
 
     if (level == pm->format->levels) {
-        bool any = pm->nr_views > 0 || lift_view(pm)->exists;
+        bool any = pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists;
 
-        for (unsigned v = 0; any && v <= pm->max_views; v++) {
+        for (unsigned v = 0; any && v < pm->max_views + 2u; v++) {
             if (pm->views[v].exists) {
                 follow_slot(pm, &pm->views[v], pm->views[v].root, g, split);
             }

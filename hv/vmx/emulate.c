@@ -5,6 +5,7 @@
  * Xen's emulator the host map's frames show there, so a view's remaps do not count.
  */
 #include <asm/vmx.h>
+#include <errno.h>
 #include <string.h>
 #include "domain.h"
 #include "emulate.h"
@@ -96,21 +97,36 @@ static bool others_patch(const struct vcpu *v)
 
 /* ---- beginning and end ---- */
 
-enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once)
+static void begin(struct vcpu *v, bool once)
 {
     struct vmx_vcpu *x = &v->vmx;
 
-    if (bytes && others_patch(v)) {
-        return EMULATE_LATER;
-    }
-    if (x->emulating || altp2m_lift(&v->altp2m) != 0) {
-        return EMULATE_REFUSED;
-    }
     x->emulating = x->update = true; /* CPU_CONTROLS_2: descriptor-table exits are off meanwhile */
     x->emulate_once = once;
     x->emulate_failed = false;
     x->emulate_rounds = 0;
     x->emulate_rip = vcpu_rip(v);
+}
+
+enum emulate_result emulate_walk(struct vcpu *v)
+{
+    int rc = v->vmx.emulating ? -EINVAL : altp2m_lift_walk(&v->altp2m);
+
+    if (rc == 0) {
+        begin(v, false);
+    }
+    return rc == 0 ? EMULATE_DONE : rc == -EBUSY ? EMULATE_LATER : EMULATE_REFUSED;
+}
+
+enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once)
+{
+    if (bytes && others_patch(v)) {
+        return EMULATE_LATER;
+    }
+    if (v->vmx.emulating || altp2m_lift(&v->altp2m) != 0) {
+        return EMULATE_REFUSED;
+    }
+    begin(v, once);
     if (bytes && !show_patch(v, bytes)) {
         vcpu_emulate_stop(v);
         return EMULATE_REFUSED;

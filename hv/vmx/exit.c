@@ -105,31 +105,49 @@ static uint32_t access_flags(uint64_t q, unsigned rights)
 }
 
 /*
- * The page walk was denied, and the monitor does not want to know. The instruction is let through only if its view allows
- * everything at the page that the walk leads to: else something that the monitor watches would go by untold.
+ * The page walk was denied, and the monitor does not want to know: it is let through, and nothing else is. What the instruction
+ * then accesses is told of as ever.
  */
-static bool let_walk_through(struct vcpu *v, uint32_t flags, uint64_t gla)
+static bool let_walk_through(struct vcpu *v, uint32_t flags)
 {
-    struct mapping m;
-    gpa_t a;
+    enum emulate_result r;
 
     if (!(flags & MEM_ACCESS_FAULT_IN_GPT) || !monitor_skips_walks(v)) {
         return false;
     }
-    if (hand_translate(v, gva(gla), &a) &&
-        (!view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) || m.access != ACCESS_RWX)) {
-        return false;
+    r = emulate_walk(v);
+    if (r == EMULATE_LATER) {
+        sched_yield(v); /* another vCPU's is on its way; then the instruction meets it again */
     }
-    return vcpu_emulate(v, NULL, false) == EMULATE_DONE;
+    return r != EMULATE_REFUSED;
+}
+
+/*
+ * While a walk is let through the access itself meets a restriction of the vCPU's own view: that counts as without. True: nothing is
+ * to be told.
+ */
+static bool decided_without(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
+{
+    const struct fault f = {.gfn = gpa_to_gfn(a), .rights = flags & (RIGHT_R | RIGHT_W | RIGHT_X)};
+    enum fault_result r;
+
+    vcpu_emulate_stop(v);
+    r = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
+    if (r == FAULT_CONVERTED) {
+        monitor_converted(v, a, gla, flags);
+    } else if (r == FAULT_REFUSED) {
+        vcpu_inject_error(v, EXC_GP, 0);
+    }
+    return r != FAULT_DENIED;
 }
 
 static void access_denied(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
 {
-    if (v->altp2m.lifted) {
+    if (v->altp2m.lifted && !v->altp2m.lifted_walk) {
         v->vmx.emulate_failed = true;
         return;
     }
-    if (let_walk_through(v, flags, gla)) {
+    if (v->altp2m.lifted ? decided_without(v, a, gla, flags) : let_walk_through(v, flags)) {
         return;
     }
     if (monitor_mem_access(v, a, gla, flags) == MONITOR_UNWANTED) {
@@ -207,6 +225,7 @@ static void ept_violation(struct vcpu *v)
     block_nmi_again(q);
     f.rights = (q & VIOLATION_READ ? RIGHT_R : 0) | (q & VIOLATION_WRITE ? RIGHT_R | RIGHT_W : 0) |
                (q & VIOLATION_FETCH ? RIGHT_X : 0);
+    f.walk = (q & VIOLATION_GLA) && !(q & VIOLATION_FINAL);
     switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
     case FAULT_RETRY:
         forget_trap();

@@ -73,13 +73,14 @@ static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64
  * A page of the vCPU's view, or of the host map for one that is let through, if it gives the rights; NULL else. What is remembered
  * is good while no right is lost; rights that came since are looked for.
  */
-static uint8_t *shown_page(struct vcpu *v, uint64_t g, unsigned rights)
+static uint8_t *shown_page(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
 {
     struct shown_slot *s = &v->shown[g % SHOWN_SLOTS];
     uint64_t generation = physmap_rights_generation(&v->domain->physmap);
-    view_t at = v->altp2m.lifted ? VIEW_NONE : v->altp2m.view;
+    bool lifted = v->altp2m.lifted && (in_walk || !v->altp2m.lifted_walk);
+    view_t at = lifted ? VIEW_NONE : v->altp2m.view;
 
-    rights = v->altp2m.lifted ? 0 : rights;
+    rights = lifted ? 0 : rights;
     if (s->page && s->gfn == g && s->generation == generation && view_eq(s->view, at) && !(rights & ~(unsigned)s->rights)) {
         return s->page;
     }
@@ -89,7 +90,7 @@ static uint8_t *shown_page(struct vcpu *v, uint64_t g, unsigned rights)
 /* The same, of the domain's own memory alone. */
 static uint8_t *shown_ram(struct vcpu *v, uint64_t g, unsigned rights)
 {
-    uint8_t *page = shown_page(v, g, rights);
+    uint8_t *page = shown_page(v, g, rights, false);
 
     return page && v->shown[g % SHOWN_SLOTS].type == MAP_RAM ? page : NULL;
 }
@@ -117,7 +118,7 @@ enum law { LAW_HOST, LAW_VIEW };
 static inline __attribute__((always_inline)) uint8_t *entry_at(struct vcpu *v, enum law law, uint64_t a, uint8_t size,
                                                              struct path *p)
 {
-    uint8_t *page = law == LAW_HOST ? ram(v, a >> PAGE_SHIFT) : shown_page(v, a >> PAGE_SHIFT, RIGHT_R);
+    uint8_t *page = law == LAW_HOST ? ram(v, a >> PAGE_SHIFT) : shown_page(v, a >> PAGE_SHIFT, RIGHT_R, true);
 
     if (!page) {
         if (p) {
@@ -393,7 +394,7 @@ static enum hand_answer page_fault(struct hand_reach *r, uint64_t address, uint3
 static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla, unsigned rights, bool in_walk,
                             bool *hole)
 {
-    const struct fault f = {.gfn = gpa_to_gfn(a), .rights = rights};
+    const struct fault f = {.gfn = gpa_to_gfn(a), .rights = rights, .walk = in_walk};
 
     r->gpa = a;
     r->gla = gla;
@@ -426,7 +427,7 @@ static enum hand_answer reach_page(struct vcpu *v, struct hand_reach *r, gpa_t a
         enum hand_answer answer;
         bool hole;
 
-        *at = shown_page(v, a.v >> PAGE_SHIFT, rights);
+        *at = shown_page(v, a.v >> PAGE_SHIFT, rights, in_walk);
         if (*at) {
             *at += a.v & ~PAGE_MASK;
             return HAND_DONE;
@@ -606,7 +607,7 @@ size_t hand_fetch(struct vcpu *v, uint64_t linear, uint8_t *to, size_t n)
         if (!walk_view(v, a, &w, NULL)) {
             break;
         }
-        page = shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X);
+        page = shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
         if (!page) {
             break;
         }
@@ -626,7 +627,7 @@ const void *hand_code_page(struct vcpu *v, gva_t a, gpa_t *at)
         return NULL;
     }
     *at = gpa(w.base | (a.v & ~PAGE_MASK));
-    return shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X);
+    return shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
 }
 
 bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)

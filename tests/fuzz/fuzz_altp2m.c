@@ -92,7 +92,7 @@ static void change_host(void)
 static void violate(void)
 {
     struct altp2m_vcpu *v = &fake.vcpus[take(1) % FAKE_VCPUS];
-    struct fault f = {gfn(some_gfn()), (unsigned)take(1) % 7 + 1};
+    struct fault f = {.gfn = gfn(some_gfn()), .rights = (unsigned)take(1) % 7 + 1};
 
     if (f.rights & 4) {
         fake_access(v->root, f.gfn.v & fake.pm.max_gfn);

@@ -192,10 +192,7 @@ static void bytes(void)
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT, false), 0);
 }
 
-/*
- * Walks are not told of, whatever they lead to; a page at their end that is watched is: by the walk's own event, as only the
- * instruction itself could say more.
- */
+/* Walks are not told of, whatever they lead to; a page at their end that is watched is, as any other. */
 static void walk(void)
 {
     unsigned walks = 0;
@@ -212,8 +209,8 @@ static void walk(void)
               seen[i].u.mem_access.gla);
         walks += !!(seen[i].u.mem_access.flags & MEM_ACCESS_FAULT_IN_GPT);
     }
-    check(nr_seen >= 1, "the write was not told of");
-    check(walks == nr_seen, "%u of %u in walks", walks, nr_seen);
+    expect(nr_seen, 1);
+    expect(walks, 0);
     restrict_host(1, 1, ACCESS_RWX);
     restrict_host(6, 2, ACCESS_RWX);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, false), 0);

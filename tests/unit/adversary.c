@@ -343,7 +343,7 @@ static bool converts(void)
 static void guest_violates(void)
 {
     struct altp2m_vcpu *v = &fake.vcpus[byte() % FAKE_VCPUS];
-    struct fault f = {gfn(gfns[byte() % NR]), byte() % 7u + 1};
+    struct fault f = {.gfn = gfn(gfns[byte() % NR]), .rights = byte() % 7u + 1};
     enum fault_result r = altp2m_fault(v, &f, !options.blind && byte() % 2);
 
     tell(&r, sizeof(r));

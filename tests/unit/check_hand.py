@@ -39,7 +39,6 @@ ALLOWED = {
     ("hv/vmx/emulate.c", "frame_virt"): (2, "a new frame: a copy of the hand's page"),
     ("hv/vmx/ept.c", "frame_virt"): (1, "platform_map()"),
     ("hv/vmx/ept.c", "platform_map"): (1, "its definition"),
-    ("hv/vmx/exit.c", "view_lookup"): (1, "reads an access"),
     ("hv/vmx/msr.c", "frame_virt"): (1, "a new frame: the MSR bitmap"),
     ("hv/vmx/selftest.c", "frame_virt"): (1, "a new frame: code of its own"),
     ("hv/vmx/vcpu.c", "frame_virt"): (2, "new frames: VMCS, FPU state"),

@@ -581,7 +581,7 @@ static void step_fault(const struct step *s)
     uint16_t v = model.on[i];
     bool listener = s->flags & 64;
     struct shown r = model_shows(v, slot);
-    struct fault f = {gfn(model_gfn(slot)), rights};
+    struct fault f = {.gfn = gfn(model_gfn(slot)), .rights = rights};
     enum fault_result want = FAULT_RETRY, have;
     access_t a = ACCESS_DEFAULT;
 

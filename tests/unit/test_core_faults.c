@@ -8,7 +8,7 @@ static uint16_t v;
 
 static enum fault_result fault(uint64_t g, unsigned rights, bool listener)
 {
-    struct fault f = {gfn(g), rights};
+    struct fault f = {.gfn = gfn(g), .rights = rights};
     enum fault_result r = altp2m_fault(&fake.vcpus[0], &f, listener);
 
     fake_settled();

@@ -17,7 +17,7 @@ static struct altp2m_vcpu *vcpu(void)
 
 static enum fault_result fault(uint64_t g, unsigned rights, bool listener)
 {
-    struct fault f = {gfn(g), rights};
+    struct fault f = {.gfn = gfn(g), .rights = rights};
     enum fault_result r = altp2m_fault(vcpu(), &f, listener);
 
     fake_settled();
@@ -179,11 +179,63 @@ static void little_memory(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_in_view, stop)
 
+static enum fault_result walk_fault(uint64_t g, unsigned rights)
+{
+    struct fault f = {.gfn = gfn(g), .rights = rights, .walk = true};
+    enum fault_result r = altp2m_fault(vcpu(), &f, true);
+
+    fake_settled();
+    return r;
+}
+
+/* Let through for its walks: of the paging structures what the walk needs, of all else what its view gives. */
+static void walks_alone(void **state)
+{
+    unsigned pages;
+
+    (void)state;
+    assert_int_equal(set_access(v, 5, ACCESS_N), 0);
+    assert_int_equal(set_access(v, 6, ACCESS_R), 0);
+    assert_int_equal(set_access(v, 7, ACCESS_RW), 0);
+    assert_int_equal(change_gfn(v, 8, 9), 0);
+    assert_int_equal(hostmap_map(&fake.pm, gfn(7), mfn(F(7)), ORDER_4K, MAP_RAM, ACCESS_RWX), 0);
+    pages = free_pages();
+    assert_int_equal(altp2m_lift_walk(vcpu()), 0);
+    assert_true(vcpu()->lifted && vcpu()->lifted_walk);
+    assert_int_equal(altp2m_lift_walk(&fake.vcpus[1]), -XEN_EBUSY);
+    for (uint64_t g = 5; g < 9; g++) {
+        assert_int_equal(lifted(g).rights, 0);
+    }
+    assert_int_equal(walk_fault(5, RIGHT_R), FAULT_RETRY);
+    assert_int_equal(lifted(5).rights, RIGHT_R);
+    assert_int_equal(fault(5, RIGHT_R | RIGHT_W, true), FAULT_DENIED); /* not the operand there */
+    assert_int_equal(walk_fault(5, RIGHT_R | RIGHT_W), FAULT_RETRY);
+    assert_int_equal(fault(6, RIGHT_R, true), FAULT_RETRY);
+    assert_int_equal(fault(6, RIGHT_R | RIGHT_W, true), FAULT_DENIED);
+    assert_int_equal(fault(6, RIGHT_X, false), FAULT_DENIED); /* nor where nobody listens */
+    assert_int_equal(lifted(6).rights, RIGHT_R);
+    assert_int_equal(fault(7, RIGHT_R, true), FAULT_RETRY);
+    assert_int_equal(fault(7, RIGHT_R | RIGHT_W, true), FAULT_RETRY);
+    assert_int_equal(lifted(7).rights, RIGHT_R | RIGHT_W);
+    assert_int_equal(fault(8, RIGHT_R, true), FAULT_DENIED); /* another frame than the host map's */
+    assert_int_equal(fault(G_512G - 1, RIGHT_R, true), FAULT_UNMAPPED);
+    assert_int_equal(hostmap_map(&fake.pm, gfn(7), mfn(F(11)), ORDER_4K, MAP_RAM, ACCESS_RWX), 0);
+    assert_int_equal(lifted(7).mfn, F(11));
+    assert_int_equal(rights(v, 6), RIGHT_R);
+    altp2m_unlift(vcpu());
+    assert_false(vcpu()->lifted || vcpu()->lifted_walk);
+    fake_settled();
+    assert_int_equal(free_pages(), pages);
+    assert_int_equal(altp2m_lift_walk(&fake.vcpus[1]), 0);
+    assert_int_equal(fake_access_all(fake.vcpus[1].root, 5).rights, 0); /* nothing is left of what was let through */
+    altp2m_unlift(&fake.vcpus[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(everything_allowed), TEST(host_restricts), TEST(follows_the_host), TEST(shown),
-        TEST(others_see_its_view), TEST(while_off), TEST(no_memory), TEST(little_memory),
+        TEST(others_see_its_view), TEST(while_off), TEST(no_memory), TEST(little_memory), TEST(walks_alone),
     };
 
     return cmocka_run_group_tests_name("core lift", tests, NULL, NULL);

@@ -556,7 +556,7 @@ static void shadows_are_owned(void **state)
 
 static enum fault_result violate(unsigned vcpu, uint64_t g, unsigned need, bool listener)
 {
-    struct fault f = {gfn(g), need};
+    struct fault f = {.gfn = gfn(g), .rights = need};
     enum fault_result r = altp2m_fault(&fake.vcpus[vcpu], &f, listener);
 
     fake_settled();

@@ -272,7 +272,7 @@ static void late_vcpus_start_there(void **state)
 
 static enum fault_result violate(uint64_t g, unsigned rights, bool listener)
 {
-    struct fault f = {gfn(g), rights};
+    struct fault f = {.gfn = gfn(g), .rights = rights};
 
     return altp2m_fault(&fake.vcpus[0], &f, listener);
 }
