@@ -501,8 +501,23 @@ static long send(struct domain *d, uint32_t port)
     case EVTCHN_IPI:
         return 0;
     default:
+        waits_port_refused(d, port);
         return -EINVAL;
     }
+}
+
+bool evtchn_has_peer(struct domain *d)
+{
+    bool found = false;
+
+    lock_acquire(&d->guest.evtchn_lock);
+    for (unsigned port = 1; port < d->guest.nr_ports && !found; port++) {
+        const struct evtchn *e = in_use(d, port);
+
+        found = e && (e->state == EVTCHN_UNBOUND || e->state == EVTCHN_INTERDOMAIN);
+    }
+    lock_release(&d->guest.evtchn_lock);
+    return found;
 }
 
 static void fill_status(const struct evtchn *e, struct evtchn_status *s)

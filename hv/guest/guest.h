@@ -195,6 +195,18 @@ static inline struct vcpu_info *vcpu_info_of(struct vcpu *v)
 /* Whether v's flag is up. */
 bool vcpu_upcall_pending(struct vcpu *v);
 
+/* Whether another domain has, or may take, the other end of a channel. */
+bool evtchn_has_peer(struct domain *d);
+
+/* ---- what is waited for in vain: waits.c ---- */
+
+void waits_param_read(struct domain *d, uint32_t index, uint64_t value);
+/* A call about a port that is not there. */
+void waits_port_refused(struct domain *d, uint32_t port);
+void waits_yield(struct domain *d);
+/* v does not run any more, and is not runnable. */
+void waits_blocked(struct vcpu *v);
+
 /* ---- time: time.c ---- */
 
 void guest_time_init(void);                    /* reads the clock of the machine */

@@ -83,6 +83,8 @@ struct guest_domain {
     gfn_t grant_gfn[GRANT_FRAMES];
 
     uint64_t params[GUEST_PARAMS];
+    enum { WAITS_NOT, WAITS_ASKED, WAITS_SAID } waits; /* for xenstore: waits.c */
+    unsigned yields;                                  /* in a row, since it asked */
     uint8_t callback_vector; /* 0: none */
 
     mfn_t pool;

@@ -104,6 +104,9 @@ static long param_op(struct hypercall *h, bool set)
         error = param_set(h, d, &a);
     } else {
         a.value = d->guest.params[a.index];
+        if (d == h->v->domain) {
+            waits_param_read(d, a.index, a.value);
+        }
         error = copy_out(h, h->arg[1], &a, sizeof(a));
     }
     domain_put(d);

@@ -72,6 +72,7 @@ static int poll_ready(struct hypercall *h, uint64_t ports, unsigned nr)
             return -EFAULT;
         }
         if (!evtchn_port_valid(d, port)) {
+            waits_port_refused(d, port);
             return -EINVAL;
         }
         if (evtchn_is_pending(d, port)) {
@@ -116,6 +117,7 @@ long sched_op(struct hypercall *h)
     switch ((uint32_t)h->arg[0]) {
     case SCHEDOP_yield:
         sched_yield(h->v);
+        waits_yield(h->v->domain);
         return 0;
     case SCHEDOP_block:
         return block(h->v);

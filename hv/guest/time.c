@@ -221,6 +221,9 @@ void guest_vcpu_stopped(struct vcpu *v)
     guest_runstate_set(v, v->state == VCPU_RUNNABLE  ? RUNSTATE_runnable
                           : v->state == VCPU_BLOCKED ? RUNSTATE_blocked
                                                      : RUNSTATE_offline);
+    if (v->state == VCPU_BLOCKED) {
+        waits_blocked(v);
+    }
 }
 
 /* ---- timers ---- */

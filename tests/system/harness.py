@@ -171,7 +171,8 @@ class FacetTest(unittest.TestCase):
         """A PVH guest that writes `text` to port 0xE9, then ends.
 
         OFF, REBOOT, CRASH, WATCHDOG: SCHEDOP_shutdown with that reason. SPIN: it loops forever.
-        TRIPLE: it takes a triple fault.
+        TRIPLE: it takes a triple fault. STORE, YIELD, IDLE: it asks for xenstore's channel, then notifies it, only yields,
+        or blocks, for ever.
         """
         return self._assemble("payload.S", f"{name}-{end.lower()}.elf", text, f"END_{end}")
 

@@ -6,7 +6,14 @@
 #include <xen/elfnote.h>
 
 #define HYPERVISOR_SCHED_OP 29
+#define SCHEDOP_YIELD 0
+#define SCHEDOP_BLOCK 1
 #define SCHEDOP_SHUTDOWN 2
+#define HYPERVISOR_EVENT_CHANNEL_OP 32
+#define EVTCHNOP_SEND 4
+#define HYPERVISOR_HVM_OP 34
+#define HVMOP_GET_PARAM 1
+#define HVM_PARAM_STORE_EVTCHN 2
 #define SHUTDOWN_POWEROFF 0
 #define SHUTDOWN_REBOOT 1
 #define SHUTDOWN_CRASH 3
@@ -35,6 +42,31 @@ _start:
         int3
 #elif defined(END_SPIN)
         jmp 2b
+#elif defined(END_STORE) || defined(END_IDLE) || defined(END_YIELD)
+        mov $HYPERVISOR_HVM_OP, %eax
+        mov $HVMOP_GET_PARAM, %ebx
+        mov $store_port, %ecx
+        vmcall
+# if defined(END_STORE)          /* as GRUB does: notifies, yields until an answer comes */
+        mov $HYPERVISOR_EVENT_CHANNEL_OP, %eax
+        mov $EVTCHNOP_SEND, %ebx
+        mov $store_port + 8, %ecx
+        vmcall
+        mov $HYPERVISOR_SCHED_OP, %eax
+        mov $SCHEDOP_YIELD, %ebx
+        vmcall
+        jmp 2b
+# elif defined(END_YIELD)
+4:      mov $HYPERVISOR_SCHED_OP, %eax
+        mov $SCHEDOP_YIELD, %ebx
+        vmcall
+        jmp 4b
+# else
+        mov $HYPERVISOR_SCHED_OP, %eax
+        mov $SCHEDOP_BLOCK, %ebx
+        vmcall
+        jmp 2b
+# endif
 #else
         mov $HYPERVISOR_SCHED_OP, %eax
         mov $SCHEDOP_SHUTDOWN, %ebx
@@ -46,6 +78,10 @@ _start:
 
         .align 8
 nothing: .quad 0
+store_port: /* struct xen_hvm_param */
+        .short 0x7ff0, 0
+        .long HVM_PARAM_STORE_EVTCHN
+        .quad 1
 reason:
 #if defined(END_REBOOT)
         .long SHUTDOWN_REBOOT

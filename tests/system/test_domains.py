@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Domains on the real hypervisor: their lines, their ends, and what one does to the others."""
 
+import subprocess
+
 import runner
+import runner.packages
 from harness import FacetTest
 
 
@@ -63,6 +66,27 @@ class DomainTest(FacetTest):
         self.assertNotIn("(facet) d1 a: starts again", done.lines)
         done = self.run_guests(guest, on_watchdog="restart", on_crash="destroy")
         self.assertEqual(done.lines.count("(facet) d1 a: starts again"), 4)
+
+    def waits(self, *guests):
+        """What the hypervisor says of domains that wait in vain, until some time has gone by."""
+        paths = [self.config(f"{chr(ord('a') + i)}.cfg", kernel=guest) for i, guest in enumerate(guests)]
+        done = self.facet("run", "--timeout", "15", *paths)
+        self.assertEqual(done.status, 124, done.out + done.err)
+        return [line for line in done.lines if " waits for " in line]
+
+    def test_waits_for_xenstore(self):
+        """A guest that waits for what is not there does not hang in silence: one line each."""
+        self.assertEqual(self.waits(self.guest("", "STORE"), self.guest("", "YIELD"), self.guest("", "IDLE")), [
+            "(facet) d1 a: waits for xenstore, which is not there",
+            "(facet) d3 c: waits for an event, and none can come: xenstore, which it asked for, is not there",
+            "(facet) d2 b: waits for xenstore, which is not there"])
+
+    def test_grub_waits_for_xenstore(self):
+        """GRUB for PVH looks for its disks there."""
+        runner.packages.require("test")
+        image = self.dir / "grub.img"
+        subprocess.run(["grub-mkimage", "-O", "i386-xen_pvh", "-p", "/", "-o", image, "normal"], check=True)
+        self.assertEqual(self.waits(image), ["(facet) d1 a: waits for xenstore, which is not there"])
 
     def test_triple_fault(self):
         """It ends the domain, not the hypervisor."""

@@ -13,5 +13,5 @@ $(B)/unit-hv/test_guest_%: $(B)/unit-hv/tests/unit/test_guest_%.o
 GUEST_FAKE = $(B)/unit-hv/tests/unit/guest_fake.o $(B)/unit-hv/tests/unit/hv_test.o
 $(B)/unit-hv/test_guest_loader: $(B)/unit-hv/hv/guest/elf_image.o $(B)/unit-hv/hv/guest/dtree.o \
                               $(B)/unit-hv/core/policy.o
-$(B)/unit-hv/test_guest_lapic: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/evtchn.o $(GUEST_FAKE)
-$(B)/unit-hv/test_guest_evtchn: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/evtchn.o $(GUEST_FAKE)
+$(B)/unit-hv/test_guest_lapic: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/waits.o $(B)/unit-hv/hv/guest/evtchn.o $(GUEST_FAKE)
+$(B)/unit-hv/test_guest_evtchn: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/evtchn.o $(B)/unit-hv/hv/guest/waits.o $(GUEST_FAKE)

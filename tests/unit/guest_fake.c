@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest_fake.h"
 #include "mm/frame.h"
+#include <stdio.h>
 
 uint64_t fake_now;
 unsigned fake_wakes, fake_restarts;
+unsigned fake_said;
+char fake_say[200];
 long fake_frames;
 bool fake_copy_fails;
 
@@ -56,6 +59,16 @@ void fake_domain_free(struct domain *d)
 uint64_t time_now(void)
 {
     return fake_now;
+}
+
+void say(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(fake_say, sizeof(fake_say), format, ap);
+    va_end(ap);
+    fake_said++;
 }
 
 void timer_init(struct timer *t, void (*fire)(struct timer *))

@@ -227,6 +227,108 @@ static void wild(void **state)
     fake_copy_fails = false;
 }
 
+/* Says what a guest does, and how often the console told of it since. */
+static unsigned told(void)
+{
+    unsigned n = fake_said;
+
+    fake_said = 0;
+    return n;
+}
+
+static const char store_line[] = "d1 : waits for xenstore, which is not there";
+
+/* A guest that asked for xenstore's channel and uses it: told once. Others are left alone. */
+static void waits_for_store(void **state)
+{
+    struct evtchn_send none = {.port = 0}, other = {.port = 5};
+
+    (void)state;
+    told();
+    assert_int_equal(call(a, EVTCHNOP_send, &none), -EINVAL);
+    assert_int_equal(told(), 0); /* it never asked */
+    waits_param_read(a, HVM_PARAM_CONSOLE_EVTCHN, 0);
+    waits_param_read(a, HVM_PARAM_STORE_PFN, 7);
+    assert_int_equal(call(a, EVTCHNOP_send, &none), -EINVAL);
+    assert_int_equal(told(), 0);
+    waits_param_read(a, HVM_PARAM_STORE_PFN, 0);
+    assert_int_equal(call(a, EVTCHNOP_send, &other), -EINVAL);
+    assert_int_equal(told(), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(call(a, EVTCHNOP_send, &none), -EINVAL);
+    }
+    assert_int_equal(told(), 1);
+    assert_string_equal(fake_say, store_line);
+    waits_param_read(a, HVM_PARAM_STORE_EVTCHN, 0);
+    assert_int_equal(call(a, EVTCHNOP_send, &none), -EINVAL);
+    assert_int_equal(told(), 0);
+}
+
+static void waits_yielding(void **state)
+{
+    (void)state;
+    told();
+    for (unsigned i = 0; i < 100000; i++) {
+        waits_yield(a);
+    }
+    assert_int_equal(told(), 0);
+    waits_param_read(a, HVM_PARAM_STORE_EVTCHN, 0);
+    for (unsigned i = 0; i < 100000; i++) {
+        if (i % 1000 == 0) { /* it also sleeps: with a timer, that is its business */
+            a->vcpus[0]->state = VCPU_BLOCKED;
+            a->vcpus[0]->guest.singleshot.armed = true;
+            waits_blocked(a->vcpus[0]);
+        }
+        waits_yield(a);
+    }
+    assert_int_equal(told(), 0);
+    for (unsigned i = 0; i < 100000; i++) {
+        waits_yield(a);
+    }
+    assert_int_equal(told(), 1);
+    assert_string_equal(fake_say, store_line);
+    a->vcpus[0]->guest.singleshot.armed = false;
+}
+
+/* Blocked for good: nothing runs, no timer, nobody at the other end of a channel. */
+static void waits_for_nothing(void **state)
+{
+    struct evtchn_alloc_unbound unbound = {.dom = DOMID_SELF, .remote_dom = 2};
+    struct evtchn_close close;
+    struct guest_vcpu *g = &a->vcpus[0]->guest;
+    bool *armed[] = {&g->singleshot.armed, &g->periodic.armed, &g->poll.armed, &g->lapic.timer.armed};
+
+    (void)state;
+    told();
+    a->vcpus[0]->state = VCPU_BLOCKED;
+    waits_blocked(a->vcpus[0]);
+    assert_int_equal(told(), 0); /* it never asked: what it waits for is its business */
+    waits_param_read(a, HVM_PARAM_STORE_EVTCHN, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(armed); i++) {
+        *armed[i] = true;
+        waits_blocked(a->vcpus[0]);
+        *armed[i] = false;
+    }
+    a->vcpus[1]->state = VCPU_RUNNABLE;
+    waits_blocked(a->vcpus[0]);
+    a->vcpus[1]->state = VCPU_OFFLINE;
+    a->guest.interactive = true;
+    waits_blocked(a->vcpus[0]);
+    a->guest.interactive = false;
+    a->guest.monitor.listener = 2;
+    waits_blocked(a->vcpus[0]);
+    a->guest.monitor.listener = 0;
+    assert_int_equal(call(a, EVTCHNOP_alloc_unbound, &unbound), 0);
+    waits_blocked(a->vcpus[0]);
+    assert_int_equal(told(), 0);
+    close.port = unbound.port;
+    assert_int_equal(call(a, EVTCHNOP_close, &close), 0);
+    waits_blocked(a->vcpus[0]);
+    waits_blocked(a->vcpus[0]);
+    assert_int_equal(told(), 1);
+    assert_string_equal(fake_say, "d1 : waits for an event, and none can come: xenstore, which it asked for, is not there");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +338,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(exhausted, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(internal_channel, setup, teardown),
+        cmocka_unit_test_setup_teardown(waits_for_store, setup, teardown),
+        cmocka_unit_test_setup_teardown(waits_yielding, setup, teardown),
+        cmocka_unit_test_setup_teardown(waits_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(wild, setup, teardown),
     };
 

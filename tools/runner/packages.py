@@ -76,6 +76,7 @@ PACKAGES = {
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("cpio", "checks the initramfs writer"),
         ("groff-base", "checks the man pages"),
+        ("grub-xen-bin", "a PVH image that waits for xenstore"),
         ("lz4", "makes compressed kernels to unpack"),
         ("xz-utils", "likewise"),
         ("zstd", "likewise"),
