@@ -3,6 +3,7 @@
  * Port I/O where no device is: reads give all ones, writes are dropped, neither reaches the machine
  * below (a reset or power-off port of the host included). String forms, and their page faults.
  */
+#include <string.h>
 #include "lib/cpu.h"
 #include "lib/page.h"
 #include "lib/test.h"
@@ -120,6 +121,154 @@ static void string_stops_midway(void)
     page_map(va, 0, 0);
 }
 
+#define VA     0x0000400000000000UL
+#define PTE_A  0x20UL
+#define PTE_D  0x40UL
+#define NOBODY 0x2f0
+
+extern uint64_t pml4[512];
+
+static volatile uint64_t *entry_of(uint64_t va)
+{
+    uint64_t *table = pml4;
+
+    for (unsigned shift = 39; shift > 12; shift -= 9)
+        table = (uint64_t *)(table[va >> shift & 511] & 0x000ffffffffff000UL);
+    return &table[va >> 12 & 511];
+}
+
+static int try_insb(uint64_t at)
+{
+    fault_clear();
+    __asm__ volatile(TRY("insb") : "+D"(at) : "d"(NOBODY) : "memory");
+    return fault.vector;
+}
+
+static int try_outsb(uint64_t at)
+{
+    fault_clear();
+    __asm__ volatile(TRY("outsb") : "+S"(at) : "d"(NOBODY) : "memory");
+    return fault.vector;
+}
+
+/* Accessed and dirty, as any instruction leaves them. */
+static void string_marks(void)
+{
+    page_map(VA, (uint64_t)page_alloc(1, 1), PTE_RWX);
+    expect(*entry_of(VA) & (PTE_A | PTE_D), 0);
+    expect(try_outsb(VA), VEC_NONE);
+    expect(*entry_of(VA) & (PTE_A | PTE_D), PTE_A);
+    expect(try_insb(VA), VEC_NONE);
+    expect(*entry_of(VA) & (PTE_A | PTE_D), PTE_A | PTE_D);
+    page_map(VA, 0, 0);
+}
+
+#define CR4_SMAP (1UL << 21)
+
+/* The kernel's own pages are no user's meanwhile: SMAP holds for its stack and tables too. */
+static void string_smap(void)
+{
+    uint32_t r[4];
+    int without, out_without, with;
+    uint32_t error;
+
+    cpuid(7, 0, r);
+    if (!(r[1] >> 20 & 1))
+        skip("SMAP");
+    page_map(VA, (uint64_t)page_alloc(1, 1), PTE_RWX);
+    pml4[0] &= ~PTE_U;
+    expect(try_write_cr4(read_cr4() | CR4_SMAP), VEC_NONE);
+    without = try_insb(VA);
+    error = fault.error;
+    out_without = try_outsb(VA);
+    __asm__ volatile("stac");
+    with = try_insb(VA);
+    __asm__ volatile("clac");
+    expect(try_write_cr4(read_cr4() & ~CR4_SMAP), VEC_NONE);
+    pml4[0] |= PTE_U;
+    __asm__ volatile("mov %0, %%cr3" ::"r"(read_cr3()) : "memory");
+    expect(without, VEC_PF);
+    expect(error, 3);
+    expect(out_without, VEC_PF);
+    expect(with, VEC_NONE);
+    page_map(VA, 0, 0);
+}
+
+extern uint64_t gdt[8];
+static uint64_t wide_gdt[16];
+
+enum { SMALL = 0x40, DOWN = 0x48, READ_ONLY = 0x50, NULL_SELECTOR = 0 };
+
+/* In 32-bit code, with ES or DS as given. */
+#define STRING32(instruction, segment)                                                                               \
+    "mov %[selector], %%" segment "\n\t"                                                                             \
+    "pushq $0x38; pushq $3f; lretq\n\t"                                                                             \
+    ".code32\n3:\t" TRY(instruction) "ljmp $0x08, $4f\n\t.code64\n4:\t"                                            \
+    "mov %[flat], %%" segment
+
+static int ins32(uint16_t selector, uint64_t index, bool word)
+{
+    fault_clear();
+    if (word)
+        __asm__ volatile(STRING32("insw", "es")
+                         : "+D"(index)
+                         : "d"(NOBODY), [selector] "r"(selector), [flat] "r"(0x10)
+                         : "memory");
+    else
+        __asm__ volatile(STRING32("insb", "es")
+                         : "+D"(index)
+                         : "d"(NOBODY), [selector] "r"(selector), [flat] "r"(0x10)
+                         : "memory");
+    return fault.vector;
+}
+
+static int outs32(uint16_t selector, uint64_t index)
+{
+    fault_clear();
+    __asm__ volatile(STRING32("outsb", "ds")
+                     : "+S"(index)
+                     : "d"(NOBODY), [selector] "r"(selector), [flat] "r"(0x10)
+                     : "memory");
+    return fault.vector;
+}
+
+/* 16 bytes of a page, all but 16, and one that may only be read. */
+static void string_limits(void)
+{
+    struct __attribute__((packed)) {
+        uint16_t limit;
+        uint64_t base;
+    } old, wide = {sizeof(wide_gdt) - 1, (uint64_t)wide_gdt};
+    uint8_t *p = page_alloc(1, 1);
+    uint64_t base = ((uint64_t)p & 0xffffff) << 16 | ((uint64_t)p >> 24 & 0xff) << 56;
+
+    __asm__ volatile("sgdt %0" : "=m"(old));
+    memcpy(wide_gdt, gdt, 8 * sizeof(gdt[0]));
+    wide_gdt[SMALL / 8] = base | 0x0040930000000000 | 15;
+    wide_gdt[DOWN / 8] = base | 0x0040970000000000 | 15;
+    wide_gdt[READ_ONLY / 8] = base | 0x0040910000000000 | 0xfff;
+    __asm__ volatile("lgdt %0" ::"m"(wide));
+    expect(ins32(SMALL, 15, false), VEC_NONE);
+    expect(p[15], 0xff);
+    expect(ins32(SMALL, 16, false), VEC_GP);
+    expect(fault.error, 0);
+    p[15] = 0;
+    expect(ins32(SMALL, 15, true), VEC_GP);
+    expect(p[15], 0);
+    expect(ins32(SMALL, 14, true), VEC_NONE);
+    expect(outs32(SMALL, 15), VEC_NONE);
+    expect(outs32(SMALL, 16), VEC_GP);
+    expect(ins32(DOWN, 15, false), VEC_GP);
+    expect(ins32(DOWN, 16, false), VEC_NONE);
+    expect(p[16], 0xff);
+    expect(ins32(READ_ONLY, 20, false), VEC_GP);
+    expect(p[20], 0);
+    expect(outs32(READ_ONLY, 20), VEC_NONE);
+    expect(ins32(NULL_SELECTOR, (uint64_t)p, false), VEC_GP);
+    expect(outs32(NULL_SELECTOR, (uint64_t)p), VEC_GP);
+    __asm__ volatile("lgdt %0" ::"m"(old));
+}
+
 static uint64_t user_in(uint64_t port)
 {
     uint8_t v;
@@ -160,4 +309,4 @@ static void debug_console(void)
 }
 
 TEST_CASES(CASE(reads), CASE(widths), CASE(writes), CASE(sweep), CASE(strings), CASE(string_faults),
-           CASE(string_stops_midway), CASE(from_user), CASE(delay_ports), CASE(debug_console))
+           CASE(string_stops_midway), CASE(string_marks), CASE(string_smap), CASE(string_limits), CASE(from_user), CASE(delay_ports), CASE(debug_console))
