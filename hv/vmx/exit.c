@@ -82,13 +82,12 @@ static void cpuid_exit(struct vcpu *v)
 }
 
 /*
- * Nothing was executed, so no single-step trap is due for it. Bochs 2.7 saves one all the same; hardware does so only where
- * the entry demands it, beside interrupt blocking (SDM 3, 26.3.1.5).
+ * Nothing was executed, so no trap is due for it. Bochs 2.7 saves one all the same; hardware does so only where the entry demands
+ * it, beside interrupt blocking (SDM 3, 26.3.1.5).
  */
 static void forget_trap(void)
 {
-    if ((vmread(GUEST_RFLAGS) & X86_EFLAGS_TF) &&
-        !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS))) {
+    if (vmread(GUEST_PENDING_DEBUG) && !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS))) {
         vmwrite(GUEST_PENDING_DEBUG, 0);
     }
 }
@@ -333,6 +332,9 @@ static void breakpoint(struct vcpu *v, uint32_t info)
 /* Intercepted only while an instruction is stepped: the guest gets it as if it had not been. */
 static void pass_on(struct vcpu *v, uint32_t info)
 {
+    if (step_interrupts(v, info)) {
+        return;
+    }
     if (INTR_TYPE(info) != INTR_HARDWARE) { /* INTO */
         v->vmx.inject = INTR_VALID | INTR_TYPE(info) << 8 | INTR_VECTOR(info);
         v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Single-step. Without MTF, the guest runs one instruction with TF set and all exceptions intercepted:
- * - external interrupts wait until stepping ends, as they do on Xen;
+ * - external interrupts wait until stepping ends, as they do on Xen; what STI holds back of them it holds back afterwards too;
  * - what an instruction stores of TF (PUSHF, SYSCALL) is put right afterwards, what it loads (POPF, IRET, SYSRET) becomes
  *   the guest's own;
- * - software interrupts are injected instead of executed, so that the frame they push has the guest's TF; that delivery,
- *   like that of an exception which the instruction raised, is a step of its own, ended by the preemption timer at zero:
- *   it expires after the delivery and before the handler's first instruction (SDM 3, 25.5.1);
- * - MOV SS and POP SS hold the trap back for one instruction: the two are one step.
+ * - INT3, INTO and INT1 exit before they push a frame. INT n does because the IDT has no limit then: it raises #GP, and whatever
+ *   else stands in its way comes first, as ever. They are injected, so that the frame that they push has the guest's TF;
+ * - that delivery, like that of an exception which the instruction raised, is a step of its own, ended by the preemption timer at
+ *   zero: it expires after the delivery and before the handler's first instruction (SDM 3, 25.5.1);
+ * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the second one exits.
  */
 #include <asm/vmx.h>
 #include "domain.h"
@@ -23,18 +24,19 @@
 #define DR6_ANY           (DR6_BS | 1u << 13 | 0xfu) /* BS, BD and the four breakpoints */
 #define AR_DB             (1u << 14)
 #define INSTRUCTION_MAX   15u
+#define ERROR_IDT         2u
 
 enum step_mode { STEP_IDLE, STEP_MTF, STEP_TF, STEP_DELIVERY };
-enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_LOADS_SS };
+enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_STI };
 
 struct step_instruction {
-    uint8_t bytes[2 * INSTRUCTION_MAX];
+    uint8_t bytes[2 * INSTRUCTION_MAX + 2]; /* the last two are not read, but looked at */
     unsigned nr;         /* bytes that could be read */
     unsigned long_mode;  /* 64-bit code */
     bool wide_address;   /* 32-bit addresses, outside 64-bit code */
     /* found out */
     enum step_kind kind;
-    unsigned type, vector, length; /* KIND_INT */
+    unsigned vector, length; /* KIND_INT */
 };
 
 static void fetch(struct vcpu *v, struct step_instruction *s)
@@ -50,7 +52,7 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
         s->bytes[s->nr] = v->vmx.patch[s->nr];
     }
     at = base + vmread(GUEST_RIP) + s->nr;
-    s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr, sizeof(s->bytes) - s->nr);
+    s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr, 2 * INSTRUCTION_MAX - s->nr);
 }
 
 /* ---- the few instructions that matter ---- */
@@ -91,14 +93,6 @@ static unsigned operand_length(const struct step_instruction *s, unsigned at, bo
     return n + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
 }
 
-static void software_interrupt(struct step_instruction *s, unsigned type, unsigned vector, unsigned length)
-{
-    s->kind = KIND_INT;
-    s->type = type;
-    s->vector = vector;
-    s->length = length;
-}
-
 static void classify_two_byte(struct step_instruction *s, uint8_t opcode)
 {
     if (opcode == 0x05) {
@@ -108,22 +102,31 @@ static void classify_two_byte(struct step_instruction *s, uint8_t opcode)
     }
 }
 
-/* The instruction at `at`; 0, or the offset of the next one if this one loads SS. */
-static unsigned classify(struct step_instruction *s, unsigned at)
+/* Its length, or 0 if that is too much. */
+static unsigned length_within(unsigned first, unsigned end)
 {
-    bool other_address = false;
-    unsigned first = at;
+    return end - first <= INSTRUCTION_MAX ? end - first : 0;
+}
 
-    while (at < s->nr && is_prefix(s, s->bytes[at])) {
+/* The instruction at `first`; 0, or the offset of the next one if this one loads SS. With LOCK none of these exists. */
+static unsigned classify(struct step_instruction *s, unsigned first)
+{
+    bool other_address = false, more;
+    unsigned at = first;
+
+    for (; at < s->nr && is_prefix(s, s->bytes[at]); at++) {
         other_address = other_address || s->bytes[at] == 0x67;
-        at++;
+        if (s->bytes[at] == 0xf0) {
+            return 0;
+        }
     }
-    if (at + 2 > s->nr) {
+    if (at >= s->nr || at - first >= INSTRUCTION_MAX) {
         return 0;
     }
+    more = at + 1 < s->nr;
     switch (s->bytes[at]) {
     case 0x0f:
-        classify_two_byte(s, s->bytes[at + 1]);
+        classify_two_byte(s, more ? s->bytes[at + 1] : 0);
         return 0;
     case 0x9c:
         s->kind = KIND_PUSHF;
@@ -132,24 +135,18 @@ static unsigned classify(struct step_instruction *s, unsigned at)
     case 0xcf:
         s->kind = KIND_LOADS_TF; /* POPF, IRET */
         return 0;
-    case 0xcc:
-        software_interrupt(s, INTR_SW_EXC, EXC_BP, at + 1 - first);
-        return 0;
     case 0xcd:
-        software_interrupt(s, INTR_SOFTWARE, s->bytes[at + 1], at + 2 - first);
+        s->kind = more ? KIND_INT : KIND_OTHER;
+        s->vector = more ? s->bytes[at + 1] : 0;
+        s->length = length_within(first, at + 2);
         return 0;
-    case 0xce:
-        if (!s->long_mode) {
-            software_interrupt(s, INTR_SW_EXC, EXC_OF, at + 1 - first);
-        }
-        return 0;
-    case 0xf1:
-        software_interrupt(s, INTR_PRIV_SW, EXC_DB, at + 1 - first);
+    case 0xfb:
+        s->kind = KIND_STI;
         return 0;
     case 0x17:
         return s->long_mode ? 0 : at + 1;
     case 0x8e:
-        return (s->bytes[at + 1] >> 3 & 7) == 2
+        return more && (s->bytes[at + 1] >> 3 & 7) == 2
                    ? at + 1 + operand_length(s, at + 1, s->long_mode || s->wide_address != other_address)
                    : 0;
     default:
@@ -164,11 +161,8 @@ static void look(struct vcpu *v, struct step_instruction *s)
     s->kind = KIND_OTHER;
     fetch(v, s);
     next = classify(s, 0);
-    if (next) {
+    if (next && next <= INSTRUCTION_MAX) {
         classify(s, next);
-        if (s->kind == KIND_INT) {
-            s->kind = KIND_OTHER; /* after MOV SS the frame that it pushes shows TF */
-        }
     }
 }
 
@@ -189,58 +183,49 @@ static void arm_mtf(struct vcpu *v)
     vmwrite(CPU_CONTROLS, v->vmx.cpu_controls);
 }
 
-/* INTO does nothing without OF. A breakpoint that a monitor waits for is left to raise its exception. */
-static bool injects(struct vcpu *v, const struct step_instruction *s)
-{
-    if (s->kind != KIND_INT || !vmx_caps()->preemption) {
-        return false;
-    }
-    if (s->type == INTR_SW_EXC && s->vector == EXC_BP) {
-        return !(v->vmx.exceptions & (1u << EXC_BP));
-    }
-    return s->vector != EXC_OF || s->type != INTR_SW_EXC || (vmread(GUEST_RFLAGS) & X86_EFLAGS_OF);
-}
-
-static void arm_tf(struct vcpu *v)
+static void arm_tf(struct vcpu *v, const struct step_instruction *s)
 {
     uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+    struct vmx_vcpu *x = &v->vmx;
 
-    v->vmx.step_mode = STEP_TF;
-    v->vmx.step_blocking = blocking & (BLOCKING_STI | BLOCKING_MOVSS);
-    if (v->vmx.step_blocking) { /* with TF it would need a trap to be pending (SDM 3, 26.3.1.5) */
-        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    x->step_mode = STEP_TF;
+    x->step_kind = s->kind;
+    x->step_flags = vmread(GUEST_RFLAGS);
+    x->step_blocking = blocking & BLOCKING_STI;
+    if (x->step_blocking) { /* it does not hold back the trap that would have to be pending (SDM 3, 26.3.1.5) */
+        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)BLOCKING_STI);
+    } else if (blocking & BLOCKING_MOVSS) { /* there it is for the end of this instruction */
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
     }
-    vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | X86_EFLAGS_TF);
+    x->step_int_length = 0;
+    if (s->kind == KIND_INT && s->length) {
+        x->step_int_length = (uint8_t)s->length;
+        x->step_int_vector = (uint8_t)s->vector;
+        x->step_idt_limit = (uint16_t)vmread(GUEST_IDTR_LIMIT);
+        vmwrite(GUEST_IDTR_LIMIT, 0);
+    }
+    vmwrite(GUEST_RFLAGS, x->step_flags | X86_EFLAGS_TF);
     vmwrite(EXCEPTION_BITMAP, ~0U);
 }
 
 void step_arm(struct vcpu *v)
 {
     struct vmx_vcpu *x = &v->vmx;
-    struct step_instruction s;
+    struct step_instruction s = {.kind = KIND_OTHER};
 
     x->stepped = false;
     x->step_rip = vmread(GUEST_RIP);
     x->step_tf = vmread(GUEST_RFLAGS) & X86_EFLAGS_TF;
-    x->step_kind = KIND_OTHER;
     if (vmx_has_mtf()) {
         arm_mtf(v);
-        return;
-    }
-    if (!(x->inject & INTR_VALID)) {
-        look(v, &s);
-        if (injects(v, &s)) {
-            x->inject = INTR_VALID | s.type << 8 | s.vector;
-            x->inject_length = s.length;
-        } else {
-            x->step_kind = s.kind;
-        }
-    }
-    if ((x->inject & INTR_VALID) && vmx_caps()->preemption) {
+    } else if ((x->inject & INTR_VALID) && vmx_caps()->preemption) {
         x->step_mode = STEP_DELIVERY;
         vmwrite(PREEMPTION_TIMER, 0);
     } else {
-        arm_tf(v);
+        if (!(x->inject & INTR_VALID)) {
+            look(v, &s);
+        }
+        arm_tf(v, &s);
     }
 }
 
@@ -288,6 +273,12 @@ static bool own_tf(struct vcpu *v)
     }
 }
 
+/* STI holds interrupts back for one instruction if they were off. The trap behind it does not show that. */
+static bool holds_interrupts(const struct vmx_vcpu *x, uint64_t flags)
+{
+    return x->step_kind == KIND_STI && !(x->step_flags & X86_EFLAGS_IF) && (flags & X86_EFLAGS_IF);
+}
+
 static bool is_step_trap(uint32_t reason)
 {
     uint32_t info;
@@ -300,20 +291,25 @@ static bool is_step_trap(uint32_t reason)
            (vmread(EXIT_QUALIFICATION) & DR6_BS);
 }
 
+/* Behind the trap all is done; elsewhere than before without one, only MOV SS is. */
 static void disarm_tf(struct vcpu *v, uint32_t reason)
 {
     struct vmx_vcpu *x = &v->vmx;
-    bool done = is_step_trap(reason) || vmread(GUEST_RIP) != x->step_rip;
-    bool tf = done ? own_tf(v) : x->step_tf;
-    uint64_t flags = vmread(GUEST_RFLAGS);
+    bool trapped = is_step_trap(reason), done = trapped || vmread(GUEST_RIP) != x->step_rip;
+    bool tf = trapped ? own_tf(v) : x->step_tf;
+    uint64_t flags = vmread(GUEST_RFLAGS), blocking = done ? 0 : x->step_blocking;
 
     vmwrite(GUEST_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
     vmwrite(EXCEPTION_BITMAP, x->exceptions);
+    if (x->step_int_length) {
+        vmwrite(GUEST_IDTR_LIMIT, x->step_idt_limit);
+    }
     if (!x->step_tf) {
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_BS);
+        blocking |= trapped && holds_interrupts(x, flags) ? BLOCKING_STI : 0;
     }
-    if (!done && x->step_blocking) {
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | x->step_blocking);
+    if (blocking) {
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | blocking);
     }
     x->stepped = done;
 }
@@ -352,6 +348,20 @@ bool step_is_own(const struct vcpu *v, uint32_t reason)
         return !(v->vmx.exceptions & (1u << INTR_VECTOR(info)));
     }
     return !(step_debug(v, vmread(EXIT_QUALIFICATION)) & DR6_ANY);
+}
+
+/* SDM 3, 6.13: the error code names the vector in the IDT. Real mode has none. */
+bool step_interrupts(struct vcpu *v, uint32_t info)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    if (x->step_mode != STEP_TF || !x->step_int_length || INTR_VECTOR(info) != EXC_GP ||
+        ((info & INTR_ERROR_CODE) && vmread(EXIT_INTR_ERROR) != (x->step_int_vector * 8u | ERROR_IDT))) {
+        return false;
+    }
+    x->inject = INTR_VALID | INTR_SOFTWARE << 8 | x->step_int_vector;
+    x->inject_length = x->step_int_length;
+    return true;
 }
 
 uint64_t step_debug(const struct vcpu *v, uint64_t qualification)

@@ -12,6 +12,11 @@ void step_arm(struct vcpu *v);
 void step_disarm(struct vcpu *v, uint32_t reason);
 /* Whether the exit is there only because an instruction is stepped, or a slice ends. */
 bool step_is_own(const struct vcpu *v, uint32_t reason);
+/*
+ * Whether the #GP of this exit is there only because the instruction stepped is INT n: then that is injected. `info`: the exit's
+ * interruption information.
+ */
+bool step_interrupts(struct vcpu *v, uint32_t info);
 /* After it was handled: reports, if an instruction is done. */
 void step_finish(struct vcpu *v);
 /* What is left of the #DB of this exit for the guest: its qualification without what the step caused. */

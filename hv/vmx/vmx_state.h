@@ -48,7 +48,9 @@ struct vmx_vcpu {
     unsigned patch_pages;
     bool stepped, step_tf;
     uint8_t step_mode, step_kind;
-    uint64_t step_rip, step_blocking;
+    uint8_t step_int_length, step_int_vector; /* of INT n, while the IDT has no limit; 0: it has its own */
+    uint16_t step_idt_limit;
+    uint64_t step_rip, step_blocking, step_flags;
     /* Not in the VMCS: in the processor while the vCPU is loaded, here otherwise. */
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, saved_cr2;
     uint64_t dr[4], dr6;
