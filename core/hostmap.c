@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "owner.h"
 #include "seal.h"
 
 void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above)
@@ -30,28 +31,117 @@ static uint32_t tables_needed(const struct physmap *pm, uint64_t g, unsigned lev
     return hostmap_walk(pm, g, level).level - level;
 }
 
+/* ---- accounts ---- */
+
+/*
+ * On whose account a table goes that covers nothing of what the domain was built with. The others are no more than the reserve
+ * has, whoever needs them.
+ */
+enum payer { PAYER_HOST, PAYER_GUEST, PAYER_MONITOR };
+
+static bool at_home(const struct physmap *pm, unsigned level, uint64_t g)
+{
+    return (uint64_t)entry_region(level, g) << (PT_LEVEL_BITS * level) <= pm->home_end;
+}
+
+uint32_t hostmap_charged(const struct physmap *pm)
+{
+    return pm->abroad > ABROAD_FREE ? pm->abroad - ABROAD_FREE : 0;
+}
+
+static bool guest_can_take(struct physmap *pm, uint32_t n)
+{
+    if (pm->abroad + n <= ABROAD_FREE) {
+        return true;
+    }
+    return pm->abroad + n <= pm->abroad_most && owner_may_take(pm, n) &&
+           physmap_can_take(pm, n, false);
+}
+
+/* Whether there is room for the tables that g needs to have an entry of its own at `level`. */
+static bool can_make(struct physmap *pm, uint64_t g, unsigned level, enum payer payer)
+{
+    uint32_t need = tables_needed(pm, g, level), abroad = 0;
+
+    for (unsigned l = level; l < level + need; l++) {
+        abroad += !at_home(pm, l, g);
+    }
+    if (abroad > 0 && payer == PAYER_GUEST && !guest_can_take(pm, abroad)) {
+        return false;
+    }
+    return need == 0 || physmap_can_take(pm, need, payer != PAYER_MONITOR || abroad == 0);
+}
+
+static uint32_t take_table(struct physmap *pm, unsigned level, uint64_t g, enum payer payer)
+{
+    uint32_t table = pool_take(&pm->pool, PAGE_HOST);
+    struct pool_page *page = &pm->pool.page[table];
+
+    page->level = (uint8_t)level;
+    page->region = entry_region(level, g);
+    page->view = payer == PAYER_GUEST && !at_home(pm, level, g);
+    pm->abroad += page->view;
+    pm->nr_host++;
+    return table;
+}
+
+static void give_table(struct physmap *pm, uint32_t table)
+{
+    pm->abroad -= pm->pool.page[table].view;
+    pm->nr_host--;
+    pool_give(&pm->pool, table);
+    physmap_wants_flush(pm, NO_FRAME);
+}
+
+static uint32_t table_of(const struct physmap *pm, const uint64_t *slot)
+{
+    return (uint32_t)(((uintptr_t)slot - (uintptr_t)pm->pool.base) >> PAGE_SHIFT);
+}
+
+/* ---- changing entries ---- */
+
 /* The slot of g at `level`; makes the tables above it. They were found to be there. */
-static uint64_t *make_slot(struct physmap *pm, uint64_t g, unsigned level)
+static uint64_t *make_slot(struct physmap *pm, uint64_t g, unsigned level, enum payer payer)
 {
     struct pool *p = &pm->pool;
     uint32_t table = pm->root;
 
     for (unsigned l = pm->format->levels; l > level; l--) {
         uint64_t *slot = host_slot(pm, table, l, g);
+        bool hole = !entry_valid(pm, *slot);
 
         if (entry_is_table(pm, *slot, l)) {
             table = pool_index(p, entry_mfn(*slot));
             continue;
         }
-        table = pool_take(p, PAGE_HOST);
-        p->page[table].level = (uint8_t)(l - 1);
-        p->page[table].region = entry_region(l - 1, g);
-        pm->nr_host++;
+        p->page[table].own = (uint16_t)(p->page[table].own + hole);
+        table = take_table(pm, l - 1, g, payer);
+        p->page[table].own = hole ? 0 : PT_ENTRIES;
         hostmap_expand(pm, pool_table(p, table), l - 1, *slot);
         __atomic_store_n(slot, entry_of_table(pm, pool_mfn(p, table)), __ATOMIC_RELEASE);
         view_host_split(pm, l, g);
     }
     return host_slot(pm, table, level, g);
+}
+
+/* Gives back a table with nothing in it, and those above it that hold nothing but it. */
+static void drop_empty(struct physmap *pm, uint32_t table, uint64_t g)
+{
+    struct pool_page *page = pm->pool.page;
+
+    while (table != pm->root && page[table].own == 0) {
+        unsigned above = page[table].level + 1u;
+        const uint64_t *in;
+        uint32_t parent;
+
+        table_walk(pm, pool_table(&pm->pool, pm->root), g, above, &in);
+        parent = table_of(pm, in);
+        __atomic_store_n(host_slot(pm, parent, above, g), pm->empty, __ATOMIC_RELEASE);
+        page[parent].own--;
+        view_host_changed(pm, above, g);
+        give_table(pm, table);
+        table = parent;
+    }
 }
 
 /* Gives back the tables below an entry that was replaced. */
@@ -67,9 +157,7 @@ static void free_below(struct physmap *pm, uint64_t e, unsigned level)
     for (unsigned i = 0; level > 2 && i < PT_ENTRIES; i++) {
         free_below(pm, pool_table(p, table)[i], level - 1);
     }
-    pool_give(p, table);
-    pm->nr_host--;
-    physmap_wants_flush(pm, NO_FRAME);
+    give_table(pm, table);
 }
 
 /* Every processor may use host tables through any root once views exist. */
@@ -78,11 +166,14 @@ static uint64_t host_scope(const struct physmap *pm)
     return pm->nr_views || lift_view(pm)->exists || walk_view(pm)->exists ? NO_FRAME : pool_mfn(&pm->pool, pm->root);
 }
 
-static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)
+static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e, enum payer payer)
 {
-    uint64_t *slot = make_slot(pm, g, level);
+    uint64_t *slot = make_slot(pm, g, level, payer);
+    uint32_t table = table_of(pm, slot);
+    struct pool_page *page = &pm->pool.page[table];
     uint64_t old = *slot;
 
+    page->own = (uint16_t)(page->own + entry_valid(pm, e) - entry_valid(pm, old));
     physmap_write(pm, slot, e, host_scope(pm));
     if (pm->flush.unshared) {
         physmap_wants_flush(pm, pm->flush.unshared);
@@ -90,6 +181,9 @@ static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)
     view_host_changed(pm, level, g);
     free_below(pm, old, level);
     remap_host_changed(pm, g, entry_shift(level));
+    if (page->own == 0) {
+        drop_empty(pm, table, g);
+    }
 }
 
 static bool valid_range(const struct physmap *pm, uint64_t g, unsigned order)
@@ -114,14 +208,14 @@ static int map_locked(struct physmap *pm, uint64_t g, uint64_t m, unsigned order
     unsigned level = order / PT_LEVEL_BITS + 1;
     uint64_t e;
 
-    if (!physmap_can_take(pm, tables_needed(pm, g, level), true)) {
+    if (!can_make(pm, g, level, PAYER_HOST)) {
         return -XEN_ENOMEM;
     }
     e = entry_of_leaf(pm, m, level, type, a == ACCESS_DEFAULT ? access_now(pm, g) : a);
     if (a == ACCESS_DEFAULT && !entry_suppress_ve(pm, hostmap_leaf(pm, g))) {
         e &= ~pm->format->suppress_ve;
     }
-    replace(pm, g, level, e);
+    replace(pm, g, level, e, PAYER_HOST);
     return 0;
 }
 
@@ -154,6 +248,9 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
     } else {
         rc = map_locked(pm, g.v, m.v, order, type, access);
     }
+    if (rc == 0 && g.v + (1ULL << order) - 1 > pm->home_end) {
+        pm->home_end = g.v + (1ULL << order) - 1;
+    }
     __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
     physmap_unlock(pm);
     return rc;
@@ -172,7 +269,7 @@ int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order)
     h = hostmap_walk(pm, g.v, level);
     if (entry_valid(pm, h.entry)) {
         if (physmap_can_take(pm, h.level - level, true)) {
-            replace(pm, g.v, level, pm->empty);
+            replace(pm, g.v, level, pm->empty, PAYER_HOST);
         } else {
             rc = -XEN_ENOMEM;
         }
@@ -190,12 +287,10 @@ bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out)
 /* Changes one 4 KiB leaf in place, splitting what is larger. */
 static int edit_leaf(struct physmap *pm, uint64_t g, uint64_t e)
 {
-    uint32_t need = tables_needed(pm, g, 1);
-
-    if (need > 0 && !physmap_can_take(pm, need, true)) {
+    if (!can_make(pm, g, 1, PAYER_HOST)) {
         return -XEN_ENOMEM;
     }
-    replace(pm, g, 1, e);
+    replace(pm, g, 1, e, PAYER_HOST);
     return 0;
 }
 
@@ -217,7 +312,7 @@ bool hostmap_relax(struct physmap *pm, uint64_t g)
         return false;
     }
     g &= ~((1ULL << entry_shift(h.level)) - 1);
-    replace(pm, g, h.level, entry_with_access(pm, h.entry, ACCESS_RWX));
+    replace(pm, g, h.level, entry_with_access(pm, h.entry, ACCESS_RWX), PAYER_HOST);
     return true;
 }
 
@@ -262,20 +357,145 @@ static bool overridden(const struct physmap *pm, uint64_t g)
     return false;
 }
 
+static bool guards(const struct physmap *pm, uint64_t g)
+{
+    uint64_t e = hostmap_leaf(pm, g);
+
+    if (entry_valid(pm, e) && (entry_access(pm, e) != ACCESS_RWX || pm->restricting > 0)) {
+        return true;
+    }
+    return overridden(pm, g) || seal_guards(pm, g);
+}
+
 bool hostmap_guarded(struct physmap *pm, gfn_t g)
 {
     bool guarded = false;
 
-    if (!pm->audited || g.v > pm->max_gfn) {
-        return false;
+    if (pm->audited && g.v <= pm->max_gfn) {
+        physmap_lock(pm);
+        guarded = guards(pm, g.v);
+        physmap_unlock(pm);
+    }
+    return guarded;
+}
+
+/* ---- what guests, and monitors for them, do to the map ---- */
+
+static bool forbidden(const struct physmap *pm, uint64_t g, bool by_guest)
+{
+    return by_guest && pm->audited && guards(pm, g);
+}
+
+static void describe(const struct physmap *pm, uint64_t g, struct was_mapped *was)
+{
+    struct host_entry h = hostmap_walk(pm, g, 1);
+
+    *was = (struct was_mapped){.any = entry_valid(pm, h.entry)};
+    if (was->any) {
+        was->mfn = mfn(entry_mfn(entry_narrow(pm, h.entry, h.level, 1, g)));
+        was->type = entry_type(pm, h.entry);
+    }
+}
+
+/* No wider than asked for, than the domain's default, and than what stands there; that one's #VE bit stays. */
+static uint64_t entry_put(const struct physmap *pm, uint64_t g, uint64_t m, enum map_type type,
+                          access_t most)
+{
+    uint64_t old = hostmap_leaf(pm, g);
+    access_t a = access_intersect(most, pm->default_access);
+
+    if (entry_valid(pm, old)) {
+        a = access_intersect(a, entry_access(pm, old));
+    }
+    return (entry_of_leaf(pm, m, 1, type, a) & ~pm->format->suppress_ve) |
+           (old & pm->format->suppress_ve);
+}
+
+static void changed(struct physmap *pm)
+{
+    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
+}
+
+int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access_t most,
+                bool by_guest, struct was_mapped *was)
+{
+    enum payer payer = by_guest ? PAYER_GUEST : PAYER_MONITOR;
+    int rc = 0;
+
+    if (g.v > pm->max_gfn || most >= ACCESS_DEFAULT || m.v > entry_mfn(FORMAT_ADDRESS_MASK)) {
+        return -XEN_EINVAL;
     }
     physmap_lock(pm);
-    uint64_t e = hostmap_leaf(pm, g.v);
-    if (entry_valid(pm, e) && entry_access(pm, e) != ACCESS_RWX) {
-        guarded = true;
+    if (forbidden(pm, g.v, by_guest)) {
+        rc = -XEN_EPERM;
+    } else if (!can_make(pm, g.v, 1, payer)) {
+        rc = -XEN_ENOMEM;
     } else {
-        guarded = overridden(pm, g.v) || seal_guards(pm, g.v);
+        describe(pm, g.v, was);
+        replace(pm, g.v, 1, entry_put(pm, g.v, m.v, type, most), payer);
+        changed(pm);
     }
     physmap_unlock(pm);
-    return guarded;
+    return rc;
+}
+
+int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *was)
+{
+    int rc = 0;
+
+    if (g.v > pm->max_gfn) {
+        return -XEN_ENOENT;
+    }
+    physmap_lock(pm);
+    describe(pm, g.v, was);
+    if (!was->any) {
+        rc = -XEN_ENOENT;
+    } else if (forbidden(pm, g.v, by_guest)) {
+        rc = -XEN_EPERM;
+    } else if (!can_make(pm, g.v, 1, PAYER_HOST)) {
+        rc = -XEN_ENOMEM;
+    } else {
+        replace(pm, g.v, 1, pm->empty, PAYER_HOST);
+        changed(pm);
+    }
+    physmap_unlock(pm);
+    return rc;
+}
+
+/* The split of what is at `from`, and the tables for `to`, if both could share some: counted twice. */
+static bool can_move(struct physmap *pm, uint64_t from, uint64_t to, enum payer payer)
+{
+    uint32_t split = tables_needed(pm, from, 1);
+
+    return can_make(pm, to, 1, payer) &&
+           (split == 0 || physmap_can_take(pm, split + tables_needed(pm, to, 1), true));
+}
+
+int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_guest,
+                 struct was_mapped *was)
+{
+    enum payer payer = by_guest ? PAYER_GUEST : PAYER_MONITOR;
+    uint64_t e;
+    int rc = 0;
+
+    if (from.v > pm->max_gfn || to.v > pm->max_gfn) {
+        return -XEN_EINVAL;
+    }
+    physmap_lock(pm);
+    e = hostmap_leaf(pm, from.v);
+    if (!entry_valid(pm, e) || entry_mfn(e) != m.v || from.v == to.v) {
+        rc = -XEN_EINVAL;
+    } else if (forbidden(pm, from.v, by_guest) || forbidden(pm, to.v, by_guest)) {
+        rc = -XEN_EPERM;
+    } else if (!can_move(pm, from.v, to.v, payer)) {
+        rc = -XEN_ENOMEM;
+    } else {
+        describe(pm, to.v, was);
+        replace(pm, to.v, 1, entry_put(pm, to.v, m.v, entry_type(pm, e), entry_access(pm, e)),
+                payer);
+        replace(pm, from.v, 1, pm->empty, PAYER_HOST);
+        changed(pm);
+    }
+    physmap_unlock(pm);
+    return rc;
 }

@@ -55,6 +55,12 @@ static inline void physmap_write(struct physmap *pm, uint64_t *slot, uint64_t e,
 
 /* ---- hostmap.c ---- */
 
+/* Tables abroad that the guest may have from the reserve: for four pages of the hypervisor's, anywhere. */
+#define ABROAD_FREE 12u
+
+/* Of the tables abroad that it has, those that count against its quota. */
+uint32_t hostmap_charged(const struct physmap *pm);
+
 /* The host map's answer for g: the entry, and the level that it was found at (its leaf or hole). */
 struct host_entry {
     uint64_t entry;

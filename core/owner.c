@@ -55,10 +55,16 @@ view_t owner_free_view(const struct physmap *pm, bool by_guest)
     return VIEW_NONE;
 }
 
+uint32_t owner_left(const struct physmap *pm)
+{
+    uint32_t held = pm->guest_tables + hostmap_charged(pm);
+
+    return held < pm->guest_quota ? pm->guest_quota - held : 0;
+}
+
 bool owner_may_take(const struct physmap *pm, uint32_t n)
 {
-    return pm->guest_quota == 0 ||
-           (pm->guest_tables <= pm->guest_quota && n <= pm->guest_quota - pm->guest_tables);
+    return pm->guest_quota == 0 || owner_left(pm) >= n;
 }
 
 void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v)

@@ -41,7 +41,8 @@ bool owner_holds(struct physmap *pm, struct altp2m_vcpu *v);
 bool owner_holds_any(struct physmap *pm);
 /* The first free number that a view of this owner may have; VIEW_NONE: its share is used up. */
 view_t owner_free_view(const struct physmap *pm, bool by_guest);
-/* Whether the guest may have n more pages of the pool. */
+/* What is left of the guest's quota; whether it may have n more pages of the pool. */
+uint32_t owner_left(const struct physmap *pm);
 bool owner_may_take(const struct physmap *pm, uint32_t n);
 /* VMFUNC of a vCPU is on where it was asked for and the vCPU is not held. */
 COLD void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v);

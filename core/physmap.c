@@ -43,6 +43,7 @@ static void set_shares(struct physmap *pm, const struct physmap_config *cfg)
     unsigned most = cfg->max_views > 0 ? cfg->max_views - 1 : 0; /* view 0 is nobody's */
     unsigned views = cfg->guest_views ? cfg->guest_views : (most + 1) / 2;
 
+    pm->abroad_most = ABROAD_FREE + (pm->pool.nr_free - cfg->host_reserve) / 2;
     if (pm->audited) {
         pm->guest_views = (uint16_t)(views < most ? views : most);
         pm->guest_quota = cfg->guest_tables ? cfg->guest_tables

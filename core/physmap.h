@@ -120,6 +120,28 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g);
  */
 static inline uint64_t hostmap_generation(const struct physmap *pm);
 
+/* What hostmap_put() and its relatives replaced: a RAM or foreign frame is the caller's to release afterwards. */
+struct was_mapped {
+    bool any; /* false: a hole */
+    mfn_t mfn;
+    enum map_type type;
+};
+
+/*
+ * Changes of one 4 KiB page after the domain was built: by the guest itself, or (`by_guest` false) by a monitor for it. All that
+ * can refuse them comes first; a call that is refused has changed nothing.
+ *
+ * What is put gets no more access than `most`, the domain's default and what stood there; the suppress-#VE bit stays. Tables
+ * that cover nothing of what the domain was built with count as the guest's, or leave the reserve alone; empty ones are given
+ * back. -EPERM: the guest's, and hostmap_guarded(); -ENOMEM; -EINVAL: there is no such gfn; take: -ENOENT for a hole. move:
+ * -EINVAL if not frame m stands at `from`.
+ */
+int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access_t most,
+                bool by_guest, struct was_mapped *was);
+int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *was);
+int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_guest,
+                 struct was_mapped *was);
+
 /*
  * Changes whenever a right or a frame was taken away anywhere, in the host map or a view, by whatever means: results of
  * view_lookup() hold while the value, read before the lookup, is the same, but for rights that came since. No lock.
@@ -128,7 +150,8 @@ static inline uint64_t physmap_rights_generation(const struct physmap *pm);
 
 /*
  * Whether, under the policy `audited`, what stands at g is not the guest's to move, replace or give back: the host map
- * restricts it, or a view has an override there, or one that it is sealed in restricts it. Else another frame would come under the page's rights, or the
+ * restricts it, or a view has an override there, or a monitor's view restricts all by its default, or one that it is sealed in
+ * restricts it. Else another frame would come under the page's rights, or the
  * page's frame under another's. False under the other policies.
  */
 bool hostmap_guarded(struct physmap *pm, gfn_t g);

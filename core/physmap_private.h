@@ -30,8 +30,10 @@ struct pool_page {
     uint32_t next, prev;   /* free list, limbo, partial slabs, or hash chain of (level, region) */
     uint32_t vnext, vprev; /* list of a view's private tables */
     uint32_t parent;       /* private tables: the private table that points to this one; 0: root */
-    uint16_t view;         /* owner of a PAGE_VIEW page; slabs: their bank */
-    uint16_t own;          /* overrides plus private children; slabs: records in use */
+    uint16_t view;         /* owner of a PAGE_VIEW page; slabs: their bank; PAGE_HOST: 1 if the
+                              guest pays for it */
+    uint16_t own;          /* overrides plus private children; slabs: records in use; PAGE_HOST:
+                              entries that are no holes */
     uint8_t level;         /* 1..4 */
     uint8_t kind;          /* enum page_kind */
     uint16_t first_free;   /* slabs: first of the records given back, + 1 */
@@ -125,6 +127,10 @@ struct physmap {
     uint32_t guest_quota; /* pages that what the guest itself makes may hold; 0: no limit */
     uint32_t guest_tables;     /* that it holds */
     uint32_t nr_host;          /* tables of the host map */
+    uint32_t abroad;           /* of these, the guest's: they cover nothing that it was built with */
+    uint32_t abroad_most;      /* that it may have */
+    uint32_t restricting;      /* views of monitors whose default access is not rwx */
+    uint64_t home_end;         /* last gfn that hostmap_map() ever mapped */
     uint32_t shadows;          /* list of shadow pages */
     uint64_t allowed;          /* rows that callers inside the guest may use (policy.h) */
     uint64_t given;            /* of those, while it is sealed: that all of it may use */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "owner.h"
 #include "shadow.h"
 
 static bool in_pool(const struct physmap *pm, uint64_t m)
@@ -62,7 +63,7 @@ int shadow_create(struct physmap *pm, uint64_t source, bool by_guest, uint64_t *
     if (source != ~0ULL && !(entry_valid(pm, from) && entry_type(pm, from) == MAP_RAM)) {
         return -XEN_ESRCH;
     }
-    if ((by_guest && pm->guest_quota && pm->guest_tables >= pm->guest_quota) ||
+    if ((by_guest && !owner_may_take(pm, 1)) ||
         !physmap_can_take(pm, 1, false)) {
         return -XEN_ENOMEM;
     }

@@ -52,7 +52,7 @@ static void add_domain(struct physmap *pm, struct facet_altp2m_usage *u)
 static void add_share(const struct physmap *pm, struct facet_altp2m_usage *u)
 {
     u->pool_pages = pm->guest_quota;
-    u->pool_free = pm->guest_quota - pm->guest_tables;
+    u->pool_free = owner_left(pm);
     u->max_views = pm->guest_views;
     for (uint16_t v = 1; v <= pm->guest_views; v++) {
         u->views += pm->views[v].exists;

@@ -138,16 +138,26 @@ static void set_masks(const struct physmap *pm, struct view_state *vs, access_t 
     vs->or_mask = rights & ~all;
 }
 
+/* Counts, or no longer, a monitor's view whose default access restricts. View 0 is the host map. */
+static void count_default(struct physmap *pm, const struct view_state *vs, bool counts)
+{
+    if (!vs->by_guest && vs != &pm->views[0] && vs->default_access != ACCESS_RWX) {
+        pm->restricting += counts ? 1u : -1u;
+    }
+}
+
 void view_open(struct physmap *pm, struct view_state *vs, access_t access)
 {
     vs->exists = true;
     set_masks(pm, vs, access);
+    count_default(pm, vs, true);
     vs->root = take_table(pm, vs, pm->format->levels, 0);
     fill_inherited(pm, vs, vs->root, 0);
 }
 
 void view_close(struct physmap *pm, struct view_state *vs)
 {
+    count_default(pm, vs, false);
     physmap_wants_flush(pm, view_root_mfn(pm, vs));
     while (vs->tables != POOL_NONE) {
         give_table(pm, vs, vs->tables);
@@ -428,7 +438,9 @@ void view_host_split(struct physmap *pm, unsigned level, uint64_t g)
 
 void view_set_default(struct physmap *pm, struct view_state *vs, access_t access)
 {
+    count_default(pm, vs, false);
     set_masks(pm, vs, access);
+    count_default(pm, vs, true);
     follow_table(pm, vs, vs->root, false);
     remap_view_changed(pm, vs);
 }

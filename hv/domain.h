@@ -11,6 +11,7 @@
 
 struct domain {
     uint16_t id;
+    uint16_t owner; /* of its frames: hv/mm/frame.h */
     bool dying; /* shut down or crashed: its vCPUs never run again */
     char name[DOMAIN_NAME_MAX + 1];
     struct lock lock;

@@ -33,6 +33,7 @@ _Static_assert(INFO_MEMMAP + GUEST_MEMMAP_MAX * sizeof(struct hvm_memmap_table_e
 _Static_assert(sizeof(uint64_t) * GUEST_PARAMS == sizeof(((struct guest_domain *)0)->params) &&
                    GUEST_PARAMS == HVM_NR_PARAMS,
                "hvm/params.h");
+_Static_assert(DOMAIN_MAX < FRAME_OWNER_STEP, "each number of a domain has owners of its own");
 
 static bool __attribute__((format(printf, 2, 3))) fail(struct build *b, const char *format, ...)
 {
@@ -153,7 +154,7 @@ static int map_block(struct domain *d, uint64_t g, uint64_t nr)
     unsigned order = best_order(g, nr, vcpu_table_format()->large_1g);
 
     for (;;) {
-        mfn_t m = frame_alloc(d->id, order);
+        mfn_t m = frame_alloc(d->owner, order);
 
         if (!mfn_eq(m, MFN_INVALID)) {
             if (hostmap_map(&d->physmap, gfn(g), m, order, MAP_RAM, XENMEM_access_rwx) == 0) {
@@ -315,6 +316,30 @@ static bool create_shared_info(struct build *b)
     return true;
 }
 
+/*
+ * A number to own frames by that no frame has any more: others may still hold frames of the domain that was here before. As
+ * much as the domain has memory, no more: else who watches it could pin the machine's memory, start by start.
+ */
+static bool find_owner(struct build *b)
+{
+    uint64_t held = 0;
+    unsigned found = FRAME_OWNERS;
+
+    for (unsigned o = b->d->id; o < FRAME_OWNERS; o += FRAME_OWNER_STEP) {
+        uint64_t n = frame_owned((uint16_t)o);
+
+        held += n;
+        if (n == 0 && found == FRAME_OWNERS) {
+            found = o;
+        }
+    }
+    if (found == FRAME_OWNERS || held > b->config->memory_kib >> 2) {
+        return fail(b, "others still hold %llu KiB of its former memory", (unsigned long long)held << 2);
+    }
+    b->d->owner = (uint16_t)found;
+    return true;
+}
+
 static bool build_all(struct build *b)
 {
     const char *error = elf_image_parse(&b->elf, b->kernel.start, b->kernel.size);
@@ -322,7 +347,7 @@ static bool build_all(struct build *b)
     if (error) {
         return fail(b, "kernel: %s", error);
     }
-    if (!place(b) || !check_memory(b) || !create_shared_info(b) || !create_physmap(b)) {
+    if (!find_owner(b) || !place(b) || !check_memory(b) || !create_shared_info(b) || !create_physmap(b)) {
         return false;
     }
     if (!map_ram(b, 0, b->d->guest.low_end) ||
@@ -332,6 +357,7 @@ static bool build_all(struct build *b)
     if (!map_special(b) || !load(b) || !create_vcpus(b)) {
         return false;
     }
+    b->d->guest.extra_pages = frame_owned(b->d->owner) - b->d->guest.ram_pages;
     guest_console_init(b->d);
     return true;
 }
@@ -390,8 +416,10 @@ static void free_ram(struct domain *d)
     while (g != ~0ULL && hostmap_lookup(&d->physmap, gfn(g), &m)) {
         uint64_t n = (1ULL << m.order) - (g & ((1ULL << m.order) - 1));
 
-        if (m.type == MAP_RAM || m.type == MAP_FOREIGN) {
+        if (m.type == MAP_RAM) {
             frame_put_run(m.mfn, n);
+        } else if (m.type == MAP_FOREIGN) {
+            frame_put_foreign(m.mfn); /* single pages */
         }
         g = hostmap_next(&d->physmap, g + n);
     }

@@ -11,11 +11,12 @@ static int map_frame(struct domain *d, mfn_t m, uint64_t g)
 {
     int error;
 
+    frame_to_foreign(m);
     lock_acquire(&d->lock);
     error = memory_replace(d, g, m, MAP_FOREIGN, ACCESS_RW);
     lock_release(&d->lock);
     if (error) {
-        frame_put(m);
+        frame_put_foreign(m);
     }
     return error;
 }

@@ -151,9 +151,9 @@ void acpi_build(uint8_t *page, gpa_t at, unsigned nr_vcpus);
 #define GUEST_MEMMAP_MAX 8u
 unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
 /* Frees a guest frame that the host map no longer shows. */
-void memory_release(struct domain *d, const struct mapping *was);
-/* Puts one page at g, freeing what was there. d is locked. */
-int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t access);
+void memory_release(struct domain *d, const struct was_mapped *was);
+/* Puts one page at g, with `most` access at most, freeing what was there. d is locked. */
+int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t most);
 /* ---- event channels: evtchn.c ---- */
 
 void evtchn_init(struct domain *d);

@@ -90,6 +90,7 @@ struct guest_domain {
     mfn_t pool;
     unsigned pool_pages;
     uint64_t ram_pages;         /* RAM frames in the host map now */
+    uint64_t extra_pages;       /* beyond its memory that it was built with: ACPI tables, console */
     uint64_t acpi_gfn;          /* see guest_special_gfn() */
     uint64_t ram_end_gfn;       /* RAM never lies at or above this gfn */
     uint64_t max_gfn;           /* highest gfn that was ever mapped */

@@ -13,13 +13,16 @@
 
 /* ---- changing one gfn ---- */
 
-void memory_release(struct domain *d, const struct mapping *was)
+void memory_release(struct domain *d, const struct was_mapped *was)
 {
+    if (!was->any) {
+        return;
+    }
     if (was->type == MAP_RAM) {
         d->guest.ram_pages--;
-    }
-    if (was->type == MAP_RAM || was->type == MAP_FOREIGN) {
         frame_put(was->mfn);
+    } else if (was->type == MAP_FOREIGN) {
+        frame_put_foreign(was->mfn);
     }
 }
 
@@ -30,117 +33,115 @@ static void note_mapped(struct domain *d, uint64_t g)
     }
 }
 
-/* The domain itself asks, and what stands at g is not its to change. */
-static bool guarded(struct domain *d, uint64_t g)
+/* The domain itself asks: held to what is its own, and what it needs is on its account. */
+static bool by_guest(const struct domain *d)
 {
     const struct vcpu *v = vcpu_current();
 
-    return v && v->domain == d && hostmap_guarded(&d->physmap, gfn(g));
+    return v && v->domain == d;
 }
 
-int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t access)
+/* The ring's place is the monitor's to fill: a guest that was there first would have a hand in its ring. */
+static bool kept_free(struct domain *d, uint64_t g)
 {
-    struct mapping was;
-    bool had;
-    int error;
+    struct mapping m;
 
-    if (guarded(d, g)) {
-        return -EPERM;
-    }
-    had = hostmap_lookup(&d->physmap, gfn(g), &was);
-    error = hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, type, access);
+    return by_guest(d) && g == d->guest.params[HVM_PARAM_MONITOR_RING_PFN] &&
+           !hostmap_lookup(&d->physmap, gfn(g), &m);
+}
+
+int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t most)
+{
+    struct was_mapped was;
+    int error = kept_free(d, g) ? -EPERM
+                                : hostmap_put(&d->physmap, gfn(g), m, type, most, by_guest(d), &was);
+
     if (!error) {
         note_mapped(d, g);
-        if (had) {
-            memory_release(d, &was);
-        }
+        memory_release(d, &was);
     }
     return error;
-}
-
-static int replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type)
-{
-    return memory_replace(d, g, m, type, XENMEM_access_rwx);
 }
 
 /* Leaves a hole at g, freeing what was there. -ENOENT if nothing was. */
 static int punch(struct domain *d, uint64_t g)
 {
-    struct mapping was;
-    int error;
+    struct was_mapped was;
+    int error = hostmap_take(&d->physmap, gfn(g), by_guest(d), &was);
 
-    if (!hostmap_lookup(&d->physmap, gfn(g), &was)) {
-        return -ENOENT;
-    }
-    if (guarded(d, g)) {
-        return -EPERM;
-    }
-    error = hostmap_unmap(&d->physmap, gfn(g), ORDER_4K);
     if (!error) {
         memory_release(d, &was);
     }
     return error;
 }
 
-/* The domain's page moves from one gfn to another. */
+/* What stands at one gfn, frame m, moves to another. */
+static int move_frame(struct domain *d, gfn_t from, uint64_t to, mfn_t m)
+{
+    struct was_mapped was;
+    int error = kept_free(d, to) ? -EPERM
+                                 : hostmap_move(&d->physmap, from, gfn(to), m, by_guest(d), &was);
+
+    if (!error) {
+        note_mapped(d, to);
+        memory_release(d, &was);
+    }
+    return error;
+}
+
 static int move(struct domain *d, uint64_t from, uint64_t to)
 {
     struct mapping m;
-    int error;
 
-    if (!hostmap_lookup(&d->physmap, gfn(from), &m) || m.type != MAP_RAM) {
+    if (!hostmap_lookup(&d->physmap, gfn(from), &m) || m.type != MAP_RAM ||
+        to >= d->guest.ram_end_gfn) {
         return -EINVAL;
     }
-    if (to >= d->guest.ram_end_gfn) {
-        return -EINVAL;
-    }
-    if (from == to) {
-        return 0;
-    }
-    if (guarded(d, from)) {
-        return -EPERM;
-    }
-    error = hostmap_unmap(&d->physmap, gfn(from), ORDER_4K);
-    if (error) {
-        return error;
-    }
-    error = replace(d, to, m.mfn, MAP_RAM);
-    if (error) { /* the tables for its old place are still there */
-        CHECK(hostmap_map(&d->physmap, gfn(from), m.mfn, ORDER_4K, MAP_RAM, m.access) == 0);
-    }
-    return error;
+    return from == to ? 0 : move_frame(d, gfn(from), to, m.mfn);
 }
 
 /* A page that the hypervisor provides shows at one gfn at a time. */
 static int map_special(struct domain *d, mfn_t m, gfn_t *where, uint64_t g)
 {
-    struct mapping was;
-    gfn_t old = *where;
-    int error = replace(d, g, m, MAP_SPECIAL);
+    struct mapping is;
+    bool shown = !gfn_eq(*where, GFN_INVALID) && hostmap_lookup(&d->physmap, *where, &is) &&
+                 is.type == MAP_SPECIAL && mfn_eq(is.mfn, m);
+    int error = 0;
 
-    if (error || gfn_eq(old, gfn(g))) {
-        return error;
+    if (!shown) {
+        error = memory_replace(d, g, m, MAP_SPECIAL, XENMEM_access_rwx);
+    } else if (!gfn_eq(*where, gfn(g))) {
+        error = move_frame(d, *where, g, m);
     }
-    *where = gfn(g);
-    if (!gfn_eq(old, GFN_INVALID) && hostmap_lookup(&d->physmap, old, &was) &&
-        was.type == MAP_SPECIAL && mfn_eq(was.mfn, m)) {
-        error = hostmap_unmap(&d->physmap, old, ORDER_4K);
+    if (!error) {
+        *where = gfn(g);
     }
     return error;
 }
 
 static int map_grant(struct domain *d, uint64_t index, uint64_t g)
 {
+    mfn_t m;
+    int error;
+
     if (index >= GRANT_FRAMES) {
         return -EINVAL;
     }
-    if (mfn_eq(d->guest.grant_frame[index], MFN_INVALID)) {
-        d->guest.grant_frame[index] = frame_alloc(FRAME_OWNER_HV, 0);
-        if (mfn_eq(d->guest.grant_frame[index], MFN_INVALID)) {
-            return -ENOMEM;
-        }
+    m = d->guest.grant_frame[index];
+    if (!mfn_eq(m, MFN_INVALID)) {
+        return map_special(d, m, &d->guest.grant_gfn[index], g);
     }
-    return map_special(d, d->guest.grant_frame[index], &d->guest.grant_gfn[index], g);
+    m = frame_alloc(FRAME_OWNER_HV, 0);
+    if (mfn_eq(m, MFN_INVALID)) {
+        return -ENOMEM;
+    }
+    error = map_special(d, m, &d->guest.grant_gfn[index], g);
+    if (error) {
+        frame_put(m);
+    } else {
+        d->guest.grant_frame[index] = m;
+    }
+    return error;
 }
 
 static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
@@ -361,14 +362,14 @@ static bool populate_page(struct domain *d, uint64_t g, uint64_t most)
 {
     mfn_t m;
 
-    if (d->guest.ram_pages >= most) {
+    if (frame_owned(d->owner) >= most) {
         return false;
     }
-    m = frame_alloc(d->id, ORDER_4K);
+    m = frame_alloc(d->owner, ORDER_4K);
     if (mfn_eq(m, MFN_INVALID)) {
         return false;
     }
-    if (replace(d, g, m, MAP_RAM) != 0) {
+    if (memory_replace(d, g, m, MAP_RAM, XENMEM_access_rwx) != 0) {
         frame_put(m);
         return false;
     }
@@ -389,7 +390,7 @@ static uint64_t populate_end(const struct domain *d, bool monitor)
 /* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
 static bool populate(struct domain *d, uint64_t g, unsigned order, bool monitor)
 {
-    uint64_t most = d->memory_pages + (monitor ? MONITOR_PAGES : 0);
+    uint64_t most = d->memory_pages + d->guest.extra_pages + (monitor ? MONITOR_PAGES : 0);
     uint64_t nr = 1ULL << order, end = populate_end(d, monitor);
 
     if (g & (nr - 1) || g >= end || nr > end - g) {

@@ -40,7 +40,7 @@ int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void
 
 bool platform_frame_get(struct physmap *pm, mfn_t m)
 {
-    return frame_get(m, domain_of(pm)->id);
+    return frame_get(m, domain_of(pm)->owner);
 }
 
 void platform_frame_put(struct physmap *pm, mfn_t m)

@@ -150,15 +150,46 @@ static void channel_event(struct domain *d)
 
 /* ---- beginning and end ---- */
 
+/* In place of the ring's frame the guest's map gets an empty page, which the monitor takes out then. */
+static int put_empty(struct domain *d, gfn_t g)
+{
+    mfn_t empty = frame_alloc(d->owner, ORDER_4K);
+    struct was_mapped was;
+    int error;
+
+    if (mfn_eq(empty, MFN_INVALID)) {
+        return -ENOMEM;
+    }
+    error = hostmap_put(&d->physmap, g, empty, MAP_RAM, XENMEM_access_rwx, false, &was);
+    frame_put(error ? empty : was.mfn);
+    return error;
+}
+
+/*
+ * The ring's frame becomes the hypervisor's. -EBUSY: besides the guest's map and mappings of monitors somebody holds it, for whom
+ * the hypervisor or a processor writes there (vCPU information, #VE, a view's remap): that could make up a request or an answer.
+ */
 static int take_page(struct domain *d, struct monitor_domain *m, uint8_t **page)
 {
-    uint64_t g = d->guest.params[HVM_PARAM_MONITOR_RING_PFN];
+    gfn_t g = gfn(d->guest.params[HVM_PARAM_MONITOR_RING_PFN]);
+    int error;
 
-    if (g == 0) {
+    if (g.v == 0) {
         return -EOPNOTSUPP;
     }
-    *page = hand_frame_get(d, gfn(g), &m->ring_frame);
-    return *page ? 0 : -EINVAL;
+    *page = hand_frame_get(d, g, &m->ring_frame);
+    if (!*page) {
+        return -EINVAL;
+    }
+    error = frame_holders(m->ring_frame) == 2 ? put_empty(d, g) : -EBUSY; /* the map, and this one */
+    if (error) {
+        frame_put(m->ring_frame);
+        m->ring_frame = MFN_INVALID;
+        return error;
+    }
+    frame_to_hv(m->ring_frame);
+    memset(*page, 0, PAGE_SIZE); /* no answer stands there yet */
+    return 0;
 }
 
 static void drop_page(struct monitor_domain *m)
@@ -175,11 +206,11 @@ int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port)
     int error;
 
     lock_acquire(&d->lock);
-    error = m->ring ? -EBUSY : take_page(d, m, &page);
+    error = m->ring ? -EBUSY : evtchn_create_unbound(d, by->id, channel_event, port);
     if (!error) {
-        error = evtchn_create_unbound(d, by->id, channel_event, port);
+        error = take_page(d, m, &page);
         if (error) {
-            drop_page(m);
+            evtchn_close_internal(d, *port);
         }
     }
     if (!error) {

@@ -15,9 +15,12 @@
 struct frame {
     uint32_t count;  /* 0: free */
     uint16_t owner;
-    uint8_t order;   /* of the free block that starts here */
-    bool free_head;  /* a free block starts here */
+    uint8_t order : 7; /* of the free block that starts here */
+    bool free_head : 1;/* a free block starts here */
+    uint8_t foreign;   /* of the count, mappings by other domains; FOREIGN_MANY: that or more, from then on */
 };
+#define FOREIGN_MANY 0xffu
+_Static_assert(sizeof(struct frame) == 8, "512 of memory for one of this");
 
 struct free_block {
     LIST_ENTRY(free_block) link;
@@ -27,6 +30,7 @@ LIST_HEAD(free_list, free_block);
 static struct lock frames_lock = LOCK_INIT(LOCK_RANK_FRAMES);
 static struct frame *frames;
 static uint64_t nr_frames, nr_free, nr_ram;
+static uint64_t owned[FRAME_OWNERS];
 static struct free_list free_lists[MAX_ORDER + 1];
 
 static void block_insert(uint64_t first, unsigned order)
@@ -96,12 +100,21 @@ static uint64_t block_alloc(unsigned order)
     return ~0ULL;
 }
 
+static void account(uint16_t owner, uint64_t nr)
+{
+    if (owner < FRAME_OWNERS) {
+        owned[owner] += nr;
+    }
+}
+
 static mfn_t take(uint16_t owner, uint64_t first, uint64_t nr)
 {
+    account(owner, nr);
     for (uint64_t i = first; i < first + nr; i++) {
         CHECK(frames[i].count == 0);
         frames[i].count = 1;
         frames[i].owner = owner;
+        frames[i].foreign = 0;
     }
     return mfn(first);
 }
@@ -158,6 +171,7 @@ static bool put_locked(uint64_t i)
     if (--frames[i].count > 0) {
         return false;
     }
+    account(frames[i].owner, -1ULL);
     frames[i].owner = FRAME_OWNER_NONE;
     return true;
 }
@@ -199,6 +213,55 @@ bool frame_get(mfn_t m, uint16_t owner)
     }
     lock_release(&frames_lock);
     return ok;
+}
+
+void frame_to_foreign(mfn_t m)
+{
+    lock_acquire(&frames_lock);
+    CHECK(m.v < nr_frames && frames[m.v].count > 0);
+    frames[m.v].foreign += frames[m.v].foreign < FOREIGN_MANY;
+    lock_release(&frames_lock);
+}
+
+void frame_put_foreign(mfn_t m)
+{
+    lock_acquire(&frames_lock);
+    CHECK(m.v < nr_frames && frames[m.v].foreign > 0);
+    frames[m.v].foreign -= frames[m.v].foreign < FOREIGN_MANY;
+    if (put_locked(m.v)) {
+        block_free(m.v, 0);
+    }
+    lock_release(&frames_lock);
+}
+
+uint32_t frame_holders(mfn_t m)
+{
+    uint32_t n;
+
+    lock_acquire(&frames_lock);
+    CHECK(m.v < nr_frames && frames[m.v].count > 0);
+    n = frames[m.v].foreign == FOREIGN_MANY ? UINT32_MAX : frames[m.v].count - frames[m.v].foreign;
+    lock_release(&frames_lock);
+    return n;
+}
+
+void frame_to_hv(mfn_t m)
+{
+    lock_acquire(&frames_lock);
+    CHECK(m.v < nr_frames && frames[m.v].count > 0);
+    account(frames[m.v].owner, -1ULL);
+    frames[m.v].owner = FRAME_OWNER_HV;
+    lock_release(&frames_lock);
+}
+
+uint64_t frame_owned(uint16_t owner)
+{
+    uint64_t n;
+
+    lock_acquire(&frames_lock);
+    n = owned[owner];
+    lock_release(&frames_lock);
+    return n;
 }
 
 uint16_t frame_owner(mfn_t m)

@@ -11,6 +11,12 @@
  */
 #include <facet/types.h>
 
+/*
+ * Owners below FRAME_OWNERS have an account: a frame is on it until its last reference is gone. Domain d's is d, or, while
+ * others hold on to frames of one that had the number before, d plus a multiple of FRAME_OWNER_STEP.
+ */
+#define FRAME_OWNER_STEP 128u
+#define FRAME_OWNERS     (4 * FRAME_OWNER_STEP)
 #define FRAME_OWNER_HV   0xfff0u /* the hypervisor itself, table pools included */
 #define FRAME_OWNER_NONE 0xffffu /* not RAM, or not Facet's to give (image, modules, firmware) */
 
@@ -33,6 +39,16 @@ void frame_put_run(mfn_t m, uint64_t nr);
 /* A further reference, if the frame is RAM owned by `owner` and in use. */
 bool frame_get(mfn_t m, uint16_t owner);
 void frame_put(mfn_t m);
+/*
+ * A reference that one has becomes another domain's mapping; that one is given back; how many references are no such mapping
+ * (all ones if there were too many to tell).
+ */
+void frame_to_foreign(mfn_t m);
+void frame_put_foreign(mfn_t m);
+uint32_t frame_holders(mfn_t m);
+/* The frame becomes the hypervisor's, so that nobody gets a further reference in its owner's name. */
+void frame_to_hv(mfn_t m);
+uint64_t frame_owned(uint16_t owner);
 uint16_t frame_owner(mfn_t m);
 uint64_t frame_free_count(void);
 

@@ -14,7 +14,7 @@ void *hand_frame_get(struct domain *d, gfn_t g, mfn_t *frame)
 {
     struct mapping m;
 
-    if (!hostmap_lookup(&d->physmap, g, &m) || m.type != MAP_RAM || !frame_get(m.mfn, d->id)) {
+    if (!hostmap_lookup(&d->physmap, g, &m) || m.type != MAP_RAM || !frame_get(m.mfn, d->owner)) {
         return NULL;
     }
     *frame = m.mfn;

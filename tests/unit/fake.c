@@ -599,7 +599,7 @@ static unsigned reachable(uint64_t table, unsigned level, unsigned kind)
 void fake_audit(void)
 {
     const struct physmap *pm = &fake.pm;
-    unsigned kinds[8] = {0}, per_view[VIEW_MAX + 1] = {0}, views = 0;
+    unsigned kinds[8] = {0}, per_view[VIEW_MAX + 1] = {0}, views = 0, abroad = 0;
 
     for (unsigned i = 0; i < pm->pool.nr; i++) {
         const struct pool_page *page = &pm->pool.page[i];
@@ -616,6 +616,19 @@ void fake_audit(void)
            kinds[PAGE_HOST]);
     EXPECT(reachable(pm->pool.first + pm->root, 4, PAGE_HOST) == pm->nr_host,
            "host tables that nothing leads to");
+    for (unsigned i = 0; i < pm->pool.nr; i++) {
+        const struct pool_page *page = &pm->pool.page[i];
+        unsigned used = 0;
+
+        for (unsigned e = 0; page->kind == PAGE_HOST && e < 512; e++) {
+            used += (table_at(pm->pool.first + i)[e] & pm->format->valid) != 0;
+        }
+        EXPECT(page->kind != PAGE_HOST || used == page->own, "host table: %u entries, counted %u",
+               used, page->own);
+        EXPECT(page->kind != PAGE_HOST || used > 0 || i == pm->root, "an empty host table is left");
+        abroad += page->kind == PAGE_HOST && page->view;
+    }
+    EXPECT(abroad == pm->abroad, "%u tables are the guest's, counted %u", pm->abroad, abroad);
     EXPECT(kinds[PAGE_LIST] == (pm->active ? 1u : 0u), "%u list pages", kinds[PAGE_LIST]);
     for (uint32_t i = pm->shadows; i != 0; i = pm->pool.page[i].vnext) {
         kinds[PAGE_SHADOW]--;

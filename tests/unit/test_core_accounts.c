@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accounts of the host map: what its tables cost whom, that empty ones are given back, and that a
+ * change that is refused has changed nothing.
+ */
+#include "core_own.h"
+
+#define RESERVE 24u
+#define FAR(i)  ((1ULL << 30) + ((uint64_t)(i) << 18)) /* gfns that share no table but the root's child */
+
+static struct was_mapped was;
+
+static long monitor_access(uint16_t v, uint64_t g, unsigned access)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_mem_access);
+
+    op.domain = 1;
+    op.u.mem_access.view = v;
+    op.u.mem_access.access = (uint16_t)access;
+    op.u.mem_access.gfn = g;
+    return fake_hvmop(&fake.monitor, &op);
+}
+
+static long monitor_create(unsigned access, uint16_t *v)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_create_p2m);
+    long rc;
+
+    op.domain = 1;
+    op.u.view.hvmmem_default_access = (uint16_t)access;
+    rc = fake_hvmop(&fake.monitor, &op);
+    *v = op.u.view.view;
+    return rc;
+}
+
+static void monitor_on(void)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_domain_state);
+
+    op.domain = 1;
+    op.u.domain_state.state = 1;
+    assert_int_equal(fake_hvmop(&fake.monitor, &op), 0);
+}
+
+static int put_as(uint64_t g, uint64_t m, unsigned most, bool by_guest)
+{
+    int rc = hostmap_put(&fake.pm, gfn(g), mfn(m), MAP_RAM, (access_t)most, by_guest, &was);
+
+    fake_settled();
+    fake_audit();
+    return rc;
+}
+
+static int put(uint64_t g, uint64_t m)
+{
+    return put_as(g, m, ACCESS_RWX, true);
+}
+
+static int take(uint64_t g)
+{
+    int rc = hostmap_take(&fake.pm, gfn(g), true, &was);
+
+    fake_settled();
+    fake_audit();
+    return rc;
+}
+
+static int move(uint64_t from, uint64_t to, uint64_t m)
+{
+    int rc = hostmap_move(&fake.pm, gfn(from), gfn(to), mfn(m), true, &was);
+
+    fake_settled();
+    fake_audit();
+    return rc;
+}
+
+static int begin(unsigned policy, unsigned mode, unsigned pool, unsigned quota)
+{
+    struct fake_options o = FAKE_DEFAULTS;
+
+    o.policy = policy;
+    o.mode = mode;
+    o.pool = pool;
+    o.reserve = RESERVE;
+    o.guest_views = 4;
+    o.guest_tables = quota;
+    o.max_views = 10;
+    fake_start(o);
+    fake.may_control = true;
+    map_guest();
+    return 0;
+}
+
+static int external(void **state)
+{
+    (void)state;
+    return begin(POLICY_OPEN, XEN_ALTP2M_external, 256, 0);
+}
+
+static int audited(void **state)
+{
+    (void)state;
+    return begin(POLICY_AUDITED, XEN_ALTP2M_mixed, 256, 30);
+}
+
+/* Everything that a monitor may need: the whole map split, a view with tables in many regions. */
+static void monitor_can_work(void)
+{
+    uint16_t v;
+
+    monitor_on();
+    for (unsigned i = 0; i < 16; i++) {
+        assert_int_equal(monitor_access(0, i * G_2M, ACCESS_R), 0);
+    }
+    assert_int_equal(monitor_create(ACCESS_RWX, &v), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(monitor_access(v, i * G_2M, ACCESS_RX), 0);
+    }
+    fake_audit();
+}
+
+/* F10: one page in each of many regions, until no more is given. */
+static void sparse_pages_are_bounded(void **state)
+{
+    unsigned n = 0, free = free_pages();
+
+    (void)state;
+    while (n < 300 && put(FAR(n), F(n)) == 0) {
+        n++;
+    }
+    assert_in_range(n, 4, 299);
+    assert_int_equal(put(FAR(n), F(n)), -XEN_ENOMEM);
+    assert_true(free_pages() >= RESERVE);
+    assert_int_equal(put(FAR(0) + 1, F(301)), 0); /* in a table that it has */
+    assert_int_equal(take(FAR(0) + 1), 0);
+    monitor_can_work();
+    while (n-- > 0) {
+        assert_int_equal(take(FAR(n)), 0);
+    }
+    assert_int_equal(fake.pm.abroad, 0);
+    assert_true(fake.pm.nr_host <= RESERVE);
+    assert_true(free_pages() + 16 + 50 > free);
+}
+
+/* A guest that has used up its quota otherwise still finds room for the pages that it needs to start. */
+static void a_few_are_free(void **state)
+{
+    struct facet_altp2m_usage u = {.view = FACET_ALTP2M_ALL_VIEWS};
+    uint16_t v;
+    unsigned n;
+
+    (void)state;
+    assert_int_equal(set_state(true), 0);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    for (n = 0; set_access(v, n * G_2M, ACCESS_R) == 0; n++) {
+    }
+    assert_int_equal(own_call(&fake.self, FACET_ALTP2M_usage, &u, sizeof(u)), 0);
+    assert_int_equal(u.pool_free, 0);
+    assert_int_equal(put(1ULL << 28, F(1)), 0);
+    assert_int_equal(put(1ULL << 29, F(2)), 0);
+    assert_int_equal(put(3ULL << 28, F(3)), 0);
+    for (n = 0; n < 20 && put(FAR(n), F(10 + n)) == 0; n++) {
+    }
+    assert_in_range(n, 1, 12);
+    assert_int_equal(put(FAR(n), F(10 + n)), -XEN_ENOMEM);
+    assert_int_equal(set_access(v, 500 * G_2M, ACCESS_R), -XEN_ENOMEM);
+    monitor_can_work();
+}
+
+/* What is sparse counts against the quota, and the other way round. */
+static void one_quota_for_both(void **state)
+{
+    struct facet_altp2m_usage u = {.view = FACET_ALTP2M_ALL_VIEWS};
+    uint16_t v;
+    unsigned n = 0;
+
+    (void)state;
+    assert_int_equal(set_state(true), 0);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    while (put(FAR(n), F(n)) == 0) {
+        n++;
+    }
+    assert_int_equal(own_call(&fake.self, FACET_ALTP2M_usage, &u, sizeof(u)), 0);
+    assert_true(u.pool_free < 2);
+    assert_int_equal(set_access(v, 5, ACCESS_R), -XEN_ENOMEM);
+    while (n-- > 0) {
+        assert_int_equal(take(FAR(n)), 0);
+    }
+    assert_int_equal(set_access(v, 5, ACCESS_R), 0);
+}
+
+/* Empty tables go, also where views share them or have tables of their own below. */
+static void empty_tables_go(void **state)
+{
+    uint32_t tables = fake.pm.nr_host;
+    uint16_t v, w;
+
+    (void)state;
+    monitor_on();
+    assert_int_equal(monitor_create(ACCESS_RWX, &v), 0);
+    assert_int_equal(monitor_create(ACCESS_RW, &w), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(put(FAR(3), F(7)), 0);
+        assert_int_equal(put(FAR(3) + 600, F(8)), 0);
+        assert_int_equal(rights(v, FAR(3)), round == 0 ? 7 : 5);
+        assert_int_equal(rights(w, FAR(3)), 3);
+        assert_int_equal(monitor_access(v, FAR(3), ACCESS_RX), 0);
+        assert_int_equal(rights(v, FAR(3)), 5);
+        assert_int_equal(take(FAR(3)), 0);
+        assert_int_equal(rights(v, FAR(3)), 0);
+        assert_int_equal(rights(w, FAR(3)), 0);
+        assert_int_equal(rights(v, FAR(3) + 600), 7);
+        assert_int_equal(take(FAR(3) + 600), 0);
+        assert_int_equal(rights(w, FAR(3) + 600), 0);
+        assert_int_equal(fake.pm.nr_host, tables);
+        assert_int_equal(put(FAR(3), F(9)), 0);
+        assert_int_equal(rights(v, FAR(3)), 5); /* the override is still there */
+        assert_int_equal(frame(v, FAR(3)), F(9));
+        assert_int_equal(take(FAR(3)), 0);
+        assert_int_equal(rights(v, FAR(3)), 0);
+    }
+    for (uint64_t g = G4K; g < G4K + 512; g++) { /* also what it was built with */
+        assert_int_equal(take(g), 0);
+    }
+    assert_int_equal(fake.pm.nr_host, tables - 1);
+    assert_int_equal(put(G4K + 5, F(77)), 0); /* nobody pays for its coming back */
+    assert_int_equal(fake.pm.nr_host, tables);
+    assert_int_equal(fake.pm.abroad, 0);
+}
+
+/* A monitor's own pages abroad leave the reserve alone. */
+static void monitors_pages_spare_the_reserve(void **state)
+{
+    unsigned n = 0;
+
+    (void)state;
+    while (put_as(FAR(n), F(n), ACCESS_RWX, false) == 0) {
+        n++;
+    }
+    assert_int_equal(fake.pm.abroad, 0);
+    assert_in_range(free_pages(), RESERVE, RESERVE + 2);
+    for (unsigned i = 0; i < 16; i++) {
+        assert_int_equal(take(i * G_2M), 0);
+    }
+}
+
+/* F5: pages that come have the domain's default, and no more than what they replace. */
+static void the_default_reaches_them(void **state)
+{
+    (void)state;
+    assert_int_equal(altp2m_host_set_default(&fake.pm, ACCESS_R), 0);
+    assert_int_equal(take(G4K), 0);
+    assert_int_equal(put(G4K, F(1)), 0);
+    assert_int_equal(rights(0xffff, G4K), 1);
+    assert_int_equal(put(FAR(0), F(2)), 0);
+    assert_int_equal(rights(0xffff, FAR(0)), 1);
+    assert_int_equal(put(G4K + 1, F(3)), 0); /* in place of one that may all */
+    assert_int_equal(rights(0xffff, G4K + 1), 1);
+    assert_int_equal(put_as(G4K + 2, F(4), ACCESS_RW, true), 0);
+    assert_int_equal(rights(0xffff, G4K + 2), 1);
+    assert_int_equal(move(5, G4K + 3, F(5)), 0);
+    assert_int_equal(rights(0xffff, G4K + 3), 1);
+    assert_int_equal(rights(0xffff, 5), 0);
+    assert_int_equal(altp2m_host_set_default(&fake.pm, ACCESS_RWX), 0);
+    assert_int_equal(altp2m_host_set_access(&fake.pm, gfn(G4K + 4), ACCESS_RX), 0);
+    assert_int_equal(put(G4K + 4, F(6)), 0);
+    assert_int_equal(rights(0xffff, G4K + 4), 5);
+    assert_int_equal(altp2m_host_set_access(&fake.pm, gfn(6), ACCESS_R), 0);
+    assert_int_equal(move(6, G4K + 5, F(6 + 0)), 0);
+    assert_int_equal(rights(0xffff, G4K + 5), 1); /* a page takes its restriction along */
+    assert_int_equal(put(FAR(0), F(8)), 0);
+    assert_int_equal(rights(0xffff, FAR(0)), 1);
+    assert_int_equal(altp2m_host_set_default(&fake.pm, ACCESS_N2RWX), 0);
+    assert_int_equal(put(FAR(1), F(9)), 0);
+    assert_int_equal(altp2m_host_get_access(&fake.pm, gfn(FAR(1)), &(access_t){0}), 0);
+    assert_int_equal(rights(0xffff, FAR(1)), 0);
+}
+
+/* Frame, access, #VE bit, tables, generation. */
+static void unchanged(uint64_t g, uint64_t m, unsigned r, bool suppress, uint64_t generation)
+{
+    struct mapping map;
+
+    assert_true(hostmap_lookup(&fake.pm, gfn(g), &map));
+    assert_int_equal(map.mfn.v, m);
+    assert_int_equal(map.access, r);
+    assert_int_equal(map.suppress_ve, suppress);
+    assert_int_equal(hostmap_generation(&fake.pm), generation);
+}
+
+/* F8: refused is refused, whatever it was for. */
+static void refused_changes_nothing(void **state)
+{
+    unsigned n = 0;
+    uint64_t generation;
+    uint32_t tables;
+
+    (void)state;
+    monitor_on();
+    assert_int_equal(hostmap_set_suppress_ve(&fake.pm, G4K, false), 0);
+    assert_int_equal(hostmap_set_suppress_ve(&fake.pm, 7, false), 0);
+    assert_int_equal(monitor_access(0, G4K + 1, ACCESS_R), 0);
+    while (put(FAR(n), F(n)) == 0) {
+        n++;
+    }
+    generation = hostmap_generation(&fake.pm);
+    tables = fake.pm.nr_host;
+    assert_int_equal(move(G4K, FAR(n), F(G4K)), -XEN_ENOMEM);
+    assert_int_equal(move(7, FAR(n), F(7)), -XEN_ENOMEM);
+    assert_int_equal(move(G_2M * 3, FAR(n), F(G_2M * 3)), -XEN_ENOMEM); /* nor is it split */
+    assert_int_equal(move(G4K, G4K + 1, F(G4K)), -XEN_EPERM);
+    assert_int_equal(move(G4K + 1, G4K, F(G4K + 1)), -XEN_EPERM);
+    assert_int_equal(move(G4K, G4K + 2, F(1)), -XEN_EINVAL); /* not what stands there any more */
+    assert_int_equal(move(FAR(n), G4K, F(1)), -XEN_EINVAL);
+    assert_int_equal(move(G4K, fake.pm.max_gfn + 1, F(G4K)), -XEN_EINVAL);
+    assert_int_equal(put(G4K + 1, F(1)), -XEN_EPERM);
+    assert_int_equal(put(FAR(n), F(1)), -XEN_ENOMEM);
+    assert_int_equal(put(fake.pm.max_gfn + 1, F(1)), -XEN_EINVAL);
+    assert_int_equal(take(G4K + 1), -XEN_EPERM);
+    assert_int_equal(take(FAR(n)), -XEN_ENOENT);
+    assert_int_equal(take(~0ULL), -XEN_ENOENT);
+    unchanged(G4K, F(G4K), ACCESS_RWX, false, generation);
+    unchanged(7, F(7), ACCESS_RWX, false, generation);
+    unchanged(G4K + 1, F(G4K + 1), ACCESS_R, true, generation);
+    assert_int_equal(fake.pm.nr_host, tables);
+    assert_int_equal(move(G4K, G4K + 3, F(G4K)), 0);
+    assert_true(was.any && was.mfn.v == F(G4K + 3) && was.type == MAP_RAM);
+    assert_int_equal(put(7, F(1)), 0);
+    unchanged(7, F(1), ACCESS_RWX, false, hostmap_generation(&fake.pm)); /* the bit is the gfn's */
+    assert_true(hostmap_generation(&fake.pm) > generation);
+}
+
+/* F6: a monitor's view that restricts all by its default guards each gfn; the guest's own does not. */
+static void a_default_guards(void **state)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_destroy_p2m);
+    uint16_t own, theirs, second;
+
+    (void)state;
+    assert_int_equal(set_state(true), 0);
+    assert_int_equal(create(ACCESS_RX, &own), 0);
+    assert_int_equal(put(5, F(1)), 0);
+    monitor_on();
+    assert_int_equal(monitor_create(ACCESS_RWX, &theirs), 0);
+    assert_int_equal(put(5, F(2)), 0);
+    assert_int_equal(monitor_access(theirs, ~0ULL, ACCESS_RX), 0);
+    assert_int_equal(put(5, F(3)), -XEN_EPERM);
+    assert_int_equal(take(5), -XEN_EPERM);
+    assert_int_equal(move(G4K, 5, F(G4K)), -XEN_EPERM);
+    assert_int_equal(move(5, FAR(0), F(2)), -XEN_EPERM);
+    assert_true(hostmap_guarded(&fake.pm, gfn(5)));
+    assert_int_equal(put(FAR(0), F(3)), 0); /* nothing stood there */
+    assert_int_equal(put_as(6, F(4), ACCESS_RWX, false), 0); /* a monitor's call */
+    assert_int_equal(monitor_create(ACCESS_N2RWX, &second), 0);
+    assert_int_equal(monitor_access(theirs, ~0ULL, ACCESS_RWX), 0);
+    assert_int_equal(put(5, F(3)), -XEN_EPERM);
+    op.domain = 1;
+    op.u.view.view = second;
+    assert_int_equal(fake_hvmop(&fake.monitor, &op), 0);
+    assert_int_equal(put(5, F(3)), 0);
+    assert_int_equal(fake.pm.restricting, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sparse_pages_are_bounded, external, stop),
+        cmocka_unit_test_setup_teardown(sparse_pages_are_bounded, audited, stop),
+        cmocka_unit_test_setup_teardown(a_few_are_free, audited, stop),
+        cmocka_unit_test_setup_teardown(one_quota_for_both, audited, stop),
+        cmocka_unit_test_setup_teardown(empty_tables_go, external, stop),
+        cmocka_unit_test_setup_teardown(monitors_pages_spare_the_reserve, external, stop),
+        cmocka_unit_test_setup_teardown(the_default_reaches_them, external, stop),
+        cmocka_unit_test_setup_teardown(refused_changes_nothing, audited, stop),
+        cmocka_unit_test_setup_teardown(a_default_guards, audited, stop),
+    };
+
+    return cmocka_run_group_tests_name("core accounts", tests, NULL, NULL);
+}
