@@ -47,6 +47,8 @@ $(B)/guest/chaos.elf $(B)/guest/mon-watch.elf $(B)/guest/mon-lets.elf: $(B)/gues
 $(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
 $(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf mon-kinds.elf carried.elf): $(B)/guest/lib/target.o
 $(B)/guest/mon-kinds.elf: $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.o,$(wildcard $(GUEST_DIR)/lib/kinds_*.c))
+$(B)/guest/mon-keeps.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
+$(B)/guest/mon-takes.elf: $(B)/guest/lib/target.o
 $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/monitor-*.c)): $(B)/guest/lib/monitor.o
 $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monitor.o
