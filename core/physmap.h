@@ -93,6 +93,8 @@ struct physmap; /* complete type in physmap_private.h */
  * -EINVAL for a configuration that cannot be. vCPUs are registered before the domain first runs.
  */
 int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t pool, unsigned nr);
+/* Whether a pool of `nr` pages is enough for that: anything is left of it beyond the reserve. */
+bool physmap_fits(unsigned max_views, uint32_t nr, uint32_t host_reserve);
 void physmap_destroy(struct physmap *pm);
 void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id);
 

@@ -2,58 +2,22 @@
 #include "abi.h"
 #include "pool.h"
 
-_Static_assert(sizeof(struct pool_page) == 32, "2 % of the pool is the promise");
-_Static_assert(PAGE_SIZE % sizeof(struct remap) == 0, "slabs waste nothing");
-
-/* Hands out the fixed part from its start; `at` counts bytes, also beyond what the pool has. */
-struct carver {
-    uint8_t *base;
-    uint64_t at;
-};
-
-static void *carve(struct carver *c, uint64_t bytes)
-{
-    uint64_t at = c->at;
-
-    c->at += (bytes + 63) & ~63ULL;
-    return c->base ? c->base + at : NULL;
-}
-
-static void carve_all(struct physmap *pm, struct carver *c, uint32_t nr)
-{
-    struct pool *p = &pm->pool;
-    uint64_t buckets = (uint64_t)p->mask + 1;
-
-    p->page = carve(c, (uint64_t)nr * sizeof(*p->page));
-    p->bucket = carve(c, buckets * sizeof(*p->bucket));
-    pm->remaps.by_target = carve(c, buckets * sizeof(*pm->remaps.by_target));
-    pm->remaps.by_source = carve(c, buckets * sizeof(*pm->remaps.by_source));
-    pm->views = carve(c, (pm->max_views + 2u) * sizeof(*pm->views));
-}
-
 int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve)
 {
     struct pool *p = &pm->pool;
-    struct carver c = {NULL, 0};
-    uint32_t buckets = 16;
+    uint64_t fixed = pool_carve(pm, NULL, nr);
 
-    while (buckets < nr && buckets < 1u << 30) {
-        buckets *= 2;
-    }
-    p->mask = pm->remaps.mask = buckets - 1;
-    carve_all(pm, &c, nr);
-    if (c.at > (uint64_t)nr * PAGE_SIZE) {
+    if (fixed > (uint64_t)nr * PAGE_SIZE) {
         return -XEN_ENOMEM;
     }
     p->first = first.v;
     p->nr = nr;
-    p->fixed = (uint32_t)((c.at + PAGE_SIZE - 1) / PAGE_SIZE);
+    p->fixed = (uint32_t)((fixed + PAGE_SIZE - 1) / PAGE_SIZE);
     p->reserve = reserve;
     p->base = platform_map(first);
     p->bias = (uintptr_t)p->base - (first.v << PAGE_SHIFT);
     __builtin_memset(p->base, 0, (size_t)p->fixed * PAGE_SIZE);
-    c = (struct carver){p->base, 0};
-    carve_all(pm, &c, nr);
+    pool_carve(pm, p->base, nr);
     for (uint32_t i = nr; i-- > p->fixed;) {
         p->page[i].next = p->free;
         p->free = i;

@@ -18,6 +18,8 @@
  * would be left.
  */
 int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve);
+/* Sets the pointers to the parts of the fixed part at `base`, and the masks. Its size in bytes; base NULL: only that. */
+uint64_t pool_carve(struct physmap *pm, uint8_t *base, uint32_t nr);
 
 /* Pages that may be taken now: by the host map all, by others all but the reserve. */
 static inline bool pool_can_take(const struct pool *p, uint32_t n, bool host)

@@ -3,8 +3,10 @@
 TOOL_CFLAGS = $(WARN) -D_GNU_SOURCE -O2 -g $(DEPFLAGS) -Iinclude -I.
 
 CONFIG_LIB = diag xlcfg keys domain tree
+# The hypervisor's own reader of what facet-config writes, the names of sub-operations, and the size of pools.
+CONFIG_SHARED = hv/guest/dtree core/policy core/pool_size
 CONFIG_OBJS = $(CONFIG_LIB:%=$(B)/tools/config/%.o) $(B)/tools/config/main.o \
-              $(B)/tools/core/policy.o
+              $(CONFIG_SHARED:%=$(B)/tools/%.o)
 KERNEL_LIB = unpack lzop kernel
 KERNEL_OBJS = $(KERNEL_LIB:%=$(B)/tools/kernel/%.o) $(B)/tools/kernel/main.o \
               $(B)/tools/hv/guest/elf_image.o
@@ -21,7 +23,6 @@ $(B)/tools/config/%.o: tools/config/%.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 
-# The names of sub-operations.
 $(B)/tools/core/%.o: core/%.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<

@@ -6,6 +6,7 @@
  */
 #include "guest.h"
 #include "elf_image.h"
+#include "layout.h"
 #include "mm/frame.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,24 +46,12 @@ static bool __attribute__((format(printf, 2, 3))) fail(struct build *b, const ch
     return false;
 }
 
-static uint64_t page_up(uint64_t a)
-{
-    return (a + PAGE_SIZE - 1) & PAGE_MASK;
-}
-
 static uint64_t pages_of(size_t bytes)
 {
-    return page_up(bytes) >> PAGE_SHIFT;
+    return layout_page_up(bytes) >> PAGE_SHIFT;
 }
 
 /* ---- sizes and places ---- */
-
-/* Tables for a host map that is split down to 4 KiB everywhere, with room for special pages
- * anywhere. */
-static unsigned host_reserve(uint64_t ram_end_gfn)
-{
-    return (unsigned)((ram_end_gfn >> ORDER_2M) + (ram_end_gfn >> ORDER_1G) + 24);
-}
 
 static bool place(struct build *b)
 {
@@ -71,29 +60,26 @@ static bool place(struct build *b)
     struct guest_domain *g = &d->guest;
 
     d->memory_pages = memory >> PAGE_SHIFT;
-    g->low_end = memory < GUEST_LOW_RAM_END ? memory : GUEST_LOW_RAM_END;
-    g->high_end = memory > g->low_end ? GUEST_HIGH_RAM + (memory - g->low_end) : 0;
-    g->acpi_gfn = page_up(g->low_end) >> PAGE_SHIFT;
+    g->low_end = layout_low_end(memory);
+    g->high_end = layout_high_end(memory);
+    g->acpi_gfn = layout_page_up(g->low_end) >> PAGE_SHIFT;
     g->ram_end_gfn = (g->high_end ? g->high_end : GUEST_HIGH_RAM) >> PAGE_SHIFT;
     if (b->elf.high > g->low_end) {
         return fail(b, "the kernel needs memory up to %llu KiB, the domain has %llu KiB",
                     (unsigned long long)(b->elf.high >> 10),
                     (unsigned long long)(g->low_end >> 10));
     }
-    b->ramdisk_gpa = page_up(b->elf.high);
-    if (b->ramdisk_gpa + page_up(b->ramdisk.size) + PAGE_SIZE > g->low_end) {
+    if (!layout_place(memory, b->elf.high, b->ramdisk.size, &b->ramdisk_gpa, &b->info_gpa)) {
         return fail(b, "kernel and ramdisk (%llu KiB) do not fit in %llu KiB of memory",
                     (unsigned long long)((b->elf.high + b->ramdisk.size) >> 10),
                     (unsigned long long)(g->low_end >> 10));
     }
-    b->info_gpa = b->ramdisk_gpa + page_up(b->ramdisk.size);
     return true;
 }
 
 static bool check_memory(struct build *b)
 {
-    uint64_t end = b->d->guest.high_end ? b->d->guest.high_end : b->d->guest.low_end;
-    uint64_t tables = host_reserve(end >> PAGE_SHIFT) + (b->config->table_kib >> 2);
+    uint64_t tables = layout_host_reserve(b->config->memory_kib << 10) + (b->config->table_kib >> 2);
     uint64_t need = b->d->memory_pages + tables + 64;
 
     if (need > frame_free_count()) {
@@ -112,7 +98,6 @@ static bool create_physmap(struct build *b)
 {
     struct domain *d = b->d;
     struct guest_domain *g = &d->guest;
-    uint64_t end = g->high_end ? g->high_end : g->low_end;
     struct physmap_config c = {
         .domid = d->id,
         .address_bits = cpuid_address_bits(),
@@ -124,7 +109,7 @@ static bool create_physmap(struct build *b)
         .guest_views = b->config->altp2m_guest_views,
         .guest_tables = b->config->altp2m_guest_tables,
         .trace = b->config->altp2m_trace,
-        .host_reserve = host_reserve(end >> PAGE_SHIFT),
+        .host_reserve = (uint32_t)layout_host_reserve(b->config->memory_kib << 10),
         .format = vcpu_table_format(),
     };
 

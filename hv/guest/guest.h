@@ -125,9 +125,6 @@ struct domain *builder_create(const struct domain_config *c, const struct boot_m
  * more. */
 void builder_destroy(struct domain *d);
 
-#define GUEST_LOW_RAM_END  0xf0000000ULL /* RAM beyond it continues at 4 GiB */
-#define GUEST_HIGH_RAM     0x100000000ULL
-
 /*
  * The guest's page with the ACPI tables lies behind its low RAM, at acpi_gfn, and these behind it: monitors walk all gfns up to
  * the highest one, so nothing is put near 4 GiB, where Xen's toolstack puts them. The order of the special pages is Xen's.

@@ -20,14 +20,15 @@ static void demand(bool holds)
         abort();
 }
 
-/* A domain without errors must make a sound device tree. */
+/* A domain without errors must make a device tree that the hypervisor takes. */
 static void build(const struct domain *domain)
 {
     struct module_list modules = {0};
-    size_t size;
+    size_t size, bad;
     void *fdt = tree_build(domain, 1, false, &modules, &size);
 
     demand(fdt && !fdt_check_full(fdt, size));
+    demand(!tree_refusal(fdt, size, modules.count, &bad));
     free(fdt);
     module_list_free(&modules);
 }

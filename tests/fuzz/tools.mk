@@ -23,7 +23,7 @@ $(FUZZ_TOOL_OBJ)/%.o: %.c
 	$(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
 $(B)/fuzz_xlcfg: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_xlcfg.o \
-		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o) $(FUZZ_TOOL_OBJ)/core/policy.o
+		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o) $(CONFIG_SHARED:%=$(FUZZ_TOOL_OBJ)/%.o)
 	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lfdt -lxlutil
 
 $(B)/fuzz_kernel: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_kernel.o \

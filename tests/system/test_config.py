@@ -11,6 +11,7 @@ import lzma
 import os
 import re
 
+import runner
 from harness import FacetTest
 
 
@@ -65,7 +66,8 @@ class ConfigTest(FacetTest):
                                    "memory = 0x20\naltp2m = 2\nextra = 'a'\nextra += ' b'\n"
                                    "on_crash = 'coredump-destroy'\nvif = [ 'bridge=x', ]\n")
         done = self.tool("facet-config", path)
-        self.assertEqual((done.status, done.out.splitlines()[-1]), (0, "domain\t1\t32768\t1280\t1"))
+        self.assertEqual((done.status, done.out.splitlines()[-1]),
+                         (0, f"domain\t1\t32768\t1280\t1\t1\t0\t{path}:2"))
         self.assertEqual(done.err.splitlines(), [
             f"{path}:4: warning: memory was already set at line 3: the last one counts",
             f"{path}:9: warning: vif is not carried out: Facet has no devices for guests",
@@ -127,6 +129,91 @@ class ConfigTest(FacetTest):
         self.assertEqual([line.split("\t")[0] for line in lines[2:]], ["domain", "domain"])
 
 
+class RefusalTest(FacetTest):
+    """What the hypervisor refuses to build, the tools refuse before anything starts: file, line, limit."""
+
+    weight = 1.0
+    # What the hypervisor says -> what the tools say of these settings, or why they cannot get there.
+    DTREE = {
+        "the device tree is truncated": None,
+        "the device tree is malformed": None,
+        "the device tree is not one of Facet's": None,
+        "the device tree has no domains": None,
+        "reg is not a domain id": None,  # facet-config numbers them: test_limits
+        "name has unprintable characters": ({"name": "a\u20ac"}, "name must be 1 to 63 printable"),
+        "name is missing or too long": ({"name": "n" * 64}, "name must be 1 to 63 printable"),
+        "kernel-module is not one of the boot modules": None,
+        "ramdisk-module is not one of the boot modules": None,
+        "cmdline is missing or too long": ({"cmdline": "c" * 2048}, "2048 bytes; the most is 2047"),
+        "memory-kib is not a size from 1 MiB up in whole pages":
+            ({"memory": 0}, "memory must be a number from 1 to 1048576 (MiB)"),
+        "vcpus is out of range": ({"vcpus": 9}, "vcpus must be a number from 1 to 8"),
+        "table-memory-kib is not a size":
+            ({"shadow_memory": 1 << 21}, "shadow_memory must be a number from 1 to 1048576"),
+        "altp2m is not one of disabled, mixed, external, limited": ({"altp2m": 4}, "altp2m must be"),
+        "altp2m-count is out of range":
+            ({"altp2m_count": 513}, "altp2m_count must be a number from 1 to 512"),
+        "monitors is not a list of names": ({"monitors": ""}, "monitors must be a list"),
+        "altp2m-policy is not one of open, grandfathered, audited":
+            ({"altp2m_policy": "closed"}, "altp2m_policy must be"),
+        "altp2m-allow or altp2m-deny names what is not a sub-operation":
+            ({"altp2m_deny": ["create"]}, "create is not a sub-operation"),
+        "altp2m-guest-views or altp2m-guest-tables is out of range":
+            ({"altp2m_guest_views": 512}, "altp2m_guest_views must be a number from 1 to 511"),
+        "an action is not one of destroy, restart, preserve":
+            ({"on_watchdog": "explode"}, "on_watchdog must be"),
+    }
+    BUILDER = {
+        "the kernel needs memory up to %llu KiB, the domain has %llu KiB":
+            ({"memory": 1}, "kernel and ramdisk need memory up to "),
+        "kernel and ramdisk (%llu KiB) do not fit in %llu KiB of memory":
+            ({"memory": 4, "ramdisk": 3 << 20}, "kernel and ramdisk need memory up to "),
+        "it needs %llu MiB, the machine has %llu MiB left": None,  # test_sum_of_memory
+        "too much table memory": None,  # 1 TiB is the most
+        "no %u KiB in a row for page tables": None,  # the machine's
+        "the table memory is too small":
+            ({"memory": 65536, "shadow_memory": 1, "altp2m_count": 512}, "shadow_memory must be at least "),
+        "the machine ran out of memory": None,  # the machine's
+        "others still hold %llu KiB of its former memory": None,  # what was before it started again
+        "kernel or ramdisk could not be copied": None,  # into RAM that is there
+        "no memory for vCPU %u": None,  # the machine's
+        "kernel: %s": None,  # elf_image.c is part of facet-kernel: test_kernel.c
+    }
+
+    def test_all_are_known(self):
+        """A new refusal of the hypervisor needs a word of the tools, or a reason."""
+        source = runner.ROOT / "hv" / "guest"
+        text = re.sub(r'"\s+"', "", (source / "dtree.c").read_text())
+        self.assertEqual(set(re.findall(r'(?:return|:|error =) "([^"]{12,})"', text)), set(self.DTREE))
+        text = re.sub(r'"\s+"', "", (source / "builder.c").read_text())
+        self.assertEqual(set(re.findall(r'fail\(&?b, "([^"]+)"', text)), set(self.BUILDER))
+
+    def test_said_first(self):
+        """Each, with the file and the line."""
+        kernel = self.guest()
+        for refusal, case in {**self.DTREE, **self.BUILDER}.items():
+            if case is None:
+                continue
+            settings, words = dict(case[0]), case[1]
+            if "ramdisk" in settings:
+                settings["ramdisk"] = self.write("ramdisk", bytes(settings["ramdisk"]))
+            with self.subTest(refusal):
+                path = self.config("a.cfg", kernel=kernel, altp2m=settings.pop("altp2m", 1), **settings)
+                done = self.facet("image", "-o", self.dir / "a.iso", path)
+                self.assertEqual((done.status, done.out), (2, ""), done.err)
+                self.assertRegex(done.err, rf"(?m)^{path}:[0-9]+: .*{re.escape(words)}")
+
+    def test_what_fits_is_taken(self):
+        """A kernel that just fits, as the hypervisor lays it out."""
+        kernel = self.guest()
+        path = self.config("a.cfg", kernel=kernel, memory=2, ramdisk=self.write("r", bytes(1 << 19)))
+        done = self.facet("run", path)
+        self.assertEqual(done.status, 0, done.out + done.err)
+        path = self.config("b.cfg", kernel=kernel, memory=2, ramdisk=self.write("r", bytes((1 << 20) - 4096)))
+        self.assertIn(f"{path}:3: kernel and ramdisk need memory up to ",
+                      self.facet("run", path).err)
+
+
 class KernelTest(FacetTest):
     """`facet run` with files that are no PVH kernels: refused before the machine starts."""
 
@@ -168,14 +255,12 @@ class KernelTest(FacetTest):
 
     def test_truncated_linux(self):
         """Debian's bzImage, cut short."""
-        import runner
         whole = runner.debian_kernel().vmlinuz.read_bytes()
         self.assert_refused(whole[:len(whole) // 2], "the bzImage is cut short")
         self.assert_refused(whole[:0x1fe], "neither an ELF nor a Linux bzImage")
 
     def test_damaged_linux(self):
         """Debian's bzImage with a hole in the packed part."""
-        import runner
         whole = bytearray(runner.debian_kernel().vmlinuz.read_bytes())
         middle = len(whole) // 2
         whole[middle:middle + 4096] = bytes(4096)

@@ -304,6 +304,28 @@ static void bad_configurations(void **state)
     assert_int_equal(physmap_init(&pm, &c, at, 64), -XEN_ENOMEM);
 }
 
+/* Who sizes a pool without having one is told what physmap_init() will say. */
+static void fits_as_announced(void **state)
+{
+    static const unsigned views[] = {0, 1, 10, 512}, reserves[] = {0, 4, 20, ~0u};
+    static struct physmap pm;
+    struct physmap_config c = {.domid = 3, .address_bits = 40, .altp2m_mode = 1, .format = &fake_scrambled};
+    unsigned fitted = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 16; i++) {
+        c.max_views = views[i / 4];
+        c.host_reserve = reserves[i % 4];
+        for (unsigned nr = 0; nr <= 64; nr++) {
+            bool fits = physmap_fits(c.max_views, nr, c.host_reserve);
+
+            assert_int_equal(physmap_init(&pm, &c, mfn(FAKE_POOL_FIRST + 4000), nr), fits ? 0 : -XEN_ENOMEM);
+            fitted += fits;
+        }
+    }
+    assert_in_range(fitted, 12 * 10, 12 * 64);
+}
+
 /* hostmap_map and hostmap_unmap at the borders of what they accept. */
 static void bad_ranges(void **state)
 {
@@ -349,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(quota_of_a_view, start_active, stop),
         cmocka_unit_test_setup_teardown(quota_of_the_guest, start_active, stop),
         cmocka_unit_test(bad_configurations),
+        cmocka_unit_test(fits_as_announced),
         cmocka_unit_test_setup_teardown(bad_ranges, start_active, stop),
         cmocka_unit_test_teardown(metadata_is_small, stop),
     };

@@ -570,6 +570,8 @@ static void test_wrong_values(void **state)
         {"altp2m='mixed'\naltp2m_allow=[[1]]",
          "f:6: altp2m_allow: this is not a sub-operation; `altp2m info` and docs/reference.md "
          "list them\n"},
+        {"shadow_memory=1\naltp2m_count=512\nmemory=65536",
+         "f:5: shadow_memory must be at least 2 (MiB) for 65536 MiB of memory and 512 views\n"},
         {"shadow_memory=0", "f:5: shadow_memory must be a number from 1 to 1048576 (MiB)\n"},
         {"on_crash='coredump'", "f:5: on_crash" ACTION_CHOICES},
         {"on_reboot=1", "f:5: on_reboot" ACTION_CHOICES},

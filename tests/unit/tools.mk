@@ -15,7 +15,7 @@ $(TOOL_TEST_OBJ)/%.o: %.c
 		-c -o $@ $<
 
 $(B)/test_xlcfg: $(TOOL_TEST_OBJ)/tests/unit/test_xlcfg.o \
-		$(CONFIG_LIB:%=$(TOOL_TEST_OBJ)/tools/config/%.o) $(TOOL_TEST_OBJ)/core/policy.o
+		$(CONFIG_LIB:%=$(TOOL_TEST_OBJ)/tools/config/%.o) $(CONFIG_SHARED:%=$(TOOL_TEST_OBJ)/%.o)
 	$(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka -lfdt
 
 $(B)/test_kernel: $(TOOL_TEST_OBJ)/tests/unit/test_kernel.o \

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "domain.h"
 
+#include "core/physmap.h"
 #include "core/policy.h"
+#include "hv/guest/layout.h"
 #include "keys.h"
 
 #include <errno.h>
@@ -186,11 +188,12 @@ static void domain_read_files(const struct domain_reader *r, struct domain *out)
 
     domain_require(r, "kernel", "kernel = \"FILE\", a PVH kernel");
     out->kernel = domain_file(r, "kernel", &size);
-    out->ramdisk = domain_file(r, "ramdisk", &size);
-    if (out->ramdisk && out->memory_kib && size / 1024 >= out->memory_kib)
+    out->kernel_line = domain_line(r, "kernel");
+    out->ramdisk = domain_file(r, "ramdisk", &out->ramdisk_size);
+    if (out->ramdisk && out->memory_kib && out->ramdisk_size / 1024 >= out->memory_kib)
         diag_error(r->diag, domain_line(r, "ramdisk"),
                    "ramdisk of %" PRIu64 " KiB does not fit in the %" PRIu64
-                   " MiB of memory of this domain", size / 1024, out->memory_kib / 1024);
+                   " MiB of memory of this domain", out->ramdisk_size / 1024, out->memory_kib / 1024);
 }
 
 /* As xl: `root` and `extra` make up the command line, unless `cmdline` gives it whole. */
@@ -224,6 +227,32 @@ static void domain_read_cmdline(const struct domain_reader *r, struct domain *ou
 static uint64_t domain_default_tables(const struct domain *d)
 {
     return (uint64_t)d->vcpus * 1024 + d->memory_kib / 1024 * 8;
+}
+
+/* The least table memory that a domain of this memory and views can be built with, in KiB. */
+static uint64_t domain_least_tables(const struct domain *d)
+{
+    uint64_t reserve = layout_host_reserve(d->memory_kib << 10), low = 0, high = UINT32_MAX - reserve;
+
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+
+        if (physmap_fits(d->altp2m_count, (uint32_t)(reserve + middle), (uint32_t)reserve))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low * 4;
+}
+
+static void domain_check_tables(const struct domain_reader *r, const struct domain *d)
+{
+    uint64_t least = domain_least_tables(d);
+
+    if (d->table_memory_kib < least)
+        diag_error(r->diag, domain_line(r, "shadow_memory"),
+                   "shadow_memory must be at least %" PRIu64 " (MiB) for %" PRIu64 " MiB of memory and %" PRIu32
+                   " views", (least + 1023) / 1024, d->memory_kib / 1024, d->altp2m_count);
 }
 
 static void domain_read_vcpus(const struct domain_reader *r, struct domain *out)
@@ -441,6 +470,7 @@ void domain_from_config(const struct xlcfg *config, struct domain *out, struct d
     domain_read_files(&r, out);
     domain_read_cmdline(&r, out);
     domain_read_altp2m(&r, out);
+    domain_check_tables(&r, out);
     domain_read_policy(&r, out);
     domain_read_monitor(&r, out);
     domain_read_actions(&r, out);

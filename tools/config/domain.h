@@ -15,6 +15,8 @@ struct domain {
     char *name;
     char *kernel;  /* path, usable from the current directory */
     char *ramdisk; /* likewise, or NULL */
+    unsigned kernel_line;  /* where the file names it */
+    uint64_t ramdisk_size; /* bytes */
     char *cmdline; /* may be empty */
     uint64_t memory_kib;
     uint64_t table_memory_kib;

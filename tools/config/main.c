@@ -23,7 +23,8 @@ static const char usage[] =
     "\n"
     "Prints, each on a line of its own with tabs between the fields:\n"
     "  module INDEX kernel|ramdisk PATH     the boot modules, from index 1\n"
-    "  domain ID MEMORY-KIB TABLES-KIB NAME\n"
+    "  domain ID MEMORY-KIB TABLES-KIB NAME KERNEL-INDEX RAMDISK-BYTES FILE:LINE\n"
+    "where FILE:LINE is where the kernel is named.\n"
     "Exit status: 0, or 2 if anything is wrong with the files or options.\n";
 
 struct options {
@@ -141,7 +142,7 @@ static bool write_file(const char *path, const void *data, size_t size)
     return good;
 }
 
-static void print_list(const struct domain *domains, size_t count,
+static void print_list(const struct domain *domains, char *const *files, size_t count,
                        const struct module_list *modules)
 {
     static const char *const kinds[] = {[MODULE_KERNEL] = "kernel", [MODULE_RAMDISK] = "ramdisk"};
@@ -150,23 +151,30 @@ static void print_list(const struct domain *domains, size_t count,
         printf("module\t%zu\t%s\t%s\n", i + 1, kinds[modules->modules[i].kind],
                modules->modules[i].path);
     for (size_t i = 0; i < count; i++)
-        printf("domain\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%s\n", i + 1, domains[i].memory_kib,
-               domains[i].table_memory_kib, domains[i].name);
+        printf("domain\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%s\t%zu\t%" PRIu64 "\t%s:%u\n", i + 1,
+               domains[i].memory_kib, domains[i].table_memory_kib, domains[i].name,
+               module_find(modules, MODULE_KERNEL, domains[i].kernel), domains[i].ramdisk_size, files[i],
+               domains[i].kernel_line);
 }
 
-static bool emit(const struct domain *domains, size_t count, const struct options *options)
+static bool emit(const struct domain *domains, char *const *files, size_t count,
+                 const struct options *options)
 {
     struct module_list modules = {0};
-    size_t size;
+    const char *refusal;
+    size_t size, bad;
     void *tree = tree_build(domains, count, options->interactive, &modules, &size);
     bool good = tree != NULL;
 
-    if (!tree)
+    if (!tree) {
         fprintf(stderr, "facet-config: cannot build the device tree: %s\n", strerror(errno));
-    else if (options->output)
+    } else if ((refusal = tree_refusal(tree, size, modules.count, &bad))) {
+        fprintf(stderr, "%s: the hypervisor would refuse it: %s\n", files[bad], refusal);
+        good = false;
+    } else if (options->output)
         good = write_file(options->output, tree, size);
     if (good)
-        print_list(domains, count, &modules);
+        print_list(domains, files, count, &modules);
     module_list_free(&modules);
     free(tree);
     return good;
@@ -186,7 +194,7 @@ static int run(char *const *files, size_t count, const struct options *options)
     if (!errors)
         errors = check_names(domains, files, count) +
                  check_memory(domains, count, options->memory_mib);
-    if (!errors && !emit(domains, count, options))
+    if (!errors && !emit(domains, files, count, options))
         errors++;
     for (size_t i = 0; i < count; i++)
         domain_free(&domains[i]);

@@ -2,6 +2,7 @@
 #include "tree.h"
 
 #include "core/policy.h"
+#include "hv/guest/dtree.h"
 
 #include <errno.h>
 #include <libfdt.h>
@@ -12,17 +13,14 @@
 /* The index of `path` among the boot modules, added if new; negative errno if it cannot be had. */
 static int module_index(struct module_list *list, enum module_kind kind, const char *path)
 {
-    char *real = realpath(path, NULL);
+    size_t found = module_find(list, kind, path);
+    char *real = found ? NULL : realpath(path, NULL);
     struct module *bigger;
 
+    if (found)
+        return (int)found;
     if (!real)
         return -errno;
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->modules[i].kind == kind && !strcmp(list->modules[i].path, real)) {
-            free(real);
-            return (int)i + 1;
-        }
-    }
     bigger = reallocarray(list->modules, list->count + 1, sizeof(*bigger));
     if (!bigger) {
         free(real);
@@ -31,6 +29,18 @@ static int module_index(struct module_list *list, enum module_kind kind, const c
     list->modules = bigger;
     list->modules[list->count++] = (struct module){.kind = kind, .path = real};
     return (int)list->count;
+}
+
+size_t module_find(const struct module_list *modules, enum module_kind kind, const char *path)
+{
+    char *real = realpath(path, NULL);
+    size_t found = 0;
+
+    for (size_t i = 0; real && i < modules->count; i++)
+        if (modules->modules[i].kind == kind && !strcmp(modules->modules[i].path, real))
+            found = i + 1;
+    free(real);
+    return found;
 }
 
 void module_list_free(struct module_list *modules)
@@ -145,4 +155,21 @@ void *tree_build(const struct domain *domains, size_t count, bool interactive,
     }
     *size = fdt_totalsize(fdt);
     return fdt;
+}
+
+const char *tree_refusal(const void *tree, size_t size, size_t nr_modules, size_t *bad)
+{
+    struct dtree t;
+    const char *error = dtree_open(&t, tree, size);
+
+    *bad = 0;
+    if (error)
+        return error;
+    for (int node = dtree_first(&t); node >= 0 && !error; node = dtree_next(&t, node)) {
+        struct domain_config c;
+
+        error = dtree_domain(&t, node, (unsigned)nr_modules + 1, DOMAIN_MAX, DOMAIN_VCPUS, &c);
+        *bad += !error;
+    }
+    return error;
 }

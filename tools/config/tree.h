@@ -23,6 +23,9 @@ struct module_list {
     size_t count;
 };
 
+/* The index of a file of that kind from 1; 0 if it is not in the list. */
+size_t module_find(const struct module_list *modules, enum module_kind kind, const char *path);
+
 /*
  * Builds the tree for `count` domains, the first being domain 1, and collects the files it names
  * in `modules`, each once. Returns the blob, released by free(), its size in `size`; or NULL
@@ -30,5 +33,11 @@ struct module_list {
  */
 void *tree_build(const struct domain *domains, size_t count, bool interactive,
                  struct module_list *modules, size_t *size);
+
+/*
+ * Reads the tree as the hypervisor does. Returns NULL, or its reason to refuse a domain, the index of which is in `bad`, or the tree
+ * as a whole.
+ */
+const char *tree_refusal(const void *tree, size_t size, size_t nr_modules, size_t *bad);
 
 void module_list_free(struct module_list *modules);

@@ -13,8 +13,14 @@ from .base import Error, ToolError, build_dir, tool
 GRUB_PLATFORM = "/usr/lib/grub/i386-pc"
 # What grub.cfg uses, and what finds it on the disc.
 GRUB_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
-# Memory, in MiB, that a machine needs besides the domains' own and the boot modules.
+# Memory, in MiB, that a machine needs besides the domains' own and the boot modules: so much, and of what it has more than
+# 4 GiB a part for the hypervisor's tables of all frames and of the domains' memory.
 OVERHEAD_MIB = 64
+OVERHEAD_PART = 128
+
+
+def _overhead(mib):
+    return OVERHEAD_MIB + max(0, mib - 4096) // OVERHEAD_PART
 
 
 @dataclass
@@ -44,7 +50,7 @@ def _run(command, what):
 
 
 def _compile(configs, blob, interactive, limit_mib, warn):
-    """Runs facet-config. Returns (modules, domains, KiB the domains need)."""
+    """Runs facet-config. Returns (modules, domains, KiB the domains need, {module: its domains})."""
     command = [tool("facet-config"), "-o", blob]
     if interactive:
         command.append("-i")
@@ -53,15 +59,16 @@ def _compile(configs, blob, interactive, limit_mib, warn):
     done = _run([*command, "--", *configs], "facet-config")
     if warn and done.stderr:
         warn(done.stderr.rstrip())
-    modules, domains, kib = [], {}, 0
+    modules, domains, kib, users = [], {}, 0, {}
     for line in done.stdout.splitlines():
-        kind, number, *rest = line.split("\t")
-        if kind == "module":
-            modules.append((rest[0], rest[1]))
-        else:
-            domains[int(number)] = rest[2]
-            kib += int(rest[0]) + int(rest[1])
-    return modules, domains, kib
+        if line.startswith("module\t"):
+            modules.append(tuple(line.split("\t", 3)[2:]))
+            continue
+        _, number, memory, tables, name, kernel, ramdisk, where = line.split("\t", 7)
+        domains[int(number)] = name
+        kib += int(memory) + int(tables)
+        users.setdefault(int(kernel), []).append((where, memory, ramdisk))
+    return modules, domains, kib, users
 
 
 def _grub_cfg(modules):
@@ -83,7 +90,7 @@ def make_image(configs, output, interactive=False, memory=None, hypervisor=None,
     `warn` is called with the text of warnings about the configurations.
     """
     elf = hypervisor_path(hypervisor)
-    limit = memory - OVERHEAD_MIB if memory else None
+    limit = memory - _overhead(memory) if memory else None
     if limit is not None and limit <= 0:
         raise Error(f"a machine of {memory} MiB is too small: the hypervisor itself "
                     f"needs {OVERHEAD_MIB} MiB")
@@ -92,15 +99,17 @@ def make_image(configs, output, interactive=False, memory=None, hypervisor=None,
     with tempfile.TemporaryDirectory(prefix="image-", dir=scratch_parent) as scratch:
         boot = pathlib.Path(scratch) / "boot"
         (boot / "grub").mkdir(parents=True)
-        modules, domains, kib = _compile(configs, boot / "domains.dtb", interactive, limit, warn)
+        modules, domains, kib, users = _compile(configs, boot / "domains.dtb", interactive, limit, warn)
         for i, (kind, path) in enumerate(modules, 1):
             if kind == "kernel":
-                _run([tool("facet-kernel"), path, boot / f"module{i}"], "facet-kernel")
+                fits = [word for user in users[i] for word in user]
+                _run([tool("facet-kernel"), path, boot / f"module{i}", *fits], "facet-kernel")
             else:
                 shutil.copyfile(path, boot / f"module{i}")
         shutil.copyfile(elf, boot / "facet.elf")
         (boot / "grub" / "grub.cfg").write_text(_grub_cfg(modules), encoding="ascii")
         files = sum(f.stat().st_size for f in boot.iterdir() if f.is_file())
         write_iso(scratch, output)
-    need = -(-kib // 1024) + -(-files // (1 << 20)) + OVERHEAD_MIB
+    need = -(-kib // 1024) + -(-files // (1 << 20))
+    need += _overhead(need)
     return Image(pathlib.Path(output), domains, need)
