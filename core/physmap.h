@@ -115,7 +115,10 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
                 access_t access);
 int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order);
 bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
-/* The first gfn from g on that is no hole, or ~0. Steps over holes as large as the tables show them. */
+/*
+ * The first gfn from g on that is no hole, or ~0. Steps over holes as large as the tables show them, but only so many at a time:
+ * it may stop at a hole, to be called again from there.
+ */
 uint64_t hostmap_next(struct physmap *pm, uint64_t g);
 
 /*
