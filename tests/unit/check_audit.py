@@ -128,6 +128,23 @@ def guest_cases():
     return names
 
 
+def touches(audit):
+    """First cell -> tests of each row of "What Facet touches in a guest's name"."""
+    section = audit.partition("## What Facet touches in a guest's name")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")]
+             for line in section.splitlines() if line.startswith("| ") and not line.startswith("| access")]
+    return {row[0]: re.findall(r"`([\w.-]+)`", row[-1]) if len(row) == 5 else [] for row in cells}
+
+
+def touch_problems(found, run):
+    """(check, list of what is wrong) of that section; a test is GUEST.CASE or a host test's function."""
+    host = {name for path in Path("tests/unit").glob("test_*.c")
+            for name in re.findall(r"^static void (\w+)\(void \*\*", path.read_text(), re.MULTILINE)}
+    yield "each access in a guest's name has a test", [row for row, tests in found.items() if not tests]
+    yield "each of these tests runs", \
+        sorted({test for tests in found.values() for test in tests} - run - host)
+
+
 def rest_problems(names, found, run):
     """(check, list of what is wrong) of everything else."""
     yield "each hypercall, MSR and instruction that exits has a row in docs/audit.md", sorted(names - set(found))
@@ -174,7 +191,7 @@ def main():
     reference = subprocess.run([sys.argv[1]], check=True, stdout=subprocess.PIPE, text=True).stdout
     audit, status = Path("docs/audit.md").read_text(), 0
     rest = (served(read_source), rows_of_rest(audit), guest_cases())
-    checks = [*problems(rows(reference), audit), *rest_problems(*rest)]
+    checks = [*problems(rows(reference), audit), *touch_problems(touches(audit), rest[2]), *rest_problems(*rest)]
     checks += [(what, [] if right else ["not seen"]) for what, right in planted(*rest)]
     for check, wrong in checks:
         print(f"not ok - {check}\n# {', '.join(wrong)}" if wrong else f"ok - {check}")
