@@ -49,6 +49,8 @@ $(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf mon-kinds.elf c
 $(B)/guest/mon-kinds.elf: $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.o,$(wildcard $(GUEST_DIR)/lib/kinds_*.c))
 $(B)/guest/mon-keeps.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
 $(B)/guest/mon-takes.elf: $(B)/guest/lib/target.o
+$(B)/guest/mon-verdict.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
+$(B)/guest/mon-anew.elf: $(B)/guest/lib/target.o $(B)/guest/lib/smp.o
 $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/monitor-*.c)): $(B)/guest/lib/monitor.o
 $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monitor.o
