@@ -48,10 +48,13 @@ static inline __attribute__((always_inline)) uint8_t *ram(struct vcpu *v, uint64
     return ram_refill(v, s, g, generation);
 }
 
-/* What each access gives before it converts. */
+/* What each access gives before it converts. No processor writes what may not be read. */
 static unsigned rights_of(access_t a)
 {
-    return a <= XENMEM_access_rwx ? a : a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
+    if (a > XENMEM_access_rwx) {
+        return a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
+    }
+    return a & RIGHT_R ? a : a & RIGHT_X;
 }
 
 /* What shows at a gfn, to whom, and what for. */
