@@ -2,7 +2,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <facet/cplusplus.h>
 
 /*
  * CHECK(condition) stops the whole machine when an invariant of Facet's own code is broken.
@@ -11,9 +10,7 @@
  *
  * The embedder supplies check_failed(); it must not return.
  */
-FACET_BEGIN_C
-FACET_NORETURN void check_failed(const char *file, int line, const char *condition);
-FACET_END_C
+_Noreturn void check_failed(const char *file, int line, const char *condition);
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \

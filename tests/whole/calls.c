@@ -261,6 +261,6 @@ long call_ring(struct vcpu *m, bool remove)
         call_reservation(m, 1, XENMEM_decrease_reservation, g);
     }
     bind.remote_port = d->guest.monitor.port;
-    return call(m, __HYPERVISOR_event_channel_op, EVTCHNOP_bind_interdomain, 0, false, &bind,
-                sizeof(bind));
+    return port_call(m, EVTCHNOP_bind_interdomain, &bind, sizeof(bind),
+                     offsetof(struct evtchn_bind_interdomain, local_port));
 }

@@ -22,6 +22,7 @@
 struct processor processor;
 jmp_buf *machine_trap;
 char machine_message[512];
+const char *machine_doing;
 void (*machine_act)(struct vcpu *v);
 void (*machine_wrote)(void *at, size_t n);
 
@@ -38,7 +39,10 @@ void machine_fail(const char *format, ...)
     vsnprintf(machine_message, sizeof(machine_message), format, args);
     va_end(args);
     n = strlen(machine_message);
-    if (console_length > 0) {
+    if (machine_doing) {
+        n += (size_t)snprintf(machine_message + n, sizeof(machine_message) - n, " [in %s]", machine_doing);
+    }
+    if (console_length > 0 && n < sizeof(machine_message)) {
         size_t tail = console_length < 200 ? console_length : 200;
 
         snprintf(machine_message + n, sizeof(machine_message) - n, " [console: %.*s]", (int)tail,
@@ -753,7 +757,7 @@ copy_words(uint8_t *to, const uint8_t *from, size_t n)
 
 static void copy_region(uint8_t *to, const uint8_t *from, size_t n)
 {
-    if (n > 1u << 20) { /* memory, which has none */
+    if (n == MACHINE_FRAMES * PAGE_SIZE) { /* memory, which has none */
         memcpy(to, from, n);
     } else {
         copy_words(to, from, (n + 7) & ~7UL);

@@ -47,6 +47,7 @@ struct machine_options {
 /* A failure: longjmp to `machine_trap` if set, else abort. */
 extern jmp_buf *machine_trap;
 extern char machine_message[512];
+extern const char *machine_doing; /* for the message: the step */
 _Noreturn void machine_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define EXPECT(condition, ...)                                                                     \
     do {                                                                                           \

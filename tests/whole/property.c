@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "property.h"
+#include <stdio.h>
 #include <string.h>
 #include "core/physmap_private.h"
 #include "guest/guest.h"
@@ -7,7 +8,7 @@
 
 #define VIEWS       9u /* the host map is the last */
 #define HOST        (VIEWS - 1)
-#define GFNS_USUAL  (GUEST_RAM + 16u)
+#define GFNS_USUAL  64u
 #define GFNS        (GFNS_USUAL + ARRAY_SIZE(property.extra))
 #define POOL_TABLES 24u
 
@@ -28,8 +29,7 @@ struct state {
     uint64_t ram_pages, owned;
     uint32_t view_roots[VIEWS];
     struct {
-        void *info;
-        uint64_t ve_info, root;
+        uint64_t ve_info, view;
         bool ve_by_monitor;
     } vcpu[GUEST_VCPUS];
     bool sealed, monitor_on;
@@ -42,15 +42,25 @@ static struct state before, now;
 static uint8_t copy[MACHINE_FRAMES][PAGE_SIZE];
 static uint16_t owners[MACHINE_FRAMES];
 static uint32_t told;
+static bool looked; /* `before` is as things are */
 
 static struct domain *guest(void)
 {
     return machine_domain(1);
 }
 
+/* The pages that have a use, and some: the special ones are behind RAM. Nothing else is anybody's
+ * to write to. */
 static uint64_t gfn_at(unsigned i)
 {
-    return i < GFNS_USUAL ? i : property.extra[i - GFNS_USUAL];
+    return i < 16           ? GUEST_TABLES + i
+           : i < 24         ? GUEST_ARGS + (i - 16)
+           : i < 40         ? GUEST_PLAY + (i - 24)
+           : i < 52         ? GUEST_RAM + (i - 40)
+           : i < 57         ? (const uint64_t[]){GUEST_HOLE, GUEST_HOLE + 1, GUEST_ARGS + 8,
+                                                 GUEST_PLAY + 16, 0x1008}[i - 52]
+           : i < GFNS_USUAL ? 37 * (uint64_t)(i - 57)
+                            : property.extra[i - GFNS_USUAL];
 }
 
 static unsigned nr_gfns(void)
@@ -84,31 +94,28 @@ static void look_at_view(struct physmap *pm, struct state *s, unsigned v)
     }
 }
 
-static void note_rights(struct state *s, uint64_t root)
+/* All of RAM, and then the gfns above. */
+static void note_rights(uint64_t root, bool *writable, bool *readable)
 {
-    for (unsigned i = 0; i < nr_gfns(); i++) {
-        struct machine_entry e = machine_walk(root, gfn_at(i));
+    for (unsigned i = 0; i < GUEST_RAM + nr_gfns(); i++) {
+        struct machine_entry e = machine_walk(root, i < GUEST_RAM ? i : gfn_at(i - GUEST_RAM));
 
         if (e.mfn - MACHINE_FIRST < MACHINE_FRAMES) {
-            s->writable[e.mfn - MACHINE_FIRST] |= (e.rights & RIGHT_W) != 0;
-            s->readable[e.mfn - MACHINE_FIRST] |= (e.rights & RIGHT_R) != 0;
+            writable[e.mfn - MACHINE_FIRST] |= (e.rights & RIGHT_W) != 0;
+            readable[e.mfn - MACHINE_FIRST] |= (e.rights & RIGHT_R) != 0;
         }
     }
 }
 
-/* What the guest may write in a view of its own, or where it is on no view; of a sealed one, its
- * agent apart. */
+/* Rights in a view of the guest's own, or where it is on no view; of a sealed one, its agent apart.
+ */
 static void note_own(struct state *s, const struct physmap *pm, unsigned v)
 {
+    static bool unused[MACHINE_FRAMES];
     bool agents = property.sealed && pm->sealed && pm->agent_view.v == v;
-    bool own = v == HOST || v == 0 ? !pm->sealed : s->theirs[v] && !agents;
 
-    for (unsigned i = 0; own && i < nr_gfns(); i++) {
-        uint64_t f = s->seen[v][i].mfn - MACHINE_FIRST;
-
-        if (f < MACHINE_FRAMES) {
-            s->in_some[f] |= (s->seen[v][i].rights & RIGHT_W) != 0;
-        }
+    if (v == HOST || v == 0 ? !pm->sealed : s->theirs[v] && !agents) {
+        note_rights(root_mfn(pm, v), s->in_some, unused);
     }
 }
 
@@ -120,12 +127,11 @@ static void look_at_vcpus(struct domain *d, struct state *s)
     for (unsigned i = 0; i < GUEST_VCPUS; i++) {
         struct vcpu *v = d->vcpus[i];
 
-        s->vcpu[i].info = v->guest.info;
         s->vcpu[i].ve_info = v->altp2m.ve_info.v;
         s->vcpu[i].ve_by_monitor = v->altp2m.ve_by_monitor;
-        s->vcpu[i].root = v->altp2m.root.v;
+        s->vcpu[i].view = v->altp2m.view.v;
         if (!v->altp2m.lifted && (!property.sealed || v->altp2m.root.v != agent)) {
-            note_rights(s, v->altp2m.root.v);
+            note_rights(v->altp2m.root.v, s->writable, s->readable);
         }
     }
 }
@@ -188,12 +194,14 @@ void property_begin(bool audited)
     machine_wrote = wrote;
     copy_all();
     look(&before);
+    looked = true;
 }
 
 void property_accept(void)
 {
     machine_settled();
     copy_all();
+    looked = false;
 }
 
 unsigned property_told(void)
@@ -209,6 +217,14 @@ static bool is_secret(const uint8_t *at)
 
     memcpy(&word, at, sizeof(word));
     return (word & ~0xffffULL) == SECRET;
+}
+
+static bool is_zero(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return word == 0;
 }
 
 static void check_leak(unsigned i, const uint8_t *page)
@@ -235,34 +251,74 @@ static void check_ring(const uint8_t *page, unsigned i)
     }
 }
 
+/* Where a frame shows, for the message. */
+static const char *shown(unsigned frame)
+{
+    static char text[160];
+    size_t n = 0;
+
+    for (unsigned at = 0; n == 0 && at < PAGE_SIZE; at++) {
+        if (copy[frame][at] != machine_frame(MACHINE_FIRST + frame)[at]) {
+            uint64_t was, is;
+
+            at = at < PAGE_SIZE - 8 ? at : PAGE_SIZE - 8;
+            memcpy(&was, copy[frame] + at, 8);
+            memcpy(&is, machine_frame(MACHINE_FIRST + frame) + at, 8);
+            n = (size_t)snprintf(text, sizeof(text), " (byte %x: %lx, now %lx)", at, was, is);
+        }
+    }
+    for (unsigned v = 0; v < VIEWS; v++) {
+        for (unsigned i = 0; before.exists[v] && i < nr_gfns(); i++) {
+            const struct seen *at = &before.seen[v][i];
+
+            if (at->valid && at->mfn == MACHINE_FIRST + frame && n < sizeof(text)) {
+                n += (size_t)snprintf(text + n, sizeof(text) - n, " %u:%lx(%u)", v, gfn_at(i),
+                                      at->rights);
+            }
+        }
+    }
+    return text;
+}
+
 static void check_frame(unsigned i)
 {
     const uint8_t *page = machine_frame(MACHINE_FIRST + i);
     uint16_t owner = frame_owner(mfn(MACHINE_FIRST + i));
 
-    if (owner != owners[i]) {
-        return; /* freed, or given out: cleared then */
+    if (owner != owners[i]) { /* freed, or given out: cleared then */
+        owners[i] = owner;
+        memcpy(copy[i], page, PAGE_SIZE);
+        return;
     }
-    if (owner == FRAME_OWNER_NONE) { /* the list of free blocks is in the first bytes */
-        EXPECT(memcmp(page + 16, copy[i] + 16, PAGE_SIZE - 16) == 0,
+    if (owner == FRAME_OWNER_NONE) { /* the list of free blocks is in the first bytes; what was
+                                        given back is clear */
+        bool clear = memcmp(page + 16, page + 24, PAGE_SIZE - 24) == 0 && is_zero(page + 16);
+
+        EXPECT(clear || memcmp(page + 16, copy[i] + 16, PAGE_SIZE - 16) == 0,
                "frame %lx was written while it was free", MACHINE_FIRST + i);
+        memcpy(copy[i], page, PAGE_SIZE);
         return;
     }
     if (owner == FRAME_OWNER_HV || memcmp(page, copy[i], PAGE_SIZE) == 0) {
         return;
     }
-    EXPECT(owner == 1, "a frame of domain %u was written for the guest", owner);
+    EXPECT(owner == 1, "frame %lx of domain %u was written for the guest", MACHINE_FIRST + i,
+           owner);
     if (guest() && guest()->guest.monitor.ring &&
         guest()->guest.monitor.ring_frame.v == MACHINE_FIRST + i) {
         check_ring(page, i);
+        memcpy(copy[i], page, PAGE_SIZE);
         return;
     }
-    EXPECT(!property.audited || before.writable[i] || now.writable[i] ||
-               (property.area[i] && (before.in_some[i] || now.in_some[i])),
-           "frame %lx was written for the guest, who may not write it", MACHINE_FIRST + i);
+    EXPECT(!property.audited || property.let_through || before.writable[i] || now.writable[i] ||
+               ((property.area[i] || property.areas_anywhere) &&
+                (before.in_some[i] || now.in_some[i])),
+           "frame %lx was written for the guest, who may not write it; it shows at%s",
+           MACHINE_FIRST + i, shown(i));
     if (before.readable[i] || now.readable[i]) {
         check_leak(i, page);
     }
+    memcpy(copy[i], page, PAGE_SIZE);
 }
 
 static void check_registers(void)
@@ -341,9 +397,12 @@ static void check_narrow(unsigned v)
 static void check_views(void)
 {
     memset(host_rights, 0, sizeof(host_rights));
-    for (unsigned i = 0; i < nr_gfns(); i++) {
-        if (now.seen[HOST][i].mfn) {
-            host_rights[now.seen[HOST][i].mfn - MACHINE_FIRST] |= now.seen[HOST][i].rights;
+    for (unsigned i = 0; i < GUEST_RAM + nr_gfns(); i++) { /* remaps may show any */
+        struct machine_entry e = machine_walk(root_mfn(&guest()->physmap, HOST),
+                                              i < GUEST_RAM ? i : gfn_at(i - GUEST_RAM));
+
+        if (e.present && e.mfn - MACHINE_FIRST < MACHINE_FRAMES) {
+            host_rights[e.mfn - MACHINE_FIRST] |= (uint8_t)e.rights;
         }
     }
     for (unsigned v = 0; v < HOST; v++) {
@@ -359,11 +418,23 @@ static bool same(const struct seen *a, const struct seen *b)
            a->access == b->access && a->suppress_ve == b->suppress_ve && a->type == b->type;
 }
 
+/* The host map says that the frame's restriction goes with its first access: what views inherit
+ * goes with it. */
+static bool converts(uint64_t frame)
+{
+    for (unsigned i = 0; i < nr_gfns(); i++) {
+        if (before.seen[HOST][i].mfn == frame && before.seen[HOST][i].access >= ACCESS_RX2RW) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_restriction(unsigned v, unsigned i)
 {
     const struct seen *was = &before.seen[v][i], *is = &now.seen[v][i];
     bool restricted = was->valid && was->access != ACCESS_RWX;
-    bool converted = was->access >= ACCESS_RX2RW && was->mfn == is->mfn;
+    bool converted = was->mfn == is->mfn && (was->access >= ACCESS_RX2RW || converts(was->mfn));
 
     EXPECT(!restricted || converted || same(was, is),
            "view %u gfn %lx was frame %lx with %u, and is %lx with %u: the guest undid what the "
@@ -431,7 +502,9 @@ static void check_unchanged(long result)
     }
     EXPECT(memcmp(before.vcpu, now.vcpu, sizeof(now.vcpu)) == 0,
            "a call that gave %ld changed a vCPU", result);
-    EXPECT(before.ram_pages == now.ram_pages && before.owned == now.owned,
+    EXPECT(before.ram_pages == now.ram_pages &&
+               before.owned >= now.owned, /* areas are dropped when looked at */
+
            "a call that gave %ld changed the accounts", result);
 }
 
@@ -439,7 +512,10 @@ static void check_unchanged(long result)
 
 void property_before(void)
 {
-    look(&before);
+    if (!looked) {
+        look(&before);
+        looked = true;
+    }
 }
 
 void property_after(bool call, long result, bool partial)
@@ -447,7 +523,6 @@ void property_after(bool call, long result, bool partial)
     machine_settled();
     look(&now);
     if (!guest()) {
-        copy_all();
         return;
     }
     if (guest()->guest.monitor.ring) {
@@ -466,7 +541,7 @@ void property_after(bool call, long result, bool partial)
     if (call && !partial && result < 0 && result != MACHINE_NOT_RUN) {
         check_unchanged(result);
     }
-    copy_all();
+    before = now;
 }
 
 void property_monitor_can(void)

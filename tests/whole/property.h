@@ -18,6 +18,7 @@
 extern struct property {
     bool begun;
     bool audited;
+    bool let_through; /* the monitor has just allowed something that is done with the next step */
     bool sealed; /* the agent makes no calls: what the hypervisor does in the guest's name is its
                     attacker's */
     uint64_t extra[8]; /* gfns beyond the usual ones that are looked at */
@@ -25,6 +26,7 @@ extern struct property {
     /* Frames that the guest registered for the hypervisor to write to: whatever view its vCPU is
      * on, while one of its own gives it. */
     bool area[MACHINE_FRAMES];
+    bool areas_anywhere; /* linear addresses are no longer physical ones */
 } property;
 
 /* All that is there now is right. */

@@ -38,6 +38,11 @@ static void start(unsigned policy)
 
 #define NEED(call) EXPECT((call) == 0, "%s", #call)
 
+static void ring(void)
+{
+    EXPECT(call_ring(m, true) > 0, "the monitor gets no ring");
+}
+
 /* All of the guest's vCPUs on view 1, where PLAY may only be read. */
 static void restricted_view(void)
 {
@@ -193,7 +198,7 @@ static void told_once(unsigned policy, enum how how, unsigned access)
     struct mapping before, after;
 
     start(policy);
-    NEED(call_ring(m, true));
+    ring();
     page_of_secrets(PLAY);
     NEED(call_access_op(m, PLAY, access));
     property_begin(policy == POLICY_AUDITED);
@@ -233,7 +238,7 @@ static void converted_once(void)
             struct mapping is;
 
             start(policy ? POLICY_AUDITED : POLICY_OPEN);
-            NEED(call_ring(m, true));
+            ring();
             NEED(call_access_op(m, PLAY, ACCESS_N2RWX));
             NEED(call_access_op(m, PLAY + 1, ACCESS_RX2RW));
             property_begin(policy);
@@ -258,7 +263,7 @@ static long walk_of_hidden(uint64_t table)
     uint64_t entry = GPA(PLAY) | 7;
 
     start(POLICY_AUDITED);
-    NEED(call_ring(m, true));
+    ring();
     machine_poke_gpa(a->domain, GPA(PLAY), &table, sizeof(table));
     machine_poke_gpa(a->domain, GPA(GUEST_TABLES) + 8, &entry, sizeof(entry)); /* from 1 << 39 on */
     NEED(call_access_op(m, PLAY, ACCESS_N));
@@ -282,7 +287,7 @@ static bool pdptes_of_hidden(uint64_t entry)
     bool ok;
 
     start(POLICY_AUDITED);
-    NEED(call_ring(m, true));
+    ring();
     for (unsigned i = 0; i < 4; i++) {
         machine_poke_gpa(a->domain, GPA(PLAY) + 8 * i, &entry, sizeof(entry));
     }
@@ -341,6 +346,7 @@ static void sparse_gfns_drain_nothing(void)
 
         property.extra[0] = i << 12;
         property.nr_extra = 1;
+        property_accept();
         property_before();
         rc = i % 2 ? call_add_to_physmap(a, XENMAPSPACE_shared_info, 0, i << 12)
                    : call_add_to_physmap(a, XENMAPSPACE_grant_table, 0, i << 12);

@@ -3,21 +3,25 @@
 WHOLE_HV = $(filter-out hv/boot/% hv/lib/console.c hv/vmx/ept.c hv/vmx/selftest.c hv/vmx/vmx.c hv/x86/apic.c hv/x86/desc.c \
              hv/x86/fpu.c hv/x86/paging.c hv/x86/sched.c hv/x86/trap.c,$(HV_SRCS)) \
            tests/whole/hv_console.c tests/whole/hv_ept.c tests/whole/hv_sched.c
-WHOLE_TEST = $(patsubst %,tests/whole/%.c,machine property calls)
+WHOLE_TEST = $(patsubst %,tests/whole/%.c,machine property calls random) tests/unit/grammar.c
 WHOLE_FLAGS = $(WARN) -Wno-unused-variable -D_GNU_SOURCE -DFACET_DEBUG -Dsched_yield=hv_sched_yield -DFACET_VERSION=\"$(VERSION)\" -O1 -g -Iinclude -I. -Ihv \
               -Itests/whole -Itests/unit -include tests/whole/processor.h
+
+WHOLE_RENAME = objcopy --rename-section .data=hv_data --rename-section .data.rel=hv_data \
+               --rename-section .data.rel.local=hv_data --rename-section .bss=hv_bss
 
 # What the hypervisor has in its own data is put back for each run: its sections get names that can be found.
 $(B)/whole/%.o: %.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(WHOLE_FLAGS) $(SANITIZE) $(DEPFLAGS) -c $< -o $@
-	$(if $(filter $<,$(WHOLE_HV)),objcopy --rename-section .data=hv_data --rename-section .bss=hv_bss $@)
+	$(if $(filter $<,$(WHOLE_HV)),$(WHOLE_RENAME) $@)
 
-$(B)/unit/test_whole: $(patsubst %.c,$(B)/whole/%.o,tests/whole/test_whole.c $(WHOLE_TEST) $(WHOLE_HV))
+$(B)/unit/test_whole $(B)/unit/test_whole_random: $(B)/unit/test_whole%: $(B)/whole/tests/whole/test_whole%.o \
+		$(patsubst %.c,$(B)/whole/%.o,$(WHOLE_TEST) $(WHOLE_HV))
 	@mkdir -p $(@D)
 	$(HOSTCC) $(SANITIZE) $^ -lcmocka -lfdt -o $@
 
 .PHONY: unit-whole
-unit-whole: $(B)/unit/test_whole
-	@CMOCKA_MESSAGE_OUTPUT=TAP $<
+unit-whole: $(B)/unit/test_whole $(B)/unit/test_whole_random
+	@status=0; for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || status=1; done; exit $$status
 unit: unit-whole

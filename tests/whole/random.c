@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: MIT */
+#include "random.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "calls.h"
+#include "core/physmap_private.h"
+#include "core/policy.h"
+#include "core/subop.h"
+#include "grammar.h"
+#include "guest/guest.h"
+#include "property.h"
+
+#define PLAY   GUEST_PLAY
+#define PAGES  16u /* from PLAY on */
+#define GPA(g) ((uint64_t)(g) << PAGE_SHIFT)
+#define VIEWS  8u
+#define LISTS  (ARGS + 3 * PAGE_SIZE)
+#define OUT    (ARGS + 4 * PAGE_SIZE)
+#define FAR    0x1000ULL /* gfns with nothing near */
+
+static struct random_options options;
+static const uint8_t *next;
+static size_t left;
+static uint64_t told;
+static uint32_t ring_port, answered;
+static bool moved; /* linear addresses may no longer be physical ones */
+
+/* FACET_WHOLE_TRACE: each step, on standard error. */
+__attribute__((format(printf, 1, 2))) static void trace(const char *format, ...)
+{
+    va_list args;
+
+    if (getenv("FACET_WHOLE_TRACE")) {
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+    }
+}
+
+static uint8_t byte(void)
+{
+    return left > 0 ? (left--, *next++) : 0;
+}
+
+static uint64_t take(unsigned bytes)
+{
+    uint64_t v = 0;
+
+    while (bytes-- > 0) {
+        v = v << 8 | byte();
+    }
+    return v;
+}
+
+static void tell(const void *p, size_t n)
+{
+    for (const uint8_t *b = p; n > 0; n--, b++) {
+        told = (told ^ *b) * 0x100000001b3ULL;
+    }
+}
+
+static uint64_t some_table(unsigned pick)
+{
+    moved = true;
+    return GUEST_TABLES + pick % 6;
+}
+
+/* Pages to play with, mostly; those that nobody may read or write first. */
+static uint64_t some_gfn(void)
+{
+    unsigned pick = byte();
+
+    return pick < 192   ? PLAY + pick % PAGES
+           : pick < 208 ? GUEST_RAM + pick % 12
+           : pick < 224 ? FAR + pick % 8
+           : pick < 232 ? some_table(pick)
+           : pick < 236 ? GUEST_ARGS + pick % 8
+           : pick < 250 ? GUEST_HOLE
+                        : ~0ULL >> (pick - 250) * 8;
+}
+
+static uint64_t some_address(void)
+{
+    unsigned pick = byte();
+    uint64_t offset = pick < 224 ? pick * 8 : PAGE_SIZE - (pick - 224);
+
+    return GPA(some_gfn()) + offset;
+}
+
+static struct vcpu *some_vcpu(void)
+{
+    return machine_vcpu(1, byte() % GUEST_VCPUS);
+}
+
+/* ---- the machine to begin with ---- */
+
+static void fill(uint64_t g, unsigned i)
+{
+    uint64_t word[512];
+
+    for (unsigned j = 0; j < 512; j++) {
+        /* as page tables: present and leading to what the guest has, or not */
+        word[j] = !options.blind  ? SECRET | j
+                  : options.other ? GPA(GUEST_TABLES + j % 4) | (j % 3 ? 7 : 1)
+                                  : i + j;
+    }
+    machine_poke_gpa(machine_domain(1), GPA(g), word, sizeof(word));
+}
+
+static void restrict_pages(struct vcpu *m)
+{
+    static const uint8_t accesses[] = {ACCESS_N, ACCESS_N,     ACCESS_R,    ACCESS_RX,
+                                       ACCESS_X, ACCESS_N2RWX, ACCESS_RX2RW};
+    bool ring = options.listener || options.open;
+
+    for (unsigned i = 0; i < sizeof(accesses); i++) {
+        if (!options.blind || accesses[i] == ACCESS_N) {
+            long rc = options.listener && ring ? call_access_op(m, PLAY + i, accesses[i])
+                                               : call_set_access(m, 1, 0, PLAY + i, accesses[i]);
+            EXPECT(rc == 0, "page %u cannot be restricted: %ld", i, rc);
+        }
+    }
+}
+
+static void make_views(struct vcpu *v)
+{
+    uint16_t n;
+
+    for (unsigned i = 1; i <= 3; i++) {
+        EXPECT(call_create(v, DOMID_SELF, i == 3 ? ACCESS_RX : ACCESS_RWX, &n) == 0, "no view");
+    }
+    EXPECT(call_set_access(v, DOMID_SELF, 2, PLAY + 8, ACCESS_N) == 0 &&
+               call_set_access(v, DOMID_SELF, 2, PLAY + 9, ACCESS_R) == 0 &&
+               call_set_access(v, DOMID_SELF, 1, PLAY + 10, ACCESS_R) == 0,
+           "the guest's views cannot be restricted");
+    for (unsigned i = 0; i < GUEST_VCPUS; i++) {
+        EXPECT(call_vmfunc(v, i, true) == 0, "no VMFUNC");
+    }
+    if (options.sealed) {
+        EXPECT(call_switch(v, DOMID_SELF, 2) == 0 && call_seal(v, 1, 2) == 0, "it is not sealed");
+    }
+}
+
+static void build(void)
+{
+    const struct machine_options o = {
+        .policy = options.open ? POLICY_OPEN : POLICY_AUDITED,
+        .tables = options.scarce ? 48 : 160,
+        .guest_views = 3,
+        .guest_tables = 24,
+        .allow = options.open ? NULL : "shadow_create",
+    };
+    struct vcpu *v, *m;
+
+    machine_start(&o);
+    v = machine_vcpu(1, 0);
+    m = machine_vcpu(2, 0);
+    ring_port = 0;
+    if (options.listener) {
+        long port = call_ring(m, true);
+
+        EXPECT(port > 0, "no ring: %ld", port);
+        ring_port = (uint32_t)port;
+    }
+    EXPECT(call_altp2m_state(m, 1, true) == 0 && call_altp2m_state(v, DOMID_SELF, true) == 0,
+           "altp2m cannot be turned on");
+    make_views(v);
+    fill(PLAY, 0);
+    fill(PLAY + 1, 1);
+    restrict_pages(m);
+}
+
+/* One of the last few, as it was built. */
+static void begin(void)
+{
+    static struct random_options kept;
+    static uint32_t kept_port;
+    static bool any;
+
+    if (any && memcmp(&kept, &options, sizeof(kept)) == 0) {
+        machine_restore();
+        ring_port = kept_port;
+    } else {
+        any = false;
+        build();
+        machine_keep();
+        kept = options;
+        kept_port = ring_port;
+        any = true;
+    }
+    answered = 0;
+    moved = false;
+    property_begin(!options.open);
+    property.sealed = options.sealed;
+    property.nr_extra = 8;
+    for (unsigned i = 0; i < 8; i++) {
+        property.extra[i] = FAR + i;
+    }
+    property_accept();
+}
+
+/* ---- what the guest does; each returns whether it was a call, and sets its result ---- */
+
+static long result;
+static bool partial;
+
+static struct xen_hvm_altp2m_op some_op(void)
+{
+    static const struct grammar grammar = {.take = take,
+                                           .gfn = some_gfn,
+                                           .views = VIEWS,
+                                           .most = 64,
+                                           .gfns = LISTS,
+                                           .accesses = LISTS + 1024,
+                                           .buffer = OUT,
+                                           .jitter = 1,
+                                           .wild = true};
+    const struct subop *row = &subop_table[byte() % subop_count];
+    union altp2m_op op;
+
+    memset(&op, 0, sizeof(op));
+    op.xen.version = HVMOP_ALTP2M_INTERFACE_VERSION;
+    op.xen.cmd = row->number;
+    grammar_fill(&grammar, row, &op);
+    return op.xen;
+}
+
+static bool guest_altp2m(struct vcpu *v)
+{
+    struct xen_hvm_altp2m_op op = some_op();
+
+    op.domain = DOMID_SELF;
+    partial = op.cmd >= 0x8000 || op.cmd == HVMOP_altp2m_set_mem_access_multi;
+    trace(" cmd %x %lx %lx %lx", op.cmd, ((uint64_t *)&op)[2], ((uint64_t *)&op)[3],
+          ((uint64_t *)&op)[4]);
+    result = machine_altp2m(v, &op);
+    tell(&op, sizeof(op));
+    return true;
+}
+
+static bool guest_memory(struct vcpu *v)
+{
+    unsigned what = byte() % 8;
+    uint64_t g = some_gfn(), to = some_gfn();
+
+    trace(" %u %lx %lx", what, g, to);
+    switch (what) {
+    case 0:
+    case 1:
+        result = call_reservation(v, DOMID_SELF, XENMEM_decrease_reservation, g);
+        break;
+    case 2:
+    case 3:
+        result = call_reservation(v, DOMID_SELF, XENMEM_populate_physmap, g);
+        break;
+    case 4:
+        result = call_add_to_physmap(v, XENMAPSPACE_shared_info, 0, g);
+        break;
+    case 5:
+        result = call_add_to_physmap(v, XENMAPSPACE_grant_table, byte() % 4, g);
+        break;
+    default:
+        result = call_add_to_physmap(v, XENMAPSPACE_gmfn, g, to);
+        break;
+    }
+    return true;
+}
+
+static bool guest_area(struct vcpu *v)
+{
+    unsigned what = byte() % 4, whose = byte() % GUEST_VCPUS;
+    uint64_t at = some_address();
+
+    trace(" %u whose %u at %lx", what, whose, at);
+    result = what == 0 ? call_register_info(v, whose, at >> PAGE_SHIFT, (unsigned)(at & 0xff8))
+                       : call_register_area(v, whose, what < 3, at);
+    return true;
+}
+
+static bool guest_msr(struct vcpu *v)
+{
+    uint64_t g = some_gfn();
+
+    trace(" %lx", g);
+    result = machine_wrmsr(v, 0x40000000, GPA(g));
+    return false;
+}
+
+static bool guest_copy(struct vcpu *v)
+{
+    uint64_t at = some_address();
+
+    trace(" at %lx", at);
+    partial = true; /* a copy that fails half-way */
+    switch (byte() % 5) {
+    case 0:
+        result = machine_hypercall(v, __HYPERVISOR_console_io, CONSOLEIO_write, 16, at, 0);
+        break;
+    case 1:
+        result = machine_hypercall(v, __HYPERVISOR_xen_version, XENVER_extraversion, at, 0, 0);
+        break;
+    case 2:
+        result = machine_hypercall(v, __HYPERVISOR_memory_op, XENMEM_memory_map, at, 0, 0);
+        break;
+    case 3:
+        result = machine_hypercall(v, __HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0, at, 0);
+        break;
+    default:
+        result = machine_hypercall(v, __HYPERVISOR_hvm_op, HVMOP_altp2m, at, 0, 0);
+        break;
+    }
+    return true;
+}
+
+/* An entry of the guest's own tables leads to a page that may be hidden, or back. */
+static bool guest_tables(struct vcpu *v)
+{
+    static const uint64_t at[] = {0, 8, PAGE_SIZE + 8, 2 * PAGE_SIZE + 8,
+                                  3 * PAGE_SIZE + 8 * (PLAY + 12)};
+    uint64_t where = at[byte() % ARRAY_SIZE(at)], e = GPA(some_gfn()) | 7;
+
+    moved = true;
+    if (where == 0) {
+        bool ok = machine_mov_cr(
+            v, 3, byte() % 2 ? GPA(some_gfn()) : GPA(GUEST_TABLES + (v->id == 2 ? 4 : 0)));
+
+        result = ok;
+        return false;
+    }
+    result = machine_access(v, GPA(GUEST_TABLES) + where, RIGHT_R | RIGHT_W, &e, sizeof(e));
+    if (byte() % 2) {
+        result = machine_hypercall(v, __HYPERVISOR_xen_version, XENVER_extraversion,
+                                   (1ULL << 39) + some_address(), 0, 0);
+    }
+    return false;
+}
+
+static bool guest_event(struct vcpu *v)
+{
+    unsigned what = byte() % 6;
+
+    switch (what) {
+    case 0:
+        result = call_evtchn_bind_ipi(v, byte() % GUEST_VCPUS);
+        break;
+    case 1:
+        result = machine_hypercall(v, __HYPERVISOR_vm_assist, byte() % 2,
+                                   VMASST_TYPE_runstate_update_flag, 0, 0);
+        break;
+    default:
+        result = call_evtchn_send(v, 1 + byte() % 6);
+        break;
+    }
+    return true;
+}
+
+static bool guest_schedule(struct vcpu *v)
+{
+    switch (byte() % 4) {
+    case 0:
+        result = machine_hypercall(v, __HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0, 0);
+        break;
+    case 1:
+        machine_wait((uint64_t)byte() * 100000);
+        machine_halt(v);
+        for (unsigned i = 0; i < GUEST_VCPUS && machine_vcpu(1, i); i++) {
+            sched_wake(machine_vcpu(1, i));
+        }
+        break;
+    default:
+        machine_switch(byte() % 4 ? v : NULL);
+        break;
+    }
+    return false;
+}
+
+static bool guest_runs(struct vcpu *v)
+{
+    uint64_t at = some_address() & ~7ULL, word = 0x1122334455667788ULL;
+    unsigned rights = (const uint8_t[]){RIGHT_R, RIGHT_R | RIGHT_W, RIGHT_X}[byte() % 3];
+
+    if (options.blind && at >> PAGE_SHIFT < PLAY + 2 && at >> PAGE_SHIFT >= PLAY) {
+        return false; /* the end: nobody listens */
+    }
+    result = machine_access(v, at, rights, &word, sizeof(word));
+    if (rights != RIGHT_X) {
+        tell(&word, sizeof(word));
+    }
+    return false;
+}
+
+static bool guest_vmfunc(struct vcpu *v)
+{
+    machine_vmfunc(v, byte() % VIEWS);
+    return false;
+}
+
+/* The agent, where there is one, runs and is taken off by others. */
+static bool denied(struct vcpu *v, uint64_t at, unsigned rights)
+{
+    struct machine_entry e = machine_walk(v->altp2m.root.v, at >> PAGE_SHIFT);
+    struct mapping m;
+
+    return (rights & ~e.rights) &&
+           view_lookup(v->altp2m.pm, v->altp2m.view, gfn(at >> PAGE_SHIFT), &m) &&
+           m.type == MAP_RAM && m.access < ACCESS_RX2RW;
+}
+
+static bool guest_carries_out(struct vcpu *v)
+{
+    uint64_t at = some_address() & ~7ULL;
+    unsigned how = byte() % 6;
+    bool writes = how != 1 && how != 4;
+    struct monitor_domain *d = &v->domain->guest.monitor;
+    unsigned before = property_told(), room = d->ring ? 8 - (d->req_prod - d->rsp_cons) : 0;
+    bool tells, ran;
+
+    if (options.blind && at >> PAGE_SHIFT < PLAY + 2 && at >> PAGE_SHIFT >= PLAY) {
+        return false;
+    }
+    if (!machine_switch(v)) {
+        return false;
+    }
+    trace(" %u at %lx", how, at);
+    tells = room > 0 && !moved && !property.let_through &&
+            denied(v, at, writes ? RIGHT_R | RIGHT_W : RIGHT_R);
+    ran = v->paused == 0;
+    property_before();
+    switch (how) {
+    case 0:
+        machine_string_io(v, true, 0x80, 1u << byte() % 3, 1 + byte() % 4, at);
+        break;
+    case 1:
+        machine_string_io(v, false, 0xe9, 1u << byte() % 3, 1 + byte() % 4, at);
+        break;
+    case 2:
+        machine_instruction(v, CODE_MOVSQ, GPA(GUEST_HOLE), at, GPA(GUEST_HOLE));
+        break;
+    case 3:
+        machine_instruction(v, CODE_PUSH, GPA(GUEST_HOLE), at, GPA(GUEST_HOLE));
+        break;
+    case 4:
+        machine_instruction(v, CODE_POP, at, GPA(GUEST_HOLE), GPA(GUEST_HOLE));
+        break;
+    default:
+        machine_instruction(v, CODE_MOVSB, GPA(GUEST_HOLE), at, GPA(GUEST_HOLE));
+        break;
+    }
+    property_after(false, 0, true);
+    if (machine_domain(1) && ran && v->id < 2) {
+        EXPECT(!tells || property_told() > before,
+               "a denied access to %lx was carried out and told nobody", at);
+        EXPECT(property_told() <= before + 2, "one access was told %u times",
+               property_told() - before);
+    }
+    return false;
+}
+
+static bool guest_switches_task(struct vcpu *v)
+{
+    if (v->id == 2) {
+        moved = true;
+        machine_task_switch(v, some_address(), some_address());
+    }
+    return false;
+}
+
+static bool guest_multi(struct vcpu *v)
+{
+    for (unsigned i = 0; i < 8 && machine_page(v->domain, LISTS >> PAGE_SHIFT); i++) {
+        uint64_t g = some_gfn();
+
+        machine_poke_gpa(v->domain, LISTS + 8 * i, &g, sizeof(g));
+        g = byte() % 12;
+        machine_poke_gpa(v->domain, LISTS + 1024 + i, &g, 1);
+    }
+    return guest_altp2m(v);
+}
+
+static const struct {
+    bool (*run)(struct vcpu *v);
+    const char *name;
+} guest_steps[] = {
+    {guest_altp2m, "altp2m"},
+    {guest_altp2m, "altp2m"},
+    {guest_altp2m, "altp2m"},
+    {guest_altp2m, "altp2m"},
+    {guest_altp2m, "altp2m"},
+    {guest_memory, "memory"},
+    {guest_memory, "memory"},
+    {guest_area, "area"},
+    {guest_msr, "msr"},
+    {guest_copy, "copy"},
+    {guest_copy, "copy"},
+    {guest_tables, "tables"},
+    {guest_event, "event"},
+    {guest_event, "event"},
+    {guest_schedule, "schedule"},
+    {guest_schedule, "schedule"},
+    {guest_runs, "runs"},
+    {guest_runs, "runs"},
+    {guest_vmfunc, "vmfunc"},
+    {guest_carries_out, "carries_out"},
+    {guest_carries_out, "carries_out"},
+    {guest_switches_task, "switches_task"},
+    {guest_multi, "multi"},
+};
+
+/* ---- what the monitor does ---- */
+
+/* Of the requests that wait the oldest is answered. */
+static void monitor_answers(struct vcpu *m)
+{
+    static const uint32_t flags[] = {0,
+                                     0,
+                                     VM_EVENT_FLAG_EMULATE,
+                                     VM_EVENT_FLAG_EMULATE | VM_EVENT_FLAG_EMULATE_NOWRITE,
+                                     VM_EVENT_FLAG_DENY,
+                                     VM_EVENT_FLAG_TOGGLE_SINGLESTEP,
+                                     0xffffffff};
+    struct monitor_domain *d = &machine_domain(1)->guest.monitor;
+    uint32_t how = flags[byte() % ARRAY_SIZE(flags)];
+    vm_event_request_t r;
+
+    if (!d->ring || answered == d->req_prod) {
+        return;
+    }
+    memcpy(&r, d->ring + 64 + (answered % 8) * sizeof(r), sizeof(r));
+    if (r.reason == VM_EVENT_REASON_MEM_ACCESS && byte() % 2) {
+        call_access_op(m, r.u.mem_access.gfn, ACCESS_RWX);
+    }
+    r.flags = (r.flags & VM_EVENT_FLAG_VCPU_PAUSED) |
+              (how & ~VM_EVENT_FLAG_ALTERNATE_P2M & ~VM_EVENT_FLAG_SET_REGISTERS);
+    machine_poke(d->ring + 64 + (answered % 8) * sizeof(r), &r, sizeof(r));
+    answered++;
+    machine_poke(d->ring + 8, &answered, sizeof(answered));
+    call_evtchn_send(m, ring_port);
+}
+
+static void monitor_acts(void)
+{
+    struct vcpu *m = machine_vcpu(2, 0);
+    unsigned what = byte() % 8;
+
+    if (options.blind || !m) {
+        return;
+    }
+    if (what < 4 && options.listener) {
+        monitor_answers(m);
+    } else if (what < 7) {
+        struct xen_hvm_altp2m_op op = some_op();
+
+        op.domain = 1;
+        trace("monitor cmd %x %lx %lx %lx", op.cmd, ((uint64_t *)&op)[2], ((uint64_t *)&op)[3],
+              ((uint64_t *)&op)[4]);
+        trace(": %ld\n", machine_altp2m(m, &op));
+    } else {
+        call_reservation(m, 1, byte() % 2 ? XENMEM_populate_physmap : XENMEM_decrease_reservation,
+                         some_gfn());
+    }
+    machine_switch(NULL);
+    property_accept();
+}
+
+/* ---- the run ---- */
+
+/* What a monitor allows for one instruction is there until that one was executed, whichever it is.
+ */
+static bool somebody_is_let_through(void)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < GUEST_VCPUS; i++) {
+        const struct vcpu *v = machine_vcpu(1, i);
+
+        any = any || (v && (v->altp2m.lifted || v->guest.monitor.emulate));
+    }
+    return any;
+}
+
+static void guest_acts(unsigned what)
+{
+    struct vcpu *v = some_vcpu();
+    bool call, agents;
+
+    if (!v) {
+        return;
+    }
+    property.let_through = somebody_is_let_through();
+    if (!machine_switch(v)) {
+        return;
+    }
+    agents =
+        options.sealed && v->altp2m.pm->sealed && view_eq(v->altp2m.view, v->altp2m.pm->agent_view);
+    result = 0;
+    partial = false;
+    machine_doing = agents ? "agent" : guest_steps[what % ARRAY_SIZE(guest_steps)].name;
+    trace("v%u view %d %s", v->id, (int16_t)v->altp2m.view.v, machine_doing);
+    property.areas_anywhere = moved;
+    property_before();
+    /* what runs on the agent's view is the agent, which does nothing here but leave or be taken off
+     */
+    call = agents ? byte() % 2 ? guest_vmfunc(v) : guest_schedule(v)
+                  : guest_steps[what % ARRAY_SIZE(guest_steps)].run(v);
+    property_after(call, result, partial);
+    trace(": %ld\n", result);
+    tell(&result, sizeof(result));
+}
+
+uint64_t random_run(struct random_options o, const uint8_t *data, size_t size)
+{
+    options = o;
+    next = data;
+    left = size;
+    told = 0xcbf29ce484222325ULL;
+    begin();
+    while (left > 0 && machine_domain(1)) {
+        unsigned what = byte();
+
+        if (what >= 220) {
+            monitor_acts();
+        } else {
+            guest_acts(what);
+        }
+    }
+    if (!options.blind && !options.scarce && !options.open) {
+        property_monitor_can();
+    }
+    return told;
+}
