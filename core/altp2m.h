@@ -6,6 +6,8 @@
  */
 #include "physmap.h"
 
+FACET_BEGIN_C
+
 /* Xen's number for "call again". Not in its public errno.h: guests never see it. */
 #define XEN_ERESTART 85
 
@@ -94,3 +96,5 @@ void altp2m_check_flushed(const struct physmap *pm);
 
 /* HVM_PARAM_ALTP2M as the guest reads it; the mode is fixed at creation. */
 unsigned altp2m_mode(const struct physmap *pm);
+
+FACET_END_C

@@ -20,6 +20,8 @@ void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, u
     }
 }
 
+#define HOLES 4096u /* that hostmap_next() steps over */
+
 static uint64_t *host_slot(const struct physmap *pm, uint32_t table, unsigned level, uint64_t g)
 {
     return &pool_table(&pm->pool, table)[entry_index(level, g)];
@@ -330,7 +332,7 @@ int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress)
 uint64_t hostmap_next(struct physmap *pm, uint64_t g)
 {
     physmap_lock(pm);
-    while (g <= pm->max_gfn) {
+    for (unsigned i = 0; i < HOLES && g <= pm->max_gfn; i++) {
         struct host_entry h = hostmap_walk(pm, g, 1);
 
         if (entry_valid(pm, h.entry)) {

@@ -6,7 +6,7 @@
  * from.
  *
  * The host map says which machine frame a gfn is. A view is a path-copied tree over it: everything
- * a view does not override, it shares with the host map, table pages included (DESIGN, part 3).
+ * a view does not override, it shares with the host map, table pages included.
  *
  * Locking: functions of this header take and release pm->lock themselves, unless named *_locked.
  * Errors: negative errno before any effect. Out of table memory is -ENOMEM and no effect.
@@ -16,6 +16,8 @@
 #include <facet/types.h>
 #include "format.h"
 #include "policy.h"
+
+FACET_BEGIN_C
 
 enum map_type {
     MAP_RAM,     /* the domain's own memory */
@@ -113,7 +115,10 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
                 access_t access);
 int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order);
 bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
-/* The first gfn from g on that is no hole, or ~0. Steps over holes as large as the tables show them. */
+/*
+ * The first gfn from g on that is no hole, or ~0. Steps over holes as large as the tables show them, but only so many at a time:
+ * it may stop at a hole, to be called again from there.
+ */
 uint64_t hostmap_next(struct physmap *pm, uint64_t g);
 
 /*
@@ -175,6 +180,8 @@ bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
 /* The view whose root table is `root`, in constant time and without the lock; VIEW_NONE if none. */
 view_t view_of_root(struct physmap *pm, mfn_t root);
+
+FACET_END_C
 
 #include "physmap_private.h"
 

@@ -9,6 +9,8 @@
  */
 #include <facet/types.h>
 
+FACET_BEGIN_C
+
 struct physmap;
 struct altp2m_vcpu;
 struct altp2m_caller;
@@ -88,3 +90,5 @@ void platform_trace(const struct altp2m_caller *c, const char *text);
 /* CPU features that sub-ops depend on. */
 bool platform_has_altp2m(void); /* views can be had at all on this processor */
 bool platform_has_ve(void);     /* VMFUNC EPTP switching and #VE */
+
+FACET_END_C

@@ -6,7 +6,9 @@
  * policy never limits a monitor.
  */
 #include <stdint.h>
+#include <facet/cplusplus.h>
 
+FACET_BEGIN_C
 
 enum altp2m_policy {
     POLICY_OPEN,          /* all, as on Xen (its "C3") */
@@ -38,3 +40,5 @@ extern const unsigned policy_nr_rows;
 uint64_t policy_row_named(const char *name);
 /* The rows that callers inside the guest may use; what is in both lists is denied. */
 uint64_t policy_allowed(unsigned policy, uint64_t allow, uint64_t deny);
+
+FACET_END_C

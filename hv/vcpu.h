@@ -51,14 +51,21 @@ struct linear_page {
     bool writable;
 };
 
+/* A place in the run queue: a vCPU's, or that of work which a domain has to wait for. */
+struct turn {
+    TAILQ_ENTRY(turn) link;
+    bool queued, lent; /* see hv/x86/sched.c */
+    /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the turn may be gone. */
+    bool (*work)(struct turn *);
+};
+
 struct vcpu {
     struct vcpu_regs regs; /* first: the entry stub addresses it from the vCPU pointer */
     struct domain *domain;
     unsigned id;
     enum vcpu_state state;
     unsigned paused; /* runs only while 0 */
-    bool queued, lent; /* see hv/x86/sched.c */
-    TAILQ_ENTRY(vcpu) run_link;
+    struct turn turn;
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
     struct vmx_vcpu vmx;
@@ -124,6 +131,8 @@ void sched_pause(struct vcpu *v);
 void sched_unpause(struct vcpu *v);
 /* The same, and v runs next, in the current vCPU's slice; that one goes on with the slice when v stops. */
 void sched_unpause_now(struct vcpu *v);
+/* Work gets a slice whenever its turn comes, like a vCPU, until it has none left. No vCPU is current meanwhile. */
+void sched_work(struct turn *t, bool (*work)(struct turn *));
 struct vcpu *vcpu_current(void);   /* the vCPU whose exit is being handled, or NULL */
 /* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done between vCPUs. */
 void sched_run(void);

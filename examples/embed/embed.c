@@ -164,6 +164,8 @@ static const char *access_byte(uint64_t gfn, unsigned rights, uint8_t *byte, boo
             break;
         case FAULT_UNMAPPED:
             return "nothing is there";
+        case FAULT_REFUSED: /* a sealed guest's: here a hypervisor injects an exception */
+            return "refused";
         default: /* FAULT_DENIED: here a hypervisor tells the listener, and pauses the vCPU */
             return "denied";
         }

@@ -12,16 +12,29 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is being built. */
+/* Done between two looks at whether others want the processor: each of these takes about 150,000 ticks. */
+#define PIECE_CLEAR 256u        /* frames cleared */
+#define PIECE_COPY  (1u << 20)  /* bytes copied */
+#define PIECE_PUT   8192u       /* frames given back */
+
+/* What is being built, and how far it is. */
 struct build {
     struct domain *d;
     const struct domain_config *config;
     struct boot_module kernel, ramdisk;
     struct elf_image elf;
     uint64_t ramdisk_gpa, info_gpa;
-    char *error;
-    size_t error_size;
+    unsigned step;       /* of steps[] */
+    uint64_t next_gfn;   /* RAM is there below */
+    mfn_t block;         /* that goes there next; MFN_INVALID: none yet */
+    unsigned order;      /* of the block */
+    uint64_t cleared;    /* frames of the block */
+    unsigned segment;    /* of the kernel, to be copied next; the ramdisk counts as the last */
+    uint64_t copied;     /* bytes of it */
+    char error[160];
 };
+
+enum progress { FAILED, MORE, DONE };
 
 /* Offsets in the page that holds hvm_start_info and what it points to. */
 #define INFO_MODLIST 0x40u
@@ -41,9 +54,14 @@ static bool __attribute__((format(printf, 2, 3))) fail(struct build *b, const ch
     va_list ap;
 
     va_start(ap, format);
-    vsnprintf(b->error, b->error_size, format, ap);
+    vsnprintf(b->error, sizeof(b->error), format, ap);
     va_end(ap);
     return false;
+}
+
+static enum progress done_if(bool ok)
+{
+    return ok ? DONE : FAILED;
 }
 
 static uint64_t pages_of(size_t bytes)
@@ -114,10 +132,11 @@ static bool create_physmap(struct build *b)
     };
 
     g->pool_pages = c.host_reserve + (unsigned)(b->config->table_kib >> 2);
-    g->pool = frame_alloc_run(FRAME_OWNER_HV, g->pool_pages);
+    g->pool = frame_reserve(g->pool_pages);
     if (mfn_eq(g->pool, MFN_INVALID)) {
         return fail(b, "no %u KiB in a row for page tables", g->pool_pages * 4);
     }
+    frame_take(FRAME_OWNER_HV, g->pool, g->pool_pages, false); /* a table is cleared when it is taken */
     if (physmap_init(&d->physmap, &c, g->pool, g->pool_pages) != 0) {
         return fail(b, "the table memory is too small");
     }
@@ -133,58 +152,103 @@ static unsigned best_order(uint64_t g, uint64_t nr, bool large_1g)
     return (g & ((1ULL << ORDER_2M) - 1)) == 0 && nr >= 1ULL << ORDER_2M ? ORDER_2M : ORDER_4K;
 }
 
-/* One block at g, as large as alignment, `nr` and free memory allow. Its order, or -1. */
-static int map_block(struct domain *d, uint64_t g, uint64_t nr)
+/* The next block, as large as alignment, the `nr` gfns that are left and free memory allow. */
+static bool take_block(struct build *b, uint64_t nr)
 {
-    unsigned order = best_order(g, nr, vcpu_table_format()->large_1g);
-
+    b->order = best_order(b->next_gfn, nr, vcpu_table_format()->large_1g);
+    b->cleared = 0;
     for (;;) {
-        mfn_t m = frame_alloc(d->owner, order);
-
-        if (!mfn_eq(m, MFN_INVALID)) {
-            if (hostmap_map(&d->physmap, gfn(g), m, order, MAP_RAM, XENMEM_access_rwx) == 0) {
-                return (int)order;
-            }
-            frame_put_run(m, 1ULL << order);
-            return -1;
+        b->block = frame_reserve(1ULL << b->order);
+        if (!mfn_eq(b->block, MFN_INVALID)) {
+            return true;
         }
-        if (order == ORDER_4K) {
-            return -1;
+        if (b->order == ORDER_4K) {
+            return fail(b, "the machine ran out of memory");
         }
-        order = order == ORDER_1G ? ORDER_2M : ORDER_4K;
+        b->order = b->order == ORDER_1G ? ORDER_2M : ORDER_4K;
     }
 }
 
-static bool map_ram(struct build *b, uint64_t start, uint64_t end)
+static bool map_block(struct build *b)
 {
-    uint64_t g = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
+    struct domain *d = b->d;
+    uint64_t nr = 1ULL << b->order;
+    mfn_t m = b->block;
 
-    while (g < last) {
-        int order = map_block(b->d, g, last - g);
+    b->block = MFN_INVALID;
+    if (hostmap_map(&d->physmap, gfn(b->next_gfn), m, b->order, MAP_RAM, XENMEM_access_rwx) != 0) {
+        frame_put_run(m, nr);
+        return fail(b, "the machine ran out of memory");
+    }
+    b->next_gfn += nr;
+    d->guest.ram_pages += nr;
+    d->guest.max_gfn = b->next_gfn - 1;
+    return true;
+}
 
-        if (order < 0) {
-            return fail(b, "the machine ran out of memory");
+/* A piece of the RAM up to `end`. */
+static enum progress map_ram(struct build *b, uint64_t end)
+{
+    uint64_t last = end >> PAGE_SHIFT;
+
+    for (unsigned budget = PIECE_CLEAR; budget > 0 && b->next_gfn < last;) {
+        uint64_t left, n;
+
+        if (mfn_eq(b->block, MFN_INVALID) && !take_block(b, last - b->next_gfn)) {
+            return FAILED;
         }
-        g += 1ULL << order;
-        b->d->guest.ram_pages += 1ULL << order;
-        b->d->guest.max_gfn = g - 1;
+        left = (1ULL << b->order) - b->cleared;
+        n = left < budget ? left : budget;
+        frame_take(b->d->owner, mfn(b->block.v + b->cleared), n, true);
+        b->cleared += n;
+        budget -= (unsigned)n;
+        if (n == left && !map_block(b)) {
+            return FAILED;
+        }
+    }
+    return b->next_gfn < last ? MORE : DONE;
+}
+
+static enum progress map_low(struct build *b)
+{
+    return map_ram(b, b->d->guest.low_end);
+}
+
+static enum progress map_high(struct build *b)
+{
+    if (b->next_gfn < GUEST_HIGH_RAM >> PAGE_SHIFT && b->d->guest.high_end) {
+        b->next_gfn = GUEST_HIGH_RAM >> PAGE_SHIFT;
+    }
+    return map_ram(b, b->d->guest.high_end);
+}
+
+static bool map_page(struct domain *d, uint64_t g)
+{
+    mfn_t m = frame_alloc(d->owner, ORDER_4K);
+
+    if (mfn_eq(m, MFN_INVALID)) {
+        return false;
+    }
+    if (hostmap_map(&d->physmap, gfn(g), m, ORDER_4K, MAP_RAM, XENMEM_access_rwx) != 0) {
+        frame_put(m);
+        return false;
     }
     return true;
 }
 
-static bool map_special(struct build *b)
+static enum progress map_special(struct build *b)
 {
     struct domain *d = b->d;
     uint64_t acpi = d->guest.acpi_gfn, console = guest_special_gfn(d, GUEST_CONSOLE_PAGE);
 
-    if (map_block(d, acpi, 1) < 0 || map_block(d, console, 1) < 0) {
-        return fail(b, "the machine ran out of memory");
+    if (!map_page(d, acpi) || !map_page(d, console)) {
+        return done_if(fail(b, "the machine ran out of memory"));
     }
     if (d->guest.max_gfn < console) {
         d->guest.max_gfn = console;
     }
     acpi_build(hand_build_page(d, gfn(acpi)), gpa(acpi << PAGE_SHIFT), b->config->vcpus);
-    return true;
+    return DONE;
 }
 
 unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *e)
@@ -225,22 +289,29 @@ static void fill_start_info(struct build *b, uint8_t *page)
     s->memmap_entries = memory_map(b->d, (void *)(page + INFO_MEMMAP));
 }
 
-static bool load(struct build *b)
+/* A piece of one segment of the kernel, or of the ramdisk. */
+static enum progress load(struct build *b)
 {
-    struct domain *d = b->d;
-    int bad = 0;
+    const struct elf_segment ramdisk = {b->ramdisk_gpa, b->ramdisk.size, b->ramdisk.size, b->ramdisk.start};
+    const struct elf_segment *s = b->segment < b->elf.nr ? &b->elf.segment[b->segment] : &ramdisk;
+    uint64_t left = s->file_size - b->copied;
+    uint64_t n = left < PIECE_COPY ? left : PIECE_COPY;
 
-    for (unsigned i = 0; i < b->elf.nr; i++) {
-        const struct elf_segment *s = &b->elf.segment[i];
+    if (hand_build(b->d, gpa(s->gpa + b->copied), s->data + b->copied, n) != 0) {
+        return done_if(fail(b, "kernel or ramdisk could not be copied"));
+    }
+    b->copied += n;
+    if (n < left) {
+        return MORE;
+    }
+    b->copied = 0;
+    return b->segment++ < b->elf.nr ? MORE : DONE;
+}
 
-        bad |= hand_build(d, gpa(s->gpa), s->data, s->file_size);
-    }
-    bad |= hand_build(d, gpa(b->ramdisk_gpa), b->ramdisk.start, b->ramdisk.size);
-    if (bad) {
-        return fail(b, "kernel or ramdisk could not be copied");
-    }
-    fill_start_info(b, hand_build_page(d, gfn(b->info_gpa >> PAGE_SHIFT)));
-    return true;
+static enum progress write_start_info(struct build *b)
+{
+    fill_start_info(b, hand_build_page(b->d, gfn(b->info_gpa >> PAGE_SHIFT)));
+    return DONE;
 }
 
 /* ---- vCPUs ---- */
@@ -268,19 +339,20 @@ static bool create_vcpu(struct build *b, unsigned id)
     return true;
 }
 
-static bool create_vcpus(struct build *b)
+static enum progress create_vcpus(struct build *b)
 {
     struct vcpu_start start;
 
-    for (unsigned i = 0; i < b->config->vcpus; i++) {
-        if (!create_vcpu(b, i)) {
-            return false;
-        }
+    if (!create_vcpu(b, b->d->nr_vcpus)) {
+        return FAILED;
+    }
+    if (b->d->nr_vcpus < b->config->vcpus) {
+        return MORE;
     }
     vcpu_start_pvh(&start, b->elf.entry, (uint32_t)b->info_gpa);
     vcpu_reset(b->d->vcpus[0], &start);
     b->d->vcpus[0]->guest.initialised = true;
-    return true;
+    return DONE;
 }
 
 /* ---- the whole ---- */
@@ -325,27 +397,31 @@ static bool find_owner(struct build *b)
     return true;
 }
 
-static bool build_all(struct build *b)
+static enum progress look_at_kernel(struct build *b)
 {
     const char *error = elf_image_parse(&b->elf, b->kernel.start, b->kernel.size);
 
     if (error) {
-        return fail(b, "kernel: %s", error);
+        return done_if(fail(b, "kernel: %s", error));
     }
-    if (!find_owner(b) || !place(b) || !check_memory(b) || !create_shared_info(b) || !create_physmap(b)) {
-        return false;
-    }
-    if (!map_ram(b, 0, b->d->guest.low_end) ||
-        (b->d->guest.high_end && !map_ram(b, GUEST_HIGH_RAM, b->d->guest.high_end))) {
-        return false;
-    }
-    if (!map_special(b) || !load(b) || !create_vcpus(b)) {
-        return false;
-    }
+    return done_if(find_owner(b) && place(b) && check_memory(b));
+}
+
+static enum progress set_up(struct build *b)
+{
+    return done_if(create_shared_info(b) && create_physmap(b));
+}
+
+static enum progress connect_console(struct build *b)
+{
     b->d->guest.extra_pages = frame_owned(b->d->owner) - b->d->guest.ram_pages;
     guest_console_init(b->d);
-    return true;
+    return DONE;
 }
+
+static enum progress (*const steps[])(struct build *) = {
+    look_at_kernel, set_up, map_low, map_high, map_special, load, write_start_info, create_vcpus, connect_console,
+};
 
 static void domain_init(struct domain *d, const struct domain_config *c, bool interactive)
 {
@@ -367,47 +443,68 @@ static void domain_init(struct domain *d, const struct domain_config *c, bool in
     }
 }
 
-struct domain *builder_create(const struct domain_config *c, const struct boot_module *modules,
-                              unsigned nr_modules, bool interactive, char *error, size_t error_size)
+struct build *builder_begin(const struct domain_config *c, const struct boot_module *modules,
+                            unsigned nr_modules, bool interactive)
 {
-    struct build b = {.config = c, .error = error, .error_size = error_size};
-    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, pages_of(sizeof(struct domain)));
+    uint64_t pages = pages_of(sizeof(struct build)), domain_pages = pages_of(sizeof(struct domain));
+    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, pages + domain_pages);
+    struct build *b;
 
     CHECK(c->kernel > 0 && (unsigned)c->kernel < nr_modules);
     CHECK(c->ramdisk < 0 || (unsigned)c->ramdisk < nr_modules);
     if (mfn_eq(m, MFN_INVALID)) {
-        fail(&b, "the machine ran out of memory");
         return NULL;
     }
-    b.d = frame_virt(m);
-    b.kernel = modules[c->kernel];
+    b = frame_virt(m);
+    b->config = c;
+    b->d = frame_virt(mfn(m.v + pages));
+    b->block = MFN_INVALID;
+    b->kernel = modules[c->kernel];
     if (c->ramdisk >= 0) {
-        b.ramdisk = modules[c->ramdisk];
+        b->ramdisk = modules[c->ramdisk];
     }
-    domain_init(b.d, c, interactive);
-    if (!build_all(&b)) {
-        builder_destroy(b.d);
-        return NULL;
-    }
-    return b.d;
+    domain_init(b->d, c, interactive);
+    return b;
 }
 
-/* Every frame of RAM, its own or another domain's, that the host map still shows. */
-static void free_ram(struct domain *d)
+bool builder_more(struct build *b)
 {
-    uint64_t g = hostmap_next(&d->physmap, 0);
-    struct mapping m;
+    enum progress p = steps[b->step](b);
 
-    while (g != ~0ULL && hostmap_lookup(&d->physmap, gfn(g), &m)) {
-        uint64_t n = (1ULL << m.order) - (g & ((1ULL << m.order) - 1));
-
-        if (m.type == MAP_RAM) {
-            frame_put_run(m.mfn, n);
-        } else if (m.type == MAP_FOREIGN) {
-            frame_put_foreign(m.mfn); /* single pages */
-        }
-        g = hostmap_next(&d->physmap, g + n);
+    if (p == DONE) {
+        b->step++;
     }
+    return p != FAILED && b->step < ARRAY_SIZE(steps);
+}
+
+struct domain *builder_end(struct build *b, char *error, size_t error_size)
+{
+    struct domain *d = b->d;
+
+    snprintf(error, error_size, "%s", b->error);
+    frame_put_run(frame_of(b), pages_of(sizeof(*b)));
+    return d;
+}
+
+/* Gives back a piece of what the host map shows: frames of RAM, its own or another domain's. */
+static bool free_ram(struct domain *d, uint64_t *g)
+{
+    struct mapping m;
+    uint64_t n;
+
+    *g = hostmap_next(&d->physmap, *g);
+    if (*g == ~0ULL || !hostmap_lookup(&d->physmap, gfn(*g), &m)) {
+        return *g != ~0ULL;
+    }
+    n = (1ULL << m.order) - (*g & ((1ULL << m.order) - 1));
+    n = n < PIECE_PUT ? n : PIECE_PUT;
+    if (m.type == MAP_RAM) {
+        frame_put_run(m.mfn, n);
+    } else if (m.type == MAP_FOREIGN) {
+        frame_put_foreign(m.mfn); /* single pages */
+    }
+    *g += n;
+    return true;
 }
 
 static void put_frame(mfn_t m)
@@ -428,26 +525,67 @@ static void destroy_vcpu(struct vcpu *v)
     frame_put_run(frame_of(v), pages_of(sizeof(*v)));
 }
 
-void builder_destroy(struct domain *d)
+/* The steps of an ending; each is called until it has no more to do. */
+static bool end_channels(struct domain *d, uint64_t *at)
 {
-    struct guest_domain *g = &d->guest;
-
+    (void)at;
     vmevent_disable(d);
     guest_console_destroy(d);
     evtchn_destroy(d);
-    if (g->physmap_ready) {
-        free_ram(d);
+    return false;
+}
+
+static bool end_ram(struct domain *d, uint64_t *at)
+{
+    return d->guest.physmap_ready && free_ram(d, at);
+}
+
+static bool end_views(struct domain *d, uint64_t *at)
+{
+    (void)at;
+    if (d->guest.physmap_ready) {
         physmap_destroy(&d->physmap); /* drops what views hold of the guest's frames */
     }
-    for (unsigned i = 0; i < d->nr_vcpus; i++) {
-        destroy_vcpu(d->vcpus[i]);
+    return false;
+}
+
+static bool end_vcpus(struct domain *d, uint64_t *at)
+{
+    if (*at < d->nr_vcpus) {
+        destroy_vcpu(d->vcpus[*at]);
     }
-    if (!mfn_eq(g->pool, MFN_INVALID)) {
-        frame_put_run(g->pool, g->pool_pages);
-    }
-    put_frame(g->shared_frame);
+    return ++*at < d->nr_vcpus;
+}
+
+static bool end_pool(struct domain *d, uint64_t *at)
+{
+    uint64_t left = mfn_eq(d->guest.pool, MFN_INVALID) ? 0 : d->guest.pool_pages - *at;
+    uint64_t n = left < PIECE_PUT ? left : PIECE_PUT;
+
+    frame_put_run(mfn(d->guest.pool.v + *at), n);
+    *at += n;
+    return n < left;
+}
+
+static bool end_all(struct domain *d, uint64_t *at)
+{
+    (void)at;
+    put_frame(d->guest.shared_frame);
     for (unsigned i = 0; i < GRANT_FRAMES; i++) {
-        put_frame(g->grant_frame[i]);
+        put_frame(d->guest.grant_frame[i]);
     }
     frame_put_run(frame_of(d), pages_of(sizeof(*d)));
+    return false;
+}
+
+bool builder_destroy_more(struct domain *d, struct builder_ending *e)
+{
+    static bool (*const endings[])(struct domain *, uint64_t *) = {
+        end_channels, end_ram, end_views, end_vcpus, end_pool, end_all,
+    };
+
+    if (!endings[e->step](d, &e->at)) {
+        *e = (struct builder_ending){.step = e->step + 1};
+    }
+    return e->step < ARRAY_SIZE(endings);
 }

@@ -17,11 +17,17 @@ enum outcome {
 /* One described domain; stays when the domain itself is gone. */
 struct slot {
     bool described, ended;
-    enum outcome outcome;
+    bool not_built;              /* when it was to start again */
+    enum outcome outcome, last;  /* of the slot; of the domain that ended last */
+    enum domain_action action;   /* that follows it */
     struct domain_config config;
     struct domain *d; /* NULL: not built, or freed */
     uint64_t started; /* ns */
     unsigned quick_crashes;
+    struct turn turn;            /* while it is taken apart and built again: see reap() */
+    struct domain *old;          /* being taken apart; nobody finds it any more */
+    struct builder_ending ending;
+    struct build *build;
 };
 
 /* A domain that crashes so soon after its start, so often in a row, is not started again. */
@@ -30,7 +36,7 @@ struct slot {
 
 static struct lock domains_lock = LOCK_INIT(LOCK_RANK_DOMAINS);
 static struct slot slots[DOMAIN_MAX + 1];
-static unsigned nr_running;
+static unsigned nr_running; /* or being started again */
 static unsigned nr_dying; /* ended, not yet reaped */
 static unsigned ended[OUTCOME_COUNT];
 static const struct boot_module *boot_modules;
@@ -117,24 +123,58 @@ static void slot_end(struct slot *s, enum outcome outcome)
     ended[outcome]++;
 }
 
-/* Builds the slot's domain and lets it run; false, with a line on the console, if it cannot be
- * built. */
-static bool slot_start(struct slot *s)
+static void say_not_built(const struct slot *s, const char *error)
+{
+    say("d%u %s: crashed: cannot be built: %s", s->config.domid, s->config.name, error);
+}
+
+/* False, with a line on the console: there is no memory to begin with. */
+static bool build_begin(struct slot *s)
+{
+    s->build = builder_begin(&s->config, boot_modules, nr_boot_modules,
+                             interactive && s->config.domid == 1);
+    if (!s->build) {
+        say_not_built(s, "the machine ran out of memory");
+    }
+    return s->build != NULL;
+}
+
+/* What was built runs; or, with a line on the console, is to be taken apart: then false. */
+static bool build_end(struct slot *s)
 {
     char error[160] = "";
-    struct domain *d = builder_create(&s->config, boot_modules, nr_boot_modules,
-                                      interactive && s->config.domid == 1, error, sizeof(error));
+    struct domain *d = builder_end(s->build, error, sizeof(error));
 
-    if (!d) {
-        say("d%u %s: crashed: cannot be built: %s", s->config.domid, s->config.name, error);
+    s->build = NULL;
+    if (error[0]) {
+        say_not_built(s, error);
+        s->old = d;
+        s->ending = (struct builder_ending){0};
         return false;
     }
     lock_acquire(&domains_lock);
     s->d = d;
     s->started = time_now();
-    nr_running++;
     lock_release(&domains_lock);
     sched_online(d->vcpus[0]);
+    return true;
+}
+
+/* At boot, when nobody runs yet who could want the processor: all of it at once. */
+static bool slot_start(struct slot *s)
+{
+    if (!build_begin(s)) {
+        return false;
+    }
+    while (builder_more(s->build)) {
+    }
+    if (!build_end(s)) {
+        while (builder_destroy_more(s->old, &s->ending)) {
+        }
+        s->old = NULL;
+        return false;
+    }
+    nr_running++;
     return true;
 }
 
@@ -302,37 +342,63 @@ static bool crashes_always(struct slot *s, enum outcome outcome)
     return true;
 }
 
+static bool slot_over(struct slot *s, enum outcome outcome)
+{
+    slot_end(s, outcome);
+    nr_running--;
+    return false;
+}
+
+/* The domain is taken apart: the next one is begun, or that was all. */
+static bool after_ending(struct slot *s)
+{
+    s->old = NULL;
+    if (s->not_built) {
+        return slot_over(s, OUTCOME_CRASHED);
+    }
+    tell_monitors();
+    if (s->action != ACTION_RESTART || crashes_always(s, s->last)) {
+        return slot_over(s, s->last);
+    }
+    say("d%u %s: starts again", s->config.domid, s->config.name);
+    return build_begin(s) || slot_over(s, OUTCOME_CRASHED);
+}
+
+/* A piece of the work of taking a domain apart and starting it again. */
+static bool slot_work(struct turn *t)
+{
+    struct slot *s = container_of(t, struct slot, turn);
+
+    if (s->old) {
+        return builder_destroy_more(s->old, &s->ending) || after_ending(s);
+    }
+    if (builder_more(s->build)) {
+        return true;
+    }
+    s->not_built = !build_end(s);
+    return s->not_built;
+}
+
+/* What takes long is left to slot_work(), which gets its slices as the domain's vCPUs did. */
 static void reap(struct slot *s)
 {
     struct domain *d = s->d;
-    enum outcome outcome;
-    enum domain_action action;
 
     monitor_domain_gone(d);
     console_guest_flush(d->id, &d->line);
-    outcome = say_end(d);
-    action = action_for(s, d->guest.shutdown_reason);
-    lock_acquire(&domains_lock);
-    nr_running--;
-    if (action != ACTION_PRESERVE) {
-        s->d = NULL;
-    }
-    lock_release(&domains_lock);
-    if (action == ACTION_PRESERVE) {
+    s->last = say_end(d);
+    s->action = action_for(s, d->guest.shutdown_reason);
+    if (s->action == ACTION_PRESERVE) {
         tell_monitors();
-        slot_end(s, outcome);
+        slot_over(s, s->last);
         return;
     }
-    builder_destroy(d);
-    tell_monitors();
-    if (action == ACTION_RESTART && !crashes_always(s, outcome)) {
-        say("d%u %s: starts again", s->config.domid, s->config.name);
-        if (slot_start(s)) {
-            return;
-        }
-        outcome = OUTCOME_CRASHED;
-    }
-    slot_end(s, outcome);
+    lock_acquire(&domains_lock);
+    s->d = NULL;
+    lock_release(&domains_lock);
+    s->old = d;
+    s->ending = (struct builder_ending){0};
+    sched_work(&s->turn, slot_work);
 }
 
 void domains_reap(void)

@@ -7,8 +7,6 @@
 #include "x86/hand.h"
 #include "xen_abi.h"
 
-#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
-
 /* ---- hypercalls: hypercall.c ---- */
 
 /*
@@ -117,13 +115,24 @@ int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g);
 
 /* ---- building: builder.c, acpi.c ---- */
 
-/* The domain described by c, with its first vCPU ready to run; NULL with a reason in `error`. */
-struct domain *builder_create(const struct domain_config *c, const struct boot_module *modules,
-                              unsigned nr_modules, bool interactive, char *error,
-                              size_t error_size);
-/* Gives back everything a domain holds, finished or not. Nothing of it may run or be looked at any
- * more. */
-void builder_destroy(struct domain *d);
+/*
+ * Building the domain described by c, a piece of bounded time at each call: until builder_more() answers false, then builder_end(),
+ * whose domain has its first vCPU ready to run. If it left a reason in `error`, the domain is to be destroyed in place of being
+ * used. Nobody else may look at the domain before. NULL: no memory to begin with.
+ */
+struct build *builder_begin(const struct domain_config *c, const struct boot_module *modules,
+                            unsigned nr_modules, bool interactive);
+bool builder_more(struct build *b);
+struct domain *builder_end(struct build *b, char *error, size_t error_size);
+/*
+ * Gives back everything a domain holds, finished or not, in pieces of bounded time: called with the same `e`, zero at first, until
+ * it answers false. Nothing of the domain may run or be looked at any more.
+ */
+struct builder_ending {
+    unsigned step;
+    uint64_t at;
+};
+bool builder_destroy_more(struct domain *d, struct builder_ending *e);
 
 /*
  * The guest's page with the ACPI tables lies behind its low RAM, at acpi_gfn, and these behind it: monitors walk all gfns up to

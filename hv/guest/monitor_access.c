@@ -36,7 +36,7 @@ static long set_range(struct hypercall *h, struct domain *d, const struct access
         return -EINVAL;
     }
     while (i < a->nr) {
-        uint64_t g = hostmap_next(&d->physmap, a->pfn + i), n; /* holes are skipped without a word */
+        uint64_t g = hostmap_next(&d->physmap, a->pfn + i), n; /* holes are skipped without a word, here or below */
         long error;
 
         i = g - a->pfn;

@@ -107,16 +107,15 @@ static void account(uint16_t owner, uint64_t nr)
     }
 }
 
-static mfn_t take(uint16_t owner, uint64_t first, uint64_t nr)
+static void take(uint16_t owner, uint64_t first, uint64_t nr)
 {
     account(owner, nr);
     for (uint64_t i = first; i < first + nr; i++) {
-        CHECK(frames[i].count == 0);
+        CHECK(i < nr_frames && frames[i].count == 0);
         frames[i].count = 1;
         frames[i].owner = owner;
         frames[i].foreign = 0;
     }
-    return mfn(first);
 }
 
 /*
@@ -135,10 +134,9 @@ static void zero(mfn_t m, uint64_t nr)
     }
 }
 
-mfn_t frame_alloc_run(uint16_t owner, uint64_t nr)
+mfn_t frame_reserve(uint64_t nr)
 {
     unsigned order = 0;
-    mfn_t m = MFN_INVALID;
 
     while (order <= MAX_ORDER && (1ULL << order) < nr) {
         order++;
@@ -149,12 +147,35 @@ mfn_t frame_alloc_run(uint16_t owner, uint64_t nr)
     lock_acquire(&frames_lock);
     uint64_t first = block_alloc(order);
     if (first != ~0ULL) {
-        m = take(owner, first, nr);
         range_free(first + nr, first + (1ULL << order));
     }
     lock_release(&frames_lock);
-    if (first != ~0ULL) {
+    return first != ~0ULL ? mfn(first) : MFN_INVALID;
+}
+
+void frame_unreserve(mfn_t m, uint64_t nr)
+{
+    lock_acquire(&frames_lock);
+    range_free(m.v, m.v + nr);
+    lock_release(&frames_lock);
+}
+
+void frame_take(uint16_t owner, mfn_t m, uint64_t nr, bool clear)
+{
+    lock_acquire(&frames_lock);
+    take(owner, m.v, nr);
+    lock_release(&frames_lock);
+    if (clear) {
         zero(m, nr);
+    }
+}
+
+mfn_t frame_alloc_run(uint16_t owner, uint64_t nr)
+{
+    mfn_t m = frame_reserve(nr);
+
+    if (!mfn_eq(m, MFN_INVALID)) {
+        frame_take(owner, m, nr, true);
     }
     return m;
 }

@@ -33,6 +33,13 @@ static inline mfn_t frame_of(const void *p)
 mfn_t frame_alloc(uint16_t owner, unsigned order);
 /* `nr` zeroed frames in a row, aligned to a frame; MFN_INVALID if there are none. */
 mfn_t frame_alloc_run(uint16_t owner, uint64_t nr);
+/*
+ * The same in pieces, since clearing takes time: frames in a row that nobody else gets, aligned like a block that holds them; they
+ * count as nobody's until each is taken once, cleared or as it was, or all that are left are given back.
+ */
+mfn_t frame_reserve(uint64_t nr);
+void frame_take(uint16_t owner, mfn_t m, uint64_t nr, bool clear);
+void frame_unreserve(mfn_t m, uint64_t nr);
 /* Gives back one count on each of `nr` frames. */
 void frame_put_run(mfn_t m, uint64_t nr);
 

@@ -6,6 +6,9 @@
  * A vCPU that the current one has just woken may run in what is left of the current slice, before those that wait for a
  * slice of their own: such vCPUs are `lent`, and stand at the front of the queue. When the slice is over all of them go to
  * its end, so that however vCPUs wake each other, together they get one slice for each turn.
+ *
+ * Work that is done for a domain which has no vCPU to do it (it is being built or ended) has its own place in the queue, and
+ * gets one slice for each turn as well.
  */
 #include <facet/check.h>
 #include "domain.h"
@@ -16,7 +19,7 @@
 
 #define SLICE_NS 10000000ULL
 
-static TAILQ_HEAD(run_queue, vcpu) queue = TAILQ_HEAD_INITIALIZER(queue);
+static TAILQ_HEAD(run_queue, turn) queue = TAILQ_HEAD_INITIALIZER(queue);
 static bool yielded, handed_over;
 static uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
 
@@ -30,47 +33,58 @@ static bool may_run(const struct vcpu *v)
     return v->state == VCPU_RUNNABLE && v->paused == 0 && !v->domain->dying;
 }
 
+static void enqueue(struct turn *t)
+{
+    TAILQ_INSERT_TAIL(&queue, t, link);
+    t->queued = true;
+}
+
+static void dequeue(struct turn *t)
+{
+    TAILQ_REMOVE(&queue, t, link);
+    t->queued = false;
+}
+
 static void update_queue(struct vcpu *v)
 {
     bool want = may_run(v) && v != vcpu_current();
 
-    if (want && !v->queued) {
-        TAILQ_INSERT_TAIL(&queue, v, run_link);
-    } else if (!want && v->queued) {
-        TAILQ_REMOVE(&queue, v, run_link);
-        v->lent = false;
+    if (want && !v->turn.queued) {
+        enqueue(&v->turn);
+    } else if (!want && v->turn.queued) {
+        dequeue(&v->turn);
+        v->turn.lent = false;
     }
-    v->queued = want;
 }
 
-/* Puts v, which stands at the queue's end, behind those that already share the slice. */
-static void lend(struct vcpu *v)
+/* Puts t, which stands at the queue's end, behind those that already share the slice. */
+static void lend(struct turn *t)
 {
-    struct vcpu *before = TAILQ_FIRST(&queue);
+    struct turn *before = TAILQ_FIRST(&queue);
 
-    TAILQ_REMOVE(&queue, v, run_link);
+    TAILQ_REMOVE(&queue, t, link);
     while (before && before->lent) {
-        before = TAILQ_NEXT(before, run_link);
+        before = TAILQ_NEXT(before, link);
     }
-    if (before == v) {
-        before = TAILQ_NEXT(v, run_link);
+    if (before == t) {
+        before = TAILQ_NEXT(t, link);
     }
     if (before) {
-        TAILQ_INSERT_BEFORE(before, v, run_link);
+        TAILQ_INSERT_BEFORE(before, t, link);
     } else {
-        TAILQ_INSERT_TAIL(&queue, v, run_link);
+        TAILQ_INSERT_TAIL(&queue, t, link);
     }
-    v->lent = true;
+    t->lent = true;
 }
 
 static void end_lending(void)
 {
-    struct vcpu *v;
+    struct turn *t;
 
-    while ((v = TAILQ_FIRST(&queue)) && v->lent) {
-        TAILQ_REMOVE(&queue, v, run_link);
-        TAILQ_INSERT_TAIL(&queue, v, run_link);
-        v->lent = false;
+    while ((t = TAILQ_FIRST(&queue)) && t->lent) {
+        TAILQ_REMOVE(&queue, t, link);
+        TAILQ_INSERT_TAIL(&queue, t, link);
+        t->lent = false;
     }
 }
 
@@ -84,8 +98,8 @@ void sched_wake(struct vcpu *v)
 
 void sched_lend(struct vcpu *v)
 {
-    if (v->queued && !v->lent && vcpu_current()) {
-        lend(v);
+    if (v->turn.queued && !v->turn.lent && vcpu_current()) {
+        lend(&v->turn);
     }
 }
 
@@ -133,7 +147,7 @@ void sched_unpause(struct vcpu *v)
 void sched_unpause_now(struct vcpu *v)
 {
     sched_unpause(v);
-    if (v->paused == 0 && v->queued) {
+    if (v->paused == 0 && v->turn.queued) {
         sched_lend(v);
         handed_over = true;
     }
@@ -164,20 +178,24 @@ static void arm_preemption(struct vcpu *v, uint64_t now)
     vmx_arm_preemption(v, time_tsc_khz() * left / 1000000);
 }
 
+static void begin_slice(uint64_t now)
+{
+    slice_end = now + SLICE_NS;
+    timer_slice(slice_end);
+}
+
 /* Makes v current, in a slice of its own or in what is left of the one that it was lent. */
 static void begin(struct vcpu *v)
 {
     uint64_t now = time_now();
 
-    TAILQ_REMOVE(&queue, v, run_link);
-    v->queued = false;
+    dequeue(&v->turn);
     this_cpu()->current = v;
-    if (!v->lent) {
-        slice_end = now + SLICE_NS;
-        timer_slice(slice_end);
+    if (!v->turn.lent) {
+        begin_slice(now);
     }
     arm_preemption(v, now);
-    v->lent = false;
+    v->turn.lent = false;
     yielded = handed_over = false;
 }
 
@@ -188,8 +206,8 @@ static void end(struct vcpu *v, bool over)
         end_lending();
     }
     update_queue(v);
-    if (handed_over && !over && !yielded && v->queued) {
-        lend(v);
+    if (handed_over && !over && !yielded && v->turn.queued) {
+        lend(&v->turn);
     }
     if (yielded) {
         timer_run(); /* who yields again and again may never be interrupted: see vmx_arm_preemption() */
@@ -214,6 +232,37 @@ static void run_slice(struct vcpu *v)
     end(v, over);
 }
 
+/* Lets the timer's interrupt in, which otherwise waits until a guest runs; true if it came. */
+static bool timer_came(void)
+{
+    if (timer_due()) {
+        __asm__ volatile("sti; nop; cli" : : : "memory");
+    }
+    return this_cpu()->timer_fired;
+}
+
+static void run_work(struct turn *t)
+{
+    bool more, over = false;
+
+    dequeue(t);
+    begin_slice(time_now());
+    do {
+        more = t->work(t);
+        over = timer_came() && timer_interrupt();
+    } while (more && !over);
+    end_lending();
+    if (more) {
+        enqueue(t);
+    }
+}
+
+void sched_work(struct turn *t, bool (*work)(struct turn *))
+{
+    *t = (struct turn){.work = work};
+    enqueue(t);
+}
+
 static void idle(void)
 {
     timer_slice(UINT64_MAX);
@@ -231,11 +280,13 @@ void sched_run(void)
         if (domains_all_ended()) {
             return;
         }
-        struct vcpu *v = TAILQ_FIRST(&queue);
-        if (v) {
-            run_slice(v);
-        } else {
+        struct turn *t = TAILQ_FIRST(&queue);
+        if (!t) {
             idle();
+        } else if (t->work) {
+            run_work(t);
+        } else {
+            run_slice(container_of(t, struct vcpu, turn));
         }
     }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <facet/cplusplus.h>
 
 /*
  * CHECK(condition) stops the whole machine when an invariant of Facet's own code is broken.
@@ -10,7 +11,9 @@
  *
  * The embedder supplies check_failed(); it must not return.
  */
-_Noreturn void check_failed(const char *file, int line, const char *condition);
+FACET_BEGIN_C
+FACET_NORETURN void check_failed(const char *file, int line, const char *condition);
+FACET_END_C
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \

@@ -30,7 +30,9 @@ struct lock {
 #define LOCK_INIT(r) {.rank = (r), .held = false}
 
 /* Supplied by the embedder: bit mask of the ranks that the running processor holds. */
+FACET_BEGIN_C
 uint32_t *lock_held_ranks(void);
+FACET_END_C
 
 static inline void lock_init(struct lock *l, enum lock_rank rank)
 {

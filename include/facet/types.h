@@ -102,3 +102,4 @@ static inline mfn_t mfn_add(mfn_t m, uint64_t n)
 }
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))

@@ -44,11 +44,13 @@ $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)
 $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
 $(B)/guest/chaos.elf $(B)/guest/mon-watch.elf $(B)/guest/mon-lets.elf: $(B)/guest/lib/monitor.o
-$(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
-$(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf mon-kinds.elf carried.elf): $(B)/guest/lib/target.o
+$(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf $(B)/guest/tasks-watch.elf $(B)/guest/pae-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
+$(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf mon-kinds.elf carried.elf tasks.elf pae.elf): $(B)/guest/lib/target.o
 $(B)/guest/mon-kinds.elf: $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.o,$(wildcard $(GUEST_DIR)/lib/kinds_*.c))
 $(B)/guest/mon-keeps.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
 $(B)/guest/mon-takes.elf: $(B)/guest/lib/target.o
+$(B)/guest/mon-verdict.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
+$(B)/guest/mon-anew.elf: $(B)/guest/lib/target.o $(B)/guest/lib/smp.o
 $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/monitor-*.c)): $(B)/guest/lib/monitor.o
 $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monitor.o

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 #include <facet/hvmop.h>
+#include <xen/io/console.h>
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
@@ -234,6 +235,27 @@ static void area_given_back(void)
     expect(register_time(NULL), 0);
 }
 
+/* The console's page is given back: another one at its gfn is nobody's ring. Nothing is said any more but by port 0xE9. */
+static void console_given_back(void)
+{
+    uint64_t gfn = 0, port = 0;
+    struct xen_memory_reservation r = {.nr_extents = 1, .domid = DOMID_SELF};
+    struct xencons_interface *ring;
+
+    expect(hvm_param_get(HVM_PARAM_CONSOLE_PFN, &gfn), 0);
+    expect(hvm_param_get(HVM_PARAM_CONSOLE_EVTCHN, &port), 0);
+    ring = (struct xencons_interface *)(gfn * PAGE);
+    set_xen_guest_handle(r.extent_start, &gfn);
+    expect(memory_op(XENMEM_decrease_reservation, &r), 1);
+    if (memory_op(XENMEM_populate_physmap, &r) == 1) {
+        ring->out_prod = 1;
+        expect(event_send((uint32_t)port), 0);
+        expect(ring->out_cons, 0);
+    } else {
+        expect(event_send((uint32_t)port), 0);
+    }
+}
+
 /* vcpu_info of a vCPU that never runs: its page is taken away, and an event for it leaves no trace there. */
 static void info_taken_away(void)
 {
@@ -317,4 +339,5 @@ static void freed(void)
 }
 
 TEST_CASES(CASE(begin), CASE(hypercall_page_msr), CASE(results), CASE(walks), CASE(areas_refused), CASE(area_crosses),
-           CASE(area_taken_away), CASE(area_remapped), CASE(area_given_back), CASE(info_taken_away), CASE(ve_page), CASE(freed))
+           CASE(area_taken_away), CASE(area_remapped), CASE(area_given_back), CASE(console_given_back),
+           CASE(info_taken_away), CASE(ve_page), CASE(freed))

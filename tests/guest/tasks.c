@@ -7,6 +7,9 @@
  */
 #include <string.h>
 #include "lib/cpu.h"
+#include "lib/event.h"
+#include "lib/page.h"
+#include "lib/target.h"
 #include "lib/test.h"
 
 #define CODE64    0x08
@@ -38,9 +41,18 @@ struct seen task_b_seen[4];
 uint32_t task_b_runs, task_b_returns_by_iret;
 uint32_t main_ebx, main_edi, main_tr, main_flags, main_cr3, main_type, b_type;
 uint32_t gp_error, gp_eip, ts_error, ts_link;
-struct tss tss_main __attribute__((aligned(128))), tss_b __attribute__((aligned(128))),
-    tss_gp __attribute__((aligned(128))), tss_bad __attribute__((aligned(128))),
-    tss_ts __attribute__((aligned(128)));
+/* Each has a page of its own, which a monitor may watch. */
+#define TSS_PAGE(name) struct tss page_of_##name[40] __asm__(#name) __attribute__((aligned(4096)))
+TSS_PAGE(tss_main);
+TSS_PAGE(tss_b);
+TSS_PAGE(tss_gp);
+TSS_PAGE(tss_bad);
+TSS_PAGE(tss_ts);
+#define tss_main page_of_tss_main[0]
+#define tss_b    page_of_tss_b[0]
+#define tss_gp   page_of_tss_gp[0]
+#define tss_bad  page_of_tss_bad[0]
+#define tss_ts   page_of_tss_ts[0]
 uint64_t task_gdt[10] __attribute__((aligned(16)));
 uint64_t task_idt[0x51] __attribute__((aligned(16)));
 uint32_t directory_main[1024] __attribute__((aligned(4096)));
@@ -177,6 +189,34 @@ static uint64_t task_gate(unsigned selector)
     return 0x0000850000000000ULL | selector << 16;
 }
 
+/* With watched=1 a monitor (tasks-watch.c) keeps the TSSs to itself, and opens each when it is told of it. */
+static struct mailbox *mail;
+
+static void begin_watched(void)
+{
+    char watched[2];
+
+    if (!cmdline_get("watched", watched, sizeof(watched)))
+        return;
+    event_init();
+    mail = page_alloc(1, 1);
+    mail->data[0] = gfn_of(&tss_main);
+    mail->data[1] = gfn_of(&tss_b);
+    mail->data[2] = gfn_of(&tss_gp);
+    mail->data[3] = gfn_of(&tss_bad);
+    mail->data[4] = gfn_of(&tss_ts);
+    expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
+    target_begin(mail, 1);
+}
+
+static void end_watched(void)
+{
+    if (mail) {
+        target_end(mail);
+        target_finish(mail);
+    }
+}
+
 static void setup(void)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(directory_main); i++)
@@ -203,7 +243,9 @@ static void setup(void)
     uint64_t fs = 0, gs = 0;
     need(try_rdmsr(0xc0000100, &fs) == VEC_NONE && try_rdmsr(0xc0000101, &gs) == VEC_NONE,
          "no FS and GS base");
+    begin_watched();
     excursion();
+    end_watched();
     need(try_wrmsr(0xc0000100, fs) == VEC_NONE && try_wrmsr(0xc0000101, gs) == VEC_NONE,
          "no FS and GS base");
 }

@@ -3,6 +3,9 @@
 
 REFERENCE prints docs/reference.md. Each sub-operation has a section; it names the test of its row
 and, after "Attacks:", cases of the attackers' guests, which the manifest runs under every policy.
+What the source serves otherwise (hypercalls, MSRs, exits, instructions that are carried out) has a row in one of
+the tables of "Everything else a guest can ask for", whose last column names cases of any guest that is run.
+Plants a few things to see that each check can fail.
 """
 
 import re
@@ -69,6 +72,103 @@ def policies(elf):
     return found
 
 
+# Where names stand that need a row: file, pattern of a name.
+SERVED = (
+    ("hv/guest/hypercall.c", r"\[__HYPERVISOR_(\w+)\] ="),
+    ("hv/guest/*.c", r"\bcase ((?:XENMEM|VCPUOP|SCHEDOP|HVMOP|XENVER|GNTTABOP|CONSOLEIO|VMASST_CMD|XENMAPSPACE|"
+                     r"XEN_VM_EVENT)_\w+):"),
+    ("hv/guest/*.c", r"\bcase (XEN_DOMCTL_[a-z]\w+):"),
+    ("hv/guest/evtchn.c", r"\[(EVTCHNOP_\w+)\]"),
+    ("hv/guest/msr.c", r"\bcase (MSR_\w+):"),
+    ("hv/guest/msr.c", r"msr >= (MSR_\w+)"),
+    ("hv/vmx/msr.c", r"\{(MSR_\w+),"),
+    ("hv/vmx/msr.c", r"msr == (MSR_\w+)"),
+    ("hv/vmx/exit.c", r"\bcase EXIT_REASON_(\w+):"),
+    ("hv/vmx/exit.c", r"reason == EXIT_REASON_(VMCALL)"),
+    ("hv/x86/decode.h", r"^    (DECODE_(?!NO_|KEEP_|BIT_)[A-Z]+),"),
+)
+
+
+def served(read):
+    """Every name of SERVED in the source; `read` gives (text, ...) of a pattern of files."""
+    return {name for files, pattern in SERVED for text in read(files)
+            for name in re.findall(pattern, text, re.MULTILINE)}
+
+
+def read_source(files):
+    """The texts of the files that match."""
+    return [path.read_text() for path in sorted(Path().glob(files))]
+
+
+def rows_of_rest(audit):
+    """Name -> its row's attacks, from the section of everything else."""
+    found = {}
+    section = audit.partition("## Everything else a guest can ask for")[2].partition("\n## ")[0]
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 3:
+            for name in re.findall(r"`(\w+)`", cells[0]):
+                found[name] = re.findall(r"`([\w-]+\.[\w-]+)`", cells[2])
+    return found
+
+
+def guest_cases():
+    """ "guest.case" of every guest in the manifest, and "end.HOW"."""
+    names = set()
+    for line in (GUESTS / "manifest").read_text().splitlines():
+        head, _, cmdline = line.partition(" cmdline=")
+        if not line.strip() or line.startswith("#"):
+            continue
+        keys = dict(word.split("=", 1) for word in head.split()[1:] if "=" in word)
+        elf = keys.get("elf", head.split()[0])
+        names |= {f"{elf}.{case}"
+                  for case in re.findall(r"\bCASE\((\w+)\)", (GUESTS / f"{elf}.c").read_text())}
+        if elf == "end":
+            names.add("end." + cmdline.partition("how=")[2].strip())
+    return names
+
+
+def touches(audit):
+    """First cell -> tests of each row of "What Facet touches in a guest's name"."""
+    section = audit.partition("## What Facet touches in a guest's name")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")]
+             for line in section.splitlines() if line.startswith("| ") and not line.startswith("| access")]
+    return {row[0]: re.findall(r"`([\w.-]+)`", row[-1]) if len(row) == 5 else [] for row in cells}
+
+
+def touch_problems(found, run):
+    """(check, list of what is wrong) of that section; a test is GUEST.CASE or a host test's function."""
+    host = {name for path in Path("tests/unit").glob("test_*.c")
+            for name in re.findall(r"^static void (\w+)\(void \*\*", path.read_text(), re.MULTILINE)}
+    yield "each access in a guest's name has a test", [row for row, tests in found.items() if not tests]
+    yield "each of these tests runs", \
+        sorted({test for tests in found.values() for test in tests} - run - host)
+
+
+def rest_problems(names, found, run):
+    """(check, list of what is wrong) of everything else."""
+    yield "each hypercall, MSR and instruction that exits has a row in docs/audit.md", sorted(names - set(found))
+    yield "each such row is of something that there is", sorted(set(found) - names)
+    yield "each such row names attacks", sorted(name for name, tests in found.items() if not tests)
+    yield "each of these attacks runs", \
+        sorted({test for tests in found.values() for test in tests} - run)
+
+
+def planted(names, found, run):
+    """(what is planted, whether it is seen)"""
+    def seen(*changed):
+        return any(wrong for _, wrong in rest_problems(*changed))
+
+    yield "planted: a sub-operation without a row", seen(
+        served(lambda files: [*read_source(files), "    case XENMEM_new_thing:\n"]), found, run)
+    yield "planted: an MSR without a row", seen(
+        served(lambda files: [*read_source(files), "    case MSR_NEW:\n"]), found, run)
+    yield "planted: an exit without a row", seen(
+        served(lambda files: [*read_source(files), "    case EXIT_REASON_NEW:\n"]), found, run)
+    yield "planted: a row without an attack", seen(names, {**found, "CPUID": []}, run)
+    yield "planted: an attack that is not there", seen(names, {**found, "CPUID": ["cpuid.gone"]}, run)
+
+
 def problems(table, audit):
     """(check, list of what is wrong) for each check."""
     found, run = sections(audit), cases()
@@ -89,8 +189,11 @@ def problems(table, audit):
 def main():
     """Prints the checks; the exit status is 1 if one fails."""
     reference = subprocess.run([sys.argv[1]], check=True, stdout=subprocess.PIPE, text=True).stdout
-    status = 0
-    for check, wrong in problems(rows(reference), Path("docs/audit.md").read_text()):
+    audit, status = Path("docs/audit.md").read_text(), 0
+    rest = (served(read_source), rows_of_rest(audit), guest_cases())
+    checks = [*problems(rows(reference), audit), *touch_problems(touches(audit), rest[2]), *rest_problems(*rest)]
+    checks += [(what, [] if right else ["not seen"]) for what, right in planted(*rest)]
+    for check, wrong in checks:
         print(f"not ok - {check}\n# {', '.join(wrong)}" if wrong else f"ok - {check}")
         status = 1 if wrong else status
     return status

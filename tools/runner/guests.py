@@ -19,7 +19,8 @@ SECONDS_PER_DOMAIN = 15
 _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
-_DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff"}
+_DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
+             "on_reboot": "destroy"}
 _KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "machine", "group", "monitors",
          "cmdline"}
 
@@ -42,7 +43,7 @@ class Guest:
         out = {"name": self.name, "kernel": build_dir() / "guest" / f"{s['elf']}.elf",
                "memory": int(s["memory"]), "vcpus": int(s["vcpus"]), "altp2m": s["altp2m"],
                "altp2m_count": int(s["count"]), "cmdline": s.get("cmdline", ""),
-               "on_reboot": "destroy"}
+               "on_reboot": s["on_reboot"]}
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
         if "policy" in s:
@@ -178,10 +179,10 @@ def _add_all(cases, result, add):
 
 
 def _batches(guests):
-    """Lists of guests to boot together: one that wants a machine of its own is alone in its list."""
-    alone = [guest for guest in guests if "machine" in guest.settings]
-    others = [guest for guest in guests if "machine" not in guest.settings]
-    return [[guest] for guest in alone] + _boots(others)
+    """Lists of guests to boot together: one that wants a machine of its own is alone in its list, with its group."""
+    units = _units(guests)
+    alone = [some for some in units if "machine" in some[0].settings]
+    return alone + _boots([guest for some in units if some not in alone for guest in some])
 
 
 def guest_jobs(text_filter):

@@ -73,6 +73,7 @@ PACKAGES = {
         ("libcmocka-dev", "unit tests"),
         ("libzydis-dev", "a second opinion on instructions"),
         ("clang", "second compiler; fuzzing"),
+        ("g++", "the headers for embedders are C++, too"),
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("cpio", "checks the initramfs writer"),
         ("groff-base", "checks the man pages"),
