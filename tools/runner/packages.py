@@ -67,6 +67,7 @@ PACKAGES = {
     ),
     "prove": (
         ("libcmocka-dev", "the enumerations' frame"),
+        ("spin", "explores protocols"),
         ("frama-c-base", "shows that parsers have no run-time error"),
     ),
     "test": (

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """`facet prove`: what can be checked to the end, is.
 
-Enumerations (tests/prove/prove_*.c) go through whole finite domains; Eva, Frama-C's value analysis, shows that
-what parses bytes of others has no run-time error for any of them (tests/prove/eva). docs/audit.md says what each
-result means.
+Enumerations (tests/prove/prove_*.c) go through whole finite domains; Spin goes through all interleavings of the
+protocols for several processors, as models (tests/prove/spin), and finds what is wrong with each mutant of them; Eva,
+Frama-C's value analysis, shows that what parses bytes of others has no run-time error for any of them
+(tests/prove/eva). docs/audit.md says what each result means.
 """
 
 import argparse
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 
 from . import packages
@@ -19,6 +22,18 @@ from .base import ROOT, Error, build_dir, say
 ANALYSES = {
     "decode": "hv/x86/decode.c",
     "elf": "hv/guest/elf_image.c",
+}
+# Each protocol: tests/prove/spin/NAME.pml, what it keeps, and its mutants (macros), each of which breaks that.
+PROTOCOLS = {
+    "flush": ("a right that was taken away is used on no processor once the call has returned",
+              ("NO_FENCE", "NO_RECHECK", "NO_WAIT", "LATE_GENERATION")),
+    "destroy": ("a view that VMFUNC may enter is never used after it was destroyed",
+                ("LIST_LATER", "NO_WAIT", "RECORD_LATER")),
+    "pause": ("vCPUs that pause each other make progress, and what is paused stands still",
+              ("NO_GIVE_WAY", "NO_LOOK", "NO_WAIT")),
+    "wake": ("no wake-up is lost", ("NO_RECHECK", "NO_FENCE", "SENDER_LOOKS_FIRST")),
+    "epoch": ("a frame is not freed while a look-up without a lock uses it",
+              ("NO_WAIT", "EPOCH_FIRST", "LOOK_FIRST", "NO_FENCE")),
 }
 DEPTH = 3
 DEPTH_MAX = 8
@@ -59,6 +74,39 @@ def _enumerate(depth, count):
                 print(f"        {line.rstrip()}", flush=True)
     if process.returncode and not count.open:
         raise Error("the enumerations did not run:\n" + "".join(tail).rstrip())
+
+
+def _explore(name, directory, *macros):
+    """(states, the error that was found or None) of one model."""
+    shutil.copy(ROOT / "tests" / "prove" / "spin" / f"{name}.pml", directory)
+    for command in (["spin", *(f"-D{macro}" for macro in macros), "-a", f"{name}.pml"],
+                    ["gcc", "-w", "-O2", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c"],
+                    ["./pan", "-m1000000", "-w24"]):
+        done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode and command[0] != "./pan":
+            raise Error(f"{command[0]} failed on tests/prove/spin/{name}.pml:\n{done.stdout[-2000:]}")
+    states = re.search(r"(\d+) states, stored", done.stdout)
+    errors = re.search(r"errors: (\d+)", done.stdout)
+    if not states or not errors or "max search depth too small" in done.stdout:
+        raise Error(f"spin did not come to its end on {name}.pml:\n{done.stdout[-2000:]}")
+    found = re.search(r"^pan:1: (.*) \(at depth", done.stdout, re.M)
+    if errors.group(1) != "0":
+        return int(states.group(1)), found.group(1) if found else "an error"
+    return int(states.group(1)), None
+
+
+def _protocols(count):
+    for name, (text, mutants) in PROTOCOLS.items():
+        with tempfile.TemporaryDirectory(prefix="facet-spin-") as directory:
+            states, error = _explore(name, directory)
+            count.add(error is None)
+            print(f"{'OPEN' if error else 'proven'}  {text}\n        {name}: {states} states"
+                  + (f": {error}" if error else ""), flush=True)
+            missed = [mutant for mutant in mutants if _explore(name, directory, mutant)[1] is None]
+            count.add(not missed)
+            print(f"{'OPEN' if missed else 'proven'}  each of its {len(mutants)} mutants breaks that"
+                  + (f", but {', '.join(missed)}" if missed else ""), flush=True)
 
 
 def _analyse(name, source):
@@ -103,7 +151,7 @@ def main(arguments):
     """The exit status: 0 if nothing is left open, else 1."""
     parser = argparse.ArgumentParser(
         prog="facet prove", description="Check to the end what can be: permission arithmetic, who may "
-        "call what, all sequences of calls to a depth, and that parsers have no run-time error.")
+        "call what, all sequences of calls to a depth, protocols for several processors, and that parsers have no run-time error.")
     parser.add_argument("--depth", type=_depth, default=DEPTH,
                         help="calls in a row; one more takes ten times as long (default: %(default)s)")
     args = parser.parse_args(arguments)
@@ -112,6 +160,8 @@ def main(arguments):
     packages.require("prove")
     say("enumerating")
     _enumerate(args.depth, count)
+    say("exploring protocols")
+    _protocols(count)
     say("analysing what parses bytes of others")
     _eva(count)
     print(f"prove: {count.proven} proven, {count.open} open", flush=True)
