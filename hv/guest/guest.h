@@ -156,6 +156,8 @@ void acpi_build(uint8_t *page, gpa_t at, unsigned nr_vcpus);
  */
 #define GUEST_MEMMAP_MAX 8u
 unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
+/* Frames that may be on the domain's account, if it asks for one more, or a monitor for it. */
+uint64_t memory_most(const struct domain *d, bool monitor);
 /* Frees a guest frame that the host map no longer shows. */
 void memory_release(struct domain *d, const struct was_mapped *was);
 /* Puts one page at g, with `most` access at most, freeing what was there. d is locked. */

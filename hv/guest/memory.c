@@ -358,6 +358,11 @@ static bool give_back(struct domain *d, uint64_t g, unsigned order)
 /* Pages beyond its memory that a domain's monitor may give it: for rings and copies. */
 #define MONITOR_PAGES 256u
 
+uint64_t memory_most(const struct domain *d, bool monitor)
+{
+    return d->memory_pages + d->guest.extra_pages + (monitor ? MONITOR_PAGES : 0);
+}
+
 static bool populate_page(struct domain *d, uint64_t g, uint64_t most)
 {
     mfn_t m;
@@ -390,7 +395,7 @@ static uint64_t populate_end(const struct domain *d, bool monitor)
 /* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
 static bool populate(struct domain *d, uint64_t g, unsigned order, bool monitor)
 {
-    uint64_t most = d->memory_pages + d->guest.extra_pages + (monitor ? MONITOR_PAGES : 0);
+    uint64_t most = memory_most(d, monitor);
     uint64_t nr = 1ULL << order, end = populate_end(d, monitor);
 
     if (g & (nr - 1) || g >= end || nr > end - g) {

@@ -150,13 +150,19 @@ static void channel_event(struct domain *d)
 
 /* ---- beginning and end ---- */
 
-/* In place of the ring's frame the guest's map gets an empty page, which the monitor takes out then. */
+/*
+ * In place of the ring's frame the guest's map gets an empty page, which the monitor takes out then. -ENOMEM also if monitors hold
+ * too many rings that were.
+ */
 static int put_empty(struct domain *d, gfn_t g)
 {
-    mfn_t empty = frame_alloc(d->owner, ORDER_4K);
+    mfn_t empty = MFN_INVALID;
     struct was_mapped was;
     int error;
 
+    if (frame_owned(d->owner) < memory_most(d, true)) {
+        empty = frame_alloc(d->owner, ORDER_4K);
+    }
     if (mfn_eq(empty, MFN_INVALID)) {
         return -ENOMEM;
     }
@@ -187,7 +193,7 @@ static int take_page(struct domain *d, struct monitor_domain *m, uint8_t **page)
         m->ring_frame = MFN_INVALID;
         return error;
     }
-    frame_to_hv(m->ring_frame);
+    frame_shut(m->ring_frame);
     memset(*page, 0, PAGE_SIZE); /* no answer stands there yet */
     return 0;
 }
@@ -232,6 +238,7 @@ static void release_vcpu(struct vcpu *v)
     for (; m->sent > 0; m->sent--) {
         sched_unpause(v);
     }
+    m->stale = 0;
     if (m->waits) {
         m->waits = false;
         sched_unpause(v);

@@ -15,8 +15,9 @@
 struct frame {
     uint32_t count;  /* 0: free */
     uint16_t owner;
-    uint8_t order : 7; /* of the free block that starts here */
+    uint8_t order : 6; /* of the free block that starts here */
     bool free_head : 1;/* a free block starts here */
+    bool shut : 1;     /* frame_shut() */
     uint8_t foreign;   /* of the count, mappings by other domains; FOREIGN_MANY: that or more, from then on */
 };
 #define FOREIGN_MANY 0xffu
@@ -115,6 +116,7 @@ static void take(uint16_t owner, uint64_t first, uint64_t nr)
         frames[i].count = 1;
         frames[i].owner = owner;
         frames[i].foreign = 0;
+        frames[i].shut = false;
     }
 }
 
@@ -228,7 +230,7 @@ bool frame_get(mfn_t m, uint16_t owner)
 
     lock_acquire(&frames_lock);
     if (m.v < nr_frames && frames[m.v].count > 0 && frames[m.v].count < UINT32_MAX &&
-        frames[m.v].owner == owner) {
+        frames[m.v].owner == owner && !frames[m.v].shut) {
         frames[m.v].count++;
         ok = true;
     }
@@ -266,12 +268,11 @@ uint32_t frame_holders(mfn_t m)
     return n;
 }
 
-void frame_to_hv(mfn_t m)
+void frame_shut(mfn_t m)
 {
     lock_acquire(&frames_lock);
     CHECK(m.v < nr_frames && frames[m.v].count > 0);
-    account(frames[m.v].owner, -1ULL);
-    frames[m.v].owner = FRAME_OWNER_HV;
+    frames[m.v].shut = true;
     lock_release(&frames_lock);
 }
 

@@ -53,8 +53,8 @@ void frame_put(mfn_t m);
 void frame_to_foreign(mfn_t m);
 void frame_put_foreign(mfn_t m);
 uint32_t frame_holders(mfn_t m);
-/* The frame becomes the hypervisor's, so that nobody gets a further reference in its owner's name. */
-void frame_to_hv(mfn_t m);
+/* From now on nobody gets a further reference; it stays on its owner's account. */
+void frame_shut(mfn_t m);
 uint64_t frame_owned(uint16_t owner);
 uint16_t frame_owner(mfn_t m);
 uint64_t frame_free_count(void);

@@ -9,6 +9,8 @@
 #include "lib/page.h"
 #include "lib/test.h"
 
+#define MANY 400u
+
 static uint8_t *window;
 
 static long param(bool set, uint64_t *value)
@@ -49,20 +51,46 @@ static void ring_first(void)
 }
 
 /* As Xen's library does it where there is a page already. */
-static long enable_at(uint64_t g)
+static long enable_in(uint64_t g, void *at)
 {
     xen_domctl_t op = {.u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
     long rc;
 
     expect(param(true, &g), 0);
-    expect(monitor_map(target, g, window), 0);
+    expect(monitor_map(target, g, at), 0);
     rc = domctl(XEN_DOMCTL_vm_event_op, target, &op);
     if (rc == 0) {
         op = (xen_domctl_t){.u.vm_event_op = {.op = XEN_VM_EVENT_DISABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
         expect(domctl(XEN_DOMCTL_vm_event_op, target, &op), 0);
     }
+    return rc;
+}
+
+static long enable_at(uint64_t g)
+{
+    long rc = enable_in(g, window);
+
     expect(monitor_unmap(window), 0);
     return rc;
+}
+
+/* Rings that were, and that a monitor keeps mapped, are still the guest's memory: there is an end to it. */
+static void old_rings(uint64_t g)
+{
+    static uint8_t *windows;
+    long rc = 0;
+    unsigned n = 0;
+
+    windows = page_alloc(MANY, 1);
+    for (; n < MANY && rc == 0; n++) {
+        rc = enable_in(g, windows + n * PAGE);
+    }
+    expect(rc, -XEN_ENOMEM);
+    check(n > 200, "%u rings", n);
+    for (unsigned i = 0; i < n; i++) {
+        expect(monitor_unmap(windows + i * PAGE), 0);
+    }
+    expect(enable_at(g), 0);
 }
 
 /* A frame that the hypervisor, or anybody else, writes to in the guest's name is no ring. Any other can be one. */
@@ -75,6 +103,7 @@ static void bound(void)
     expect(enable_at(mail->data[0]), -XEN_EBUSY);
     expect(enable_at(was + 6), -XEN_EBUSY); /* the console's ring: GUEST_CONSOLE_PAGE */
     expect(enable_at(mail->data[1]), 0);
+    old_rings(mail->data[1]);
     expect(param(true, &was), 0);
     expect(monitor_enable(target, &ring), 0);
     listen_task(KEEP_BOUND, NULL);

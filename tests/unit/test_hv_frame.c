@@ -364,6 +364,48 @@ static void test_references(void **state)
     assert_false(frame_get(m, 1));
 }
 
+/* On the account from the first to the last reference; foreign mappings told apart; shut, but still on it. */
+static void test_accounts(void **state)
+{
+    const uint16_t owner = 5 + 2 * FRAME_OWNER_STEP;
+    mfn_t m, run;
+
+    (void)state;
+    start();
+    run = frame_alloc_run(owner, 7);
+    m = frame_alloc(owner, 0);
+    assert_int_equal(frame_owned(owner), 8);
+    assert_int_equal(frame_owned(5), 0);
+    assert_true(frame_get(m, owner));
+    frame_to_foreign(m);
+    frame_put(m); /* its owner has given it back */
+    assert_int_equal(frame_owned(owner), 8);
+    assert_int_equal(frame_holders(m), 0);
+    assert_true(frame_get(m, owner));
+    assert_int_equal(frame_holders(m), 1);
+    frame_put_foreign(m);
+    assert_int_equal(frame_holders(m), 1);
+    frame_shut(m);
+    assert_false(frame_get(m, owner));
+    assert_int_equal(frame_owned(owner), 8);
+    frame_put(m);
+    assert_int_equal(frame_owned(owner), 7);
+    for (unsigned i = 0; i < 300; i++) {
+        assert_true(frame_get(run, owner));
+        frame_to_foreign(run);
+    }
+    assert_int_equal(frame_holders(run), UINT32_MAX); /* too many to be told apart, from now on */
+    for (unsigned i = 0; i < 300; i++) {
+        frame_put_foreign(run);
+    }
+    assert_int_equal(frame_holders(run), UINT32_MAX);
+    frame_put_run(run, 7);
+    assert_int_equal(frame_owned(owner), 0);
+    run = frame_alloc_run(owner, 7);
+    assert_int_equal(frame_holders(run), 1);
+    frame_put_run(run, 7);
+}
+
 static void test_misuse(void **state)
 {
     mfn_t m;
@@ -384,7 +426,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE("hv/mm/frame", test_ranges),     CASE("hv/mm/frame", test_random),
         CASE("hv/mm/frame", test_exhaustion), CASE("hv/mm/frame", test_sizes),
-        CASE("hv/mm/frame", test_references), CASE("hv/mm/frame", test_misuse),
+        CASE("hv/mm/frame", test_references), CASE("hv/mm/frame", test_accounts),
+        CASE("hv/mm/frame", test_misuse),
     };
 
     return cmocka_run_group_tests_name("hv/mm/frame", tests, map_ram, NULL);
