@@ -82,6 +82,7 @@ struct gate_end {
     uint64_t caller; /* the interrupted run's */
 };
 extern const char gate_leave[], gate_again[], gate_refuse[];
+extern const char gate_store[]; /* what carries out a struct gate_store */
 
 /*
  * Calls agent_service(op, a, b, c) in the agent's view, on the agent's stack, interrupts off, and

@@ -339,6 +339,7 @@ gate_tag:
     .section .agent.store, "ax", @progbits
     .balign 4096
     BORDER
+    .global gate_store
 gate_store:
     mov %rsp, %rbx
     ENTER STORE

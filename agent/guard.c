@@ -57,7 +57,8 @@ static AGENT_TEXT enum guard_verdict judge(const struct gate_frame *f, const str
     uint64_t agent = range ? range->agent : ALTP2M_RW;
 
     if (forbidden(ve)) {
-        if (!(ve->qualification & VE_ACCESS & ~(uint64_t)range->store) &&
+        if ((ve->qualification & VE_WRITE) &&
+            !(ve->qualification & VE_ACCESS & ~(uint64_t)range->store) &&
             agent_allow(f, ve, store)) {
             record(GUARD_ALLOWED, f->rip, ve);
             return GUARD_STORE;
@@ -175,7 +176,7 @@ AGENT_TEXT int guard_interrupted(uint64_t rsp, uint64_t cookie, struct gate_end 
     end->to = (uint64_t)(s->run == GATE_RUN_CALL ? gate_leave : gate_refuse);
     give_back(s);
     if (s->run == GATE_RUN_VIOLATION && !(ve.qualification & VE_FETCH)) {
-        record(GUARD_DENIED, ve.gla, &ve);
+        record(GUARD_DENIED, (uint64_t)gate_store, &ve);
         return GUARD_DIRECT;
     }
     record(GUARD_INTERRUPTED, ve.gla, &ve);

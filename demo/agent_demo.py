@@ -19,6 +19,7 @@ STEPS = (
     "attack the system call table and the IDT",
     "attack the kernel's text",
     "attack the key",
+    "attack the key by another mapping of it",
     "attack the agent",
     "attack by the agent's own hypercalls",
     "attack by an interrupt table of one's own",
@@ -34,7 +35,7 @@ VCPUS = 2
 
 
 class AgentStory(demo.Story):
-    """Nine oopses are long: the kernel's own log is shown only if asked for."""
+    """Ten oopses are long: the kernel's own log is shown only if asked for."""
 
     def __init__(self, out, paint, log):
         super().__init__(out, paint, STEPS)

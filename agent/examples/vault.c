@@ -2,12 +2,20 @@
 #include "vault.h"
 
 #define STORE_LENGTH 3 /* 48 89 07 */
+#define COPY_LENGTH  2 /* f3 a4 */
 #define EINVAL       22
 #define EPERM        1
 
 AGENT_PRIVATE struct siphash_key vault_key = {0};
 AGENT_PRIVATE uint64_t vault_code = 0;
 AGENT_PRIVATE uint64_t vault_trusted_store = 0;
+AGENT_PRIVATE uint64_t vault_trusted_copy = 0;
+static AGENT_PRIVATE uint64_t interrupt_store = 0;
+
+static AGENT_TEXT void interrupt(void)
+{
+    __asm__ volatile("int $2" ::: "memory");
+}
 
 AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -16,7 +24,9 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
     case VAULT_SIGN:
         return (long)siphash(&vault_key, a, b);
     case VAULT_INTERRUPT:
-        __asm__ volatile("int $2" ::: "memory");
+        interrupt_store = a;
+        if (!a)
+            interrupt();
         return -EINVAL;
     case VAULT_LOWER:
         return a == vault_code ? guard_unseal() : -EPERM;
@@ -34,9 +44,18 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve,
                             struct gate_store *store)
 {
-    if (f->rip != vault_trusted_store || f->rdi != ve->gla)
+    if (f->rdi != ve->gla)
         return false;
+    if (interrupt_store) {
+        interrupt_store = 0;
+        interrupt();
+    }
+    if (f->rip == vault_trusted_store) {
+        *store = (struct gate_store){
+            .to = f->rdi, .value = f->rax, .bytes = 8, .rip = f->rip + STORE_LENGTH};
+        return true;
+    }
     *store = (struct gate_store){
-        .to = f->rdi, .value = f->rax, .bytes = 8, .rip = f->rip + STORE_LENGTH};
-    return true;
+        .to = f->rdi, .from = f->rsi, .bytes = f->rcx, .rip = f->rip + COPY_LENGTH};
+    return f->rip == vault_trusted_copy && f->rsi && f->rcx;
 }

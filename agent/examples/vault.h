@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The example agent: it keeps a key, signs with it, and lets one instruction write where nobody
+/* The example agent: it keeps a key, signs with it, and lets two instructions write where nobody
  * else may. */
 #include "guard.h"
 #include "siphash.h"
 
 enum vault_op {
     VAULT_SIGN,      /* a, b: two words; the result is their SipHash */
-    VAULT_INTERRUPT, /* raises vector 2 inside of the agent, as an NMI might */
+    VAULT_INTERRUPT, /* raises vector 2 inside of the agent, as an NMI might; a: at the next store */
     VAULT_LOWER,     /* a: the code; ends the seal, so that the shield can be lowered */
     VAULT_REARM,     /* #VE again on this vCPU; 1 if somebody had left it pending */
 };
@@ -16,5 +16,5 @@ enum vault_op {
 /* Private once the shield is up. */
 extern struct siphash_key vault_key;
 extern uint64_t vault_code; /* what who lowers the shield has to know */
-/* The address of a `mov %rax, (%rdi)` that may write to restricted pages. */
-extern uint64_t vault_trusted_store;
+/* The addresses of a `mov %rax, (%rdi)` and a `rep movsb` that may write where `may_store` is. */
+extern uint64_t vault_trusted_store, vault_trusted_copy;

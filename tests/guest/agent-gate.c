@@ -202,6 +202,9 @@ static void jumps(void)
         check(rc == 0 || rc == -EINVAL, "jump to %p in the kernel's view: %ld", (const void *)p,
               rc);
         expect_outside();
+        rc = jump_in(p, shield.store.v);
+        check(rc == 0 || rc == -EINVAL, "jump to %p in the store view: %ld", (const void *)p, rc);
+        expect_outside();
     }
     expect(found, 8);
 }
