@@ -21,6 +21,17 @@ struct domain_reader {
     struct diag *diag;
 };
 
+/* Those that are carried out; keys.c has the others. */
+static const char *const domain_keys[] = {
+    "name",         "type",          "kernel",   "ramdisk",     "cmdline",   "extra",
+    "root",         "memory",        "maxmem",   "vcpus",       "maxvcpus",  "altp2m",
+    "altp2mhvm",    "altp2m_count",  "shadow_memory",
+    "on_crash",     "on_poweroff",   "on_reboot", "on_watchdog", "on_soft_reset",
+    "monitor",      "monitors",
+    "altp2m_policy", "altp2m_allow", "altp2m_deny", "altp2m_guest_views", "altp2m_guest_tables",
+    "altp2m_trace",
+};
+
 /* In the order of their numbers, XEN_ALTP2M_*. */
 static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
 /* xl's. */
@@ -444,6 +455,14 @@ static void domain_read_actions(const struct domain_reader *r, struct domain *ou
                   "refused, and it goes on");
 }
 
+static bool domain_reads(const char *key)
+{
+    for (size_t i = 0; i < sizeof(domain_keys) / sizeof(domain_keys[0]); i++)
+        if (!strcmp(domain_keys[i], key))
+            return true;
+    return false;
+}
+
 /* Keys that Facet does not carry out, known to xl or to nobody. */
 static void domain_warn_keys(const struct domain_reader *r)
 {
@@ -451,9 +470,11 @@ static void domain_warn_keys(const struct domain_reader *r)
         const struct xlcfg_setting *setting = &r->config->settings[i];
         const struct key *key = key_find(setting->key);
 
+        if (domain_reads(setting->key))
+            continue;
         if (!key)
             diag_warn(r->diag, setting->line, "unknown key %s: ignored", setting->key);
-        else if (key->why && !setting->bad && key_asks(key, &setting->value))
+        else if (!setting->bad && key_asks(key, &setting->value))
             diag_warn(r->diag, setting->line, "%s is not carried out: %s", setting->key, key->why);
     }
 }

@@ -13,37 +13,8 @@
 #define TOOLS    "there is no toolstack at run time"
 #define BOOT     "kernel names what is booted"
 
-/* Facet's own and those of xl that it carries out, then the others in the order of xl.cfg(5). */
+/* In the order of xl.cfg(5); those for HVM guests follow. */
 static const struct key keys[] = {
-    {"name", NULL, NULL},
-    {"type", NULL, NULL},
-    {"kernel", NULL, NULL},
-    {"ramdisk", NULL, NULL},
-    {"cmdline", NULL, NULL},
-    {"root", NULL, NULL},
-    {"extra", NULL, NULL},
-    {"memory", NULL, NULL},
-    {"maxmem", NULL, NULL},
-    {"vcpus", NULL, NULL},
-    {"maxvcpus", NULL, NULL},
-    {"shadow_memory", NULL, NULL},
-    {"on_poweroff", NULL, NULL},
-    {"on_reboot", NULL, NULL},
-    {"on_crash", NULL, NULL},
-    {"on_watchdog", NULL, NULL},
-    {"on_soft_reset", NULL, NULL},
-    {"altp2m", NULL, NULL},
-    {"altp2mhvm", NULL, NULL},
-    {"altp2m_count", NULL, NULL},
-    {"altp2m_policy", NULL, NULL},
-    {"altp2m_allow", NULL, NULL},
-    {"altp2m_deny", NULL, NULL},
-    {"altp2m_guest_views", NULL, NULL},
-    {"altp2m_guest_tables", NULL, NULL},
-    {"altp2m_trace", NULL, NULL},
-    {"monitor", NULL, NULL},
-    {"monitors", NULL, NULL},
-
     {"builder", "type says what the guest is", NULL},
     {"pool", SCHEDULE, "Pool-0"},
     {"cpus", SCHEDULE, "all"},
