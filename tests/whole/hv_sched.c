@@ -13,6 +13,22 @@ static void leave(struct vcpu *v, bool over)
     end(v, over);
 }
 
+/* Domains that end or start again do so at once. */
+static void work(void)
+{
+    struct turn *t, *next;
+
+    for (t = TAILQ_FIRST(&queue); t; t = next) {
+        next = TAILQ_NEXT(t, link);
+        if (t->work) {
+            dequeue(t);
+            while (t->work(t)) {
+            }
+            next = TAILQ_FIRST(&queue);
+        }
+    }
+}
+
 bool machine_switch(struct vcpu *v)
 {
     struct vcpu *before = vcpu_current();
@@ -24,7 +40,8 @@ bool machine_switch(struct vcpu *v)
         leave(before, true);
     }
     domains_reap();
-    if (!v || !v->queued) {
+    work();
+    if (!v || !v->turn.queued) {
         return false;
     }
     vmx_vcpu_load(v);
