@@ -208,6 +208,23 @@ static void remove_from_physmap(void)
     expect(memory_op(XENMEM_remove_from_physmap, &x), -XEN_ENOENT);
 }
 
-TEST_CASES(CASE(sizes), CASE(unknown), CASE(memory_map), CASE(shared_info), CASE(add_elsewhere),
+/* Where a call goes on is counted in its command: a list that this cannot count is refused, and no count wraps to less. */
+static void continuations(void)
+{
+    volatile uint64_t *page = page_alloc(1, 1);
+    xen_pfn_t g = gfn_of(page);
+    struct xen_memory_reservation r = {.nr_extents = 1ULL << 26, .domid = DOMID_SELF};
+
+    set_xen_guest_handle(r.extent_start, &g);
+    *page = 0x600d;
+    expect(memory_op(XENMEM_decrease_reservation, &r), 0);
+    expect(memory_op(XENMEM_populate_physmap, &r), 0);
+    r.nr_extents = 1;
+    expect(hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation | 1ULL << 38, (uint64_t)&r, 0, 0, 0),
+           1LL << 32);
+    expect(*page, 0x600d);
+}
+
+TEST_CASES(CASE(continuations), CASE(sizes), CASE(unknown), CASE(memory_map), CASE(shared_info), CASE(add_elsewhere),
            CASE(give_and_take), CASE(neighbours), CASE(nothing_there), CASE(absurd_reservations),
            CASE(no_more_than_the_maximum), CASE(remove_from_physmap))
