@@ -11,8 +11,7 @@ struct hvm_hw_cpu;
 
 void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out);
 /*
- * Whether the processor could hold this state, as far as loading it could harm more than the guest: what is let through and is
- * nevertheless impossible ends the guest at its next entry. A pending event other than the present one must be an external
+ * Whether the processor could hold this state. A pending event other than the present one must be an external
  * interrupt, an NMI or an exception.
  */
 bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c);
@@ -21,4 +20,4 @@ void vcpu_context_set(struct vcpu *v, const struct hvm_hw_cpu *c);
 
 uint64_t vcpu_pat(struct vcpu *v); /* IA32_PAT */
 /* vcpu_registers_load() for a vCPU that is not loaded. */
-void vcpu_context_registers(struct vcpu *v, const uint64_t *r);
+bool vcpu_context_registers(struct vcpu *v, const uint64_t *r);

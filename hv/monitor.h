@@ -67,13 +67,19 @@ struct monitor_wants {
 };
 void monitor_wants(const struct domain *d, struct monitor_wants *out);
 
+/* An answer's registers are not taken. */
+void monitor_registers_refused(struct vcpu *v);
+
 /* ---- offered by the machine: hv/vmx/step.c and regs.c ---- */
 
 struct vm_event_regs_x86;
 /* Registers of v, current or not running anywhere. */
 void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out);
-/* rax to r15 in the order of struct vm_event_regs_x86, then RFLAGS and RIP. v is current. */
-void vcpu_registers_load(struct vcpu *v, const uint64_t *r);
+/*
+ * rax to r15 in the order of struct vm_event_regs_x86, then RFLAGS and RIP. v is current. False, and nothing is changed: it
+ * could not run so, as RIP is none or an interrupt is on its way and IF would be clear.
+ */
+bool vcpu_registers_load(struct vcpu *v, const uint64_t *r);
 /* Runs one instruction and calls monitor_stepped(), again and again until turned off. Invisible to the guest. */
 void vcpu_step(struct vcpu *v, bool on);
 bool vcpu_stepping(const struct vcpu *v);
@@ -92,8 +98,11 @@ void vcpu_emulate_stop(struct vcpu *v);
  * written to if `discard`. False: it is not one of those that can be. v is current.
  */
 bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
-/* Raises an event at the next entry; types of interruption information. */
-void vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
+/*
+ * Raises an event at the next entry; types of interruption information. v is not running anywhere. -EBUSY: an interrupt or NMI
+ * that it could not take now.
+ */
+int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
                        uint64_t cr2);
 /* Finishes a write that monitor_cr_write() or monitor_msr_write() held back; a bad value raises #GP. v is current. */
 void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value);

@@ -98,7 +98,9 @@ struct vcpu_start {
 void vcpu_start_pvh(struct vcpu_start *s, uint32_t entry, uint32_t start_info);
 /* Start after SIPI: real mode at vector << 12. */
 void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector);
-/* Sets all registers from s; does not make it runnable. */
+/* Whether a vCPU could run from this (SDM 3, 26.3.1); CR3 is not looked at. */
+bool vcpu_start_valid(const struct vcpu_start *s);
+/* Sets all registers from s, which is valid; does not make it runnable. */
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s);
 
 uint64_t vcpu_rip(const struct vcpu *v);

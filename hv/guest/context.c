@@ -6,6 +6,7 @@
 #include "context.h"
 #include "domctl_abi.h"
 #include "guest.h"
+#include "monitor.h"
 #include "mm/frame.h"
 #include "x86/cpu.h"
 #include "x86/timer.h"
@@ -40,7 +41,9 @@ static void settle(struct vcpu *v)
 
     if (m->set_registers) {
         m->set_registers = false;
-        vcpu_context_registers(v, m->registers);
+        if (!vcpu_context_registers(v, m->registers)) {
+            monitor_registers_refused(v);
+        }
     }
 }
 

@@ -362,8 +362,7 @@ static long inject_event(struct domain *d, const struct xen_dm_op_inject_event *
         (e->type == 3 && e->vector > 31) || (e->type >= 4 && (e->insn_len == 0 || e->insn_len > 15))) {
         return -EINVAL;
     }
-    vcpu_inject_event(d->vcpus[e->vcpuid], e->vector, e->type, e->error_code, e->insn_len, e->cr2);
-    return 0;
+    return vcpu_inject_event(d->vcpus[e->vcpuid], e->vector, e->type, e->error_code, e->insn_len, e->cr2);
 }
 
 long dm_op(struct hypercall *h)

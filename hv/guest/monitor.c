@@ -153,6 +153,17 @@ void monitor_not_emulated(struct vcpu *v)
     }
 }
 
+void monitor_registers_refused(struct vcpu *v)
+{
+    struct monitor_domain *d = &v->domain->guest.monitor;
+
+    if (!d->complained) {
+        d->complained = true;
+        say("d%u %s: its monitor gave registers that it cannot run with: rip %lx rflags %lx", v->domain->id, v->domain->name,
+            (unsigned long)v->guest.monitor.registers[17], (unsigned long)v->guest.monitor.registers[16]);
+    }
+}
+
 void monitor_stepped(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;

@@ -217,7 +217,9 @@ bool monitor_before_entry(struct vcpu *v)
     m->work = false;
     if (m->set_registers) {
         m->set_registers = false;
-        vcpu_registers_load(v, m->registers);
+        if (!vcpu_registers_load(v, m->registers)) {
+            monitor_registers_refused(v);
+        }
     }
     emulate(v);
     finish_write(v);

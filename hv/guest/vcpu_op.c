@@ -99,19 +99,6 @@ static long start_from_64(struct vcpu_start *s, const struct vcpu_hvm_x86_64 *r)
     return 0;
 }
 
-/* CR0, CR4 and EFER as the hardware would fault on them are refused here. */
-static bool control_valid(const struct vcpu_start *s)
-{
-    bool paging = s->cr0 & X86_CR0_PG, lme = s->efer & EFER_LME;
-
-    return !(s->cr0 >> 32) && (!paging || (s->cr0 & X86_CR0_PE)) &&
-           (!(s->cr0 & X86_CR0_NW) || (s->cr0 & X86_CR0_CD)) &&
-           !(s->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) &&
-           !(paging && lme && !(s->cr4 & X86_CR4_PAE)) &&
-           (bool)(s->efer & EFER_LMA) == (paging && lme) && !(s->cr4 & ~vcpu_cr4_allowed()) &&
-           !(s->cr3 >> cpuid_address_bits());
-}
-
 static long initialise(struct hypercall *h, struct vcpu *v)
 {
     struct vcpu_hvm_context c;
@@ -135,8 +122,8 @@ static long initialise(struct hypercall *h, struct vcpu *v)
     }
     s.cr0 |= X86_CR0_ET;
     s.rflags |= X86_EFLAGS_FIXED;
-    if (!control_valid(&s)) {
-        return -EINVAL;
+    if (!vcpu_start_valid(&s) || s.cr3 >> cpuid_address_bits()) {
+        return -EINVAL; /* its entry would fail */
     }
     monitor_vcpu_restarts(v);
     vcpu_reset(v, &s);

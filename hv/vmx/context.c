@@ -6,6 +6,7 @@
 #include <xen/hvm/save.h>
 #include "context.h"
 #include "domain.h"
+#include "entry_state.h"
 #include "monitor.h"
 #include "vmcs.h"
 #include "vmx.h"
@@ -19,8 +20,7 @@ _Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw
                    sizeof(struct hvm_hw_cpu) == 1032,
                "arch-x86/hvm/save.h");
 
-#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode */
-#define EFER_DEFINED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
 #define AREA_MXCSR      24u /* SDM 1, 10.5.1: the FXSAVE image */
 #define AREA_MXCSR_MASK 28u
 #define AREA_XSTATE_BV  512u /* SDM 1, 13.4.2 */
@@ -139,12 +139,13 @@ void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out)
     vmx_return(v, before);
 }
 
-void vcpu_context_registers(struct vcpu *v, const uint64_t *r)
+bool vcpu_context_registers(struct vcpu *v, const uint64_t *r)
 {
     struct vcpu *before = vmx_borrow(v);
+    bool done = vcpu_registers_load(v, r);
 
-    vcpu_registers_load(v, r);
     vmx_return(v, before);
+    return done;
 }
 
 uint64_t vcpu_pat(struct vcpu *v)
@@ -163,17 +164,25 @@ static bool canonical(uint64_t a)
     return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-/* SDM 3, 2.5 and 4.1; what WRMSR and VM entry want. */
-static bool control_valid(const struct hvm_hw_cpu *c)
+static uint32_t rights(uint32_t arbytes)
 {
-    bool paging = c->cr0 & X86_CR0_PG, lma = c->msr_efer & EFER_LMA;
+    return (arbytes & 0x80 ? 0 : AR_UNUSABLE) | (arbytes & 0xff) | (arbytes & 0xf00) << 4;
+}
 
-    if (c->cr0 >> 32 || (paging && !(c->cr0 & X86_CR0_PE)) || ((c->cr0 & X86_CR0_NW) && !(c->cr0 & X86_CR0_CD)) ||
-        (c->cr4 & ~vcpu_cr4_allowed()) || (c->msr_efer & ~(uint64_t)EFER_DEFINED)) {
-        return false;
-    }
-    return lma == (paging && (c->msr_efer & EFER_LME)) && (!lma || (c->cr4 & X86_CR4_PAE)) &&
-           (lma || !(c->cr4 & X86_CR4_PCIDE));
+static uint64_t flags_of(const struct hvm_hw_cpu *c)
+{
+    return (c->rflags & (RFLAGS_SETTABLE | X86_EFLAGS_VM)) | X86_EFLAGS_FIXED;
+}
+
+static bool state_valid(const struct hvm_hw_cpu *c)
+{
+    struct entry_state s = {.cr0 = c->cr0, .cr4 = c->cr4, .efer = c->msr_efer, .rip = c->rip, .rflags = flags_of(c)};
+
+#define SEGMENT(SEG, name)                                                                         \
+    s.segment[SEG] = (struct vcpu_segment){(uint16_t)c->name##_sel, c->name##_base, c->name##_limit, rights(c->name##_arbytes)}
+    EACH_SEGMENT
+#undef SEGMENT
+    return entry_state_valid(&s);
 }
 
 /* These go into registers of the processor, which faults on what it does not like. */
@@ -182,7 +191,6 @@ static bool registers_valid(const struct hvm_hw_cpu *c)
     return canonical(c->shadow_gs) && canonical(c->msr_lstar) && canonical(c->msr_cstar) &&
            !(c->msr_syscall_mask >> 32) && !(c->msr_tsc_aux >> 32) && !(c->dr6 >> 32) && !(c->dr7 >> 32) &&
            !(c->sysenter_cs >> 32) && canonical(c->sysenter_esp) && canonical(c->sysenter_eip) &&
-           canonical(c->fs_base) && canonical(c->gs_base) && canonical(c->tr_base) && canonical(c->ldtr_base) &&
            canonical(c->gdtr_base) && canonical(c->idtr_base) && !((c->gdtr_limit | c->idtr_limit) >> 16);
 }
 
@@ -207,10 +215,7 @@ static bool event_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
     uint32_t e = c->pending_event, vector = INTR_VECTOR(e), type = INTR_TYPE(e);
     bool error = vector == EXC_DF || (vector >= 10 && vector <= EXC_PF) || vector == EXC_AC;
 
-    if (!(e & INTR_VALID)) {
-        return true;
-    }
-    if (e == v->vmx.inject) {
+    if (!(e & INTR_VALID) || (e == v->vmx.inject && type >= INTR_SOFTWARE)) {
         return true;
     }
     if (e & ~(uint32_t)(INTR_VALID | INTR_ERROR_CODE | 0x7ff)) {
@@ -226,7 +231,7 @@ static bool event_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 
 bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    return control_valid(c) && registers_valid(c) && event_valid(v, c) && !(c->flags & ~XEN_X86_FPU_INITIALISED) &&
+    return state_valid(c) && registers_valid(c) && event_valid(v, c) && !(c->flags & ~XEN_X86_FPU_INITIALISED) &&
            (!(c->flags & XEN_X86_FPU_INITIALISED) || fpu_valid(v, c)) && c->pad0 == 0;
 }
 
@@ -236,12 +241,10 @@ static void set_segments(const struct hvm_hw_cpu *c)
 {
 #define SEGMENT(SEG, name)                                                                         \
     do {                                                                                           \
-        uint32_t ar = c->name##_arbytes;                                                           \
         vmwrite(vmcs_seg(GUEST_ES_SEL, SEG), c->name##_sel & 0xffff);                              \
         vmwrite(vmcs_seg(GUEST_ES_LIMIT, SEG), c->name##_limit);                                   \
         vmwrite(vmcs_seg(GUEST_ES_BASE, SEG), c->name##_base);                                     \
-        vmwrite(vmcs_seg(GUEST_ES_AR, SEG),                                                        \
-                (ar & 0x80 ? 0 : AR_UNUSABLE) | (ar & 0xff) | (uint32_t)(ar & 0xf00) << 4);        \
+        vmwrite(vmcs_seg(GUEST_ES_AR, SEG), rights(c->name##_arbytes));                            \
     } while (0)
     EACH_SEGMENT
 #undef SEGMENT
@@ -260,8 +263,12 @@ static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
                                  .r11 = c->r11, .r12 = c->r12, .r13 = c->r13, .r14 = c->r14, .r15 = c->r15};
     vmwrite(GUEST_RSP, c->rsp);
     vmwrite(GUEST_RIP, c->rip);
-    vmwrite(GUEST_RFLAGS, (c->rflags & RFLAGS_SETTABLE) | X86_EFLAGS_FIXED);
-    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    vmwrite(GUEST_RFLAGS, flags_of(c));
+    blocking &= ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS);
+    if ((c->pending_event & INTR_VALID) && INTR_TYPE(c->pending_event) == INTR_NMI) {
+        blocking &= ~(uint64_t)BLOCKING_NMI; /* or the entry would fail (SDM 3, 26.3.1.5) */
+    }
+    vmwrite(GUEST_INTERRUPTIBILITY, blocking);
 }
 
 static void set_system(struct vcpu *v, const struct hvm_hw_cpu *c)

@@ -128,7 +128,11 @@ void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
     write_cr0_fields(cr0);
     write_cr4_fields(cr4);
     write_efer(efer);
-    load_pdptes(v, cr0, cr4, efer); /* bad ones: none, and the first access faults */
+    if (!load_pdptes(v, cr0, cr4, efer)) { /* none, and the first access faults */
+        for (unsigned i = 0; i < 4; i++) {
+            vmwrite((enum vmcs_field)(GUEST_PDPTE0 + 2 * i), 0);
+        }
+    }
 }
 
 static bool cr0_valid(struct vcpu *v, uint64_t cr0, uint64_t efer)

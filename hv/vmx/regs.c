@@ -2,6 +2,7 @@
 /* A vCPU's registers as a monitor sees and sets them (Xen's public vm_event.h). */
 #include "guest/xen_abi.h"
 #include "domain.h"
+#include "entry_state.h"
 #include "monitor.h"
 #include "vmcs.h"
 #include "vmx.h"
@@ -9,7 +10,7 @@
 
 #define AR_GRANULARITY (1u << 15)
 #define AR_BITS        0xffffu
-#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode */
+#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
 
 static void general(struct vcpu *v, struct vm_event_regs_x86 *r)
 {
@@ -101,12 +102,37 @@ void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out)
     vmx_return(v, before);
 }
 
-void vcpu_registers_load(struct vcpu *v, const uint64_t *r)
+/* STI's and MOV SS's blocking belongs to the instruction that it stands before (SDM 3, 26.3.1.5). */
+static void adapt_blocking(uint64_t old_rip, uint64_t rip, uint64_t rflags)
 {
+    uint64_t all = vmread(GUEST_INTERRUPTIBILITY), blocking = all & (BLOCKING_STI | BLOCKING_MOVSS);
+    uint64_t pending = vmread(GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_BS;
+
+    if (!blocking) {
+        return;
+    }
+    if (rip != old_rip || ((blocking & BLOCKING_STI) && !(rflags & X86_EFLAGS_IF))) {
+        vmwrite(GUEST_INTERRUPTIBILITY, all & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    } else {
+        vmwrite(GUEST_PENDING_DEBUG, rflags & X86_EFLAGS_TF ? pending | PENDING_DEBUG_BS : pending);
+    }
+}
+
+bool vcpu_registers_load(struct vcpu *v, const uint64_t *r)
+{
+    uint64_t rip = r[17], vm = vmread(GUEST_RFLAGS) & X86_EFLAGS_VM;
+    uint64_t rflags = (r[16] & RFLAGS_SETTABLE) | X86_EFLAGS_FIXED | vm;
+    bool interrupted = (v->vmx.inject & INTR_VALID) && INTR_TYPE(v->vmx.inject) == INTR_EXTERNAL;
+
+    if (!entry_rip_valid(rip, vcpu_long_mode(v)) || (interrupted && !(rflags & X86_EFLAGS_IF))) {
+        return false;
+    }
     v->regs = (struct vcpu_regs){.rax = r[0], .rcx = r[1], .rdx = r[2], .rbx = r[3], .rbp = r[5],
                                  .rsi = r[6], .rdi = r[7], .r8 = r[8], .r9 = r[9], .r10 = r[10],
                                  .r11 = r[11], .r12 = r[12], .r13 = r[13], .r14 = r[14], .r15 = r[15]};
+    adapt_blocking(vmread(GUEST_RIP), rip, rflags);
     vmwrite(GUEST_RSP, r[4]);
-    vmwrite(GUEST_RFLAGS, (r[16] & RFLAGS_SETTABLE) | X86_EFLAGS_FIXED);
-    vmwrite(GUEST_RIP, r[17]);
+    vmwrite(GUEST_RFLAGS, rflags);
+    vmwrite(GUEST_RIP, rip);
+    return true;
 }

@@ -11,6 +11,7 @@
  * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the second one exits.
  */
 #include <asm/vmx.h>
+#include <errno.h>
 #include "domain.h"
 #include "monitor.h"
 #include "step.h"
@@ -108,7 +109,7 @@ static unsigned length_within(unsigned first, unsigned end)
     return end - first <= INSTRUCTION_MAX ? end - first : 0;
 }
 
-/* The instruction at `first`; 0, or the offset of the next one if this one loads SS. With LOCK none of these exists. */
+/* The instruction at `first`; 0, or the offset of the next one if this one loads SS. What raises #UD instead is not done. */
 static unsigned classify(struct step_instruction *s, unsigned first)
 {
     bool other_address = false, more;
@@ -116,9 +117,6 @@ static unsigned classify(struct step_instruction *s, unsigned first)
 
     for (; at < s->nr && is_prefix(s, s->bytes[at]); at++) {
         other_address = other_address || s->bytes[at] == 0x67;
-        if (s->bytes[at] == 0xf0) {
-            return 0;
-        }
     }
     if (at >= s->nr || at - first >= INSTRUCTION_MAX) {
         return 0;
@@ -442,23 +440,51 @@ bool vcpu_event_due(struct vcpu *v, struct vcpu_event *out)
     return true;
 }
 
-void vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
-                       uint64_t cr2)
+/* What an entry with this event would demand (SDM 3, 26.3.1.4 and 26.3.1.5). */
+static bool can_take(unsigned type)
+{
+    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+
+    return type == INTR_EXTERNAL ? vmx_can_take_interrupt()
+           : type == INTR_NMI    ? !(blocking & (BLOCKING_STI | BLOCKING_MOVSS | BLOCKING_NMI))
+                                 : true;
+}
+
+static void inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length)
 {
     static const uint32_t with_error = 1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
     struct vmx_vcpu *x = &v->vmx;
 
-    if (x->inject & INTR_VALID) {
-        return; /* one at a time: the first is already on its way */
-    }
     x->inject = INTR_VALID | type << 8 | vector;
-    if (type == INTR_HARDWARE && vector < 32 && (with_error & (1u << vector))) {
-        x->inject |= INTR_ERROR_CODE;
-        x->inject_error = error;
-    }
     x->inject_length = length;
-    if (type == INTR_HARDWARE && vector == EXC_PF) {
-        x->set_cr2 = true;
-        x->new_cr2 = cr2;
+    if (type != INTR_HARDWARE) {
+        return;
     }
+    vmx_resume_flag(vector);
+    if ((with_error & (1u << vector)) && (vmread(GUEST_CR0) & X86_CR0_PE)) { /* real mode pushes none */
+        x->inject |= INTR_ERROR_CODE;
+        x->inject_error = error & 0xffff;
+    }
+}
+
+int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
+                      uint64_t cr2)
+{
+    struct vcpu *before;
+    bool taken;
+
+    if (v->vmx.inject & INTR_VALID) {
+        return 0; /* one at a time: the first is already on its way */
+    }
+    before = vmx_borrow(v);
+    taken = can_take(type);
+    if (taken) {
+        inject_event(v, vector, type, error, length);
+    }
+    vmx_return(v, before);
+    if (taken && type == INTR_HARDWARE && vector == EXC_PF) {
+        v->vmx.set_cr2 = true;
+        v->vmx.new_cr2 = cr2;
+    }
+    return taken ? 0 : -EBUSY;
 }

@@ -551,7 +551,7 @@ void vmx_apply_update(struct vcpu *v)
 }
 
 /* A trap that is due comes first: injecting an interrupt would discard it (SDM 3, 26.7.3). */
-static bool can_take_interrupt(void)
+bool vmx_can_take_interrupt(void)
 {
     return (vmread(GUEST_RFLAGS) & X86_EFLAGS_IF) &&
            !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS)) &&
@@ -599,7 +599,7 @@ bool vmx_take_interrupt(struct vcpu *v)
 {
     int vector = v->vmx.stepping || v->vmx.emulating ? -1 : guest_pending_interrupt(v);
 
-    if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && can_take_interrupt()) {
+    if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && vmx_can_take_interrupt()) {
         guest_interrupt_taken(v, (unsigned)vector);
         v->vmx.inject = INTR_VALID | INTR_EXTERNAL << 8 | (unsigned)vector;
         vector = guest_pending_interrupt(v);

@@ -51,6 +51,8 @@ void vmx_return(struct vcpu *v, struct vcpu *before);
 void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks);
 /* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
+/* Whether an entry may inject an interrupt. */
+bool vmx_can_take_interrupt(void);
 /* Chooses the pending interrupt for the next entry, if the guest can take one. True: another waits. */
 bool vmx_take_interrupt(struct vcpu *v);
 /* Brings view, VMFUNC list and #VE page of the VMCS up to date with v->altp2m, if they changed. */

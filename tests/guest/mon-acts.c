@@ -269,6 +269,30 @@ static void injected(void)
     expect(traps, 1);
 }
 
+/* A request; what RBX is after it. */
+static uint64_t request_with_rbx(uint64_t rbx)
+{
+    uint64_t a = __HYPERVISOR_hvm_op, d = HVMOP_guest_request_vm_event, s = 0;
+
+    __asm__ volatile("vmcall" : "+a"(a), "+b"(rbx), "+D"(d), "+S"(s)::"memory");
+    return rbx;
+}
+
+static void bad_answers(void)
+{
+    uint64_t rbx[5];
+
+    begin(ACT_BAD_ANSWERS);
+    for (unsigned i = 0; i < ARRAY_SIZE(rbx); i++) {
+        rbx[i] = request_with_rbx(i);
+    }
+    end();
+    for (unsigned i = 0; i < 4; i++) {
+        expect(rbx[i], i);
+    }
+    expect(rbx[4], 0x777);
+}
+
 static uint64_t user_request(uint64_t unused)
 {
     (void)unused;
@@ -325,4 +349,4 @@ static void setup(void)
 }
 
 TEST_CASES(CASE(setup), CASE(msr_writes), CASE(msr_denied), CASE(cr_writes), CASE(xcr0_writes), CASE(descriptors), CASE(debug),
-           CASE(next_interrupt), CASE(injected), CASE(request_from_user), CASE(exits), CASE(finish))
+           CASE(next_interrupt), CASE(injected), CASE(bad_answers), CASE(request_from_user), CASE(exits), CASE(finish))

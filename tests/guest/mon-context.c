@@ -295,6 +295,28 @@ static void bad_state(void)
     refused(c->pending_event = 0x80000202 ^ 1, -XEN_EINVAL);
     refused(c->flags = 2, -XEN_EINVAL);
     refused(c->pad0 = 1, -XEN_EINVAL);
+    refused(c->pending_event = 0x80000082, -XEN_EINVAL); /* an interrupt with IF clear */
+    refused(c->pending_event = 0x80000882, -XEN_EINVAL);
+    refused(c->rip = 1ULL << 48, -XEN_EINVAL);
+    refused((c->rip = 1ULL << 40, c->cs_arbytes = 0xc9b), -XEN_EINVAL);
+    refused(c->rflags |= 1 << 17, -XEN_EINVAL); /* VM86 in long mode */
+    refused(c->cs_arbytes |= 0x400, -XEN_EINVAL); /* L and D */
+    refused(c->cs_arbytes &= ~9u, -XEN_EINVAL); /* data, not accessed */
+    refused(c->cs_arbytes &= ~0x80u, -XEN_EINVAL);
+    refused(c->cs_arbytes |= 0x60, -XEN_EINVAL);
+    refused(c->cs_base = 1ULL << 32, -XEN_EINVAL);
+    refused(c->cs_limit = 0x1000000, -XEN_EINVAL);
+    refused((c->ss_arbytes = 0xc99), -XEN_EINVAL); /* code */
+    refused((c->ss_arbytes = 0xcf3), -XEN_EINVAL);
+    refused((c->ss_arbytes = 0xc93, c->ss_base = 1ULL << 33), -XEN_EINVAL);
+    refused((c->ds_arbytes = 0xc92), -XEN_EINVAL); /* not accessed */
+    refused((c->es_arbytes = 0xc99), -XEN_EINVAL); /* not readable */
+    refused((c->fs_arbytes = 0x493, c->fs_limit = ~0u), -XEN_EINVAL);
+    refused(c->tr_arbytes = 0x83, -XEN_EINVAL); /* a 16-bit TSS */
+    refused(c->tr_arbytes = 0, -XEN_EINVAL);
+    refused(c->tr_sel |= 4, -XEN_EINVAL);
+    refused((c->ldtr_arbytes = 0x8b), -XEN_EINVAL);
+    refused((c->ldtr_arbytes = 0x82, c->ldtr_sel = 4), -XEN_EINVAL);
     guest.user_regs.rax = 0x666;
     guest.debugreg[7] = 1ULL << 40;
     expect(vcpu_context(XEN_DOMCTL_setvcpucontext, 0, &guest), -XEN_EINVAL);

@@ -291,8 +291,10 @@ static void next_interrupt(void)
 static void inject_ud(const vm_event_request_t *r, vm_event_response_t *a)
 {
     static const struct xen_dm_op_inject_event e = {.vector = VEC_UD, .type = 3, .error_code = ~0u};
+    static const struct xen_dm_op_inject_event interrupt = {.vector = 0x82, .type = 0};
 
     if (r->reason == VM_EVENT_REASON_GUEST_REQUEST) {
+        expect(monitor_inject(target, &interrupt), -XEN_EBUSY); /* IF is clear */
         expect(monitor_inject(target, &e), 0);
         a->flags |= VM_EVENT_FLAG_GET_NEXT_INTERRUPT;
     }
@@ -305,6 +307,32 @@ static void injected(void)
     expect(seen[1].reason, VM_EVENT_REASON_INTERRUPT);
     expect(seen[1].u.interrupt.x86.vector, VEC_UD);
     expect(seen[1].u.interrupt.x86.type, 3);
+    expect(watch_requests(false, false), 0);
+}
+
+/* Registers that no processor can have: none of them is taken. */
+static void answer_badly(const vm_event_request_t *r, vm_event_response_t *a)
+{
+    static const uint64_t rips[] = {1ULL << 48, 1ULL << 60, 0xfffe000000000000, 0xffff000000000000 >> 1};
+
+    a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
+    a->data.regs.x86 = r->data.regs.x86;
+    if (nr_seen <= ARRAY_SIZE(rips)) {
+        a->data.regs.x86.rip = rips[nr_seen - 1];
+        a->data.regs.x86.rbx = 0x666;
+    } else { /* bits that a guest may not have are left out */
+        a->data.regs.x86.rip += 3; /* behind VMCALL */
+        a->data.regs.x86.rflags |= 0xffffffff00028028;
+        a->data.regs.x86.rbx = 0x777;
+    }
+}
+
+static void bad_answers(void)
+{
+    listen_wait(ACT_BAD_ANSWERS);
+    expect(watch_requests(true, false), 0);
+    listen_task(ACT_BAD_ANSWERS, answer_badly);
+    expect(nr_seen, 5);
     expect(watch_requests(false, false), 0);
 }
 
@@ -366,5 +394,5 @@ static void finish(void)
 }
 
 TEST_CASES(CASE(setup), CASE(capabilities), CASE(msr_writes), CASE(msr_denied), CASE(cr_writes), CASE(xcr0_writes),
-           CASE(descriptors), CASE(debug), CASE(next_interrupt), CASE(injected), CASE(request_from_user), CASE(exits),
+           CASE(descriptors), CASE(debug), CASE(next_interrupt), CASE(injected), CASE(bad_answers), CASE(request_from_user), CASE(exits),
            CASE(finish))

@@ -58,6 +58,65 @@ static void refused(void)
     check(vcpu_op(VCPUOP_initialise, 1, &c) < 0, "an absurd EFER");
 }
 
+static struct vcpu_hvm_context flat_32(void)
+{
+    struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_32B};
+    struct vcpu_hvm_x86_32 *r = &c.cpu_regs.x86_32;
+
+    r->cr0 = 1;
+    r->eflags = 2;
+    r->cs_limit = r->ds_limit = r->ss_limit = r->es_limit = ~0u;
+    r->tr_limit = 0x67;
+    r->cs_ar = 0xc9b;
+    r->ds_ar = r->ss_ar = r->es_ar = 0xc93;
+    r->tr_ar = 0x8b;
+    return c;
+}
+
+#define bad_32(change)                                                                             \
+    do {                                                                                           \
+        struct vcpu_hvm_context c = flat_32();                                                     \
+        struct vcpu_hvm_x86_32 *r = &c.cpu_regs.x86_32;                                            \
+        change;                                                                                    \
+        check(vcpu_op(VCPUOP_initialise, 1, &c) == -XEN_EINVAL, "taken: %s", #change);             \
+    } while (0)
+
+/* What an entry would fail with (SDM volume 3, 26.3.1), which Xen finds out when it is too late. */
+static void impossible(void)
+{
+    struct vcpu_hvm_context c = smp_context(1, smp_work);
+
+    if (vcpu_op(VCPUOP_is_up, 1, NULL) == -XEN_ENOENT)
+        skip("a second vCPU");
+    if (!on_facet)
+        skip("refusal");
+    bad_32(r->eflags |= 1 << 17); /* VM86, and flat segments */
+    bad_32(r->eflags |= 1 << 15);
+    bad_32(r->eflags |= 1u << 31);
+    bad_32(r->cr4 = CR4_PCIDE);
+    bad_32(r->cs_ar = 0xc92);
+    bad_32(r->cs_ar = 0xcfb);
+    bad_32(r->cs_limit = 0x12345678);
+    bad_32(r->cs_ar = 0x49b);
+    bad_32(r->ss_ar = 0xc9b);
+    bad_32(r->ss_ar = 0xcf3);
+    bad_32(r->ds_ar = 0xc92);
+    bad_32(r->ds_ar = 0xc83);
+    bad_32(r->es_ar = 0xc99);
+    bad_32(r->tr_ar = 0x89);
+    bad_32(r->tr_ar = 0x9b);
+    bad_32((r->tr_ar = 0x88b, r->tr_limit = 0x1067));
+    bad_32((r->cr0 = 0x80000001, r->efer = 0x500, r->cr4 = CR4_PAE, r->tr_ar = 0x83)); /* a 16-bit TSS in long mode */
+    c.cpu_regs.x86_64.rip = 1ULL << 48;
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
+    c = smp_context(1, smp_work);
+    c.cpu_regs.x86_64.rflags |= 1 << 17;
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
+    c = smp_context(1, smp_work);
+    c.cpu_regs.x86_64.rflags |= 1ULL << 40;
+    expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
+}
+
 static void who(void)
 {
     uint32_t r[4];
@@ -284,5 +343,5 @@ static void down_and_up(void)
     expect(on_vcpu_1(who) & 0xffffffff, 1);
 }
 
-TEST_CASES(CASE(refused), CASE(start), CASE(events), CASE(switch_moves_all), CASE(vmfunc_moves_one),
+TEST_CASES(CASE(refused), CASE(impossible), CASE(start), CASE(events), CASE(switch_moves_all), CASE(vmfunc_moves_one),
            CASE(rights_of_both), CASE(both_at_once), CASE(toggle_under_load), CASE(down_and_up))

@@ -19,6 +19,7 @@ $(B)/unit-hv/test_hv_%: $(B)/unit-hv/tests/unit/test_hv_%.o $(B)/unit-hv/tests/u
 
 $(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/x86/decode)
 $(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
+$(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vmx/entry_state.o
 
 .PRECIOUS: $(B)/unit-hv/tests/unit/%.o
 
