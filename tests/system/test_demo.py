@@ -116,6 +116,18 @@ class LinuxTest(FacetTest):
         count = len(demo.STEPS)
         self.assertIn(f"{count} of {count} steps did what they say", done.out)
 
+    def test_other_processor(self):
+        """To user space also where the emulator's features contradict each other: this one has FSRM
+        and says that its string instructions are not fast."""
+        kernel = runner.debian_kernel()
+        ramdisk = initramfs.script(self.dir / "other.gz", kernel, runner.build_dir(),
+                                   "echo user space; poweroff -f")
+        config = self.config("other.cfg", kernel=kernel.vmlinuz, ramdisk=ramdisk, memory=128,
+                             cmdline=demo.CMDLINE)
+        done = self.facet("run", "--machine", "tigerlake", "--timeout", "280", config)
+        self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
+        self.assertIn("(d1) user space", done.lines)
+
     def test_altp2m_command(self):
         """The command in a guest: JSON that parses, a range set in one call, words for refusals,
         and `poweroff -f`, which leaves nothing but a halted processor behind."""
