@@ -133,7 +133,7 @@ static void areas_end_with_the_right(void)
 }
 
 /* A pointer into a shadow page outlives the page, which is a view's root by then. */
-static void pointers_end_with_the_page(void)
+static void pointers_end_with_the_page(bool area)
 {
     struct facet_altp2m_shadow_create create = {.source_gfn = ~0ULL};
     struct facet_altp2m_shadow_destroy destroy = {0};
@@ -146,15 +146,31 @@ static void pointers_end_with_the_page(void)
     NEED(call_change_gfn(a, DOMID_SELF, v, PLAY, create.gfn));
     NEED(call_switch(a, DOMID_SELF, v));
     property_begin(true);
-    STEP(call_register_area(b, 1, true, GPA(PLAY)));
+    if (area) {
+        STEP(call_register_area(b, 1, true, GPA(PLAY)));
+    } else {
+        STEP(NEED(
+            machine_hypercall(b, __HYPERVISOR_xen_version, XENVER_extraversion, GPA(PLAY), 0, 0)));
+    }
     STEP(machine_switch(a));
     STEP(call_change_gfn(a, DOMID_SELF, v, PLAY, ~0ULL));
     destroy.gfn = create.gfn;
     STEP(call_facet(a, DOMID_SELF, FACET_ALTP2M_shadow_destroy, &destroy, sizeof(destroy)));
     STEP(call_create(a, DOMID_SELF, ACCESS_RWX, &w));
     STEP(machine_switch(b));
+    STEP(machine_hypercall(b, __HYPERVISOR_xen_version, XENVER_extraversion, GPA(PLAY), 0, 0));
     STEP(machine_switch(a));
     STEP(call_set_access(a, DOMID_SELF, w, PLAY, ACCESS_R));
+}
+
+static void areas_end_with_the_page(void)
+{
+    pointers_end_with_the_page(true);
+}
+
+static void copies_end_with_the_page(void)
+{
+    pointers_end_with_the_page(false);
 }
 
 /* ---- instructions that the hypervisor carries out ---- */
@@ -348,9 +364,21 @@ static void sparse_gfns_drain_nothing(void)
         property.nr_extra = 1;
         property_accept();
         property_before();
-        rc = i % 2 ? call_add_to_physmap(a, XENMAPSPACE_shared_info, 0, i << 12)
-                   : call_add_to_physmap(a, XENMAPSPACE_grant_table, 0, i << 12);
+        rc = call_add_to_physmap(a, XENMAPSPACE_gmfn, PLAY + i, i << 12);
         property_after(true, rc, false);
+    }
+    property_monitor_can();
+}
+
+/* A page that is at one place at a time needs the tables of one place at a time. */
+static void empty_tables_are_given_back(void)
+{
+    start(POLICY_AUDITED);
+    property_begin(true);
+    for (uint64_t i = 1; i < 400; i++) {
+        long rc = call_add_to_physmap(a, XENMAPSPACE_shared_info, 0, i << 12);
+
+        EXPECT(rc == 0, "after %lu places there is no room for another: %ld", i, rc);
     }
     property_monitor_can();
 }
@@ -366,7 +394,8 @@ static void ring_cannot_be_forged(bool populate_first)
         call_reservation(a, DOMID_SELF, XENMEM_decrease_reservation, PLAY);
         populate_first = call_reservation(a, DOMID_SELF, XENMEM_populate_physmap, ring) == 1;
     }
-    if (!populate_first) { /* or the guest was refused, which is right: its monitor fills it, as its tools do */
+    if (!populate_first) { /* or the guest was refused, which is right: its monitor fills it, as its
+                              tools do */
         EXPECT(call_reservation(m, 1, XENMEM_populate_physmap, ring) == 1,
                "nothing was put at the ring's gfn");
     }
@@ -414,7 +443,8 @@ static const struct attack {
     {"F2", "runstate_area", runstate_area},
     {"F2", "time_area", time_area},
     {"F2", "areas_end_with_the_right", areas_end_with_the_right},
-    {"F3", "pointers_end_with_the_page", pointers_end_with_the_page},
+    {"F3", "areas_end_with_the_page", areas_end_with_the_page},
+    {"F3", "copies_end_with_the_page", copies_end_with_the_page},
     {"F4", "told_audited", told_audited},
     {"A1", "told_open", told_open},
     {"A1", "converted_once", converted_once},
@@ -423,6 +453,7 @@ static const struct attack {
     {"F6", "defaults_guard", defaults_guard},
     {"F7", "ve_page_obeys_the_view", ve_page_obeys_the_view},
     {"F10", "sparse_gfns_drain_nothing", sparse_gfns_drain_nothing},
+    {"F10", "empty_tables_are_given_back", empty_tables_are_given_back},
     {"A2", "ring_of_the_guests_page", ring_of_the_guests_page},
     {"A2", "ring_of_the_monitors_page", ring_of_the_monitors_page},
     {"A2", "ring_under_open", ring_under_open},
