@@ -65,6 +65,11 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
     *p = (struct prefixes){.bits = bits, .segment = NO_SEGMENT};
     for (;;) {
         b = next(c);
+        if (bits == 64 && (b & 0xf0) == 0x40) { /* counts only right before the opcode */
+            p->rex = b & 0xf;
+            p->rex_present = true;
+            continue;
+        }
         if (b == 0x66) {
             operand_override = true;
         } else if (b == 0x67) {
@@ -78,11 +83,8 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
         } else {
             break;
         }
-    }
-    if (bits == 64 && (b & 0xf0) == 0x40) {
-        p->rex = b & 0xf;
-        p->rex_present = true;
-        b = next(c);
+        p->rex = 0;
+        p->rex_present = false;
     }
     p->operand = (bits == 16) != operand_override ? 2 : 4;
     if (p->rex & REX_W) {

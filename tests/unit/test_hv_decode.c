@@ -208,12 +208,30 @@ static void test_addresses_by_hand(void **state)
     assert_int_equal(d.segment, 5);
 }
 
+/* A REX prefix that another prefix follows does not count. */
+static void rex_not_last(void **state)
+{
+    static const uint8_t legacy[] = {0x66, 0x67, 0xf3, 0x64, 0x2e, 0x4f};
+    unsigned accepted = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(legacy); i++) {
+        for (unsigned rex = 0x40; rex < 0x50; rex++) {
+            uint8_t code[16] = {(uint8_t)rex, legacy[i], 0x89, 0x47, 0x10};
+
+            accepted += agree(code, sizeof(code), 64);
+        }
+    }
+    assert_int_equal(accepted, ARRAY_SIZE(legacy) * 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE("hv/x86/decode", test_by_hand),      CASE("hv/x86/decode", test_length_limit),
         CASE("hv/x86/decode", test_opcodes),      CASE("hv/x86/decode", test_other_opcodes),
         CASE("hv/x86/decode", test_random_bytes), CASE("hv/x86/decode", test_addresses_by_hand),
+        CASE("hv/x86/decode", rex_not_last),
     };
 
     return cmocka_run_group_tests_name("hv/x86/decode", tests, NULL, NULL);
