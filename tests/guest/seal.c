@@ -80,6 +80,13 @@ static uint16_t view_of(uint32_t vcpu)
     return v;
 }
 
+static long register_runstate(void *at)
+{
+    struct vcpu_register_runstate_memory_area a = {.addr.v = at};
+
+    return vcpu_op(VCPUOP_register_runstate_memory_area, 0, &a);
+}
+
 /* Two views as an agent would make them, and all that a kernel can do about them before the seal. */
 static void before(void)
 {
@@ -98,6 +105,7 @@ static void before(void)
     spare = page_alloc(2, 2);
     *secret = 0x5ec;
     *text = 0x7e7;
+    expect(register_runstate((uint8_t *)text + 512), 0);
     expect(altp2m_set_visibility(other, 0), 0);
     expect(altp2m_set_access(agent, gfn_of(agent_page), ACCESS_RX), 0);
     expect(altp2m_set_access(kernel, gfn_of(agent_page), ACCESS_RX), 0);
@@ -301,6 +309,21 @@ static void by_the_hypervisor(void)
     expect(altp2m_call((altp2m_op *)secret), -XEN_EFAULT);
 }
 
+/* What was registered before, and what is now, is written to no page that the start view keeps. */
+static void areas(void)
+{
+    uint64_t since = text[65];
+
+    for (unsigned i = 0; i < 3; i++)
+        sched_op(SCHEDOP_yield, NULL);
+    expect(text[65], since);
+    expect(register_runstate((uint8_t *)text + 512), -XEN_EFAULT);
+    expect(register_runstate((void *)secret), -XEN_EFAULT);
+    expect(try_wrmsr(0x40000000, gfn_of(text) * PAGE), VEC_GP);
+    expect(try_wrmsr(0x40000000, gfn_of(secret) * PAGE), VEC_GP);
+    expect(*text, 0x7e8);
+}
+
 /* Given back and taken again, a page would be writable under the same number. */
 static void memory(void)
 {
@@ -388,4 +411,4 @@ static void unsealed(void)
 
 TEST_CASES(CASE(before), CASE(refused), CASE(sealed), CASE(calls), CASE(vmfunc),
            CASE(violations), CASE(lidt_and_busy), CASE(in_delivery), CASE(by_the_hypervisor),
-           CASE(memory), CASE(late_vcpu), CASE(restarted_vcpu), CASE(agent_may), CASE(unsealed))
+           CASE(areas), CASE(memory), CASE(late_vcpu), CASE(restarted_vcpu), CASE(agent_may), CASE(unsealed))
