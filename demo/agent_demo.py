@@ -30,7 +30,6 @@ SCRIPT = "agent_steps.sh"
 MODULES = ("facet_agent.ko", "facet_attack.ko")
 # A module of Debian's own, to be loaded and unloaded under protection.
 INNOCENT = "kernel/drivers/net/dummy.ko"
-TIMEOUT = 600.0
 VCPUS = 2
 
 
@@ -76,8 +75,7 @@ def main(runner, arguments):
     parser = argparse.ArgumentParser(
         prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
         "kernel around it from a rootkit. Installs what it needs, as root.")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
-                        help=f"give up after this time (default {TIMEOUT:.0f})")
+    runner.options.limits(parser)
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--log", action="store_true",
@@ -90,6 +88,6 @@ def main(runner, arguments):
           f"{VCPUS} vCPUs, altp2m=\"mixed\", altp2m_policy=\"audited\", with an agent{os.linesep}",
           flush=True)
     story = AgentStory(sys.stdout, paint, args.log)
-    result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
-                         on_line=story.line)
+    result = runner.boot([path], timeout=args.timeout, ticks=args.ticks or demo.TICKS,
+                         machine=args.machine, keep=args.keep, on_line=story.line)
     return demo.verdict(result, story, paint)

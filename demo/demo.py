@@ -32,7 +32,8 @@ STEPS_SCRIPT = "steps.sh"  # comes before a demo that is a script
 MEMORY_MIB = 256
 # The kernel's tests of its own cryptography are nearly half of the instructions of its boot.
 CMDLINE = "console=hvc0 mitigations=off cryptomgr.notests=1 quiet loglevel=1"
-TIMEOUT = 600.0
+# Some ten times what a demo takes: only one that hangs executes so many instructions.
+TICKS = 20_000_000_000
 
 _BEGIN = re.compile(r"demo: begin steps=([0-9]+)(?: tsc=([0-9]+))?")
 _END = re.compile(r"demo: end ok=([0-9]+) failed=([0-9]+)(?: tsc=([0-9]+))?")
@@ -179,8 +180,7 @@ def main(runner, arguments):
         "several views of one process' memory. Installs what it needs, as root. "
         "There are two more: `facet demo agent`, an agent in a Linux that protects its kernel, and "
         "`facet demo monitor`, a Linux that watches another from outside.")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
-                        help=f"give up after this time (default {TIMEOUT:.0f})")
+    runner.options.limits(parser)
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",
@@ -194,6 +194,6 @@ def main(runner, arguments):
     if args.shell:
         return runner.boot([path], machine=args.machine, keep=args.keep, interactive=True).status
     story = Story(sys.stdout, paint)
-    result = runner.boot([path], timeout=args.timeout, machine=args.machine, keep=args.keep,
-                         on_line=story.line)
+    result = runner.boot([path], timeout=args.timeout, ticks=args.ticks or TICKS,
+                         machine=args.machine, keep=args.keep, on_line=story.line)
     return verdict(result, story, paint)

@@ -26,7 +26,6 @@ SETUP, SCRIPT = "monitor_setup.sh", "monitor_steps.sh"
 XEN_ACCESS = pathlib.Path("/usr/lib/xen-4.17/bin/xen-access")
 EVENT_CHANNELS = "kernel/drivers/xen/xen-evtchn.ko"
 MONITOR_MIB, TARGET_MIB = 192, 96
-TIMEOUT = 900.0
 
 _CHANGED = re.compile(r"work: the code of \S+ looked changed ([0-9]+) times")
 
@@ -95,8 +94,7 @@ def main(runner, arguments):
         prog="facet demo monitor", description="See one Debian Linux watch another from outside: "
         "with Debian's xen-access, then with hidden breakpoints and a page watch. Installs what "
         "it needs, as root.")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="SECONDS",
-                        help=f"give up after this time (default {TIMEOUT:.0f})")
+    runner.options.limits(parser)
     parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",
@@ -112,6 +110,6 @@ def main(runner, arguments):
     if args.shell:
         return runner.boot(paths, machine=args.machine, keep=args.keep, interactive=True).status
     story = MonitorStory(sys.stdout, paint)
-    result = runner.boot(paths, timeout=args.timeout, machine=args.machine, keep=args.keep,
-                         on_line=story.line)
+    result = runner.boot(paths, timeout=args.timeout, ticks=args.ticks or demo.TICKS,
+                         machine=args.machine, keep=args.keep, on_line=story.line)
     return demo.verdict(result, story, paint)

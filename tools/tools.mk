@@ -13,11 +13,11 @@ KERNEL_OBJS = $(KERNEL_LIB:%=$(B)/tools/kernel/%.o) $(B)/tools/kernel/main.o \
 KERNEL_LIBS = -lz -lbz2 -llzma -llzo2 -llz4 -lzstd
 
 .PHONY: tools run-needs
-tools: $(B)/facet-config $(B)/facet-kernel
+tools: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so
 all: tools
 
 # What `facet run` and `facet image` use.
-run-needs: $(B)/facet-config $(B)/facet-kernel $(if $(wildcard hv/hv.mk),$(B)/facet.elf)
+run-needs: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so $(if $(wildcard hv/hv.mk),$(B)/facet.elf)
 
 $(B)/tools/config/%.o: tools/config/%.c
 	@mkdir -p $(@D)
@@ -41,5 +41,9 @@ $(B)/facet-config: $(CONFIG_OBJS)
 
 $(B)/facet-kernel: $(KERNEL_OBJS)
 	$(HOSTCC) -o $@ $^ $(KERNEL_LIBS)
+
+$(B)/seed.so: tools/runner/seed.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $<
 
 include $(wildcard tools/altp2m/altp2m.mk tests/fuzz/tools.mk)

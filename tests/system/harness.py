@@ -29,8 +29,12 @@ import runner
 
 HERE = pathlib.Path(__file__).resolve().parent
 GOODBYE = "(facet) all domains ended: {} powered off, {} rebooted, {} crashed\n"
-# Longer than any command of a test takes; it only ends what hangs.
-PATIENCE = 300
+# What a machine may execute: several times what any test needs. A limit in seconds would be one on how
+# fast the computer is.
+TICKS = 20_000_000_000
+LIMIT = ("--ticks", str(TICKS))
+# The last resort, against what sleeps forever.
+PATIENCE = 7200
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,8 @@ class FacetTest(unittest.TestCase):
         """A multiboot kernel that writes `text` to port 0xE9, then ends.
 
         OFF: the machine powers off. HALT: it halts. TRIPLE: the processor shuts down after a
-        triple fault. ECHO: what comes in at COM2 is sent back, `q` powers off.
+        triple fault. ECHO: what comes in at COM2 is sent back, `q` powers off. RANDOM: it writes a random
+        number and what its clock says, and powers off.
         """
         return self._assemble("standin.S", f"standin-{end.lower()}.elf", text, f"END_{end}")
 

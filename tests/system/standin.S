@@ -25,6 +25,20 @@ _start:
         lidt nothing
         int3
 #endif
+#if defined(END_RANDOM)
+        rdrand %ebx
+        call hex
+        mov $8, %ebp /* the clock's second, minute, hour, day, month and year, and what is between */
+6:      mov %ebp, %eax
+        out %al, $0x70
+        in $0x71, %al
+        mov %eax, %ebx
+        call hex
+        dec %ebp
+        jns 6b
+        mov $'\n', %al
+        out %al, $0xe9
+#endif
 #if defined(END_ECHO)
         mov $COM2 + 3, %dx /* 8 bits, no parity; divisor latch off */
         mov $3, %al
@@ -46,7 +60,7 @@ _start:
         cmp $'q', %bl
         jne 3b
 #endif
-#if defined(END_OFF) || defined(END_ECHO)
+#if !defined(END_HALT) && !defined(END_TRIPLE)
         mov $0x8900, %dx
         mov $goodbye, %esi
         mov $goodbye_end - goodbye, %ecx
@@ -56,6 +70,15 @@ _start:
         hlt
         jmp 5b
 
+hex:    mov $8, %ecx /* prints EBX */
+7:      rol $4, %ebx
+        mov %ebx, %eax
+        and $15, %eax
+        mov digits(%eax), %al
+        out %al, $0xe9
+        loop 7b
+        ret
+digits: .ascii "0123456789abcdef"
 goodbye: .ascii "Shutdown"
 goodbye_end:
 text:   .incbin TEXT

@@ -7,7 +7,7 @@ import re
 import sys
 
 import runner
-from harness import FacetTest
+from harness import LIMIT, FacetTest
 from runner import Line
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
@@ -65,7 +65,7 @@ class ExamplesTest(FacetTest):
                    for name in ("views", "shield")]
         configs.append(self.config("sealed.cfg", kernel=elves / "shield.elf", altp2m="mixed",
                                    altp2m_policy="audited"))
-        done = self.facet("run", "--timeout", "120", *configs)
+        done = self.facet("run", *LIMIT, *configs)
         self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
         ends = re.findall(r"END (\w+): (\d+) passed, 0 skipped, 0 errors, 0 failed", done.out)
         self.assertEqual(sorted(ends), [("shield", "8"), ("shield", "8"), ("views", "4")])
@@ -80,7 +80,7 @@ class AgentTest(FacetTest):
 
     def test_demo(self):
         """Every attack works before, none works under the agent, and the kernel lives on."""
-        done = self.facet("demo", "agent", "--timeout", "280")
+        done = self.facet("demo", "agent", *LIMIT)
         self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
         count = len(agent_demo.STEPS)
         self.assertIn(f"{count} of {count} steps did what they say", done.out)

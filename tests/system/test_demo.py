@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import runner
-from harness import FacetTest
+from harness import LIMIT, FacetTest
 from runner import Line
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
@@ -141,7 +141,7 @@ class LinuxTest(FacetTest):
         ramdisk = initramfs.script(self.dir / "ramdisk.gz", kernel, runner.build_dir(), script)
         config = self.config("linux.cfg", kernel=kernel.vmlinuz, ramdisk=ramdisk, memory=128,
                              altp2m="mixed", cmdline=demo.CMDLINE)
-        done = self.facet("run", "--timeout", "280", config)
+        done = self.facet("run", *LIMIT, config)
         self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
         text = "".join(line[5:] for line in done.lines if line.startswith("(d1) "))
         said = [json.loads(part) for part in text.split("JSON")[1:-1]]

@@ -5,7 +5,7 @@ import subprocess
 
 import runner
 import runner.packages
-from harness import FacetTest
+from harness import LIMIT, FacetTest
 
 
 class DomainTest(FacetTest):
@@ -18,7 +18,7 @@ class DomainTest(FacetTest):
         settings = {"on_reboot": "destroy", **settings}
         paths = [self.config(f"{chr(ord('a') + i)}.cfg", kernel=guest, **settings)
                  for i, guest in enumerate(guests)]
-        return self.facet("run", "--timeout", "60", *paths)
+        return self.facet("run", *LIMIT, *paths)
 
     def assert_ends(self, done, status, last):
         """The run's status and the hypervisor's last line."""
@@ -106,7 +106,7 @@ class DomainTest(FacetTest):
 
     def test_spinning_domain_does_not_stop_others(self):
         """Time slices: a domain that never yields, started first, does not starve the second."""
-        process = self.start("run", "--timeout", "100",
+        process = self.start("run", *LIMIT,
                              self.config("a.cfg", kernel=self.guest("", "SPIN")),
                              self.config("b.cfg", kernel=self.guest("alive\n")))
         seen = []
@@ -118,15 +118,16 @@ class DomainTest(FacetTest):
         self.assertIsNone(process.poll())
 
     def test_spinning_domain_times_out(self):
-        """--timeout ends what does not end by itself."""
-        done = self.facet("run", "--timeout", "25",
+        """--ticks ends what does not end by itself."""
+        done = self.facet("run", "--ticks", "500000000",
                           self.config("a.cfg", kernel=self.guest("up\n", "SPIN")))
         self.assertEqual(done.status, 124, done.out + done.err)
         self.assertIn("(d1) up", done.lines)
+        self.assertIn("stopped at its limit of instructions", done.err)
 
     def test_machine_without_virtualization(self):
         """A processor without VT-x: a line that says so, and status 1."""
-        done = self.facet("run", "--timeout", "60", "--machine", "athlon64_clawhammer",
+        done = self.facet("run", *LIMIT, "--machine", "athlon64_clawhammer",
                           self.config("a.cfg", kernel=self.guest()))
         self.assertEqual(done.status, 1, done.out + done.err)
         self.assertTrue(any(line.startswith("(facet) fatal: ") for line in done.lines), done.out)
@@ -141,8 +142,8 @@ class DomainTest(FacetTest):
         """With altp2m_trace the console has a line for each altp2m call, refused ones too."""
         settings = {"kernel": runner.build_dir() / "guest" / "attack.elf", "altp2m": "mixed",
                     "altp2m_policy": "audited", "cmdline": "policy=audited"}
-        quiet = self.facet("run", "--timeout", "60", self.config("a.cfg", **settings))
-        done = self.facet("run", "--timeout", "60",
+        quiet = self.facet("run", *LIMIT, self.config("a.cfg", **settings))
+        done = self.facet("run", *LIMIT,
                           self.config("b.cfg", altp2m_trace=1, **settings))
         self.assert_ends(done, 0, "1 powered off, 0 rebooted, 0 crashed")
         told = "\n".join(line for line in done.lines if line.startswith("(facet) d1v0 altp2m "))

@@ -7,7 +7,7 @@ import re
 import sys
 
 import runner
-from harness import FacetTest
+from harness import LIMIT, FacetTest
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
 
@@ -73,7 +73,7 @@ class XenAccessTest(FacetTest):
     def _compare(self, modes):
         if not XEN_ACCESS.exists():
             self.skipTest("Debian's xen-access (package xen-utils-4.17)")
-        done = self.facet("run", "--timeout", "280", *self._configs(modes))
+        done = self.facet("run", *LIMIT, *self._configs(modes))
         self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
         said = {mode: [] for mode in modes}
         for line in done.lines:
@@ -108,14 +108,15 @@ class XenAccessTest(FacetTest):
                                  "\n".join(said[:40]))
 
     def _check_accesses(self, mode, said, text):
-        """Without a view a page is watched once; with one, in every round until the monitor ends,
-        and only the first round and the last may have been watched in part."""
+        """Without a view a page is watched once; with one, in every round until the monitor ends. The
+        first round and the last may have been watched in part, even if all of their accesses were slow:
+        a monitor that ends takes its time, too, while the guest is in a round."""
         first = int(re.search(r"gfn ([0-9a-f]+) \+ 10", text).group(1), 16)
         wanted = "rw-" if "write" in mode else "--x"
         seen = {int(m.group(2), 16): int(m.group(1)) for line in said
                 if (m := re.fullmatch(rf"accesses (\d+) {wanted} ([0-9a-f]+)", line))}
         rounds = len(re.findall(r"round \d+: 16 of 16 watched", text))
-        least, most = (1, 1) if "altp2m" not in mode else (max(rounds, 1), rounds + 2)
+        least, most = (1, 1) if "altp2m" not in mode else (max(rounds - 1, 1), rounds + 2)
         for gfn in range(first, first + PAGES):
             self.assertTrue(least <= seen.get(gfn, 0) <= most,
                             f"gfn {gfn:x}, {least} to {most} times in:\n" + "\n".join(said))

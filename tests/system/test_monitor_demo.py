@@ -7,7 +7,7 @@ import re
 import sys
 
 import runner
-from harness import FacetTest
+from harness import LIMIT, FacetTest
 from runner import Line
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
@@ -71,7 +71,7 @@ class MonitorDemoTest(FacetTest):
 
     def test_demo(self):
         """xen-access and altp2m watch see what the other domain does; it sees nothing of them."""
-        done = self.facet("demo", "monitor", "--timeout", "280")
+        done = self.facet("demo", "monitor", *LIMIT)
         self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
         count = len(monitor_demo.STEPS)
         self.assertIn(f"{count} of {count} steps did what they say", done.out)

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import runner
-from harness import GOODBYE, FacetTest, namespace
+from harness import GOODBYE, LIMIT, PATIENCE, TICKS, FacetTest, namespace
 
 
 class RunnerTest(FacetTest):
@@ -35,7 +35,7 @@ class RunnerTest(FacetTest):
 
     def assert_gone(self, children):
         """None of the processes exists any more, or will in a moment."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while any(os.path.exists(f"/proc/{pid}") for pid in children):
             self.assertLess(time.monotonic(), deadline, "left behind: " + str(children))
             time.sleep(0.05)
@@ -64,13 +64,13 @@ class RunnerTest(FacetTest):
 
     def test_fatal_is_1(self):
         """A fatal error is named, and a machine that then halts is switched off."""
-        done = self.run_standin("(facet) fatal: no VT-x\n", "HALT", "--timeout", "60")
+        done = self.run_standin("(facet) fatal: no VT-x\n", "HALT", *LIMIT)
         self.assertEqual(done.status, 1)
         self.assertIn("fatal: no VT-x", done.err)
 
     def test_dead_machine_is_1(self):
         """A triple fault of the hypervisor ends the run with the emulator's words."""
-        done = self.run_standin("(facet) up\n", "TRIPLE", "--timeout", "60")
+        done = self.run_standin("(facet) up\n", "TRIPLE", *LIMIT)
         self.assertEqual(done.status, 1)
         self.assertIn("the emulator stopped", done.err)
         self.assertIn("PANIC", done.err)
@@ -83,9 +83,30 @@ class RunnerTest(FacetTest):
 
     def test_timeout_is_124(self):
         """The run ends at its time limit, with nothing left behind."""
-        done = self.run_standin("(facet) up\n", "HALT", "--timeout", "12")
-        self.assertEqual((done.status, done.lines), (124, ["(facet) up"]))
-        self.assertIn("timed out after 12 s", done.err)
+        done = self.run_standin("(facet) up\n", "HALT", "--timeout", "3")
+        self.assertEqual(done.status, 124)
+        self.assertIn(done.lines, ([], ["(facet) up"]))  # how far it came is the computer's affair
+        self.assertIn("timed out after 3 s", done.err)
+
+    def test_limit_of_instructions_is_124(self):
+        """The run ends there, however fast the computer is."""
+        done = self.run_standin("(facet) up\n", "HALT", "--ticks", "1000")
+        self.assertEqual((done.status, done.lines), (124, []))
+        self.assertIn("stopped at its limit of instructions", done.err)
+
+    def test_same_seed_same_run(self):
+        """With FACET_SEED a machine takes neither time nor random numbers from the computer."""
+        said = []
+        for seed in "1", "1", "2":
+            if len(said) == 1:
+                time.sleep(1.1)  # the clock that is not to be seen goes on
+            done = self.facet("run", *LIMIT, "--hypervisor", self.standin("(d1) ", "RANDOM"),
+                              self.any_config(), env=dict(os.environ, FACET_SEED=seed))
+            said += done.lines
+        self.assertEqual(len(said), 3)
+        self.assertEqual(said[0], said[1])
+        self.assertNotEqual(said[0][:13], said[2][:13])
+        self.assertEqual(said[0][13:], said[2][13:])
 
     def test_ctrl_c_leaves_nothing(self):
         """SIGINT, which Ctrl-C sends, ends runner and emulator."""
@@ -137,7 +158,7 @@ class RunnerTest(FacetTest):
             seen.append(str(line))
             raise runner.Stop(7, "enough")
 
-        result = runner.boot([self.any_config()], timeout=60, on_line=on_line,
+        result = runner.boot([self.any_config()], ticks=TICKS, on_line=on_line,
                              hypervisor=self.standin("(d3) x\n", "HALT"))
         self.assertEqual((result.status, result.reason, seen), (7, "enough", ["(d3) x"]))
 
@@ -167,7 +188,7 @@ class RunnerTest(FacetTest):
 
     def expect(self, master, wanted):
         """Reads from a terminal until `wanted` has come."""
-        got, deadline = b"", time.monotonic() + 60
+        got, deadline = b"", time.monotonic() + PATIENCE
         while wanted not in got:
             ready, _, _ = select.select([master], [], [], max(0, deadline - time.monotonic()))
             self.assertTrue(ready, f"waited for {wanted!r}, got {got!r}")

@@ -73,6 +73,60 @@ class JudgeTest(FacetTest):
                 self.assertEqual(status(cases), wanted)
 
 
+class UsageTest(FacetTest):
+    """What is wrong with a test run's options is said before anything is built."""
+
+    weight = 2.0
+
+    def test_options(self):
+        """A line, status 2, and no build."""
+        new = self.dir / "new.xml"
+        for arguments, wanted in (
+                (("--filter", "frobnicated_zebra"), "no test has 'frobnicated_zebra' in its name"),
+                (("--filter", "guest/frobnicated"), "no test has"),
+                (("--filter", "system/suite/zebra"), "no test has"),
+                (("--jobs", "0"), "--jobs"), (("--jobs", "-1"), "--jobs"),
+                (("--jobs", "soon"), "--jobs"), (("--shuffle", "x"), "--shuffle"),
+                (("--junit", "/nonexistent/x"), "/nonexistent/x cannot be written"),
+                (("--junit", "/dev/full"), "/dev/full is not a file"),
+                (("--junit", self.dir), "is not a file"),
+                (("--junit", new, "--filter", "frobnicated_zebra"), "no test has"),
+                (("zebra",), "zebra")):
+            with self.subTest(arguments):
+                done = self.facet("test", *arguments)
+                self.assertEqual((done.status, done.out), (2, ""), done.err)
+                self.assertIn(wanted, done.err)
+                self.assertNotIn("building", done.err)
+                self.assertNotIn("Traceback", done.err)
+        self.assertFalse(new.exists())
+
+    def test_shuffle(self):
+        """The same order for the same seed; all of the jobs."""
+        from runner.suite import find_jobs
+        orders = [[job.name for job in find_jobs("system/", seed)] for seed in (1, 1, 2, None)]
+        self.assertEqual(orders[0], orders[1])
+        self.assertNotEqual(orders[0], orders[2])
+        self.assertEqual(sorted(orders[0]), sorted(orders[3]))
+
+    def test_host_test_that_leaves_a_child(self):
+        """make is killed, or the run is over: what make started does not hold up the report."""
+        import os
+        import subprocess
+        import threading
+        from runner.hosttests import _end_group
+        for patience, over in ((0.5, False), (3600, True)):
+            with self.subTest(patience):
+                cancel = threading.Event()
+                process = subprocess.Popen(  # pylint: disable=consider-using-with
+                    ["sh", "-c", "sleep 3600 & wait" if not over else "sleep 3600 &"],
+                    stdout=subprocess.PIPE, start_new_session=True)
+                waiter = threading.Thread(target=_end_group, args=(process, cancel, patience))
+                waiter.start()
+                self.assertEqual(process.communicate()[0], b"")
+                waiter.join()
+                self.assertFalse(os.path.exists(f"/proc/{process.pid}"))
+
+
 class SetupTest(FacetTest):
     """Packages."""
 

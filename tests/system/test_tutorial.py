@@ -6,7 +6,7 @@ import re
 import sys
 
 import runner
-from harness import FacetTest, quoted_steps
+from harness import TICKS, FacetTest, quoted_steps
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
 
@@ -62,7 +62,7 @@ class TutorialTest(FacetTest):
 
     def printed(self, paths):
         """What each command printed in domain 1 of this machine."""
-        result = runner.boot(paths, timeout=900)
+        result = runner.boot(paths, ticks=TICKS)
         self.assertEqual(result.status, 0, result.reason)
         runs = []
         for text in result.texts("d1"):

@@ -7,7 +7,7 @@ For other programs of this repository (demo/demo.py, tests/system/test_*.py):
     import runner
 
     result = runner.boot(["guest.cfg"], timeout=60, on_line=lambda line: print(line))
-    result.status        0 all powered off, 1 one crashed / fatal / the emulator died, 124 timeout
+    result.status        0 all powered off, 1 one crashed / fatal / the emulator died, 124 timeout or ticks
     result.lines         every Line; str(line) is as printed: "(d1) text", "(facet) text"
     line.source          "d1", "d2", ..., or "facet"
     line.text            the text behind the source, control characters made visible
@@ -21,10 +21,11 @@ For other programs of this repository (demo/demo.py, tests/system/test_*.py):
 An `on_line` callback may raise runner.Stop to end the run; status is then that of Stop(status).
 
     runner.boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
-                on_line=None, hypervisor=None)
+                on_line=None, hypervisor=None, ticks=None)
     runner.make_image(configs, output, interactive=False, memory=None, hypervisor=None) -> Image
     runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules, headers)
         headers: with headers=True, where modules are built: make -C THERE M=... modules
+    runner.options       types of options: seconds, ticks, ...; options.parser(NAME, DESCRIPTION)
     runner.require("demo")   install the packages a purpose needs ("build" "run" "demo" "test")
     runner.build()           run make
     runner.config(name="a", kernel=..., memory=64, ...) -> text of a configuration file
@@ -38,9 +39,10 @@ from .config import config
 from .debian import DebianKernel, debian_kernel
 from .image import Image, make_image
 from .machine import Ending, Line, Result, Stop, boot
+from . import options
 from .packages import require
 
 __all__ = [
     "ROOT", "DebianKernel", "Ending", "Error", "Image", "Line", "Result", "Stop", "boot", "build",
-    "build_dir", "config", "debian_kernel", "make_image", "require", "say",
+    "build_dir", "config", "debian_kernel", "make_image", "options", "require", "say",
 ]

@@ -37,6 +37,21 @@ def tool(name):
     return path
 
 
+def writable(path):
+    """Refuses a file that could not be written, before the work whose result it is to hold."""
+    path = pathlib.Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise Error(f"{path} is not a file")
+        there = path.exists()
+        with open(path, "ab"):
+            pass
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise Error(f"{path} cannot be written: {error.strerror}") from None
+
+
 @contextlib.contextmanager
 def locked(path):
     """Holds an exclusive lock: one builder or downloader at a time."""

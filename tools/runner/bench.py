@@ -20,7 +20,7 @@ from .machine import boot
 from .plot import plot
 from .recorded import read_lines
 
-SECONDS = 300
+TICKS = 10_000_000_000
 # "The same" with many views and with much memory: within this part.
 TOLERANCE = 0.10
 SAME = "read_256_pages_again"
@@ -105,7 +105,7 @@ def _measure(setting, memory):
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch) / f"{setting.key}.cfg"
         path.write_text(setting.config(), encoding="utf-8")
-        result = boot([path], timeout=SECONDS, memory=memory)
+        result = boot([path], ticks=TICKS, memory=memory)
     texts = result.texts("d1")
     bad = [text for text in texts if re.match(r"TEST \S+: (fail|error)", text)]
     if result.status or bad or not any(text.startswith("END ") for text in texts):

@@ -6,7 +6,7 @@ import importlib.util
 import signal
 import sys
 
-from . import machine, packages
+from . import machine, options, packages
 from .base import ROOT, Error, ToolError, build, say
 from .image import make_image
 
@@ -15,7 +15,7 @@ exit status:
   0    every domain powered off (or rebooted, with on_reboot = "destroy")
   1    a domain crashed, or the hypervisor or the machine stopped
   2    wrong options or configuration
-  124  --timeout ended the run
+  124  --timeout or --ticks ended the run
   130  Ctrl-C or Ctrl-] ended it
 """
 
@@ -30,24 +30,6 @@ class Terminated(BaseException):
 
 def _on_signal(number, _frame):
     raise Terminated(number)
-
-
-def _seconds(text):
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise ValueError
-    return value
-
-
-def _mebibytes(text):
-    value = int(text)
-    if not 0 < value < 1 << 24:
-        raise ValueError
-    return value
-
-
-_seconds.__name__ = "number of seconds"  # argparse names the type in its message
-_mebibytes.__name__ = "number of MiB"
 
 
 def _command(commands, name, text, run, **more):
@@ -69,10 +51,10 @@ def _parser():
     run = _command(commands, "run", "run domains on Facet on an emulated machine", _run,
                    epilog=EXIT_CODES)
     _add_configs(run)
-    run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end the run after this")
+    options.limits(run)
     run.add_argument("--machine", metavar="NAME", default=machine.DEFAULT_MODEL,
                      help="Bochs' processor model (default: %(default)s)")
-    run.add_argument("--memory", type=_mebibytes, metavar="MIB",
+    run.add_argument("--memory", type=options.mebibytes, metavar="MIB",
                      help="the machine's memory (default: what the domains need)")
     run.add_argument("--interactive", action="store_true",
                      help="connect the terminal to the first domain's console; Ctrl-] leaves")
@@ -81,7 +63,7 @@ def _parser():
                      _image)
     _add_configs(image)
     image.add_argument("-o", "--output", required=True, metavar="FILE", help="the ISO image")
-    image.add_argument("--memory", type=_mebibytes, metavar="MIB",
+    image.add_argument("--memory", type=options.mebibytes, metavar="MIB",
                        help="the machine's memory: refuse domains that do not fit")
     image.add_argument("--interactive", action="store_true",
                        help="domain 1's console is the second serial port")
@@ -104,8 +86,8 @@ def _add_trace(commands):
     _add_configs(trace)
     trace.add_argument("--at", dest="function", metavar="FUNCTION", required=True,
                        help="begin when the hypervisor reaches this function")
-    trace.add_argument("--skip", type=int, default=0, metavar="N", help="not the first N times")
-    trace.add_argument("--instructions", type=int, default=10000, metavar="N",
+    trace.add_argument("--skip", type=options.skipped, default=0, metavar="N", help="not the first N times")
+    trace.add_argument("--instructions", type=options.count, default=10000, metavar="N",
                        help="end after this many (default: %(default)s)")
     trace.add_argument("--to-guest", action="store_true",
                        help="end when a guest runs, even before that")
@@ -114,8 +96,7 @@ def _add_trace(commands):
     shown.add_argument("--list", action="store_true", help="each instruction")
     shown.add_argument("--stack", action="store_true",
                        help="who called it: what on the stack looks like a return address")
-    trace.add_argument("--timeout", type=_seconds, metavar="SECONDS", default=300.0,
-                       help="give up after this (default: 300)")
+    options.limits(trace)
 
 
 def _add_configs(parser):
@@ -141,7 +122,7 @@ def _run(args):
     machine.check_model(args.machine)
     build(["tools" if args.hypervisor else "run-needs"])
     result = machine.boot(
-        args.configs, timeout=args.timeout, machine=args.machine, memory=args.memory,
+        args.configs, timeout=args.timeout, ticks=args.ticks, machine=args.machine, memory=args.memory,
         interactive=args.interactive, keep=args.keep, hypervisor=args.hypervisor,
         on_line=machine.print_line, warn=_warn)
     if result.log_tail:

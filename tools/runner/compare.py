@@ -19,7 +19,7 @@ from .guests import parse_manifest
 from .machine import boot
 from .recorded import RECORDED_DIR, read_lines, write_lines
 
-SECONDS = 600
+TICKS = 20_000_000_000
 RULES = RECORDED_DIR / "deliberate.txt"
 
 _CALL = re.compile(r"CONFORM (\S+) (.*?): (rc=.*)")
@@ -124,7 +124,7 @@ def on_facet(guests):
             paths.append(f"{scratch}/{guest.name}.cfg")
             with open(paths[-1], "w", encoding="utf-8") as file:
                 file.write(guest.config())
-        result = boot(paths, timeout=SECONDS)
+        result = boot(paths, ticks=TICKS)
     found = {}
     for number, guest in enumerate(guests, 1):
         ending = result.endings.get(number)

@@ -30,7 +30,7 @@ XENSTORE = pathlib.Path("/usr/bin/xenstore")
 LIBRARIES = pathlib.Path("/lib/x86_64-linux-gnu")
 CMDLINE = "console=hvc0 quiet mitigations=off cryptomgr.notests=1"
 MONITOR_MIB, GUEST_MIB = 384, 96
-SECONDS = 1500.0
+TICKS = 100_000_000_000
 LINES = 12  # of an example that are printed
 SHOWN = 60  # lines of an example's output at each end
 BTF_HEADER = struct.Struct("<HBBIIIII")  # linux/btf.h: magic, version, flags, five lengths
@@ -461,7 +461,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as scratch:
         paths = _configs(pathlib.Path(scratch), tree, examples)
         say(f"running {len(examples)} examples")
-        machine.boot(paths, timeout=SECONDS, on_line=watcher.line)
+        machine.boot(paths, ticks=TICKS, on_line=watcher.line)
     found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
              for one in examples}
     return 1 if print_table(found, watcher.outputs, options.quiet) else 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs a boot image on an emulated machine and streams what it says."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-from .base import Error, build_dir
+from .base import Error, build_dir, tool
 from .console import Terminal
 from .exits import BOCHSRC as EXITS_BOCHSRC
 from .exits import ExitLog, windows
@@ -30,8 +31,12 @@ MEMORY_LEAST_MIB = 512
 BOCHS_HOST_MIB = 2048
 # Where a machine has devices and no memory: what would be there is not used.
 HOLE_START_MIB, HOLE_MIB = 3072, 1024
+# A machine that is not to differ from run to run starts at this time (2026-01-01) on its own clock.
+START_TIME = 1767225600
 # After its last words the machine powers off by itself; a halted one is ended after this.
 GRACE_SECONDS = 5.0
+# One that has closed its output is ending; only if something is wrong it needs help.
+END_SECONDS = 60.0
 
 BOCHSRC = """\
 cpu: model={model}, count=1, ips=100000000, reset_on_triple_fault=0
@@ -45,13 +50,15 @@ com1: enabled=1, mode=file, dev="{directory}/com1.txt"
 {com2}log: "{log}"
 sound: driver=dummy
 display_library: rfb, options="timeout=0"
-clock: sync=none
+clock: sync=none{start}
+vga: realtime=0
 panic: action=fatal
 {debug}"""
 
 _LINE = re.compile(r"\((facet|d[0-9]+)\) ?(.*)")
 _ENDING = re.compile(r"d([0-9]+) (\S+): ((?:powered off|rebooted|crashed|suspended).*)")
 _END = re.compile(r"all domains ended: ([0-9]+) powered off, ([0-9]+) rebooted, ([0-9]+) crashed")
+_LIMIT_REACHED = "(0) Caught time breakpoint"
 _TICKS = re.compile(r"\([0-9]+\)\.\[([0-9]+)\]")
 _CONTROL = {c: f"\\x{c:02x}" for c in [*range(32), 127] if c != 9}
 
@@ -164,10 +171,23 @@ def _isolation():
     return []
 
 
+def _seeded():
+    """(lines for Bochs' clock, environment) of a machine whose random numbers and clock start from
+    $FACET_SEED. Without it, Bochs takes both from this computer's clock, and no two runs are alike."""
+    if not os.environ.get("FACET_SEED"):
+        return "", {}
+    return f", time0={START_TIME}", {"LD_PRELOAD": str(tool("seed.so"))}
+
+
+def limited(commands, ticks):
+    """The debugger's commands, with a limit of instructions after which it goes on to the next."""
+    return (f"sb {ticks}\n" if ticks else "") + commands
+
+
 class Emulator:
     """A Bochs process in a session of its own, which dies with this one."""
 
-    def __init__(self, directory, image, model, memory, terminal=None, debugger="c\n",
+    def __init__(self, directory, image, model, memory, terminal=None, debugger="c\nq\n",
                  exits=False):
         com2 = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
         rc = directory / "debugger.rc"
@@ -175,8 +195,9 @@ class Emulator:
         bochsrc = directory / "bochsrc"
         self.log = directory / "bochs.log"
         self._exits = ExitLog(self.log) if exits else None
+        start, seeded = _seeded()
         bochsrc.write_text(BOCHSRC.format(
-            model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
+            start=start, model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
             image=image, directory=directory, com2=com2,
             log=self._exits.name if exits else self.log,
             debug=EXITS_BOCHSRC if exits else ""), encoding="utf-8")
@@ -184,6 +205,7 @@ class Emulator:
                    BOCHS, "-q", "-f", str(bochsrc), "-rc", str(rc)]
         environment = {k: v for k, v in os.environ.items()
                        if not k.startswith(("BX", "LTDL_", "BOCHS"))}
+        environment.update(seeded)
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -236,6 +258,8 @@ class Watcher:
         ticks = _TICKS.match(raw)
         if ticks:
             self.result.ticks = int(ticks.group(1))
+        if raw == _LIMIT_REACHED and self.finished is None:
+            self.stop(124, "stopped at its limit of instructions")
         match = _LINE.fullmatch(raw)
         if not match:
             if self._on_debugger:
@@ -273,7 +297,8 @@ class Watcher:
 
 
 def _watch(emulator, watcher, terminal, timeout, cancel):
-    """Serves the machine's output and the terminal until the run is over."""
+    """Serves the machine's output and the terminal until the run is over. True if the emulator has
+    closed its output, so that it ends by itself."""
     selector = selectors.DefaultSelector()
     selector.register(emulator.process.stdout, selectors.EVENT_READ)
     if terminal:
@@ -285,7 +310,7 @@ def _watch(emulator, watcher, terminal, timeout, cancel):
         if ends and now >= min(ends):
             if watcher.finished is None:
                 watcher.stop(124, f"timed out after {timeout:g} s")
-            return
+            return False
         if cancel and cancel.is_set():
             raise KeyboardInterrupt
         wait = min(ends) - now if ends else None
@@ -293,11 +318,11 @@ def _watch(emulator, watcher, terminal, timeout, cancel):
             if key.fileobj is not emulator.process.stdout:
                 if not terminal.serve(key, selector):
                     watcher.stop(130, "left by Ctrl-]")
-                    return
+                    return False
                 continue
             data = os.read(key.fd, 1 << 16)
             if not data:
-                return
+                return True
             watcher.feed(data)
 
 
@@ -305,18 +330,20 @@ def _emulate(directory, image, model, memory, options):
     """Starts the emulator on `image` and returns the Result."""
     terminal = Terminal() if options["interactive"] else None
     emulator, watcher = None, Watcher(options["on_line"], options["on_debugger"])
+    ended = False
     try:
         emulator = Emulator(directory, image, model, memory, terminal and terminal.device,
-                            options["debugger"], options["exits"])
-        _watch(emulator, watcher, terminal, options["timeout"], options["cancel"])
+                            limited(options["debugger"], options["ticks"]), options["exits"])
+        ended = _watch(emulator, watcher, terminal, options["timeout"], options["cancel"])
     except Stop as stop:
         watcher.stop(stop.status, stop.reason)
     finally:
         if terminal:
             terminal.restore()
         if emulator:
-            emulator.process.poll()
-            ended = emulator.process.returncode is not None or _ended(emulator)
+            if ended:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    emulator.process.wait(END_SECONDS)
             emulator.kill()
     result = watcher.result
     result.seconds = time.monotonic() - watcher.started
@@ -331,23 +358,13 @@ def _emulate(directory, image, model, memory, options):
     return result
 
 
-def _ended(emulator):
-    """Whether Bochs, having closed its output, ends by itself."""
-    if emulator.process.stdout.closed:
-        return True
-    try:
-        emulator.process.wait(0.5)
-        return True
-    except subprocess.TimeoutExpired:
-        return False
-
-
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
-         on_line=None, hypervisor=None, warn=None, cancel=None, debugger="c\n",
-         on_debugger=None, exits=False):
+         on_line=None, hypervisor=None, warn=None, cancel=None, debugger="c\nq\n",
+         on_debugger=None, exits=False, ticks=None):
     """Builds an image of `configs`, runs it and returns a Result.
 
-    timeout: seconds the machine may run. machine: a Bochs processor model. memory: MiB of the
+    timeout: seconds the machine may run. ticks: instructions that it may execute, which is the same on
+    a slow computer and a fast one. machine: a Bochs processor model. memory: MiB of the
     machine, default what the domains need. interactive: the terminal is domain 1's console.
     keep: leave the run's files in Result.directory. cancel: a threading.Event that ends the run.
     debugger: what Bochs' debugger is told to do, instead of just to go on; on_debugger gets the
@@ -359,7 +376,8 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))
     options = {"timeout": timeout, "interactive": interactive, "on_line": on_line,
-               "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger, "exits": exits}
+               "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger, "exits": exits,
+               "ticks": ticks}
     try:
         image = make_image(configs, directory / "facet.iso", interactive, memory or limit,
                            hypervisor, warn)

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: MIT
 """`facet test`: finds the tests, runs them two jobs at a time, reports one line per test."""
 
-import argparse
 import os
 import queue
+import random
 import sys
 import threading
 import time
 import traceback
 from xml.etree import ElementTree
 
-from . import packages
-from .base import Error, build
+from . import options, packages
+from .base import Error, build, writable
 from .guests import guest_jobs
 from .hosttests import make_jobs
 from .results import BAD, Case
 from .systemtests import system_jobs
+
+MACHINE_SEED = "1"
 
 
 class Report:
@@ -116,22 +118,29 @@ def _summary(cases, seconds):
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(
-        prog="facet test", description="Run all tests: host tests, test guests and Linux on an "
+    parser = options.parser(
+        "test", "Run all tests: host tests, test guests and Linux on an "
         "emulated machine. The last line counts them; the exit status is 0 if none failed.")
     parser.add_argument("--filter", metavar="TEXT", default="",
                         help="only the tests with TEXT in their names")
     parser.add_argument("--list", action="store_true", help="list the tests and do not run them; "
                         "what a job finds out only by running is shown as NAME/...")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), metavar="N",
+    parser.add_argument("--shuffle", type=int, metavar="SEED", help="run the jobs in a random order, "
+                        "the same one for the same SEED (default: the long ones first)")
+    parser.add_argument("--jobs", type=options.count, default=min(2, os.cpu_count() or 1), metavar="N",
                         help="run N jobs at a time (default: %(default)s)")
     parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
     return parser.parse_args(arguments)
 
 
-def find_jobs(text_filter):
-    """The jobs that may hold tests with this text in their names, the long ones first."""
+def find_jobs(text_filter, seed=None):
+    """The jobs that may hold tests with this text in their names, the long ones first, or shuffled."""
     found = [*system_jobs(text_filter), *guest_jobs(text_filter), *make_jobs(text_filter)]
+    if not found:
+        raise Error(f"no test has '{text_filter}' in its name; `facet test --list` shows them")
+    if seed is not None:
+        random.Random(seed).shuffle(found)
+        return found
     return sorted(found, key=lambda job: -job.weight)
 
 
@@ -142,16 +151,21 @@ def main(arguments):
         for name in sorted(name for job in find_jobs(args.filter) for name in job.contents):
             print(name)
         return 0
+    if args.junit:
+        writable(args.junit)
+    find_jobs(args.filter)  # that there are any, before anything is built
+    # Machines whose clock and random numbers are the same in each run (facet(1)).
+    os.environ.setdefault("FACET_SEED", MACHINE_SEED)
     report, started = Report(args.filter), time.monotonic()
     try:
         packages.require("test")
         build()
-        jobs = find_jobs(args.filter)
+        jobs = find_jobs(args.filter, args.shuffle)
     except Error as error:
         report = Report("")
         report.add(Case("setup", "error", str(error)))
         jobs = []
-    _run_all(jobs, max(1, args.jobs), report)
+    _run_all(jobs, args.jobs, report)
     if args.junit:
         _junit(args.junit, report.cases)
     sys.stdout.flush()

@@ -19,7 +19,7 @@ from .debian import debian_kernel
 from .machine import Stop, boot
 from .recorded import RECORDED_DIR, read_lines
 
-SECONDS = 400
+TICKS = 20_000_000_000
 COMMANDS = RECORDED_DIR / "tool-commands"
 CMDLINE = "quiet mitigations=off cryptomgr.notests=1"
 PLACES = ("guest", "outside")
@@ -93,7 +93,7 @@ def on_facet():
             def stop(line):
                 if line.text == "TOOL end":
                     raise Stop()
-            result = boot([directory / f"{name}.cfg" for name in names], timeout=SECONDS,
+            result = boot([directory / f"{name}.cfg" for name in names], ticks=TICKS,
                           on_line=stop)
             found[place] = result.texts("d1")
             if "TOOL end" not in found[place]:

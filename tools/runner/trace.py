@@ -130,7 +130,7 @@ def main(args):
     commands = [f"lb 0x{at:x}", *["c"] * (args.skip + 1),
                 *([f"print-stack {STACK_WORDS}"] if args.stack else []),
                 "trace on", f"s {count}", "q"]
-    result = machine.boot(args.configs, timeout=args.timeout, on_line=None,
+    result = machine.boot(args.configs, timeout=args.timeout, ticks=args.ticks, on_line=None,
                           debugger="\n".join(commands) + "\n", on_debugger=trace.line)
     if not trace.visits or trace.visits[0][0] != args.function:
         say(f"{args.function} was not reached {args.skip + 1} times: "

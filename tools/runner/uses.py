@@ -26,7 +26,7 @@ from .exits import EPT_VIOLATION, HLT, named
 from .machine import boot
 from .recorded import read_lines
 
-SECONDS = 600
+TICKS = 40_000_000_000
 PREFIX = "use-"
 # What Xen was recorded with. 297 is ERMS, which Linux clears by itself where IA32_MISC_ENABLE says that
 # string instructions are not fast, as it does on both; each iteration of one is an instruction there.
@@ -122,7 +122,7 @@ def _run(use, directory, exits):
     path = directory / f"{use.key}.cfg"
     path.write_text(use.config(directory), encoding="utf-8")
     exits = exits and use.linux
-    result = boot([path], timeout=SECONDS * (3 if exits else 1), exits=exits)
+    result = boot([path], ticks=TICKS, exits=exits)
     ending = result.endings.get(1)
     lines = result.texts("d1")
     bad = [line for line in lines if re.match(r"TEST \S+: (fail|error)|BROKEN ", line)]
