@@ -70,7 +70,7 @@ class DomainTest(FacetTest):
     def waits(self, *guests):
         """What the hypervisor says of domains that wait in vain, until some time has gone by."""
         paths = [self.config(f"{chr(ord('a') + i)}.cfg", kernel=guest) for i, guest in enumerate(guests)]
-        done = self.facet("run", "--timeout", "15", *paths)
+        done = self.facet("run", "--ticks", "1500000000", *paths)
         self.assertEqual(done.status, 124, done.out + done.err)
         return [line for line in done.lines if " waits for " in line]
 
