@@ -197,6 +197,9 @@ static long run(const struct subop *row, struct subop_call *call)
     struct physmap *pm = call->pm;
     long rc;
 
+    if (physmap_unsettled(pm) && !physmap_settle_politely(pm)) {
+        return -XEN_ERESTART; /* a call before this one is not all done */
+    }
     if (!(row->flags & SUBOP_INACTIVE) && !owner_state(call->caller, pm)) {
         return -XEN_EOPNOTSUPP;
     }

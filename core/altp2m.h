@@ -86,8 +86,11 @@ bool altp2m_view_exists(struct physmap *pm, view_t v);
  * get with GFN_INVALID: the default. set_default: what gfns have that are mapped from now on.
  */
 int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access);
-/* The same for nr gfns, a few: one lock and one flush. Holes are skipped; an error leaves what came before it done. */
-int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t nr, unsigned access);
+/*
+ * The same for *nr gfns, a few: one lock and one flush. Holes are skipped; an error leaves what came before it done. *nr: how many
+ * were looked at, fewer if that takes long: physmap_settle() comes before the next.
+ */
+int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t *nr, unsigned access);
 int altp2m_host_get_access(struct physmap *pm, gfn_t g, access_t *access);
 int altp2m_host_set_default(struct physmap *pm, unsigned access);
 

@@ -16,7 +16,7 @@ static enum fault_result relax_wide(struct physmap *pm, struct view_state *vs, u
         if (!entry_permits(pm, pm->format->rights[vs->default_access], rights)) {
             view_set_default(pm, vs, ACCESS_RWX);
         }
-        if (entry_permits(pm, override_leaf(pm, vs, g), rights)) {
+        if (pm->work.pending || entry_permits(pm, override_leaf(pm, vs, g), rights)) {
             return FAULT_RETRY;
         }
     }
@@ -72,6 +72,9 @@ static enum fault_result relax_owned(struct physmap *pm, struct view_state *vs,
         }
         vs->relaxed++;
         view_set_default(pm, vs, ACCESS_RWX);
+        if (pm->work.pending) {
+            return FAULT_RETRY; /* when that is done */
+        }
     }
     return entry_permits(pm, override_leaf(pm, vs, g), f->rights) ? FAULT_RETRY : FAULT_DENIED;
 }
@@ -188,16 +191,19 @@ int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access)
     return rc;
 }
 
-int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t nr, unsigned access)
+int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t *nr, unsigned access)
 {
     int rc = access > ACCESS_DEFAULT ? -XEN_EINVAL : 0;
+    uint64_t i = 0;
 
     physmap_lock(pm);
-    for (uint64_t g = first.v; rc == 0 && g - first.v < nr && g <= pm->max_gfn; g++) {
-        rc = set_host_access(pm, g, (access_t)access);
+    for (; rc == 0 && i < *nr && first.v + i <= pm->max_gfn && !physmap_tired(pm); i++) {
+        rc = set_host_access(pm, first.v + i, (access_t)access);
         rc = rc == -XEN_ESRCH ? 0 : rc;
     }
+    i = first.v + i > pm->max_gfn ? *nr : i;
     physmap_unlock(pm);
+    *nr = i;
     return rc;
 }
 

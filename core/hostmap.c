@@ -140,7 +140,7 @@ static void drop_empty(struct physmap *pm, uint32_t table, uint64_t g)
         parent = table_of(pm, in);
         __atomic_store_n(host_slot(pm, parent, above, g), pm->empty, __ATOMIC_RELEASE);
         page[parent].own--;
-        view_host_changed(pm, above, g);
+        view_host_split(pm, above, g); /* below it, views have nothing any more either */
         give_table(pm, table);
         table = parent;
     }
@@ -180,7 +180,7 @@ static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e, 
     if (pm->flush.unshared) {
         physmap_wants_flush(pm, pm->flush.unshared);
     }
-    view_host_changed(pm, level, g);
+    view_host_changed(pm, level, g, old);
     free_below(pm, old, level);
     remap_host_changed(pm, g, entry_shift(level));
     if (page->own == 0) {
@@ -331,7 +331,7 @@ int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress)
 
 uint64_t hostmap_next(struct physmap *pm, uint64_t g)
 {
-    physmap_lock(pm);
+    physmap_lock_to_look(pm);
     for (unsigned i = 0; i < HOLES && g <= pm->max_gfn; i++) {
         struct host_entry h = hostmap_walk(pm, g, 1);
 
@@ -374,7 +374,7 @@ bool hostmap_guarded(struct physmap *pm, gfn_t g)
     bool guarded = false;
 
     if (pm->audited && g.v <= pm->max_gfn) {
-        physmap_lock(pm);
+        physmap_lock_to_look(pm);
         guarded = guards(pm, g.v);
         physmap_unlock(pm);
     }

@@ -29,7 +29,34 @@ void physmap_flush(struct physmap *pm);
  */
 bool physmap_can_take(struct physmap *pm, uint32_t n, bool host);
 
+/* ---- work.c: what is begun under one lock and goes on under the next ---- */
+
+void work_finish(struct physmap *pm);
+
+#ifndef WORK_EFFORT /* tests make it less */
+#define WORK_EFFORT 512u /* of a stretch: some 200,000 instructions */
+#endif
+
+/* Whether this stretch has lasted long enough; or an operation has left a rest, which comes before the next. */
+static inline bool work_enough(const struct physmap *pm)
+{
+    return pm->work.effort >= WORK_EFFORT;
+}
+static inline bool physmap_tired(const struct physmap *pm)
+{
+    return work_enough(pm) || pm->work.pending;
+}
+
 static inline void physmap_lock(struct physmap *pm)
+{
+    lock_acquire(&pm->lock);
+    pm->work.effort = 0;
+    if (pm->work.pending) {
+        work_finish(pm);
+    }
+}
+/* To look something up: what is not settled yet stays as it is. */
+static inline void physmap_lock_to_look(struct physmap *pm)
 {
     lock_acquire(&pm->lock);
 }
@@ -150,10 +177,11 @@ static inline uint16_t view_number(const struct physmap *pm, const struct view_s
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out);
 /* A view without an id, in which everything is allowed. There must be room for one table. */
 void view_open(struct physmap *pm, struct view_state *vs, access_t access);
+/* Gives back all that the view holds (work.h). No vCPU may be on it. */
 void view_close(struct physmap *pm, struct view_state *vs);
-/* Gives back all that the view holds. No vCPU may be on it. */
 void view_destroy(struct physmap *pm, struct view_state *vs);
 void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible);
+/* Its tables and remaps follow (work.h). */
 void view_set_default(struct physmap *pm, struct view_state *vs, access_t access);
 
 /* The private lowest table on the way to g, or POOL_NONE. */
@@ -176,8 +204,8 @@ static inline void view_touch(struct view_state *vs, uint64_t g)
     vs->changed[vs->touched++ % VIEW_CHANGES] = g;
 }
 
-/* The host map's entry at `level` for g changed: views with a copy of that table follow. */
-void view_host_changed(struct physmap *pm, unsigned level, uint64_t g);
+/* The host map's entry at `level` for g changed, from `old`: views with a copy of that table follow. */
+void view_host_changed(struct physmap *pm, unsigned level, uint64_t g, uint64_t old);
 /* It became a table of what it was: views that have a table of their own there hold that already. */
 void view_host_split(struct physmap *pm, unsigned level, uint64_t g);
 
@@ -237,11 +265,12 @@ int remap_set(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_
 struct remap *remap_find(const struct physmap *pm, uint16_t view, uint64_t source);
 /* Forgets a remap; its frame's reference is dropped after the flush. The entry is the caller's. */
 void remap_forget(struct physmap *pm, struct remap *r);
-void remap_forget_view(struct physmap *pm, struct view_state *vs);
-/* The host map changed in [g, g + 2^order): remaps that show something there follow. */
+/* A few of the view's; false: none is left. */
+bool remap_forget_some(struct physmap *pm, struct view_state *vs);
+/* The host map changed in [g, g + 2^order): remaps that show something there follow (work.h). */
 void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order);
-/* The view's default access changed: its remaps without an access of their own follow. */
-void remap_view_changed(struct physmap *pm, struct view_state *vs);
+/* A view's default access changed: some of its remaps, from *at on, follow; false: that were all. */
+bool remap_view_follows(struct physmap *pm, uint32_t *at);
 /* Called by physmap_flush(): drops references, frees records. */
 void remap_flushed(struct physmap *pm);
 

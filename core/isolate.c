@@ -2,6 +2,7 @@
 #include "abi.h"
 #include "range.h"
 #include "subop.h"
+#include "work.h"
 
 /*
  * One access in one view, another in all others. "All others" is the host map: what it restricts
@@ -66,6 +67,7 @@ static void change_others(struct physmap *pm, const struct view_state *vs, uint6
         uint64_t e = pool_table(p, i)[entry_index(1, g)];
         struct range_change change = *c;
 
+        pm->work.effort++;
         if (p->page[i].level != 1 || p->page[i].region != region || !(e & pm->own_mask) ||
             other >= lift_view(pm)) {
             continue;
@@ -92,26 +94,42 @@ static void follow_host(struct physmap *pm, uint64_t g)
     }
 }
 
-static void isolate_one(struct physmap *pm, struct view_state *vs, uint64_t g,
-                        const struct facet_altp2m_isolate *a)
+static void isolate_one(struct physmap *pm, uint64_t g)
 {
-    const struct range_change in = {a->access, RANGE_LEAVE};
-    const struct range_change others = {a->others, a->suppress_ve};
+    struct view_state *vs = &pm->views[pm->work.isolate.view];
+    const struct range_change in = {pm->work.isolate.access, RANGE_LEAVE};
+    const struct range_change others = {pm->work.isolate.others, pm->work.isolate.suppress_ve};
     uint64_t none = 0;
 
-    CHECK(hostmap_set_access(pm, g, a->others) == 0);
-    if (a->suppress_ve != RANGE_LEAVE) {
-        CHECK(hostmap_set_suppress_ve(pm, g, a->suppress_ve) == 0);
+    CHECK(hostmap_set_access(pm, g, others.access) == 0);
+    if (others.suppress_ve != RANGE_LEAVE) {
+        CHECK(hostmap_set_suppress_ve(pm, g, others.suppress_ve) == 0);
     }
     change_others(pm, vs, g, &others);
     follow_host(pm, g);
     CHECK(range_set_some(pm, vs, g, 1, &in, &none) == 1);
 }
 
+/* The tables that it takes were found to be there, and nobody else takes any before it is done. */
+bool isolate_some(struct physmap *pm)
+{
+    for (; pm->work.isolate.g < pm->work.isolate.end; pm->work.isolate.g++) {
+        if (work_enough(pm) || (pm->work.pending & WORK_REMAPS)) { /* of the gfn before: they come first */
+            return true;
+        }
+        pm->work.effort++;
+        if (isolated(pm, pm->work.isolate.g)) {
+            isolate_one(pm, pm->work.isolate.g);
+        }
+    }
+    return false;
+}
+
 static int isolate(struct physmap *pm, struct facet_altp2m_isolate *a)
 {
     struct view_state *vs = view_get(pm, view(a->view));
     struct need need = {0};
+    uint64_t skipped = 0;
 
     if (!vs) {
         return -XEN_EINVAL;
@@ -119,19 +137,21 @@ static int isolate(struct physmap *pm, struct facet_altp2m_isolate *a)
     for (uint64_t g = a->first_gfn; g < a->first_gfn + a->nr; g++) {
         if (isolated(pm, g)) {
             count_gfn(pm, vs, g, &need);
+        } else {
+            skipped++;
         }
     }
     if (!view_can_take(pm, vs, need.view) || !physmap_can_take(pm, need.view + need.host, false)) {
         return -XEN_ENOMEM;
     }
-    a->skipped = 0;
-    for (uint64_t g = a->first_gfn; g < a->first_gfn + a->nr; g++) {
-        if (isolated(pm, g)) {
-            isolate_one(pm, vs, g, a);
-        } else {
-            a->skipped++;
-        }
-    }
+    a->skipped = skipped;
+    pm->work.isolate.g = a->first_gfn;
+    pm->work.isolate.end = a->first_gfn + a->nr;
+    pm->work.isolate.view = a->view;
+    pm->work.isolate.access = a->access;
+    pm->work.isolate.others = a->others;
+    pm->work.isolate.suppress_ve = a->suppress_ve;
+    work_begin(pm, WORK_ISOLATE);
     return 0;
 }
 

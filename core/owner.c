@@ -97,7 +97,7 @@ static void guest_leaves(struct physmap *pm)
             view_destroy(pm, &pm->views[v]);
         }
     }
-    shadow_forget_all(pm, true);
+    shadow_forget(pm, true);
 }
 
 void owner_monitor_calls(struct physmap *pm)

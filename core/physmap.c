@@ -93,15 +93,28 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     return 0;
 }
 
-void physmap_destroy(struct physmap *pm)
+bool physmap_destroy_some(struct physmap *pm)
 {
+    if (physmap_settle(pm)) {
+        return true;
+    }
     physmap_lock(pm);
     if (pm->active) {
         vcpus_deactivate(pm);
+    } else if (lift_view(pm)->exists) {
+        view_close(pm, lift_view(pm));
+    } else {
+        pm->vcpus = NULL;
     }
-    pm->vcpus = NULL;
     physmap_wants_flush(pm, NO_FRAME);
     physmap_unlock(pm);
+    return pm->vcpus || physmap_unsettled(pm);
+}
+
+void physmap_destroy(struct physmap *pm)
+{
+    while (physmap_destroy_some(pm)) {
+    }
 }
 
 void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id)

@@ -98,6 +98,8 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
 /* Whether a pool of `nr` pages is enough for that: anything is left of it beyond the reserve. */
 bool physmap_fits(unsigned max_views, uint32_t nr, uint32_t host_reserve);
 void physmap_destroy(struct physmap *pm);
+/* The same in pieces of bounded time: called until it answers false. No vCPU runs any more. */
+bool physmap_destroy_some(struct physmap *pm);
 void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id);
 
 /*
@@ -175,6 +177,16 @@ static inline view_t physmap_start_view(const struct physmap *pm);
 /* Under `audited`: a view that is a monitor's by its number. False under the other policies. No lock. */
 static inline bool physmap_view_is_monitors(const struct physmap *pm, view_t v);
 
+/*
+ * Long operations return when they are decided, and leave the rest to be done in pieces. While physmap_unsettled() is true none of
+ * the domain's vCPUs may run guest code, and a caller of another domain must not hear of its call's end; each physmap_settle() does
+ * a piece, of bounded time, and answers whether something is left. physmap_settle_politely() goes on until nothing is, or others want
+ * the processor: then false. Called without locks. Any other call that changes something does all the rest first.
+ */
+static inline bool physmap_unsettled(const struct physmap *pm);
+bool physmap_settle(struct physmap *pm);
+bool physmap_settle_politely(struct physmap *pm);
+
 /* What a vCPU on view `v` finds at gfn. VIEW_NONE: the host map. False: a hole, or no such view. */
 bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out);
 
@@ -194,6 +206,11 @@ static inline uint64_t hostmap_generation(const struct physmap *pm)
 static inline uint64_t physmap_rights_generation(const struct physmap *pm)
 {
     return __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE);
+}
+
+static inline bool physmap_unsettled(const struct physmap *pm)
+{
+    return __atomic_load_n(&pm->work.pending, __ATOMIC_ACQUIRE);
 }
 
 static inline view_t physmap_start_view(const struct physmap *pm)

@@ -94,6 +94,7 @@ struct view_state {
     uint64_t changed[VIEW_CHANGES]; /* gfns of the last ones; the newest at touched - 1 */
     uint8_t default_access;
     bool exists, visible;
+    bool dying;                 /* being destroyed: nobody finds it, its number is not free yet */
     bool by_guest;              /* made by the domain itself: counts against guest_quota */
     bool narrow;                /* policy audited: overrides stay within the host map's access */
     bool shown;                 /* policy audited: a monitor lets the guest enter it */
@@ -105,12 +106,45 @@ struct flush_state {
     uint64_t unshared; /* root, or ~0, through which old pointers to host tables may be cached */
 };
 
+/* What has begun and is not done yet, and how far it is (work.h). */
+struct physmap_work {
+    uint32_t pending; /* WORK_* */
+    uint32_t effort;  /* of this stretch, in tables or records visited: about 400 instructions each */
+    bool busy;        /* a piece is being done */
+    bool told;        /* the embedder was told */
+    struct {
+        uint64_t g;         /* what the host map has there, at `level`, changed; level 0: the default of a view did */
+        uint32_t table;     /* to be looked at next, of `view` */
+        uint32_t remap;     /* the same, when a default changed */
+        uint16_t view, end; /* the first that is not done, and behind the last */
+        uint8_t level;
+    } tables;
+    struct work_remaps {
+        uint64_t first, at, end; /* targets that changed; whose chain is being followed */
+        uint32_t remap;          /* to be looked at next */
+        uint16_t view;           /* the same, if all remaps of all views are looked at */
+        bool by_view;
+    } remaps[2]; /* a page that moves leaves one gfn and comes to another */
+    unsigned nr_remaps;
+    uint16_t dying, nr_dying; /* view to be looked at next; how many go */
+    struct {
+        uint32_t next;
+        bool guests_only;
+    } shadows;
+    struct {
+        uint64_t g, end;
+        uint16_t view;
+        uint8_t access, others, suppress_ve;
+    } isolate;
+};
+
 struct physmap {
     struct lock lock;
     const struct table_format *format;
     struct pool pool;
     struct remaps remaps;
     struct flush_state flush;
+    struct physmap_work work;
     struct view_state *views;  /* max_views of them, the lift view and the walk view (lift.c) */
     uint64_t free_views[VIEW_MAX / 64];
     struct altp2m_vcpu *vcpus;

@@ -72,6 +72,11 @@ int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void
 bool platform_preempt_pending(void);
 
 /*
+ * The domain's physmap is unsettled (physmap.h), or is settled again. No vCPU of the domain is to run guest code meanwhile.
+ */
+void platform_unsettled(struct physmap *pm, bool unsettled);
+
+/*
  * The physmap of domain `domid` (never DOMID_SELF here), pinned until platform_domain_put(), or
  * NULL if there is no such domain. Called without locks.
  */

@@ -3,7 +3,7 @@
 #include "owner.h"
 #include "range.h"
 
-#define PARTS 64u /* tables or shared parts looked at by one range_overrides() */
+#define PARTS 16u /* tables or shared parts looked at by one range_overrides() */
 
 /* As override.c has it: a leaf may have an override if it has one already, or maps memory. */
 static bool overridable(const struct physmap *pm, uint64_t e)

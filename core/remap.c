@@ -2,6 +2,7 @@
 #include "abi.h"
 #include "owner.h"
 #include "shadow.h"
+#include "work.h"
 
 #define PER_SLAB (PAGE_SIZE / sizeof(struct remap))
 #define SLAB_SHIFT 6
@@ -235,11 +236,15 @@ void remap_forget(struct physmap *pm, struct remap *r)
     queue(pm, r);
 }
 
-void remap_forget_view(struct physmap *pm, struct view_state *vs)
+bool remap_forget_some(struct physmap *pm, struct view_state *vs)
 {
-    while (vs->remaps) {
+    for (; vs->remaps; pm->work.effort++) {
+        if (work_enough(pm)) {
+            return true;
+        }
         remap_forget(pm, record(pm, vs->remaps));
     }
+    return false;
 }
 
 static bool shows_ram(const struct physmap *pm, uint64_t e)
@@ -290,44 +295,110 @@ static void follow(struct physmap *pm, struct remap *r)
     physmap_write(pm, slot, override_compose(pm, vs, host, *slot), view_root_mfn(pm, vs));
 }
 
-void remap_view_changed(struct physmap *pm, struct view_state *vs)
+bool remap_view_follows(struct physmap *pm, uint32_t *at)
 {
-    for (struct remap *r = record(pm, vs->remaps); r; r = record(pm, r->vnext)) {
+    for (; *at; pm->work.effort++) {
+        struct remap *r = record(pm, *at);
+
+        if (work_enough(pm)) {
+            return true;
+        }
         follow(pm, r);
+        *at = r->vnext;
+    }
+    return false;
+}
+
+/* All remaps of all views: those that show something in the range follow. */
+static bool follow_by_view(struct physmap *pm, struct work_remaps *w)
+{
+    uint64_t first = w->first, size = w->end - first;
+
+    for (;;) {
+        for (uint32_t *at = &w->remap; *at; pm->work.effort++) {
+            struct remap *r = record(pm, *at);
+
+            if (work_enough(pm)) {
+                return true;
+            }
+            if (r->target - first < size) {
+                follow(pm, r);
+            }
+            *at = r->vnext;
+        }
+        if (++w->view >= pm->max_views) {
+            return false;
+        }
+        w->remap = pm->views[w->view].remaps;
     }
 }
 
-static void follow_all_in(struct physmap *pm, uint64_t g, uint64_t size)
+/* The remaps that the hash of targets has for each gfn of the range. */
+static bool follow_by_target(struct physmap *pm, struct work_remaps *w)
 {
-    for (unsigned v = 0; v < pm->max_views; v++) {
-        struct remap *r = pm->views[v].exists ? record(pm, pm->views[v].remaps) : NULL;
+    uint64_t *t = &w->at;
 
-        for (; r; r = record(pm, r->vnext)) {
-            if (r->target - g < size) {
+    for (;;) {
+        for (uint32_t *at = &w->remap; *at; pm->work.effort++) {
+            struct remap *r = record(pm, *at);
+
+            if (work_enough(pm)) {
+                return true;
+            }
+            if (r->target == *t) {
                 follow(pm, r);
             }
+            *at = r->tnext;
+        }
+        if (++*t >= w->end) {
+            return false;
+        }
+        w->remap = *target_head(pm, *t);
+    }
+}
+
+bool remap_follow_some(struct physmap *pm)
+{
+    struct work_remaps *w = pm->work.remaps;
+
+    while (pm->work.nr_remaps > 0) {
+        if (w->by_view ? follow_by_view(pm, w) : follow_by_target(pm, w)) {
+            return true;
+        }
+        w[0] = w[1];
+        pm->work.nr_remaps--;
+    }
+    return false;
+}
+
+/* Where the range's progress is noted: it may be there already, and begins anew. */
+static struct work_remaps *begin_range(struct physmap *pm, uint64_t g, uint64_t size)
+{
+    struct work_remaps *w = pm->work.remaps;
+
+    for (unsigned i = 0; i < pm->work.nr_remaps; i++) {
+        if (w[i].first == g && w[i].end == g + size) {
+            return &w[i];
         }
     }
+    if (pm->work.nr_remaps == ARRAY_SIZE(pm->work.remaps)) {
+        work_finish(pm); /* nobody comes here who has looked whether something is left */
+    }
+    return &w[pm->work.nr_remaps++];
 }
 
 void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
 {
     uint64_t size = 1ULL << order;
+    bool by_view = size > pm->remaps.nr + (uint64_t)pm->max_views;
+    struct work_remaps *w;
 
-    if (pm->remaps.nr == 0) {
+    if (pm->remaps.nr == 0 || (size == 1 && !*target_head(pm, g))) {
         return;
     }
-    if (size > pm->remaps.nr + (uint64_t)pm->max_views) {
-        follow_all_in(pm, g, size);
-        return;
-    }
-    for (uint64_t t = g; t < g + size; t++) {
-        for (struct remap *r = record(pm, *target_head(pm, t)); r; r = record(pm, r->tnext)) {
-            if (r->target == t) {
-                follow(pm, r);
-            }
-        }
-    }
+    w = begin_range(pm, g, size);
+    *w = (struct work_remaps){g, g, g + size, by_view ? pm->views[0].remaps : *target_head(pm, g), 0, by_view};
+    work_begin(pm, WORK_REMAPS);
 }
 
 /*

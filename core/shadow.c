@@ -2,6 +2,7 @@
 #include "abi.h"
 #include "owner.h"
 #include "shadow.h"
+#include "work.h"
 
 static bool in_pool(const struct physmap *pm, uint64_t m)
 {
@@ -95,20 +96,35 @@ int shadow_destroy(struct physmap *pm, uint64_t g)
     return 0;
 }
 
-void shadow_forget_all(struct physmap *pm, bool guests_only)
+static void forget_page(struct physmap *pm, uint32_t i)
 {
-    for (uint32_t i = pm->shadows, next; i != POOL_NONE; i = next) {
-        next = pm->pool.page[i].vnext;
-        if (guests_only && !pm->pool.page[i].view) {
-            continue;
+    unlink_page(pm, i);
+    if (pm->pool.page[i].region > 0) {
+        pm->pool.page[i].own = 1;
+    } else {
+        pool_give_now(&pm->pool, i);
+    }
+}
+
+bool shadow_forget_some(struct physmap *pm)
+{
+    for (uint32_t *at = &pm->work.shadows.next, i; (i = *at) != POOL_NONE; pm->work.effort++) {
+        if (work_enough(pm)) {
+            return true;
         }
-        unlink_page(pm, i);
-        if (pm->pool.page[i].region > 0) {
-            pm->pool.page[i].own = 1;
-        } else {
-            pool_give_now(&pm->pool, i);
+        *at = pm->pool.page[i].vnext;
+        if (!pm->work.shadows.guests_only || pm->pool.page[i].view) {
+            forget_page(pm, i);
         }
     }
+    return false;
+}
+
+void shadow_forget(struct physmap *pm, bool guests_only)
+{
+    pm->work.shadows.next = pm->shadows;
+    pm->work.shadows.guests_only = guests_only;
+    work_begin(pm, WORK_SHADOWS);
 }
 
 bool shadow_frame_get(struct physmap *pm, uint64_t m)

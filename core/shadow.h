@@ -32,7 +32,7 @@ int shadow_create(struct physmap *pm, uint64_t source, bool by_guest, uint64_t *
 /* -ENOENT: there is none; -EBUSY: a view shows it. */
 int shadow_destroy(struct physmap *pm, uint64_t g);
 /* altp2m is turned off: all go, or the guest's own, as soon as no processor can reach them. */
-void shadow_forget_all(struct physmap *pm, bool guests_only);
+void shadow_forget(struct physmap *pm, bool guests_only);
 
 /* Whether g names a shadow page that the guest itself made. */
 static inline bool shadow_is_guests(const struct physmap *pm, uint64_t g)

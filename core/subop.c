@@ -10,13 +10,18 @@
  */
 
 #define CHUNK 256u /* entries of a list that are read at once: 2.3 KiB of stack */
-#define SLICE 64u  /* runs of a range, of at most 512 gfns, between two looks at the clock */
+#define SLICE 16u  /* runs of a range, of at most 512 gfns, between two looks at the clock */
 
 #define OPAQUE_OFFSET (16 + offsetof(struct xen_hvm_altp2m_set_mem_access_multi, opaque))
 
 static bool is_host(view_t v)
 {
     return v.v == 0;
+}
+
+bool subop_stops(struct physmap *pm)
+{
+    return !physmap_settle_politely(pm) || platform_preempt_pending();
 }
 
 long subop_get_domain_state(struct subop_call *call)
@@ -367,7 +372,7 @@ static uint32_t set_chunk(struct physmap *pm, view_t v, const uint64_t *gfns,
     physmap_lock(pm);
     c = OVERRIDE_CURSOR(view_get(pm, v));
     *rc = c.vs ? 0 : -XEN_EINVAL;
-    while (*rc == 0 && i < n) {
+    while (*rc == 0 && i < n && !physmap_tired(pm)) {
         *rc = set_access(pm, &c, gfns[i], accesses[i]);
         i += *rc == 0;
         if (*rc == 0 && i < n) {
@@ -417,7 +422,7 @@ long subop_set_mem_access_multi(struct subop_call *call)
         if (rc == 0) {
             a->opaque += set_chunk(call->pm, view(a->view), gfns, accesses, n, &rc);
         }
-        if (rc == 0 && a->opaque < a->nr && platform_preempt_pending()) {
+        if (rc == 0 && a->opaque < a->nr && subop_stops(call->pm)) {
             rc = -XEN_ERESTART;
         }
         if (rc != 0) {
@@ -530,7 +535,7 @@ static long set_ve_slice(struct physmap *pm, struct xen_hvm_altp2m_suppress_ve_m
 
     physmap_lock(pm);
     c = OVERRIDE_CURSOR(view_get(pm, view(a->view)));
-    for (unsigned i = 0; c.vs && i < SLICE && g <= a->last_gfn; i++) {
+    for (unsigned i = 0; c.vs && i < SLICE && g <= a->last_gfn && !physmap_tired(pm); i++) {
         int err = set_ve(pm, &c, g, a->suppress_ve != 0);
 
         if (err != 0 && a->first_error == 0) {
@@ -562,7 +567,7 @@ long subop_set_suppress_ve_multi(struct subop_call *call)
     }
     do {
         rc = set_ve_slice(pm, a);
-        if (rc == 0 && a->first_gfn <= a->last_gfn && platform_preempt_pending()) {
+        if (rc == 0 && a->first_gfn <= a->last_gfn && subop_stops(pm)) {
             rc = -XEN_ERESTART;
         }
     } while (rc == 0 && a->first_gfn <= a->last_gfn);

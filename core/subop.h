@@ -94,6 +94,8 @@ const struct subop *subop_find(uint32_t number);
 unsigned subop_why(const struct subop *row, const struct altp2m_caller *c,
                    const struct physmap *pm);
 
+/* Between two pieces of a long call: whether it has to stop, to be continued. Settles the physmap if there is time. Without locks. */
+bool subop_stops(struct physmap *pm);
 /* Whether a range lies within the guest's address width; the empty one does. */
 bool subop_range_exists(const struct physmap *pm, uint64_t first, uint64_t nr);
 

@@ -9,6 +9,7 @@
  */
 
 #define SLICE 64u /* gfns remapped, gfns of the host map, or parts of a view, in one slice */
+#define GFNS  4096u /* of the parts of a view, in one slice */
 #define RUNS  32u /* runs of overrides that are collected before they are copied */
 
 _Static_assert(RANGE_LEAVE == FACET_ALTP2M_LEAVE, "passed on as it is");
@@ -19,9 +20,9 @@ bool subop_range_exists(const struct physmap *pm, uint64_t first, uint64_t nr)
 }
 
 /* What a slice that did its part returns to its loop: go on, stop for a while, or all is done. */
-static long after_slice(long rc, uint64_t done, uint64_t nr)
+static long after_slice(const struct subop_call *call, long rc, uint64_t done, uint64_t nr)
 {
-    return rc == 0 && done < nr && platform_preempt_pending() ? -XEN_ERESTART : rc;
+    return rc == 0 && done < nr && subop_stops(call->pm) ? -XEN_ERESTART : rc;
 }
 
 static long change_slice(struct subop_call *call, struct facet_altp2m_change_gfn_range *a)
@@ -62,7 +63,7 @@ long subop_change_gfn_range(struct subop_call *call)
     }
     while (rc == 0 && a->done < a->nr) {
         rc = change_slice(call, a);
-        rc = after_slice(rc, a->done, a->nr);
+        rc = after_slice(call, rc, a->done, a->nr);
     }
     return rc;
 }
@@ -109,7 +110,7 @@ long subop_change_gfn_list(struct subop_call *call)
             continue;
         }
         a->done += change_pairs(call, view(a->view), pairs, n, &rc);
-        rc = after_slice(rc, a->done, a->nr);
+        rc = after_slice(call, rc, a->done, a->nr);
     }
     return rc;
 }
@@ -117,13 +118,14 @@ long subop_change_gfn_list(struct subop_call *call)
 static long set_slice(struct physmap *pm, struct facet_altp2m_set_range *a)
 {
     const struct range_change c = {a->access, a->suppress_ve};
+    uint64_t end = a->nr - a->done > GFNS ? a->done + GFNS : a->nr;
     struct view_state *vs;
     long rc;
 
     physmap_lock(pm);
     vs = view_get(pm, view(a->view));
     rc = vs ? 0 : -XEN_EINVAL;
-    for (unsigned i = 0; rc == 0 && i < SLICE && a->done < a->nr; i++) {
+    for (unsigned i = 0; rc == 0 && i < SLICE && a->done < end && !physmap_tired(pm); i++) {
         uint64_t g = a->first_gfn + a->done, left = a->nr - a->done;
         long n = a->view == 0 ? range_set_host(pm, g, left, &c, &a->skipped)
                               : range_set_some(pm, vs, g, left, &c, &a->skipped);
@@ -148,7 +150,7 @@ long subop_set_range(struct subop_call *call)
     }
     while (rc == 0 && a->done < a->nr) {
         rc = set_slice(call->pm, a);
-        rc = after_slice(rc, a->done, a->nr);
+        rc = after_slice(call, rc, a->done, a->nr);
     }
     return rc;
 }

@@ -51,7 +51,7 @@ void vcpus_deactivate(struct physmap *pm)
             view_destroy(pm, &pm->views[v]);
         }
     }
-    shadow_forget_all(pm, false);
+    shadow_forget(pm, false);
     pool_give(&pm->pool, pool_index(&pm->pool, pm->eptp_list.v));
     pm->eptp_list = MFN_INVALID;
     pm->eptp = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
 #include "owner.h"
+#include "work.h"
 
 #define EPTP_NONE (~0ULL) /* reserved bits set: VMFUNC to it fails (SDM vol. 3, 26.5.6.3) */
 
@@ -158,11 +159,47 @@ void view_open(struct physmap *pm, struct view_state *vs, access_t access)
 void view_close(struct physmap *pm, struct view_state *vs)
 {
     count_default(pm, vs, false);
-    physmap_wants_flush(pm, view_root_mfn(pm, vs));
-    while (vs->tables != POOL_NONE) {
+    vs->exists = false;
+    vs->dying = true;
+    if (pm->work.nr_dying++ == 0 || view_number(pm, vs) < pm->work.dying) {
+        pm->work.dying = view_number(pm, vs);
+    }
+    work_begin(pm, WORK_VIEWS);
+}
+
+static bool close_some(struct physmap *pm, struct view_state *vs)
+{
+    if (remap_forget_some(pm, vs)) {
+        return true;
+    }
+    physmap_wants_flush(pm, view_root_mfn(pm, vs)); /* each piece's tables become free by a flush */
+    for (; vs->tables != POOL_NONE; pm->work.effort++) {
+        if (work_enough(pm)) {
+            return true;
+        }
         give_table(pm, vs, vs->tables);
     }
-    vs->exists = false;
+    vs->dying = false;
+    pm->work.nr_dying--;
+    if (vs < lift_view(pm)) { /* it has a number */
+        uint16_t v = view_number(pm, vs);
+
+        pm->free_views[v / 64] |= 1ULL << (v % 64);
+        pm->nr_views--;
+    }
+    return false;
+}
+
+bool view_destroy_some(struct physmap *pm)
+{
+    for (; pm->work.nr_dying > 0; pm->work.dying++) {
+        struct view_state *vs = &pm->views[pm->work.dying];
+
+        if (vs->dying && close_some(pm, vs)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
@@ -198,13 +235,8 @@ void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible)
 
 void view_destroy(struct physmap *pm, struct view_state *vs)
 {
-    uint16_t v = view_number(pm, vs);
-
     view_set_visible(pm, vs, false);
-    remap_forget_view(pm, vs);
     view_close(pm, vs);
-    pm->free_views[v / 64] |= 1ULL << (v % 64);
-    pm->nr_views--;
 }
 
 uint32_t view_find_table(const struct physmap *pm, const struct view_state *vs, uint64_t g)
@@ -299,7 +331,7 @@ bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out)
     struct host_entry h = {0, 0};
     uint64_t e = 0;
 
-    physmap_lock(pm);
+    physmap_lock_to_look(pm);
     if (!view_eq(v, VIEW_NONE)) {
         vs = view_get(pm, v);
     }
@@ -360,8 +392,8 @@ static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *sl
     }
 }
 
-/* Makes everything that a private table and the ones below it inherit follow the host map. */
-static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table, bool touch)
+/* Makes everything that a private table, and with `below` the ones below it, inherit follow the host map. */
+static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table, bool touch, bool below)
 {
     const struct pool *p = &pm->pool;
     unsigned level = p->page[table].level;
@@ -381,7 +413,9 @@ static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t tab
         uint32_t child = private_child(pm, *slot, level);
 
         if (child != POOL_NONE) {
-            follow_table(pm, vs, child, touch);
+            if (below) {
+                follow_table(pm, vs, child, touch, true);
+            }
         } else {
             follow_entry(pm, vs, slot, g,
                          from ? from[i] : entry_narrow(pm, h.entry, h.level, level, g), touch);
@@ -389,22 +423,23 @@ static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t tab
     }
 }
 
-/* `split`: below the host map's entry nothing changed. */
+/* With `below`, private tables below the slot follow at once, too. */
 static void follow_slot(struct physmap *pm, struct view_state *vs, uint32_t table, uint64_t g,
-                        bool split)
+                        bool below)
 {
     unsigned level = pm->pool.page[table].level;
     uint64_t *slot = slot_of(pm, table, g);
     uint32_t child = private_child(pm, *slot, level);
 
+    pm->work.effort++;
     if (child == POOL_NONE) {
         follow_entry(pm, vs, slot, g, host_at(pm, g, level), true);
-    } else if (!split) {
-        follow_table(pm, vs, child, true);
+    } else if (below) {
+        follow_table(pm, vs, child, true, true);
     }
 }
 
-static void follow(struct physmap *pm, unsigned level, uint64_t g, bool split)
+static void follow(struct physmap *pm, unsigned level, uint64_t g, bool below)
 {
     const struct pool *p = &pm->pool;
     uint32_t region = entry_region(level, g);
@@ -414,33 +449,103 @@ static void follow(struct physmap *pm, unsigned level, uint64_t g, bool split)
 
         for (unsigned v = 0; any && v < pm->max_views + 2u; v++) {
             if (pm->views[v].exists) {
-                follow_slot(pm, &pm->views[v], pm->views[v].root, g, split);
+                follow_slot(pm, &pm->views[v], pm->views[v].root, g, below);
             }
         }
         return;
     }
     for (uint32_t i = *pool_bucket(p, level, region); i != POOL_NONE; i = p->page[i].next) {
         if (p->page[i].level == level && p->page[i].region == region) {
-            follow_slot(pm, &pm->views[p->page[i].view], i, g, split);
+            follow_slot(pm, &pm->views[p->page[i].view], i, g, below);
         }
     }
 }
 
-void view_host_changed(struct physmap *pm, unsigned level, uint64_t g)
+#define TABLE_EFFORT 32u /* a table's 512 entries follow */
+
+static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint16_t first, uint16_t end)
 {
-    follow(pm, level, g, false);
+    if (pm->work.pending & WORK_TABLES) {
+        work_finish(pm);
+    }
+    pm->work.tables.level = (uint8_t)level;
+    pm->work.tables.g = g;
+    pm->work.tables.view = first;
+    pm->work.tables.end = end;
+    pm->work.tables.table = pm->views[first].tables;
+    pm->work.tables.remap = level == 0 ? pm->views[first].remaps : 0;
+    work_begin(pm, WORK_TABLES);
+}
+
+/* Whether the table lies below the host map's entry that changed. */
+static bool concerned(const struct physmap *pm, const struct pool_page *page)
+{
+    unsigned level = pm->work.tables.level;
+
+    return level == 0 || (page->level < level && (uint64_t)page->region >> (PT_LEVEL_BITS * (level - 1 - page->level)) ==
+                                                     pm->work.tables.g >> entry_shift(level));
+}
+
+/* A view's tables in any order: none is taken or given back meanwhile. */
+static bool follow_tables_of(struct physmap *pm, struct view_state *vs)
+{
+    uint32_t *at = &pm->work.tables.table;
+
+    while (*at != POOL_NONE) {
+        const struct pool_page *page = &pm->pool.page[*at];
+        bool follows = concerned(pm, page);
+
+        if (work_enough(pm)) {
+            return true;
+        }
+        pm->work.effort += follows ? TABLE_EFFORT : 1;
+        if (follows) {
+            follow_table(pm, vs, *at, pm->work.tables.level != 0, false);
+        }
+        *at = page->vnext;
+    }
+    return remap_view_follows(pm, &pm->work.tables.remap);
+}
+
+bool view_follow_some(struct physmap *pm)
+{
+    uint16_t *v = &pm->work.tables.view;
+
+    for (;;) {
+        if (pm->views[*v].exists && follow_tables_of(pm, &pm->views[*v])) {
+            return true;
+        }
+        if (++*v >= pm->work.tables.end) {
+            return false;
+        }
+        pm->work.tables.table = pm->views[*v].tables;
+    }
+}
+
+void view_host_changed(struct physmap *pm, unsigned level, uint64_t g, uint64_t old)
+{
+    /* Tables of views may lead to tables of the host map that go at once. */
+    bool deep = level > 2 && entry_is_table(pm, old, level);
+
+    follow(pm, level, g, deep);
+    if (level > 1 && !deep && (pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists)) {
+        begin_tables(pm, level, g, 0, pm->max_views + 2);
+    }
 }
 
 void view_host_split(struct physmap *pm, unsigned level, uint64_t g)
 {
-    follow(pm, level, g, true);
+    follow(pm, level, g, false);
 }
 
 void view_set_default(struct physmap *pm, struct view_state *vs, access_t access)
 {
+    uint8_t before = vs->default_access;
+
     count_default(pm, vs, false);
     set_masks(pm, vs, access);
     count_default(pm, vs, true);
-    follow_table(pm, vs, vs->root, false);
-    remap_view_changed(pm, vs);
+    if (vs->default_access != before) {
+        begin_tables(pm, 0, 0, view_number(pm, vs), view_number(pm, vs) + 1u);
+    }
 }

@@ -79,6 +79,16 @@ void guest_nmi_taken(struct vcpu *v);
 /* CR8: the task priority's class, in every mode of the local APIC. False: #GP. */
 uint64_t guest_cr8(const struct vcpu *v);
 bool guest_write_cr8(struct vcpu *v, uint64_t value);
+/*
+ * Long operations on a domain's memory leave work behind (physmap_unsettled()), which is done before any vCPU that has to wait for it
+ * runs guest code again: those of the domain, and who made the call. Not 0: there may be some.
+ */
+extern unsigned guest_unsettled;
+/* Does a piece of what v has to wait for; true: nothing is left. */
+bool guest_settle_some(struct vcpu *v);
+/* v's slice ends: the domain that it has to wait for stays until it has waited, or is destroyed. */
+void guest_settle_keep(struct vcpu *v);
+void guest_settle_drop(struct vcpu *v);
 /* Before v runs on a processor again / after it stopped: runstate, time info. */
 void guest_vcpu_running(struct vcpu *v);
 void guest_vcpu_stopped(struct vcpu *v);

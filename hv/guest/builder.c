@@ -516,6 +516,7 @@ static void put_frame(mfn_t m)
 
 static void destroy_vcpu(struct vcpu *v)
 {
+    guest_settle_drop(v);
     lapic_stop(v);
     guest_time_stop_vcpu(v);
     hand_area_unbind(&v->guest.info_area);
@@ -540,13 +541,11 @@ static bool end_ram(struct domain *d, uint64_t *at)
     return d->guest.physmap_ready && free_ram(d, at);
 }
 
+/* Drops what views hold of the guest's frames. */
 static bool end_views(struct domain *d, uint64_t *at)
 {
     (void)at;
-    if (d->guest.physmap_ready) {
-        physmap_destroy(&d->physmap); /* drops what views hold of the guest's frames */
-    }
-    return false;
+    return d->guest.physmap_ready && physmap_destroy_some(&d->physmap);
 }
 
 static bool end_vcpus(struct domain *d, uint64_t *at)
@@ -581,7 +580,7 @@ static bool end_all(struct domain *d, uint64_t *at)
 bool builder_destroy_more(struct domain *d, struct builder_ending *e)
 {
     static bool (*const endings[])(struct domain *, uint64_t *) = {
-        end_channels, end_ram, end_views, end_vcpus, end_pool, end_all,
+        end_channels, end_views, end_ram, end_vcpus, end_pool, end_all,
     };
 
     if (!endings[e->step](d, &e->at)) {

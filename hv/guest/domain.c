@@ -61,6 +61,13 @@ struct domain *domain_get(unsigned domid)
     return d;
 }
 
+void domain_pin(struct domain *d)
+{
+    lock_acquire(&domains_lock);
+    d->guest.pins++;
+    lock_release(&domains_lock);
+}
+
 void domain_put(struct domain *d)
 {
     lock_acquire(&domains_lock);

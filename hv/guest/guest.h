@@ -47,6 +47,7 @@ hypercall_fn domctl, sysctl, dm_op, memory_op, sched_op, evtchn_op, vcpu_op, hvm
 
 /* The domain with this id (not DOMID_SELF), pinned until domain_put(); NULL if there is none. */
 struct domain *domain_get(unsigned domid);
+void domain_pin(struct domain *d); /* one more, of a domain that cannot go just now */
 void domain_put(struct domain *d);
 /* 0 if domid names the caller's own domain; -EPERM for another domain; -ESRCH for none. */
 int domain_check_self(struct vcpu *v, unsigned domid);
@@ -58,6 +59,9 @@ bool domain_may_control(const struct domain *by, const struct domain *target);
  * domain_put(). -ESRCH, -EPERM.
  */
 int domain_target(struct vcpu *v, unsigned domid, struct domain **out);
+
+/* Does what v's call about another domain left to be done, before it makes the next; false: others want the processor. */
+bool guest_settle_other(struct vcpu *v);
 
 /* ---- watching: monitor.c, vmevent.c, foreign.c ---- */
 

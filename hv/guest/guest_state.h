@@ -58,6 +58,14 @@ struct guest_vcpu {
         uint16_t offset;
         bool compat, registered;
     } runstate_area, time_area;
+    struct domain *settles; /* another domain, of which a call of this vCPU left something to be done; else NULL */
+    bool settles_pinned;
+    struct extent_progress {
+        uint64_t gfn;
+        unsigned op, order;
+        uint16_t domid;
+        uint32_t done; /* pages; 0: none is in progress */
+    } extent; /* of memory_op, that stopped in the middle of it */
     struct monitor_vcpu monitor;
 };
 

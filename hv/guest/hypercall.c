@@ -165,7 +165,7 @@ static long multicall(struct hypercall *h)
     uint32_t nr = (uint32_t)h->arg[1];
 
     for (uint32_t i = 0; i < nr; i++) {
-        long result = multicall_one(h, h->arg[0]);
+        long result = guest_settle_other(h->v) ? multicall_one(h, h->arg[0]) : -ERESTART;
 
         if (result == -ERESTART) {
             h->arg[1] = nr - i;

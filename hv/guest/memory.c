@@ -169,10 +169,16 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
 
 /* ---- add_to_physmap and its relatives ---- */
 
-/* True, with the command changed, if the operation has to stop after `done` extents. */
-static bool stop_after(struct hypercall *h, uint64_t done)
+/* Whether others want the processor, looked at when all is done that the last change of d's memory left to be done. */
+static bool must_stop(struct domain *d)
 {
-    if (!platform_preempt_pending()) {
+    return !physmap_settle_politely(&d->physmap) || platform_preempt_pending();
+}
+
+/* True, with the command changed, if the operation on d has to stop after `done` extents. */
+static bool stop_after(struct hypercall *h, struct domain *d, uint64_t done)
+{
+    if (!must_stop(d)) {
         return false;
     }
     h->arg[0] = (h->arg[0] & COMMAND_MASK) | done << EXTENT_SHIFT;
@@ -228,7 +234,7 @@ static long add_to_physmap(struct hypercall *h, uint64_t start)
     nr = a.space == XENMAPSPACE_gmfn_range ? a.size : 1;
     for (uint64_t i = start; !error && i < nr; i++) {
         error = add_locked(h->v->domain, a.space, a.index + i, a.gfn + i);
-        if (!error && i + 1 < nr && stop_after(h, i + 1)) {
+        if (!error && i + 1 < nr && stop_after(h, h->v->domain, i + 1)) {
             return -ERESTART;
         }
     }
@@ -289,7 +295,7 @@ static long add_batch(struct hypercall *h, uint64_t start)
     error = domain_check_self(h->v, b.domid);
     for (uint32_t i = (uint32_t)start; !error && i < b.size; i++) {
         error = batch_one(h, &b, i);
-        if (!error && i + 1 < b.size && stop_after(h, i + 1)) {
+        if (!error && i + 1 < b.size && stop_after(h, h->v->domain, i + 1)) {
             return -ERESTART;
         }
     }
@@ -345,16 +351,6 @@ _Static_assert(offsetof(struct reservation, domid) ==
                    offsetof(struct xen_memory_reservation, domid),
                "memory.h");
 
-static bool give_back(struct domain *d, uint64_t g, unsigned order)
-{
-    for (uint64_t i = 0; i < 1ULL << order; i++) {
-        if (punch(d, g + i) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Pages beyond its memory that a domain's monitor may give it: for rings and copies. */
 #define MONITOR_PAGES 256u
 
@@ -392,44 +388,75 @@ static uint64_t populate_end(const struct domain *d, bool monitor)
     return end < all ? end : all;
 }
 
-/* Pages come one by one: a guest that gave back single pages finds no large ones to take. */
-static bool populate(struct domain *d, uint64_t g, unsigned order, bool monitor)
+/* Whether an extent lies where pages may be put. They come one by one: a guest that gave back single pages finds no large ones to take. */
+static bool may_populate(const struct domain *d, uint64_t g, unsigned order, bool monitor)
 {
-    uint64_t most = memory_most(d, monitor);
     uint64_t nr = 1ULL << order, end = populate_end(d, monitor);
 
-    if (g & (nr - 1) || g >= end || nr > end - g) {
-        return false;
-    }
-    for (uint64_t i = 0; i < nr; i++) {
-        if (!populate_page(d, g + i, most)) {
-            return false;
-        }
-    }
-    return true;
+    return !(g & (nr - 1)) && g < end && nr <= end - g;
 }
 
-static bool change_extent(struct hypercall *h, struct domain *d, unsigned op, uint64_t g,
-                          unsigned order)
+static bool change_page(struct hypercall *h, struct domain *d, unsigned op, uint64_t g)
 {
-    bool ok;
+    bool monitor = d != h->v->domain, ok;
 
     lock_acquire(&d->lock);
-    ok = op == XENMEM_decrease_reservation ? give_back(d, g, order) : populate(d, g, order, d != h->v->domain);
+    ok = op == XENMEM_decrease_reservation ? punch(d, g) == 0
+                                           : populate_page(d, g, memory_most(d, monitor));
     lock_release(&d->lock);
     return ok;
+}
+
+/* How many pages of this extent the vCPU has done, if it stopped in the middle of just this one. */
+static uint32_t extent_continues(const struct hypercall *h, const struct domain *d, unsigned op, uint64_t g, unsigned order)
+{
+    const struct extent_progress *e = &h->v->guest.extent;
+
+    return e->op == op && e->gfn == g && e->order == order && e->domid == d->id ? e->done : 0;
+}
+
+enum extent_result { EXTENT_DONE, EXTENT_FAILED, EXTENT_STOPPED };
+
+/* Stopped: the same call goes on with the page that is next. */
+static enum extent_result change_extent(struct hypercall *h, struct domain *d, unsigned op, uint64_t g, unsigned order)
+{
+    struct extent_progress *e = &h->v->guest.extent;
+    uint32_t i = extent_continues(h, d, op, g, order);
+
+    e->done = 0;
+    if (i == 0 && op == XENMEM_populate_physmap && !may_populate(d, g, order, d != h->v->domain)) {
+        return EXTENT_FAILED;
+    }
+    for (; i < 1u << order; i++) {
+        if (!change_page(h, d, op, g + i)) {
+            return EXTENT_FAILED;
+        }
+        if (i + 1 < 1u << order && must_stop(d)) {
+            *e = (struct extent_progress){g, op, order, d->id, i + 1};
+            return EXTENT_STOPPED;
+        }
+    }
+    return EXTENT_DONE;
 }
 
 static long change_extents(struct hypercall *h, struct domain *d, unsigned op, uint64_t start,
                            const struct reservation *r)
 {
     for (uint64_t i = start; i < r->nr; i++) {
+        enum extent_result result = EXTENT_FAILED;
         uint64_t g;
 
-        if (copy_in_long(h, r->extents, i, &g) != 0 || !change_extent(h, d, op, g, r->order)) {
+        if (copy_in_long(h, r->extents, i, &g) == 0) {
+            result = change_extent(h, d, op, g, r->order);
+        }
+        if (result == EXTENT_FAILED) {
             return (long)i;
         }
-        if (i + 1 < r->nr && stop_after(h, i + 1)) {
+        if (result == EXTENT_STOPPED) {
+            h->arg[0] = (h->arg[0] & COMMAND_MASK) | i << EXTENT_SHIFT;
+            return -ERESTART;
+        }
+        if (i + 1 < r->nr && stop_after(h, d, i + 1)) {
             return -ERESTART;
         }
     }

@@ -17,10 +17,11 @@ _Static_assert(sizeof(struct access_args) == sizeof(struct xen_mem_access_op) &&
 
 #define EXTENT_SHIFT 6u
 #define SLICE        64u /* gfns between two looks whether others want to run, as on Xen */
+#define LIST_SLICE   8u  /* the same where each has its own place, and its own flush */
 
-static bool pause_for_others(struct hypercall *h, uint64_t done)
+static bool pause_for_others(struct hypercall *h, struct domain *d, uint64_t done)
 {
-    if (!platform_preempt_pending()) {
+    if (physmap_settle_politely(&d->physmap) && !platform_preempt_pending()) {
         return false;
     }
     h->arg[0] = XENMEM_access_op | done << EXTENT_SHIFT;
@@ -44,12 +45,12 @@ static long set_range(struct hypercall *h, struct domain *d, const struct access
             return 0;
         }
         n = a->nr - i < SLICE ? a->nr - i : SLICE;
-        error = altp2m_host_set_range(&d->physmap, gfn(g), n, a->access);
+        error = altp2m_host_set_range(&d->physmap, gfn(g), &n, a->access);
         if (error) {
             return error;
         }
         i += n;
-        if (i < a->nr && pause_for_others(h, i)) {
+        if (i < a->nr && pause_for_others(h, d, i)) {
             return -ERESTART;
         }
     }
@@ -71,7 +72,7 @@ static long set_list(struct hypercall *h, struct domain *d, const struct access_
         if (error && error != -ESRCH) {
             return error;
         }
-        if (i + 1 < a->nr && (i + 1) % SLICE == 0 && pause_for_others(h, i + 1)) {
+        if (i + 1 < a->nr && ((i + 1) % LIST_SLICE == 0 || physmap_unsettled(&d->physmap)) && pause_for_others(h, d, i + 1)) {
             return -ERESTART;
         }
     }

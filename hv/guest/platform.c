@@ -38,6 +38,64 @@ int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void
     return hand_copy_to(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
 }
 
+/* ---- what is left of long operations ---- */
+
+unsigned guest_unsettled;
+
+void platform_unsettled(struct physmap *pm, bool unsettled)
+{
+    struct domain *d = domain_of(pm);
+    struct vcpu *v = vcpu_current();
+
+    guest_unsettled += unsettled ? 1 : -1u;
+    if (unsettled && v && v->domain != d && !v->guest.settles) {
+        v->guest.settles = d;
+        guest_unsettled++;
+    }
+}
+
+void guest_settle_keep(struct vcpu *v)
+{
+    struct guest_vcpu *g = &v->guest;
+
+    if (g->settles && !g->settles_pinned) {
+        domain_pin(g->settles);
+        g->settles_pinned = true;
+    }
+}
+
+void guest_settle_drop(struct vcpu *v)
+{
+    struct guest_vcpu *g = &v->guest;
+
+    if (g->settles) {
+        if (g->settles_pinned) {
+            domain_put(g->settles);
+        }
+        g->settles = NULL;
+        g->settles_pinned = false;
+        guest_unsettled--;
+    }
+}
+
+bool guest_settle_other(struct vcpu *v)
+{
+    if (v->guest.settles && physmap_settle_politely(&v->guest.settles->physmap)) {
+        guest_settle_drop(v);
+    }
+    return !v->guest.settles;
+}
+
+bool guest_settle_some(struct vcpu *v)
+{
+    if (physmap_settle(&v->domain->physmap) ||
+        (v->guest.settles && physmap_settle(&v->guest.settles->physmap))) {
+        return false;
+    }
+    guest_settle_drop(v);
+    return true;
+}
+
 bool platform_frame_get(struct physmap *pm, mfn_t m)
 {
     return frame_get(m, domain_of(pm)->owner);

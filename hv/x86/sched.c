@@ -214,6 +214,15 @@ static void end(struct vcpu *v, bool over)
     }
 }
 
+/* Lets the timer's interrupt in, which otherwise waits until a guest runs; true if it came. */
+static bool timer_came(void)
+{
+    if (timer_due()) {
+        __asm__ volatile("sti; nop; cli" : : : "memory");
+    }
+    return this_cpu()->timer_fired;
+}
+
 static void run_slice(struct vcpu *v)
 {
     bool over = false;
@@ -222,23 +231,21 @@ static void run_slice(struct vcpu *v)
     begin(v);
     guest_vcpu_running(v);
     while (may_run(v) && !over && !yielded && !handed_over) {
-        vmx_run_once(v);
+        if (__builtin_expect(guest_unsettled == 0, true) || guest_settle_some(v)) {
+            vmx_run_once(v);
+        } else {
+            timer_came();
+        }
         if (this_cpu()->timer_fired) {
             over = timer_interrupt();
             arm_preemption(v, time_now());
         }
     }
+    if (guest_unsettled) {
+        guest_settle_keep(v);
+    }
     guest_vcpu_stopped(v);
     end(v, over);
-}
-
-/* Lets the timer's interrupt in, which otherwise waits until a guest runs; true if it came. */
-static bool timer_came(void)
-{
-    if (timer_due()) {
-        __asm__ volatile("sti; nop; cli" : : : "memory");
-    }
-    return this_cpu()->timer_fired;
 }
 
 static void run_work(struct turn *t)

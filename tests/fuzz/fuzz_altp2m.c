@@ -163,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             call();
             break;
         }
-        fake_settled();
+        fake_settle();
         fake_audit();
     }
     fake_stop();

@@ -488,7 +488,7 @@ uint64_t adversary_run(struct adversary_options o, const uint8_t *data, size_t s
     }
     while (left > 0) {
         step();
-        fake_settled();
+        fake_settle();
         check();
     }
     fake_audit();

@@ -142,7 +142,7 @@ static inline int map(uint64_t g, uint64_t m, unsigned order)
 {
     int rc = hostmap_map(&fake.pm, gfn(g), mfn(m), order, MAP_RAM, ACCESS_RWX);
 
-    fake_settled();
+    fake_settle();
     return rc;
 }
 
@@ -150,7 +150,7 @@ static inline int unmap(uint64_t g, unsigned order)
 {
     int rc = hostmap_unmap(&fake.pm, gfn(g), order);
 
-    fake_settled();
+    fake_settle();
     return rc;
 }
 
@@ -212,7 +212,7 @@ static inline int stop(void **state)
 {
     (void)state;
     fake_audit();
-    fake_settled();
+    fake_settle();
     fake_stop();
     return 0;
 }

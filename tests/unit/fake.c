@@ -209,6 +209,7 @@ static struct psc_entry *psc_find(uint64_t root, uint64_t gfn, unsigned level)
  */
 struct fake_access fake_access(mfn_t root, uint64_t gfn)
 {
+    EXPECT(!fake.unsettled, "a vCPU runs while something is left to be done");
     struct tlb_entry *t = &tlb[cache_slot(root.v, gfn, 0, TLB_SIZE)];
     struct psc_entry *p = NULL;
     struct fake_access a;
@@ -277,7 +278,22 @@ static void check_psc(const struct psc_entry *p)
     }
 }
 
+void fake_settle(void)
+{
+    while (physmap_settle(&fake.pm)) {
+        fake_flushed();
+    }
+    fake_settled();
+}
+
 void fake_settled(void)
+{
+    EXPECT(!fake.unsettled && !physmap_unsettled(&fake.pm), "something is left to be done");
+    fake_flushed();
+}
+
+/* What holds also while something is left to be done. */
+void fake_flushed(void)
 {
     EXPECT(held_ranks == 0, "a lock is still held");
     EXPECT(fake.paused == 0, "vCPUs are still paused");
@@ -479,6 +495,14 @@ bool platform_preempt_pending(void)
     return fake.preempt_every && ++preempt_asked % fake.preempt_every == 0;
 }
 
+void platform_unsettled(struct physmap *pm, bool unsettled)
+{
+    EXPECT(pm != &fake.pm || fake.unsettled != unsettled, "told twice: unsettled %d", unsettled);
+    if (pm == &fake.pm) {
+        fake.unsettled = unsettled;
+    }
+}
+
 struct physmap *platform_domain_get(uint16_t domid)
 {
     return domid == 1 ? &fake.pm : domid == 2 ? &fake.other : NULL;
@@ -658,7 +682,10 @@ long fake_hvmop(const struct altp2m_caller *c, void *op)
     memcpy(fake_caller_at(at.v), op, 80);
     do {
         rc = altp2m_hvmop(c, at);
-        fake_settled();
+        if (fake.between) {
+            fake.between();
+        }
+        fake_settle();
     } while (rc == -XEN_ERESTART);
     memcpy(op, fake_caller_at(at.v), 80);
     return rc;

@@ -47,6 +47,8 @@ struct fake {
     unsigned preempt_every;        /* 0: never; n: each nth question is answered yes */
     unsigned pause_refusals;       /* so many times others cannot be paused */
     int paused;
+    bool unsettled;                /* as platform_unsettled() said */
+    void (*between)(void);         /* called when a call has returned, before what it left is done */
     uint64_t refused_mfn;          /* platform_frame_get() refuses this frame */
     unsigned traces;               /* lines of traced calls so far, and the last one */
     char traced[256];
@@ -106,6 +108,9 @@ struct fake_access fake_access(mfn_t root, uint64_t gfn);
 struct fake_access fake_access_all(mfn_t root, uint64_t gfn);
 /* No cache gives more than the tables, nothing waits for a flush, no lock is held. */
 void fake_settled(void);
+/* Does first what is left to be done. */
+void fake_settle(void);
+void fake_flushed(void);
 /* The pool's counters agree with the kinds of its pages, and views with their tables. */
 void fake_audit(void);
 

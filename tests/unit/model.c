@@ -674,7 +674,7 @@ static void one_step(const struct step *s, bool all)
     }
     touch(s);
     kinds[s->kind].run(s);
-    fake_settled();
+    fake_settle();
     for (uint16_t v = 0; v < MODEL_VIEWS; v++) {
         if (model_view_ok(v)) {
             compare_at(v, s->slot % SLOTS);

@@ -582,7 +582,7 @@ static void isolate(void **state)
     }
     flushes = fake.flushes;
     assert_int_equal(own_isolate(v, g, 5, ACCESS_RW, ACCESS_R, 0, &skipped), 0);
-    assert_int_equal(fake.flushes, flushes + 1);
+    assert_true(fake.flushes > flushes);
     assert_int_equal(skipped, 1);
     assert_int_equal(create(ACCESS_RWX, &later), 0);
     for (uint64_t i = 0; i < 5; i++) {

@@ -2,7 +2,8 @@
 # Host unit tests. `make unit` builds and runs them all, each test printing one line. Other tests join
 # by a .mk file of their own in this directory that adds prerequisites to `unit`.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
-UNIT_CFLAGS = $(WARN) -O1 -g $(SANITIZE) -Iinclude -I. -Itests/unit
+# A stretch of work is short, so that most operations leave something to be done in pieces.
+UNIT_CFLAGS = $(WARN) -O1 -g $(SANITIZE) -Iinclude -I. -Itests/unit -DWORK_EFFORT=8u
 UNIT_CORE_OBJS = $(CORE_SRCS:%.c=$(B)/unit/%.o) $(patsubst %,$(B)/unit/tests/unit/%.o,fake model model_own \
                                                                      adversary grammar)
 UNIT_TESTS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_core_*.c))

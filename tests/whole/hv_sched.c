@@ -9,6 +9,7 @@
 
 static void leave(struct vcpu *v, bool over)
 {
+    guest_settle_keep(v);
     guest_vcpu_stopped(v);
     end(v, over);
 }
@@ -56,6 +57,8 @@ bool machine_run(struct vcpu *v)
 
     if (!machine_switch(v) || !may_run(v)) {
         return false;
+    }
+    while (guest_unsettled && !guest_settle_some(v)) {
     }
     vmx_run_once(v);
     if (this_cpu()->timer_fired) {
