@@ -221,6 +221,10 @@ def guarded(work):
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"facet: {what}{error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         say("interrupted")
         return 130
