@@ -132,6 +132,37 @@ static void areas_end_with_the_right(void)
     STEP(call_evtchn_send(a, (uint32_t)port));
 }
 
+/* The same, and the right goes by a monitor's word, or with the page itself. */
+static void areas_end(bool restricted)
+{
+    start(POLICY_AUDITED);
+    NEED(call_altp2m_state(m, 1, true));
+    property_begin(true);
+    STEP(call_register_area(b, 1, true, GPA(PLAY) + 256));
+    STEP(call_register_info(b, 1, PLAY, 1024));
+    if (restricted) {
+        NEED(call_set_access(m, 1, 0, PLAY, ACCESS_R));
+        property_accept();
+    } else {
+        STEP(call_reservation(a, DOMID_SELF, XENMEM_decrease_reservation, PLAY));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        STEP(machine_switch(b));
+        machine_wait(1000);
+        STEP(machine_switch(a));
+    }
+}
+
+static void areas_end_by_a_monitor(void)
+{
+    areas_end(true);
+}
+
+static void areas_end_with_the_memory(void)
+{
+    areas_end(false);
+}
+
 /* A pointer into a shadow page outlives the page, which is a view's root by then. */
 static void pointers_end_with_the_page(bool area)
 {
@@ -443,6 +474,8 @@ static const struct attack {
     {"F2", "runstate_area", runstate_area},
     {"F2", "time_area", time_area},
     {"F2", "areas_end_with_the_right", areas_end_with_the_right},
+    {"F3", "areas_end_by_a_monitor", areas_end_by_a_monitor},
+    {"F3", "areas_end_with_the_memory", areas_end_with_the_memory},
     {"F3", "areas_end_with_the_page", areas_end_with_the_page},
     {"F3", "copies_end_with_the_page", copies_end_with_the_page},
     {"F4", "told_audited", told_audited},
