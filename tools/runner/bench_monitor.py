@@ -12,7 +12,7 @@ from .debian import debian_kernel
 from .machine import boot
 from .recorded import read_lines
 
-TICKS = 20_000_000_000
+LIMIT_TICKS = 20_000_000_000
 XEN_ACCESS = pathlib.Path("/usr/lib/xen-4.17/bin/xen-access")
 EVENT = "event_xen_access"
 RECORDED = "event"  # of Xen, in tests/recorded/
@@ -60,7 +60,7 @@ def _boot(directory, texts, wanted):
     for i, text in enumerate(texts):
         paths.append(directory / f"{i}.cfg")
         paths[-1].write_text(text, encoding="utf-8")
-    result = boot(paths, ticks=TICKS)
+    result = boot(paths, ticks=LIMIT_TICKS)
     said = [line.text for line in result.lines]
     bad = [text for text in said if re.match(r"TEST \S+: (fail|error)", text)]
     if result.status or bad:
