@@ -165,11 +165,14 @@ void physmap_flush(struct physmap *pm)
 {
     struct flush_state *f = &pm->flush;
 
-    if (f->wanted != f->done && pm->audited) {
-        vcpus_lose_notify(pm); /* may flush */
-    }
     if (f->wanted == f->done) {
         return;
+    }
+    if (pm->audited) {
+        vcpus_lose_notify(pm);
+        if (f->wanted == f->done) {
+            return; /* it has flushed */
+        }
     }
     platform_flush(pm, f->root == NO_FRAME ? MFN_INVALID : mfn(f->root));
     f->done = f->wanted;

@@ -122,9 +122,11 @@ bool shadow_forget_some(struct physmap *pm)
 
 void shadow_forget(struct physmap *pm, bool guests_only)
 {
-    pm->work.shadows.next = pm->shadows;
-    pm->work.shadows.guests_only = guests_only;
-    work_begin(pm, WORK_SHADOWS);
+    if (pm->shadows != POOL_NONE) {
+        pm->work.shadows.next = pm->shadows;
+        pm->work.shadows.guests_only = guests_only;
+        work_begin(pm, WORK_SHADOWS);
+    }
 }
 
 bool shadow_frame_get(struct physmap *pm, uint64_t m)

@@ -6,7 +6,7 @@
 
 void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v)
 {
-    const struct view_state *vs = v->lifted_walk ? walk_view(pm) : v->lifted ? lift_view(pm) : view_get(pm, v->view);
+    const struct view_state *vs = !v->lifted ? view_get(pm, v->view) : v->lifted_walk ? walk_view(pm) : lift_view(pm);
 
     v->root = mfn(vs ? view_root_mfn(pm, vs) : pool_mfn(&pm->pool, pm->root));
 }
@@ -48,7 +48,7 @@ void vcpus_deactivate(struct physmap *pm)
     leave_views(pm);
     for (unsigned v = 0; v < pm->max_views; v++) {
         if (pm->views[v].exists) {
-            view_destroy(pm, &pm->views[v]);
+            view_close(pm, &pm->views[v]); /* the list goes as a whole */
         }
     }
     shadow_forget(pm, false);

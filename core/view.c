@@ -142,7 +142,7 @@ static void set_masks(const struct physmap *pm, struct view_state *vs, access_t 
 /* Counts, or no longer, a monitor's view whose default access restricts. View 0 is the host map. */
 static void count_default(struct physmap *pm, const struct view_state *vs, bool counts)
 {
-    if (!vs->by_guest && vs != &pm->views[0] && vs->default_access != ACCESS_RWX) {
+    if (vs->default_access != ACCESS_RWX && !vs->by_guest && vs != &pm->views[0]) {
         pm->restricting += counts ? 1u : -1u;
     }
 }
@@ -156,17 +156,7 @@ void view_open(struct physmap *pm, struct view_state *vs, access_t access)
     fill_inherited(pm, vs, vs->root, 0);
 }
 
-void view_close(struct physmap *pm, struct view_state *vs)
-{
-    count_default(pm, vs, false);
-    vs->exists = false;
-    vs->dying = true;
-    if (pm->work.nr_dying++ == 0 || view_number(pm, vs) < pm->work.dying) {
-        pm->work.dying = view_number(pm, vs);
-    }
-    work_begin(pm, WORK_VIEWS);
-}
-
+/* A piece of what the view holds is given back; false: it holds nothing any more. */
 static bool close_some(struct physmap *pm, struct view_state *vs)
 {
     if (remap_forget_some(pm, vs)) {
@@ -179,8 +169,6 @@ static bool close_some(struct physmap *pm, struct view_state *vs)
         }
         give_table(pm, vs, vs->tables);
     }
-    vs->dying = false;
-    pm->work.nr_dying--;
     if (vs < lift_view(pm)) { /* it has a number */
         uint16_t v = view_number(pm, vs);
 
@@ -190,14 +178,33 @@ static bool close_some(struct physmap *pm, struct view_state *vs)
     return false;
 }
 
+void view_close(struct physmap *pm, struct view_state *vs)
+{
+    count_default(pm, vs, false);
+    vs->exists = false;
+    if (!pm->work.pending && !close_some(pm, vs)) {
+        return; /* as a rule */
+    }
+    vs->dying = true;
+    if (pm->work.nr_dying++ == 0 || view_number(pm, vs) < pm->work.dying) {
+        pm->work.dying = view_number(pm, vs);
+    }
+    work_begin(pm, WORK_VIEWS);
+}
+
 bool view_destroy_some(struct physmap *pm)
 {
     for (; pm->work.nr_dying > 0; pm->work.dying++) {
         struct view_state *vs = &pm->views[pm->work.dying];
 
-        if (vs->dying && close_some(pm, vs)) {
+        if (!vs->dying) {
+            continue;
+        }
+        if (close_some(pm, vs)) {
             return true;
         }
+        vs->dying = false;
+        pm->work.nr_dying--;
     }
     return false;
 }

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "work.h"
 
-/* In the order in which they are done: what one of them begins of its own comes before it. */
-static const struct {
-    uint32_t kind;
-    bool (*some)(struct physmap *pm);
-} works[] = {
-    {WORK_TABLES, view_follow_some}, {WORK_REMAPS, remap_follow_some}, {WORK_VIEWS, view_destroy_some},
-    {WORK_SHADOWS, shadow_forget_some}, {WORK_ISOLATE, isolate_some},
+/* By the bit of their kind, which is the order in which they are done: what one begins of its own comes before it. */
+static bool (*const works[])(struct physmap *pm) = {
+    view_follow_some, remap_follow_some, view_destroy_some, shadow_forget_some, isolate_some,
 };
+_Static_assert(1u << (ARRAY_SIZE(works) - 1) == WORK_ISOLATE, "work.h");
 
 static bool some(struct physmap *pm)
 {
     struct physmap_work *w = &pm->work;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(works) && !work_enough(pm); i++) {
-        if ((w->pending & works[i].kind) && !works[i].some(pm)) {
-            w->pending &= ~works[i].kind;
+    while (w->pending && !work_enough(pm)) {
+        unsigned kind = (unsigned)__builtin_ctz(w->pending);
+
+        if (!works[kind](pm)) {
+            w->pending &= ~(1u << kind);
         }
     }
     if (w->told != (w->pending != 0)) {
