@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hardware task switches, which the processor leaves to the hypervisor (SDM 3, 7.3 and 25.4.2).
- * Before the exit it has checked privileges and the new TSS descriptor. Tasks of 32 bits; one of 16
- * bits ends the domain.
+ * Before the exit it has checked privileges and the new TSS descriptor. A task of 16 bits is turned
+ * into one of 32 as it is entered, and back as it is left.
  */
 #include <stddef.h>
 #include "domain.h"
@@ -22,8 +22,15 @@ struct tss {
     uint16_t trap, io_map;
 };
 _Static_assert(sizeof(struct tss) == 104, "SDM 3, figure 7-2");
-#define SAVED_FROM offsetof(struct tss, eip) /* what is written when a task is left */
-#define SAVED_TO   offsetof(struct tss, ldtr)
+
+/* SDM 3, figure 7-10. */
+struct tss16 {
+    uint16_t link, stacks[6];
+    uint16_t ip, flags, ax, cx, dx, bx, sp, bp, si, di;
+    uint16_t es, cs, ss, ds;
+    uint16_t ldtr;
+};
+_Static_assert(sizeof(struct tss16) == 44, "SDM 3, figure 7-10");
 
 enum source { SOURCE_CALL, SOURCE_IRET, SOURCE_JMP, SOURCE_GATE }; /* exit qualification 31:30 */
 
@@ -52,7 +59,12 @@ enum source { SOURCE_CALL, SOURCE_IRET, SOURCE_JMP, SOURCE_GATE }; /* exit quali
 #define AR_NONE       (1u << 16)
 #define AR_VM86       0xf3u
 #define AR_LDT_TYPE   2u
-#define TSS32_BUSY    0xbu
+#define AR_TSS        0x15u /* what a TSS's type is told by, of 16 bits or 32, busy or free ... */
+#define AR_IS_TSS     1u    /* ... and what it is then */
+#define TSS_32        8u
+#define TSS_BUSY      2u
+#define AR_FLAT_DATA  (AR_G | AR_B | AR_PRESENT | AR_S | AR_WRITABLE | AR_ACCESSED)
+#define AR_FLAT_CODE  (AR_FLAT_DATA | AR_CODE)
 
 #define DESCRIPTOR_BUSY     (1ULL << 41)
 #define DESCRIPTOR_ACCESSED (1ULL << 40)
@@ -266,6 +278,21 @@ static struct refusal load_segments(struct vcpu *v, const uint32_t *selectors)
     return r;
 }
 
+/*
+ * Where a new task's segments are refused, those of the old one stay, with which the exception is delivered. Those of VM86 mean
+ * nothing outside it, and VM entry takes none: flat ones instead, at the privilege level that the new task was to have.
+ */
+static void drop_vm86(const uint32_t *selectors)
+{
+    for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+        uint32_t ar = seg == SEG_CS ? AR_FLAT_CODE : seg == SEG_SS ? AR_FLAT_DATA : AR_NONE;
+        struct segment s = {(uint16_t)selectors[seg], 0, ar == AR_NONE ? 0 : 0xffffffff, ar};
+
+        s.ar |= ar == AR_NONE ? 0 : (selectors[SEG_CS] & 3) << 5;
+        write_segment(seg, &s);
+    }
+}
+
 static void load_vm86(const uint32_t *selectors)
 {
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
@@ -297,6 +324,105 @@ static void save_task(struct vcpu *v, struct tss *t, uint32_t eip, uint32_t efla
     }
 }
 
+static bool is_32(const struct segment *tr)
+{
+    return tr->ar & TSS_32;
+}
+
+static struct segment current_task(void)
+{
+    return (struct segment){.selector = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR)),
+                            .base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR)),
+                            .limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, SEG_TR)),
+                            .ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, SEG_TR))};
+}
+
+/* What is written when a task is left: `n` bytes at `at`. */
+struct saved {
+    uint64_t at;
+    size_t from, n;
+};
+
+static struct saved saved_part(const struct segment *tr)
+{
+    size_t from = is_32(tr) ? offsetof(struct tss, eip) : offsetof(struct tss16, ip);
+    size_t to = is_32(tr) ? offsetof(struct tss, ldtr) : offsetof(struct tss16, ldtr);
+
+    return (struct saved){(uint64_t)tr->base + from, from, to - from};
+}
+
+static void narrow(const struct tss *t, struct tss16 *n)
+{
+    *n = (struct tss16){
+        .ip = (uint16_t)t->eip,
+        .flags = (uint16_t)t->eflags,
+        .ax = (uint16_t)t->eax,
+        .cx = (uint16_t)t->ecx,
+        .dx = (uint16_t)t->edx,
+        .bx = (uint16_t)t->ebx,
+        .sp = (uint16_t)t->esp,
+        .bp = (uint16_t)t->ebp,
+        .si = (uint16_t)t->esi,
+        .di = (uint16_t)t->edi,
+        .es = (uint16_t)t->es,
+        .cs = (uint16_t)t->cs,
+        .ss = (uint16_t)t->ss,
+        .ds = (uint16_t)t->ds,
+    };
+}
+
+/* Of what 16 bits do not tell, upper halves, FS and GS become 0; CR3 stays. */
+static struct tss widen(const struct tss16 *n, uint32_t cr3)
+{
+    return (struct tss){
+        .cr3 = cr3,
+        .eip = n->ip,
+        .eflags = n->flags,
+        .eax = n->ax,
+        .ecx = n->cx,
+        .edx = n->dx,
+        .ebx = n->bx,
+        .esp = n->sp,
+        .ebp = n->bp,
+        .esi = n->si,
+        .edi = n->di,
+        .es = n->es,
+        .cs = n->cs,
+        .ss = n->ss,
+        .ds = n->ds,
+        .ldtr = n->ldtr,
+    };
+}
+
+/*
+ * The new task's descriptor and state. The processor has seen the descriptor, but it lies in the
+ * guest's memory and may have changed since.
+ */
+static struct refusal read_task(struct vcpu *v, uint16_t selector, struct segment *to, struct tss *t)
+{
+    struct refusal r = read_segment(v, selector, to);
+    struct tss16 n;
+
+    if (r.vector) {
+        return r;
+    }
+    if ((to->ar & AR_TSS) != AR_IS_TSS ||
+        to->limit < (is_32(to) ? sizeof(*t) : sizeof(n)) - 1) {
+        return invalid(selector);
+    }
+    if (!(to->ar & AR_PRESENT)) {
+        return (struct refusal){.vector = EXC_NP, .error = selector & NULL_MASK};
+    }
+    if (is_32(to)) {
+        return get(v, t, to->base, sizeof(*t));
+    }
+    r = get(v, &n, to->base, sizeof(n));
+    if (!r.vector) {
+        *t = widen(&n, (uint32_t)vcpu_cr3(v));
+    }
+    return r;
+}
+
 static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
 {
     struct vcpu_regs *g = &v->regs;
@@ -320,19 +446,21 @@ static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
 static struct refusal leave_task(struct vcpu *v, enum source source, const struct segment *to,
                                  uint32_t eip)
 {
-    uint16_t from = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR));
-    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR));
-    uint32_t eflags = (uint32_t)vmread(GUEST_RFLAGS), link = from;
+    struct segment from = current_task();
+    struct saved s = saved_part(&from);
+    uint32_t eflags = (uint32_t)vmread(GUEST_RFLAGS);
     struct tss old;
+    struct tss16 old16;
     struct refusal r;
 
     save_task(v, &old, eip, source == SOURCE_IRET ? eflags & ~RFLAGS_NT : eflags);
-    r = put(v, base + SAVED_FROM, (char *)&old + SAVED_FROM, SAVED_TO - SAVED_FROM);
+    narrow(&old, &old16);
+    r = put(v, s.at, (is_32(&from) ? (char *)&old : (char *)&old16) + s.from, s.n);
     if (!r.vector && (source == SOURCE_CALL || source == SOURCE_GATE)) {
-        r = put(v, to->base + offsetof(struct tss, link), &link, sizeof(uint16_t));
+        r = put(v, to->base + offsetof(struct tss, link), &from.selector, sizeof(from.selector));
     }
     if (!r.vector && (source == SOURCE_JMP || source == SOURCE_IRET)) {
-        r = change_descriptor(v, from, 0, DESCRIPTOR_BUSY);
+        r = change_descriptor(v, from.selector, 0, DESCRIPTOR_BUSY);
     }
     if (!r.vector && source != SOURCE_IRET) {
         r = change_descriptor(v, to->selector, DESCRIPTOR_BUSY, 0);
@@ -370,18 +498,18 @@ static bool descriptor_later(struct vcpu *v, uint16_t selector, bool write)
 /* As leave_task() goes about it, but for the new task's state, which has been read. */
 static bool leave_later(struct vcpu *v, enum source source, const struct segment *to)
 {
-    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR));
-    uint16_t from = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR));
+    struct segment from = current_task();
+    struct saved s = saved_part(&from);
 
-    return later(v, base + SAVED_FROM, SAVED_TO - SAVED_FROM, true) ||
+    return later(v, s.at, s.n, true) ||
            ((source == SOURCE_CALL || source == SOURCE_GATE) &&
             later(v, to->base + offsetof(struct tss, link), sizeof(uint16_t), true)) ||
-           ((source == SOURCE_JMP || source == SOURCE_IRET) && descriptor_later(v, from, true)) ||
+           ((source == SOURCE_JMP || source == SOURCE_IRET) && descriptor_later(v, from.selector, true)) ||
            (source != SOURCE_IRET && descriptor_later(v, to->selector, true));
 }
 
-/* As enter_task() does, in the new task's address space and with its LDT. */
-static bool segments_later(struct vcpu *v, const struct tss *t, bool pushes)
+/* As enter_task() does, in the new task's address space and with its LDT. `pushes`: so many bytes. */
+static bool segments_later(struct vcpu *v, const struct tss *t, unsigned pushes)
 {
     const uint32_t *selectors = &t->es;
     struct segment ss;
@@ -394,10 +522,10 @@ static bool segments_later(struct vcpu *v, const struct tss *t, bool pushes)
     if (!pushes || read_segment(v, (uint16_t)t->ss, &ss).vector) {
         return false;
     }
-    return later(v, ss.base + ((t->esp - 4) & (ss.ar & AR_B ? 0xffffffff : 0xffff)), 4, true);
+    return later(v, ss.base + ((t->esp - pushes) & (ss.ar & AR_B ? 0xffffffff : 0xffff)), pushes, true);
 }
 
-static bool enter_later(struct vcpu *v, const struct tss *t, bool pushes)
+static bool enter_later(struct vcpu *v, const struct tss *t, unsigned pushes)
 {
     uint64_t cr3 = vmread(GUEST_CR3);
     const struct segment ldt = {.selector = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_LDTR)),
@@ -422,12 +550,13 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
 {
     struct segment tr = *to;
     uint32_t eflags = t->eflags;
+    bool was_vm86 = vmread(GUEST_RFLAGS) & X86_EFLAGS_VM;
     struct refusal r;
 
     if (source == SOURCE_CALL || source == SOURCE_GATE) {
         eflags |= RFLAGS_NT;
     }
-    tr.ar = (tr.ar & ~AR_TYPE) | TSS32_BUSY;
+    tr.ar |= TSS_BUSY;
     write_segment(SEG_TR, &tr);
     load_registers(v, t, eflags);
     if (control_cr0(v) & X86_CR0_PG) {
@@ -438,15 +567,19 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
         load_vm86(&t->es);
         return r;
     }
+    if (was_vm86) {
+        drop_vm86(&t->es);
+    }
     return r.vector ? r : load_segments(v, &t->es);
 }
 
-static struct refusal push_error(struct vcpu *v, uint32_t error)
+/* As wide as the task. */
+static struct refusal push_error(struct vcpu *v, uint32_t error, unsigned width)
 {
     uint64_t mask = vmread(vmcs_seg(GUEST_ES_AR, SEG_SS)) & AR_B ? 0xffffffff : 0xffff;
-    uint64_t old = vmread(GUEST_RSP), rsp = (old & ~mask) | ((old - sizeof(error)) & mask);
+    uint64_t old = vmread(GUEST_RSP), rsp = (old & ~mask) | ((old - width) & mask);
     uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
-    struct refusal r = put(v, (base + (rsp & mask)) & 0xffffffff, &error, sizeof(error));
+    struct refusal r = put(v, (base + (rsp & mask)) & 0xffffffff, &error, width);
 
     if (!r.vector) {
         vmwrite(GUEST_RSP, rsp);
@@ -494,19 +627,11 @@ void task_switch(struct vcpu *v)
     uint32_t ext = event && INTR_TYPE(event) != INTR_SOFTWARE ? ERROR_EXT : 0;
     struct segment to;
     struct tss next;
-    struct refusal r = read_segment(v, (uint16_t)q, &to);
+    struct refusal r = read_task(v, (uint16_t)q, &to, &next);
+    unsigned pushes = !(event & INTR_ERROR_CODE) ? 0 : !r.vector && !is_32(&to) ? 2 : 4;
 
     v->vmx.inject = 0; /* an event is delivered by the switch itself */
-    if (!r.vector && ((to.ar | 2) & AR_TYPE) != TSS32_BUSY) {
-        domain_crash(v->domain, "switch to a task of 16 bits at rip %lx",
-                     (unsigned long)vcpu_rip(v));
-        return;
-    }
-    if (!r.vector) {
-        r = get(v, &next, to.base, sizeof(next));
-    }
-    if (r.vector == LATER ||
-        (!r.vector && (leave_later(v, source, &to) || enter_later(v, &next, event & INTR_ERROR_CODE)))) {
+    if (r.vector == LATER || (!r.vector && (leave_later(v, source, &to) || enter_later(v, &next, pushes)))) {
         v->vmx.inject = event; /* all of it again, when the listener has answered */
         return;
     }
@@ -517,8 +642,8 @@ void task_switch(struct vcpu *v)
         set_blocking(source, event);
         r = enter_task(v, source, &to, &next);
     }
-    if (!r.vector && (event & INTR_ERROR_CODE)) {
-        r = push_error(v, error);
+    if (!r.vector && pushes) {
+        r = push_error(v, error, pushes);
     }
     if (r.vector) {
         refuse(v, r, ext);

@@ -2,8 +2,9 @@
 /*
  * Hardware task switches (SDM volume 3, chapter 7), which always exit: JMP, CALL and IRET between
  * tasks, events through task gates, an error code for the new task, a segment that does not fit it,
- * CR3, and what the switch leaves in the TSSs and their descriptors. Long mode has no tasks: the
- * guest leaves it for 32-bit mode with paging, and comes back.
+ * CR3, what the switch leaves in the TSSs and their descriptors, a switch out of VM86 that fails,
+ * and a task of 16 bits. Long mode has no tasks: the guest leaves it for 32-bit mode with paging,
+ * and comes back.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -21,8 +22,19 @@
 #define TSS_BAD   0x38
 #define TSS_TS    0x40
 #define DATA_DPL3 0x48
+#define TSS_VM86  0x50
+#define TSS_NO_CS 0x58
+#define TSS_16    0x60
+#define ABSENT    0x68
 #define GATE      0x50 /* vector of the task gate to B */
+#define GATE_VM86 0x51 /* of the one to the task without a code segment, which VM86 may use */
 
+/* Code and stacks that 16 bits reach. */
+#define LOW_VM86  0x8000UL
+#define LOW_16    0x8100UL
+#define LOW_STACK 0x8f00UL
+
+#define TYPE_FREE_16 1u
 #define TYPE_FREE 9u
 #define TYPE_BUSY 11u
 #define NT        0x4000u
@@ -33,6 +45,12 @@ struct tss {
 };
 _Static_assert(sizeof(struct tss) == 104, "SDM volume 3, figure 7-2");
 
+struct tss16 {
+    uint16_t link, stacks[6], ip, flags, ax, cx, dx, bx, sp, bp, si, di, es, cs, ss, ds, ldtr;
+    uint16_t beyond[2];
+};
+_Static_assert(offsetof(struct tss16, beyond) == 44, "SDM volume 3, figure 7-10");
+
 /* Shared with the assembly below. */
 struct seen {
     uint32_t runs, eax, esp, tr, flags, cr0, cr3, type_main, type_b, link;
@@ -40,7 +58,8 @@ struct seen {
 struct seen task_b_seen[4];
 uint32_t task_b_runs, task_b_returns_by_iret;
 uint32_t main_ebx, main_edi, main_tr, main_flags, main_cr3, main_type, b_type;
-uint32_t gp_error, gp_eip, ts_error, ts_link;
+uint32_t gp_error, gp_eip, ts_runs, ts_error[2], ts_link[2];
+uint32_t task16_runs, task16_ax[2], task16_sp[2], task16_tr[2];
 /* Each has a page of its own, which a monitor may watch. */
 #define TSS_PAGE(name) struct tss page_of_##name[40] __asm__(#name) __attribute__((aligned(4096)))
 TSS_PAGE(tss_main);
@@ -53,8 +72,10 @@ TSS_PAGE(tss_ts);
 #define tss_gp   page_of_tss_gp[0]
 #define tss_bad  page_of_tss_bad[0]
 #define tss_ts   page_of_tss_ts[0]
-uint64_t task_gdt[10] __attribute__((aligned(16)));
-uint64_t task_idt[0x51] __attribute__((aligned(16)));
+struct tss tss_vm86, tss_no_cs;
+struct tss16 tss_16;
+uint64_t task_gdt[14] __attribute__((aligned(16)));
+uint64_t task_idt[0x52] __attribute__((aligned(16)));
 uint32_t directory_main[1024] __attribute__((aligned(4096)));
 uint32_t directory_b[1024] __attribute__((aligned(4096)));
 uint8_t task_stack[4][1024] __attribute__((aligned(16)));
@@ -67,6 +88,7 @@ void excursion(void);
 void task_b(void);
 void task_gp(void);
 void task_ts(void);
+extern const uint8_t task_16[], task_16_end[];
 
 #define STR_(x) #x
 #define STR(x)  STR_(x)
@@ -127,6 +149,13 @@ __asm__(
     "after_gp:\n"
     /* Its stack segment does not fit the new task: #TS, which is that task's. */
     "ljmp $" STR(TSS_BAD) ", $0\n"
+    /* The same out of VM86, of whose segments nothing can stay. */
+    "ljmp $" STR(TSS_VM86) ", $0\n"
+    /* A task of 16 bits, by CALL and by a fault with an error code. */
+    "lcall $" STR(TSS_16) ", $0\n"
+    "mov $" STR(ABSENT) ", %eax\n"
+    "mov %eax, %fs\n"
+    "after_np:\n"
     "ret\n"
 
     "task_b:\n"
@@ -150,8 +179,19 @@ __asm__(
     "iret\n"
 
     "task_ts:\n"
-    "pop ts_error; movzwl tss_ts, %eax; mov %eax, ts_link\n"
+    "mov ts_runs, %ebx; incl ts_runs\n"
+    "popl ts_error(, %ebx, 4); movzwl tss_ts, %eax; mov %eax, ts_link(, %ebx, 4)\n"
     "ljmp $" STR(TSS_MAIN) ", $0\n"
+    "jmp task_ts\n"
+
+    /* Runs as a copy below 64 KiB. */
+    "task_16:\n"
+    "mov task16_runs, %ecx; incl task16_runs; movzwl %ax, %eax; mov %eax, task16_ax(, %ecx, 4)\n"
+    "movzwl %sp, %eax; mov %eax, task16_sp(, %ecx, 4); str %eax; mov %eax, task16_tr(, %ecx, 4)\n"
+    "mov $0x1616, %eax; clts; jecxz 1f; movl $after_np, tss_main + 32\n"
+    "1: iret\n"
+    "jmp task_16\n"
+    "task_16_end:\n"
 
     ".code64\n"
     ".bss\n"
@@ -182,6 +222,38 @@ static void make_task(unsigned selector, struct tss *t, void (*entry)(void), uns
     t->es = t->ss = t->ds = t->fs = t->gs = DATA32;
     t->io_map = 104U << 16;
     task_gdt[selector / 8] = tss_descriptor(t);
+}
+
+/* The VM86 task does no more than INT to the task whose code segment is none. */
+static void make_vm86(void)
+{
+    static const uint8_t code[] = {0xcd, GATE_VM86, 0xf4}; /* int; hlt */
+
+    memcpy((void *)LOW_VM86, code, sizeof(code));
+    make_task(TSS_VM86, &tss_vm86, excursion, 0);
+    tss_vm86.eip = 0;
+    tss_vm86.eflags = 0x23002; /* VM, IOPL 3 */
+    tss_vm86.esp = LOW_STACK - LOW_VM86;
+    tss_vm86.cs = tss_vm86.es = tss_vm86.ss = tss_vm86.ds = tss_vm86.fs = tss_vm86.gs = LOW_VM86 >> 4;
+    make_task(TSS_NO_CS, &tss_no_cs, task_b, 1);
+    tss_no_cs.cs = DATA32;
+}
+
+static void make_16(void)
+{
+    memcpy((void *)LOW_16, task_16, (size_t)(task_16_end - task_16));
+    tss_16 = (struct tss16){.ip = LOW_16,
+                            .flags = 2,
+                            .ax = 0x5a5a,
+                            .sp = LOW_STACK,
+                            .es = DATA32,
+                            .cs = CODE32,
+                            .ss = DATA32,
+                            .ds = DATA32,
+                            .stacks = {1, 2, 3, 4, 5, 6},
+                            .beyond = {0xbeef, 0xbeef}};
+    task_gdt[TSS_16 / 8] = 0x000081000000002bULL | (uint64_t)(address(&tss_16) & 0xffffff) << 16 |
+                           (uint64_t)(address(&tss_16) >> 24) << 56;
 }
 
 static uint64_t task_gate(unsigned selector)
@@ -220,7 +292,7 @@ static void end_watched(void)
 static void setup(void)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(directory_main); i++)
-        directory_main[i] = directory_b[i] = i << 22 | 0x83; /* 4 MiB each */
+        directory_main[i] = directory_b[i] = i << 22 | 0x87; /* 4 MiB each, VM86 too */
     task_gdt[CODE64 / 8] = 0x00209b0000000000ULL;
     task_gdt[CODE32 / 8] = 0x00cf9b000000ffffULL;
     task_gdt[DATA32 / 8] = 0x00cf93000000ffffULL;
@@ -233,6 +305,11 @@ static void setup(void)
     tss_b.eax = 0xb0b0b0b0;
     tss_b.cr3 = address(directory_b);
     tss_bad.ss = DATA_DPL3;
+    make_vm86();
+    make_16();
+    task_gdt[ABSENT / 8] = 0x00cf13000000ffffULL;
+    task_idt[VEC_NP] = task_gate(TSS_16);
+    task_idt[GATE_VM86] = task_gate(TSS_NO_CS) | 0x600000000000ULL; /* DPL 3 */
     task_idt[VEC_GP] = task_gate(TSS_GP);
     task_idt[VEC_TS] = task_gate(TSS_TS);
     task_idt[GATE] = task_gate(TSS_B);
@@ -303,8 +380,41 @@ static void error_code(void)
 
 static void bad_segment(void)
 {
-    expect(ts_error, DATA_DPL3);
-    expect(ts_link, TSS_BAD);
+    expect(ts_error[0], DATA_DPL3);
+    expect(ts_link[0], TSS_BAD);
 }
 
-TEST_CASES(CASE(setup), CASE(jump), CASE(call), CASE(gate), CASE(error_code), CASE(bad_segment))
+static void out_of_vm86(void)
+{
+    expect(ts_runs, 2);
+    expect(ts_error[1], DATA32);
+    expect(ts_link[1], TSS_NO_CS);
+    expect(tss_no_cs.cs & 0xffff, DATA32);
+    expect(tss_no_cs.eip, address((void *)task_b));
+    expect(tss_no_cs.eflags & (NT | 1u << 17), NT);
+    expect(tss_vm86.eip, 2);
+    expect(tss_vm86.eflags & 0x23000, 0x23000);
+}
+
+static void sixteen_bits(void)
+{
+    uint32_t type = task_gdt[TSS_16 / 8] >> 40;
+
+    expect(task16_runs, 2);
+    expect(task16_ax[0], 0x5a5a);
+    expect(task16_sp[0], LOW_STACK);
+    expect(task16_tr[0], TSS_16);
+    expect(task16_ax[1], 0x1616); /* as the task was left */
+    expect(task16_sp[1], LOW_STACK - 2); /* the error code is as wide as the task */
+    expect(*(volatile uint16_t *)(LOW_STACK - 2), ABSENT);
+    expect(tss_16.link, TSS_MAIN);
+    expect(tss_16.flags & NT, 0);
+    expect(tss_16.cs, CODE32);
+    expect(tss_16.stacks[5], 6);
+    expect(tss_16.beyond[0], 0xbeef);
+    expect(tss_16.beyond[1], 0xbeef);
+    expect(type & 0xf, TYPE_FREE_16);
+}
+
+TEST_CASES(CASE(setup), CASE(jump), CASE(call), CASE(gate), CASE(error_code), CASE(bad_segment),
+           CASE(out_of_vm86), CASE(sixteen_bits))
