@@ -314,6 +314,46 @@ static bool alu(struct vcpu *v, const struct decoded *d)
     return true;
 }
 
+static void set_arithmetic(uint64_t flags)
+{
+    const uint64_t changed = FLAGS_ARITHMETIC;
+
+    vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~changed) | (flags & changed));
+}
+
+static bool exchange_add(struct vcpu *v, const struct decoded *d)
+{
+    struct place p = operand(v, d);
+    uint64_t flags = X86_EFLAGS_FIXED, old;
+
+    if (!place_read_modify(v, &p, &old) || !place_write(v, &p, alu_do(d, old, other_operand(v, d), &flags))) {
+        return false;
+    }
+    write_destination(v, d, old);
+    set_arithmetic(flags);
+    return true;
+}
+
+/* Memory is written to in any case, with what was there if it is not equal (SDM 2, CMPXCHG). */
+static bool compare_exchange(struct vcpu *v, const struct decoded *d)
+{
+    struct place p = operand(v, d);
+    uint64_t flags = X86_EFLAGS_FIXED, old;
+
+    if (!place_read_modify(v, &p, &old)) {
+        return false;
+    }
+    (void)alu_do(d, v->regs.rax, old, &flags);
+    if (!place_write(v, &p, flags & X86_EFLAGS_ZF ? other_operand(v, d) : old)) {
+        return false;
+    }
+    if (!(flags & X86_EFLAGS_ZF)) {
+        write_register(v, 0, d->size, false, old);
+    }
+    set_arithmetic(flags);
+    return true;
+}
+
 static bool bit(struct vcpu *v, const struct decoded *d)
 {
     uint64_t flags = vmread(GUEST_RFLAGS), value;
@@ -436,6 +476,10 @@ static bool carry_out(struct vcpu *v, const struct decoded *d)
         return bit(v, d);
     case DECODE_XCHG:
         return exchange(v, d);
+    case DECODE_XADD:
+        return exchange_add(v, d);
+    case DECODE_CMPXCHG:
+        return compare_exchange(v, d);
     case DECODE_PUSH:
         return push(v, d);
     case DECODE_POP:

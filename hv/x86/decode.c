@@ -21,7 +21,7 @@ struct prefixes {
     unsigned bits;
     unsigned operand, address; /* sizes in bytes */
     uint8_t rex, segment; /* segment: NO_SEGMENT without a prefix */
-    bool rex_present, rep;
+    bool rex_present, rep, lock;
 };
 
 static uint8_t next(struct cursor *c)
@@ -76,6 +76,8 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
             address_override = true;
         } else if (b == 0xf2 || b == 0xf3) {
             p->rep = true;
+        } else if (b == 0xf0) {
+            p->lock = true;
         } else if (prefix_segment(b) != NO_SEGMENT) {
             if (bits != 64 || b >= 0x64) { /* 64-bit: only FS and GS count */
                 p->segment = prefix_segment(b);
@@ -171,12 +173,13 @@ static bool with_modrm(struct cursor *c, const struct prefixes *p, struct decode
     return memory_operand(c, p, modrm, d);
 }
 
-/* 80, 81, 83: the extension is the operation; C6, C7: /0 is MOV. */
+/* 80 to 83: the extension is the operation; C6, C7: /0 is MOV. */
 static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
     uint8_t modrm = next(c);
     unsigned extension = modrm >> 3 & 7, size = op & 1 ? p->operand : 1;
     unsigned bytes = op == 0x83 ? 1 : size == 8 ? 4 : size;
+
     d->kind = op == 0xc6 || op == 0xc7 ? DECODE_STORE : DECODE_ALU;
     d->alu = (uint8_t)extension;
     if ((d->kind == DECODE_STORE && extension != 0) || !memory_operand(c, p, modrm, d)) {
@@ -269,6 +272,15 @@ static bool bit(struct cursor *c, const struct prefixes *p, struct decoded *d, u
     return true;
 }
 
+/* CMPXCHG (B0, B1) and XADD (C0, C1). */
+static bool exchanging(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+{
+    unsigned size = op & 1 ? p->operand : 1;
+
+    d->alu = (uint8_t)(op < 0xc0 ? DECODE_ALU_CMP : DECODE_ALU_ADD);
+    return with_modrm(c, p, d, op < 0xc0 ? DECODE_CMPXCHG : DECODE_XADD, size, size);
+}
+
 static bool two_byte_opcode(struct cursor *c, const struct prefixes *p, struct decoded *d)
 {
     uint8_t op = next(c);
@@ -276,14 +288,21 @@ static bool two_byte_opcode(struct cursor *c, const struct prefixes *p, struct d
     if ((op & 0xe7) == 0xa3 || op == 0xba) {
         return bit(c, p, d, op);
     }
+    if ((op & 0xfe) == 0xb0 || (op & 0xfe) == 0xc0) {
+        return exchanging(c, p, d, op);
+    }
     if (op != 0xb6 && op != 0xb7 && op != 0xbe && op != 0xbf) {
         return false;
     }
     d->sign_extend = op >= 0xbe;
-    if (!with_modrm(c, p, d, DECODE_LOAD, op & 1 ? 2 : 1, p->operand)) {
-        return false;
-    }
-    return true;
+    return with_modrm(c, p, d, DECODE_LOAD, op & 1 ? 2 : 1, p->operand);
+}
+
+/* 63 in 64-bit mode: four bytes, of which a 16-bit register takes two. */
+static bool movsxd(struct cursor *c, const struct prefixes *p, struct decoded *d)
+{
+    d->sign_extend = true;
+    return with_modrm(c, p, d, DECODE_LOAD, p->operand == 2 ? 2 : 4, p->operand);
 }
 
 /* The accumulator with an absolute address: A0 to A3. */
@@ -330,6 +349,10 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
         return absolute_move(c, p, d, op);
     }
     switch (op) {
+    case 0x63:
+        return p->bits == 64 && movsxd(c, p, d);
+    case 0x82: /* the twin of 80 */
+        return p->bits != 64 && with_immediate(c, p, d, op);
     case 0x80:
     case 0x81:
     case 0x83:
@@ -359,6 +382,19 @@ static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct dec
     }
 }
 
+/* What reads and writes memory, but for POP and string instructions (SDM 2, LOCK). */
+static bool may_be_locked(const struct decoded *d)
+{
+    switch (d->kind) {
+    case DECODE_ALU:
+        return d->alu != DECODE_ALU_CMP && d->alu != DECODE_ALU_TEST && (!d->to_register || d->has_immediate);
+    case DECODE_BIT:
+        return d->alu != DECODE_BIT_TEST;
+    default:
+        return d->kind == DECODE_XCHG || d->kind == DECODE_XADD || d->kind == DECODE_CMPXCHG;
+    }
+}
+
 bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *out)
 {
     struct cursor c = {.code = code, .n = n};
@@ -371,7 +407,7 @@ bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *o
         .index = DECODE_NO_REGISTER,
         .scale = 1,
     };
-    if (!decode_opcode(&c, &p, out, op) || c.cut) {
+    if (!decode_opcode(&c, &p, out, op) || c.cut || (p.lock && !may_be_locked(out))) {
         return false;
     }
     out->length = (uint8_t)c.at;

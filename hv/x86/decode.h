@@ -3,7 +3,7 @@
 
 /*
  * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX, MOVSX, arithmetic and logic,
- * XCHG, BT and its relatives, PUSH and POP of memory, STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure:
+ * XCHG, XADD, CMPXCHG, BT and its relatives, PUSH and POP of memory, STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure:
  * no guest state, no memory but its input.
  */
 #include <stdbool.h>
@@ -31,6 +31,8 @@ enum decode_kind {
     DECODE_ALU,   /* flags, and memory or register, := memory op (register or immediate) */
     DECODE_BIT, /* CF := bit of memory; then the bit changes. A register counts bits from the address, signed */
     DECODE_XCHG,
+    DECODE_XADD,    /* memory and register := their sum (`alu`: ADD) and what memory was */
+    DECODE_CMPXCHG, /* compares (`alu`: CMP) the accumulator with memory; memory := register, or accumulator := memory */
     DECODE_PUSH, /* stack := memory */
     DECODE_POP,  /* memory := stack; its effective address is that after the stack pointer moved */
     DECODE_STOS,

@@ -57,6 +57,32 @@ static void read_modify_write(void)
     expect(zero, 1);
 }
 
+/* As drivers write to shared registers; XADD and CMPXCHG give what was there. */
+static void locked(void)
+{
+    uint64_t v = 5, old = 7;
+    uint8_t zero, carry;
+
+    fault_clear();
+    __asm__ volatile(TRY("lock orl $1, (%0); lock incw (%0); lock negb (%0); lock notq (%0); lock btsl $3, (%0)")
+                     ::"r"(hole) : "memory", "cc");
+    expect(fault.vector, VEC_NONE);
+    __asm__ volatile("lock xaddq %0, (%2); setc %1" : "+r"(v), "=q"(carry) : "r"(hole) : "memory", "cc");
+    expect(v, -1);
+    expect(carry, 1); /* 5 - 1 */
+    __asm__ volatile("lock cmpxchgl %k2, (%3); setz %1" : "+a"(old), "=q"(zero) : "r"(v), "r"(hole) : "memory", "cc");
+    expect(old, 0xffffffff);
+    expect(zero, 0);
+    __asm__ volatile("cmpxchgb %b2, (%3); setz %1" : "+a"(old), "=q"(zero) : "r"(v), "r"(hole) : "memory", "cc");
+    expect(old, 0xffffffff);
+    expect(zero, 1);
+    __asm__ volatile("movslq (%1), %0" : "=r"(v) : "r"(hole));
+    expect(v, -1);
+    fault_clear();
+    __asm__ volatile(TRY(".byte 0xf0; movl $0, (%0)") ::"r"(hole) : "memory");
+    expect(fault.vector, VEC_UD);
+}
+
 /* The bit may lie far from where the operand points, on either side: only there it is looked for. */
 static void bits(void)
 {
@@ -300,7 +326,7 @@ static void fetch(void)
     check(vector == VEC_GP || vector == VEC_UD, "running code from a hole: vector %d", vector);
 }
 
-TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(bits), CASE(strings),
+TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(locked), CASE(bits), CASE(strings),
            CASE(stack_forms), CASE(beyond_memory), CASE(across_the_edge), CASE(edge_addresses),
            CASE(edge_read_modify_write), CASE(edge_strings), CASE(edge_stack), CASE(edge_fault),
            CASE(fetch))

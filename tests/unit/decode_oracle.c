@@ -141,10 +141,17 @@ static bool expect_move(ZydisMnemonic m, bool to_memory, struct expected *x)
         return true;
     case ZYDIS_MNEMONIC_MOVZX:
     case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
         x->kind = DECODE_LOAD;
         return true;
     case ZYDIS_MNEMONIC_XCHG:
         x->kind = DECODE_XCHG;
+        return true;
+    case ZYDIS_MNEMONIC_XADD:
+        x->kind = DECODE_XADD;
+        return true;
+    case ZYDIS_MNEMONIC_CMPXCHG:
+        x->kind = DECODE_CMPXCHG;
         return true;
     case ZYDIS_MNEMONIC_STOSB:
     case ZYDIS_MNEMONIC_STOSW:
@@ -313,6 +320,12 @@ static const char *compare_operation(const struct expected *x, const struct deco
     return NULL;
 }
 
+/* Zydis 4.0 lets MOVSXD to a 16-bit register read 32 bits; SDM 2, MOVSXD: r/m16. */
+static unsigned memory_bits(const struct oracle *o)
+{
+    return o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD && o->i.operand_width == 16 ? 16 : o->memory->size;
+}
+
 static const char *compare(const struct oracle *o, const struct expected *x,
                            const struct decoded *d)
 {
@@ -324,13 +337,13 @@ static const char *compare(const struct oracle *o, const struct expected *x,
     if (d->kind != x->kind) {
         return "kind";
     }
-    if (d->size * 8u != o->memory->size) {
+    if (d->size * 8u != memory_bits(o)) {
         return "memory operand's size";
     }
     if (d->address_size * 8u != o->i.address_width) {
         return "address size";
     }
-    if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX)) {
+    if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX || o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)) {
         return "sign extension";
     }
     if (string_kind(d->kind) && d->rep != has_rep(o)) {
@@ -348,13 +361,10 @@ static const char *compare(const struct oracle *o, const struct expected *x,
 
 /*
  * What decode_mmio() may refuse: a REX that is not right before the opcode, which processors
- * ignore; LOCK; opcode 82, the forgotten twin of 80.
+ * ignore.
  */
 static bool may_be_refused(const struct oracle *o)
 {
-    if ((o->i.attributes & ZYDIS_ATTRIB_HAS_LOCK) || o->i.opcode == 0x82) {
-        return true;
-    }
     for (unsigned k = 0; k < o->i.raw.prefix_count; k++) {
         uint8_t b = o->i.raw.prefixes[k].value;
 

@@ -34,7 +34,7 @@ static void fill(uint8_t *code, size_t n)
 /* Prefixes of `set` (bit n: prefixes[n]), then `rex` if not 0. */
 static size_t put_prefixes(uint8_t *code, unsigned set, uint8_t rex)
 {
-    static const uint8_t prefixes[] = {0x66, 0x67, 0xf3, 0xf2, 0x64, 0x2e};
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xf3, 0xf2, 0x64, 0x2e, 0xf0};
     size_t n = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(prefixes); i++) {
@@ -73,7 +73,7 @@ static unsigned sweep_mode(unsigned bits, bool two_bytes, uint8_t op)
     static const uint8_t rex[] = {0, 0x40, 0x44, 0x48, 0x4d, 0x4f};
     unsigned accepted = 0;
 
-    for (unsigned set = 0; set < 64; set++) {
+    for (unsigned set = 0; set < 64 + 4; set++) { /* LOCK with the first two only */
         for (unsigned r = 0; r < (bits == 64 ? ARRAY_SIZE(rex) : 1); r++) {
             accepted += sweep_modrm(bits, set, rex[r], two_bytes, op);
         }
@@ -90,7 +90,11 @@ static void test_opcodes(void **state)
         0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8f, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4,
         0xa5, 0xaa, 0xab, 0xac, 0xad, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff,
     };
-    static const uint8_t two[] = {0xa3, 0xab, 0xb3, 0xb6, 0xb7, 0xba, 0xbb, 0xbe, 0xbf};
+    static const uint8_t two[] = {0xa3, 0xab, 0xb0, 0xb1, 0xb3, 0xb6, 0xb7, 0xba, 0xbb, 0xbe, 0xbf, 0xc0, 0xc1};
+    static const struct {
+        unsigned bits;
+        uint8_t op;
+    } some_modes[] = {{64, 0x63}, {32, 0x82}, {16, 0x82}};
 
     (void)state;
     random_seed(1);
@@ -102,17 +106,22 @@ static void test_opcodes(void **state)
             assert_int_not_equal(sweep_mode(modes[m], true, two[i]), 0);
         }
     }
+    for (unsigned i = 0; i < ARRAY_SIZE(some_modes); i++) {
+        assert_int_not_equal(sweep_mode(some_modes[i].bits, false, some_modes[i].op), 0);
+    }
 }
 
 /* Every opcode of both maps, few prefixes: nothing else may be taken for one of them. */
 static void test_other_opcodes(void **state)
 {
+    static const unsigned sets[] = {0, 1, 2, 1u << 6};
+
     (void)state;
     random_seed(2);
     for (unsigned m = 0; m < ARRAY_SIZE(modes); m++) {
         for (unsigned op = 0; op < 512; op++) {
-            for (unsigned set = 0; set < 3; set++) {
-                sweep_modrm(modes[m], set, 0, op >> 8, (uint8_t)op);
+            for (unsigned set = 0; set < ARRAY_SIZE(sets); set++) {
+                sweep_modrm(modes[m], sets[set], 0, op >> 8, (uint8_t)op);
             }
         }
     }
@@ -208,6 +217,31 @@ static void test_addresses_by_hand(void **state)
     assert_int_equal(d.segment, 5);
 }
 
+/* LOCK goes with what writes to memory, and with nothing else. */
+static void locked(void **state)
+{
+    /* add [rax], ecx; inc byte [rax]; neg dword [rax]; bts [rax], ecx; xadd [rax], cl; cmpxchg [rax], ecx; xchg [rax], ecx */
+    static const uint8_t taken[][3] = {{0x01, 0x08}, {0xfe, 0x00}, {0xf7, 0x18}, {0x0f, 0xab, 0x08},
+                                       {0x0f, 0xc0, 0x08}, {0x0f, 0xb1, 0x08}, {0x87, 0x08}};
+    /* add ecx, [rax]; cmp [rax], ecx; test [rax], ecx; bt [rax], ecx; mov [rax], ecx; push [rax] */
+    static const uint8_t refused[][3] = {{0x03, 0x08}, {0x39, 0x08}, {0x85, 0x08},
+                                         {0x0f, 0xa3, 0x08}, {0x89, 0x08}, {0xff, 0x30}};
+    uint8_t code[16] = {0xf0};
+    struct decoded d;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(taken); i++) {
+        memcpy(code + 1, taken[i], 3);
+        assert_true(decode_mmio(code, sizeof(code), 64, &d));
+        assert_int_equal(d.length, taken[i][0] == 0x0f ? 4 : 3);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+        memcpy(code + 1, refused[i], 3);
+        assert_true(decode_mmio(code + 1, sizeof(code) - 1, 64, &d));
+        assert_false(decode_mmio(code, sizeof(code), 64, &d));
+    }
+}
+
 /* A REX prefix that another prefix follows does not count. */
 static void rex_not_last(void **state)
 {
@@ -231,7 +265,7 @@ int main(void)
         CASE("hv/x86/decode", test_by_hand),      CASE("hv/x86/decode", test_length_limit),
         CASE("hv/x86/decode", test_opcodes),      CASE("hv/x86/decode", test_other_opcodes),
         CASE("hv/x86/decode", test_random_bytes), CASE("hv/x86/decode", test_addresses_by_hand),
-        CASE("hv/x86/decode", rex_not_last),
+        CASE("hv/x86/decode", rex_not_last),      CASE("hv/x86/decode", locked),
     };
 
     return cmocka_run_group_tests_name("hv/x86/decode", tests, NULL, NULL);
