@@ -1,32 +1,218 @@
 /* SPDX-License-Identifier: MIT */
-/* Has the hypervisor work for it, without end as bystander.c sees it: the way is in `work` of the command line. */
+/*
+ * Has the hypervisor work for it, without end as bystander.c sees it: the way is in `work` of the command line. Each prepares, with
+ * calls that are many and short, and then does over and over what one call has the hypervisor work long for, until the system time
+ * `ms`, a while after bystander.c has looked its last.
+ */
 #include <string.h>
+#include <facet/hvmop.h>
+#include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/hypercall.h"
+#include "lib/page.h"
 #include "lib/test.h"
 
-#define BUSY_NS 600000000ULL /* of system time: longer than bystander.c watches */
+#define VIEWS       500u
+#define ALL_REMAPS  100000u
+#define EACH_REMAPS (ALL_REMAPS / VIEWS)
+#define TARGET      4096u /* a gfn above all that the guest uses itself; what is worked on lies behind */
+#define FIRST       4608u /* at the begin of a leaf of 2 MiB */
+#define EXTENT      512u
+
+static uint64_t end_ns;
+static uint64_t prepared_ns;
+static uint16_t view[VIEWS];
+static uint64_t memory_end; /* gfn behind the last of RAM */
+
+/* What was done before bystander.c began to look has not been measured: what follows is what counts. */
+static bool go_on(unsigned *times)
+{
+    if (prepared_ns == 0) {
+        prepared_ns = clock_now();
+    } else {
+        ++*times;
+    }
+    return clock_now() < end_ns;
+}
+
+static void did(unsigned times)
+{
+    say("busy: ready at %lu ms, %u times till %lu ms\n", prepared_ns / 1000000, times, end_ns / 1000000);
+    need(times >= 2, "prepared at %lu ms, too late to work", prepared_ns / 1000000);
+}
+
+static long own(uint32_t cmd, void *u, size_t size)
+{
+    altp2m_op op = altp2m_new(cmd);
+    long rc;
+
+    memcpy(&op.u, u, size);
+    rc = altp2m_call(&op);
+    memcpy(u, &op.u, size);
+    return rc;
+}
+
+static void create(unsigned n)
+{
+    need(altp2m_set_state(1) == 0, "altp2m cannot be turned on");
+    for (unsigned i = 0; i < n; i++) {
+        need(altp2m_create(ACCESS_RWX, &view[i]) == 0, "view %u", i);
+    }
+}
+
+/* Each view has a table of its own for the gfns from FIRST on. */
+static void private_tables(void)
+{
+    for (unsigned i = 0; i < VIEWS; i++) {
+        need(altp2m_set_access(view[i], FIRST + i, ACCESS_R) == 0, "access in view %u", i);
+    }
+}
+
+/* nr gfns from FIRST on show the target in v. */
+static void remap(uint16_t v, uint64_t nr)
+{
+    struct facet_altp2m_change_gfn_range a = {
+        .view = v, .flags = FACET_ALTP2M_RANGE_SAME, .old_gfn = FIRST, .new_gfn = TARGET, .nr = nr};
+
+    long rc = own(FACET_ALTP2M_change_gfn_range, &a, sizeof(a));
+    need(rc == 0, "%lu remaps in view %u: %ld after %lu", nr, v, rc, a.done);
+}
+
+static void remap_everywhere(void)
+{
+    for (unsigned i = 0; i < VIEWS; i++) {
+        remap(view[i], EACH_REMAPS);
+    }
+}
+
+static long extent(unsigned cmd, uint64_t g, unsigned order)
+{
+    struct xen_memory_reservation r = {.nr_extents = 1, .extent_order = order, .domid = DOMID_SELF};
+
+    set_xen_guest_handle(r.extent_start, &g);
+    return memory_op(cmd, &r);
+}
+
+/* ---- the works ---- */
 
 /* Its memory is cleared, and its kernel copied, each time. */
 static void reboot(void)
 {
-    while (clock_now() < BUSY_NS) {
+    while (clock_now() < end_ns) {
         shut_down(SHUTDOWN_reboot);
     }
+}
+
+static void extents(void)
+{
+    unsigned times = 0;
+
+    create(VIEWS);
+    private_tables();
+    while (go_on(&times)) {
+        need(extent(XENMEM_decrease_reservation, FIRST, 9) == 1, "an extent out");
+        need(extent(XENMEM_populate_physmap, FIRST, 9) == 1, "an extent in");
+    }
+    did(times);
+}
+
+/* The host map changes at what all remaps show: its access, and at last its frame. */
+static void target(void)
+{
+    unsigned times = 0;
+
+    create(VIEWS);
+    remap_everywhere();
+    while (go_on(&times)) {
+        need(altp2m_set_access(0, TARGET, times % 2 ? ACCESS_RWX : ACCESS_R) == 0, "the host's access");
+        if (times == 2) {
+            need(extent(XENMEM_decrease_reservation, TARGET, 0) == 1, "the target out");
+            need(extent(XENMEM_populate_physmap, TARGET, 0) == 1, "the target in");
+            remap_everywhere();
+        }
+    }
+    did(times);
+}
+
+static void default_access(void)
+{
+    unsigned times = 0;
+
+    create(1);
+    struct facet_altp2m_set_range a = {.view = view[0],
+                                       .access = ACCESS_RW,
+                                       .suppress_ve = FACET_ALTP2M_LEAVE,
+                                       .first_gfn = FIRST,
+                                       .nr = memory_end - FIRST};
+    need(own(FACET_ALTP2M_set_range, &a, sizeof(a)) == 0, "a view with all gfns");
+    while (go_on(&times)) {
+        need(altp2m_set_access(view[0], GFN_ALL_ONES, times % 2 ? ACCESS_RW : ACCESS_R) == 0, "default access");
+    }
+    did(times);
+}
+
+static void destroy(void)
+{
+    unsigned times = 0;
+
+    create(1);
+    do {
+        remap(view[0], ALL_REMAPS);
+        need(altp2m_destroy(view[0]) == 0, "destroying the view");
+        need(altp2m_create(ACCESS_RWX, &view[0]) == 0, "the view again");
+    } while (go_on(&times));
+    did(times);
+}
+
+static void off(void)
+{
+    unsigned times = 0;
+
+    do {
+        create(VIEWS);
+        remap_everywhere();
+        need(altp2m_set_state(0) == 0, "off");
+    } while (go_on(&times));
+    did(times);
+}
+
+static void isolate(void)
+{
+    unsigned times = 0;
+
+    create(VIEWS);
+    private_tables();
+    while (go_on(&times)) {
+        struct facet_altp2m_isolate a = {.view = view[times % VIEWS],
+                                         .access = ACCESS_RW,
+                                         .others = times % 2 ? ACCESS_R : ACCESS_N,
+                                         .suppress_ve = FACET_ALTP2M_LEAVE,
+                                         .first_gfn = FIRST,
+                                         .nr = EXTENT};
+        need(own(FACET_ALTP2M_isolate, &a, sizeof(a)) == 0, "isolation");
+    }
+    did(times);
 }
 
 static const struct {
     const char *name;
     void (*work)(void);
-} works[] = {{"reboot", reboot}};
+} works[] = {{"reboot", reboot},   {"extents", extents}, {"target", target},  {"default", default_access},
+             {"destroy", destroy}, {"off", off},         {"isolate", isolate}};
 
 static void work(void)
 {
-    char name[16] = "";
+    char name[16] = "", ms[8] = "600";
+    domid_t self = DOMID_SELF;
 
     event_init();
     cmdline_get("work", name, sizeof(name));
+    cmdline_get("ms", ms, sizeof(ms));
+    for (const char *c = ms; *c; c++) {
+        end_ns = end_ns * 10 + (uint64_t)(*c - '0') * 1000000;
+    }
+    memory_end = (uint64_t)memory_op(XENMEM_current_reservation, &self);
     for (unsigned i = 0; i < ARRAY_SIZE(works); i++) {
         if (strcmp(works[i].name, name) == 0) {
             works[i].work();
