@@ -214,7 +214,10 @@ static void end(struct vcpu *v, bool over)
     }
 }
 
-/* Lets the timer's interrupt in, which otherwise waits until a guest runs; true if it came. */
+/*
+ * Lets the timer's interrupt in, which otherwise waits until a guest runs: who calls the hypervisor all the time does that too
+ * rarely for either timer of its slice to end it. True if it came.
+ */
 static bool timer_came(void)
 {
     if (timer_due()) {
@@ -233,10 +236,8 @@ static void run_slice(struct vcpu *v)
     while (may_run(v) && !over && !yielded && !handed_over) {
         if (__builtin_expect(guest_unsettled == 0, true) || guest_settle_some(v)) {
             vmx_run_once(v);
-        } else {
-            timer_came();
         }
-        if (this_cpu()->timer_fired) {
+        if (this_cpu()->timer_fired || timer_came()) {
             over = timer_interrupt();
             arm_preemption(v, time_now());
         }

@@ -19,27 +19,32 @@
 #define TARGET      4096u /* a gfn above all that the guest uses itself; what is worked on lies behind */
 #define FIRST       4608u /* at the begin of a leaf of 2 MiB */
 #define EXTENT      512u
+#define MARGIN_NS   400000000UL /* it looks its last so long before the end */
 
 static uint64_t end_ns;
-static uint64_t prepared_ns;
+static uint64_t prepared_ns, first_ns;
 static uint16_t view[VIEWS];
 static uint64_t memory_end; /* gfn behind the last of RAM */
 
-/* What was done before bystander.c began to look has not been measured: what follows is what counts. */
+/* Counts the rounds that are over; prepared before the first. */
 static bool go_on(unsigned *times)
 {
+    uint64_t now = clock_now();
+
     if (prepared_ns == 0) {
-        prepared_ns = clock_now();
-    } else {
-        ++*times;
+        prepared_ns = now;
+    } else if (++*times == 1) {
+        first_ns = now;
     }
-    return clock_now() < end_ns;
+    return now < end_ns;
 }
 
+/* bystander.c must still have looked on when the first round was over. */
 static void did(unsigned times)
 {
-    say("busy: ready at %lu ms, %u times till %lu ms\n", prepared_ns / 1000000, times, end_ns / 1000000);
-    need(times >= 2, "prepared at %lu ms, too late to work", prepared_ns / 1000000);
+    say("busy: ready at %lu ms, first done at %lu ms, %u times till %lu ms\n", prepared_ns / 1000000, first_ns / 1000000, times,
+        end_ns / 1000000);
+    need(first_ns + MARGIN_NS < end_ns, "first done at %lu ms, too late", first_ns / 1000000);
 }
 
 static long own(uint32_t cmd, void *u, size_t size)
@@ -157,11 +162,11 @@ static void destroy(void)
     unsigned times = 0;
 
     create(1);
-    do {
+    while (go_on(&times)) {
         remap(view[0], ALL_REMAPS);
         need(altp2m_destroy(view[0]) == 0, "destroying the view");
         need(altp2m_create(ACCESS_RWX, &view[0]) == 0, "the view again");
-    } while (go_on(&times));
+    }
     did(times);
 }
 
@@ -169,11 +174,11 @@ static void off(void)
 {
     unsigned times = 0;
 
-    do {
+    while (go_on(&times)) {
         create(VIEWS);
         remap_everywhere();
         need(altp2m_set_state(0) == 0, "off");
-    } while (go_on(&times));
+    }
     did(times);
 }
 
