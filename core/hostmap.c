@@ -65,13 +65,16 @@ static bool can_make(struct physmap *pm, uint64_t g, unsigned level, enum payer 
 {
     uint32_t need = tables_needed(pm, g, level), abroad = 0;
 
+    if (need == 0) {
+        return true;
+    }
     for (unsigned l = level; l < level + need; l++) {
         abroad += !at_home(pm, l, g);
     }
     if (abroad > 0 && payer == PAYER_GUEST && !guest_can_take(pm, abroad)) {
         return false;
     }
-    return need == 0 || physmap_can_take(pm, need, payer != PAYER_MONITOR || abroad == 0);
+    return physmap_can_take(pm, need, payer != PAYER_MONITOR || abroad == 0);
 }
 
 static uint32_t take_table(struct physmap *pm, unsigned level, uint64_t g, enum payer payer)
@@ -168,14 +171,22 @@ static uint64_t host_scope(const struct physmap *pm)
     return pm->nr_views || lift_view(pm)->exists || walk_view(pm)->exists ? NO_FRAME : pool_mfn(&pm->pool, pm->root);
 }
 
+/* A table has an entry more, or one less, and goes with its last one. */
+static void count_entry(struct physmap *pm, uint32_t table, uint64_t g, bool more)
+{
+    struct pool_page *page = &pm->pool.page[table];
+
+    page->own = (uint16_t)(page->own + (more ? 1 : -1));
+    if (page->own == 0) {
+        drop_empty(pm, table, g);
+    }
+}
+
 static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e, enum payer payer)
 {
     uint64_t *slot = make_slot(pm, g, level, payer);
-    uint32_t table = table_of(pm, slot);
-    struct pool_page *page = &pm->pool.page[table];
     uint64_t old = *slot;
 
-    page->own = (uint16_t)(page->own + entry_valid(pm, e) - entry_valid(pm, old));
     physmap_write(pm, slot, e, host_scope(pm));
     if (pm->flush.unshared) {
         physmap_wants_flush(pm, pm->flush.unshared);
@@ -183,8 +194,8 @@ static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e, 
     view_host_changed(pm, level, g, old);
     free_below(pm, old, level);
     remap_host_changed(pm, g, entry_shift(level));
-    if (page->own == 0) {
-        drop_empty(pm, table, g);
+    if (entry_valid(pm, e) != entry_valid(pm, old)) {
+        count_entry(pm, table_of(pm, slot), g, entry_valid(pm, e));
     }
 }
 
@@ -286,24 +297,36 @@ bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out)
     return view_lookup(pm, VIEW_NONE, g, out);
 }
 
-/* Changes one 4 KiB leaf in place, splitting what is larger. */
-static int edit_leaf(struct physmap *pm, uint64_t g, uint64_t e)
+/* Changes one 4 KiB leaf in place, splitting what is larger: `e` stands for the entry found at `level`. */
+static int edit_leaf(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)
 {
-    if (!can_make(pm, g, 1, PAYER_HOST)) {
+    if (level > 1 && !can_make(pm, g, 1, PAYER_HOST)) {
         return -XEN_ENOMEM;
     }
     replace(pm, g, 1, e, PAYER_HOST);
     return 0;
 }
 
+/* The entry for g, as a leaf of 4 KiB; false: nothing is there. */
+static bool find_leaf(const struct physmap *pm, uint64_t g, struct host_entry *h)
+{
+    if (g > pm->max_gfn) {
+        return false;
+    }
+    *h = hostmap_walk(pm, g, 1);
+    h->entry = entry_narrow(pm, h->entry, h->level, 1, g);
+    return entry_valid(pm, h->entry);
+}
+
 int hostmap_set_access(struct physmap *pm, uint64_t g, access_t a)
 {
-    uint64_t e = g <= pm->max_gfn ? hostmap_leaf(pm, g) : pm->empty;
+    struct host_entry h;
 
-    if (!entry_valid(pm, e)) {
+    if (!find_leaf(pm, g, &h)) {
         return -XEN_ESRCH;
     }
-    return edit_leaf(pm, g, entry_with_access(pm, e, a == ACCESS_DEFAULT ? pm->default_access : a));
+    h.entry = entry_with_access(pm, h.entry, a == ACCESS_DEFAULT ? pm->default_access : a);
+    return edit_leaf(pm, g, h.level, h.entry);
 }
 
 bool hostmap_relax(struct physmap *pm, uint64_t g)
@@ -320,13 +343,13 @@ bool hostmap_relax(struct physmap *pm, uint64_t g)
 
 int hostmap_set_suppress_ve(struct physmap *pm, uint64_t g, bool suppress)
 {
-    uint64_t e = g <= pm->max_gfn ? hostmap_leaf(pm, g) : pm->empty;
+    struct host_entry h;
 
-    if (!entry_valid(pm, e)) {
+    if (!find_leaf(pm, g, &h)) {
         return -XEN_ESRCH;
     }
-    e &= ~pm->format->suppress_ve;
-    return edit_leaf(pm, g, e | (suppress ? pm->format->suppress_ve : 0));
+    h.entry &= ~pm->format->suppress_ve;
+    return edit_leaf(pm, g, h.level, h.entry | (suppress ? pm->format->suppress_ve : 0));
 }
 
 uint64_t hostmap_next(struct physmap *pm, uint64_t g)
