@@ -307,14 +307,22 @@ static int edit_leaf(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)
     return 0;
 }
 
-/* The entry for g, as a leaf of 4 KiB; false: nothing is there. */
+/* The entry for g, as a leaf of 4 KiB or a hole, and the level that it was found at. */
+static struct host_entry leaf_at(const struct physmap *pm, uint64_t g)
+{
+    struct host_entry h = hostmap_walk(pm, g, 1);
+
+    h.entry = entry_narrow(pm, h.entry, h.level, 1, g);
+    return h;
+}
+
+/* False: nothing is there. */
 static bool find_leaf(const struct physmap *pm, uint64_t g, struct host_entry *h)
 {
     if (g > pm->max_gfn) {
         return false;
     }
-    *h = hostmap_walk(pm, g, 1);
-    h->entry = entry_narrow(pm, h->entry, h->level, 1, g);
+    *h = leaf_at(pm, g);
     return entry_valid(pm, h->entry);
 }
 
@@ -411,22 +419,19 @@ static bool forbidden(const struct physmap *pm, uint64_t g, bool by_guest)
     return by_guest && pm->audited && guards(pm, g);
 }
 
-static void describe(const struct physmap *pm, uint64_t g, struct was_mapped *was)
+static void describe(const struct physmap *pm, uint64_t leaf, struct was_mapped *was)
 {
-    struct host_entry h = hostmap_walk(pm, g, 1);
-
-    *was = (struct was_mapped){.any = entry_valid(pm, h.entry)};
+    *was = (struct was_mapped){.any = entry_valid(pm, leaf)};
     if (was->any) {
-        was->mfn = mfn(entry_mfn(entry_narrow(pm, h.entry, h.level, 1, g)));
-        was->type = entry_type(pm, h.entry);
+        was->mfn = mfn(entry_mfn(leaf));
+        was->type = entry_type(pm, leaf);
     }
 }
 
 /* No wider than asked for, than the domain's default, and than what stands there; that one's #VE bit stays. */
-static uint64_t entry_put(const struct physmap *pm, uint64_t g, uint64_t m, enum map_type type,
+static uint64_t entry_put(const struct physmap *pm, uint64_t old, uint64_t m, enum map_type type,
                           access_t most)
 {
-    uint64_t old = hostmap_leaf(pm, g);
     access_t a = access_intersect(most, pm->default_access);
 
     if (entry_valid(pm, old)) {
@@ -445,19 +450,21 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
                 bool by_guest, struct was_mapped *was)
 {
     enum payer payer = by_guest ? PAYER_GUEST : PAYER_MONITOR;
+    struct host_entry h;
     int rc = 0;
 
     if (g.v > pm->max_gfn || most >= ACCESS_DEFAULT || m.v > entry_mfn(FORMAT_ADDRESS_MASK)) {
         return -XEN_EINVAL;
     }
     physmap_lock(pm);
+    h = leaf_at(pm, g.v);
     if (forbidden(pm, g.v, by_guest)) {
         rc = -XEN_EPERM;
-    } else if (!can_make(pm, g.v, 1, payer)) {
+    } else if (h.level > 1 && !can_make(pm, g.v, 1, payer)) {
         rc = -XEN_ENOMEM;
     } else {
-        describe(pm, g.v, was);
-        replace(pm, g.v, 1, entry_put(pm, g.v, m.v, type, most), payer);
+        describe(pm, h.entry, was);
+        replace(pm, g.v, 1, entry_put(pm, h.entry, m.v, type, most), payer);
         changed(pm);
     }
     physmap_unlock(pm);
@@ -466,18 +473,20 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
 
 int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *was)
 {
+    struct host_entry h;
     int rc = 0;
 
     if (g.v > pm->max_gfn) {
         return -XEN_ENOENT;
     }
     physmap_lock(pm);
-    describe(pm, g.v, was);
+    h = leaf_at(pm, g.v);
+    describe(pm, h.entry, was);
     if (!was->any) {
         rc = -XEN_ENOENT;
     } else if (forbidden(pm, g.v, by_guest)) {
         rc = -XEN_EPERM;
-    } else if (!can_make(pm, g.v, 1, PAYER_HOST)) {
+    } else if (h.level > 1 && !can_make(pm, g.v, 1, PAYER_HOST)) {
         rc = -XEN_ENOMEM;
     } else {
         replace(pm, g.v, 1, pm->empty, PAYER_HOST);
@@ -500,7 +509,7 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
                  struct was_mapped *was)
 {
     enum payer payer = by_guest ? PAYER_GUEST : PAYER_MONITOR;
-    uint64_t e;
+    uint64_t e, old;
     int rc = 0;
 
     if (from.v > pm->max_gfn || to.v > pm->max_gfn) {
@@ -515,8 +524,9 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
     } else if (!can_move(pm, from.v, to.v, payer)) {
         rc = -XEN_ENOMEM;
     } else {
-        describe(pm, to.v, was);
-        replace(pm, to.v, 1, entry_put(pm, to.v, m.v, entry_type(pm, e), entry_access(pm, e)),
+        old = hostmap_leaf(pm, to.v);
+        describe(pm, old, was);
+        replace(pm, to.v, 1, entry_put(pm, old, m.v, entry_type(pm, e), entry_access(pm, e)),
                 payer);
         replace(pm, from.v, 1, pm->empty, PAYER_HOST);
         changed(pm);
