@@ -645,6 +645,7 @@ void task_switch(struct vcpu *v)
     if (!r.vector && pushes) {
         r = push_error(v, error, pushes);
     }
+    v->vmx.stepped = !r.vector;
     if (r.vector) {
         refuse(v, r, ext);
     } else if (next.trap & 1) {

@@ -277,6 +277,7 @@ static void begin_watched(void)
     mail->data[2] = gfn_of(&tss_gp);
     mail->data[3] = gfn_of(&tss_bad);
     mail->data[4] = gfn_of(&tss_ts);
+    mail->data[5] = address((void *)task_b);
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
     target_begin(mail, 1);
 }
