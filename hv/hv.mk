@@ -11,7 +11,7 @@ HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
 # Optimized as one program: the exit path crosses many small files. LTO=0 links faster.
 LTO ?= 1
 HV_LTO := $(if $(filter 1,$(LTO)),-flto=auto)
-HV_CFLAGS := -O2 -g $(HV_LTO) $(WARN) -ffreestanding -DFACET_VERSION=\"$(VERSION)\" $(if $(filter 1,$(DEBUG)),-DFACET_DEBUG) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+HV_CFLAGS := -O2 -g $(HV_LTO) $(WARN) -ffreestanding -DFACET_VERSION=\"$(VERSION)\" $(if $(filter 1,$(DEBUG)),-DFACET_DEBUG) $(if $(filter 1,$(STRETCH)),-DFACET_STRETCH) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
              -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
              -ffunction-sections -fdata-sections -fcf-protection=none \
              -Ihv -Iinclude -I. -isystem /usr/include/x86_64-linux-gnu
@@ -36,6 +36,11 @@ $(B)/hv/vsnprintf.a: /usr/lib/klibc/lib/libc.a
 $(B)/facet.elf: $(HV_OBJS) hv/boot/facet.ld $(B)/hv/vsnprintf.a
 	$(CC) $(HV_CFLAGS) -nostdlib -static -no-pie -Wl,-T,hv/boot/facet.ld -Wl,--gc-sections -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack $(HV_OBJS) $(HV_LIBS) -o $@
+
+# The same hypervisor, which counts its longest stretch (hv/x86/stretch.h).
+.PHONY: stretch
+stretch:
+	$(MAKE) B=$(B)/stretch STRETCH=1 $(B)/stretch/facet.elf
 
 # The same sources through the second compiler: warnings only, nothing is linked.
 CLANG ?= clang

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* I/O ports: a debug console, and the register that ACPI's power-off writes. */
 #include "guest.h"
+#include "x86/stretch.h"
 
 #define PORT_DEBUG    0xe9
 #define SLEEP_ENABLE  0x20u /* ACPI 6.2, 4.8.3.7 */
@@ -15,6 +16,11 @@ uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)
     if (port == ACPI_SLEEP_STATUS_PORT && size == 1) {
         return 0;
     }
+#ifdef FACET_STRETCH
+    if (port == STRETCH_PORT && size == 4) {
+        return stretch_take();
+    }
+#endif
     return size == 4 ? 0xffffffff : (1u << (size * 8)) - 1;
 }
 

@@ -12,6 +12,7 @@
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"
+#include "x86/stretch.h"
 #include "x86/hand.h"
 
 #define ENTRY_FAILED (1u << 31)
@@ -543,10 +544,12 @@ __attribute__((always_inline)) static inline bool run_guest(struct vcpu *v, uint
 #ifdef FACET_DEBUG
     altp2m_check_flushed(&v->domain->physmap);
 #endif
+    stretch_look();
     if (vmx_enter(&v->regs, v->vmx.launched)) {
         entry_failed(v);
         return false;
     }
+    stretch_begin();
     v->vmx.launched = true;
     hand_forget(v);
     if (v->vmx.vmfunc_on) {

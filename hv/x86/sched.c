@@ -16,6 +16,7 @@
 #include "vcpu.h"
 #include "vmx/vmx.h"
 #include "x86/cpu.h"
+#include "x86/stretch.h"
 
 #define SLICE_NS 10000000ULL
 
@@ -274,7 +275,9 @@ void sched_work(struct turn *t, bool (*work)(struct turn *))
 static void idle(void)
 {
     timer_slice(UINT64_MAX);
+    stretch_look();
     __asm__ volatile("sti; hlt; cli" : : : "memory");
+    stretch_begin();
     if (this_cpu()->timer_fired) {
         this_cpu()->timer_fired = false;
         timer_run();
@@ -283,7 +286,9 @@ static void idle(void)
 
 void sched_run(void)
 {
+    stretch_begin();
     for (;;) {
+        stretch_look();
         domains_reap();
         if (domains_all_ended()) {
             return;

@@ -7,7 +7,7 @@ import struct
 import xml.etree.ElementTree as xml
 
 from harness import FacetTest
-from runner import chain, exits, toolrun, uses
+from runner import chain, exits, stretch, toolrun, uses
 from runner.base import Error
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -36,6 +36,28 @@ class UsesTest(FacetTest):
         self.assertEqual([row for row in table if row["xen"] is None], [])
         dearer = [row["text"] for row in table if row["ratio"] and row["ratio"] < 0.95]
         self.assertEqual(dearer, uses.DEARER)
+
+
+class StretchTest(FacetTest):
+    """The longest that the hypervisor works without a look at the clock."""
+
+    weight = 90.0
+
+    def test_stretches(self):
+        """Every row is measured, is of some length, and none is too long."""
+        table, absent = stretch.measure()
+        self.assertEqual(absent, {})
+        self.assertEqual([row["name"] for row in table], [name for name, _ in stretch.ROWS])
+        self.assertEqual([row["name"] for row in table if row["facet"] < 1000], [])
+        self.assertEqual([row for row in table if not row["reached"]], [])
+
+    def test_not_done(self):
+        """A guest that could not make what it was to be measured with gives no figure."""
+        self.assertEqual(stretch.parse(["STRETCH a 5", "STRETCH a 4", "DONE remaps 100000"]), {"a": 5})
+        with self.assertRaisesRegex(Error, "DONE remaps 99999"):
+            stretch.parse(["STRETCH a 5", "DONE remaps 99999"])
+        with self.assertRaisesRegex(Error, "no views"):
+            stretch.parse(["TEST stretch.part: error no views"])
 
 
 class ReportTest(FacetTest):

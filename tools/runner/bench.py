@@ -13,7 +13,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench_monitor, packages, uses
+from . import bench_monitor, packages, stretch, uses
 from .base import Error, build, build_dir, say
 from .config import config
 from .machine import boot
@@ -221,7 +221,7 @@ def _scaling(runs, report):
 
 
 def _last_line(report):
-    judged = [*report["operations"], *report["tables"], *report.get("monitor", []),
+    judged = [*report["operations"], *report["tables"], *report.get("monitor", []), *report.get("stretch", []),
               *(row for table in report["scaling"].values() for row in table)]
     missed = sum(row["reached"] is False for row in judged)
     reached = sum(row["reached"] is True for row in judged)
@@ -247,6 +247,8 @@ def _measure_all(args):
         report["uses"], report["limits"] = uses.rows(here, there), uses.events(here, there)
         report["monitor"], absent = bench_monitor.measure()
         report["not_measured"].update(absent)
+        report["stretch"], absent = stretch.measure()
+        report["not_measured"].update(absent)
     return report
 
 
@@ -263,8 +265,10 @@ def _print(report):
     if report.get("monitor"):
         print()
         print_rows(report["monitor"])
-    for name in bench_monitor.WHAT:
-        if name in report["not_measured"]:
+    if report.get("stretch"):
+        stretch.print_rows(report["stretch"])
+    for name in report["not_measured"]:
+        if name not in (MANY.key, LARGE.key):
             print(f"\n{name}: not measured: {report['not_measured'][name]}")
     _last_line(report)
 
