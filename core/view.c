@@ -468,7 +468,7 @@ static void follow(struct physmap *pm, unsigned level, uint64_t g, bool below)
     }
 }
 
-#define TABLE_EFFORT 32u /* a table's 512 entries follow */
+#define TABLE_EFFORT 256u /* a table's 512 entries follow: 120,000 instructions if all have overrides */
 
 static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint16_t first, uint16_t end)
 {
