@@ -114,8 +114,27 @@ static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, ui
     return tell(v, &r, wait);
 }
 
+/*
+ * The root of the page tables cannot be read: each instruction in this view is an event, and is usually stepped over in another one,
+ * where a breakpoint of this one is not. Whoever passed default access `n` to create_view waits for it in vain.
+ */
+static void tell_root_denied(struct vcpu *v, gpa_t a, uint32_t flags)
+{
+    struct monitor_domain *m = &v->domain->guest.monitor;
+    uint64_t root = (vcpu_cr3(v) & ~CR3_NO_FLUSH) >> PAGE_SHIFT;
+
+    if (m->told_walks || !m->ring || (flags & (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R)) != (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R) ||
+        a.v >> PAGE_SHIFT != root) {
+        return;
+    }
+    m->told_walks = true;
+    say("d%u %s: view %u denies reads of its page tables (gfn %lx): each instruction there is an event (default access n?)",
+        v->domain->id, v->domain->name, view_eq(v->altp2m.view, VIEW_NONE) ? 0u : v->altp2m.view.v, (unsigned long)root);
+}
+
 enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
 {
+    tell_root_denied(v, a, flags);
     return tell_access(v, a, gla, flags, true);
 }
 

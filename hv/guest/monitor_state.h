@@ -66,6 +66,7 @@ struct monitor_wish {
 struct monitor_domain {
     uint16_t listener;  /* domid whose ring it is; 0: nobody's */
     bool complained;    /* a bad ring was reported on the console */
+    bool told_walks;    /* a view in which no instruction runs was reported on the console */
     bool access_required;
     uint8_t *ring;      /* page of the ring, referenced through ring_frame */
     mfn_t ring_frame;

@@ -223,7 +223,7 @@ int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port)
         m->port = *port;
         m->listener = by->id;
         m->req_prod = m->rsp_cons = 0;
-        m->complained = false;
+        m->complained = m->told_walks = false;
         m->ring = page;
     }
     lock_release(&d->lock);
