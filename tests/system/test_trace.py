@@ -37,6 +37,16 @@ class TraceTest(FacetTest):
         self.assertEqual(len(done.lines) - 1, int(done.lines[-1].split()[0]))
         self.assertTrue(40 <= len(done.lines) - 1 <= 41, done.lines[-1])
 
+    def test_function_that_is_reached_again(self):
+        """The trace ends there and says so; one that is as long as it was to be says nothing."""
+        done = self.trace("--at", "vmx_exit", "--skip", "3", "--instructions", "10000", "--list")
+        self.assertEqual(done.status, 0, done.err)
+        number = done.lines[-1].split()[0]
+        self.assertLess(int(number.replace(",", "")), 10000)
+        self.assertIn(f"the trace ends after {number} instructions: vmx_exit was reached again", done.err)
+        self.assertEqual(self.trace("--at", "vmx_exit", "--instructions", "40").err, "")
+        self.assertEqual(self.trace("--at", "vmx_exit", "--to-guest").err, "")
+
     def test_who_called(self):
         """The beginning of everything is on every stack."""
         done = self.trace("--at", "sched_op", "--stack")

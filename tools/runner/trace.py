@@ -60,6 +60,8 @@ class Trace:
     def __init__(self, symbols, to_guest):
         self._symbols = symbols
         self._to_guest = to_guest
+        self.start = None  # the function's address
+        self.left = False  # for a guest, as was asked for
         self.visits = []  # [function, instructions], in order
         self.texts = []   # (function, address, instruction)
         self.callers = [] # (function, address) of what looks like a return address, innermost first
@@ -76,6 +78,7 @@ class Trace:
         name = self._symbols.name(at) if int(match.group(1), 16) == HYPERVISOR_CS else None
         name = name or GUEST
         if self._to_guest and name == GUEST:
+            self.left = True
             raise machine.Stop
         if not self.visits or self.visits[-1][0] != name:
             self.visits.append([name, 0])
@@ -126,6 +129,7 @@ def main(args):
     symbols = Symbols(build_dir() / "facet.elf")
     at = symbols.address(args.function)
     trace = Trace(symbols, args.to_guest)
+    trace.start = at
     count = 1 if args.stack else args.instructions
     commands = [f"lb 0x{at:x}", *["c"] * (args.skip + 1),
                 *([f"print-stack {STACK_WORDS}"] if args.stack else []),
@@ -137,4 +141,20 @@ def main(args):
             f"{result.reason or 'the run ended'}")
         return 1
     _print(trace, args)
+    return _end(trace, args, result, count)
+
+
+def _end(trace, args, result, wanted):
+    """Says why the trace is shorter than was asked for. Returns the exit status."""
+    done = sum(number for _, number in trace.visits)
+    if args.stack or done >= wanted or trace.left:
+        return 0
+    if result.status == 124:
+        say(f"the trace ends after {done:,} instructions: {result.reason}")
+        return 124
+    if trace.texts[-1][0] == args.function and trace.texts[-1][1] == trace.start and done > 1:
+        say(f"the trace ends after {done:,} instructions: {args.function} was reached again")
+        return 0
+    if result.powered_off:
+        say(f"the trace ends after {done:,} instructions: the machine was switched off")
     return 0
