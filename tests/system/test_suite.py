@@ -64,6 +64,14 @@ class JudgeTest(FacetTest):
         self.assertEqual(parse_tap(text, "unit"), [
             Case("unit/a", "pass"), Case("unit/b", "fail", "1 != 2"), Case("unit/c", "skip")])
 
+    def test_filter_shows_what_broke_above(self):
+        """A guest or target that broke as a whole is shown to who asked for one of its tests."""
+        for outcome, text, wanted in (("fail", "guest/x/", True), ("fail", "guest/x/a", True),
+                                      ("error", "guest/x/a", True), ("pass", "guest/x/a", False),
+                                      ("fail", "guest/xy/a", False), ("fail", "guest/x", True)):
+            with self.subTest(outcome=outcome, text=text):
+                self.assertEqual(Case("guest/x", outcome).matches(text), wanted)
+
     def test_status(self):
         """Failures, errors and an empty run do not count as success."""
         for outcomes, wanted in ((["pass"], 0), (["pass", "skip"], 0), (["pass", "fail"], 1),
@@ -99,6 +107,15 @@ class UsageTest(FacetTest):
                 self.assertNotIn("building", done.err)
                 self.assertNotIn("Traceback", done.err)
         self.assertFalse(new.exists())
+
+    def test_filter_runs_what_it_names(self):
+        """A name with its group in front is of no other group's test."""
+        from runner.suite import find_jobs
+        for text, wanted in (("guest/hello", "guests"), ("guest/hello/", "guests"), ("prove/", "prove"),
+                             ("unit/", "unit"), ("fuzz-smoke/", "fuzz-smoke"), ("system/suite/tap", "system/")):
+            with self.subTest(text):
+                found = [job.name for job in find_jobs(text)]
+                self.assertEqual([name for name in found if not name.startswith(wanted)], [])
 
     def test_shuffle(self):
         """The same order for the same seed; all of the jobs."""
