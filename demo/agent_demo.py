@@ -5,7 +5,6 @@ The modules (agent/linux) are built for the guest's kernel; demo/agent_steps.sh 
 and checks each step. As with the other demo, it counts only if every step was reported as done.
 """
 
-import argparse
 import os
 import sys
 
@@ -72,7 +71,7 @@ def configuration(runner, directory):
 
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
-    parser = argparse.ArgumentParser(
+    parser = runner.options.Parser(
         prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
         "kernel around it from a rootkit. Installs what it needs, as root.")
     runner.options.limits(parser)
@@ -82,6 +81,7 @@ def main(runner, arguments):
                         help="show the guest kernel's log too, with the attackers' oopses")
     args = parser.parse_args(arguments)
 
+    demo.prepare(runner, args.machine)
     paint = demo.Paint(sys.stdout)
     path, kernel = configuration(runner, runner.build_dir() / "demo")
     print(f"Linux {kernel.release} as a PVH guest of Facet, {demo.MEMORY_MIB} MiB, "

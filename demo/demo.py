@@ -6,7 +6,6 @@ demo/guest/report.h. This side tells the story, and believes it only if every st
 reported as done, in order, and the guest then powered off.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -167,6 +166,14 @@ def verdict(result, story, paint):
     return 0 if not complaints else result.status or 1
 
 
+def prepare(runner, machine, purpose="demo"):
+    """What every demo needs: packages, a machine that there is, and everything built."""
+    runner.require(purpose)
+    if machine is not None:
+        runner.machine.check_model(machine)
+    runner.build()
+
+
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
     if arguments[:1] == ["agent"]:
@@ -175,7 +182,10 @@ def main(runner, arguments):
     if arguments[:1] == ["monitor"]:
         import monitor_demo  # pylint: disable=import-outside-toplevel
         return monitor_demo.main(runner, arguments[1:])
-    parser = argparse.ArgumentParser(
+    if arguments and not arguments[0].startswith("-"):
+        raise runner.Error(f"there is no demo '{arguments[0]}': there are `facet demo`, `facet demo agent` "
+                           "and `facet demo monitor`")
+    parser = runner.options.Parser(
         prog="facet demo", description="See altp2m work: a Debian Linux boots on Facet and shows "
         "several views of one process' memory. Installs what it needs, as root. "
         "There are two more: `facet demo agent`, an agent in a Linux that protects its kernel, and "
@@ -187,6 +197,7 @@ def main(runner, arguments):
                         help="no demo: a root shell in the same guest, on this terminal")
     args = parser.parse_args(arguments)
 
+    prepare(runner, args.machine)
     paint = Paint(sys.stdout)
     path, kernel = configuration(runner, runner.build_dir() / "demo", args.shell)
     print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",

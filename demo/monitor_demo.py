@@ -6,7 +6,6 @@ what the watched domain 2 does. As with the other demos, it counts only if every
 as done, and if the watched domain says, too, that it saw nothing.
 """
 
-import argparse
 import pathlib
 import re
 import sys
@@ -90,7 +89,7 @@ def configurations(runner, directory, script=None):
 
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
-    parser = argparse.ArgumentParser(
+    parser = runner.options.Parser(
         prog="facet demo monitor", description="See one Debian Linux watch another from outside: "
         "with Debian's xen-access, then with hidden breakpoints and a page watch. Installs what "
         "it needs, as root.")
@@ -101,8 +100,8 @@ def main(runner, arguments):
                         help="no demo: a root shell in the monitor, on this terminal")
     args = parser.parse_args(arguments)
 
+    demo.prepare(runner, args.machine, "monitor")
     paint = demo.Paint(sys.stdout)
-    runner.require("monitor")
     paths, kernel = configurations(runner, runner.build_dir() / "demo",
                                    initramfs.SHELL if args.shell else None)
     print(f"Two domains with Linux {kernel.release}: a monitor of {MONITOR_MIB} MiB, and the one "

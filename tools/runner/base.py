@@ -5,6 +5,8 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import re
+import stat
 import subprocess
 import sys
 
@@ -35,6 +37,38 @@ def tool(name):
     if not path.exists():
         raise Error(f"{path} is not built; run `./facet build`")
     return path
+
+
+def readable(path):
+    """Refuses what is not a file that can be read, before anything is done with it."""
+    path = pathlib.Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Error(f"{path}: cannot read: not a regular file")
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise Error(f"{path}: cannot read: {error.strerror}") from None
+
+
+def source_of(directory, what, *parts):
+    """The directory, as an absolute path, if it has the parts that make it the source of `what`."""
+    directory = pathlib.Path(directory)
+    try:
+        directory = directory.resolve()
+        for part in parts:
+            (directory / part).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise Error(f"{directory} is not the source of {what}") from None
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Error(f"{directory}: cannot read: {why}") from None
+    return directory
+
+
+def version():
+    """The version that the Makefile gives."""
+    return re.search(r"^VERSION := (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M).group(1)
 
 
 def writable(path):

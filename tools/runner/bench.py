@@ -6,15 +6,14 @@ TSC counts instructions, so figures repeat and compare. Xen's figures are in tes
 `facet compare --record` puts them.
 """
 
-import argparse
 import json
 import pathlib
 import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench_monitor, packages, stretch, uses
-from .base import Error, build, build_dir, say
+from . import bench_monitor, options, packages, stretch, uses
+from .base import Error, build, build_dir, readable, say, writable
 from .config import config
 from .machine import boot
 from .plot import plot
@@ -189,12 +188,12 @@ def _print_tables(table):
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(
-        prog="facet bench", description="Measure what operations cost, in instructions of the "
+    parser = options.parser(
+        "bench", "Measure what operations cost, in instructions of the "
         "emulated processor, and print them beside Xen's. Missed targets are printed, and are no "
         "error.")
     parser.add_argument("--json", metavar="FILE", help="also write all numbers to FILE")
-    parser.add_argument("--runs", type=int, default=1, metavar="N",
+    parser.add_argument("--runs", type=options.count, default=1, metavar="N",
                         help="boot N times and keep the fewest ticks (default: %(default)s)")
     parser.add_argument("--quick", action="store_true",
                         help="only single operations: no uses, not 500 views, not 4 GiB")
@@ -273,19 +272,48 @@ def _print(report):
     _last_line(report)
 
 
+# What a report has at least, and what each is.
+REPORT = {"operations": list, "tables": list, "settings": dict, "scaling": dict, "not_measured": dict,
+          "uses": list, "limits": list}
+
+
 def _read(path):
+    readable(path)
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise Error(f"{path}: {error}") from None
+    kinds = report if isinstance(report, dict) else {}
+    wrong = [name for name, kind in REPORT.items() if not isinstance(kinds.get(name), kind)]
+    if wrong:
+        raise Error(f"{path} is no report of `facet bench --json`: it lacks {', '.join(wrong)}")
+    return report
+
+
+def _print_read(report, path):
+    """Prints a report that a file held: what was written by somebody else may lack anything."""
+    try:
+        _print(report)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Error(f"{path} is no report of `facet bench --json`: {type(error).__name__} {error}") from None
 
 
 def main(arguments):
     """Runs `facet bench`. Returns its exit status."""
     args = _arguments(arguments)
-    report = _read(args.report) if args.report else _measure_all(args)
-    _print(report)
-    if args.json:
+    for path in (args.json, args.plot or None):
+        if path is not None:
+            writable(path)
+    for path in (args.json, args.report):
+        if path and args.plot and pathlib.Path(path).resolve() == pathlib.Path(args.plot).resolve():
+            raise Error(f"{path} cannot be both the report and the chart")
+    if args.report is not None:
+        report = _read(args.report)
+        _print_read(report, args.report)
+    else:
+        report = _measure_all(args)
+        _print(report)
+    if args.json is not None:
         pathlib.Path(args.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if args.plot is not None:
         say(f"the chart is {plot(report, args.plot or build_dir() / 'bench.svg')}")

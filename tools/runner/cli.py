@@ -3,11 +3,12 @@
 
 import argparse
 import importlib.util
+import os
 import signal
 import sys
 
 from . import machine, options, packages
-from .base import ROOT, Error, ToolError, build, say
+from .base import ROOT, Error, ToolError, build, readable, say, version, writable
 from .image import make_image
 
 EXIT_CODES = """\
@@ -40,9 +41,10 @@ def _command(commands, name, text, run, **more):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = options.Parser(
         prog="facet", description="Facet: a hypervisor whose guests have many views of their "
         "memory (Xen's altp2m).", epilog="`facet COMMAND --help` tells about a command.")
+    parser.add_argument("--version", action="version", version=f"facet {version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     setup = _command(commands, "setup", "install the Debian packages Facet needs", _setup)
     setup.add_argument("--for", dest="purpose", choices=["build", "image", "run", "demo", "test"],
@@ -117,7 +119,19 @@ def _build(_args):
     return 0
 
 
+def _look(args):
+    """Refuses files that cannot be what they are to be, before anything is installed or built."""
+    for path in [*args.configs, *([] if args.hypervisor is None else [args.hypervisor])]:
+        readable(path)
+    if "output" in args:
+        writable(args.output)
+        for path in args.configs:
+            if os.path.exists(args.output) and os.path.samefile(path, args.output):
+                raise Error(f"{path} is a configuration file: the image cannot be written to it")
+
+
 def _run(args):
+    _look(args)
     packages.require("run")
     machine.check_model(args.machine)
     build(["tools" if args.hypervisor else "run-needs"])
@@ -135,6 +149,7 @@ def _run(args):
 
 
 def _image(args):
+    _look(args)
     packages.require("image")
     build(["tools" if args.hypervisor else "run-needs"])
     image = make_image(args.configs, args.output, args.interactive, args.memory,
@@ -145,6 +160,7 @@ def _image(args):
 
 def _trace(args):
     from . import trace
+    _look(args)
     return trace.main(args)
 
 
@@ -156,9 +172,6 @@ def _demo(args):
     path = ROOT / "demo" / "demo.py"
     if not path.exists():
         raise Error("this tree has no demo/demo.py")
-    if not {"-h", "--help"}.intersection(args.arguments):
-        packages.require("demo")
-        build()
     spec = importlib.util.spec_from_file_location("facet_demo", path)
     demo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(demo)
@@ -199,19 +212,39 @@ def main(arguments):
     """Runs the command. Returns the exit status."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
+    return guarded(lambda: _parse_and_run(arguments))
+
+
+def _parse_and_run(arguments):
     parser = _parser()
     args, rest = parser.parse_known_args(arguments)
     if "passes_on" in args:
         args.arguments = rest
     elif rest:
         parser.error(f"unknown option or argument: {' '.join(rest)}")
-    return guarded(lambda: args.run(args))
+    return args.run(args)
+
+
+def _flushed(work):
+    """work(), also if it ends by sys.exit, and what it printed has reached standard output."""
+    try:
+        status = work()
+    except SystemExit as end:
+        status = end.code
+    sys.stdout.flush()
+    return status
+
+
+def _give_up_output():
+    """What standard output did not take is lost; Python is not to try again at its end."""
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 1)
 
 
 def guarded(work):
     """The exit status of work(), with what ends it early said in a line."""
     try:
-        return work()
+        return _flushed(work)
     except ToolError as error:
         print(error, file=sys.stderr)
         return 2
@@ -219,9 +252,10 @@ def guarded(work):
         print(f"facet: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()
+        _give_up_output()
         return 141
     except OSError as error:
+        _give_up_output()
         what = f"{error.filename}: " if error.filename else ""
         print(f"facet: {what}{error.strerror or error}", file=sys.stderr)
         return 2

@@ -6,14 +6,13 @@ difference is deliberate if a rule in tests/recorded/deliberate.txt names its id
 gives; else it is unexplained, and the comparison fails.
 """
 
-import argparse
 import datetime
 import fnmatch
 import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench, bench_monitor, packages, toolrun, uses
+from . import bench, bench_monitor, options, packages, toolrun, uses
 from .base import Error, build, build_dir, say
 from .guests import parse_manifest
 from .machine import boot
@@ -205,8 +204,8 @@ def _print_calls(calls, reasons, everything):
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(
-        prog="facet compare", description="Run the same guests on Facet and on real Xen 4.17 and "
+    parser = options.parser(
+        "compare", "Run the same guests on Facet and on real Xen 4.17 and "
         "print what differs, and what operations cost on both. Xen's results are those recorded "
         "in tests/recorded unless asked for otherwise.",
         epilog="exit status: 0 if every difference is deliberate, else 1")

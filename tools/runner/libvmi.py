@@ -5,7 +5,6 @@ DIR is LibVMI's source. It is built in the build directory; nothing is fetched. 
 is to give, and why, is in tests/recorded/libvmi.txt; docs/libvmi.md tells more.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -16,9 +15,10 @@ import tempfile
 from dataclasses import dataclass, field
 
 from . import machine, packages
-from .base import ROOT, Error, build, build_dir, locked, say
+from .base import ROOT, Error, build, build_dir, locked, say, source_of
 from .config import config
 from .debian import debian_kernel
+from .options import parser as command_parser
 from .recorded import RECORDED_DIR
 
 RECORDED = RECORDED_DIR / "libvmi.txt"
@@ -226,11 +226,14 @@ def _run(what, *command):
     return done.stdout
 
 
+def check_source(source):
+    """The directory, if it has LibVMI's source."""
+    return source_of(source, "LibVMI", "libvmi/libvmi.h")
+
+
 def build_examples(source):
     """Builds LibVMI in the build directory. Returns the directory."""
-    source = pathlib.Path(source).resolve()
-    if not (source / "libvmi" / "libvmi.h").exists():
-        raise Error(f"{source} is not the source of LibVMI")
+    source = check_source(source)
     tree = build_dir() / "libvmi"
     with locked(build_dir() / ".libvmi-lock"):
         say("building LibVMI and its examples")
@@ -436,8 +439,8 @@ def print_table(found, outputs, quiet):
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(
-        prog="facet libvmi", description="Build LibVMI from its source in DIR, run its examples in a "
+    parser = command_parser(
+        "libvmi", "Build LibVMI from its source in DIR, run its examples in a "
         "Debian domain on Facet against another Debian domain, and compare with what "
         "tests/recorded/libvmi.txt says.",
         epilog="exit status: 0 if every result is the recorded one, else 1")
@@ -451,12 +454,15 @@ def _arguments(arguments):
 def main(arguments):
     """Runs `facet libvmi`. Returns its exit status."""
     options = _arguments(arguments)
+    check_source(options.directory)
+    unknown = set(options.examples).difference(one.name for one in EXAMPLES)
+    if unknown:
+        raise Error(f"no example is called {', '.join(sorted(unknown))}; there are "
+                    f"{', '.join(one.name for one in EXAMPLES)}")
     packages.require("libvmi")
     build()
     tree = build_examples(options.directory)
     examples = [one for one in EXAMPLES if not options.examples or one.name in options.examples]
-    if not examples:
-        raise Error("no example is called that")
     watcher = Watcher(options.verbose)
     with tempfile.TemporaryDirectory() as scratch:
         paths = _configs(pathlib.Path(scratch), tree, examples)

@@ -2,6 +2,7 @@
 """Types of options: argparse names them in its messages, and what does not fit is refused."""
 
 import argparse
+import sys
 
 
 def _number(name, kind, least, beyond):
@@ -40,7 +41,27 @@ def limits(parser):
                         "of the machine, however long they take")
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses an option with a value that is given twice: which one counts is not to be guessed."""
+
+    def _print_message(self, message, file=None):
+        # argparse's own keeps to itself that nobody could read it.
+        if message:
+            (file or sys.stderr).write(message)
+
+    def parse_known_args(self, args=None, namespace=None):
+        seen = set()
+        for word in args or ():
+            if word == "--":
+                break
+            action = self._option_string_actions.get(word.partition("=")[0])
+            if action is not None and action.nargs != 0:
+                if action in seen:
+                    self.error(f"{'/'.join(action.option_strings)} is given twice")
+                seen.add(action)
+        return super().parse_known_args(args, namespace)
+
+
 def parser(name, description, **more):
     """A parser for a command whose arguments are its own."""
-    return argparse.ArgumentParser(prog=f"facet {name}", description=description,
-                                   allow_abbrev=False, **more)
+    return Parser(prog=f"facet {name}", description=description, allow_abbrev=False, **more)

@@ -7,7 +7,6 @@ Frama-C's value analysis, shows that what parses bytes of others has no run-time
 (tests/prove/eva). docs/audit.md says what each result means.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from . import packages
+from . import options, packages
 from .base import ROOT, Error, build_dir, say
 
 # Each analysis: the harness tests/prove/eva/NAME.c, and the source that it looks at.
@@ -149,8 +148,8 @@ _depth.__name__ = f"depth (1 to {DEPTH_MAX})"  # argparse names the type in its 
 
 def main(arguments):
     """The exit status: 0 if nothing is left open, else 1."""
-    parser = argparse.ArgumentParser(
-        prog="facet prove", description="Check to the end what can be: permission arithmetic, who may "
+    parser = options.parser(
+        "prove", "Check to the end what can be: permission arithmetic, who may "
         "call what, all sequences of calls to a depth, protocols for several processors, and that parsers have no run-time error.")
     parser.add_argument("--depth", type=_depth, default=DEPTH,
                         help="calls in a row; one more takes ten times as long (default: %(default)s)")

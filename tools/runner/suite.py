@@ -25,6 +25,7 @@ class Report:
 
     def __init__(self, text_filter):
         self.cases = []
+        self.broken = None  # what standard output said when it took no more
         self._filter = text_filter
         self._lock = threading.Lock()
 
@@ -36,16 +37,22 @@ class Report:
             self.cases.append(case)
             text = f": {case.text}" if case.text else ""
             seconds = f" ({case.seconds:.1f} s)" if case.seconds >= 1 else ""
-            print(f"{case.outcome:5} {case.name}{seconds}{text}", flush=True)
+            self._print(f"{case.outcome:5} {case.name}{seconds}{text}")
 
     def note(self, text):
         """A line of progress."""
         with self._lock:
-            print(f"----- {text}", flush=True)
+            self._print(f"----- {text}")
+
+    def _print(self, text):
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            self.broken = error
 
 
 def _work(jobs, report, cancel, total):
-    while not cancel.is_set():
+    while not cancel.is_set() and not report.broken:
         try:
             number, job = jobs.get_nowait()
         except queue.Empty:
@@ -151,7 +158,7 @@ def main(arguments):
         for name in sorted(name for job in find_jobs(args.filter) for name in job.contents):
             print(name)
         return 0
-    if args.junit:
+    if args.junit is not None:
         writable(args.junit)
     find_jobs(args.filter)  # that there are any, before anything is built
     # Machines whose clock and random numbers are the same in each run (facet(1)).
@@ -166,7 +173,9 @@ def main(arguments):
         report.add(Case("setup", "error", str(error)))
         jobs = []
     _run_all(jobs, args.jobs, report)
-    if args.junit:
+    if report.broken:
+        raise report.broken
+    if args.junit is not None:
         _junit(args.junit, report.cases)
     sys.stdout.flush()
     _summary(report.cases, time.monotonic() - started)

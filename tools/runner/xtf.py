@@ -5,7 +5,6 @@ DIR is XTF's source. It is built in the build directory; nothing is fetched. Wha
 give, and why, is in tests/recorded/xtf.txt; docs/xtf.md tells more.
 """
 
-import argparse
 import concurrent.futures
 import fnmatch
 import json
@@ -17,8 +16,9 @@ import tempfile
 from dataclasses import dataclass
 
 from . import machine, packages
-from .base import Error, build, build_dir, locked, say
+from .base import Error, build, build_dir, locked, say, source_of
 from .config import config
+from .options import parser as command_parser
 from .recorded import RECORDED_DIR
 
 RECORDED = RECORDED_DIR / "xtf.txt"
@@ -120,11 +120,14 @@ def _make(tree, *arguments):
         raise Error(f"XTF does not build: make {' '.join(arguments)}:\n{done.stdout}")
 
 
+def check_source(source):
+    """The directory, if it has XTF's source."""
+    return source_of(source, "XTF", "build/gen.mk", "tests/.")
+
+
 def build_tests(source):
     """Builds the HVM tests of the XTF source in the build directory. Returns the Tests."""
-    source = pathlib.Path(source).resolve()
-    if not (source / "build" / "gen.mk").exists() or not (source / "tests").is_dir():
-        raise Error(f"{source} is not the source of XTF")
+    source = check_source(source)
     tree = build_dir() / "xtf"
     tests = []
     with locked(build_dir() / ".xtf-lock"):
@@ -201,8 +204,8 @@ def print_rows(table, reasons):
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(
-        prog="facet xtf", description="Build the HVM tests of XTF, Xen's test framework, from its "
+    parser = command_parser(
+        "xtf", "Build the HVM tests of XTF, Xen's test framework, from its "
         "source in DIR, run them on Facet, and compare with what tests/recorded/xtf.txt says.",
         epilog="exit status: 0 if every result is the recorded one, else 1")
     parser.add_argument("directory", metavar="DIR", help="XTF's source; it is left as it is")
@@ -217,6 +220,7 @@ def _arguments(arguments):
 def main(arguments):
     """Runs `facet xtf`. Returns its exit status."""
     options = _arguments(arguments)
+    check_source(options.directory)
     packages.require("run")
     machine.check_model(options.machine)
     build(["run-needs"])

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""Every option and argument of every command, with values that it cannot have: a line that names the
+trouble and status 2, before anything is installed, built, measured or written."""
+
+import os
+import re
+import subprocess
+
+import runner
+from harness import FacetTest
+
+COMMANDS = ("setup", "build", "run", "image", "demo", "demo agent", "demo monitor", "test", "bench", "compare",
+            "xtf", "libvmi", "prove", "trace")
+# What each command needs besides, and (option or metavar of an argument: kind of its values).
+LIMITS = {"--timeout": "seconds", "--ticks": "count", "--machine": "name"}
+NEEDS = {"run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["--at", "vmx_exit", "{config}"],
+         "xtf": ["{xtf}"], "libvmi": ["{libvmi}"]}
+KINDS = {
+    "setup": {"--for": "name"}, "build": {},
+    "run": {**LIMITS, "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "image": {"--output": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
+    "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--junit": "output"},
+    "bench": {"--json": "output", "--runs": "count", "--plot": "output", "--from": "input"},
+    "compare": {}, "xtf": {"--machine": "name", "DIR": "directory"},
+    "libvmi": {"DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
+    "trace": {"--timeout": "seconds", "--ticks": "count", "--hypervisor": "input", "CONFIG": "input",
+              "--skip": "skip", "--instructions": "count", "--at": "name"},
+}
+HUGE = str(1 << 64)
+MISSING = "/nonexistent/x"
+BAD = {
+    "name": ("frobnicated_zebra", "../frobnicated"),
+    "seconds": ("0", "-1", HUGE, "nan", "inf", "soon", ""),
+    "count": ("0", "-1", HUGE, "1.5", "many", ""),
+    "skip": ("-1", HUGE, "many", ""),
+    "seed": ("x", ""),
+    "input": (MISSING, "{dir}", "{fifo}", "{locked}", "/dev/full", "{config}/x", "x" * 5000, ""),
+    "output": (MISSING, "{dir}", "{fifo}", "{locked}", "/dev/full", "/sys/nothing", "{config}/x", "x" * 5000, ""),
+    "directory": (MISSING, "{dir}", "{fifo}", "{config}", "/dev/full", "x" * 5000, ""),
+}
+# No words of work that has begun.
+BEGUN = re.compile(r"building|installing|downloading|measuring|running|enumerating|Traceback|Exception", re.I)
+
+
+class OptionsTest(FacetTest):
+    """See the module's text; a method for each few commands, which take turns."""
+
+    weight = 30.0
+
+    def setUp(self):
+        super().setUp()
+        os.mkfifo(self.dir / "fifo")
+        (self.dir / "xtf/build").mkdir(parents=True)
+        (self.dir / "xtf/tests").mkdir()
+        (self.dir / "libvmi/libvmi").mkdir(parents=True)
+        for made in ("xtf/build/gen.mk", "libvmi/libvmi/libvmi.h"):
+            self.write(made, "")
+        self.write("locked", "").chmod(0)
+        self.config("a.cfg", kernel=self.guest())
+        self.places = {"{dir}": self.dir, "{fifo}": self.dir / "fifo", "{locked}": self.dir / "locked",
+                       "{config}": self.dir / "a.cfg", "{new}": self.dir / "new", "{xtf}": self.dir / "xtf",
+                       "{libvmi}": self.dir / "libvmi"}
+
+    def put(self, words):
+        """The words, with places instead of their names."""
+        out = []
+        for word in words:
+            for name, path in self.places.items():
+                word = word.replace(name, str(path))
+            out.append(word)
+        return out
+
+    def unprivileged(self, *arguments):
+        """Runs ./facet so that a file's permissions count, for root too. Returns (status, out, err)."""
+        drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+        done = subprocess.run([*drop, runner.ROOT / "facet", *arguments], stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def state(self):
+        """What is in the test's directory, and when it was changed."""
+        return {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in self.dir.rglob("*")}
+
+    def assert_refused(self, *arguments):
+        """Status 2, something said, nothing begun, nothing changed."""
+        before = self.state()
+        with self.subTest(" ".join(word[:40] for word in arguments)):
+            status, out, err = self.unprivileged(*arguments)
+            self.assertEqual((status, out), (2, ""), err)
+            self.assertTrue(err.strip())
+            self.assertIsNone(BEGUN.search(err), err)
+            self.assertEqual(self.state(), before)
+
+    def walk(self, *commands):
+        """Each bad value of each option and argument of the commands; each option twice."""
+        for command in commands:
+            for option, kind in KINDS[command].items():
+                needs = list(NEEDS.get(command, ()))
+                for value in BAD[kind]:
+                    self.assert_refused(*command.split(), *self.put(self.with_value(needs, option, value)))
+                if option.startswith("-") and kind != "name":
+                    good = {"seed": "1", "input": "{config}", "output": "{new}"}.get(kind, "2")
+                    twice = self.with_value(self.with_value(needs, option, good), option, good, False)
+                    self.assert_refused(*command.split(), *self.put(twice))
+            self.assert_refused(*command.split(), *self.put(NEEDS.get(command, ())), "--frobnicate")
+
+    @staticmethod
+    def with_value(needs, option, value, replace=True):
+        """The command's words with that value, which stands for the one that it needs."""
+        if option in ("CONFIG", "DIR"):
+            return [*needs[:-1], value]
+        if option == "EXAMPLE":
+            return [*needs, value]
+        known = {"--output": "-o"}.get(option, option)
+        if replace and known in needs:
+            at = needs.index(known)
+            needs = [*needs[:at], *needs[at + 2:]]
+        return [f"{option}={value}", *needs]
+
+    def test_all_are_known(self):
+        """What --help tells of is in the table above, and nothing else is in it."""
+        listed = re.findall(r"^    (\w+) ", self.facet("--help").out, re.M)
+        self.assertEqual({command.split()[0] for command in COMMANDS}, set(listed))
+        for command in COMMANDS:
+            with self.subTest(command):
+                text = self.facet(*command.split(), "--help").out
+                valued = set(re.findall(r"(--[a-z-]+) (?:\[?[A-Z]|\{)", text.partition("\n\n")[2]))
+                table = {name for name in KINDS[command] if name.startswith("-")}
+                self.assertEqual(valued, table)
+
+    def test_run(self):
+        """run, setup, build."""
+        self.walk("run", "setup", "build")
+
+    def test_image_trace(self):
+        """image, trace."""
+        self.walk("image", "trace")
+
+    def test_demo(self):
+        """The demos, and those that there are not."""
+        self.walk("demo", "demo agent", "demo monitor")
+        self.assert_refused("demo", "zebra")
+        self.assertIn("`facet demo agent` and `facet demo monitor`", self.facet("demo", "zebra").err)
+
+    def test_test_bench(self):
+        """test, bench."""
+        self.walk("test", "bench")
+
+    def test_others(self):
+        """compare, xtf, libvmi, prove."""
+        self.walk("compare", "xtf", "libvmi", "prove")
+
+    def test_same_file_twice(self):
+        """Two domains of one name; results that would overwrite what they are made of, or each other."""
+        path = str(self.places["{config}"])
+        new = str(self.places["{new}"])
+        self.assert_refused("run", path, path)
+        self.assert_refused("image", "-o", path, path)
+        self.assert_refused("bench", "--json", new, "--plot", new)
+        report = str(self.write("report", "{}"))
+        self.assert_refused("bench", "--from", report, "--plot", report)
+
+    def test_report_that_is_none(self):
+        """bench --from with JSON of another kind, or none."""
+        for text in ("{}", "[]", "1", "", "{", "[" * 100000, '{"operations": 1}', b"\xff\0",
+                     '{"operations": [{}], "tables": [], "settings": {}, "scaling": {}, "not_measured": {}, '
+                     '"uses": [], "limits": []}'):
+            path = self.write("report", text)
+            with self.subTest(text[:20]):
+                done = self.facet("bench", "--from", path)
+                self.assertEqual(done.status, 2, done.err)
+                self.assertIn(str(path), done.err)
+                self.assertNotIn("Traceback", done.err)
+
+    def test_version(self):
+        """The Makefile's."""
+        done = self.facet("--version")
+        makefile = (runner.ROOT / "Makefile").read_text(encoding="utf-8")
+        self.assertEqual((done.status, done.out),
+                         (0, f"facet {re.search('^VERSION := (.*)$', makefile, re.M).group(1)}\n"))
+
+    def test_full_output(self):
+        """Standard output that takes nothing: a line, no traceback, and not success."""
+        config = str(self.places["{config}"])
+        for arguments in (["--help"], ["--version"], ["test", "--list"], ["bench", "--help"], ["run", config],
+                          ["trace", "--at", "vmx_exit", "--instructions", "4", config],
+                          ["test", "--filter", "system/suite/tap"]):
+            for unbuffered in ("", "1"):
+                with self.subTest(arguments, unbuffered=unbuffered), open("/dev/full", "wb") as full:
+                    done = subprocess.run([runner.ROOT / "facet", *arguments], stdin=subprocess.DEVNULL,
+                                          stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                                          env=dict(os.environ, PYTHONUNBUFFERED=unbuffered))
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn("No space left on device", done.stderr)
+                    self.assertNotIn("Traceback", done.stderr)
+                    self.assertNotIn("Exception", done.stderr)
