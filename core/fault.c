@@ -130,11 +130,14 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener)
 {
     struct physmap *pm = v->pm;
+    struct view_state *vs;
     enum fault_result result;
 
     physmap_lock(pm);
     platform_vcpu_sync(v);
-    result = v->lifted ? lift_fault(pm, v, f) : resolve(pm, view_get(pm, v->view), f, listener);
+    vs = view_get(pm, v->view);
+    physmap_takes_for(pm, !v->lifted && vs && vs->by_guest);
+    result = v->lifted ? lift_fault(pm, v, f) : resolve(pm, vs, f, listener);
     physmap_unlock(pm);
     return result;
 }

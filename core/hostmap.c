@@ -456,7 +456,7 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
     if (g.v > pm->max_gfn || most >= ACCESS_DEFAULT || m.v > entry_mfn(FORMAT_ADDRESS_MASK)) {
         return -XEN_EINVAL;
     }
-    physmap_lock(pm);
+    physmap_lock_for(pm, by_guest);
     h = leaf_at(pm, g.v);
     if (forbidden(pm, g.v, by_guest)) {
         rc = -XEN_EPERM;
@@ -515,7 +515,7 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
     if (from.v > pm->max_gfn || to.v > pm->max_gfn) {
         return -XEN_EINVAL;
     }
-    physmap_lock(pm);
+    physmap_lock_for(pm, by_guest);
     e = hostmap_leaf(pm, from.v);
     if (!entry_valid(pm, e) || entry_mfn(e) != m.v || from.v == to.v) {
         rc = -XEN_EINVAL;

@@ -50,10 +50,21 @@ static inline bool physmap_tired(const struct physmap *pm)
 static inline void physmap_lock(struct physmap *pm)
 {
     lock_acquire(&pm->lock);
+    pm->pool.kept = 0;
     pm->work.effort = 0;
     if (pm->work.pending) {
         work_finish(pm);
     }
+}
+/* Tables that are taken until the lock is free are taken for the guest itself, or for others. */
+static inline void physmap_takes_for(struct physmap *pm, bool guest)
+{
+    pm->pool.kept = guest ? pm->monitor_reserve : 0;
+}
+static inline void physmap_lock_for(struct physmap *pm, bool guest)
+{
+    physmap_lock(pm);
+    physmap_takes_for(pm, guest);
 }
 /* To look something up: what is not settled yet stays as it is. */
 static inline void physmap_lock_to_look(struct physmap *pm)

@@ -172,7 +172,7 @@ long subop_isolate(struct subop_call *call)
     if (!platform_pause_others(pm)) {
         return -XEN_ERESTART;
     }
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     rc = isolate(pm, a);
     physmap_unlock(pm);
     platform_unpause_others(pm);

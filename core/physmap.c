@@ -43,11 +43,18 @@ static void set_shares(struct physmap *pm, const struct physmap_config *cfg)
     unsigned most = cfg->max_views > 0 ? cfg->max_views - 1 : 0; /* view 0 is nobody's */
     unsigned views = cfg->guest_views ? cfg->guest_views : (most + 1) / 2;
 
-    pm->abroad_most = ABROAD_FREE + (pm->pool.nr_free - cfg->host_reserve) / 2;
+    uint32_t there = pm->pool.nr_free - cfg->host_reserve;
+    uint32_t keep = cfg->monitor_reserve < there / 4 ? cfg->monitor_reserve : there / 4;
+
+    pm->abroad_most = ABROAD_FREE + there / 2;
     if (pm->audited) {
         pm->guest_views = (uint16_t)(views < most ? views : most);
-        pm->guest_quota = cfg->guest_tables ? cfg->guest_tables
-                                            : (pm->pool.nr_free - cfg->host_reserve + 1) / 2;
+        pm->guest_quota = cfg->guest_tables ? cfg->guest_tables : (there + 1) / 2;
+        if (keep > 0 && pm->guest_quota > there - keep) {
+            pm->guest_quota = there - keep;
+        }
+    } else if (pm->mode == XEN_ALTP2M_mixed) {
+        pm->monitor_reserve = keep;
     }
 }
 

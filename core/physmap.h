@@ -78,6 +78,7 @@ struct physmap_config {
     unsigned max_views;      /* altp2m_count: 0..VIEW_MAX */
     unsigned altp2m_mode;    /* XEN_ALTP2M_disabled, _mixed, _external or _limited */
     unsigned host_reserve;   /* table pages that only the host map may use */
+    unsigned monitor_reserve; /* table pages that the guest itself leaves to monitors; a quarter of the rest at most */
     unsigned altp2m_policy;  /* enum altp2m_policy: what callers inside the guest may use */
     uint64_t allow, deny;    /* sets of rows (policy.h) that it gives beyond that, or not */
     unsigned guest_views;    /* policy audited: views that the guest itself may have; 0: half */

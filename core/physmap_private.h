@@ -51,6 +51,7 @@ struct pool {
     uint32_t free, nr_free;
     uint32_t limbo, nr_limbo;
     uint32_t reserve;      /* pages that only the host map may take */
+    uint32_t kept;         /* beyond those: what this holder of the lock leaves to monitors */
 };
 
 /* One remap of one view: `source` shows the frame that the host map has at `target`. */
@@ -160,6 +161,7 @@ struct physmap {
     uint32_t view_quota;       /* default quota of a new view; 0: none */
     uint32_t guest_quota; /* pages that what the guest itself makes may hold; 0: no limit */
     uint32_t guest_tables;     /* that it holds */
+    uint32_t monitor_reserve;  /* free pages that it leaves to monitors; policy audited: its quota does */
     uint32_t nr_host;          /* tables of the host map */
     uint32_t abroad;           /* of these, the guest's: they cover nothing that it was built with */
     uint32_t abroad_most;      /* that it may have */

@@ -42,7 +42,7 @@ long subop_set_domain_state(struct subop_call *call)
     if (!platform_pause_others(pm)) {
         return -XEN_ERESTART;
     }
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     if (pm->audited) {
         rc = owner_set_state(pm, call->caller->self == pm, on);
     } else if (on && !pm->active) {
@@ -121,7 +121,7 @@ long subop_create_p2m(struct subop_call *call)
     if (access > ACCESS_DEFAULT) {
         return -XEN_EINVAL;
     }
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     rc = pm->active ? view_create(pm, (access_t)access, call->caller->self == pm, &v)
                     : -XEN_EOPNOTSUPP;
     physmap_unlock(pm);
@@ -233,7 +233,7 @@ long subop_set_mem_access(struct subop_call *call)
     struct override_cursor c;
     int rc = -XEN_EINVAL;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     c = OVERRIDE_CURSOR(view_get(pm, view(a->view)));
     if (c.vs) {
         rc = a->gfn == ~0ULL ? set_default_access(pm, c.vs, a->access)
@@ -338,7 +338,7 @@ long subop_change_gfn(struct subop_call *call)
     struct view_state *vs;
     int rc = -XEN_EINVAL;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     vs = view_get(pm, view(a->view));
     if (vs) {
         rc = subop_change_one(pm, vs, a->old_gfn, a->new_gfn, call->caller->self != pm);
@@ -363,13 +363,14 @@ static struct lists find_lists(const struct subop_call *call)
 /*
  * Applies n entries under one lock and one flush; returns how many were done, *rc tells why fewer.
  */
-static uint32_t set_chunk(struct physmap *pm, view_t v, const uint64_t *gfns,
+static uint32_t set_chunk(const struct subop_call *call, view_t v, const uint64_t *gfns,
                           const uint8_t *accesses, uint32_t n, long *rc)
 {
+    struct physmap *pm = call->pm;
     struct override_cursor c;
     uint32_t i = 0;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     c = OVERRIDE_CURSOR(view_get(pm, v));
     *rc = c.vs ? 0 : -XEN_EINVAL;
     while (*rc == 0 && i < n && !physmap_tired(pm)) {
@@ -420,7 +421,7 @@ long subop_set_mem_access_multi(struct subop_call *call)
             continue;
         }
         if (rc == 0) {
-            a->opaque += set_chunk(call->pm, view(a->view), gfns, accesses, n, &rc);
+            a->opaque += set_chunk(call, view(a->view), gfns, accesses, n, &rc);
         }
         if (rc == 0 && a->opaque < a->nr && subop_stops(call->pm)) {
             rc = -XEN_ERESTART;
@@ -461,7 +462,7 @@ long subop_set_suppress_ve(struct subop_call *call)
     struct override_cursor c;
     int rc = -XEN_EINVAL;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     c = OVERRIDE_CURSOR(view_get(pm, view(a->view)));
     if (c.vs) {
         rc = set_ve(pm, &c, a->gfn, a->suppress_ve != 0);
@@ -527,13 +528,14 @@ static uint64_t after_failure(const struct physmap *pm, const struct override_cu
 }
 
 /* One slice of a range: at most SLICE runs or holes, under one lock and one flush. */
-static long set_ve_slice(struct physmap *pm, struct xen_hvm_altp2m_suppress_ve_multi *a)
+static long set_ve_slice(const struct subop_call *call, struct xen_hvm_altp2m_suppress_ve_multi *a)
 {
+    struct physmap *pm = call->pm;
     struct override_cursor c;
     uint64_t g = a->first_gfn;
     long rc = 0;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     c = OVERRIDE_CURSOR(view_get(pm, view(a->view)));
     for (unsigned i = 0; c.vs && i < SLICE && g <= a->last_gfn && !physmap_tired(pm); i++) {
         int err = set_ve(pm, &c, g, a->suppress_ve != 0);
@@ -566,7 +568,7 @@ long subop_set_suppress_ve_multi(struct subop_call *call)
         return -XEN_EINVAL;
     }
     do {
-        rc = set_ve_slice(pm, a);
+        rc = set_ve_slice(call, a);
         if (rc == 0 && a->first_gfn <= a->last_gfn && subop_stops(pm)) {
             rc = -XEN_ERESTART;
         }

@@ -60,6 +60,12 @@ struct subop {
     const char *name, *reason, *test, *summary;
 };
 
+/* The guest calls about itself: what it takes leaves monitors theirs. */
+static inline bool subop_by_guest(const struct subop_call *call)
+{
+    return call->caller->self == call->pm;
+}
+
 extern const struct subop subop_table[];
 extern const unsigned subop_count;
 

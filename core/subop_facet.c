@@ -36,11 +36,11 @@ static void add_view(const struct view_state *vs, struct facet_altp2m_usage *u)
     u->relaxed += vs->relaxed;
 }
 
-static void add_domain(struct physmap *pm, struct facet_altp2m_usage *u)
+static void add_domain(const struct physmap *pm, uint32_t kept, struct facet_altp2m_usage *u)
 {
     u->pool_pages = pm->pool.nr;
     u->pool_free = pm->pool.nr_free;
-    u->pool_reserve = pm->pool.reserve;
+    u->pool_reserve = pm->pool.reserve + kept;
     u->pool_fixed = pm->pool.fixed;
     u->host_tables = pm->nr_host;
     u->lost = (uint32_t)pm->remaps.lost;
@@ -81,7 +81,7 @@ long subop_usage(struct subop_call *call)
     if (confined) {
         add_share(pm, u);
     } else {
-        add_domain(pm, u);
+        add_domain(pm, subop_by_guest(call) ? pm->monitor_reserve : 0, u);
     }
     count_vcpus(pm, all, u);
     vs = view_get(pm, view(u->view));

@@ -32,7 +32,7 @@ static long change_slice(struct subop_call *call, struct facet_altp2m_change_gfn
     struct view_state *vs;
     long rc;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     vs = view_get(pm, view(a->view));
     rc = vs ? 0 : -XEN_EINVAL;
     for (unsigned i = 0; rc == 0 && i < SLICE && a->done < a->nr; i++) {
@@ -76,7 +76,7 @@ static uint32_t change_pairs(struct subop_call *call, view_t v,
     struct view_state *vs;
     uint32_t i = 0;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     vs = view_get(pm, v);
     *rc = vs ? 0 : -XEN_EINVAL;
     while (*rc == 0 && i < n) {
@@ -115,14 +115,15 @@ long subop_change_gfn_list(struct subop_call *call)
     return rc;
 }
 
-static long set_slice(struct physmap *pm, struct facet_altp2m_set_range *a)
+static long set_slice(const struct subop_call *call, struct facet_altp2m_set_range *a)
 {
+    struct physmap *pm = call->pm;
     const struct range_change c = {a->access, a->suppress_ve};
     uint64_t end = a->nr - a->done > GFNS ? a->done + GFNS : a->nr;
     struct view_state *vs;
     long rc;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     vs = view_get(pm, view(a->view));
     rc = vs ? 0 : -XEN_EINVAL;
     for (unsigned i = 0; rc == 0 && i < SLICE && a->done < end && !physmap_tired(pm); i++) {
@@ -149,7 +150,7 @@ long subop_set_range(struct subop_call *call)
         return -XEN_EINVAL;
     }
     while (rc == 0 && a->done < a->nr) {
-        rc = set_slice(call->pm, a);
+        rc = set_slice(call, a);
         rc = after_slice(call, rc, a->done, a->nr);
     }
     return rc;

@@ -21,7 +21,7 @@ long subop_shadow_create(struct subop_call *call)
     struct physmap *pm = call->pm;
     int rc;
 
-    physmap_lock(pm);
+    physmap_lock_for(pm, subop_by_guest(call));
     if (!pm->active) {
         rc = -XEN_EOPNOTSUPP;
     } else if (!owner_may_copy(call->caller, pm, a->source_gfn)) {

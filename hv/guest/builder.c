@@ -128,6 +128,7 @@ static bool create_physmap(struct build *b)
         .guest_tables = b->config->altp2m_guest_tables,
         .trace = b->config->altp2m_trace,
         .host_reserve = (uint32_t)layout_host_reserve(b->config->memory_kib << 10),
+        .monitor_reserve = (uint32_t)layout_monitor_reserve(b->config->memory_kib << 10),
         .format = vcpu_table_format(),
     };
 

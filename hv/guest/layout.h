@@ -35,6 +35,15 @@ static inline uint64_t layout_host_reserve(uint64_t memory)
     return (gfns >> ORDER_2M) + (gfns >> ORDER_1G) + 24;
 }
 
+/*
+ * Pages of tables that the guest's own doing leaves to its monitors: the host map that is split takes of
+ * the free pages too, before it comes to its reserve.
+ */
+static inline uint64_t layout_monitor_reserve(uint64_t memory)
+{
+    return layout_host_reserve(memory) + 32;
+}
+
 /* The ramdisk lies behind the kernel, and the page of the start info behind that. False: they do not fit. */
 static inline bool layout_place(uint64_t memory, uint64_t kernel_end, uint64_t ramdisk_size, uint64_t *ramdisk, uint64_t *info)
 {

@@ -54,7 +54,7 @@ struct facet_altp2m_usage {
     uint32_t quota;          /* out: tables it may have; 0: no limit of its own */
     uint32_t pool_pages;     /* out, domain: pages of the pool, its metadata included */
     uint32_t pool_free;      /* out, domain */
-    uint32_t pool_reserve;   /* out, domain: free pages that only the host map may take */
+    uint32_t pool_reserve;   /* out, domain: free pages that only the host map may take; for the guest itself: or monitors */
     uint32_t pool_fixed;     /* out, domain: metadata */
     uint32_t host_tables;    /* out, domain: tables of the host map */
     uint32_t host_changes; /* out: host map changes under an override, or under a remap's target */

@@ -181,6 +181,12 @@ static void sparse(void)
     listen_task(KEEP_SPARSE, NULL);
 }
 
+/* The same after the guest has taken all that its own views get. */
+static void views(void)
+{
+    sparse();
+}
+
 static void allow(const vm_event_request_t *r, vm_event_response_t *a)
 {
     (void)a;
@@ -207,5 +213,5 @@ static void finish(void)
     mail->task = TASK_END;
 }
 
-TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse), CASE(by_default),
+TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse), CASE(views), CASE(by_default),
            CASE(finish))

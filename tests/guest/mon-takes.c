@@ -4,6 +4,7 @@
  * monitor needs, a restriction by default.
  */
 #include <string.h>
+#include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/keep.h"
@@ -136,6 +137,26 @@ static void sparse(void)
     }
 }
 
+/* A view, its remaps and shadow pages of its own take all that they get. Its monitor then does what needs many. */
+static void views(void)
+{
+    uint16_t v;
+    uint64_t name = 0;
+    unsigned n = 0;
+
+    expect(altp2m_set_state(1), 0);
+    expect(altp2m_create(ACCESS_RWX, &v), 0);
+    for (uint64_t g = 0; g < 16 * 256; g += 512)
+        expect(altp2m_set_access(v, g + 300, ACCESS_R), 0);
+    while (altp2m_stub_shadow_create(&altp2m_self, ~0ULL, &name) == 0)
+        n++;
+    check(n > 100, "%u shadow pages", n);
+    expect(altp2m_stub_shadow_create(&altp2m_self, ~0ULL, &name), -XEN_ENOMEM);
+    target_begin(mail, KEEP_SPARSE);
+    target_end(mail);
+    expect(altp2m_set_state(0), 0);
+}
+
 static void by_default(void)
 {
     mail->data[0] = gfn_of(page);
@@ -154,5 +175,5 @@ static void finish(void)
     target_finish(mail);
 }
 
-TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse), CASE(by_default),
+TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse), CASE(views), CASE(by_default),
            CASE(finish))

@@ -547,6 +547,7 @@ void fake_start(struct fake_options o)
         .max_views = o.max_views,
         .altp2m_mode = o.mode,
         .host_reserve = o.reserve,
+        .monitor_reserve = o.monitor_reserve,
         .altp2m_policy = o.policy,
         .allow = o.allow,
         .deny = o.deny,
@@ -574,7 +575,7 @@ void fake_start(struct fake_options o)
         physmap_add_vcpu(&fake.pm, &fake.vcpus[i], i);
     }
     c.domid = 2;
-    c.host_reserve = 0;
+    c.host_reserve = c.monitor_reserve = 0;
     c.trace = false;
     rc = physmap_init(&fake.other, &c, mfn(FAKE_POOL_FIRST + o.pool), 64);
     EXPECT(rc == 0, "physmap_init: %d", rc);

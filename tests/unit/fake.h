@@ -73,7 +73,7 @@ _Noreturn void fake_fail(const char *format, ...) __attribute__((format(printf, 
 struct fake_options {
     unsigned pool;          /* pages */
     unsigned reserve, max_views, mode, address_bits;
-    unsigned policy, guest_views, guest_tables;
+    unsigned policy, guest_views, guest_tables, monitor_reserve;
     uint64_t allow, deny;
     bool trace;
     const struct table_format *format;

@@ -6,6 +6,7 @@
 #include "core_own.h"
 
 #define RESERVE 24u
+#define KEPT    (RESERVE + 60) /* for monitors: what is split, and their own */
 #define FAR(i)  ((1ULL << 30) + ((uint64_t)(i) << 18)) /* gfns that share no table but the root's child */
 
 static struct was_mapped was;
@@ -95,6 +96,35 @@ static int external(void **state)
 {
     (void)state;
     return begin(POLICY_OPEN, XEN_ALTP2M_external, 256, 0);
+}
+
+static void small(unsigned pool, unsigned kept)
+{
+    struct fake_options o = FAKE_DEFAULTS;
+
+    o.mode = XEN_ALTP2M_mixed;
+    o.pool = pool;
+    o.reserve = RESERVE;
+    o.monitor_reserve = kept;
+    fake_start(o);
+}
+
+static void keep(unsigned policy)
+{
+    struct fake_options o = FAKE_DEFAULTS;
+
+    o.policy = policy;
+    o.mode = XEN_ALTP2M_mixed;
+    o.pool = 400;
+    o.reserve = RESERVE;
+    o.guest_views = 4;
+    o.guest_tables = policy == POLICY_AUDITED ? 100000 : 0;
+    o.max_views = 10;
+    o.monitor_reserve = KEPT;
+    fake_start(o);
+    fake.may_control = true;
+    map_guest();
+    assert_int_equal(set_state(true), 0);
 }
 
 static int audited(void **state)
@@ -244,6 +274,186 @@ static void monitors_pages_spare_the_reserve(void **state)
     }
 }
 
+/* ---- what the guest itself can take in every way that it has, until no more is given ---- */
+
+static void by_views(uint16_t v, uint16_t theirs)
+{
+    (void)theirs;
+    for (unsigned i = 0; set_access(v, i * G_2M, ACCESS_R) == 0; i++) {
+        assert_true(i < 500);
+    }
+}
+
+static void by_lists(uint16_t v, uint16_t theirs)
+{
+    uint64_t done, skipped;
+
+    (void)theirs;
+    assert_int_equal(own_set_range(v, 0, 500 * G_2M, ACCESS_R, FACET_ALTP2M_LEAVE, &done, &skipped), -XEN_ENOMEM);
+}
+
+static void by_ve(uint16_t v, uint16_t theirs)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);
+
+    (void)theirs;
+    op.u.suppress_ve_multi.view = v;
+    op.u.suppress_ve_multi.last_gfn = 500 * G_2M;
+    assert_int_equal(fake_hvmop(&fake.self, &op), 0);
+    assert_int_equal(op.u.suppress_ve_multi.first_error, -XEN_ENOMEM);
+}
+
+static void by_remaps(uint16_t v, uint16_t theirs)
+{
+    (void)theirs;
+    for (unsigned i = 0; change_gfn(v, i * G_2M, 5) == 0; i++) {
+        assert_true(i < 500);
+    }
+}
+
+static void by_a_list_of_remaps(uint16_t v, uint16_t theirs)
+{
+    uint64_t done = 0;
+
+    (void)theirs;
+    for (unsigned i = 0; own_change_range(v, i * G_2M, 5, 1, 0, &done) == 0; i++) {
+        assert_true(i < 500);
+    }
+}
+
+static void by_shadow_pages(uint16_t v, uint16_t theirs)
+{
+    (void)v, (void)theirs;
+    for (unsigned i = 0; own_shadow_create(~0ULL) >= 0; i++) {
+        assert_true(i < 500);
+    }
+}
+
+static void by_a_monitors_view(uint16_t v, uint16_t theirs)
+{
+    by_views(theirs, v);
+    by_remaps(theirs, v);
+}
+
+static void by_view_zero(uint16_t v, uint16_t theirs)
+{
+    (void)v;
+    by_remaps(0, theirs);
+}
+
+static void by_isolating(uint16_t v, uint16_t theirs)
+{
+    uint64_t skipped;
+
+    (void)theirs;
+    for (unsigned i = 0; own_isolate(v, i * G_2M, 1, ACCESS_RW, ACCESS_RX, 1, &skipped) == 0; i++) {
+        assert_true(i < 500);
+    }
+}
+
+/* A touched page of a view whose default restricts gets a leaf of its own, while there is room. */
+static void by_touching(uint16_t v, uint16_t theirs)
+{
+    (void)theirs;
+    assert_int_equal(set_access(v, ~0ULL, ACCESS_RX), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, v), 0);
+    for (unsigned i = 0; i < 500 && fake.pm.views[v].relaxed == 0; i++) {
+        struct fault f = {.gfn = gfn(i * G_2M), .rights = RIGHT_W};
+
+        assert_int_equal(altp2m_fault(&fake.vcpus[0], &f, false), FAULT_RETRY);
+    }
+    assert_true(fake.pm.views[v].relaxed > 0);
+}
+
+static void by_pages_abroad(uint16_t v, uint16_t theirs)
+{
+    (void)v, (void)theirs;
+    for (unsigned n = 0; put(FAR(n), F(n)) == 0; n++) {
+        assert_true(n < 500);
+    }
+}
+
+static void by_splitting(uint16_t v, uint16_t theirs)
+{
+    (void)v, (void)theirs;
+    for (unsigned i = 0; i < 16; i++) {
+        assert_int_equal(set_access(0, i * G_2M, ACCESS_R), 0);
+    }
+}
+
+#define XENS_WAYS 8u /* the others are Facet's own calls, which only `open` gives a guest as they are */
+static void (*const ways[])(uint16_t v, uint16_t theirs) = {
+    by_views, by_ve, by_remaps, by_a_monitors_view, by_view_zero, by_touching, by_pages_abroad, by_splitting,
+    by_lists, by_a_list_of_remaps, by_shadow_pages, by_isolating,
+};
+
+/* What `usage` says agrees with where it ends: a guest learns of its monitors' share, a monitor has it. */
+static void told(bool used_up)
+{
+    struct facet_altp2m_usage own = {.view = FACET_ALTP2M_ALL_VIEWS}, all = own;
+
+    assert_int_equal(own_call(&fake.self, FACET_ALTP2M_usage, &own, sizeof(own)), 0);
+    assert_int_equal(own_call(&fake.monitor, FACET_ALTP2M_usage, &all, sizeof(all)), 0);
+    assert_int_equal(all.pool_reserve, RESERVE);
+    assert_int_equal(own.pool_reserve, RESERVE + KEPT);
+    assert_int_equal(own.pool_free, all.pool_free);
+    assert_true(!used_up || own.pool_free <= own.pool_reserve);
+}
+
+static void take_all(unsigned policy, unsigned way)
+{
+    uint16_t v, w, theirs;
+    long rc;
+
+    monitor_on();
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_int_equal(create(ACCESS_RWX, &w), 0);
+    assert_int_equal(monitor_create(ACCESS_RWX, &theirs), 0);
+    if (policy == POLICY_AUDITED) {
+        by_views(v, theirs);
+        assert_int_equal(set_access(w, 5, ACCESS_R), -XEN_ENOMEM);
+        return;
+    }
+    ways[way](v, theirs);
+    by_views(w, theirs);
+    assert_int_equal(set_access(w, 499 * G_2M, ACCESS_R), -XEN_ENOMEM);
+    while ((rc = create(ACCESS_RWX, &v)) == 0) {
+    }
+    assert_int_equal(rc, -XEN_ENOMEM);
+    if (policy == POLICY_OPEN) {
+        by_shadow_pages(w, theirs);
+        told(true);
+    }
+    by_splitting(w, theirs);
+    by_pages_abroad(w, theirs);
+}
+
+/* Whichever way the guest took all that it gets: a monitor has what it needs. */
+static void monitors_keep_theirs(void **state)
+{
+    const unsigned policy = *(const unsigned *)*state;
+
+    for (unsigned way = 0; way < (policy == POLICY_OPEN ? ARRAY_SIZE(ways) : policy == POLICY_AUDITED ? 1 : XENS_WAYS); way++) {
+        keep(policy);
+        take_all(policy, way);
+        monitor_can_work();
+        fake_stop();
+    }
+}
+
+/* A small pool is shared, not kept: a quarter at most. */
+static void a_quarter_at_most(void **state)
+{
+    uint32_t there;
+
+    (void)state;
+    begin(POLICY_OPEN, XEN_ALTP2M_mixed, 60, 0);
+    there = fake.pm.pool.nr_free + fake.pm.nr_host - RESERVE;
+    fake_stop();
+    small(60, ~0u);
+    assert_int_equal(fake.pm.monitor_reserve, there / 4);
+}
+
 /* F5: pages that come have the domain's default, and no more than what they replace. */
 static void the_default_reaches_them(void **state)
 {
@@ -363,6 +573,7 @@ static void a_default_guards(void **state)
 
 int main(void)
 {
+    static unsigned policies[] = {POLICY_OPEN, POLICY_GRANDFATHERED, POLICY_AUDITED};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sparse_pages_are_bounded, external, stop),
         cmocka_unit_test_setup_teardown(sparse_pages_are_bounded, audited, stop),
@@ -370,6 +581,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_quota_for_both, audited, stop),
         cmocka_unit_test_setup_teardown(empty_tables_go, external, stop),
         cmocka_unit_test_setup_teardown(monitors_pages_spare_the_reserve, external, stop),
+        cmocka_unit_test_prestate(monitors_keep_theirs, &policies[POLICY_OPEN]),
+        cmocka_unit_test_prestate(monitors_keep_theirs, &policies[POLICY_GRANDFATHERED]),
+        cmocka_unit_test_prestate(monitors_keep_theirs, &policies[POLICY_AUDITED]),
+        cmocka_unit_test_teardown(a_quarter_at_most, stop),
         cmocka_unit_test_setup_teardown(the_default_reaches_them, external, stop),
         cmocka_unit_test_setup_teardown(refused_changes_nothing, audited, stop),
         cmocka_unit_test_setup_teardown(a_default_guards, audited, stop),
