@@ -20,6 +20,7 @@ from .plot import plot
 from .recorded import read_lines
 
 TICKS = 10_000_000_000
+DEFAULT_CHART = True  # --plot without a file
 # "The same" with many views and with much memory: within this part.
 TOLERANCE = 0.10
 SAME = "read_256_pages_again"
@@ -199,7 +200,7 @@ def _arguments(arguments):
                         help="only single operations: no uses, not 500 views, not 4 GiB")
     parser.add_argument("--exits", action="store_true",
                         help="also count the VM exits of the Linux guests; takes minutes more")
-    parser.add_argument("--plot", metavar="FILE.svg", nargs="?", const="",
+    parser.add_argument("--plot", metavar="FILE.svg", nargs="?", const=DEFAULT_CHART,
                         help="also draw the ratios (default: bench.svg in the build directory)")
     parser.add_argument("--from", dest="report", metavar="FILE",
                         help="measure nothing: print and plot what --json wrote")
@@ -301,11 +302,11 @@ def _print_read(report, path):
 def main(arguments):
     """Runs `facet bench`. Returns its exit status."""
     args = _arguments(arguments)
-    for path in (args.json, args.plot or None):
+    for path in (args.json, None if args.plot is DEFAULT_CHART else args.plot):
         if path is not None:
             writable(path)
     for path in (args.json, args.report):
-        if path and args.plot and pathlib.Path(path).resolve() == pathlib.Path(args.plot).resolve():
+        if path and isinstance(args.plot, str) and pathlib.Path(path).resolve() == pathlib.Path(args.plot).resolve():
             raise Error(f"{path} cannot be both the report and the chart")
     if args.report is not None:
         report = _read(args.report)
@@ -316,5 +317,5 @@ def main(arguments):
     if args.json is not None:
         pathlib.Path(args.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if args.plot is not None:
-        say(f"the chart is {plot(report, args.plot or build_dir() / 'bench.svg')}")
+        say(f"the chart is {plot(report, build_dir() / 'bench.svg' if args.plot is DEFAULT_CHART else args.plot)}")
     return 0
