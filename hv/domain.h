@@ -32,8 +32,8 @@ struct boot_module {
 /* Creates all domains of the device tree (module 0); fatal() or a message and a skipped domain on bad input. */
 void domains_create(const struct boot_module *modules, unsigned nr);
 bool domains_all_ended(void);
-/* Frees, restarts or keeps domains that ended; called by the scheduler with no vCPU current. */
-void domains_reap(void);
+/* Frees, restarts or keeps domains that ended; called by the scheduler with no vCPU current. True: one has more to say first. */
+bool domains_reap(void);
 /* Prints the closing line (see the console contract). */
 void domains_report(void);
 

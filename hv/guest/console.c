@@ -22,25 +22,44 @@ static bool sane(uint32_t producer, uint32_t consumer, size_t size)
     return producer - consumer <= size;
 }
 
-static void write_text(struct domain *d, const char *text, size_t n)
+/* No vCPU of d runs guest code before all that it said is out: see guest_console_more(). */
+static void hold(struct domain *d, bool on)
+{
+    if (d->guest.console_held != on) {
+        d->guest.console_held = on;
+        guest_unsettled += on ? 1 : -1u;
+    }
+}
+
+size_t guest_console_write(struct domain *d, const char *text, size_t n)
+{
+    size_t taken = console_guest_write(d->id, &d->line, text, n);
+
+    hold(d, d->line.whole || d->guest.console_rest);
+    return taken;
+}
+
+/* How much it took. */
+static size_t write_text(struct domain *d, const char *text, size_t n)
 {
     if (!d->guest.interactive) {
-        console_guest_write(d->id, &d->line, text, n);
-        return;
+        return guest_console_write(d, text, n);
     }
     for (size_t i = 0; i < n; i++) {
         console_raw_putc(text[i]);
     }
+    return n;
 }
 
-/* The guest notified: takes what is in the output ring. */
+/* Takes a piece of what is in the output ring. */
 static void output(struct domain *d)
 {
     volatile struct xencons_interface *r = ring(d, vcpu_current());
     uint32_t consumer, producer;
-    char chunk[256];
+    char chunk[16]; /* COM2 is a UART, too */
     size_t n = 0;
 
+    d->guest.console_rest = false;
     if (!r) {
         return;
     }
@@ -51,17 +70,45 @@ static void output(struct domain *d)
         return;
     }
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    while (consumer != producer) {
-        chunk[n++] = r->out[MASK_XENCONS_IDX(consumer, r->out)];
-        consumer++;
-        if (n == sizeof(chunk) || consumer == producer) {
-            write_text(d, chunk, n);
-            n = 0;
-        }
+    for (; n < sizeof(chunk) && consumer + n != producer; n++) {
+        chunk[n] = r->out[MASK_XENCONS_IDX(consumer + n, r->out)];
     }
+    consumer += (uint32_t)write_text(d, chunk, n);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     r->out_cons = consumer;
-    evtchn_notify(d, d->guest.console_port);
+    d->guest.console_rest = consumer != producer;
+    if (consumer == producer) {
+        evtchn_notify(d, d->guest.console_port);
+    }
+}
+
+/* The guest notified. */
+static void notified(struct domain *d)
+{
+    output(d);
+    hold(d, d->line.whole || d->guest.console_rest);
+}
+
+bool guest_console_more(struct domain *d)
+{
+    if (!d->guest.console_held) {
+        return false;
+    }
+    if (!console_guest_more(d->id, &d->line) && d->guest.console_rest) {
+        output(d);
+    }
+    hold(d, d->line.whole || d->guest.console_rest);
+    return d->guest.console_held;
+}
+
+bool guest_console_end(struct domain *d)
+{
+    if (guest_console_more(d)) {
+        return true;
+    }
+    console_guest_end(&d->line);
+    hold(d, d->line.whole);
+    return d->line.whole;
 }
 
 /* Moves what waits at COM2 into the input ring, as far as there is room. */
@@ -97,7 +144,7 @@ void guest_console_init(struct domain *d)
     uint64_t page = guest_special_gfn(d, GUEST_CONSOLE_PAGE);
 
     CHECK(hand_area_bind_host(d, gfn(page), &g->ring) == 0);
-    if (evtchn_create_internal(d, output, &g->console_port) == 0) {
+    if (evtchn_create_internal(d, notified, &g->console_port) == 0) {
         g->params[HVM_PARAM_CONSOLE_PFN] = page;
         g->params[HVM_PARAM_CONSOLE_EVTCHN] = g->console_port;
     }

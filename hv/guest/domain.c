@@ -392,7 +392,6 @@ static void reap(struct slot *s)
     struct domain *d = s->d;
 
     monitor_domain_gone(d);
-    console_guest_flush(d->id, &d->line);
     s->last = say_end(d);
     s->action = action_for(s, d->guest.shutdown_reason);
     if (s->action == ACTION_PRESERVE) {
@@ -408,19 +407,26 @@ static void reap(struct slot *s)
     sched_work(&s->turn, slot_work);
 }
 
-void domains_reap(void)
+bool domains_reap(void)
 {
+    bool more = false;
+
     if (__atomic_load_n(&nr_dying, __ATOMIC_RELAXED) == 0) {
-        return;
+        return false;
     }
     for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
         struct slot *s = &slots[i];
 
         if (s->d && !s->ended && s->d->dying && s->d->guest.pins == 0) {
+            if (guest_console_end(s->d)) {
+                more = true;
+                continue;
+            }
             __atomic_fetch_sub(&nr_dying, 1, __ATOMIC_RELAXED);
             reap(s);
         }
     }
+    return more;
 }
 
 bool domains_all_ended(void)

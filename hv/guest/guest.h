@@ -255,6 +255,12 @@ void lapic_accept(struct lapic *l, uint8_t vector);
 /* ---- console: console.c ---- */
 
 void guest_console_init(struct domain *d);
+/* What d says. How many characters were taken: the rest after guest_console_more(). */
+size_t guest_console_write(struct domain *d, const char *text, size_t n);
+/* Prints a piece of what d said, before its vCPUs go on; true: there is more. */
+bool guest_console_more(struct domain *d);
+/* The same of one that has ended, its unfinished line included. */
+bool guest_console_end(struct domain *d);
 void guest_console_destroy(struct domain *d);
 
 /* ---- processor features: cpuid.c ---- */

@@ -111,6 +111,8 @@ struct guest_domain {
     struct hand_area ring;
     uint32_t console_port;
     struct timer console_poll;
+    bool console_rest; /* the output ring has more */
+    bool console_held; /* vCPUs wait until what it said is out */
 
     uint64_t trace_second;      /* that trace_lines are of */
     unsigned trace_lines;

@@ -197,10 +197,10 @@ static long console_write(struct hypercall *h, uint32_t count, uint64_t from)
         if (copy_in(h, text, from, n) != 0) {
             return -EFAULT;
         }
-        console_guest_write(d->id, &d->line, text, n);
+        n = (uint32_t)guest_console_write(d, text, n);
         from += n;
         count -= n;
-        if (count > 0 && platform_preempt_pending()) {
+        if (count > 0 && (d->guest.console_held || platform_preempt_pending())) {
             h->arg[1] = count;
             h->arg[2] = from;
             return -ERESTART;

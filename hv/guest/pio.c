@@ -30,7 +30,8 @@ void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
     char c = (char)value;
 
     if (port == PORT_DEBUG) {
-        console_guest_write(d->id, &d->line, &c, 1);
+        while (guest_console_write(d, &c, 1) == 0) {
+        }
     } else if (port == ACPI_SLEEP_CONTROL_PORT && size == 1 && (value & SLEEP_ENABLE) &&
                SLEEP_TYPE(value) == ACPI_S5_TYPE) {
         domain_shutdown(d, SHUTDOWN_poweroff);

@@ -88,6 +88,12 @@ bool guest_settle_other(struct vcpu *v)
 
 bool guest_settle_some(struct vcpu *v)
 {
+    if (guest_console_more(v->domain)) {
+        if (console_guest_waits(&v->domain->line)) {
+            sched_yield(v);
+        }
+        return false;
+    }
     if (physmap_settle(&v->domain->physmap) ||
         (v->guest.settles && physmap_settle(&v->guest.settles->physmap))) {
         return false;

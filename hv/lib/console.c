@@ -14,9 +14,12 @@ int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
 #define LSR_DATA      0x01
 #define LSR_CAN_SEND  0x20
 #define LINE_MAX_TEXT 240
+#define PIECE         16u /* characters: 1.4 ms */
+#define LOOKS_MOST    64u /* whose domain does not run meanwhile loses its right to an unbroken line */
 
 static struct lock console_lock = LOCK_INIT(LOCK_RANK_CONSOLE);
 static bool debug_port;
+static struct console_line *half_out; /* under the lock */
 
 static void uart_init(uint16_t port)
 {
@@ -60,9 +63,20 @@ static void put(const char *text, size_t n)
     }
 }
 
+/* The rest of a line that is half out follows as a line of its own. */
+static void break_half_out(void)
+{
+    if (half_out) {
+        put("\n", 1);
+        half_out->looks = 0;
+        half_out = NULL;
+    }
+}
+
 static void put_line(const char *source, const char *text, size_t n)
 {
     lock_acquire(&console_lock);
+    break_half_out();
     put(source, strlen(source));
     put(text, n);
     put("\n", 1);
@@ -116,37 +130,85 @@ static void guest_source(char out[16], unsigned domid)
     out[at] = '\0';
 }
 
-void console_guest_flush(unsigned domid, struct console_line *line)
+bool console_guest_waits(const struct console_line *line)
 {
-    char source[16];
-
-    if (line->length == 0) {
-        return;
-    }
-    guest_source(source, domid);
-    put_line(source, line->text, line->length);
-    line->length = 0;
+    return half_out && half_out != line && half_out->looks < LOOKS_MOST;
 }
 
-void console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n)
+/* Prints up to a piece of a whole line; caller holds the lock. */
+static void put_piece(unsigned domid, struct console_line *line)
 {
+    size_t n = line->length - line->out, most = debug_port ? n : PIECE;
     char source[16];
 
-    guest_source(source, domid);
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-
-        if (c == '\n') {
-            put_line(source, line->text, line->length);
-            line->length = 0;
-        } else if (c != '\r' && c != '\0') {
-            if (line->length == sizeof(line->text)) {
-                console_guest_flush(domid, line);
-            }
-            /* No escape sequences: a guest must not draw on the operator's terminal. */
-            line->text[line->length++] = (unsigned char)c >= 0x20 || c == '\t' ? c : '?';
-        }
+    if (half_out != line) {
+        break_half_out();
+        guest_source(source, domid);
+        put(source, strlen(source));
+        half_out = line;
     }
+    n = n < most ? n : most;
+    put(line->text + line->out, n);
+    line->out += n;
+    line->looks = 0;
+    if (line->out == line->length) {
+        put("\n", 1);
+        line->length = line->out = 0;
+        line->whole = false;
+        half_out = NULL;
+    }
+}
+
+bool console_guest_more(unsigned domid, struct console_line *line)
+{
+    if (line->whole) {
+        lock_acquire(&console_lock);
+        if (console_guest_waits(line)) {
+            half_out->looks++;
+        } else {
+            put_piece(domid, line);
+        }
+        lock_release(&console_lock);
+    }
+    return line->whole;
+}
+
+void console_guest_end(struct console_line *line)
+{
+    line->whole |= line->length > 0;
+}
+
+/* False: the line is full, and c belongs on the next one. */
+static bool add(struct console_line *line, char c)
+{
+    if (c == '\n') {
+        line->whole = true;
+    } else if (c != '\r' && c != '\0') {
+        if (line->length == sizeof(line->text)) {
+            line->whole = true;
+            return false;
+        }
+        /* No escape sequences: a guest must not draw on the operator's terminal. */
+        line->text[line->length++] = (unsigned char)c >= 0x20 || c == '\t' ? c : '?';
+    }
+    return true;
+}
+
+size_t console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n)
+{
+    size_t i = 0;
+
+    if (line->whole) {
+        console_guest_more(domid, line);
+        return 0;
+    }
+    while (i < n && !line->whole) {
+        i += add(line, text[i]);
+    }
+    if (debug_port) {
+        console_guest_more(domid, line);
+    }
+    return i;
 }
 
 void console_raw_init(void)

@@ -6,20 +6,32 @@
  * Formats are klibc's vsnprintf's: no floating point. The hypervisor's lines are cut at 240 characters, guests' broken at 1000.
  */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct console_line {
     size_t length;
+    size_t out;     /* of a whole line: characters printed */
+    bool whole;     /* it is being printed: nothing is added before it is out */
+    unsigned looks; /* in which others found it half out */
     char text[1000];
 };
 
 void console_init(void);
 /* One line "(facet) TEXT". */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Adds guest output to its line; prints "(dN) LINE" at a newline or when the line is full. */
-void console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n);
-/* Prints what is left of an unfinished line. */
-void console_guest_flush(unsigned domid, struct console_line *line);
+/*
+ * Guest output. A character on a UART takes 87 us, so a line is printed in pieces of bounded time; the domain waits for them.
+ *
+ * Adds to the line, which is printed as "(dN) LINE" at a newline or when it is full. Returns how many characters it
+ * took, up to the end of a line; console_guest_more() then prints a piece at each call until it answers false.
+ */
+size_t console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n);
+bool console_guest_more(unsigned domid, struct console_line *line);
+/* Whether more of this line has to wait for one that another domain has half out. */
+bool console_guest_waits(const struct console_line *line);
+/* An unfinished line is whole as it is: to be printed by console_guest_more(). */
+void console_guest_end(struct console_line *line);
 
 /* COM2 as the raw console of domain 1, with --interactive. getc returns -1 if nothing waits. */
 void console_raw_init(void);

@@ -69,7 +69,7 @@ static void string_io(struct vcpu *v, uint64_t q)
     uint64_t *index = q & IO_IN ? &v->regs.rdi : &v->regs.rsi;
     uint64_t base = linear - (*index & mask), left = q & IO_REP ? v->regs.rcx & mask : 1;
 
-    for (unsigned n = 0; left && n < IO_SLICE; n++, left--) {
+    for (unsigned n = 0; left && n < IO_SLICE && !v->domain->guest.console_held; n++, left--) {
         linear = base + (*index & mask);
         if (!vmx_segment_allows(v, segment, *index & mask, IO_SIZE(q), q & IO_IN) ||
             !string_once(v, q, long_mode ? linear : linear & 0xffffffff)) {

@@ -272,11 +272,15 @@ void sched_work(struct turn *t, bool (*work)(struct turn *))
     enqueue(t);
 }
 
-static void idle(void)
+static void idle(bool more)
 {
     timer_slice(UINT64_MAX);
     stretch_look();
-    __asm__ volatile("sti; hlt; cli" : : : "memory");
+    if (more) {
+        timer_came();
+    } else {
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
     stretch_begin();
     if (this_cpu()->timer_fired) {
         this_cpu()->timer_fired = false;
@@ -289,13 +293,14 @@ void sched_run(void)
     stretch_begin();
     for (;;) {
         stretch_look();
-        domains_reap();
+        bool more = domains_reap();
+
         if (domains_all_ended()) {
             return;
         }
         struct turn *t = TAILQ_FIRST(&queue);
         if (!t) {
-            idle();
+            idle(more);
         } else if (t->work) {
             run_work(t);
         } else {

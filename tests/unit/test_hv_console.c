@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Guests' output on a UART, in pieces: nothing is lost, nobody's line is long in one go, and lines of others come in between whole ones. */
+#include "hv_test.h"
+#include <facet/lock.h>
+#include <string.h>
+#include "x86/cpu.h"
+
+static char printed[1 << 16];
+static size_t nr_printed;
+
+static uint8_t fake_inb(uint16_t port)
+{
+    return port == 0x3f8 + 5 ? 0x20 : 0xff;
+}
+
+static void fake_outb(uint16_t port, uint8_t value)
+{
+    if (port == 0x3f8 && value != '\r' && value != 1) {
+        assert_true(nr_printed < sizeof(printed));
+        printed[nr_printed++] = (char)value;
+    }
+}
+
+#define inb             fake_inb
+#define outb            fake_outb
+#define check_failed    console_check_failed
+#define lock_held_ranks console_lock_held_ranks
+void console_check_failed(const char *file, int line, const char *condition);
+uint32_t *console_lock_held_ranks(void);
+#include "hv/lib/console.c"
+#undef lock_held_ranks
+#undef check_failed
+
+#define MOST 32u /* characters of one look: a prefix and a piece, or 3 ms */
+
+static int begin(void **state)
+{
+    (void)state;
+    nr_printed = 0;
+    memset(printed, 0, sizeof(printed));
+    half_out = NULL;
+    console_init();
+    nr_printed = 0;
+    return 0;
+}
+
+/* Has the domain say it all, as its vCPU would; every look is short. */
+static void says(unsigned domid, struct console_line *l, const char *text, size_t n)
+{
+    while (n) {
+        size_t before = nr_printed, took;
+
+        took = console_guest_write(domid, l, text, n);
+        assert_true(nr_printed - before <= MOST);
+        text += took;
+        n -= took;
+        for (bool more = true; more;) {
+            before = nr_printed;
+            more = console_guest_more(domid, l);
+            assert_true(nr_printed - before <= MOST);
+        }
+    }
+}
+
+static void in_pieces(void **state)
+{
+    static struct console_line l;
+    static char text[3001];
+
+    (void)state;
+    memset(text, 'a', sizeof(text));
+    memset(text + 1000, 'b', 1000);
+    memset(text + 2000, 'c', 1000);
+    text[3000] = '\n';
+    says(7, &l, text, sizeof(text));
+    assert_int_equal(nr_printed, 3 * (5 + 1000 + 1));
+    assert_memory_equal(printed, "(d7) aaaa", 9);
+    assert_memory_equal(printed + 1006, "(d7) bbbb", 9);
+    assert_memory_equal(printed + 2012, "(d7) cccc", 9);
+}
+
+static void end_of_a_line_without_newline(void **state)
+{
+    static struct console_line l;
+
+    (void)state;
+    says(1, &l, "one\n\nlast words, that are long enough", 37);
+    assert_string_equal(printed, "(d1) one\n(d1) \n");
+    console_guest_end(&l);
+    while (console_guest_more(1, &l)) {
+    }
+    assert_string_equal(printed, "(d1) one\n(d1) \n(d1) last words, that are long enough\n");
+}
+
+/* The second waits for the first, whose line is half out; the hypervisor does not, and neither is anybody kept for ever. */
+static void two_at_a_time(void **state)
+{
+    static struct console_line a, b;
+
+    (void)state;
+    assert_int_equal(console_guest_write(1, &a, "a line of more than one piece\nx", 31), 30);
+    assert_int_equal(console_guest_write(2, &b, "other\n", 6), 6);
+    assert_true(console_guest_more(1, &a));
+    assert_true(console_guest_more(2, &b) && console_guest_waits(&b));
+    while (console_guest_more(1, &a)) {
+    }
+    assert_false(console_guest_more(2, &b));
+    assert_string_equal(printed, "(d1) a line of more than one piece\n(d2) other\n");
+
+    begin(NULL);
+    console_guest_write(1, &a, "a line of more than one piece\n", 30);
+    console_guest_more(1, &a);
+    console_guest_write(2, &b, "other\n", 6);
+    for (unsigned i = 0; console_guest_more(2, &b); i++) {
+        assert_true(i < 100);
+    }
+    while (console_guest_more(1, &a)) {
+    }
+    assert_string_equal(printed, "(d1) a line of more t\n(d2) other\n(d1) han one piece\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(in_pieces, begin),
+        cmocka_unit_test_setup(end_of_a_line_without_newline, begin),
+        cmocka_unit_test_setup(two_at_a_time, begin),
+    };
+
+    return cmocka_run_group_tests_name("console", tests, NULL, NULL);
+}
