@@ -116,6 +116,9 @@ static void remaps(void)
     change("shown_out", XENMEM_decrease_reservation, SHOWN, 0);
     change("shown_in", XENMEM_populate_physmap, SHOWN, 0);
     begin();
+    need(altp2m_set_access(view, GFN_ALL_ONES, ACCESS_R) == 0, "default access");
+    tell("default_remaps");
+    begin();
     need(altp2m_destroy(view) == 0, "destroy");
     tell("destroy");
 }
