@@ -48,7 +48,7 @@ class StretchTest(FacetTest):
         table, absent = stretch.measure()
         self.assertEqual(absent, {})
         self.assertEqual([row["name"] for row in table], [name for name, _ in stretch.ROWS])
-        self.assertEqual([row["name"] for row in table if row["facet"] < 1000], [])
+        self.assertEqual([row["name"] for row in table if row["facet"] < 100], [])
         self.assertEqual([row for row in table if not row["reached"]], [])
 
     def test_not_done(self):
