@@ -72,6 +72,21 @@ class JudgeTest(FacetTest):
             with self.subTest(outcome=outcome, text=text):
                 self.assertEqual(Case("guest/x", outcome).matches(text), wanted)
 
+    def test_filter_shows_a_job_that_broke(self):
+        """A job that breaks as a whole is shown, whatever the filter wants of its tests."""
+        import queue
+        import threading
+        from runner.results import Job
+        from runner.suite import Report, _work
+
+        def breaks(_add, _cancel):
+            raise Error("no image")
+        jobs, report = queue.Queue(), Report("guest/a")
+        jobs.put((1, Job("guests a, b", breaks)))
+        _work(jobs, report, threading.Event(), 1)
+        self.assertEqual([(case.outcome, case.text) for case in report.cases],
+                         [("error", "no image")])
+
     def test_status(self):
         """Failures, errors and an empty run do not count as success."""
         for outcomes, wanted in ((["pass"], 0), (["pass", "skip"], 0), (["pass", "fail"], 1),

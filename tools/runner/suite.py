@@ -31,8 +31,11 @@ class Report:
 
     def add(self, case):
         """Takes a finished test; those the filter does not want are dropped."""
-        if self._filter and not case.matches(self._filter):
-            return
+        if not self._filter or case.matches(self._filter):
+            self.add_always(case)
+
+    def add_always(self, case):
+        """The same whatever the filter wants: a job broke, and with it what was wanted."""
         with self._lock:
             self.cases.append(case)
             text = f": {case.text}" if case.text else ""
@@ -63,9 +66,9 @@ def _work(jobs, report, cancel, total):
         except KeyboardInterrupt:
             return
         except Error as error:
-            report.add(Case(job.name, "error", str(error)))
+            report.add_always(Case(job.name, "error", str(error)))
         except Exception:  # pylint: disable=broad-except
-            report.add(Case(job.name, "error", traceback.format_exc().rstrip()))
+            report.add_always(Case(job.name, "error", traceback.format_exc().rstrip()))
 
 
 def _run_all(jobs, workers, report):
