@@ -135,6 +135,8 @@ void sched_unpause(struct vcpu *v);
 void sched_unpause_now(struct vcpu *v);
 /* Work gets a slice whenever its turn comes, like a vCPU, until it has none left. No vCPU is current meanwhile. */
 void sched_work(struct turn *t, bool (*work)(struct turn *));
+/* The current vCPU's exit has lasted: whether its slice is over is looked at right after it. */
+void sched_look(void);
 struct vcpu *vcpu_current(void);   /* the vCPU whose exit is being handled, or NULL */
 /* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done between vCPUs. */
 void sched_run(void);

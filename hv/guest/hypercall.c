@@ -45,6 +45,7 @@ static bool call64(struct vcpu *v)
         r->rsi = h.arg[1];
         r->rdx = h.arg[2];
         r->r10 = h.arg[3];
+        sched_look();
         return false;
     }
     r->rax = (uint64_t)result;
@@ -65,6 +66,7 @@ static bool call32(struct vcpu *v)
         r->rcx = (uint32_t)h.arg[1];
         r->rdx = (uint32_t)h.arg[2];
         r->rsi = (uint32_t)h.arg[3];
+        sched_look();
         return false;
     }
     r->rax = (uint32_t)result;

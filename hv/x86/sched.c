@@ -21,7 +21,12 @@
 #define SLICE_NS 10000000ULL
 
 static TAILQ_HEAD(run_queue, turn) queue = TAILQ_HEAD_INITIALIZER(queue);
-static bool yielded, handed_over;
+/* Why the current vCPU stops before it has to. */
+enum { YIELDED = 1, HANDED_OVER = 2, SLICE_OVER = 4 };
+static unsigned leaves;
+
+/* Exits between two looks at the clock. One that lasts because it has much to do stops for the next, and looks itself. */
+#define LOOK_EXITS 8u
 static uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
 
 struct vcpu *vcpu_current(void)
@@ -115,7 +120,7 @@ void sched_block(struct vcpu *v)
 void sched_yield(struct vcpu *v)
 {
     CHECK(v == vcpu_current());
-    yielded = true;
+    leaves |= YIELDED;
 }
 
 void sched_online(struct vcpu *v)
@@ -150,7 +155,7 @@ void sched_unpause_now(struct vcpu *v)
     sched_unpause(v);
     if (v->paused == 0 && v->turn.queued) {
         sched_lend(v);
-        handed_over = true;
+        leaves |= HANDED_OVER;
     }
 }
 
@@ -197,20 +202,20 @@ static void begin(struct vcpu *v)
     }
     arm_preemption(v, now);
     v->turn.lent = false;
-    yielded = handed_over = false;
+    leaves = 0;
 }
 
-static void end(struct vcpu *v, bool over)
+static void end(struct vcpu *v)
 {
     this_cpu()->current = NULL;
-    if (over) {
+    if (leaves & SLICE_OVER) {
         end_lending();
     }
     update_queue(v);
-    if (handed_over && !over && !yielded && v->turn.queued) {
+    if (leaves == HANDED_OVER && v->turn.queued) {
         lend(&v->turn);
     }
-    if (yielded) {
+    if (leaves & YIELDED) {
         timer_run(); /* who yields again and again may never be interrupted: see vmx_arm_preemption() */
     }
 }
@@ -227,19 +232,36 @@ static bool timer_came(void)
     return this_cpu()->timer_fired;
 }
 
+void sched_look(void)
+{
+    timer_came();
+}
+
+/* One exit, or a piece of what is left to be done before the guest goes on. */
+static void run_some(struct vcpu *v, unsigned *until_look)
+{
+    bool settled = __builtin_expect(guest_unsettled == 0, true) || guest_settle_some(v);
+
+    if (settled) {
+        vmx_run_once(v);
+    }
+    if (!settled || --*until_look == 0) {
+        *until_look = LOOK_EXITS;
+        timer_came();
+    }
+}
+
 static void run_slice(struct vcpu *v)
 {
-    bool over = false;
+    unsigned until_look = LOOK_EXITS;
 
     vmx_vcpu_load(v); /* its address space is needed */
     begin(v);
     guest_vcpu_running(v);
-    while (may_run(v) && !over && !yielded && !handed_over) {
-        if (__builtin_expect(guest_unsettled == 0, true) || guest_settle_some(v)) {
-            vmx_run_once(v);
-        }
-        if (this_cpu()->timer_fired || timer_came()) {
-            over = timer_interrupt();
+    while (may_run(v) && !leaves) {
+        run_some(v, &until_look);
+        if (this_cpu()->timer_fired) {
+            leaves |= timer_interrupt() ? SLICE_OVER : 0;
             arm_preemption(v, time_now());
         }
     }
@@ -247,7 +269,7 @@ static void run_slice(struct vcpu *v)
         guest_settle_keep(v);
     }
     guest_vcpu_stopped(v);
-    end(v, over);
+    end(v);
 }
 
 static void run_work(struct turn *t)
