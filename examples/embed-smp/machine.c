@@ -213,6 +213,7 @@ static void guest(struct processor *p)
 /* ---- in and out of the guest ---- */
 
 static atomic_uint paused;
+static atomic_bool unsettled; /* the domain is: nobody enters its guest */
 
 /* Says that it is in the guest, then looks again whether it may be: who wants it out looks the other way round. */
 static void enter(struct processor *p)
@@ -222,10 +223,14 @@ static void enter(struct processor *p)
 
         atomic_store(&p->in_guest, true);
         generation = atomic_load(&flushes);
-        if (!atomic_load(&paused) && !atomic_load(&p->update) && atomic_load(&p->seen) == generation) {
+        if (!atomic_load(&paused) && !atomic_load(&p->update) && atomic_load(&p->seen) == generation &&
+            !atomic_load(&unsettled)) {
             return;
         }
         atomic_store(&p->in_guest, false);
+        if (atomic_load(&unsettled)) {
+            physmap_settle(&smp_domain); /* a piece of what a long operation left */
+        }
         if (atomic_exchange(&p->update, false)) {
             atomic_store(&p->root, atomic_load(&p->next_root));
         }
@@ -344,6 +349,18 @@ void platform_vcpu_update(struct altp2m_vcpu *v)
     }
 }
 
+/* With the lock held: who is in the guest takes none there, and who is out does not come in. */
+void platform_unsettled(struct physmap *pm, bool is)
+{
+    if (pm != &smp_domain) {
+        return;
+    }
+    atomic_store(&unsettled, is);
+    for (unsigned i = 0; is && i < PROCESSORS; i++) {
+        kick(&processors[i], never, 0);
+    }
+}
+
 /* An update that the processor has not taken yet is what it will have: then there is nothing to learn. */
 void platform_vcpu_sync(struct altp2m_vcpu *v)
 {
@@ -377,6 +394,8 @@ long smp_call(const struct altp2m_caller *c, gva_t argument)
         sched_yield();
     }
     rc = altp2m_hvmop(c, argument);
+    while (physmap_settle(&smp_domain)) {
+    }
     atomic_fetch_sub(&calls, 1);
     return rc;
 }
