@@ -55,6 +55,9 @@ static uint64_t cost(union altp2m_op *op)
         counting = true;
         rc = altp2m_hvmop(&fake.self, gva(FAKE_CALLER_BASE));
         look();
+        while (physmap_settle(&fake.pm)) { /* what it left, piece by piece */
+            look();
+        }
         counting = false;
     } while (rc == -XEN_ERESTART);
     memcpy(op, fake_caller_at(FAKE_CALLER_BASE), sizeof(*op));

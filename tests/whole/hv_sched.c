@@ -7,11 +7,11 @@
 #include "hv/x86/sched.c"
 #undef __asm__
 
-static void leave(struct vcpu *v, bool over)
+static void leave(struct vcpu *v)
 {
     guest_settle_keep(v);
     guest_vcpu_stopped(v);
-    end(v, over);
+    end(v);
 }
 
 /* Domains that end or start again do so at once. */
@@ -38,7 +38,8 @@ bool machine_switch(struct vcpu *v)
         return true;
     }
     if (before) {
-        leave(before, true);
+        leaves |= SLICE_OVER;
+        leave(before);
     }
     domains_reap();
     work();
@@ -53,8 +54,6 @@ bool machine_switch(struct vcpu *v)
 
 bool machine_run(struct vcpu *v)
 {
-    bool over = false;
-
     if (!machine_switch(v) || !may_run(v)) {
         return false;
     }
@@ -62,11 +61,11 @@ bool machine_run(struct vcpu *v)
     }
     vmx_run_once(v);
     if (this_cpu()->timer_fired) {
-        over = timer_interrupt();
+        leaves |= timer_interrupt() ? SLICE_OVER : 0;
         arm_preemption(v, time_now());
     }
-    if (!may_run(v) || over || yielded || handed_over) {
-        leave(v, over);
+    if (!may_run(v) || leaves) {
+        leave(v);
     }
     return true;
 }
