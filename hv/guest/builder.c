@@ -298,7 +298,7 @@ static enum progress load(struct build *b)
     uint64_t left = s->file_size - b->copied;
     uint64_t n = left < PIECE_COPY ? left : PIECE_COPY;
 
-    if (hand_build(b->d, gpa(s->gpa + b->copied), s->data + b->copied, n) != 0) {
+    if (n > 0 && hand_build(b->d, gpa(s->gpa + b->copied), s->data + b->copied, n) != 0) {
         return done_if(fail(b, "kernel or ramdisk could not be copied"));
     }
     b->copied += n;

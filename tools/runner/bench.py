@@ -273,9 +273,9 @@ def _print(report):
     _last_line(report)
 
 
-# What a report has at least, and what each is.
-REPORT = {"operations": list, "tables": list, "settings": dict, "scaling": dict, "not_measured": dict,
-          "uses": list, "limits": list}
+# What is needed of a report, and what each is.
+REPORT = {"operations": list, "tables": list, "scaling": dict, "not_measured": dict, "uses": list,
+          "limits": list}
 
 
 def _read(path):
