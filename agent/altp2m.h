@@ -28,8 +28,8 @@ typedef struct {
     uint16_t v;
 } altp2m_view_t;
 
-#define ALTP2M_GFN_NONE ((altp2m_gfn_t){~0ULL})
-#define ALTP2M_VIEW_0   ((altp2m_view_t){0})
+#define ALTP2M_GFN_NONE  ((altp2m_gfn_t){~0ULL})
+#define ALTP2M_VIEW_0    ((altp2m_view_t){0})
 #define ALTP2M_VIEW_NONE ((altp2m_view_t){0xffff})
 
 /* xenmem_access_t (xen/memory.h); the bits are those of an EPT entry and of an exit qualification.
@@ -76,9 +76,9 @@ int altp2m_disable_notify(const struct altp2m *a, uint32_t vcpu);
 /* Whether this caller may use the sub-operation now, as Facet tells; false on Xen. */
 bool altp2m_may(const struct altp2m *a, uint32_t cmd);
 /*
- * From now on only calls made on the `agent` view are taken, and no vCPU is on view 0 (facet/hvmop.h
- * tells all). ALTP2M_VIEW_NONE twice ends it. -EOPNOTSUPP on Xen, and on Facet but for its policy
- * `audited`.
+ * From now on only calls made on the `agent` view are taken, and no vCPU is on view 0
+ * (facet/hvmop.h tells all). ALTP2M_VIEW_NONE twice ends it. -EOPNOTSUPP on Xen, and on Facet but
+ * for its policy `audited`.
  */
 int altp2m_seal(const struct altp2m *a, altp2m_view_t agent, altp2m_view_t start);
 

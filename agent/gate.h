@@ -8,16 +8,17 @@
  * fetched in the view entered, and that is this page and the agent's own text. Each VMFUNC in it is
  * followed by a check that it was this one that was meant, against a number in the instruction, so
  * that a jump to the middle of the page ends where the whole path would have. Who maps one of these
- * pages behind his own and ends that with VMFUNC comes to its first byte: each begins with a way back.
+ * pages behind his own and ends that with VMFUNC comes to its first byte: each begins with a way
+ * back.
  */
 #include "altp2m.h"
 
 /*
  * The agent's stacks. Each way in takes one that nobody has, so that vCPUs do not wait for each
- * other and none has to be told apart from another. While the agent runs, r14 holds the run's cookie,
- * which is nowhere else but in this struct, and r15 the gate's tag, by which gate_ve_entry knows that
- * what came in must not be written to a stack that is not the agent's. Code that runs there must
- * leave both alone (-ffixed-r14 -ffixed-r15) and needs no more than GATE_STACK bytes.
+ * other and none has to be told apart from another. While the agent runs, r14 holds the run's
+ * cookie, which is nowhere else but in this struct, and r15 the gate's tag, by which gate_ve_entry
+ * knows that what came in must not be written to a stack that is not the agent's. Code that runs
+ * there must leave both alone (-ffixed-r14 -ffixed-r15) and needs no more than GATE_STACK bytes.
  */
 #define GATE_SLOTS 16u /* two for each vCPU: a #VE may come in on top of a call */
 #define GATE_STACK 1792u
@@ -40,7 +41,8 @@ _Static_assert(sizeof(struct gate_slot) == 2048, "gate_entry.S");
 _Static_assert(offsetof(struct gate_slot, caller) == 8, "gate_entry.S");
 _Static_assert(offsetof(struct gate_slot, run) == 16, "gate_entry.S");
 _Static_assert(offsetof(struct gate_slot, outer) == 24, "gate_entry.S");
-_Static_assert(GATE_RUN_CALL == 0 && GATE_RUN_VIOLATION == 1 && GATE_RUN_NESTED == 2, "gate_entry.S");
+_Static_assert(GATE_RUN_CALL == 0 && GATE_RUN_VIOLATION == 1 && GATE_RUN_NESTED == 2,
+               "gate_entry.S");
 
 /* Private. */
 extern struct gate_slot gate_slots[GATE_SLOTS];
@@ -49,9 +51,9 @@ extern uint32_t gate_free; /* a bit for each slot */
 extern uint64_t gate_cookie, gate_cookie_step;
 
 /*
- * What of the interrupted code the agent gets to see. All of it was read with that code's own rights,
- * in the view that it ran in, and came in registers: numbers that somebody may have made up, and
- * none of them an address to follow.
+ * What of the interrupted code the agent gets to see. All of it was read with that code's own
+ * rights, in the view that it ran in, and came in registers: numbers that somebody may have made
+ * up, and none of them an address to follow.
  */
 struct gate_frame {
     uint64_t rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11;
@@ -63,8 +65,8 @@ _Static_assert(sizeof(struct gate_frame) == 12 * 8, "gate_entry.S");
 
 /*
  * A write that the agent has agreed to. The gate does it, in the store view: there everything but
- * what agents may write for others has the kernel's rights at most, whatever mapping, size or border
- * the addresses have by then. Then the interrupted code goes on at `rip`.
+ * what agents may write for others has the kernel's rights at most, whatever mapping, size or
+ * border the addresses have by then. Then the interrupted code goes on at `rip`.
  */
 struct gate_store {
     uint64_t to;    /* linear, as all of the interrupted code's */

@@ -90,8 +90,8 @@ static AGENT_TEXT volatile struct ve_info *own_info(void)
 }
 
 /*
- * What this vCPU's page tells, once: the next violation is a #VE again, also one of the agent's own.
- * False: it tells nothing.
+ * What this vCPU's page tells, once: the next violation is a #VE again, also one of the agent's
+ * own. False: it tells nothing.
  */
 static AGENT_TEXT bool take_violation(struct ve_info *ve)
 {
@@ -152,10 +152,11 @@ static AGENT_TEXT struct gate_slot *interrupted_run(uint64_t cookie)
 }
 
 /*
- * An exception or an NMI came in, whose handler is not executable here, or the store view did not have
- * what the agent had agreed to. On the agent's stack (no IST) there is nobody who could take an
- * exception. Elsewhere its handler goes on in the kernel's view, and returns to where the run ends: a
- * call has no result, a violation is tried again. The run is known by its cookie and by nothing else.
+ * An exception or an NMI came in, whose handler is not executable here, or the store view did not
+ * have what the agent had agreed to. On the agent's stack (no IST) there is nobody who could take
+ * an exception. Elsewhere its handler goes on in the kernel's view, and returns to where the run
+ * ends: a call has no result, a violation is tried again. The run is known by its cookie and by
+ * nothing else.
  */
 AGENT_TEXT int guard_interrupted(uint64_t rsp, uint64_t cookie, struct gate_end *end)
 {

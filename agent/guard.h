@@ -40,9 +40,10 @@ extern struct guard_report guard_report;
 long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
 
 /*
- * Whether a violation of the kernel's view is legitimate: then true, and *store says what the gate is
- * to write and where the code goes on. It writes only in ranges with `may_store`, and reads only what
- * the kernel may. *f are numbers that the caller may have made up; *ve is the processor's word.
+ * Whether a violation of the kernel's view is legitimate: then true, and *store says what the gate
+ * is to write and where the code goes on. It writes only in ranges with `may_store`, and reads only
+ * what the kernel may. *f are numbers that the caller may have made up; *ve is the processor's
+ * word.
  */
 bool agent_allow(const struct gate_frame *f, const struct ve_info *ve, struct gate_store *store);
 

@@ -6,12 +6,13 @@
  *
  *   kernel's view: everything allowed but what the ranges take away; private pages not accessible
  *   agent's view:  all memory can be read and written; only the gate and .agent.text executed
- *   store view:    as the kernel's, but nothing executed, and writable what agents may write for others
+ *   store view:    as the kernel's, but nothing executed; writable is what agents may write for
+ *                  others
  *   view 0:        out of reach of VMFUNC
  *
- * On Facet under the policy `audited` the domain is also sealed: hypercalls are the agent's alone, and
- * what the hypervisor has to decide itself it refuses. Elsewhere view 0 is only hidden, and whoever
- * makes hypercalls can show it. Every page that one of the views restricts has #VE on.
+ * On Facet under the policy `audited` the domain is also sealed: hypercalls are the agent's alone,
+ * and what the hypervisor has to decide itself it refuses. Elsewhere view 0 is only hidden, and
+ * whoever makes hypercalls can show it. Every page that one of the views restricts has #VE on.
  */
 #include "guard.h"
 
@@ -27,7 +28,8 @@ struct shield_hooks {
     int (*code_write)(void *context, void *at, const void *from, size_t size);
     /*
      * The vCPUs that are up, at most GUARD_VCPUS; 0 means vCPU 0 alone. vcpu() tells hypercalls'
-     * number and the initial APIC ID of the nth. One that comes up later has neither #VE nor VMFUNC.
+     * number and the initial APIC ID of the nth. One that comes up later has neither #VE nor
+     * VMFUNC.
      */
     unsigned int vcpus;
     void (*vcpu)(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id);
@@ -61,7 +63,7 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
                  const void *deny);
 
 /*
- * View 0 again, altp2m off. Where it is sealed the agent has to end that first (guard_unseal(), by a
- * service of the embedder's), else -EPERM; elsewhere whoever may make hypercalls can do this.
+ * View 0 again, altp2m off. Where it is sealed the agent has to end that first (guard_unseal(), by
+ * a service of the embedder's), else -EPERM; elsewhere whoever may make hypercalls can do this.
  */
 int shield_lower(struct shield *s);

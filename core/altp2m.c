@@ -43,12 +43,12 @@ _Static_assert(offsetof(struct facet_altp2m_host_changes, count) == 4, "the row'
 _Static_assert(sizeof(struct facet_altp2m_override_run) == 24, "the same for 32-bit callers");
 
 /* A bit for each of the first eight bytes, as a mask of the bytes. */
-#define BYTE(pads, n) (((pads) >> (n) & 1) * (0xffULL << 8 * (n)))
+#define BYTE(pads, n) ((1 & ((pads) >> (n))) * (0xffULL << 8 * (n)))
 #define BYTES(pads)                                                                                \
     (BYTE(pads, 0) | BYTE(pads, 1) | BYTE(pads, 2) | BYTE(pads, 3) | BYTE(pads, 4) |               \
      BYTE(pads, 5) | BYTE(pads, 6) | BYTE(pads, 7))
 
-#define BIT(nr) (1ULL << ((nr) < FACET_ALTP2M_query ? (nr) - 1 : (nr) - FACET_ALTP2M_query + 16))
+#define BIT(nr) (1ULL << ((nr) < FACET_ALTP2M_query ? -1 + (nr) : 16 - FACET_ALTP2M_query + (nr)))
 
 /* Where the view stands of rows that name one: without it they are not built. */
 enum {
@@ -62,15 +62,28 @@ enum {
 
 const struct subop subop_table[] = {
 #define INACTIVE SUBOP_INACTIVE
-#define LIMITED SUBOP_LIMITED
-#define PARTIAL SUBOP_PARTIAL
-#define ALWAYS SUBOP_ALWAYS
+#define LIMITED  SUBOP_LIMITED
+#define PARTIAL  SUBOP_PARTIAL
+#define ALWAYS   SUBOP_ALWAYS
 #define ANYWHERE SUBOP_ANYWHERE
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
-    {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
-     .verdict = FACET_ALTP2M_VERDICT_##ve, .use = SUBOP_##us, .view_at = VIEW_AT_##us(nm), \
-     .pads = (pd), .first_pads = BYTES(pd), .bit = BIT(nr), .handler = subop_##nm, .name = #nm,    \
-     .reason = (re), .test = #te, .summary = (su)},
+    {.number = (nr),                                                                               \
+     .since = (snc),                                                                               \
+     .arg = (ar),                                                                                  \
+     .out = (ou),                                                                                  \
+     .out_size = (os),                                                                             \
+     .flags = (fl),                                                                                \
+     .verdict = FACET_ALTP2M_VERDICT_##ve,                                                         \
+     .use = SUBOP_##us,                                                                            \
+     .view_at = VIEW_AT_##us(nm),                                                                  \
+     .pads = (pd),                                                                                 \
+     .first_pads = BYTES(pd),                                                                      \
+     .bit = BIT(nr),                                                                               \
+     .handler = subop_##nm,                                                                        \
+     .name = #nm,                                                                                  \
+     .reason = (re),                                                                               \
+     .test = #te,                                                                                  \
+     .summary = (su)},
 #include "subops.h"
 #undef SUBOP
 #undef INACTIVE
@@ -150,8 +163,7 @@ static int confine(const struct subop *row, struct subop_call *call)
 {
     uint16_t *v = &call->op->facet.u.halves[row->view_at / 2];
 
-    if (row->use == SUBOP_NO_VIEW || row->use == SUBOP_ENTERS ||
-        owner_is_guests(call->pm, *v)) {
+    if (row->use == SUBOP_NO_VIEW || row->use == SUBOP_ENTERS || owner_is_guests(call->pm, *v)) {
         return 0;
     }
     if (*v == 0) {
@@ -215,8 +227,9 @@ static long run(const struct subop *row, struct subop_call *call)
         return rc;
     }
     rc = row->handler(call);
-    if (row->out_size && (rc == 0 || (row->flags & SUBOP_ALWAYS) ||
-                          (rc == -XEN_ERESTART && (row->flags & SUBOP_PARTIAL))) &&
+    if (row->out_size &&
+        (rc == 0 || (row->flags & SUBOP_ALWAYS) ||
+         (rc == -XEN_ERESTART && (row->flags & SUBOP_PARTIAL))) &&
         platform_copy_to_caller(call->caller, gva(call->arg.v + 16 + row->out),
                                 &call->op->facet.u.bytes[row->out], row->out_size) != 0) {
         rc = -XEN_EFAULT;
@@ -256,8 +269,8 @@ static long run_foreign(const struct subop *row, struct subop_call *call)
     return rc;
 }
 
-static inline __attribute__((always_inline)) long
-checked(const struct altp2m_caller *c, gva_t arg, union altp2m_op *op)
+static inline __attribute__((always_inline)) long checked(const struct altp2m_caller *c, gva_t arg,
+                                                          union altp2m_op *op)
 {
     struct subop_call call = {.caller = c, .pm = c->self, .arg = arg, .op = op};
     const struct subop *row;

@@ -15,9 +15,9 @@ FACET_BEGIN_C
  * Who makes a call. Filled by the hypervisor for each hypercall; embedders may extend by embedding.
  */
 struct altp2m_caller {
-    struct physmap *self;      /* the caller's own domain */
-    struct altp2m_vcpu *vcpu;  /* the calling vCPU */
-    bool compat;               /* 32-bit caller: sub-op 9 has 4-byte handles */
+    struct physmap *self;     /* the caller's own domain */
+    struct altp2m_vcpu *vcpu; /* the calling vCPU */
+    bool compat;              /* 32-bit caller: sub-op 9 has 4-byte handles */
 };
 
 /*
@@ -28,18 +28,18 @@ struct altp2m_caller {
 long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg);
 
 enum fault_result {
-    FAULT_RETRY,    /* the access is allowed now: run the instruction again */
-    FAULT_UNMAPPED, /* neither view nor host map has the gfn, or it is MMIO: not the core's */
-    FAULT_CONVERTED,/* the same, for n2rwx: the listener is told, without waiting for its answer */
-    FAULT_DENIED,   /* a view restricts it and a listener must decide */
-    FAULT_REFUSED,  /* a sealed guest's own view restricts it and nobody listens: the guest's fault */
+    FAULT_RETRY,     /* the access is allowed now: run the instruction again */
+    FAULT_UNMAPPED,  /* neither view nor host map has the gfn, or it is MMIO: not the core's */
+    FAULT_CONVERTED, /* the same, for n2rwx: the listener is told, without waiting for its answer */
+    FAULT_DENIED,    /* a view restricts it and a listener must decide */
+    FAULT_REFUSED,   /* a sealed guest's own view restricts it, nobody listens: its fault */
 };
 
 /* What the hypervisor learned from a violation. */
 struct fault {
     gfn_t gfn;
-    unsigned rights;     /* RIGHT_*: what the access needed */
-    bool walk;           /* to a paging structure */
+    unsigned rights; /* RIGHT_*: what the access needed */
+    bool walk;       /* to a paging structure */
 };
 
 /*
@@ -50,30 +50,32 @@ struct fault {
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
 
 /*
- * Lets a vCPU through, for one instruction that a listener allows: until altp2m_unlift() it runs where everything is allowed and
- * the host map's frames show; its view, as everybody else sees it, stays. -ENOMEM.
- * altp2m_fault() then answers FAULT_DENIED if it cannot be let through after all.
+ * Lets a vCPU through, for one instruction that a listener allows: until altp2m_unlift() it runs
+ * where everything is allowed and the host map's frames show; its view, as everybody else sees it,
+ * stays. -ENOMEM. altp2m_fault() then answers FAULT_DENIED if it cannot be let through after all.
  */
 int altp2m_lift(struct altp2m_vcpu *v);
 /*
- * The same for its page walks alone: paging structures are let through as they are met, in the host map's frames; what the
- * instruction itself accesses must be allowed by the vCPU's view, or altp2m_fault() answers FAULT_DENIED. One vCPU of a domain at a
- * time: -EBUSY.
+ * The same for its page walks alone: paging structures are let through as they are met, in the host
+ * map's frames; what the instruction itself accesses must be allowed by the vCPU's view, or
+ * altp2m_fault() answers FAULT_DENIED. One vCPU of a domain at a time: -EBUSY.
  */
 int altp2m_lift_walk(struct altp2m_vcpu *v);
 void altp2m_unlift(struct altp2m_vcpu *v);
 /* Gives back the memory that this took; no vCPU may be lifted. */
 void altp2m_lift_forget(struct physmap *pm);
 /*
- * Shows a frame of the embedder's at g to lifted vCPUs, to be read and executed, until altp2m_lift_hide() or the host map changes
- * there. A vCPU must be lifted. -ESRCH for what is no RAM, -ENOMEM.
+ * Shows a frame of the embedder's at g to lifted vCPUs, to be read and executed, until
+ * altp2m_lift_hide() or the host map changes there. A vCPU must be lifted. -ESRCH for what is no
+ * RAM, -ENOMEM.
  */
 int altp2m_lift_show(struct physmap *pm, gfn_t g, mfn_t m);
 void altp2m_lift_hide(struct physmap *pm, gfn_t g);
 
 /*
- * The vCPU starts anew, with registers that somebody else chose (INIT and SIPI, VCPUOP_initialise, a context). In a sealed guest
- * it does so on the start view: nobody gets into the agent's view that way. Where a monitor holds it, it stays.
+ * The vCPU starts anew, with registers that somebody else chose (INIT and SIPI, VCPUOP_initialise,
+ * a context). In a sealed guest it does so on the start view: nobody gets into the agent's view
+ * that way. Where a monitor holds it, it stays.
  */
 void altp2m_vcpu_restarts(struct altp2m_vcpu *v);
 
@@ -82,13 +84,15 @@ bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to);
 bool altp2m_view_exists(struct physmap *pm, view_t v);
 
 /*
- * Access in the host map, for monitors that use no views. set: -EINVAL for a bad access, -ESRCH for a hole, -ENOMEM.
- * get with GFN_INVALID: the default. set_default: what gfns have that are mapped from now on.
+ * Access in the host map, for monitors that use no views. set: -EINVAL for a bad access, -ESRCH for
+ * a hole, -ENOMEM. get with GFN_INVALID: the default. set_default: what gfns have that are mapped
+ * from now on.
  */
 int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access);
 /*
- * The same for *nr gfns, a few: one lock and one flush. Holes are skipped; an error leaves what came before it done. *nr: how many
- * were looked at, fewer if that takes long: physmap_settle() comes before the next.
+ * The same for *nr gfns, a few: one lock and one flush. Holes are skipped; an error leaves what
+ * came before it done. *nr: how many were looked at, fewer if that takes long: physmap_settle()
+ * comes before the next.
  */
 int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t *nr, unsigned access);
 int altp2m_host_get_access(struct physmap *pm, gfn_t g, access_t *access);

@@ -109,7 +109,7 @@ static inline bool entry_takes_away(const struct physmap *pm, uint64_t old, uint
     if ((old ^ new) & pm->hardware_mask & ~rights) {
         return true;
     }
-    return (old & ~new & rights & gives) || (new & ~old & rights & ~gives);
+    return (rights & gives & old & ~new) || (rights & ~gives & new & ~old);
 }
 
 /*

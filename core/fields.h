@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the arguments of the sub-operations consist of. Offsets and sizes come from the structs. From
- * here come the union of arguments (subop.h), where the view stands that ownership is about
+ * What the arguments of the sub-operations consist of. Offsets and sizes come from the structs.
+ * From here come the union of arguments (subop.h), where the view stands that ownership is about
  * (altp2m.c), traces, the fuzzer's grammar, the client stubs and the tables of docs/reference.md.
  *
  * ARGUMENT(name, type)

@@ -20,17 +20,17 @@
 
 struct table_format {
     const char *name;
-    uint64_t rights[16];   /* xenmem_access_t -> hardware bits of a leaf; unknown codes: none */
-    uint64_t full;         /* hardware bits of a table entry that restricts nothing */
-    uint64_t suppress_ve;  /* bit that keeps a violation from becoming a #VE; 0: no such bit */
-    uint64_t leaf_ram;     /* bits set in each leaf that maps RAM (memory type write-back) */
-    uint64_t leaf_uncached;/* bits set in each leaf that maps MMIO */
-    uint64_t large;        /* bit 7, set in leaves above the lowest level */
+    uint64_t rights[16];    /* xenmem_access_t -> hardware bits of a leaf; unknown codes: none */
+    uint64_t full;          /* hardware bits of a table entry that restricts nothing */
+    uint64_t suppress_ve;   /* bit that keeps a violation from becoming a #VE; 0: no such bit */
+    uint64_t leaf_ram;      /* bits set in each leaf that maps RAM (memory type write-back) */
+    uint64_t leaf_uncached; /* bits set in each leaf that maps MMIO */
+    uint64_t large;         /* bit 7, set in leaves above the lowest level */
     uint64_t valid, own_access, own_frame, own_ve;
     uint8_t access_shift, type_shift;
-    uint64_t root_flags;   /* bits or'ed to the root's address in an EPTP / nCR3 */
-    uint8_t levels;        /* 4 */
-    bool large_1g;         /* 1 GiB leaves may be used */
+    uint64_t root_flags; /* bits or'ed to the root's address in an EPTP / nCR3 */
+    uint8_t levels;      /* 4 */
+    bool large_1g;       /* 1 GiB leaves may be used */
 };
 
 #define FORMAT_ADDRESS_MASK 0x000ffffffffff000ULL

@@ -36,8 +36,8 @@ static uint32_t tables_needed(const struct physmap *pm, uint64_t g, unsigned lev
 /* ---- accounts ---- */
 
 /*
- * On whose account a table goes that covers nothing of what the domain was built with. The others are no more than the reserve
- * has, whoever needs them.
+ * On whose account a table goes that covers nothing of what the domain was built with. The others
+ * are no more than the reserve has, whoever needs them.
  */
 enum payer { PAYER_HOST, PAYER_GUEST, PAYER_MONITOR };
 
@@ -168,7 +168,9 @@ static void free_below(struct physmap *pm, uint64_t e, unsigned level)
 /* Every processor may use host tables through any root once views exist. */
 static uint64_t host_scope(const struct physmap *pm)
 {
-    return pm->nr_views || lift_view(pm)->exists || walk_view(pm)->exists ? NO_FRAME : pool_mfn(&pm->pool, pm->root);
+    return pm->nr_views || lift_view(pm)->exists || walk_view(pm)->exists
+               ? NO_FRAME
+               : pool_mfn(&pm->pool, pm->root);
 }
 
 /* A table has an entry more, or one less, and goes with its last one. */
@@ -297,7 +299,8 @@ bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out)
     return view_lookup(pm, VIEW_NONE, g, out);
 }
 
-/* Changes one 4 KiB leaf in place, splitting what is larger: `e` stands for the entry found at `level`. */
+/* Changes one 4 KiB leaf in place, splitting what is larger: `e` stands for the entry
+ * found at `level`. */
 static int edit_leaf(struct physmap *pm, uint64_t g, unsigned level, uint64_t e)
 {
     if (level > 1 && !can_make(pm, g, 1, PAYER_HOST)) {
@@ -428,7 +431,8 @@ static void describe(const struct physmap *pm, uint64_t leaf, struct was_mapped 
     }
 }
 
-/* No wider than asked for, than the domain's default, and than what stands there; that one's #VE bit stays. */
+/* No wider than asked for, than the domain's default, and than what stands there; that one's #VE
+ * bit stays. */
 static uint64_t entry_put(const struct physmap *pm, uint64_t old, uint64_t m, enum map_type type,
                           access_t most)
 {
@@ -496,7 +500,8 @@ int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *
     return rc;
 }
 
-/* The split of what is at `from`, and the tables for `to`, if both could share some: counted twice. */
+/* The split of what is at `from`, and the tables for `to`, if both could share
+ * some: counted twice. */
 static bool can_move(struct physmap *pm, uint64_t from, uint64_t to, enum payer payer)
 {
     uint32_t split = tables_needed(pm, from, 1);

@@ -33,11 +33,12 @@ bool physmap_can_take(struct physmap *pm, uint32_t n, bool host);
 
 void work_finish(struct physmap *pm);
 
-#ifndef WORK_EFFORT /* tests make it less */
+#ifndef WORK_EFFORT      /* tests make it less */
 #define WORK_EFFORT 512u /* of a stretch: some 200,000 instructions */
 #endif
 
-/* Whether this stretch has lasted long enough; or an operation has left a rest, which comes before the next. */
+/* Whether this stretch has lasted long enough; or an operation has left a rest, which comes before
+ * the next. */
 static inline bool work_enough(const struct physmap *pm)
 {
     return pm->work.effort >= WORK_EFFORT;
@@ -93,7 +94,8 @@ static inline void physmap_write(struct physmap *pm, uint64_t *slot, uint64_t e,
 
 /* ---- hostmap.c ---- */
 
-/* Tables abroad that the guest may have from the reserve: for four pages of the hypervisor's, anywhere. */
+/* Tables abroad that the guest may have from the reserve: for four pages of
+ * the hypervisor's, anywhere. */
 #define ABROAD_FREE 12u
 
 /* Of the tables abroad that it has, those that count against its quota. */
@@ -215,9 +217,11 @@ static inline void view_touch(struct view_state *vs, uint64_t g)
     vs->changed[vs->touched++ % VIEW_CHANGES] = g;
 }
 
-/* The host map's entry at `level` for g changed, from `old`: views with a copy of that table follow. */
+/* The host map's entry at `level` for g changed, from `old`: views with a copy of
+ * that table follow. */
 void view_host_changed(struct physmap *pm, unsigned level, uint64_t g, uint64_t old);
-/* It became a table of what it was: views that have a table of their own there hold that already. */
+/* It became a table of what it was: views that have a table of their own there hold
+ * that already. */
 void view_host_split(struct physmap *pm, unsigned level, uint64_t g);
 
 /* ---- override.c: what a view says of its own ---- */
@@ -245,7 +249,8 @@ access_t override_access(const struct physmap *pm, const struct view_state *vs, 
  */
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
-/* Shows a frame that is no remap's at g, to be read and executed, until the override goes or the host map changes there. */
+/* Shows a frame that is no remap's at g, to be read and executed, until the override goes or the
+ * host map changes there. */
 int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame);
 /*
  * The same for as many leading entries as lie in the cursor's table, map memory and need no
@@ -280,7 +285,8 @@ void remap_forget(struct physmap *pm, struct remap *r);
 bool remap_forget_some(struct physmap *pm, struct view_state *vs);
 /* The host map changed in [g, g + 2^order): remaps that show something there follow (work.h). */
 void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order);
-/* A view's default access changed: some of its remaps, from *at on, follow; false: that were all. */
+/* A view's default access changed: some of its remaps, from *at on, follow; false: that
+ * were all. */
 bool remap_view_follows(struct physmap *pm, uint32_t *at);
 /* Called by physmap_flush(): drops references, frees records. */
 void remap_flushed(struct physmap *pm);
@@ -297,8 +303,10 @@ void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v);
 /* Put one vCPU, or all, on a view that exists. */
 void vcpus_move(struct physmap *pm, struct altp2m_vcpu *v, view_t view);
 void vcpus_switch(struct physmap *pm, view_t v);
-/* `by`: the vCPU in whose name the page is written to from now on, if the policy confines it; else NULL. */
-int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g, const struct altp2m_vcpu *by);
+/* `by`: the vCPU in whose name the page is written to from now on, if the policy confines
+ * it; else NULL. */
+int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g,
+                        const struct altp2m_vcpu *by);
 /* A right was taken away: turns #VE off where the right to write to its page has gone with it. */
 void vcpus_lose_notify(struct physmap *pm);
 void vcpus_disable_notify(struct physmap *pm, struct altp2m_vcpu *v);

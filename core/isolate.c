@@ -18,10 +18,10 @@ static bool isolated(const struct physmap *pm, uint64_t g)
 }
 
 struct need {
-    uint32_t host, view;    /* tables to be taken */
-    uint64_t last;          /* the gfn counted before */
-    unsigned last_host;     /* highest level at which that one needs a host table; 0: none */
-    unsigned last_view;     /* the same for the view's */
+    uint32_t host, view; /* tables to be taken */
+    uint64_t last;       /* the gfn counted before */
+    unsigned last_host;  /* highest level at which that one needs a host table; 0: none */
+    unsigned last_view;  /* the same for the view's */
     bool any;
 };
 
@@ -51,8 +51,8 @@ static void count_gfn(const struct physmap *pm, const struct view_state *vs, uin
 }
 
 /*
- * What other views say of g themselves: their access of it becomes `c`, a #VE bit of theirs too. All
- * have their table already, and none is given back: the list stays as it is while it is walked.
+ * What other views say of g themselves: their access of it becomes `c`, a #VE bit of theirs too.
+ * All have their table already, and none is given back: the list stays as it is while it is walked.
  */
 static void change_others(struct physmap *pm, const struct view_state *vs, uint64_t g,
                           const struct range_change *c)
@@ -114,7 +114,8 @@ static void isolate_one(struct physmap *pm, uint64_t g)
 bool isolate_some(struct physmap *pm)
 {
     for (; pm->work.isolate.g < pm->work.isolate.end; pm->work.isolate.g++) {
-        if (work_enough(pm) || (pm->work.pending & WORK_REMAPS)) { /* of the gfn before: they come first */
+        if (work_enough(pm) ||
+            (pm->work.pending & WORK_REMAPS)) { /* of the gfn before: they come first */
             return true;
         }
         pm->work.effort++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lift view: what a vCPU runs on while a listener lets one instruction through. It shows the host map's frames and allows
- * everything. It has no id, so nobody can name it, enter it by VMFUNC or restrict it; a lifted vCPU stays, for everybody else,
- * on the view that it was on.
+ * The lift view: what a vCPU runs on while a listener lets one instruction through. It shows the
+ * host map's frames and allows everything. It has no id, so nobody can name it, enter it by VMFUNC
+ * or restrict it; a lifted vCPU stays, for everybody else, on the view that it was on.
  */
 #include "abi.h"
 #include "lift.h"
@@ -111,7 +111,8 @@ void altp2m_lift_hide(struct physmap *pm, gfn_t g)
 }
 
 /* What the walk needs; of anything else, what the vCPU's own view gives. */
-static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f)
+static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu *v,
+                                    const struct fault *f)
 {
     const struct view_state *own = view_get(pm, v->view);
     struct override_cursor c = OVERRIDE_CURSOR(walk_view(pm));
@@ -122,7 +123,8 @@ static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu
         return FAULT_UNMAPPED;
     }
     e = own ? override_leaf(pm, own, g) : host;
-    if (!f->walk && !(entry_valid(pm, e) && entry_mfn(e) == entry_mfn(host) && entry_permits(pm, e, f->rights))) {
+    if (!f->walk && !(entry_valid(pm, e) && entry_mfn(e) == entry_mfn(host) &&
+                      entry_permits(pm, e, f->rights))) {
         return FAULT_DENIED;
     }
     e = override_leaf(pm, c.vs, g);
@@ -136,7 +138,8 @@ static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu
     now |= now & RIGHT_W ? RIGHT_R : 0;
     return override_set_access(pm, &c, g, (access_t)now) == 0 ? FAULT_RETRY : FAULT_DENIED;
 }
-_Static_assert(ACCESS_R == RIGHT_R && ACCESS_W == RIGHT_W && ACCESS_X == RIGHT_X, "an access is a set of rights");
+_Static_assert(ACCESS_R == RIGHT_R && ACCESS_W == RIGHT_W && ACCESS_X == RIGHT_X,
+               "an access is a set of rights");
 
 enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f)
 {

@@ -6,4 +6,5 @@
 #include "internal.h"
 
 /* A lifted vCPU violated the tables. FAULT_DENIED: it cannot be let through. */
-enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f);
+enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v,
+                             const struct fault *f);

@@ -218,7 +218,7 @@ uint32_t override_set_access_run(struct physmap *pm, const struct override_curso
         }
         added += !(old & own);
         __atomic_store_n(slot, new, __ATOMIC_RELAXED);
-        lost |= old & gives ? (old & ~new & gives) | (new & ~old & denies) : 0;
+        lost |= old & gives ? (gives & old & ~new) | (denies & new & ~old) : 0;
     }
     end_run(pm, c, added, lost != 0);
     return i;

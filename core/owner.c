@@ -149,7 +149,8 @@ bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uin
     }
     frame = entry_mfn(hostmap_leaf(pm, g));
     platform_vcpu_sync(c->vcpu);
-    return owner_gives(pm, VIEW_NONE, g, frame, RIGHT_R) && owner_gives(pm, c->vcpu->view, g, frame, RIGHT_R);
+    return owner_gives(pm, VIEW_NONE, g, frame, RIGHT_R) &&
+           owner_gives(pm, c->vcpu->view, g, frame, RIGHT_R);
 }
 
 uint64_t owner_narrow(const struct physmap *pm, uint64_t e, uint64_t host)

@@ -42,10 +42,10 @@ typedef uint8_t access_t;
 #define ACCESS_DEFAULT 10
 
 struct mapping {
-    mfn_t mfn;         /* frame that shows at the gfn asked for, not at the leaf's start */
-    unsigned order;    /* ORDER_4K, ORDER_2M or ORDER_1G: size of the leaf that was found */
+    mfn_t mfn;      /* frame that shows at the gfn asked for, not at the leaf's start */
+    unsigned order; /* ORDER_4K, ORDER_2M or ORDER_1G: size of the leaf that was found */
     enum map_type type;
-    access_t access;   /* effective: override, or host access narrowed by the view's default */
+    access_t access; /* effective: override, or host access narrowed by the view's default */
     bool suppress_ve;
 };
 
@@ -58,32 +58,33 @@ struct mapping {
 struct altp2m_vcpu {
     struct physmap *pm;
     unsigned id;
-    view_t view;         /* VIEW_NONE while altp2m is off: the vCPU runs on the host map */
-    mfn_t root;          /* root table that the vCPU must run on */
-    bool vmfunc;         /* VMFUNC is on, with pm->eptp_list as its list */
-    mfn_t ve_info;       /* frame of the #VE information page, or MFN_INVALID: #VE off */
+    view_t view;   /* VIEW_NONE while altp2m is off: the vCPU runs on the host map */
+    mfn_t root;    /* root table that the vCPU must run on */
+    bool vmfunc;   /* VMFUNC is on, with pm->eptp_list as its list */
+    mfn_t ve_info; /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
-    view_t ve_view;      /* policy audited: of who named that page; VIEW_NONE: the host map */
-    bool vmfunc_asked;   /* VMFUNC is to be on, unless a monitor holds the vCPU */
-    bool vmfunc_by_monitor; /* policy audited: a monitor asked for it */
-    bool ve_by_monitor;  /* policy audited: a monitor turned #VE on */
-    bool lifted;         /* altp2m_lift(): `root` is not the view's */
-    bool lifted_walk;    /* only for page walks: altp2m_lift_walk() */
+    view_t ve_view;           /* policy audited: of who named that page; VIEW_NONE: the host map */
+    bool vmfunc_asked;        /* VMFUNC is to be on, unless a monitor holds the vCPU */
+    bool vmfunc_by_monitor;   /* policy audited: a monitor asked for it */
+    bool ve_by_monitor;       /* policy audited: a monitor turned #VE on */
+    bool lifted;              /* altp2m_lift(): `root` is not the view's */
+    bool lifted_walk;         /* only for page walks: altp2m_lift_walk() */
     struct altp2m_vcpu *next; /* of the same domain */
 };
 
 struct physmap_config {
     uint16_t domid;
-    unsigned address_bits;   /* guest physical address width; gfns beyond it do not exist */
-    unsigned max_views;      /* altp2m_count: 0..VIEW_MAX */
-    unsigned altp2m_mode;    /* XEN_ALTP2M_disabled, _mixed, _external or _limited */
-    unsigned host_reserve;   /* table pages that only the host map may use */
-    unsigned monitor_reserve; /* table pages that the guest itself leaves to monitors; a quarter of the rest at most */
-    unsigned altp2m_policy;  /* enum altp2m_policy: what callers inside the guest may use */
-    uint64_t allow, deny;    /* sets of rows (policy.h) that it gives beyond that, or not */
-    unsigned guest_views;    /* policy audited: views that the guest itself may have; 0: half */
-    unsigned guest_tables;   /* policy audited: table pages for them; 0: half of what is there */
-    bool trace;              /* calls by the domain or about it go to platform_trace() */
+    unsigned address_bits;    /* guest physical address width; gfns beyond it do not exist */
+    unsigned max_views;       /* altp2m_count: 0..VIEW_MAX */
+    unsigned altp2m_mode;     /* XEN_ALTP2M_disabled, _mixed, _external or _limited */
+    unsigned host_reserve;    /* table pages that only the host map may use */
+    unsigned monitor_reserve; /* table pages that the guest itself leaves to monitors; a quarter of
+                                 the rest at most */
+    unsigned altp2m_policy;   /* enum altp2m_policy: what callers inside the guest may use */
+    uint64_t allow, deny;     /* sets of rows (policy.h) that it gives beyond that, or not */
+    unsigned guest_views;     /* policy audited: views that the guest itself may have; 0: half */
+    unsigned guest_tables;    /* policy audited: table pages for them; 0: half of what is there */
+    bool trace;               /* calls by the domain or about it go to platform_trace() */
     const struct table_format *format;
 };
 
@@ -119,8 +120,8 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
 int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order);
 bool hostmap_lookup(struct physmap *pm, gfn_t g, struct mapping *out);
 /*
- * The first gfn from g on that is no hole, or ~0. Steps over holes as large as the tables show them, but only so many at a time:
- * it may stop at a hole, to be called again from there.
+ * The first gfn from g on that is no hole, or ~0. Steps over holes as large as the tables show
+ * them, but only so many at a time: it may stop at a hole, to be called again from there.
  */
 uint64_t hostmap_next(struct physmap *pm, uint64_t g);
 
@@ -130,7 +131,8 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g);
  */
 static inline uint64_t hostmap_generation(const struct physmap *pm);
 
-/* What hostmap_put() and its relatives replaced: a RAM or foreign frame is the caller's to release afterwards. */
+/* What hostmap_put() and its relatives replaced: a RAM or foreign frame is the caller's
+ * to release afterwards. */
 struct was_mapped {
     bool any; /* false: a hole */
     mfn_t mfn;
@@ -138,12 +140,14 @@ struct was_mapped {
 };
 
 /*
- * Changes of one 4 KiB page after the domain was built: by the guest itself, or (`by_guest` false) by a monitor for it. All that
- * can refuse them comes first; a call that is refused has changed nothing.
+ * Changes of one 4 KiB page after the domain was built: by the guest itself, or (`by_guest` false)
+ * by a monitor for it. All that can refuse them comes first; a call that is refused has changed
+ * nothing.
  *
- * What is put gets no more access than `most`, the domain's default and what stood there; the suppress-#VE bit stays. Tables
- * that cover nothing of what the domain was built with count as the guest's, or leave the reserve alone; empty ones are given
- * back. -EPERM: the guest's, and hostmap_guarded(); -ENOMEM; -EINVAL: there is no such gfn; take: -ENOENT for a hole. move:
+ * What is put gets no more access than `most`, the domain's default and what stood there; the
+ * suppress-#VE bit stays. Tables that cover nothing of what the domain was built with count as the
+ * guest's, or leave the reserve alone; empty ones are given back. -EPERM: the guest's, and
+ * hostmap_guarded(); -ENOMEM; -EINVAL: there is no such gfn; take: -ENOENT for a hole. move:
  * -EINVAL if not frame m stands at `from`.
  */
 int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access_t most,
@@ -153,36 +157,42 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
                  struct was_mapped *was);
 
 /*
- * Changes whenever a right or a frame was taken away anywhere, in the host map or a view, by whatever means: results of
- * view_lookup() hold while the value, read before the lookup, is the same, but for rights that came since. No lock.
+ * Changes whenever a right or a frame was taken away anywhere, in the host map or a view, by
+ * whatever means: results of view_lookup() hold while the value, read before the lookup, is the
+ * same, but for rights that came since. No lock.
  */
 static inline uint64_t physmap_rights_generation(const struct physmap *pm);
 
 /*
- * Whether, under the policy `audited`, what stands at g is not the guest's to move, replace or give back: the host map
- * restricts it, or a view has an override there, or a monitor's view restricts all by its default, or one that it is sealed in
- * restricts it. Else another frame would come under the page's rights, or the
- * page's frame under another's. False under the other policies.
+ * Whether, under the policy `audited`, what stands at g is not the guest's to move, replace or give
+ * back: the host map restricts it, or a view has an override there, or a monitor's view restricts
+ * all by its default, or one that it is sealed in restricts it. Else another frame would come under
+ * the page's rights, or the page's frame under another's. False under the other policies.
  */
 bool hostmap_guarded(struct physmap *pm, gfn_t g);
 
 /*
- * Whether the policy is `audited`: what the embedder does in the guest's name (copies for hypercalls, shared
- * areas, changes of the host map that the guest asks for) must then not get around views and the host map's access. No lock.
+ * Whether the policy is `audited`: what the embedder does in the guest's name (copies for
+ * hypercalls, shared areas, changes of the host map that the guest asks for) must then not get
+ * around views and the host map's access. No lock.
  */
 static inline bool physmap_confines(const struct physmap *pm);
 
-/* Of a sealed guest: the view that takes view 0's place. Else VIEW_NONE. Sealing counts as a loss of rights. No lock. */
+/* Of a sealed guest: the view that takes view 0's place. Else VIEW_NONE. Sealing counts as a loss
+ * of rights. No lock. */
 static inline view_t physmap_start_view(const struct physmap *pm);
 
-/* Under `audited`: a view that is a monitor's by its number. False under the other policies. No lock. */
+/* Under `audited`: a view that is a monitor's by its number. False under the other
+ * policies. No lock. */
 static inline bool physmap_view_is_monitors(const struct physmap *pm, view_t v);
 
 /*
- * Long operations return when they are decided, and leave the rest to be done in pieces. While physmap_unsettled() is true none of
- * the domain's vCPUs may run guest code, and a caller of another domain must not hear of its call's end; each physmap_settle() does
- * a piece, of bounded time, and answers whether something is left. physmap_settle_politely() goes on until nothing is, or others want
- * the processor: then false. Called without locks. Any other call that changes something does all the rest first.
+ * Long operations return when they are decided, and leave the rest to be done in pieces. While
+ * physmap_unsettled() is true none of the domain's vCPUs may run guest code, and a caller of
+ * another domain must not hear of its call's end; each physmap_settle() does a piece, of bounded
+ * time, and answers whether something is left. physmap_settle_politely() goes on until nothing is,
+ * or others want the processor: then false. Called without locks. Any other call that changes
+ * something does all the rest first.
  */
 static inline bool physmap_unsettled(const struct physmap *pm);
 bool physmap_settle(struct physmap *pm);

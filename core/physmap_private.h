@@ -40,18 +40,18 @@ struct pool_page {
 };
 
 struct pool {
-    uint8_t *base;         /* address of the first page; the rest follows it */
-    uintptr_t bias;        /* address of a page minus its machine address */
+    uint8_t *base;  /* address of the first page; the rest follows it */
+    uintptr_t bias; /* address of a page minus its machine address */
     struct pool_page *page;
-    uint32_t *bucket;      /* hash (level, region) -> private tables, chained by next/prev */
-    uint64_t first;        /* mfn of page 0 */
-    uint32_t nr;           /* pages, metadata included */
-    uint32_t fixed;        /* pages that hold metadata */
-    uint32_t mask;         /* number of buckets - 1 */
+    uint32_t *bucket; /* hash (level, region) -> private tables, chained by next/prev */
+    uint64_t first;   /* mfn of page 0 */
+    uint32_t nr;      /* pages, metadata included */
+    uint32_t fixed;   /* pages that hold metadata */
+    uint32_t mask;    /* number of buckets - 1 */
     uint32_t free, nr_free;
     uint32_t limbo, nr_limbo;
-    uint32_t reserve;      /* pages that only the host map may take */
-    uint32_t kept;         /* beyond those: what this holder of the lock leaves to monitors */
+    uint32_t reserve; /* pages that only the host map may take */
+    uint32_t kept;    /* beyond those: what this holder of the lock leaves to monitors */
 };
 
 /* One remap of one view: `source` shows the frame that the host map has at `target`. */
@@ -64,20 +64,20 @@ struct remap {
     uint32_t vnext, vprev;   /* list of the view's remaps */
     uint32_t pending;        /* list of records that wait for the flush */
     uint16_t view;
-    uint8_t dead;            /* freed as soon as the flush is done */
-    uint8_t queued;          /* on the pending list */
+    uint8_t dead;   /* freed as soon as the flush is done */
+    uint8_t queued; /* on the pending list */
 };
 
 struct remaps {
     uint32_t *by_target, *by_source;
     uint32_t mask;
     struct remap_bank {
-        uint32_t partial;  /* slabs with free records, chained by next/prev */
-        uint32_t nr_free;  /* free records in slabs */
-    } bank[2];             /* for views that the guest made (1), and others: slabs have one owner */
-    uint32_t nr;           /* records in use */
+        uint32_t partial; /* slabs with free records, chained by next/prev */
+        uint32_t nr_free; /* free records in slabs */
+    } bank[2];            /* for views that the guest made (1), and others: slabs have one owner */
+    uint32_t nr;          /* records in use */
     uint32_t pending;
-    uint64_t lost;         /* times that a remap's target vanished */
+    uint64_t lost; /* times that a remap's target vanished */
 };
 
 #define VIEW_CHANGES 8u
@@ -88,17 +88,17 @@ struct view_state {
     uint32_t tables;            /* list of private tables, the root included */
     uint32_t nr_tables;
     uint32_t remaps, nr_remaps;
-    uint32_t quota;             /* private tables allowed; 0: no limit of its own */
-    uint32_t overrides;         /* leaves with an override */
-    uint32_t relaxed;           /* faults whose restriction was lifted for more than one page */
-    uint32_t touched;           /* host changes under an override or remap since creation */
+    uint32_t quota;                 /* private tables allowed; 0: no limit of its own */
+    uint32_t overrides;             /* leaves with an override */
+    uint32_t relaxed;               /* faults whose restriction was lifted for more than one page */
+    uint32_t touched;               /* host changes under an override or remap since creation */
     uint64_t changed[VIEW_CHANGES]; /* gfns of the last ones; the newest at touched - 1 */
     uint8_t default_access;
     bool exists, visible;
-    bool dying;                 /* being destroyed: nobody finds it, its number is not free yet */
-    bool by_guest;              /* made by the domain itself: counts against guest_quota */
-    bool narrow;                /* policy audited: overrides stay within the host map's access */
-    bool shown;                 /* policy audited: a monitor lets the guest enter it */
+    bool dying;    /* being destroyed: nobody finds it, its number is not free yet */
+    bool by_guest; /* made by the domain itself: counts against guest_quota */
+    bool narrow;   /* policy audited: overrides stay within the host map's access */
+    bool shown;    /* policy audited: a monitor lets the guest enter it */
 };
 
 struct flush_state {
@@ -110,11 +110,13 @@ struct flush_state {
 /* What has begun and is not done yet, and how far it is (work.h). */
 struct physmap_work {
     uint32_t pending; /* WORK_* */
-    uint32_t effort;  /* of this stretch, in tables or records visited: about 400 instructions each */
-    bool busy;        /* a piece is being done */
-    bool told;        /* the embedder was told */
+    uint32_t
+        effort; /* of this stretch, in tables or records visited: about 400 instructions each */
+    bool busy;  /* a piece is being done */
+    bool told;  /* the embedder was told */
     struct {
-        uint64_t g;         /* what the host map has there, at `level`, changed; level 0: the default of a view did */
+        uint64_t g; /* what the host map has there, at `level`, changed; level 0: the default of a
+                       view did */
         uint32_t table;     /* to be looked at next, of `view` */
         uint32_t remap;     /* the same, when a default changed */
         uint16_t view, end; /* the first that is not done, and behind the last */
@@ -146,32 +148,33 @@ struct physmap {
     struct remaps remaps;
     struct flush_state flush;
     struct physmap_work work;
-    struct view_state *views;  /* max_views of them, the lift view and the walk view (lift.c) */
+    struct view_state *views; /* max_views of them, the lift view and the walk view (lift.c) */
     uint64_t free_views[VIEW_MAX / 64];
     struct altp2m_vcpu *vcpus;
-    uint64_t *eptp;            /* the page at eptp_list */
-    mfn_t eptp_list;           /* VMFUNC list; MFN_INVALID while altp2m is off */
-    uint64_t empty;            /* an entry that holds nothing */
-    uint64_t rights_mask;      /* every bit that some access uses */
-    uint64_t hardware_mask;    /* every bit of a leaf that hardware looks at */
-    uint64_t own_mask;         /* own_access, own_frame and own_ve */
+    uint64_t *eptp;         /* the page at eptp_list */
+    mfn_t eptp_list;        /* VMFUNC list; MFN_INVALID while altp2m is off */
+    uint64_t empty;         /* an entry that holds nothing */
+    uint64_t rights_mask;   /* every bit that some access uses */
+    uint64_t hardware_mask; /* every bit of a leaf that hardware looks at */
+    uint64_t own_mask;      /* own_access, own_frame and own_ve */
     uint64_t max_gfn;
-    uint64_t generation;       /* grows with every hostmap_map() and hostmap_unmap() */
-    uint32_t root;             /* host map's root, pool index */
-    uint32_t view_quota;       /* default quota of a new view; 0: none */
-    uint32_t guest_quota; /* pages that what the guest itself makes may hold; 0: no limit */
-    uint32_t guest_tables;     /* that it holds */
-    uint32_t monitor_reserve;  /* free pages that it leaves to monitors; policy audited: its quota does */
-    uint32_t nr_host;          /* tables of the host map */
-    uint32_t abroad;           /* of these, the guest's: they cover nothing that it was built with */
-    uint32_t abroad_most;      /* that it may have */
-    uint32_t restricting;      /* views of monitors whose default access is not rwx */
-    uint64_t home_end;         /* last gfn that hostmap_map() ever mapped */
-    uint32_t shadows;          /* list of shadow pages */
-    uint64_t allowed;          /* rows that callers inside the guest may use (policy.h) */
-    uint64_t given;            /* of those, while it is sealed: that all of it may use */
+    uint64_t generation;   /* grows with every hostmap_map() and hostmap_unmap() */
+    uint32_t root;         /* host map's root, pool index */
+    uint32_t view_quota;   /* default quota of a new view; 0: none */
+    uint32_t guest_quota;  /* pages that what the guest itself makes may hold; 0: no limit */
+    uint32_t guest_tables; /* that it holds */
+    uint32_t
+        monitor_reserve; /* free pages that it leaves to monitors; policy audited: its quota does */
+    uint32_t nr_host;    /* tables of the host map */
+    uint32_t abroad;     /* of these, the guest's: they cover nothing that it was built with */
+    uint32_t abroad_most; /* that it may have */
+    uint32_t restricting; /* views of monitors whose default access is not rwx */
+    uint64_t home_end;    /* last gfn that hostmap_map() ever mapped */
+    uint32_t shadows;     /* list of shadow pages */
+    uint64_t allowed;     /* rows that callers inside the guest may use (policy.h) */
+    uint64_t given;       /* of those, while it is sealed: that all of it may use */
     uint16_t domid, max_views, nr_views;
-    uint16_t guest_views;      /* policy audited: views 1 to this are the guest's */
+    uint16_t guest_views; /* policy audited: views 1 to this are the guest's */
     bool audited;
     bool traced;
     bool usual;                /* mode mixed, and views can be had: most checks are done */
@@ -180,6 +183,6 @@ struct physmap {
     view_t agent_view;         /* sealed: calls from here are the agent's */
     view_t start_view;         /* sealed: for vCPUs that would otherwise be on view 0 */
     uint8_t mode;
-    uint8_t default_access;    /* of new host entries and of views that ask for "default" */
+    uint8_t default_access; /* of new host entries and of views that ask for "default" */
     bool active;
 };

@@ -37,9 +37,9 @@ void platform_frame_put(struct physmap *pm, mfn_t m);
 void platform_flush(struct physmap *pm, mfn_t root);
 
 /*
- * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on. Those
- * that are in a call to the core come to its end first: what the caller forbids was not let in before.
- * True if stopped; false if the caller has to let others proceed first and try again
+ * Stops the domain's vCPUs other than the caller's from running guest code, and lets them go on.
+ * Those that are in a call to the core come to its end first: what the caller forbids was not let
+ * in before. True if stopped; false if the caller has to let others proceed first and try again
  * (-XEN_ERESTART). Called without the physmap lock.
  */
 bool platform_pause_others(struct physmap *pm);
@@ -72,7 +72,8 @@ int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void
 bool platform_preempt_pending(void);
 
 /*
- * The domain's physmap is unsettled (physmap.h), or is settled again. No vCPU of the domain is to run guest code meanwhile.
+ * The domain's physmap is unsettled (physmap.h), or is settled again. No vCPU of the domain is to
+ * run guest code meanwhile.
  */
 void platform_unsettled(struct physmap *pm, bool unsettled);
 
@@ -87,8 +88,8 @@ void platform_domain_put(struct physmap *pm);
 bool platform_may_control(const struct altp2m_caller *c, const struct physmap *target);
 
 /*
- * A traced call in one line (trace.h), for people. The caller's domain may make as many as it likes:
- * the embedder bounds what that costs. Without locks.
+ * A traced call in one line (trace.h), for people. The caller's domain may make as many as it
+ * likes: the embedder bounds what that costs. Without locks.
  */
 void platform_trace(const struct altp2m_caller *c, const char *text);
 

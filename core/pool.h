@@ -18,10 +18,12 @@
  * would be left.
  */
 int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve);
-/* Sets the pointers to the parts of the fixed part at `base`, and the masks. Its size in bytes; base NULL: only that. */
+/* Sets the pointers to the parts of the fixed part at `base`, and the masks. Its size in bytes;
+ * base NULL: only that. */
 uint64_t pool_carve(struct physmap *pm, uint8_t *base, uint32_t nr);
 
-/* Pages that may be taken now: by the host map all, by others all but the reserve and what is kept for monitors. */
+/* Pages that may be taken now: by the host map all, by others all but the reserve and what is kept
+ * for monitors. */
 static inline bool pool_can_take(const struct pool *p, uint32_t n, bool host)
 {
     uint32_t keep = host ? 0 : p->reserve + p->kept;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How the fixed part of a pool is laid out, and how large it is: also for who sizes pools without having one. */
+/* How the fixed part of a pool is laid out, and how large it is: also for who sizes pools without
+ * having one. */
 #include "internal.h"
 
 _Static_assert(sizeof(struct pool_page) == 32, "2 % of the pool is the promise");

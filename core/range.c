@@ -165,9 +165,8 @@ uint64_t range_shared(const struct physmap *pm, const struct view_state *vs, uin
     return need > 0 ? span(g, need + 1, ~0ULL) : 0;
 }
 
-static struct facet_altp2m_override_run describe(const struct physmap *pm,
-                                                 const struct view_state *vs, uint64_t g,
-                                                 uint64_t e)
+static struct facet_altp2m_override_run
+describe(const struct physmap *pm, const struct view_state *vs, uint64_t g, uint64_t e)
 {
     const struct table_format *f = pm->format;
     struct facet_altp2m_override_run r = {.first_gfn = g, .target_gfn = g, .count = 1};

@@ -4,7 +4,7 @@
 #include "shadow.h"
 #include "work.h"
 
-#define PER_SLAB (PAGE_SIZE / sizeof(struct remap))
+#define PER_SLAB   (PAGE_SIZE / sizeof(struct remap))
 #define SLAB_SHIFT 6
 _Static_assert(PER_SLAB == 1u << SLAB_SHIFT, "a record's number is its slab and its place in it");
 
@@ -287,8 +287,8 @@ static void follow(struct physmap *pm, struct remap *r)
 {
     struct view_state *vs = &pm->views[r->view];
     uint64_t host = shadow_or_host(pm, r->target);
-    uint64_t *slot = &pool_table(&pm->pool, view_find_table(pm, vs, r->source))
-                         [entry_index(1, r->source)];
+    uint64_t *slot =
+        &pool_table(&pm->pool, view_find_table(pm, vs, r->source))[entry_index(1, r->source)];
 
     follow_frame(pm, r, host);
     host = r->frame == NO_FRAME ? pm->empty : host;
@@ -397,7 +397,8 @@ void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
         return;
     }
     w = begin_range(pm, g, size);
-    *w = (struct work_remaps){g, g, g + size, by_view ? pm->views[0].remaps : *target_head(pm, g), 0, by_view};
+    *w = (struct work_remaps){
+        g, g, g + size, by_view ? pm->views[0].remaps : *target_head(pm, g), 0, by_view};
     work_begin(pm, WORK_REMAPS);
 }
 

@@ -40,7 +40,8 @@ void seal_set(struct physmap *pm, view_t agent, view_t start)
     pm->start_view = start;
     pm->given = pm->allowed & rows_for_anyone();
     update_list(pm);
-    physmap_wants_flush(pm, NO_FRAME); /* for physmap_rights_generation(): who was on view 0 lost it */
+    physmap_wants_flush(pm,
+                        NO_FRAME); /* for physmap_rights_generation(): who was on view 0 lost it */
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         platform_vcpu_sync(v);
         if (v->view.v == 0) {

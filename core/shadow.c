@@ -64,8 +64,7 @@ int shadow_create(struct physmap *pm, uint64_t source, bool by_guest, uint64_t *
     if (source != ~0ULL && !(entry_valid(pm, from) && entry_type(pm, from) == MAP_RAM)) {
         return -XEN_ESRCH;
     }
-    if ((by_guest && !owner_may_take(pm, 1)) ||
-        !physmap_can_take(pm, 1, false)) {
+    if ((by_guest && !owner_may_take(pm, 1)) || !physmap_can_take(pm, 1, false)) {
         return -XEN_ENOMEM;
     }
     i = pool_take(&pm->pool, PAGE_SHADOW);

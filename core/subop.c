@@ -69,8 +69,9 @@ long subop_vcpu_enable_notify(struct subop_call *call)
     }
     physmap_lock(call->pm);
     platform_vcpu_sync(call->caller->vcpu);
-    rc = call->pm->active ? vcpus_enable_notify(call->pm, v, gfn(a->gfn),
-                                                owner_confines(call->caller, call->pm) ? call->caller->vcpu : NULL)
+    rc = call->pm->active ? vcpus_enable_notify(
+                                call->pm, v, gfn(a->gfn),
+                                owner_confines(call->caller, call->pm) ? call->caller->vcpu : NULL)
                           : -XEN_EOPNOTSUPP;
     v->ve_by_monitor = v->ve_by_monitor || (rc == 0 && call->caller->self != call->pm);
     physmap_unlock(call->pm);

@@ -26,9 +26,9 @@ union altp2m_op {
 
 struct subop_call {
     const struct altp2m_caller *caller;
-    struct physmap *pm;   /* the domain that the call is about */
-    gva_t arg;            /* the argument in the caller's memory */
-    union altp2m_op *op;  /* our copy of it */
+    struct physmap *pm;  /* the domain that the call is about */
+    gva_t arg;           /* the argument in the caller's memory */
+    union altp2m_op *op; /* our copy of it */
 };
 
 enum subop_flags {
@@ -86,8 +86,20 @@ struct subop_field {
 enum subop_way { SUBOP_IN = 1, SUBOP_OUT, SUBOP_INOUT };
 
 enum subop_kind {
-    SUBOP_VIEW, SUBOP_VCPU, SUBOP_GFN, SUBOP_ACCESS, SUBOP_SWITCH, SUBOP_FLAGS, SUBOP_COUNT,
-    SUBOP_NUMBER, SUBOP_PROGRESS, SUBOP_ERROR, SUBOP_LIST, SUBOP_BUFFER, SUBOP_HANDLE, SUBOP_BYTES,
+    SUBOP_VIEW,
+    SUBOP_VCPU,
+    SUBOP_GFN,
+    SUBOP_ACCESS,
+    SUBOP_SWITCH,
+    SUBOP_FLAGS,
+    SUBOP_COUNT,
+    SUBOP_NUMBER,
+    SUBOP_PROGRESS,
+    SUBOP_ERROR,
+    SUBOP_LIST,
+    SUBOP_BUFFER,
+    SUBOP_HANDLE,
+    SUBOP_BYTES,
 };
 
 /* In the order of fields.h: those of one sub-op follow each other. */
@@ -100,7 +112,8 @@ const struct subop *subop_find(uint32_t number);
 unsigned subop_why(const struct subop *row, const struct altp2m_caller *c,
                    const struct physmap *pm);
 
-/* Between two pieces of a long call: whether it has to stop, to be continued. Settles the physmap if there is time. Without locks. */
+/* Between two pieces of a long call: whether it has to stop, to be continued. Settles the physmap
+ * if there is time. Without locks. */
 bool subop_stops(struct physmap *pm);
 /* Whether a range lies within the guest's address width; the empty one does. */
 bool subop_range_exists(const struct physmap *pm, uint64_t first, uint64_t nr);

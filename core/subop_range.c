@@ -8,9 +8,9 @@
  * one flush, and looks at the clock between two of them; progress is kept in the caller's struct.
  */
 
-#define SLICE 64u /* gfns remapped, gfns of the host map, or parts of a view, in one slice */
+#define SLICE 64u   /* gfns remapped, gfns of the host map, or parts of a view, in one slice */
 #define GFNS  4096u /* of the parts of a view, in one slice */
-#define RUNS  32u /* runs of overrides that are collected before they are copied */
+#define RUNS  32u   /* runs of overrides that are collected before they are copied */
 
 _Static_assert(RANGE_LEAVE == FACET_ALTP2M_LEAVE, "passed on as it is");
 
@@ -80,8 +80,8 @@ static uint32_t change_pairs(struct subop_call *call, view_t v,
     vs = view_get(pm, v);
     *rc = vs ? 0 : -XEN_EINVAL;
     while (*rc == 0 && i < n) {
-        *rc = subop_change_one(pm, vs, pairs[i].old_gfn, pairs[i].new_gfn,
-                               call->caller->self != pm);
+        *rc =
+            subop_change_one(pm, vs, pairs[i].old_gfn, pairs[i].new_gfn, call->caller->self != pm);
         i += *rc == 0;
     }
     physmap_unlock(pm);
@@ -184,8 +184,8 @@ long subop_switch_vcpu(struct subop_call *call)
 }
 
 /* Collects runs and writes them to the caller's list. *more: there is room and something left. */
-static long read_slice(struct subop_call *call, struct facet_altp2m_get_overrides *a,
-                       uint64_t last, bool *more)
+static long read_slice(struct subop_call *call, struct facet_altp2m_get_overrides *a, uint64_t last,
+                       bool *more)
 {
     struct facet_altp2m_override_run runs[RUNS];
     uint32_t room = a->nr - a->written;

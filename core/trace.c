@@ -3,8 +3,12 @@
 
 const struct subop_field subop_fields[] = {
 #define FIELD(nm, mb, wy, kd)                                                                      \
-    {.number = SUBOP_NR_##nm, .offset = offsetof(subop_arg_##nm, mb),                              \
-     .size = sizeof(((subop_arg_##nm *)0)->mb), .way = SUBOP_##wy, .kind = SUBOP_##kd, .name = #mb},
+    {.number = SUBOP_NR_##nm,                                                                      \
+     .offset = offsetof(subop_arg_##nm, mb),                                                       \
+     .size = sizeof(((subop_arg_##nm *)0)->mb),                                                    \
+     .way = SUBOP_##wy,                                                                            \
+     .kind = SUBOP_##kd,                                                                           \
+     .name = #mb},
 #include "fields.h"
 };
 const unsigned subop_nr_fields = ARRAY_SIZE(subop_fields);
@@ -42,9 +46,9 @@ static void put_error(struct line *l, long rc)
         int number;
         const char *name;
     } names[] = {
-        {XEN_EPERM, "EPERM"},   {XEN_ENOENT, "ENOENT"}, {XEN_ESRCH, "ESRCH"},
-        {XEN_E2BIG, "E2BIG"},   {XEN_ENOMEM, "ENOMEM"}, {XEN_EFAULT, "EFAULT"},
-        {XEN_EBUSY, "EBUSY"},   {XEN_EEXIST, "EEXIST"}, {XEN_EINVAL, "EINVAL"},
+        {XEN_EPERM, "EPERM"},   {XEN_ENOENT, "ENOENT"},         {XEN_ESRCH, "ESRCH"},
+        {XEN_E2BIG, "E2BIG"},   {XEN_ENOMEM, "ENOMEM"},         {XEN_EFAULT, "EFAULT"},
+        {XEN_EBUSY, "EBUSY"},   {XEN_EEXIST, "EEXIST"},         {XEN_EINVAL, "EINVAL"},
         {XEN_ENOSPC, "ENOSPC"}, {XEN_EOPNOTSUPP, "EOPNOTSUPP"},
     };
 
@@ -64,7 +68,7 @@ static void put_error(struct line *l, long rc)
 
 static void put_value(struct line *l, const struct subop_field *f, uint64_t v)
 {
-    static const char *const access[] = {"n",  "r",  "w",   "rw",    "x",    "rx",
+    static const char *const access[] = {"n",  "r",   "w",     "rw",    "x",      "rx",
                                          "wx", "rwx", "rx2rw", "n2rwx", "default"};
 
     switch (f->kind) {

@@ -6,7 +6,9 @@
 
 void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v)
 {
-    const struct view_state *vs = !v->lifted ? view_get(pm, v->view) : v->lifted_walk ? walk_view(pm) : lift_view(pm);
+    const struct view_state *vs = !v->lifted       ? view_get(pm, v->view)
+                                  : v->lifted_walk ? walk_view(pm)
+                                                   : lift_view(pm);
 
     v->root = mfn(vs ? view_root_mfn(pm, vs) : pool_mfn(&pm->pool, pm->root));
 }
@@ -99,7 +101,8 @@ void vcpus_switch(struct physmap *pm, view_t view)
     }
 }
 
-/* The processor writes to the page whatever a view says: who named it, and whom it is for, must be able to. */
+/* The processor writes to the page whatever a view says: who named it, and whom it is for, must be
+ * able to. */
 static bool may_be_written(const struct physmap *pm, view_t at, uint64_t g, uint64_t frame)
 {
     return owner_gives(pm, at, g, frame, RIGHT_R | RIGHT_W);
@@ -118,7 +121,8 @@ void vcpus_lose_notify(struct physmap *pm)
     }
 }
 
-int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g, const struct altp2m_vcpu *by)
+int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g,
+                        const struct altp2m_vcpu *by)
 {
     uint64_t e = g.v <= pm->max_gfn ? hostmap_leaf(pm, g.v) : pm->empty;
 
@@ -132,7 +136,8 @@ int vcpus_enable_notify(struct physmap *pm, struct altp2m_vcpu *v, gfn_t g, cons
         return -XEN_EINVAL;
     }
     platform_vcpu_sync(v);
-    if (by && !(may_be_written(pm, by->view, g.v, entry_mfn(e)) && may_be_written(pm, v->view, g.v, entry_mfn(e)))) {
+    if (by && !(may_be_written(pm, by->view, g.v, entry_mfn(e)) &&
+                may_be_written(pm, v->view, g.v, entry_mfn(e)))) {
         return -XEN_EINVAL;
     }
     if (!entry_valid(pm, e) || entry_type(pm, e) != MAP_RAM ||

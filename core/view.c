@@ -211,8 +211,8 @@ bool view_destroy_some(struct physmap *pm)
 
 int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
 {
-    struct view_state new = {.quota = pm->view_quota, .by_guest = by_guest,
-                             .narrow = pm->audited && by_guest};
+    struct view_state new = {
+        .quota = pm->view_quota, .by_guest = by_guest, .narrow = pm->audited && by_guest};
     struct view_state *vs;
 
     *out = owner_free_view(pm, by_guest);
@@ -371,7 +371,8 @@ view_t view_of_root(struct physmap *pm, mfn_t root)
         return VIEW_NONE;
     }
     page = &p->page[root.v - p->first];
-    return page->kind == PAGE_VIEW && page->level == pm->format->levels && page->view < pm->max_views
+    return page->kind == PAGE_VIEW && page->level == pm->format->levels &&
+                   page->view < pm->max_views
                ? view(page->view)
                : VIEW_NONE;
 }
@@ -399,8 +400,10 @@ static void follow_entry(struct physmap *pm, struct view_state *vs, uint64_t *sl
     }
 }
 
-/* Makes everything that a private table, and with `below` the ones below it, inherit follow the host map. */
-static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table, bool touch, bool below)
+/* Makes everything that a private table, and with `below` the ones below it, inherit follow the
+ * host map. */
+static void follow_table(struct physmap *pm, struct view_state *vs, uint32_t table, bool touch,
+                         bool below)
 {
     const struct pool *p = &pm->pool;
     unsigned level = p->page[table].level;
@@ -468,9 +471,11 @@ static void follow(struct physmap *pm, unsigned level, uint64_t g, bool below)
     }
 }
 
-#define TABLE_EFFORT 256u /* a table's 512 entries follow: 120,000 instructions if all have overrides */
+#define TABLE_EFFORT                                                                               \
+    256u /* a table's 512 entries follow: 120,000 instructions if all have overrides */
 
-static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint16_t first, uint16_t end)
+static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint16_t first,
+                         uint16_t end)
 {
     if (pm->work.pending & WORK_TABLES) {
         work_finish(pm);
@@ -489,8 +494,9 @@ static bool concerned(const struct physmap *pm, const struct pool_page *page)
 {
     unsigned level = pm->work.tables.level;
 
-    return level == 0 || (page->level < level && (uint64_t)page->region >> (PT_LEVEL_BITS * (level - 1 - page->level)) ==
-                                                     pm->work.tables.g >> entry_shift(level));
+    return level == 0 || (page->level < level &&
+                          (uint64_t)page->region >> (PT_LEVEL_BITS * (level - 1 - page->level)) ==
+                              pm->work.tables.g >> entry_shift(level));
 }
 
 /* A view's tables in any order: none is taken or given back meanwhile. */
@@ -535,7 +541,8 @@ void view_host_changed(struct physmap *pm, unsigned level, uint64_t g, uint64_t 
     bool deep = level > 2 && entry_is_table(pm, old, level);
 
     follow(pm, level, g, deep);
-    if (level > 1 && !deep && (pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists)) {
+    if (level > 1 && !deep &&
+        (pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists)) {
         begin_tables(pm, level, g, 0, pm->max_views + 2);
     }
 }

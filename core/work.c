@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "work.h"
 
-/* By the bit of their kind, which is the order in which they are done: what one begins of its own comes before it. */
+/* By the bit of their kind, which is the order in which they are done: what one begins of its own
+ * comes before it. */
 static bool (*const works[])(struct physmap *pm) = {
     view_follow_some, remap_follow_some, view_destroy_some, shadow_forget_some, isolate_some,
 };

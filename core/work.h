@@ -4,11 +4,13 @@
 /*
  * Work that is too long for one stretch.
  *
- * An operation prepares as usual, makes its decision, and begins what follows from it: work_begin() does a first piece at once, and
- * mostly that is all. What is left is `pending`, and the physmap unsettled: none of the domain's vCPUs runs guest code, and who
- * called does not hear of the end, before physmap_settle() has done the rest piece by piece, with the lock free between two. So
- * nobody sees it half done. Whoever takes the lock to change something finishes the rest first, all of it; those who have time look
- * before that, and do it politely. Who only looks an entry up (view_lookup()) finds what held before or what holds afterwards.
+ * An operation prepares as usual, makes its decision, and begins what follows from it: work_begin()
+ * does a first piece at once, and mostly that is all. What is left is `pending`, and the physmap
+ * unsettled: none of the domain's vCPUs runs guest code, and who called does not hear of the end,
+ * before physmap_settle() has done the rest piece by piece, with the lock free between two. So
+ * nobody sees it half done. Whoever takes the lock to change something finishes the rest first, all
+ * of it; those who have time look before that, and do it politely. Who only looks an entry up
+ * (view_lookup()) finds what held before or what holds afterwards.
  *
  * Caller holds the physmap lock.
  */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A vCPU's whole state in Xen's format (struct hvm_hw_cpu of the public hvm/save.h), for a monitor in another domain: v is not
- * loaded. Implemented in hv/vmx/context.c; used by hv/guest/context.c.
+ * A vCPU's whole state in Xen's format (struct hvm_hw_cpu of the public hvm/save.h), for a monitor
+ * in another domain: v is not loaded. Implemented in hv/vmx/context.c; used by hv/guest/context.c.
  */
 #include "vcpu.h"
 
@@ -11,11 +11,12 @@ struct hvm_hw_cpu;
 
 void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out);
 /*
- * Whether the processor could hold this state. A pending event other than the present one must be an external
- * interrupt, an NMI or an exception.
+ * Whether the processor could hold this state. A pending event other than the present one must be
+ * an external interrupt, an NMI or an exception.
  */
 bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c);
-/* Takes the state over; it is valid. Its `tsc` is not set: a guest's time stamp counter is the machine's. */
+/* Takes the state over; it is valid. Its `tsc` is not set: a guest's time stamp counter
+ * is the machine's. */
 void vcpu_context_set(struct vcpu *v, const struct hvm_hw_cpu *c);
 
 uint64_t vcpu_pat(struct vcpu *v); /* IA32_PAT */

@@ -12,15 +12,15 @@
 struct domain {
     uint16_t id;
     uint16_t owner; /* of its frames: hv/mm/frame.h */
-    bool dying; /* shut down or crashed: its vCPUs never run again */
+    bool dying;     /* shut down or crashed: its vCPUs never run again */
     char name[DOMAIN_NAME_MAX + 1];
     struct lock lock;
     struct physmap physmap;
     unsigned nr_vcpus;
     struct vcpu *vcpus[DOMAIN_VCPUS];
-    struct console_line line; /* unfinished line of console output */
-    uint64_t memory_pages;    /* RAM given at creation */
-    struct guest_domain guest;/* hv/guest/guest_state.h */
+    struct console_line line;  /* unfinished line of console output */
+    uint64_t memory_pages;     /* RAM given at creation */
+    struct guest_domain guest; /* hv/guest/guest_state.h */
 };
 
 /* ---- called by the machine: implemented in hv/guest/ ---- */
@@ -29,10 +29,12 @@ struct boot_module {
     const void *start;
     uint64_t size; /* bytes */
 };
-/* Creates all domains of the device tree (module 0); fatal() or a message and a skipped domain on bad input. */
+/* Creates all domains of the device tree (module 0); fatal() or a message and a skipped domain on
+ * bad input. */
 void domains_create(const struct boot_module *modules, unsigned nr);
 bool domains_all_ended(void);
-/* Frees, restarts or keeps domains that ended; called by the scheduler with no vCPU current. True: one has more to say first. */
+/* Frees, restarts or keeps domains that ended; called by the scheduler with no vCPU current. True:
+ * one has more to say first. */
 bool domains_reap(void);
 /* Prints the closing line (see the console contract). */
 void domains_report(void);
@@ -41,7 +43,8 @@ void domains_report(void);
 void domain_shutdown(struct domain *d, unsigned reason); /* SHUTDOWN_* of Xen's sched.h */
 void domain_crash(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A vCPU that nothing can wake goes offline; with the last one the domain has powered off, as on Xen. */
+/* A vCPU that nothing can wake goes offline; with the last one the domain has powered off,
+ * as on Xen. */
 void guest_vcpu_down(struct vcpu *v);
 /* Powers the domain off if none of its vCPUs is online. Called without the domain's lock. */
 void guest_all_down(struct domain *d);
@@ -57,7 +60,8 @@ void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_r
 /* MSRs that hardware does not keep for the guest by itself. False: #GP. */
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
-/* Devices at guest physical addresses without RAM; size 1 to 8, within a page. False: nothing is there. */
+/* Devices at guest physical addresses without RAM; size 1 to 8, within a page. False:
+ * nothing is there. */
 bool guest_mmio_read(struct vcpu *v, gpa_t a, unsigned size, uint64_t *value);
 bool guest_mmio_write(struct vcpu *v, gpa_t a, unsigned size, uint64_t value);
 /* size 1, 2 or 4. Ports nobody serves read all ones and swallow writes. */
@@ -65,8 +69,9 @@ uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size);
 void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
 
 /*
- * The interrupt to deliver next, or -1. Asked before each entry when one can be delivered or to decide whether a
- * halted vCPU has something to wake for. guest_interrupt_taken() tells that the vector went in.
+ * The interrupt to deliver next, or -1. Asked before each entry when one can be delivered or to
+ * decide whether a halted vCPU has something to wake for. guest_interrupt_taken() tells that the
+ * vector went in.
  */
 int guest_pending_interrupt(struct vcpu *v);
 void guest_interrupt_taken(struct vcpu *v, unsigned vector);
@@ -80,8 +85,9 @@ void guest_nmi_taken(struct vcpu *v);
 uint64_t guest_cr8(const struct vcpu *v);
 bool guest_write_cr8(struct vcpu *v, uint64_t value);
 /*
- * Long operations on a domain's memory leave work behind (physmap_unsettled()), which is done before any vCPU that has to wait for it
- * runs guest code again: those of the domain, and who made the call. Not 0: there may be some.
+ * Long operations on a domain's memory leave work behind (physmap_unsettled()), which is done
+ * before any vCPU that has to wait for it runs guest code again: those of the domain, and who made
+ * the call. Not 0: there may be some.
  */
 extern unsigned guest_unsettled;
 /* Does a piece of what v has to wait for; true: nothing is left. */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Events for a monitor: what the machine reports while the vCPU that caused it is current, and what it asks
- * before an entry. Implemented in hv/guest/monitor*.c.
+ * Events for a monitor: what the machine reports while the vCPU that caused it is current, and what
+ * it asks before an entry. Implemented in hv/guest/monitor*.c.
  */
 #include "vcpu.h"
 
@@ -15,12 +15,14 @@ enum monitor_result {
     MONITOR_FULL,     /* the ring is full: the vCPU is paused; let it run into the event again */
 };
 
-/* A fault that the host map or a view denies goes to somebody, or must: altp2m_fault()'s `listener`. */
+/* A fault that the host map or a view denies goes to somebody, or
+ * must: altp2m_fault()'s `listener`. */
 bool monitor_listens(const struct domain *d);
 
 /* `flags` are MEM_ACCESS_* of Xen's public vm_event.h. */
 enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags);
-/* The same for a page of n2rwx that was converted: told without waiting, later if there is no room. */
+/* The same for a page of n2rwx that was converted: told without waiting, later if there
+ * is no room. */
 void monitor_converted(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags);
 /* Whether an instruction whose page walk was denied is to be let through. */
 bool monitor_skips_walks(const struct vcpu *v);
@@ -34,20 +36,22 @@ enum monitor_result monitor_breakpoint(struct vcpu *v, unsigned type, unsigned l
 bool monitor_wants_cpuid(const struct vcpu *v);
 enum monitor_result monitor_cpuid(struct vcpu *v, unsigned length, uint32_t leaf, uint32_t subleaf);
 /*
- * Before a valid write of CR0, CR3 or CR4, or any write of XCR0 (`cr` is VM_EVENT_X86_*). MONITOR_HELD: the write is done when
- * the monitor allows it; the instruction is finished here and now.
+ * Before a valid write of CR0, CR3 or CR4, or any write of XCR0 (`cr` is VM_EVENT_X86_*).
+ * MONITOR_HELD: the write is done when the monitor allows it; the instruction is finished here and
+ * now.
  */
 enum monitor_result monitor_cr_write(struct vcpu *v, unsigned cr, uint64_t value, uint64_t old);
 /* The same for a write of an MSR that can be read. */
 bool monitor_wants_msr(const struct vcpu *v, uint32_t msr);
 enum monitor_result monitor_msr_write(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t old);
 /*
- * Before an access to a descriptor-table register. MONITOR_PAUSED: it is carried out only if the answer says so, and else met
- * again. `descriptor` is VM_EVENT_DESC_*.
+ * Before an access to a descriptor-table register. MONITOR_PAUSED: it is carried out only if the
+ * answer says so, and else met again. `descriptor` is VM_EVENT_DESC_*.
  */
-enum monitor_result monitor_descriptor(struct vcpu *v, unsigned descriptor, bool is_write, uint32_t information,
-                                       uint64_t qualification);
-/* #DB is due for the guest. MONITOR_PAUSED: it is the monitor's to raise. Arguments as of monitor_breakpoint(). */
+enum monitor_result monitor_descriptor(struct vcpu *v, unsigned descriptor, bool is_write,
+                                       uint32_t information, uint64_t qualification);
+/* #DB is due for the guest. MONITOR_PAUSED: it is the monitor's to raise. Arguments
+ * as of monitor_breakpoint(). */
 enum monitor_result monitor_debug(struct vcpu *v, unsigned type, unsigned length, uint64_t pending);
 /* The exit of this basic reason. MONITOR_PAUSED: it is not to be handled. */
 enum monitor_result monitor_vmexit(struct vcpu *v, uint32_t reason, uint64_t qualification);
@@ -60,8 +64,8 @@ bool monitor_before_entry(struct vcpu *v);
 /* What the monitor wants to see of the processor. */
 struct monitor_wants {
     bool breakpoint, cr3, descriptor;
-    bool vmexit;        /* monitor_vmexit() for each */
-    bool room;          /* no entry without monitor_room(): an event that cannot be met again may follow */
+    bool vmexit; /* monitor_vmexit() for each */
+    bool room;   /* no entry without monitor_room(): an event that cannot be met again may follow */
     uint64_t cr0, cr4;  /* bits whose changes must exit */
     uint8_t *msr_exits; /* list of MSRs, or NULL for the usual one */
 };
@@ -76,35 +80,40 @@ struct vm_event_regs_x86;
 /* Registers of v, current or not running anywhere. */
 void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out);
 /*
- * rax to r15 in the order of struct vm_event_regs_x86, then RFLAGS and RIP. v is current. False, and nothing is changed: it
- * could not run so, as RIP is none or an interrupt is on its way and IF would be clear.
+ * rax to r15 in the order of struct vm_event_regs_x86, then RFLAGS and RIP. v is current. False,
+ * and nothing is changed: it could not run so, as RIP is none or an interrupt is on its way and IF
+ * would be clear.
  */
 bool vcpu_registers_load(struct vcpu *v, const uint64_t *r);
-/* Runs one instruction and calls monitor_stepped(), again and again until turned off. Invisible to the guest. */
+/* Runs one instruction and calls monitor_stepped(), again and again until turned off. Invisible to
+ * the guest. */
 void vcpu_step(struct vcpu *v, bool on);
 bool vcpu_stepping(const struct vcpu *v);
 /* The exits that monitor_wants() asks for are brought up to date before v's next entry. */
 void vcpu_monitor_changed(struct vcpu *v);
 /*
- * Lets the current instruction through, by hv/vmx/emulate.c: it runs with everything allowed, one iteration of a REP if `once`.
- * With `bytes` (16 of them) these are fetched in its place. v is current.
+ * Lets the current instruction through, by hv/vmx/emulate.c: it runs with everything allowed, one
+ * iteration of a REP if `once`. With `bytes` (16 of them) these are fetched in its place. v is
+ * current.
  */
 enum emulate_result { EMULATE_DONE, EMULATE_LATER, EMULATE_REFUSED };
 enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once);
 /* Ends that early. v need not be current. */
 void vcpu_emulate_stop(struct vcpu *v);
 /*
- * Carries out the current instruction here: memory reads as `data` (zeroes beyond its end) if that is not NULL, and is not
- * written to if `discard`. False: it is not one of those that can be. v is current.
+ * Carries out the current instruction here: memory reads as `data` (zeroes beyond its end) if that
+ * is not NULL, and is not written to if `discard`. False: it is not one of those that can be. v is
+ * current.
  */
 bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
 /*
- * Raises an event at the next entry; types of interruption information. v is not running anywhere. -EBUSY: an interrupt or NMI
- * that it could not take now.
+ * Raises an event at the next entry; types of interruption information. v is not running anywhere.
+ * -EBUSY: an interrupt or NMI that it could not take now.
  */
-int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
-                       uint64_t cr2);
-/* Finishes a write that monitor_cr_write() or monitor_msr_write() held back; a bad value raises #GP. v is current. */
+int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error,
+                      unsigned length, uint64_t cr2);
+/* Finishes a write that monitor_cr_write() or monitor_msr_write() held back; a bad value raises
+ * #GP. v is current. */
 void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value);
 void vcpu_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* Whether accesses to descriptor-table registers can be told. */
@@ -112,7 +121,8 @@ bool vcpu_has_descriptor_exits(void);
 /* Prepares a page as a list of MSRs whose writes exit as usual; adds or removes one. */
 void vcpu_msr_exits(uint8_t *page);
 void vcpu_msr_exits_set(uint8_t *page, uint32_t msr, bool on);
-/* The event that the next entry delivers, which is fixed thereby; false: none. Types of interruption information. */
+/* The event that the next entry delivers, which is fixed thereby; false: none. Types of
+ * interruption information. */
 struct vcpu_event {
     unsigned vector, type;
     uint32_t error;

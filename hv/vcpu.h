@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * A virtual processor, vendor-free. Its hardware half is behind hv/vmx (later hv/svm too); what the guest
- * interface keeps for it is struct guest_vcpu (hv/guest/guest.h).
+ * A virtual processor, vendor-free. Its hardware half is behind hv/vmx (later hv/svm too); what the
+ * guest interface keeps for it is struct guest_vcpu (hv/guest/guest.h).
  *
- * Functions here that read or write guest registers work on the vCPU that is running on this processor
- * (between its exit and its next entry) or on one that is not running anywhere; both are always true with the
- * domain's lock held or the vCPU being current.
+ * Functions here that read or write guest registers work on the vCPU that is running on this
+ * processor (between its exit and its next entry) or on one that is not running anywhere; both are
+ * always true with the domain's lock held or the vCPU being current.
  */
 #include <facet/types.h>
 #include <sys/queue.h>
@@ -28,14 +28,16 @@ enum vcpu_state {
     VCPU_BLOCKED, /* waits for an event: HLT, SCHEDOP_block, SCHEDOP_poll */
 };
 
-/* A page of guest RAM that this vCPU's page walks found lately; good while the host map's generation is the same. */
+/* A page of guest RAM that this vCPU's page walks found lately; good while the host map's
+ * generation is the same. */
 struct ram_slot {
     uint64_t gfn, generation;
     uint8_t *page;
 };
 #define RAM_SLOTS 256u
 
-/* A page as a view shows it, and what it gives there; good while no right is lost (physmap_rights_generation()). */
+/* A page as a view shows it, and what it gives there; good while no right
+ * is lost (physmap_rights_generation()). */
 struct shown_slot {
     uint64_t gfn, generation;
     uint8_t *page; /* NULL: none */
@@ -55,7 +57,8 @@ struct linear_page {
 struct turn {
     TAILQ_ENTRY(turn) link;
     bool queued, lent; /* see hv/x86/sched.c */
-    /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the turn may be gone. */
+    /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the
+     * turn may be gone. */
     bool (*work)(struct turn *);
 };
 
@@ -73,7 +76,7 @@ struct vcpu {
     struct shown_slot shown[SHOWN_SLOTS];
     struct linear_page linear;        /* the last one */
     struct linear_page linear_before; /* the one before, if `linear` has a page */
-    void *fpu; /* XSAVE area */
+    void *fpu;                        /* XSAVE area */
     uint64_t xcr0;
 };
 
@@ -109,12 +112,27 @@ unsigned vcpu_cpl(const struct vcpu *v);
 bool vcpu_long_mode(const struct vcpu *v); /* CS.L with EFER.LMA: 64-bit caller */
 bool vcpu_in_ia32e(const struct vcpu *v);  /* EFER.LMA: 4-level paging */
 uint64_t vcpu_cr3(const struct vcpu *v);
-uint64_t vcpu_cr4(const struct vcpu *v);   /* as the guest sees it */
-uint64_t vcpu_cr4_allowed(void);           /* bits of CR4 that a guest may set */
+uint64_t vcpu_cr4(const struct vcpu *v);            /* as the guest sees it */
+uint64_t vcpu_cr4_allowed(void);                    /* bits of CR4 that a guest may set */
 const struct table_format *vcpu_table_format(void); /* of the nested page tables on this machine */
 bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
 
-enum { EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14, EXC_AC = 17, EXC_MC = 18, EXC_VE = 20 };
+enum {
+    EXC_DE = 0,
+    EXC_DB = 1,
+    EXC_NMI = 2,
+    EXC_BP = 3,
+    EXC_OF = 4,
+    EXC_UD = 6,
+    EXC_NM = 7,
+    EXC_DF = 8,
+    EXC_SS = 12,
+    EXC_GP = 13,
+    EXC_PF = 14,
+    EXC_AC = 17,
+    EXC_MC = 18,
+    EXC_VE = 20
+};
 /* Raises an exception at the next entry, in place of completing the current instruction. */
 void vcpu_inject(struct vcpu *v, unsigned vector);
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);
@@ -122,21 +140,26 @@ void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error);
 
 /* ---- scheduling: hv/x86/sched.c ---- */
 
-void sched_wake(struct vcpu *v);   /* BLOCKED -> RUNNABLE; OFFLINE stays */
-/* v, which the current vCPU has just woken, runs in what that one leaves of its slice, before others. */
+void sched_wake(struct vcpu *v); /* BLOCKED -> RUNNABLE; OFFLINE stays */
+/* v, which the current vCPU has just woken, runs in what that one leaves of its
+ * slice, before others. */
 void sched_lend(struct vcpu *v);
-void sched_block(struct vcpu *v);  /* current vCPU: RUNNABLE -> BLOCKED; takes effect when the exit is done */
-void sched_yield(struct vcpu *v);  /* current vCPU: others first */
-void sched_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
-void sched_offline(struct vcpu *v);/* any state -> OFFLINE */
+void sched_block(
+    struct vcpu *v); /* current vCPU: RUNNABLE -> BLOCKED; takes effect when the exit is done */
+void sched_yield(struct vcpu *v);   /* current vCPU: others first */
+void sched_online(struct vcpu *v);  /* OFFLINE -> RUNNABLE */
+void sched_offline(struct vcpu *v); /* any state -> OFFLINE */
 void sched_pause(struct vcpu *v);
 void sched_unpause(struct vcpu *v);
-/* The same, and v runs next, in the current vCPU's slice; that one goes on with the slice when v stops. */
+/* The same, and v runs next, in the current vCPU's slice; that one goes on with the slice
+ * when v stops. */
 void sched_unpause_now(struct vcpu *v);
-/* Work gets a slice whenever its turn comes, like a vCPU, until it has none left. No vCPU is current meanwhile. */
+/* Work gets a slice whenever its turn comes, like a vCPU, until it has none left. No vCPU is
+ * current meanwhile. */
 void sched_work(struct turn *t, bool (*work)(struct turn *));
 /* The current vCPU's exit has lasted: whether its slice is over is looked at right after it. */
 void sched_look(void);
-struct vcpu *vcpu_current(void);   /* the vCPU whose exit is being handled, or NULL */
-/* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done between vCPUs. */
+struct vcpu *vcpu_current(void); /* the vCPU whose exit is being handled, or NULL */
+/* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done
+ * between vCPUs. */
 void sched_run(void);

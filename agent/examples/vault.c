@@ -38,8 +38,8 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 }
 
 /*
- * The address counts for nothing here: whatever frame is behind it, what the store view does not have
- * writable stays as it is.
+ * The address counts for nothing here: whatever frame is behind it, what the store view does not
+ * have writable stays as it is.
  */
 AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve,
                             struct gate_store *store)

@@ -223,9 +223,10 @@ static int attack_lidt(void)
 }
 
 /*
- * The agent asked for a patch that the kernel never made: of a #VE that is real, a write of the kernel's
- * text, the handler is one of ours, and it goes on to the agent's with a frame and registers that it
- * made up: REP MOVSB of memcpy(), called by the patching function, its source as one likes.
+ * The agent asked for a patch that the kernel never made: of a #VE that is real, a write of the
+ * kernel's text, the handler is one of ours, and it goes on to the agent's with a frame and
+ * registers that it made up: REP MOVSB of memcpy(), called by the patching function, its source as
+ * one likes.
  */
 struct made_up {
     struct desc_ptr idt; /* the kernel's */
@@ -298,7 +299,8 @@ static void *map_page(const void *at)
     return map ? map + offset_in_page(at) : NULL;
 }
 
-/* The key into the kernel's text, where everybody may read it, by a mapping that is not the agent's. */
+/* The key into the kernel's text, where everybody may read it, by a mapping that is
+ * not the agent's. */
 static int attack_alias(void)
 {
     u8 *text = (u8 *)lookup("__x64_sys_geteuid"), before[16], seen[16];
@@ -324,8 +326,8 @@ static const struct {
     const char *name;
     int (*run)(void);
 } attacks[] = {
-    {"table", attack_table},   {"text", attack_text}, {"idt", attack_idt},
-    {"key", attack_key},       {"gate", attack_gate}, {"report", attack_report},
+    {"table", attack_table},   {"text", attack_text},           {"idt", attack_idt},
+    {"key", attack_key},       {"gate", attack_gate},           {"report", attack_report},
     {"vmfunc", attack_vmfunc}, {"hypercall", attack_hypercall}, {"lidt", attack_lidt},
     {"alias", attack_alias},
 };

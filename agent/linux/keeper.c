@@ -91,8 +91,8 @@ AGENT_TEXT bool keeper_allow(const struct gate_frame *f, const struct ve_info *v
 
     if (!keeper_patching.allowed || !(ve->qualification & VE_WRITE) ||
         gfn < keeper_patching.text_first || gfn > keeper_patching.text_last ||
-        !is_patching(f, cr3) || !code || !copy_decode(f, code, &step) ||
-        step.store.to != ve->gla || !is_patch(f, &step))
+        !is_patching(f, cr3) || !code || !copy_decode(f, code, &step) || step.store.to != ve->gla ||
+        !is_patch(f, &step))
         return false;
     *store = step.store;
     return true;

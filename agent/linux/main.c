@@ -5,8 +5,9 @@
  * From /sys/kernel/facet_agent/protect = 1 on, the kernel runs in a view where its text, read-only
  * data (with the system call table) and IDT cannot be written and the agent's key cannot be read.
  * Who tries gets a general protection fault: an oops, or SIGSEGV. The kernel's own patching of its
- * text goes on. What happened is counted there and told in the kernel's log. Where the domain's policy
- * is `audited`, altp2m is sealed, and only who knows the code that was written before can lower it.
+ * text goes on. What happened is counted there and told in the kernel's log. Where the domain's
+ * policy is `audited`, altp2m is sealed, and only who knows the code that was written before can
+ * lower it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -272,7 +273,7 @@ static unsigned int find_vcpus(void)
     unsigned int n = 0;
     int cpu;
 
-    for_each_online_cpu(cpu) {
+    for_each_online_cpu (cpu) {
         smp_call_function_single(cpu, find_vcpu, &n, 1);
         n++;
     }

@@ -14,15 +14,15 @@
 /* Documentation/admin-guide/mm/pagemap.rst of Linux */
 #define PAGEMAP_PFN ((1ULL << 55) - 1)
 
-__attribute__((noinline, section(".text.greeting"), aligned(PAGE_SIZE)))
-static const char *greeting(void)
+__attribute__((noinline, section(".text.greeting"), aligned(PAGE_SIZE))) static const char *
+greeting(void)
 {
     return "hello";
 }
 
 /* Begins the page behind, so that greeting() is alone in its own. */
-__attribute__((noinline, section(".text.greeting"), aligned(PAGE_SIZE)))
-static int say(const char *what, uint64_t pagemap_entry)
+__attribute__((noinline, section(".text.greeting"), aligned(PAGE_SIZE))) static int
+say(const char *what, uint64_t pagemap_entry)
 {
     return printf("%s, from %p in gfn 0x%llx\n", what, (void *)(uintptr_t)greeting,
                   (unsigned long long)(pagemap_entry & PAGEMAP_PFN)) < 0;

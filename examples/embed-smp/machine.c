@@ -68,8 +68,14 @@ void platform_frame_put(struct physmap *pm, mfn_t m)
 
 const struct table_format smp_format = {
     .name = "smp",
-    .rights = {[ACCESS_R] = R, [ACCESS_W] = W, [ACCESS_RW] = R | W, [ACCESS_X] = X, [ACCESS_RX] = R | X,
-               [ACCESS_WX] = W | X, [ACCESS_RWX] = R | W | X, [ACCESS_RX2RW] = R | X},
+    .rights = {[ACCESS_R] = R,
+               [ACCESS_W] = W,
+               [ACCESS_RW] = R | W,
+               [ACCESS_X] = X,
+               [ACCESS_RX] = R | X,
+               [ACCESS_WX] = W | X,
+               [ACCESS_RWX] = R | W | X,
+               [ACCESS_RX2RW] = R | X},
     .full = R | W | X,
     .suppress_ve = VE,
     .large = 1ULL << 7,
@@ -157,7 +163,8 @@ static uint64_t translate(struct processor *p, uint64_t g)
     return p->tlb[slot].leaf;
 }
 
-/* A violation forgets the translation, as EPT's do; then the processor looks once more before it exits. */
+/* A violation forgets the translation, as EPT's do; then the processor looks once more
+ * before it exits. */
 static bool access_byte(struct processor *p, uint64_t g, unsigned rights, uint8_t *byte)
 {
     uint64_t need = (rights & RIGHT_R ? R : 0) | (rights & RIGHT_W ? W : 0);
@@ -200,7 +207,8 @@ static void guest(struct processor *p)
     int order;
 
     atomic_fetch_add(&p->progress, 1);
-    sched_yield(); /* there are more processors than the computer has; and kicks come late, as on real ones */
+    sched_yield(); /* there are more processors than the computer has; and kicks come late, as on
+                      real ones */
     order = atomic_load(&p->order);
     if (order == ORDER_NONE) {
         return;
@@ -215,7 +223,8 @@ static void guest(struct processor *p)
 static atomic_uint paused;
 static atomic_bool unsettled; /* the domain is: nobody enters its guest */
 
-/* Says that it is in the guest, then looks again whether it may be: who wants it out looks the other way round. */
+/* Says that it is in the guest, then looks again whether it may be: who wants it out looks the
+ * other way round. */
 static void enter(struct processor *p)
 {
     for (;;) {
@@ -223,8 +232,8 @@ static void enter(struct processor *p)
 
         atomic_store(&p->in_guest, true);
         generation = atomic_load(&flushes);
-        if (!atomic_load(&paused) && !atomic_load(&p->update) && atomic_load(&p->seen) == generation &&
-            !atomic_load(&unsettled)) {
+        if (!atomic_load(&paused) && !atomic_load(&p->update) &&
+            atomic_load(&p->seen) == generation && !atomic_load(&unsettled)) {
             return;
         }
         atomic_store(&p->in_guest, false);
@@ -301,7 +310,8 @@ static void *run(void *argument)
 }
 
 /* Returns when the processor is out of the guest, or has been since `why` came true. */
-static void kick(struct processor *p, bool (*settled)(struct processor *p, unsigned long n), unsigned long n)
+static void kick(struct processor *p, bool (*settled)(struct processor *p, unsigned long n),
+                 unsigned long n)
 {
     while (atomic_load(&p->in_guest) && !settled(p, n)) {
         atomic_store(&p->kicked, true);
@@ -361,7 +371,8 @@ void platform_unsettled(struct physmap *pm, bool is)
     }
 }
 
-/* An update that the processor has not taken yet is what it will have: then there is nothing to learn. */
+/* An update that the processor has not taken yet is what it will have: then there is
+ * nothing to learn. */
 void platform_vcpu_sync(struct altp2m_vcpu *v)
 {
     struct processor *p = processor_of(v);
@@ -400,7 +411,8 @@ long smp_call(const struct altp2m_caller *c, gva_t argument)
     return rc;
 }
 
-/* One pauser at a time; another one's call answers that it is to be made again, so that this one's can go on. */
+/* One pauser at a time; another one's call answers that it is to be made again, so that this one's
+ * can go on. */
 bool platform_pause_others(struct physmap *pm)
 {
     unsigned none = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The core with several processors: three domains, one of which runs on three of them, and the conformance suite of
- * core/platform.h on it (examples/platform). `embed-smp race SEED`: the processors' guests all make calls at once (race.c).
- * Ends with status 0 if all holds.
+ * The core with several processors: three domains, one of which runs on three of them, and the
+ * conformance suite of core/platform.h on it (examples/platform). `embed-smp race SEED`: the
+ * processors' guests all make calls at once (race.c). Ends with status 0 if all holds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ void check_failed(const char *file, int line, const char *condition)
     abort();
 }
 
-/* All callers find their arguments in the guest's memory, without paging: one piece of code is enough for the example. */
+/* All callers find their arguments in the guest's memory, without paging: one piece of code is
+ * enough for the example. */
 static uint8_t *caller_byte(gva_t a)
 {
     struct mapping m;
@@ -203,7 +204,9 @@ int main(int argc, char **argv)
     give_memory();
     physmap_add_vcpu(&monitors, &monitors_vcpu, 0);
     physmap_add_vcpu(&strangers, &strangers_vcpu, 0);
-    wrong = argc > 1 && strcmp(argv[1], "race") == 0 ? race_run(argc > 2 ? strtoul(argv[2], NULL, 0) : 1) : conforms();
+    wrong = argc > 1 && strcmp(argv[1], "race") == 0
+                ? race_run(argc > 2 ? strtoul(argv[2], NULL, 0) : 1)
+                : conforms();
     physmap_destroy(&smp_domain);
     return wrong != 0;
 }

@@ -10,10 +10,11 @@
 enum { ROUNDS = 1500, INSIDE = 12 };
 
 /*
- * What processor n owns: view n + 1 and in it the access of page PAGE(n); view n + 4, hidden or not; page MOVED(n) of the host
- * map. Each has a word: an even number while it may be used, or may soon; odd from when the call that took it away has
- * returned until the owner is about to give it back. Who reads the same odd number before and after a use that was let
- * through has used what was gone.
+ * What processor n owns: view n + 1 and in it the access of page PAGE(n); view n + 4, hidden or
+ * not; page MOVED(n) of the host map. Each has a word: an even number while it may be used, or may
+ * soon; odd from when the call that took it away has returned until the owner is about to give it
+ * back. Who reads the same odd number before and after a use that was let through has used what was
+ * gone.
  */
 #define PAGE(n)  gfn(10 + (n))
 #define MOVED(n) gfn(20 + (n))
@@ -52,8 +53,8 @@ static void give(atomic_ulong *word)
 }
 
 /* Judges one use between two looks at the word. */
-static void judge(bool let_through, unsigned long before, const atomic_ulong *word, const char *what, unsigned n,
-                  unsigned owner)
+static void judge(bool let_through, unsigned long before, const atomic_ulong *word,
+                  const char *what, unsigned n, unsigned owner)
 {
     atomic_fetch_add(let_through ? &uses : &refusals, 1);
     if (let_through && before % 2 == 1 && atomic_load(word) == before) {
@@ -96,7 +97,8 @@ static void must(long rc, const char *what)
 
 static void set_access(unsigned n, access_t a)
 {
-    struct xen_hvm_altp2m_op op = {.u.mem_access = {.view = VIEW(n).v, .access = a, .gfn = PAGE(n).v}};
+    struct xen_hvm_altp2m_op op = {
+        .u.mem_access = {.view = VIEW(n).v, .access = a, .gfn = PAGE(n).v}};
 
     must(call(n, HVMOP_altp2m_set_mem_access, &op), "set_mem_access");
 }
@@ -149,7 +151,8 @@ static void toggle_page(unsigned n)
     }
 }
 
-/* A view that comes and goes: with an override, a remap, and whoever finds its number in the list. */
+/* A view that comes and goes: with an override, a remap, and whoever finds its number in
+ * the list. */
 static void churn(unsigned n)
 {
     struct xen_hvm_altp2m_op op = {.u.view.hvmmem_default_access = ACCESS_RWX};
@@ -160,7 +163,8 @@ static void churn(unsigned n)
         return; /* no view or no page left: others have them */
     }
     v = op.u.view.view;
-    op = (struct xen_hvm_altp2m_op){.u.change_gfn = {.view = v, .old_gfn = PAGE(n).v, .new_gfn = PAGE((n + 1) % PROCESSORS).v}};
+    op = (struct xen_hvm_altp2m_op){
+        .u.change_gfn = {.view = v, .old_gfn = PAGE(n).v, .new_gfn = PAGE((n + 1) % PROCESSORS).v}};
     rc = call(n, HVMOP_altp2m_change_gfn, &op);
     must(rc == -XEN_ENOMEM ? 0 : rc, "change_gfn");
     do { /* until nobody is on it */
@@ -179,7 +183,8 @@ static void churn(unsigned n)
 
 /* ---- in the guest ---- */
 
-/* Goes to a view by VMFUNC and uses what there is; nobody moves it from there but by a call, which has it leave the guest. */
+/* Goes to a view by VMFUNC and uses what there is; nobody moves it from there but by a call, which
+ * has it leave the guest. */
 static void use(unsigned n)
 {
     unsigned owner = roll(PROCESSORS);
@@ -193,7 +198,8 @@ static void use(unsigned n)
         break;
     case 1:
         before = atomic_load(&moved[owner]);
-        judge(smp_touch(n, MOVED(owner), RIGHT_R | RIGHT_W, &byte), before, &moved[owner], "a page", n, owner);
+        judge(smp_touch(n, MOVED(owner), RIGHT_R | RIGHT_W, &byte), before, &moved[owner], "a page",
+              n, owner);
         break;
     case 2:
         smp_switch(n, view((uint16_t)roll(10)));
@@ -201,7 +207,8 @@ static void use(unsigned n)
     default:
         if (smp_switch(n, VIEW(owner))) {
             before = atomic_load(&written[owner]);
-            judge(smp_touch(n, PAGE(owner), RIGHT_R | RIGHT_W, &byte), before, &written[owner], "a right", n, owner);
+            judge(smp_touch(n, PAGE(owner), RIGHT_R | RIGHT_W, &byte), before, &written[owner],
+                  "a right", n, owner);
         }
     }
 }
@@ -257,7 +264,7 @@ unsigned race_run(unsigned long seed)
     seed_of_all = seed;
     smp_start(body_after);
     smp_stop();
-    printf("race, seed %lu: %lu uses let through, %lu refused, %lu calls, %u wrong\n", seed, uses, refusals, calls_made,
-           atomic_load(&wrong));
+    printf("race, seed %lu: %lu uses let through, %lu refused, %lu calls, %u wrong\n", seed, uses,
+           refusals, calls_made, atomic_load(&wrong));
     return wrong;
 }

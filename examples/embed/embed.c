@@ -132,14 +132,16 @@ static uint64_t translate(uint64_t gfn)
     return cpu.tlb[slot].leaf;
 }
 
-/* A long operation is decided, and the rest of it is done before the guest runs: nobody else could be let in between here. */
+/* A long operation is decided, and the rest of it is done before the guest runs: nobody else could
+ * be let in between here. */
 void platform_unsettled(struct physmap *pm, bool unsettled)
 {
     (void)pm;
     (void)unsettled;
 }
 
-/* Before the guest runs: what is left of long operations, and what platform_vcpu_update() announced. */
+/* Before the guest runs: what is left of long operations, and
+ * what platform_vcpu_update() announced. */
 static void enter(void)
 {
     while (physmap_settle(&domain)) {

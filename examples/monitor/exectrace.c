@@ -4,9 +4,10 @@
  *
  *     exectrace DOMID SYMBOLS COUNT    SYMBOLS: that kernel's /proc/kallsyms
  *
- * A copy of the page with the system call has an INT3 at its first byte. One altp2m view shows the copy in place of the page,
- * executable and not readable, and the domain runs on that view. What meets the INT3, or reads the page, makes one step in view 0,
- * where the page is what it always was, and is back in the view after it.
+ * A copy of the page with the system call has an INT3 at its first byte. One altp2m view shows the
+ * copy in place of the page, executable and not readable, and the domain runs on that view. What
+ * meets the INT3, or reads the page, makes one step in view 0, where the page is what it always
+ * was, and is back in the view after it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,18 +24,19 @@
 #include <xenforeignmemory.h>
 #include <xen/vm_event.h>
 
-#define FUNCTION "__x64_sys_execve"
-#define INT3     0xcc
+#define FUNCTION          "__x64_sys_execve"
+#define INT3              0xcc
 #define VECTOR_BP         3
 #define TYPE_SW_EXCEPTION 6
-#define REGS_DI  0x70u /* of Linux' struct pt_regs, which RDI points to: the path, */
-#define REGS_SI  0x68u /* and argv */
-#define ARGS     16u
-#define TEXT     128u
-#define TRIES    1000u
+#define REGS_DI           0x70u /* of Linux' struct pt_regs, which RDI points to: the path, */
+#define REGS_SI           0x68u /* and argv */
+#define ARGS              16u
+#define TEXT              128u
+#define TRIES             1000u
 
-/* What the view allows where nothing else is said: what the host map does. XENMEM_access_n would forbid everything else: each
- * instruction would be a violation, and step over the breakpoint with the rest. */
+/* What the view allows where nothing else is said: what the host map does. XENMEM_access_n would
+ * forbid everything else: each instruction would be a violation, and step over the breakpoint with
+ * the rest. */
 #ifndef VIEW_ACCESS
 #define VIEW_ACCESS XENMEM_access_default
 #endif
@@ -73,7 +75,8 @@ static uint64_t symbol(const char *file)
     FILE *f = fopen(file, "re");
 
     while (f && !result && fgets(line, sizeof(line), f))
-        if (sscanf(line, "%" SCNx64 " %c %255s", &address, &type, found) == 3 && !strcmp(found, FUNCTION))
+        if (sscanf(line, "%" SCNx64 " %c %255s", &address, &type, found) == 3 &&
+            !strcmp(found, FUNCTION))
             result = address;
     if (f)
         fclose(f);
@@ -88,7 +91,8 @@ static uint8_t *map(xen_pfn_t gfn, int protection)
     return error ? NULL : p;
 }
 
-/* Reads n bytes at a linear address, by the tables that the vCPU is on; returns how many could be read. */
+/* Reads n bytes at a linear address, by the tables that the vCPU is on; returns how many
+ * could be read. */
 static size_t read_linear(uint32_t vcpu, uint64_t address, void *to, size_t n)
 {
     size_t done = 0;
@@ -148,8 +152,10 @@ static unsigned answer(const vm_event_request_t *r, vm_event_response_t *a)
     a->reason = r->reason;
     a->flags = r->flags & VM_EVENT_FLAG_VCPU_PAUSED;
     if (breakpoint && !ours) { /* the guest's own: it gets it back */
-        ok(xendevicemodel_inject_event(devices, (domid_t)domain, (int)r->vcpu_id, VECTOR_BP, TYPE_SW_EXCEPTION, ~0u,
-                                       r->u.software_breakpoint.insn_length, 0), "INT3");
+        ok(xendevicemodel_inject_event(devices, (domid_t)domain, (int)r->vcpu_id, VECTOR_BP,
+                                       TYPE_SW_EXCEPTION, ~0u, r->u.software_breakpoint.insn_length,
+                                       0),
+           "INT3");
     } else {
         a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M | (leaving ? 0 : VM_EVENT_FLAG_FAST_SINGLESTEP);
         a->altp2m_idx = 0;
@@ -190,14 +196,17 @@ static bool listen_to(void)
     SHARED_RING_INIT((vm_event_sring_t *)ring);
     BACK_RING_INIT(&back, (vm_event_sring_t *)ring, XC_PAGE_SIZE);
     local_port = xenevtchn_bind_interdomain(channels, domain, port);
-    return ok(local_port, "bind_interdomain") && ok(xc_monitor_software_breakpoint(xc, domain, true), "software_breakpoint");
+    return ok(local_port, "bind_interdomain") &&
+           ok(xc_monitor_software_breakpoint(xc, domain, true), "software_breakpoint");
 }
 
-/* With page table isolation the kernel's addresses are there only while it runs: until then the domain is let go again. */
+/* With page table isolation the kernel's addresses are there only while it runs: until then the
+ * domain is let go again. */
 static bool find_page(void)
 {
     for (unsigned i = 0; i < TRIES && !page; i++) {
-        if (i && (!ok(xc_domain_unpause(xc, domain), "unpause") || !ok(xc_domain_pause(xc, domain), "pause")))
+        if (i && (!ok(xc_domain_unpause(xc, domain), "unpause") ||
+                  !ok(xc_domain_pause(xc, domain), "pause")))
             return false;
         page = xc_translate_foreign_address(xc, domain, 0, function);
     }
@@ -209,7 +218,8 @@ static bool make_copy(void)
 {
     uint8_t *from, *to;
 
-    if (!ok(xc_domain_maximum_gpfn(xc, domain, &copy), "maximum_gpfn") || !ok(xc_domain_setmaxmem(xc, domain, ~0ULL), "setmaxmem"))
+    if (!ok(xc_domain_maximum_gpfn(xc, domain, &copy), "maximum_gpfn") ||
+        !ok(xc_domain_setmaxmem(xc, domain, ~0ULL), "setmaxmem"))
         return false;
     copy++;
     has_copy = ok(xc_domain_populate_physmap_exact(xc, domain, 1, 0, 0, &copy), "populate_physmap");
@@ -229,11 +239,13 @@ static bool make_view(void)
     is_on = ok(xc_altp2m_set_domain_state(xc, domain, true), "set_domain_state");
     has_view = is_on && ok(xc_altp2m_create_view(xc, domain, VIEW_ACCESS, &view), "create_view");
     return has_view && ok(xc_altp2m_change_gfn(xc, domain, view, page, copy), "change_gfn") &&
-           ok(xc_altp2m_set_mem_access(xc, domain, view, page, XENMEM_access_x), "set_mem_access") &&
+           ok(xc_altp2m_set_mem_access(xc, domain, view, page, XENMEM_access_x),
+              "set_mem_access") &&
            ok(xc_altp2m_switch_to_view(xc, domain, view), "switch_to_view");
 }
 
-/* The domain is paused: no new event comes. Those that are out are answered before the view goes. */
+/* The domain is paused: no new event comes. Those that are out are answered before the
+ * view goes. */
 static void undo(void)
 {
     leaving = true;

@@ -257,9 +257,11 @@ static void host_changes_reach_everybody(void)
     bool good = hostmap_lookup(c->domain, c->more_ram, &m) && all_may(c->more_ram, WRITE);
 
     good = good && hostmap_unmap(c->domain, c->more_ram, ORDER_4K) == 0;
-    result(good && none_may(c->more_ram, RIGHT_R), "what left the host map is out of every processor's reach");
+    result(good && none_may(c->more_ram, RIGHT_R),
+           "what left the host map is out of every processor's reach");
     good = hostmap_map(c->domain, c->more_ram, m.mfn, ORDER_4K, MAP_RAM, ACCESS_R) == 0;
-    result(good && all_may(c->more_ram, RIGHT_R) && none_may(c->more_ram, WRITE), "what comes read-only is");
+    result(good && all_may(c->more_ram, RIGHT_R) && none_may(c->more_ram, WRITE),
+           "what comes read-only is");
     good = hostmap_map(c->domain, c->more_ram, m.mfn, ORDER_4K, MAP_RAM, ACCESS_RWX) == 0;
     result(good && all_may(c->more_ram, WRITE), "and may be written when it may");
 }
@@ -276,7 +278,8 @@ static void views_reach_everybody(void)
     result(on_view(HVMOP_altp2m_switch_p2m, 0) == 0 && all_may(c->ram, WRITE),
            "a switch holds when the call returns");
     result(on_view(HVMOP_altp2m_switch_p2m, v) == 0 && none_may(c->ram, WRITE), "back, too");
-    result(set_access(v, c->ram, ACCESS_RWX) == 0 && all_may(c->ram, WRITE), "a right that is given back is there");
+    result(set_access(v, c->ram, ACCESS_RWX) == 0 && all_may(c->ram, WRITE),
+           "a right that is given back is there");
     turn(false);
     result(all_may(c->ram, WRITE), "altp2m off: everybody is on the host map");
 }
@@ -305,13 +308,15 @@ static void remaps_reach_everybody(void)
     good = good && on_view(HVMOP_altp2m_switch_p2m, v) == 0 && reads_everywhere(c->ram, 0x11);
     result(good && change_gfn(v, c->ram, c->more_ram.v) == 0 && reads_everywhere(c->ram, 0x22),
            "a remap shows on every processor");
-    result(change_gfn(v, c->ram, ~0ULL) == 0 && reads_everywhere(c->ram, 0x11), "and ends on every processor");
+    result(change_gfn(v, c->ram, ~0ULL) == 0 && reads_everywhere(c->ram, 0x11),
+           "and ends on every processor");
     turn(false);
     one[0] = was_one;
     two[0] = was_two;
 }
 
-/* A table is given back, taken for another region's, and filled: who still walked it would find other rights. */
+/* A table is given back, taken for another region's, and filled: who still walked it would find
+ * other rights. */
 static void tables_are_forgotten(void)
 {
     bool good = turn(true) == 0;
@@ -378,8 +383,8 @@ static void vmfunc_is_noticed(void)
     result(good && op.u.get_vcpu_p2m_idx.altp2m_idx == v, "the core learns of a switch by VMFUNC");
     result(on_view(HVMOP_altp2m_destroy_p2m, v) == -XEN_EBUSY, "and of the view that it went to");
     op = (struct xen_hvm_altp2m_op){.u.set_visibility = {.altp2m_idx = v, .visible = 0}};
-    result(on_view(HVMOP_altp2m_switch_p2m, 0) == 0 && call(HVMOP_altp2m_set_visibility, &op) == 0 &&
-               !c->vmfunc(c->nr - 1, view(v)),
+    result(on_view(HVMOP_altp2m_switch_p2m, 0) == 0 &&
+               call(HVMOP_altp2m_set_visibility, &op) == 0 && !c->vmfunc(c->nr - 1, view(v)),
            "a hidden view cannot be entered once the call has returned");
     result(!c->vmfunc(c->nr - 1, view(v + 1)), "nor one that is not there");
     turn(false);
@@ -412,10 +417,22 @@ static void locks_are_clear(void)
 unsigned conformance_run(const struct conformance *with)
 {
     static void (*const checks[])(void) = {
-        pool_is_mapped,     ram_is_mapped,        frames_are_counted,           frames_outlive_the_host_map,
-        copies_cross_pages, copies_end_where_memory_does, domains_are_found,    control_is_asked_for,
-        host_changes_reach_everybody, views_reach_everybody, remaps_reach_everybody, tables_are_forgotten,
-        others_are_paused,  vmfunc_is_noticed,    long_calls_end,               locks_are_clear,
+        pool_is_mapped,
+        ram_is_mapped,
+        frames_are_counted,
+        frames_outlive_the_host_map,
+        copies_cross_pages,
+        copies_end_where_memory_does,
+        domains_are_found,
+        control_is_asked_for,
+        host_changes_reach_everybody,
+        views_reach_everybody,
+        remaps_reach_everybody,
+        tables_are_forgotten,
+        others_are_paused,
+        vmfunc_is_noticed,
+        long_calls_end,
+        locks_are_clear,
     };
     char plan[16];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the boot loader's information to a running hypervisor: memory, processor, domains, scheduler.
+ * From the boot loader's information to a running hypervisor: memory, processor, domains,
+ * scheduler.
  */
 #include "boot.h"
 #include "early.h"
@@ -133,7 +134,8 @@ static uint64_t read_memory_map(const struct multiboot_info *info)
     return top;
 }
 
-/* The first MiB stays with the firmware; image and everything the boot loader left stay where they are. */
+/* The first MiB stays with the firmware; image and everything the boot loader left stay
+ * where they are. */
 static unsigned take_boot_memory(const struct multiboot_info *info)
 {
     const struct multiboot_module *m = (const void *)(uint64_t)info->mods_addr;

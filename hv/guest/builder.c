@@ -12,10 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Done between two looks at whether others want the processor: each of these takes about 150,000 ticks. */
-#define PIECE_CLEAR 256u        /* frames cleared */
-#define PIECE_COPY  (1u << 20)  /* bytes copied */
-#define PIECE_PUT   8192u       /* frames given back */
+/* Done between two looks at whether others want the processor: each of these takes
+ * about 150,000 ticks. */
+#define PIECE_CLEAR 256u       /* frames cleared */
+#define PIECE_COPY  (1u << 20) /* bytes copied */
+#define PIECE_PUT   8192u      /* frames given back */
 
 /* What is being built, and how far it is. */
 struct build {
@@ -24,13 +25,13 @@ struct build {
     struct boot_module kernel, ramdisk;
     struct elf_image elf;
     uint64_t ramdisk_gpa, info_gpa;
-    unsigned step;       /* of steps[] */
-    uint64_t next_gfn;   /* RAM is there below */
-    mfn_t block;         /* that goes there next; MFN_INVALID: none yet */
-    unsigned order;      /* of the block */
-    uint64_t cleared;    /* frames of the block */
-    unsigned segment;    /* of the kernel, to be copied next; the ramdisk counts as the last */
-    uint64_t copied;     /* bytes of it */
+    unsigned step;     /* of steps[] */
+    uint64_t next_gfn; /* RAM is there below */
+    mfn_t block;       /* that goes there next; MFN_INVALID: none yet */
+    unsigned order;    /* of the block */
+    uint64_t cleared;  /* frames of the block */
+    unsigned segment;  /* of the kernel, to be copied next; the ramdisk counts as the last */
+    uint64_t copied;   /* bytes of it */
     char error[160];
 };
 
@@ -97,7 +98,8 @@ static bool place(struct build *b)
 
 static bool check_memory(struct build *b)
 {
-    uint64_t tables = layout_host_reserve(b->config->memory_kib << 10) + (b->config->table_kib >> 2);
+    uint64_t tables =
+        layout_host_reserve(b->config->memory_kib << 10) + (b->config->table_kib >> 2);
     uint64_t need = b->d->memory_pages + tables + 64;
 
     if (need > frame_free_count()) {
@@ -137,7 +139,8 @@ static bool create_physmap(struct build *b)
     if (mfn_eq(g->pool, MFN_INVALID)) {
         return fail(b, "no %u KiB in a row for page tables", g->pool_pages * 4);
     }
-    frame_take(FRAME_OWNER_HV, g->pool, g->pool_pages, false); /* a table is cleared when it is taken */
+    frame_take(FRAME_OWNER_HV, g->pool, g->pool_pages,
+               false); /* a table is cleared when it is taken */
     if (physmap_init(&d->physmap, &c, g->pool, g->pool_pages) != 0) {
         return fail(b, "the table memory is too small");
     }
@@ -293,7 +296,8 @@ static void fill_start_info(struct build *b, uint8_t *page)
 /* A piece of one segment of the kernel, or of the ramdisk. */
 static enum progress load(struct build *b)
 {
-    const struct elf_segment ramdisk = {b->ramdisk_gpa, b->ramdisk.size, b->ramdisk.size, b->ramdisk.start};
+    const struct elf_segment ramdisk = {b->ramdisk_gpa, b->ramdisk.size, b->ramdisk.size,
+                                        b->ramdisk.start};
     const struct elf_segment *s = b->segment < b->elf.nr ? &b->elf.segment[b->segment] : &ramdisk;
     uint64_t left = s->file_size - b->copied;
     uint64_t n = left < PIECE_COPY ? left : PIECE_COPY;
@@ -375,8 +379,9 @@ static bool create_shared_info(struct build *b)
 }
 
 /*
- * A number to own frames by that no frame has any more: others may still hold frames of the domain that was here before. As
- * much as the domain has memory, no more: else who watches it could pin the machine's memory, start by start.
+ * A number to own frames by that no frame has any more: others may still hold frames of the domain
+ * that was here before. As much as the domain has memory, no more: else who watches it could pin
+ * the machine's memory, start by start.
  */
 static bool find_owner(struct build *b)
 {
@@ -392,7 +397,8 @@ static bool find_owner(struct build *b)
         }
     }
     if (found == FRAME_OWNERS || held > b->config->memory_kib >> 2) {
-        return fail(b, "others still hold %llu KiB of its former memory", (unsigned long long)held << 2);
+        return fail(b, "others still hold %llu KiB of its former memory",
+                    (unsigned long long)held << 2);
     }
     b->d->owner = (uint16_t)found;
     return true;
@@ -421,7 +427,8 @@ static enum progress connect_console(struct build *b)
 }
 
 static enum progress (*const steps[])(struct build *) = {
-    look_at_kernel, set_up, map_low, map_high, map_special, load, write_start_info, create_vcpus, connect_console,
+    look_at_kernel, set_up,           map_low,      map_high,        map_special,
+    load,           write_start_info, create_vcpus, connect_console,
 };
 
 static void domain_init(struct domain *d, const struct domain_config *c, bool interactive)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of another domain's vCPUs, for its monitor: Xen's domctls for contexts, runstates and the time stamp counter.
- * Checks are in Xen's order. With one processor the target does not run meanwhile; what it was interrupted in is done.
+ * The state of another domain's vCPUs, for its monitor: Xen's domctls for contexts, runstates and
+ * the time stamp counter. Checks are in Xen's order. With one processor the target does not run
+ * meanwhile; what it was interrupted in is done.
  */
 #include "context.h"
 #include "domctl_abi.h"
@@ -20,13 +21,15 @@
 #define CODE_END    HVM_SAVE_CODE(END)
 
 _Static_assert(sizeof(struct hvm_save_descriptor) == 8 && sizeof(struct hvm_save_header) == 24 &&
-                   sizeof(struct hvm_hw_mtrr) == 240 && offsetof(struct hvm_hw_cpu_xsave, save_area) == 24 &&
-                   CODE_CPU == 2 && CODE_MTRR == 14,
+                   sizeof(struct hvm_hw_mtrr) == 240 &&
+                   offsetof(struct hvm_hw_cpu_xsave, save_area) == 24 && CODE_CPU == 2 &&
+                   CODE_MTRR == 14,
                "hvm/save.h");
 _Static_assert(offsetof(struct vcpu_guest_context, user_regs) == 520 &&
                    offsetof(struct vcpu_guest_context, trap_ctxt) == 720 &&
                    offsetof(struct vcpu_guest_context, ldt_base) == 4816 &&
-                   offsetof(struct vcpu_guest_context, debugreg) == 5048 && sizeof(struct vcpu_guest_context) == 5168,
+                   offsetof(struct vcpu_guest_context, debugreg) == 5048 &&
+                   sizeof(struct vcpu_guest_context) == 5168,
                "arch-x86/xen.h");
 
 static struct vcpu *vcpu_of(struct domain *d, uint32_t index)
@@ -77,21 +80,40 @@ struct context_head {
     uint64_t flags;
     struct cpu_user_regs regs;
 };
-#define TRAPS_AT   offsetof(struct vcpu_guest_context, trap_ctxt)
-#define TAIL_AT    offsetof(struct vcpu_guest_context, ldt_base)
-#define TAIL_WORDS ((sizeof(struct vcpu_guest_context) - TAIL_AT) / 8)
+#define TRAPS_AT     offsetof(struct vcpu_guest_context, trap_ctxt)
+#define TAIL_AT      offsetof(struct vcpu_guest_context, ldt_base)
+#define TAIL_WORDS   ((sizeof(struct vcpu_guest_context) - TAIL_AT) / 8)
 #define TAIL(member) ((offsetof(struct vcpu_guest_context, member) - TAIL_AT) / 8)
 _Static_assert(sizeof(struct context_head) == TRAPS_AT, "arch-x86/xen.h");
 
 static void fill_head(const struct vcpu *v, const struct hvm_hw_cpu *c, struct context_head *h)
 {
-    *h = (struct context_head){
-        .flags = VGCF_i387_valid | (v->state != VCPU_OFFLINE ? VGCF_online : 0),
-        .regs = {.rax = c->rax, .rbx = c->rbx, .rcx = c->rcx, .rdx = c->rdx, .rbp = c->rbp, .rsi = c->rsi,
-                 .rdi = c->rdi, .rsp = c->rsp, .r8 = c->r8, .r9 = c->r9, .r10 = c->r10, .r11 = c->r11,
-                 .r12 = c->r12, .r13 = c->r13, .r14 = c->r14, .r15 = c->r15, .rip = c->rip, .rflags = c->rflags,
-                 .cs = (uint16_t)c->cs_sel, .ds = (uint16_t)c->ds_sel, .es = (uint16_t)c->es_sel,
-                 .fs = (uint16_t)c->fs_sel, .gs = (uint16_t)c->gs_sel, .ss = (uint16_t)c->ss_sel}};
+    *h = (struct context_head){.flags =
+                                   VGCF_i387_valid | (v->state != VCPU_OFFLINE ? VGCF_online : 0),
+                               .regs = {.rax = c->rax,
+                                        .rbx = c->rbx,
+                                        .rcx = c->rcx,
+                                        .rdx = c->rdx,
+                                        .rbp = c->rbp,
+                                        .rsi = c->rsi,
+                                        .rdi = c->rdi,
+                                        .rsp = c->rsp,
+                                        .r8 = c->r8,
+                                        .r9 = c->r9,
+                                        .r10 = c->r10,
+                                        .r11 = c->r11,
+                                        .r12 = c->r12,
+                                        .r13 = c->r13,
+                                        .r14 = c->r14,
+                                        .r15 = c->r15,
+                                        .rip = c->rip,
+                                        .rflags = c->rflags,
+                                        .cs = (uint16_t)c->cs_sel,
+                                        .ds = (uint16_t)c->ds_sel,
+                                        .es = (uint16_t)c->es_sel,
+                                        .fs = (uint16_t)c->fs_sel,
+                                        .gs = (uint16_t)c->gs_sel,
+                                        .ss = (uint16_t)c->ss_sel}};
     memcpy(h->fpu, c->fpu_regs, sizeof(h->fpu));
 }
 
@@ -129,7 +151,8 @@ static long get_vcpu(struct hypercall *h, struct vcpu *v, uint64_t to)
     vcpu_context_get(v, &c);
     fill_head(v, &c, &head);
     fill_tail(&c, tail);
-    if (copy_out(h, to, &head, sizeof(head)) != 0 || copy_out(h, to + TAIL_AT, tail, sizeof(tail)) != 0) {
+    if (copy_out(h, to, &head, sizeof(head)) != 0 ||
+        copy_out(h, to + TAIL_AT, tail, sizeof(tail)) != 0) {
         return -EFAULT;
     }
     for (uint64_t at = TRAPS_AT; at < TAIL_AT; at += sizeof(zero)) {
@@ -141,7 +164,8 @@ static long get_vcpu(struct hypercall *h, struct vcpu *v, uint64_t to)
 }
 _Static_assert((TAIL_AT - TRAPS_AT) % 512 == 0, "written in whole blocks");
 
-/* What Xen takes of it for HVM guests: FPU if valid, general and debug registers, and whether the vCPU is online. */
+/* What Xen takes of it for HVM guests: FPU if valid, general and debug registers, and whether the
+ * vCPU is online. */
 static void merge(struct hvm_hw_cpu *c, const struct context_head *h, const uint64_t *debug)
 {
     const struct cpu_user_regs *r = &h->regs;
@@ -185,7 +209,8 @@ static long set_vcpu(struct hypercall *h, struct vcpu *v, uint64_t from)
         return -EOPNOTSUPP; /* Xen resets the vCPU */
     }
     if (copy_in(h, &head, from, sizeof(head)) != 0 ||
-        copy_in(h, debug, from + offsetof(struct vcpu_guest_context, debugreg), sizeof(debug)) != 0) {
+        copy_in(h, debug, from + offsetof(struct vcpu_guest_context, debugreg), sizeof(debug)) !=
+            0) {
         return -EFAULT;
     }
     if (!v->guest.initialised) {
@@ -218,7 +243,8 @@ static uint32_t xsave_length(void)
 static bool record_at(const struct domain *d, unsigned n, struct record *r)
 {
     static const uint16_t codes[] = {CODE_CPU, CODE_MTRR, CODE_XSAVE};
-    const uint32_t lengths[] = {sizeof(struct hvm_hw_cpu), sizeof(struct hvm_hw_mtrr), xsave_length()};
+    const uint32_t lengths[] = {sizeof(struct hvm_hw_cpu), sizeof(struct hvm_hw_mtrr),
+                                xsave_length()};
 
     if (n == 0) {
         *r = (struct record){CODE_HEADER, 0, sizeof(struct hvm_save_header)};
@@ -242,8 +268,11 @@ static void fill_header(struct hvm_save_header *s)
     uint32_t r[4];
 
     cpuid(1, 0, r);
-    *s = (struct hvm_save_header){.magic = HVM_FILE_MAGIC, .version = HVM_FILE_VERSION, .changeset = ~0ULL,
-                                  .cpuid = r[0], .gtsc_khz = (uint32_t)time_tsc_khz()};
+    *s = (struct hvm_save_header){.magic = HVM_FILE_MAGIC,
+                                  .version = HVM_FILE_VERSION,
+                                  .changeset = ~0ULL,
+                                  .cpuid = r[0],
+                                  .gtsc_khz = (uint32_t)time_tsc_khz()};
 }
 
 /* There are no MTRRs but the default type (msr.c). */
@@ -258,7 +287,8 @@ static void fill_mtrr(struct vcpu *v, struct hvm_hw_mtrr *m)
 struct xsave_head {
     uint64_t feature_mask, xcr0, xcr0_accum;
 };
-_Static_assert(sizeof(struct xsave_head) == offsetof(struct hvm_hw_cpu_xsave, save_area), "arch-x86/hvm/save.h");
+_Static_assert(sizeof(struct xsave_head) == offsetof(struct hvm_hw_cpu_xsave, save_area),
+               "arch-x86/hvm/save.h");
 
 /* A record's content, in at most two pieces of memory; `scratch` holds what has to be made. */
 union scratch {
@@ -334,7 +364,8 @@ static long get_context(struct hypercall *h, struct domain *d, struct xen_domctl
     for (unsigned n = 0; to != 0 && record_at(d, n, &r); n++) {
         struct hvm_save_descriptor desc = {r.code, r.instance, r.length};
 
-        if (copy_out(h, to, &desc, sizeof(desc)) != 0 || copy_record(h, d, &r, to + sizeof(desc)) != 0) {
+        if (copy_out(h, to, &desc, sizeof(desc)) != 0 ||
+            copy_record(h, d, &r, to + sizeof(desc)) != 0) {
             return -EFAULT;
         }
         to += sizeof(desc) + r.length;
@@ -343,14 +374,17 @@ static long get_context(struct hypercall *h, struct domain *d, struct xen_domctl
     return 0;
 }
 
-/* One record without its descriptor. A code that Facet keeps nothing for is as one that does not exist. */
-static long get_partial(struct hypercall *h, struct domain *d, struct xen_domctl_hvmcontext_partial *op)
+/* One record without its descriptor. A code that Facet keeps nothing for is as one that
+ * does not exist. */
+static long get_partial(struct hypercall *h, struct domain *d,
+                        struct xen_domctl_hvmcontext_partial *op)
 {
     uint64_t to = (uint64_t)op->buffer.p;
     struct record r;
     long error;
 
-    if (op->type != CODE_HEADER && op->type != CODE_CPU && op->type != CODE_MTRR && op->type != CODE_XSAVE) {
+    if (op->type != CODE_HEADER && op->type != CODE_CPU && op->type != CODE_MTRR &&
+        op->type != CODE_XSAVE) {
         return -EINVAL;
     }
     for (unsigned n = 0; record_at(d, n, &r); n++) {
@@ -405,8 +439,8 @@ static long set_cpu_record(struct hypercall *h, struct vcpu *v, uint64_t from, b
     return 0;
 }
 
-static long set_record(struct hypercall *h, struct domain *d, const struct hvm_save_descriptor *desc, uint64_t from,
-                       bool check)
+static long set_record(struct hypercall *h, struct domain *d,
+                       const struct hvm_save_descriptor *desc, uint64_t from, bool check)
 {
     struct record r = {desc->typecode, desc->instance, desc->length};
     struct hvm_save_header header;
@@ -436,9 +470,10 @@ static long set_record(struct hypercall *h, struct domain *d, const struct hvm_s
     }
 }
 
-/* Goes through all records; `online` tells which vCPUs have a CPU record. The first has to be the header. */
-static long set_records(struct hypercall *h, struct domain *d, const struct xen_domctl_hvmcontext *op, bool check,
-                        unsigned *online)
+/* Goes through all records; `online` tells which vCPUs have a CPU record. The first has to
+ * be the header. */
+static long set_records(struct hypercall *h, struct domain *d,
+                        const struct xen_domctl_hvmcontext *op, bool check, unsigned *online)
 {
     uint64_t from = (uint64_t)op->buffer.p;
     uint32_t at = 0;
@@ -469,11 +504,14 @@ static long set_records(struct hypercall *h, struct domain *d, const struct xen_
     }
 }
 
-/* Checked as a whole before anything changes. vCPUs that it has no record for go offline, as on Xen. */
-static long set_context(struct hypercall *h, struct domain *d, const struct xen_domctl_hvmcontext *op)
+/* Checked as a whole before anything changes. vCPUs that it has no record for go offline,
+ * as on Xen. */
+static long set_context(struct hypercall *h, struct domain *d,
+                        const struct xen_domctl_hvmcontext *op)
 {
-    uint32_t largest = 64 + (uint32_t)d->nr_vcpus * (24 + (uint32_t)sizeof(struct hvm_hw_cpu) +
-                                                     (uint32_t)sizeof(struct hvm_hw_mtrr) + xsave_length());
+    uint32_t largest =
+        64 + (uint32_t)d->nr_vcpus * (24 + (uint32_t)sizeof(struct hvm_hw_cpu) +
+                                      (uint32_t)sizeof(struct hvm_hw_mtrr) + xsave_length());
     unsigned online;
     long error;
 
@@ -512,7 +550,8 @@ static long vcpu_info(struct domain *d, struct xen_domctl_getvcpuinfo *op)
     return 0;
 }
 
-static long vcpu_context(struct hypercall *h, struct domain *d, struct xen_domctl_vcpucontext *op, bool set)
+static long vcpu_context(struct hypercall *h, struct domain *d, struct xen_domctl_vcpucontext *op,
+                         bool set)
 {
     struct vcpu *v = vcpu_of(d, op->vcpu);
 
@@ -550,9 +589,10 @@ static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op
 
 bool context_offers(uint32_t cmd)
 {
-    return cmd == XEN_DOMCTL_getvcpuinfo || cmd == XEN_DOMCTL_getvcpucontext || cmd == XEN_DOMCTL_setvcpucontext ||
-           cmd == XEN_DOMCTL_gethvmcontext || cmd == XEN_DOMCTL_gethvmcontext_partial ||
-           cmd == XEN_DOMCTL_sethvmcontext || cmd == XEN_DOMCTL_gettscinfo;
+    return cmd == XEN_DOMCTL_getvcpuinfo || cmd == XEN_DOMCTL_getvcpucontext ||
+           cmd == XEN_DOMCTL_setvcpucontext || cmd == XEN_DOMCTL_gethvmcontext ||
+           cmd == XEN_DOMCTL_gethvmcontext_partial || cmd == XEN_DOMCTL_sethvmcontext ||
+           cmd == XEN_DOMCTL_gettscinfo;
 }
 
 long context_op(struct hypercall *h, struct domain *d, struct xen_domctl *op)

@@ -47,8 +47,9 @@
 #define LEAF7_EDX (BIT(2) | BIT(3) | BIT(4))
 #define EDX7_FSRM BIT(4)
 /*
- * XSAVEOPT XGETBV1; not XSAVES, which needs IA32_XSS, nor XSAVEC: that of Bochs 2.7 puts the compacted
- * components 160 bytes too low, so that XRSTOR does not find them and processes lose registers.
+ * XSAVEOPT XGETBV1; not XSAVES, which needs IA32_XSS, nor XSAVEC: that of Bochs 2.7 puts the
+ * compacted components 160 bytes too low, so that XRSTOR does not find them and processes lose
+ * registers.
  */
 #define LEAFD1_EAX (BIT(0) | BIT(2))
 /* LAHF ABM SSE4A MISALIGNSSE PREFETCHW */
@@ -108,8 +109,9 @@ static void leaf_7(uint32_t sub, struct cpuid_result *r)
     }
     *r = (struct cpuid_result){0, r->ebx & LEAF7_EBX, r->ecx & LEAF7_ECX, r->edx & LEAF7_EDX};
     /*
-     * A machine that has both and says that its strings are not fast (Bochs as a Tiger Lake) misleads
-     * Linux: it drops ERMS for that, keeps FSRM, and lets memmove() rely on ERMS where FSRM is.
+     * A machine that has both and says that its strings are not fast (Bochs as a Tiger Lake)
+     * misleads Linux: it drops ERMS for that, keeps FSRM, and lets memmove() rely on ERMS where
+     * FSRM is.
      */
     if (!msr_fast_strings()) {
         r->ebx &= ~EBX7_ERMS;

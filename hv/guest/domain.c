@@ -17,15 +17,15 @@ enum outcome {
 /* One described domain; stays when the domain itself is gone. */
 struct slot {
     bool described, ended;
-    bool not_built;              /* when it was to start again */
-    enum outcome outcome, last;  /* of the slot; of the domain that ended last */
-    enum domain_action action;   /* that follows it */
+    bool not_built;             /* when it was to start again */
+    enum outcome outcome, last; /* of the slot; of the domain that ended last */
+    enum domain_action action;  /* that follows it */
     struct domain_config config;
     struct domain *d; /* NULL: not built, or freed */
     uint64_t started; /* ns */
     unsigned quick_crashes;
-    struct turn turn;            /* while it is taken apart and built again: see reap() */
-    struct domain *old;          /* being taken apart; nobody finds it any more */
+    struct turn turn;   /* while it is taken apart and built again: see reap() */
+    struct domain *old; /* being taken apart; nobody finds it any more */
     struct builder_ending ending;
     struct build *build;
 };
@@ -37,7 +37,7 @@ struct slot {
 static struct lock domains_lock = LOCK_INIT(LOCK_RANK_DOMAINS);
 static struct slot slots[DOMAIN_MAX + 1];
 static unsigned nr_running; /* or being started again */
-static unsigned nr_dying; /* ended, not yet reaped */
+static unsigned nr_dying;   /* ended, not yet reaped */
 static unsigned ended[OUTCOME_COUNT];
 static const struct boot_module *boot_modules;
 static unsigned nr_boot_modules;
@@ -344,8 +344,8 @@ static bool crashes_always(struct slot *s, enum outcome outcome)
     if (s->quick_crashes < CRASHES_MOST) {
         return false;
     }
-    say("d%u %s: crashed %u times within a second of its start: not started again", s->config.domid, s->config.name,
-        s->quick_crashes);
+    say("d%u %s: crashed %u times within a second of its start: not started again", s->config.domid,
+        s->config.name, s->quick_crashes);
     return true;
 }
 

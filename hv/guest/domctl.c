@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl, sysctl and dm_op: what a monitor needs of them. The order of checks is Xen's: the version, then the domain, then
- * the privilege. What is not here is -ENOSYS to those who may ask, once on the console.
+ * domctl, sysctl and dm_op: what a monitor needs of them. The order of checks is Xen's: the
+ * version, then the domain, then the privilege. What is not here is -ENOSYS to those who may ask,
+ * once on the console.
  */
 #include "core/altp2m.h"
 #include "domctl_abi.h"
@@ -10,8 +11,10 @@
 #include "monitor.h"
 #include <string.h>
 
-_Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15, "Xen 4.17");
-_Static_assert(offsetof(struct xen_domctl, u) == 16 && sizeof(struct xen_domctl) == 144, "domctl.h");
+_Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15,
+               "Xen 4.17");
+_Static_assert(offsetof(struct xen_domctl, u) == 16 && sizeof(struct xen_domctl) == 144,
+               "domctl.h");
 _Static_assert(sizeof(struct xen_domctl_getdomaininfo) <= 128, "domctl.h");
 
 static void log_once(const struct hypercall *h, const char *call, unsigned cmd)
@@ -188,7 +191,8 @@ static long debug_op(struct hypercall *h, struct domain *d, const struct xen_dom
 }
 
 /* As Xen: what a gfn is, in place of its number; here a page or none. */
-static long page_types(struct hypercall *h, struct domain *d, struct xen_domctl_getpageframeinfo3 *op)
+static long page_types(struct hypercall *h, struct domain *d,
+                       struct xen_domctl_getpageframeinfo3 *op)
 {
     uint64_t array = (uint64_t)op->array.p;
 
@@ -203,7 +207,7 @@ static long page_types(struct hypercall *h, struct domain *d, struct xen_domctl_
             return -EFAULT;
         }
         g = hostmap_lookup(&d->physmap, gfn(g), &m) && m.type == MAP_RAM ? XEN_DOMCTL_PFINFO_NOTAB
-                                                                        : XEN_DOMCTL_PFINFO_XTAB;
+                                                                         : XEN_DOMCTL_PFINFO_XTAB;
         if (copy_out(h, array + 8 * i, &g, 8) != 0) {
             return -EFAULT;
         }
@@ -250,9 +254,9 @@ static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op
 
 static bool copied_back(uint32_t cmd)
 {
-    return cmd == XEN_DOMCTL_getdomaininfo || cmd == XEN_DOMCTL_vm_event_op || cmd == XEN_DOMCTL_monitor_op ||
-           cmd == XEN_DOMCTL_get_address_size || cmd == XEN_DOMCTL_get_paging_mempool_size ||
-           context_offers(cmd);
+    return cmd == XEN_DOMCTL_getdomaininfo || cmd == XEN_DOMCTL_vm_event_op ||
+           cmd == XEN_DOMCTL_monitor_op || cmd == XEN_DOMCTL_get_address_size ||
+           cmd == XEN_DOMCTL_get_paging_mempool_size || context_offers(cmd);
 }
 
 static long for_domain(struct hypercall *h, struct xen_domctl *op)
@@ -270,7 +274,8 @@ static long for_domain(struct hypercall *h, struct xen_domctl *op)
         (d && d != h->v->domain && !domain_may_control(h->v->domain, d))) {
         error = -EPERM;
     } else {
-        error = !d && op->u.vm_event_op.op != XEN_VM_EVENT_GET_VERSION ? -EINVAL : perform(h, d, op);
+        error =
+            !d && op->u.vm_event_op.op != XEN_VM_EVENT_GET_VERSION ? -EINVAL : perform(h, d, op);
     }
     if (d) {
         domain_put(d);
@@ -359,10 +364,12 @@ static long inject_event(struct domain *d, const struct xen_dm_op_inject_event *
     }
     /* Types of interruption information; software ones need the length of the instruction. */
     if (e->type == 7 || e->type == 1 || (e->type == 2 && e->vector != 2) ||
-        (e->type == 3 && e->vector > 31) || (e->type >= 4 && (e->insn_len == 0 || e->insn_len > 15))) {
+        (e->type == 3 && e->vector > 31) ||
+        (e->type >= 4 && (e->insn_len == 0 || e->insn_len > 15))) {
         return -EINVAL;
     }
-    return vcpu_inject_event(d->vcpus[e->vcpuid], e->vector, e->type, e->error_code, e->insn_len, e->cr2);
+    return vcpu_inject_event(d->vcpus[e->vcpuid], e->vector, e->type, e->error_code, e->insn_len,
+                             e->cr2);
 }
 
 long dm_op(struct hypercall *h)
@@ -385,7 +392,9 @@ long dm_op(struct hypercall *h)
                copy_in(h, &op, buffer[0], buffer[1] < sizeof(op) ? buffer[1] : sizeof(op)) != 0) {
         error = -EFAULT;
     } else {
-        error = op.pad ? -EINVAL : op.op == XEN_DMOP_inject_event ? inject_event(d, &op.u.inject_event) : -EOPNOTSUPP;
+        error = op.pad                           ? -EINVAL
+                : op.op == XEN_DMOP_inject_event ? inject_event(d, &op.u.inject_event)
+                                                 : -EOPNOTSUPP;
     }
     domain_put(d);
     return error;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Xen's public control interface. Its header of saved states wants GNU C, which the compiler is, though asked for strict C. */
+/* Xen's public control interface. Its header of saved states wants GNU C, which the compiler is,
+ * though asked for strict C. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wbuiltin-macro-redefined"

@@ -22,8 +22,8 @@ struct domain_config {
     unsigned vcpus;
     unsigned altp2m_mode; /* XEN_ALTP2M_* */
     unsigned altp2m_count;
-    unsigned altp2m_policy; /* enum altp2m_policy */
-    uint64_t altp2m_allow, altp2m_deny; /* sets of sub-ops (core/policy.h) */
+    unsigned altp2m_policy;                           /* enum altp2m_policy */
+    uint64_t altp2m_allow, altp2m_deny;               /* sets of sub-ops (core/policy.h) */
     unsigned altp2m_guest_views, altp2m_guest_tables; /* 0: the default */
     bool altp2m_trace;
     uint64_t table_kib;

@@ -83,7 +83,8 @@ static const char *file_open(struct file *f, const void *data, uint64_t size)
         (!f->is64 && ident[EI_CLASS] != ELFCLASS32)) {
         return "not a little-endian ELF of 32 or 64 bits";
     }
-    /* Either processor in either class: x86-64 code in a 32-bit container is usual for boot loaders' sake. */
+    /* Either processor in either class: x86-64 code in a 32-bit container is usual for boot
+     * loaders' sake. */
     if (o.machine != EM_386 && o.machine != EM_X86_64) {
         return "an ELF for another processor than x86";
     }
@@ -185,8 +186,7 @@ static bool find_entry(const struct file *f, const struct header *h, uint64_t *e
 static bool entry_inside(const struct elf_image *e, uint64_t entry)
 {
     for (unsigned i = 0; i < e->nr; i++) {
-        if (entry >= e->segment[i].gpa &&
-            entry - e->segment[i].gpa < e->segment[i].memory_size) {
+        if (entry >= e->segment[i].gpa && entry - e->segment[i].gpa < e->segment[i].memory_size) {
             return true;
         }
     }

@@ -25,7 +25,8 @@ struct evtchn {
     uint32_t remote_port;
     union {
         uint32_t virq;
-        /* INTERNAL; of UNBOUND and INTERDOMAIN if not NULL: this end is the hypervisor's, not the guest's */
+        /* INTERNAL; of UNBOUND and INTERDOMAIN if not NULL: this end is the hypervisor's,
+         * not the guest's */
         void (*send)(struct domain *d);
     };
 };
@@ -359,7 +360,8 @@ static bool virq_per_vcpu(uint32_t virq)
     return virq == VIRQ_TIMER || virq == VIRQ_DEBUG || virq == VIRQ_XENOPROF || virq == VIRQ_XENPMU;
 }
 
-/* As on Xen, anybody may bind any; of the global ones VIRQ_DOM_EXC alone is ever raised, for monitors. */
+/* As on Xen, anybody may bind any; of the global ones VIRQ_DOM_EXC alone is ever
+ * raised, for monitors. */
 static long bind_virq(struct domain *d, struct evtchn_bind_virq *a)
 {
     struct evtchn e = {.state = EVTCHN_VIRQ, .vcpu = (uint8_t)a->vcpu, .virq = a->virq};

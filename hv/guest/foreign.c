@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Another domain's memory in a monitor's map. Each mapping holds a reference on the frame, so either side may go
- * first: memory_release() and builder_destroy() of the monitor drop it, and the frame lives until then.
+ * Another domain's memory in a monitor's map. Each mapping holds a reference on the frame, so
+ * either side may go first: memory_release() and builder_destroy() of the monitor drop it, and the
+ * frame lives until then.
  */
 #include "guest.h"
 #include "mm/frame.h"

@@ -40,8 +40,8 @@ static inline unsigned long_size(const struct hypercall *h)
 int copy_in_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t *out);
 int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t value);
 
-hypercall_fn domctl, sysctl, dm_op, memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op, grant_op,
-    vcpu_set_timer_op;
+hypercall_fn domctl, sysctl, dm_op, memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op,
+    grant_op, vcpu_set_timer_op;
 
 /* ---- domains: domain.c ---- */
 
@@ -60,7 +60,8 @@ bool domain_may_control(const struct domain *by, const struct domain *target);
  */
 int domain_target(struct vcpu *v, unsigned domid, struct domain **out);
 
-/* Does what v's call about another domain left to be done, before it makes the next; false: others want the processor. */
+/* Does what v's call about another domain left to be done, before it makes the next; false: others
+ * want the processor. */
 bool guest_settle_other(struct vcpu *v);
 
 /* ---- watching: monitor.c, vmevent.c, foreign.c ---- */
@@ -75,12 +76,14 @@ struct xen_domctl_monitor_op;
 /* MONITOR_OP of domctl. `d` is locked. */
 long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op);
 
-/* vCPU state for a monitor, context.c: whether it offers a domctl; the domctl, about d; copied back to the caller if 0. */
+/* vCPU state for a monitor, context.c: whether it offers a domctl; the domctl, about d; copied
+ * back to the caller if 0. */
 struct xen_domctl;
 bool context_offers(uint32_t cmd);
 long context_op(struct hypercall *h, struct domain *d, struct xen_domctl *op);
 
-/* Takes the page at the ring's parameter as ring of `by`. 0 and the channel's port, or a negative errno. */
+/* Takes the page at the ring's parameter as ring of `by`. 0 and the channel's port, or
+ * a negative errno. */
 int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port);
 void vmevent_disable(struct domain *d);
 /* Handles the answers in the ring. */
@@ -92,7 +95,8 @@ bool vmevent_room(struct domain *d);
 void monitor_answer(struct vcpu *v, const vm_event_response_t *r);
 /* v gets registers that somebody in the guest, or a context, chose, before it runs again. */
 void monitor_vcpu_restarts(struct vcpu *v);
-/* Tells of the event that v's next entry delivers, if there is one; else later. False: v is paused now. */
+/* Tells of the event that v's next entry delivers, if there is one; else later. False: v
+ * is paused now. */
 bool monitor_next_interrupt(struct vcpu *v);
 /* The listener has gone: nothing is wished any more. */
 void monitor_wish_nothing(struct domain *d);
@@ -120,17 +124,19 @@ int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g);
 /* ---- building: builder.c, acpi.c ---- */
 
 /*
- * Building the domain described by c, a piece of bounded time at each call: until builder_more() answers false, then builder_end(),
- * whose domain has its first vCPU ready to run. If it left a reason in `error`, the domain is to be destroyed in place of being
- * used. Nobody else may look at the domain before. NULL: no memory to begin with.
+ * Building the domain described by c, a piece of bounded time at each call: until builder_more()
+ * answers false, then builder_end(), whose domain has its first vCPU ready to run. If it left a
+ * reason in `error`, the domain is to be destroyed in place of being used. Nobody else may look at
+ * the domain before. NULL: no memory to begin with.
  */
 struct build *builder_begin(const struct domain_config *c, const struct boot_module *modules,
                             unsigned nr_modules, bool interactive);
 bool builder_more(struct build *b);
 struct domain *builder_end(struct build *b, char *error, size_t error_size);
 /*
- * Gives back everything a domain holds, finished or not, in pieces of bounded time: called with the same `e`, zero at first, until
- * it answers false. Nothing of the domain may run or be looked at any more.
+ * Gives back everything a domain holds, finished or not, in pieces of bounded time: called with the
+ * same `e`, zero at first, until it answers false. Nothing of the domain may run or be looked at
+ * any more.
  */
 struct builder_ending {
     unsigned step;
@@ -139,12 +145,14 @@ struct builder_ending {
 bool builder_destroy_more(struct domain *d, struct builder_ending *e);
 
 /*
- * The guest's page with the ACPI tables lies behind its low RAM, at acpi_gfn, and these behind it: monitors walk all gfns up to
- * the highest one, so nothing is put near 4 GiB, where Xen's toolstack puts them. The order of the special pages is Xen's.
+ * The guest's page with the ACPI tables lies behind its low RAM, at acpi_gfn, and these behind it:
+ * monitors walk all gfns up to the highest one, so nothing is put near 4 GiB, where Xen's toolstack
+ * puts them. The order of the special pages is Xen's.
  */
 #define GUEST_SPECIAL_PAGES 8u
-#define GUEST_MONITOR_PAGE  1u /* of the special pages: the vm_event ring; a hole unless a monitor fills it */
-#define GUEST_CONSOLE_PAGE  7u
+#define GUEST_MONITOR_PAGE                                                                         \
+    1u /* of the special pages: the vm_event ring; a hole unless a monitor fills it */
+#define GUEST_CONSOLE_PAGE 7u
 static inline uint64_t guest_special_gfn(const struct domain *d, unsigned page)
 {
     return d->guest.acpi_gfn + 1 + page;
@@ -195,7 +203,8 @@ static inline bool vcpu_info_there(struct vcpu *v)
 {
     return !v->guest.info_moved || hand_area_page(v->domain, v->altp2m.view, &v->guest.info_area);
 }
-/* v's vcpu_info, to be written to. Where it may not be, that is lost, or made up for by vcpu_upcall_pending(). */
+/* v's vcpu_info, to be written to. Where it may not be, that is lost, or made up
+ * for by vcpu_upcall_pending(). */
 static inline struct vcpu_info *vcpu_info_of(struct vcpu *v)
 {
     if (vcpu_info_there(v)) {
@@ -232,8 +241,8 @@ void guest_runstate_read(const struct vcpu *v, struct vcpu_runstate_info *out);
 
 /* ---- MSRs: msr.c ---- */
 
-/* Whether the machine says of itself that its string instructions are fast (SDM 4, table 2-2): systems
- * choose between instructions by it. */
+/* Whether the machine says of itself that its string instructions are fast (SDM 4, table 2-2):
+ * systems choose between instructions by it. */
 bool msr_fast_strings(void);
 
 /* ---- local APIC: lapic.c ---- */

@@ -24,14 +24,14 @@ enum lapic_mode { LAPIC_OFF = 0, LAPIC_XAPIC = 2, LAPIC_X2APIC = 3 };
 struct lapic {
     struct vector_set irr, isr;
     enum lapic_mode mode;
-    bool nmi; /* one waits to be taken */
+    bool nmi;     /* one waits to be taken */
     bool irr_any; /* some bit of irr may be set */
     bool wait_for_sipi;
     uint32_t id, tpr, svr, esr, tdcr, tmict;
-    uint32_t errors;   /* since ESR was last written */
-    uint32_t ldr, dfr; /* of xAPIC mode */
-    uint32_t lvt[7]; /* MSRs 0x82f, 0x832..0x837 */
-    uint64_t icr; /* x2APIC layout; in xAPIC mode the destination is one of 8 bits */
+    uint32_t errors;         /* since ESR was last written */
+    uint32_t ldr, dfr;       /* of xAPIC mode */
+    uint32_t lvt[7];         /* MSRs 0x82f, 0x832..0x837 */
+    uint64_t icr;            /* x2APIC layout; in xAPIC mode the destination is one of 8 bits */
     uint64_t timer_deadline; /* ns; 0: stopped */
     struct timer timer;
 };
@@ -39,8 +39,8 @@ struct lapic {
 struct guest_vcpu {
     struct vcpu_info *info; /* in the shared info page, or in info_area: vcpu_info_of() */
     struct hand_area info_area;
-    bool info_moved;        /* once, for good */
-    bool info_due;          /* it could not be written: to be marked whole when it can */
+    bool info_moved; /* once, for good */
+    bool info_due;   /* it could not be written: to be marked whole when it can */
     struct lapic lapic;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: none */
     bool taking_callback;  /* what guest_pending_interrupt() found last */
@@ -58,14 +58,15 @@ struct guest_vcpu {
         uint16_t offset;
         bool compat, registered;
     } runstate_area, time_area;
-    struct domain *settles; /* another domain, of which a call of this vCPU left something to be done; else NULL */
+    struct domain *settles; /* another domain, of which a call of this vCPU left something to be
+                               done; else NULL */
     bool settles_pinned;
     struct extent_progress {
         uint64_t gfn;
         unsigned op, order;
         uint16_t domid;
         uint32_t done; /* pages; 0: none is in progress */
-    } extent; /* of memory_op, that stopped in the middle of it */
+    } extent;          /* of memory_op, that stopped in the middle of it */
     struct monitor_vcpu monitor;
 };
 
@@ -92,8 +93,8 @@ struct guest_domain {
 
     uint64_t params[GUEST_PARAMS];
     enum { WAITS_NOT, WAITS_ASKED, WAITS_SAID } waits; /* for xenstore: waits.c */
-    unsigned yields;                                  /* in a row, since it asked */
-    uint8_t callback_vector; /* 0: none */
+    unsigned yields;                                   /* in a row, since it asked */
+    uint8_t callback_vector;                           /* 0: none */
 
     mfn_t pool;
     unsigned pool_pages;
@@ -114,7 +115,7 @@ struct guest_domain {
     bool console_rest; /* the output ring has more */
     bool console_held; /* vCPUs wait until what it said is out */
 
-    uint64_t trace_second;      /* that trace_lines are of */
+    uint64_t trace_second; /* that trace_lines are of */
     unsigned trace_lines;
     uint64_t areas_lost; /* registered areas whose right to be written went */
 

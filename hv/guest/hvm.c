@@ -63,9 +63,9 @@ static void set_callback(struct hypercall *h, struct domain *d, uint64_t value)
 static long param_set(struct hypercall *h, struct domain *d, const struct xen_hvm_param *a)
 {
     if (a->index == HVM_PARAM_ALTP2M) {
-        return a->value > XEN_ALTP2M_limited               ? -EINVAL
+        return a->value > XEN_ALTP2M_limited           ? -EINVAL
                : a->value == d->guest.params[a->index] ? 0
-                                                           : -EEXIST;
+                                                       : -EEXIST;
     }
     if (a->index == HVM_PARAM_CALLBACK_IRQ) {
         set_callback(h, d, a->value);

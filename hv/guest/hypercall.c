@@ -77,7 +77,8 @@ static bool call32(struct vcpu *v)
 static bool user_may(const struct vcpu *v)
 {
     return v->domain->guest.monitor.wish.request_user && v->regs.rax == __HYPERVISOR_hvm_op &&
-           (vcpu_long_mode(v) ? v->regs.rdi : (uint32_t)v->regs.rbx) == HVMOP_guest_request_vm_event;
+           (vcpu_long_mode(v) ? v->regs.rdi : (uint32_t)v->regs.rbx) ==
+               HVMOP_guest_request_vm_event;
 }
 
 bool guest_hypercall(struct vcpu *v)

@@ -622,7 +622,8 @@ bool lapic_write_base(struct vcpu *v, uint64_t value)
 static __attribute__((noinline)) int callback_or_vector(struct vcpu *v)
 {
     v->guest.taking_callback = vcpu_upcall_pending(v);
-    return v->guest.taking_callback ? v->domain->guest.callback_vector : lapic_pending(&v->guest.lapic);
+    return v->guest.taking_callback ? v->domain->guest.callback_vector
+                                    : lapic_pending(&v->guest.lapic);
 }
 
 /* The upcall vector of HVM_PARAM_CALLBACK_IRQ passes by the APIC and stays up until the guest

@@ -8,8 +8,9 @@
 
 #define EXTENT_SHIFT 6u /* Xen's: extents done are kept in the command above it */
 #define COMMAND_MASK ((1u << EXTENT_SHIFT) - 1)
-#define EXTENTS_MOST (UINT32_MAX >> EXTENT_SHIFT) /* as on Xen: what a command of 32 bits can count */
-#define MAX_ORDER    ORDER_2M /* of one extent, for unprivileged callers */
+#define EXTENTS_MOST                                                                               \
+    (UINT32_MAX >> EXTENT_SHIFT) /* as on Xen: what a command of 32 bits can count */
+#define MAX_ORDER ORDER_2M       /* of one extent, for unprivileged callers */
 
 /* ---- changing one gfn ---- */
 
@@ -41,7 +42,8 @@ static bool by_guest(const struct domain *d)
     return v && v->domain == d;
 }
 
-/* The ring's place is the monitor's to fill: a guest that was there first would have a hand in its ring. */
+/* The ring's place is the monitor's to fill: a guest that was there first would have a hand
+ * in its ring. */
 static bool kept_free(struct domain *d, uint64_t g)
 {
     struct mapping m;
@@ -53,8 +55,9 @@ static bool kept_free(struct domain *d, uint64_t g)
 int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t most)
 {
     struct was_mapped was;
-    int error = kept_free(d, g) ? -EPERM
-                                : hostmap_put(&d->physmap, gfn(g), m, type, most, by_guest(d), &was);
+    int error = kept_free(d, g)
+                    ? -EPERM
+                    : hostmap_put(&d->physmap, gfn(g), m, type, most, by_guest(d), &was);
 
     if (!error) {
         note_mapped(d, g);
@@ -79,8 +82,8 @@ static int punch(struct domain *d, uint64_t g)
 static int move_frame(struct domain *d, gfn_t from, uint64_t to, mfn_t m)
 {
     struct was_mapped was;
-    int error = kept_free(d, to) ? -EPERM
-                                 : hostmap_move(&d->physmap, from, gfn(to), m, by_guest(d), &was);
+    int error =
+        kept_free(d, to) ? -EPERM : hostmap_move(&d->physmap, from, gfn(to), m, by_guest(d), &was);
 
     if (!error) {
         note_mapped(d, to);
@@ -169,7 +172,8 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
 
 /* ---- add_to_physmap and its relatives ---- */
 
-/* Whether others want the processor, looked at when all is done that the last change of d's memory left to be done. */
+/* Whether others want the processor, looked at when all is done that the last change of d's memory
+ * left to be done. */
 static bool must_stop(struct domain *d)
 {
     return !physmap_settle_politely(&d->physmap) || platform_preempt_pending();
@@ -378,7 +382,8 @@ static bool populate_page(struct domain *d, uint64_t g, uint64_t most)
     return true;
 }
 
-/* Below which gfn pages may be put: a monitor's may also stand directly behind the last gfn in use, where its tools put them. */
+/* Below which gfn pages may be put: a monitor's may also stand directly behind the last gfn in
+ * use, where its tools put them. */
 static uint64_t populate_end(const struct domain *d, bool monitor)
 {
     uint64_t end = d->guest.ram_end_gfn, behind = d->guest.max_gfn + 1 + MONITOR_PAGES;
@@ -388,7 +393,8 @@ static uint64_t populate_end(const struct domain *d, bool monitor)
     return end < all ? end : all;
 }
 
-/* Whether an extent lies where pages may be put. They come one by one: a guest that gave back single pages finds no large ones to take. */
+/* Whether an extent lies where pages may be put. They come one by one: a guest that gave back
+ * single pages finds no large ones to take. */
 static bool may_populate(const struct domain *d, uint64_t g, unsigned order, bool monitor)
 {
     uint64_t nr = 1ULL << order, end = populate_end(d, monitor);
@@ -408,7 +414,8 @@ static bool change_page(struct hypercall *h, struct domain *d, unsigned op, uint
 }
 
 /* How many pages of this extent the vCPU has done, if it stopped in the middle of just this one. */
-static uint32_t extent_continues(const struct hypercall *h, const struct domain *d, unsigned op, uint64_t g, unsigned order)
+static uint32_t extent_continues(const struct hypercall *h, const struct domain *d, unsigned op,
+                                 uint64_t g, unsigned order)
 {
     const struct extent_progress *e = &h->v->guest.extent;
 
@@ -418,7 +425,8 @@ static uint32_t extent_continues(const struct hypercall *h, const struct domain 
 enum extent_result { EXTENT_DONE, EXTENT_FAILED, EXTENT_STOPPED };
 
 /* Stopped: the same call goes on with the page that is next. */
-static enum extent_result change_extent(struct hypercall *h, struct domain *d, unsigned op, uint64_t g, unsigned order)
+static enum extent_result change_extent(struct hypercall *h, struct domain *d, unsigned op,
+                                        uint64_t g, unsigned order)
 {
     struct extent_progress *e = &h->v->guest.extent;
     uint32_t i = extent_continues(h, d, op, g, order);

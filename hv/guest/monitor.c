@@ -102,7 +102,8 @@ static uint64_t rip_gfn(struct vcpu *v)
     return hand_translate(v, gva(vcpu_rip(v)), &a) ? a.v >> PAGE_SHIFT : ~0ULL;
 }
 
-static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags, bool wait)
+static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags,
+                                       bool wait)
 {
     vm_event_request_t r;
 
@@ -115,21 +116,26 @@ static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, ui
 }
 
 /*
- * The root of the page tables cannot be read: each instruction in this view is an event, and is usually stepped over in another one,
- * where a breakpoint of this one is not. Whoever passed default access `n` to create_view waits for it in vain.
+ * The root of the page tables cannot be read: each instruction in this view is an event, and is
+ * usually stepped over in another one, where a breakpoint of this one is not. Whoever passed
+ * default access `n` to create_view waits for it in vain.
  */
 static void tell_root_denied(struct vcpu *v, gpa_t a, uint32_t flags)
 {
     struct monitor_domain *m = &v->domain->guest.monitor;
     uint64_t root = (vcpu_cr3(v) & ~CR3_NO_FLUSH) >> PAGE_SHIFT;
 
-    if (m->told_walks || !m->ring || (flags & (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R)) != (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R) ||
+    if (m->told_walks || !m->ring ||
+        (flags & (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R)) !=
+            (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R) ||
         a.v >> PAGE_SHIFT != root) {
         return;
     }
     m->told_walks = true;
-    say("d%u %s: view %u denies reads of its page tables (gfn %lx): each instruction there is an event (default access n?)",
-        v->domain->id, v->domain->name, view_eq(v->altp2m.view, VIEW_NONE) ? 0u : v->altp2m.view.v, (unsigned long)root);
+    say("d%u %s: view %u denies reads of its page tables (gfn %lx): each instruction there is an "
+        "event (default access n?)",
+        v->domain->id, v->domain->name, view_eq(v->altp2m.view, VIEW_NONE) ? 0u : v->altp2m.view.v,
+        (unsigned long)root);
 }
 
 enum monitor_result monitor_mem_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
@@ -156,7 +162,8 @@ bool monitor_skips_walks(const struct vcpu *v)
     return wish(v)->no_walks && v->domain->guest.monitor.ring;
 }
 
-/* The event, if it is wanted, is sent when there is room; else the instruction meets its first event again. */
+/* The event, if it is wanted, is sent when there is room; else the instruction meets its first
+ * event again. */
 void monitor_not_emulated(struct vcpu *v)
 {
     struct monitor_domain *d = &v->domain->guest.monitor;
@@ -167,8 +174,8 @@ void monitor_not_emulated(struct vcpu *v)
         tell(v, &r, true); /* full: as above, when there is room */
     } else if (!d->complained) {
         d->complained = true;
-        say("d%u %s: an instruction at rip %lx could not be carried out for its monitor", v->domain->id,
-            v->domain->name, (unsigned long)vcpu_rip(v));
+        say("d%u %s: an instruction at rip %lx could not be carried out for its monitor",
+            v->domain->id, v->domain->name, (unsigned long)vcpu_rip(v));
     }
 }
 
@@ -178,8 +185,9 @@ void monitor_registers_refused(struct vcpu *v)
 
     if (!d->complained) {
         d->complained = true;
-        say("d%u %s: its monitor gave registers that it cannot run with: rip %lx rflags %lx", v->domain->id, v->domain->name,
-            (unsigned long)v->guest.monitor.registers[17], (unsigned long)v->guest.monitor.registers[16]);
+        say("d%u %s: its monitor gave registers that it cannot run with: rip %lx rflags %lx",
+            v->domain->id, v->domain->name, (unsigned long)v->guest.monitor.registers[17],
+            (unsigned long)v->guest.monitor.registers[16]);
     }
 }
 
@@ -236,8 +244,8 @@ enum monitor_result monitor_cpuid(struct vcpu *v, unsigned length, uint32_t leaf
 }
 
 /* A write that is told; if the monitor said so, it waits for the answer. */
-static enum monitor_result tell_write(struct vcpu *v, vm_event_request_t *r, bool wait, enum monitor_write kind,
-                                      uint64_t value)
+static enum monitor_result tell_write(struct vcpu *v, vm_event_request_t *r, bool wait,
+                                      enum monitor_write kind, uint64_t value)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
     enum monitor_result result = tell(v, r, wait);
@@ -272,7 +280,8 @@ enum monitor_result monitor_cr_write(struct vcpu *v, unsigned cr, uint64_t value
     r.u.write_ctrlreg.new_value = told;
     r.u.write_ctrlreg.old_value = old;
     return tell_write(v, &r, w->cr_sync & bit,
-                      cr == VM_EVENT_X86_XCR0 ? MONITOR_WRITE_NONE : (enum monitor_write)(MONITOR_WRITE_CR0 + cr),
+                      cr == VM_EVENT_X86_XCR0 ? MONITOR_WRITE_NONE
+                                              : (enum monitor_write)(MONITOR_WRITE_CR0 + cr),
                       value);
 }
 _Static_assert(MONITOR_WRITE_CR3 == MONITOR_WRITE_CR0 + VM_EVENT_X86_CR3 &&
@@ -291,7 +300,8 @@ enum monitor_result monitor_msr_write(struct vcpu *v, uint32_t msr, uint64_t val
     enum monitor_result result;
     vm_event_request_t r;
 
-    if (!monitor_wants_msr(v, msr) || (value == old && monitor_msr_in(wish(v)->msrs->onchange, msr))) {
+    if (!monitor_wants_msr(v, msr) ||
+        (value == old && monitor_msr_in(wish(v)->msrs->onchange, msr))) {
         return MONITOR_UNWANTED;
     }
     begin(v, &r, VM_EVENT_REASON_MOV_TO_MSR);
@@ -305,8 +315,8 @@ enum monitor_result monitor_msr_write(struct vcpu *v, uint32_t msr, uint64_t val
     return result;
 }
 
-enum monitor_result monitor_descriptor(struct vcpu *v, unsigned descriptor, bool is_write, uint32_t information,
-                                       uint64_t qualification)
+enum monitor_result monitor_descriptor(struct vcpu *v, unsigned descriptor, bool is_write,
+                                       uint32_t information, uint64_t qualification)
 {
     vm_event_request_t r;
 

@@ -28,16 +28,19 @@ static bool pause_for_others(struct hypercall *h, struct domain *d, uint64_t don
     return true;
 }
 
-static long set_range(struct hypercall *h, struct domain *d, const struct access_args *a, uint64_t i)
+static long set_range(struct hypercall *h, struct domain *d, const struct access_args *a,
+                      uint64_t i)
 {
     if (a->pfn == ~0ULL) {
         return altp2m_host_set_default(&d->physmap, a->access);
     }
-    if (i > a->nr || (a->nr && (a->pfn + a->nr - 1 < a->pfn || a->pfn + a->nr - 1 > d->guest.max_gfn))) {
+    if (i > a->nr ||
+        (a->nr && (a->pfn + a->nr - 1 < a->pfn || a->pfn + a->nr - 1 > d->guest.max_gfn))) {
         return -EINVAL;
     }
     while (i < a->nr) {
-        uint64_t g = hostmap_next(&d->physmap, a->pfn + i), n; /* holes are skipped without a word, here or below */
+        uint64_t g = hostmap_next(&d->physmap, a->pfn + i),
+                 n; /* holes are skipped without a word, here or below */
         long error;
 
         i = g - a->pfn;
@@ -72,7 +75,8 @@ static long set_list(struct hypercall *h, struct domain *d, const struct access_
         if (error && error != -ESRCH) {
             return error;
         }
-        if (i + 1 < a->nr && ((i + 1) % LIST_SLICE == 0 || physmap_unsettled(&d->physmap)) && pause_for_others(h, d, i + 1)) {
+        if (i + 1 < a->nr && ((i + 1) % LIST_SLICE == 0 || physmap_unsettled(&d->physmap)) &&
+            pause_for_others(h, d, i + 1)) {
             return -ERESTART;
         }
     }

@@ -34,10 +34,11 @@ _Static_assert(offsetof(struct vm_event_regs_x86, r15) == 15 * 8, "vm_event.h");
 /* The write that waits is not done, if the answer is to its event. */
 static void answer_deny(struct monitor_vcpu *m, const vm_event_response_t *r)
 {
-    unsigned told = r->reason == VM_EVENT_REASON_MOV_TO_MSR     ? MONITOR_WRITE_MSR
-                    : r->reason == VM_EVENT_REASON_WRITE_CTRLREG && r->u.write_ctrlreg.index <= VM_EVENT_X86_CR4
-                        ? MONITOR_WRITE_CR0 + r->u.write_ctrlreg.index
-                        : MONITOR_WRITE_NONE;
+    unsigned told =
+        r->reason == VM_EVENT_REASON_MOV_TO_MSR ? MONITOR_WRITE_MSR
+        : r->reason == VM_EVENT_REASON_WRITE_CTRLREG && r->u.write_ctrlreg.index <= VM_EVENT_X86_CR4
+            ? MONITOR_WRITE_CR0 + r->u.write_ctrlreg.index
+            : MONITOR_WRITE_NONE;
 
     if (m->write == told) {
         m->write = MONITOR_WRITE_NONE;
@@ -47,13 +48,20 @@ static void answer_deny(struct monitor_vcpu *m, const vm_event_response_t *r)
 /* As on Xen, only where the vCPU's view still denies what was told of. */
 static bool still_denied(struct vcpu *v, const struct vm_event_mem_access *a)
 {
-    static const uint8_t gives[] = {
-        [ACCESS_N] = 0, [ACCESS_R] = RIGHT_R, [ACCESS_W] = RIGHT_W, [ACCESS_X] = RIGHT_X,
-        [ACCESS_RW] = RIGHT_R | RIGHT_W, [ACCESS_RX] = RIGHT_R | RIGHT_X, [ACCESS_WX] = RIGHT_W | RIGHT_X,
-        [ACCESS_RWX] = RIGHT_R | RIGHT_W | RIGHT_X, [ACCESS_RX2RW] = RIGHT_R | RIGHT_X, [ACCESS_N2RWX] = 0};
+    static const uint8_t gives[] = {[ACCESS_N] = 0,
+                                    [ACCESS_R] = RIGHT_R,
+                                    [ACCESS_W] = RIGHT_W,
+                                    [ACCESS_X] = RIGHT_X,
+                                    [ACCESS_RW] = RIGHT_R | RIGHT_W,
+                                    [ACCESS_RX] = RIGHT_R | RIGHT_X,
+                                    [ACCESS_WX] = RIGHT_W | RIGHT_X,
+                                    [ACCESS_RWX] = RIGHT_R | RIGHT_W | RIGHT_X,
+                                    [ACCESS_RX2RW] = RIGHT_R | RIGHT_X,
+                                    [ACCESS_N2RWX] = 0};
     struct mapping m;
 
-    return !view_lookup(v->altp2m.pm, v->altp2m.view, gfn(a->gfn), &m) || m.access >= ARRAY_SIZE(gives) ||
+    return !view_lookup(v->altp2m.pm, v->altp2m.view, gfn(a->gfn), &m) ||
+           m.access >= ARRAY_SIZE(gives) ||
            (a->flags & (RIGHT_R | RIGHT_W | RIGHT_X) & ~(uint32_t)gives[m.access]);
 }
 
@@ -102,8 +110,9 @@ _Static_assert(sizeof(((struct monitor_vcpu *)0)->emulate_data) ==
                "vm_event.h");
 
 /*
- * What a monitor allowed, or will, was meant for the instruction that the vCPU stood at: not for what it does after INIT and
- * SIPI. Of a vCPU that is stepped the monitor hears before its first instruction, so that it can end what it began.
+ * What a monitor allowed, or will, was meant for the instruction that the vCPU stood at: not for
+ * what it does after INIT and SIPI. Of a vCPU that is stepped the monitor hears before its first
+ * instruction, so that it can end what it began.
  */
 void monitor_vcpu_restarts(struct vcpu *v)
 {
@@ -184,8 +193,8 @@ static void emulate(struct vcpu *v)
     } else if (how == MONITOR_EMULATE_BYTES) {
         done = vcpu_emulate(v, m->emulate_data, once);
     } else if (how != MONITOR_EMULATE_NONE &&
-               !vcpu_carry_out(v, how == MONITOR_EMULATE_DATA ? m->emulate_data : NULL, m->emulate_size,
-                               how == MONITOR_EMULATE_NOWRITE)) {
+               !vcpu_carry_out(v, how == MONITOR_EMULATE_DATA ? m->emulate_data : NULL,
+                               m->emulate_size, how == MONITOR_EMULATE_NOWRITE)) {
         done = EMULATE_REFUSED;
     }
     if (done == EMULATE_LATER) {

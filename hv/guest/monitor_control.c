@@ -9,8 +9,8 @@
 #define EVENT(e) (1u << XEN_DOMCTL_MONITOR_EVENT_##e)
 /* INTERRUPT, as on Xen, only says that GET_NEXT_INTERRUPT works: it cannot be enabled. */
 #define EVENTS_OFFERED                                                                             \
-    (EVENT(WRITE_CTRLREG) | EVENT(MOV_TO_MSR) | EVENT(SINGLESTEP) | EVENT(SOFTWARE_BREAKPOINT) |        \
-     EVENT(GUEST_REQUEST) | EVENT(DEBUG_EXCEPTION) | EVENT(CPUID) | EVENT(INTERRUPT) |                 \
+    (EVENT(WRITE_CTRLREG) | EVENT(MOV_TO_MSR) | EVENT(SINGLESTEP) | EVENT(SOFTWARE_BREAKPOINT) |   \
+     EVENT(GUEST_REQUEST) | EVENT(DEBUG_EXCEPTION) | EVENT(CPUID) | EVENT(INTERRUPT) |             \
      EVENT(EMUL_UNIMPLEMENTED) | EVENT(INGUEST_PAGEFAULT) | EVENT(VMEXIT))
 
 static uint32_t offered(void)
@@ -65,7 +65,8 @@ static int take_msr_maps(struct monitor_wish *w)
     vcpu_msr_exits(w->msr_exits);
     return 0;
 }
-_Static_assert(sizeof(struct monitor_msrs) <= (MONITOR_MSR_FRAMES - 1) * PAGE_SIZE, "the last is msr_exits");
+_Static_assert(sizeof(struct monitor_msrs) <= (MONITOR_MSR_FRAMES - 1) * PAGE_SIZE,
+               "the last is msr_exits");
 
 static long set_msr(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
 {
@@ -93,7 +94,8 @@ static long set_msr(struct monitor_domain *m, const struct xen_domctl_monitor_op
     return 0;
 }
 
-static long set_guest_request(struct monitor_wish *w, const struct xen_domctl_monitor_op *op, bool on)
+static long set_guest_request(struct monitor_wish *w, const struct xen_domctl_monitor_op *op,
+                              bool on)
 {
     long error = set(&w->guest_request, on);
 

@@ -105,7 +105,8 @@ void guest_time_init_domain(struct domain *d)
 /* ---- registered areas ---- */
 
 /* Bytes of an area from `from` on; false: it may not be written now. */
-static bool area_write(struct vcpu *v, struct guest_area *a, size_t from, const void *bytes, size_t n)
+static bool area_write(struct vcpu *v, struct guest_area *a, size_t from, const void *bytes,
+                       size_t n)
 {
     size_t at = a->offset + from, first = at < PAGE_SIZE ? PAGE_SIZE - at : 0;
     uint8_t *page[2] = {hand_area_page(v->domain, v->altp2m.view, &a->page[0]), NULL};

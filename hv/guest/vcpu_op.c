@@ -201,10 +201,12 @@ _Static_assert(offsetof(struct vcpu_set_singleshot_timer, flags) == 8, "vcpu.h")
 
 /* ---- areas ---- */
 
-/* Binds the frames that are there now, of the caller's address space: on Xen it is the linear address that counts, later too. */
+/* Binds the frames that are there now, of the caller's address space: on Xen it is the linear
+ * address that counts, later too. */
 static int bind_area(struct hypercall *h, struct guest_area *a, uint64_t at, size_t size)
 {
-    struct guest_area new = {.offset = (uint16_t)(at & ~PAGE_MASK), .compat = h->compat, .registered = at != 0};
+    struct guest_area new = {
+        .offset = (uint16_t)(at & ~PAGE_MASK), .compat = h->compat, .registered = at != 0};
 
     if (at != 0 && hand_area_bind_linear(h->v, gva(at), size, new.page) != 0) {
         return -EFAULT;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The vm_event ring (Xen's public vm_event.h, version 7): a page of the watched domain that the monitor maps and writes at
- * any time. What is read from it is copied once and then checked; the producer of requests and the consumer of answers are
- * kept here and never read back. At most as many answers are taken as requests are out.
+ * The vm_event ring (Xen's public vm_event.h, version 7): a page of the watched domain that the
+ * monitor maps and writes at any time. What is read from it is copied once and then checked; the
+ * producer of requests and the consumer of answers are kept here and never read back. At most as
+ * many answers are taken as requests are out.
  */
 #include "guest.h"
 #include "lib/console.h"
@@ -133,7 +134,8 @@ void vmevent_resume(struct domain *d)
     }
 }
 
-/* The listener notified, or closed its end. One that closes it has gone: nobody else could answer. */
+/* The listener notified, or closed its end. One that closes it has gone: nobody else
+ * could answer. */
 static void channel_event(struct domain *d)
 {
     struct monitor_domain *m = &d->guest.monitor;
@@ -151,8 +153,8 @@ static void channel_event(struct domain *d)
 /* ---- beginning and end ---- */
 
 /*
- * In place of the ring's frame the guest's map gets an empty page, which the monitor takes out then. -ENOMEM also if monitors hold
- * too many rings that were.
+ * In place of the ring's frame the guest's map gets an empty page, which the monitor takes out
+ * then. -ENOMEM also if monitors hold too many rings that were.
  */
 static int put_empty(struct domain *d, gfn_t g)
 {
@@ -172,8 +174,9 @@ static int put_empty(struct domain *d, gfn_t g)
 }
 
 /*
- * The ring's frame becomes the hypervisor's. -EBUSY: besides the guest's map and mappings of monitors somebody holds it, for whom
- * the hypervisor or a processor writes there (vCPU information, #VE, a view's remap): that could make up a request or an answer.
+ * The ring's frame becomes the hypervisor's. -EBUSY: besides the guest's map and mappings of
+ * monitors somebody holds it, for whom the hypervisor or a processor writes there (vCPU
+ * information, #VE, a view's remap): that could make up a request or an answer.
  */
 static int take_page(struct domain *d, struct monitor_domain *m, uint8_t **page)
 {
@@ -187,7 +190,8 @@ static int take_page(struct domain *d, struct monitor_domain *m, uint8_t **page)
     if (!*page) {
         return -EINVAL;
     }
-    error = frame_holders(m->ring_frame) == 2 ? put_empty(d, g) : -EBUSY; /* the map, and this one */
+    error =
+        frame_holders(m->ring_frame) == 2 ? put_empty(d, g) : -EBUSY; /* the map, and this one */
     if (error) {
         frame_put(m->ring_frame);
         m->ring_frame = MFN_INVALID;
@@ -230,7 +234,8 @@ int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port)
     return error;
 }
 
-/* A vCPU that nobody will answer goes on where it was: it meets its event again, with nobody listening. */
+/* A vCPU that nobody will answer goes on where it was: it meets its event again,
+ * with nobody listening. */
 static void release_vcpu(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;

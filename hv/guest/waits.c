@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest that waits for what Facet does not have looks as if it hung. Once it is clear that it waits in vain, a line on
- * the console says so, once in a domain's life. Guests that only ask, as Linux does, are left alone.
+ * A guest that waits for what Facet does not have looks as if it hung. Once it is clear that it
+ * waits in vain, a line on the console says so, once in a domain's life. Guests that only ask, as
+ * Linux does, are left alone.
  */
 #include "guest.h"
 
@@ -10,7 +11,8 @@
 
 void waits_param_read(struct domain *d, uint32_t index, uint64_t value)
 {
-    if ((index == HVM_PARAM_STORE_PFN || index == HVM_PARAM_STORE_EVTCHN) && value == 0 && d->guest.waits == WAITS_NOT) {
+    if ((index == HVM_PARAM_STORE_PFN || index == HVM_PARAM_STORE_EVTCHN) && value == 0 &&
+        d->guest.waits == WAITS_NOT) {
         d->guest.waits = WAITS_ASKED;
     }
 }
@@ -47,7 +49,8 @@ void waits_blocked(struct vcpu *v)
     struct domain *d = v->domain;
 
     d->guest.yields = 0;
-    if (d->guest.waits != WAITS_ASKED || d->guest.interactive || d->guest.monitor.listener || d->dying) {
+    if (d->guest.waits != WAITS_ASKED || d->guest.interactive || d->guest.monitor.listener ||
+        d->dying) {
         return;
     }
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
@@ -57,6 +60,8 @@ void waits_blocked(struct vcpu *v)
     }
     if (!evtchn_has_peer(d)) {
         d->guest.waits = WAITS_SAID;
-        say("d%u %s: waits for an event, and none can come: xenstore, which it asked for, is not there", d->id, d->name);
+        say("d%u %s: waits for an event, and none can come: xenstore, which it asked for, is not "
+            "there",
+            d->id, d->name);
     }
 }

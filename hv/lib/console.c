@@ -15,7 +15,8 @@ int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
 #define LSR_CAN_SEND  0x20
 #define LINE_MAX_TEXT 240
 #define PIECE         16u /* characters: 1.4 ms */
-#define LOOKS_MOST    64u /* whose domain does not run meanwhile loses its right to an unbroken line */
+/* Whose domain does not run meanwhile loses its right to an unbroken line. */
+#define LOOKS_MOST 64u
 
 static struct lock console_lock = LOCK_INIT(LOCK_RANK_CONSOLE);
 static bool debug_port;

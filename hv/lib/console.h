@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The hypervisor's console: whole lines, each with its source in front.
- * Formats are klibc's vsnprintf's: no floating point. The hypervisor's lines are cut at 240 characters, guests' broken at 1000.
+ * The hypervisor's console: whole lines, each with its source in front. Formats are klibc's
+ * vsnprintf's: no floating point. The hypervisor's lines are cut at 240 characters, guests' broken
+ * at 1000.
  */
 #include <stdarg.h>
 #include <stdbool.h>
@@ -21,10 +22,12 @@ void console_init(void);
 /* One line "(facet) TEXT". */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /*
- * Guest output. A character on a UART takes 87 us, so a line is printed in pieces of bounded time; the domain waits for them.
+ * Guest output. A character on a UART takes 87 us, so a line is printed in pieces of bounded time;
+ * the domain waits for them.
  *
- * Adds to the line, which is printed as "(dN) LINE" at a newline or when it is full. Returns how many characters it
- * took, up to the end of a line; console_guest_more() then prints a piece at each call until it answers false.
+ * Adds to the line, which is printed as "(dN) LINE" at a newline or when it is full. Returns how
+ * many characters it took, up to the end of a line; console_guest_more() then prints a piece at
+ * each call until it answers false.
  */
 size_t console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n);
 bool console_guest_more(unsigned domid, struct console_line *line);

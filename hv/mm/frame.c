@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A buddy allocator over all RAM. Free blocks are linked through their own first bytes; what is known
- * of each frame is in frames[], which frame_init() places above the image.
+ * A buddy allocator over all RAM. Free blocks are linked through their own first bytes; what is
+ * known of each frame is in frames[], which frame_init() places above the image.
  */
 #include "frame.h"
 #include <facet/check.h>
@@ -13,12 +13,13 @@
 #define MAX_ORDER ORDER_1G
 
 struct frame {
-    uint32_t count;  /* 0: free */
+    uint32_t count; /* 0: free */
     uint16_t owner;
-    uint8_t order : 6; /* of the free block that starts here */
-    bool free_head : 1;/* a free block starts here */
-    bool shut : 1;     /* frame_shut() */
-    uint8_t foreign;   /* of the count, mappings by other domains; FOREIGN_MANY: that or more, from then on */
+    uint8_t order : 6;  /* of the free block that starts here */
+    bool free_head : 1; /* a free block starts here */
+    bool shut : 1;      /* frame_shut() */
+    uint8_t foreign;    /* of the count, mappings by other domains; FOREIGN_MANY: that or more, from
+                           then on */
 };
 #define FOREIGN_MANY 0xffu
 _Static_assert(sizeof(struct frame) == 8, "512 of memory for one of this");
@@ -121,8 +122,9 @@ static void take(uint16_t owner, uint64_t first, uint64_t nr)
 }
 
 /*
- * Page by page, with a read of the stack that does not go through the stack pointer: Bochs 2.7 keeps
- * memory beyond 2 GiB in a file, and moves there what is not in the data TLB, the stack in use too.
+ * Page by page, with a read of the stack that does not go through the stack pointer: Bochs 2.7
+ * keeps memory beyond 2 GiB in a file, and moves there what is not in the data TLB, the stack in
+ * use too.
  */
 static void zero(mfn_t m, uint64_t nr)
 {

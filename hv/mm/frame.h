@@ -12,8 +12,9 @@
 #include <facet/types.h>
 
 /*
- * Owners below FRAME_OWNERS have an account: a frame is on it until its last reference is gone. Domain d's is d, or, while
- * others hold on to frames of one that had the number before, d plus a multiple of FRAME_OWNER_STEP.
+ * Owners below FRAME_OWNERS have an account: a frame is on it until its last reference is gone.
+ * Domain d's is d, or, while others hold on to frames of one that had the number before, d plus a
+ * multiple of FRAME_OWNER_STEP.
  */
 #define FRAME_OWNER_STEP 128u
 #define FRAME_OWNERS     (4 * FRAME_OWNER_STEP)
@@ -29,13 +30,15 @@ static inline mfn_t frame_of(const void *p)
     return mfn((uintptr_t)p >> PAGE_SHIFT);
 }
 
-/* 2^order zeroed frames, aligned to their size, each with a count of 1; MFN_INVALID if there are none. */
+/* 2^order zeroed frames, aligned to their size, each with a count of 1; MFN_INVALID if
+ * there are none. */
 mfn_t frame_alloc(uint16_t owner, unsigned order);
 /* `nr` zeroed frames in a row, aligned to a frame; MFN_INVALID if there are none. */
 mfn_t frame_alloc_run(uint16_t owner, uint64_t nr);
 /*
- * The same in pieces, since clearing takes time: frames in a row that nobody else gets, aligned like a block that holds them; they
- * count as nobody's until each is taken once, cleared or as it was, or all that are left are given back.
+ * The same in pieces, since clearing takes time: frames in a row that nobody else gets, aligned
+ * like a block that holds them; they count as nobody's until each is taken once, cleared or as it
+ * was, or all that are left are given back.
  */
 mfn_t frame_reserve(uint64_t nr);
 void frame_take(uint16_t owner, mfn_t m, uint64_t nr, bool clear);
@@ -47,8 +50,8 @@ void frame_put_run(mfn_t m, uint64_t nr);
 bool frame_get(mfn_t m, uint16_t owner);
 void frame_put(mfn_t m);
 /*
- * A reference that one has becomes another domain's mapping; that one is given back; how many references are no such mapping
- * (all ones if there were too many to tell).
+ * A reference that one has becomes another domain's mapping; that one is given back; how many
+ * references are no such mapping (all ones if there were too many to tell).
  */
 void frame_to_foreign(mfn_t m);
 void frame_put_foreign(mfn_t m);
@@ -62,8 +65,8 @@ uint64_t frame_free_count(void);
 uint64_t frame_total_count(void);
 
 /*
- * Set-up: a table of frame_table_size() bytes in RAM that stays taken, then each range of RAM that is free,
- * in bytes. What no range covers is nobody's and never handed out.
+ * Set-up: a table of frame_table_size() bytes in RAM that stays taken, then each range of RAM that
+ * is free, in bytes. What no range covers is nobody's and never handed out.
  */
 size_t frame_table_size(uint64_t top_of_ram);
 void frame_init(void *table, uint64_t top_of_ram);

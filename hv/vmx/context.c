@@ -13,14 +13,19 @@
 #include "x86/cpu.h"
 
 _Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw_cpu, rip) == 640 &&
-                   offsetof(struct hvm_hw_cpu, cr0) == 656 && offsetof(struct hvm_hw_cpu, cs_sel) == 736 &&
-                   offsetof(struct hvm_hw_cpu, cs_limit) == 768 && offsetof(struct hvm_hw_cpu, cs_base) == 808 &&
-                   offsetof(struct hvm_hw_cpu, cs_arbytes) == 888 && offsetof(struct hvm_hw_cpu, shadow_gs) == 944 &&
-                   offsetof(struct hvm_hw_cpu, msr_efer) == 992 && offsetof(struct hvm_hw_cpu, pending_event) == 1016 &&
+                   offsetof(struct hvm_hw_cpu, cr0) == 656 &&
+                   offsetof(struct hvm_hw_cpu, cs_sel) == 736 &&
+                   offsetof(struct hvm_hw_cpu, cs_limit) == 768 &&
+                   offsetof(struct hvm_hw_cpu, cs_base) == 808 &&
+                   offsetof(struct hvm_hw_cpu, cs_arbytes) == 888 &&
+                   offsetof(struct hvm_hw_cpu, shadow_gs) == 944 &&
+                   offsetof(struct hvm_hw_cpu, msr_efer) == 992 &&
+                   offsetof(struct hvm_hw_cpu, pending_event) == 1016 &&
                    sizeof(struct hvm_hw_cpu) == 1032,
                "arch-x86/hvm/save.h");
 
-#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
+#define RFLAGS_SETTABLE                                                                            \
+    0x3d7fd5ULL             /* all that is defined, but VM86 mode, which is the segments' too */
 #define AREA_MXCSR      24u /* SDM 1, 10.5.1: the FXSAVE image */
 #define AREA_MXCSR_MASK 28u
 #define AREA_XSTATE_BV  512u /* SDM 1, 13.4.2 */
@@ -29,7 +34,8 @@ _Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw
 
 /* ---- reading ---- */
 
-/* A segment's attributes as Xen has them: the present bit says whether the segment is usable, bits 8 to 11 are not there. */
+/* A segment's attributes as Xen has them: the present bit says whether the segment is usable, bits
+ * 8 to 11 are not there. */
 static uint32_t attributes(unsigned seg)
 {
     uint32_t ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, seg));
@@ -176,10 +182,12 @@ static uint64_t flags_of(const struct hvm_hw_cpu *c)
 
 static bool state_valid(const struct hvm_hw_cpu *c)
 {
-    struct entry_state s = {.cr0 = c->cr0, .cr4 = c->cr4, .efer = c->msr_efer, .rip = c->rip, .rflags = flags_of(c)};
+    struct entry_state s = {
+        .cr0 = c->cr0, .cr4 = c->cr4, .efer = c->msr_efer, .rip = c->rip, .rflags = flags_of(c)};
 
 #define SEGMENT(SEG, name)                                                                         \
-    s.segment[SEG] = (struct vcpu_segment){(uint16_t)c->name##_sel, c->name##_base, c->name##_limit, rights(c->name##_arbytes)}
+    s.segment[SEG] = (struct vcpu_segment){(uint16_t)c->name##_sel, c->name##_base,                \
+                                           c->name##_limit, rights(c->name##_arbytes)}
     EACH_SEGMENT
 #undef SEGMENT
     return entry_state_valid(&s);
@@ -189,9 +197,10 @@ static bool state_valid(const struct hvm_hw_cpu *c)
 static bool registers_valid(const struct hvm_hw_cpu *c)
 {
     return canonical(c->shadow_gs) && canonical(c->msr_lstar) && canonical(c->msr_cstar) &&
-           !(c->msr_syscall_mask >> 32) && !(c->msr_tsc_aux >> 32) && !(c->dr6 >> 32) && !(c->dr7 >> 32) &&
-           !(c->sysenter_cs >> 32) && canonical(c->sysenter_esp) && canonical(c->sysenter_eip) &&
-           canonical(c->gdtr_base) && canonical(c->idtr_base) && !((c->gdtr_limit | c->idtr_limit) >> 16);
+           !(c->msr_syscall_mask >> 32) && !(c->msr_tsc_aux >> 32) && !(c->dr6 >> 32) &&
+           !(c->dr7 >> 32) && !(c->sysenter_cs >> 32) && canonical(c->sysenter_esp) &&
+           canonical(c->sysenter_eip) && canonical(c->gdtr_base) && canonical(c->idtr_base) &&
+           !((c->gdtr_limit | c->idtr_limit) >> 16);
 }
 
 static uint32_t mxcsr_of(const void *image, unsigned at)
@@ -223,7 +232,8 @@ static bool event_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
     }
     if (type == INTR_HARDWARE) {
         return vector < 32 && vector != 2 &&
-               !(e & INTR_ERROR_CODE) == !(error && (c->cr0 & X86_CR0_PE)) && c->error_code <= 0xffff;
+               !(e & INTR_ERROR_CODE) == !(error && (c->cr0 & X86_CR0_PE)) &&
+               c->error_code <= 0xffff;
     }
     return !(e & INTR_ERROR_CODE) &&
            (type == INTR_NMI ? vector == 2 : type == INTR_EXTERNAL && (c->rflags & X86_EFLAGS_IF));
@@ -231,7 +241,8 @@ static bool event_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 
 bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    return state_valid(c) && registers_valid(c) && event_valid(v, c) && !(c->flags & ~XEN_X86_FPU_INITIALISED) &&
+    return state_valid(c) && registers_valid(c) && event_valid(v, c) &&
+           !(c->flags & ~XEN_X86_FPU_INITIALISED) &&
            (!(c->flags & XEN_X86_FPU_INITIALISED) || fpu_valid(v, c)) && c->pad0 == 0;
 }
 
@@ -258,9 +269,21 @@ static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
     uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
 
-    v->regs = (struct vcpu_regs){.rax = c->rax, .rbx = c->rbx, .rcx = c->rcx, .rdx = c->rdx, .rbp = c->rbp,
-                                 .rsi = c->rsi, .rdi = c->rdi, .r8 = c->r8, .r9 = c->r9, .r10 = c->r10,
-                                 .r11 = c->r11, .r12 = c->r12, .r13 = c->r13, .r14 = c->r14, .r15 = c->r15};
+    v->regs = (struct vcpu_regs){.rax = c->rax,
+                                 .rbx = c->rbx,
+                                 .rcx = c->rcx,
+                                 .rdx = c->rdx,
+                                 .rbp = c->rbp,
+                                 .rsi = c->rsi,
+                                 .rdi = c->rdi,
+                                 .r8 = c->r8,
+                                 .r9 = c->r9,
+                                 .r10 = c->r10,
+                                 .r11 = c->r11,
+                                 .r12 = c->r12,
+                                 .r13 = c->r13,
+                                 .r14 = c->r14,
+                                 .r15 = c->r15};
     vmwrite(GUEST_RSP, c->rsp);
     vmwrite(GUEST_RIP, c->rip);
     vmwrite(GUEST_RFLAGS, flags_of(c));

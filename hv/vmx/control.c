@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Control registers, EFER and XCR0 of the guest. The guest owns the bits of CR0 and CR4 that need no help; the rest
- * exits here, is checked as the processor would (SDM 3, 2.5 and 4.1; SDM 2, MOV to CR), and takes effect.
+ * Control registers, EFER and XCR0 of the guest. The guest owns the bits of CR0 and CR4 that need
+ * no help; the rest exits here, is checked as the processor would (SDM 3, 2.5 and 4.1; SDM 2, MOV
+ * to CR), and takes effect.
  */
 #include <facet/check.h>
 #include "guest/xen_abi.h"
@@ -30,9 +31,9 @@
 #define XCR0_AVX    4ULL
 #define XCR0_AVX512 0xe0ULL
 
-#define AR_LONG    (1u << 13)
-#define AR_TYPE    0xfu
-#define TSS32_BUSY 0xbu
+#define AR_LONG        (1u << 13)
+#define AR_TYPE        0xfu
+#define TSS32_BUSY     0xbu
 #define PDPTE_RESERVED 0x1e6ULL /* SDM 3, table 4-8, and every bit beyond the physical address */
 
 uint64_t control_cr0(const struct vcpu *v)
@@ -48,7 +49,8 @@ uint64_t control_cr4(const struct vcpu *v)
 void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4)
 {
     struct vmx_vcpu *x = &v->vmx;
-    uint64_t owned0 = CR0_GUEST_OWNED & ~cr0, owned4 = CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1 & ~cr4;
+    uint64_t owned0 = CR0_GUEST_OWNED & ~cr0,
+             owned4 = CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1 & ~cr4;
 
     if (owned0 == x->cr0_owned && owned4 == x->cr4_owned) {
         return;
@@ -99,7 +101,8 @@ static bool keeps_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
     return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
 }
 
-/* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad or not to be had, #GP. */
+/* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad or not to
+ * be had, #GP. */
 static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
     uint64_t e[4];
@@ -181,7 +184,8 @@ static bool cr4_valid(struct vcpu *v, uint64_t cr4, uint64_t efer)
     if ((efer & EFER_LMA) && !(cr4 & X86_CR4_PAE)) {
         return false;
     }
-    return !(cr4 & ~control_cr4(v) & X86_CR4_PCIDE) || ((efer & EFER_LMA) && !(vcpu_cr3(v) & 0xfff));
+    return !(cr4 & ~control_cr4(v) & X86_CR4_PCIDE) ||
+           ((efer & EFER_LMA) && !(vcpu_cr3(v) & 0xfff));
 }
 
 static bool set_cr4(struct vcpu *v, uint64_t cr4)
@@ -248,17 +252,21 @@ void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
     }
 }
 
-/* The processor reads the PDPTEs as part of the instruction: whether the vCPU's view lets it. Else that is dealt with. */
+/* The processor reads the PDPTEs as part of the instruction: whether the vCPU's view lets it. Else
+ * that is dealt with. */
 static bool may_load_pdptes(struct vcpu *v, unsigned cr, uint64_t value)
 {
-    uint64_t cr0 = cr == VM_EVENT_X86_CR0 ? value : control_cr0(v), cr4 = cr == VM_EVENT_X86_CR4 ? value : control_cr4(v);
+    uint64_t cr0 = cr == VM_EVENT_X86_CR0 ? value : control_cr0(v),
+             cr4 = cr == VM_EVENT_X86_CR4 ? value : control_cr4(v);
     uint64_t cr3 = cr == VM_EVENT_X86_CR3 ? value : vcpu_cr3(v), efer = vmread(GUEST_EFER);
     struct hand_reach r = {.n = 32, .rights = RIGHT_R};
 
-    return (efer & EFER_LME) || !keeps_pdptes(cr0, cr4, efer) || vmx_reach_gpa(v, gpa(cr3 & 0xffffffe0), &r);
+    return (efer & EFER_LME) || !keeps_pdptes(cr0, cr4, efer) ||
+           vmx_reach_gpa(v, gpa(cr3 & 0xffffffe0), &r);
 }
 
-/* A write by the guest. False: #GP. `*again`: the instruction has to run once more, or has its fault. */
+/* A write by the guest. False: #GP. `*again`: the instruction has to run once more, or
+ * has its fault. */
 static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
 {
     uint64_t old = cr == VM_EVENT_X86_CR0   ? control_cr0(v)
@@ -314,7 +322,8 @@ static bool lmsw(struct vcpu *v, uint64_t qualification, bool *again)
 
 void control_cr_exit(struct vcpu *v, uint64_t qualification)
 {
-    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3, reg = qualification >> 8 & 0xf;
+    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3,
+             reg = qualification >> 8 & 0xf;
     bool ok = true, again = false;
 
     if (type == CR_MOV_TO) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An instruction that a monitor lets through ("emulate", as Xen calls it) is not interpreted but run, single-stepped, where
- * everything is allowed and nobody else can go (core/lift.c): right for every instruction, and no other vCPU notices. As with
- * Xen's emulator the host map's frames show there, so a view's remaps do not count.
+ * An instruction that a monitor lets through ("emulate", as Xen calls it) is not interpreted but
+ * run, single-stepped, where everything is allowed and nobody else can go (core/lift.c): right for
+ * every instruction, and no other vCPU notices. As with Xen's emulator the host map's frames show
+ * there, so a view's remaps do not count.
  */
 #include <asm/vmx.h>
 #include <errno.h>
@@ -22,7 +23,8 @@ static gva_t linear_rip(struct vcpu *v)
 {
     uint64_t rip = vcpu_rip(v);
 
-    return gva(vcpu_long_mode(v) ? rip : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff);
+    return gva(vcpu_long_mode(v) ? rip
+                                 : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff);
 }
 
 /* ---- bytes in place of the instruction ---- */
@@ -161,7 +163,8 @@ static bool repeats(struct vcpu *v)
         rep = rep || code[i] == 0xf2 || code[i] == 0xf3;
         op = prefix ? 0 : code[i];
     }
-    return rep && ((op >= 0x6c && op <= 0x6f) || (op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf));
+    return rep &&
+           ((op >= 0x6c && op <= 0x6f) || (op >= 0xa4 && op <= 0xa7) || (op >= 0xaa && op <= 0xaf));
 }
 
 /* Whether there is more to do. */
@@ -173,7 +176,8 @@ static bool goes_on(struct vcpu *v, uint32_t reason)
         return false;
     }
     if (x->stepped) {
-        return !x->emulate_once && vcpu_rip(v) == x->emulate_rip && ++x->emulate_rounds < ROUNDS_MAX && repeats(v);
+        return !x->emulate_once && vcpu_rip(v) == x->emulate_rip &&
+               ++x->emulate_rounds < ROUNDS_MAX && repeats(v);
     }
     switch (reason) {
     case EXIT_REASON_EXTERNAL_INTERRUPT:

@@ -5,7 +5,9 @@
 #include "monitor.h"
 #include "vcpu.h"
 
-/* Lets the current instruction's page walks through, and nothing else. EMULATE_LATER: another vCPU of the domain is at it. */
+/* Lets the current instruction's page walks through, and nothing else. EMULATE_LATER: another vCPU
+ * of the domain is at it. */
 enum emulate_result emulate_walk(struct vcpu *v);
-/* After an exit was handled, while x->emulating: ends it if the instruction is done. `reason` is the exit's. */
+/* After an exit was handled, while x->emulating: ends it if the instruction is done. `reason` is
+ * the exit's. */
 void emulate_finish(struct vcpu *v, uint32_t reason);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest state is checked before it is taken from anybody: an entry that fails for it would end the domain. Unrestricted guests
- * only, as everywhere here, so that a segment's RPL does not matter (SDM 3, 26.3.1.2).
+ * Guest state is checked before it is taken from anybody: an entry that fails for it would end the
+ * domain. Unrestricted guests only, as everywhere here, so that a segment's RPL does not matter
+ * (SDM 3, 26.3.1.2).
  */
 #include "entry_state.h"
 #include "x86/cpu.h"
@@ -9,24 +10,24 @@
 #define RFLAGS_RESERVED 0xffffffffffc08028ULL
 #define VM86_AR         0xf3u
 
-#define AR_TYPE(ar)     ((ar)&0xf)
-#define AR_ACCESSED     1u
-#define AR_READABLE     2u /* of code */
-#define AR_CODE         8u
-#define AR_S            0x10u
-#define AR_DPL(ar)      ((ar) >> 5 & 3)
-#define AR_PRESENT      0x80u
-#define AR_L            (1u << 13)
-#define AR_D            (1u << 14)
-#define AR_G            (1u << 15)
-#define AR_UNUSABLE     (1u << 16)
-#define AR_RESERVED     0xfffe0f00u
-#define DATA_RW         3u /* read, write, accessed */
-#define DATA_RW_DOWN    7u
-#define TSS16_BUSY      3u
-#define TSS32_BUSY      11u
-#define LDT             2u
-#define SELECTOR_LDT    4u
+#define AR_TYPE(ar)  ((ar)&0xf)
+#define AR_ACCESSED  1u
+#define AR_READABLE  2u /* of code */
+#define AR_CODE      8u
+#define AR_S         0x10u
+#define AR_DPL(ar)   ((ar) >> 5 & 3)
+#define AR_PRESENT   0x80u
+#define AR_L         (1u << 13)
+#define AR_D         (1u << 14)
+#define AR_G         (1u << 15)
+#define AR_UNUSABLE  (1u << 16)
+#define AR_RESERVED  0xfffe0f00u
+#define DATA_RW      3u /* read, write, accessed */
+#define DATA_RW_DOWN 7u
+#define TSS16_BUSY   3u
+#define TSS32_BUSY   11u
+#define LDT          2u
+#define SELECTOR_LDT 4u
 
 static bool canonical(uint64_t a)
 {
@@ -50,7 +51,8 @@ bool entry_rflags_valid(uint64_t rflags, uint64_t cr0, uint64_t efer)
 /* What holds for all of them that can be used: the limit's form, and that they are there. */
 static bool descriptor_valid(const struct vcpu_segment *s)
 {
-    return (s->ar & AR_PRESENT) && !(s->ar & AR_RESERVED) && (!(s->ar & AR_G) || (s->limit & 0xfff) == 0xfff) &&
+    return (s->ar & AR_PRESENT) && !(s->ar & AR_RESERVED) &&
+           (!(s->ar & AR_G) || (s->limit & 0xfff) == 0xfff) &&
            ((s->ar & AR_G) || !(s->limit >> 20));
 }
 
@@ -78,14 +80,15 @@ static bool stack_valid(const struct entry_state *s)
     if (kernel && AR_DPL(ss->ar) != 0) {
         return false;
     }
-    return (ss->ar & AR_UNUSABLE) ||
-           ((type == DATA_RW || type == DATA_RW_DOWN) && (ss->ar & AR_S) && descriptor_valid(ss) && !(ss->base >> 32));
+    return (ss->ar & AR_UNUSABLE) || ((type == DATA_RW || type == DATA_RW_DOWN) &&
+                                      (ss->ar & AR_S) && descriptor_valid(ss) && !(ss->base >> 32));
 }
 
 static bool data_valid(const struct vcpu_segment *s)
 {
-    return (s->ar & AR_UNUSABLE) || ((s->ar & AR_S) && (s->ar & AR_ACCESSED) && descriptor_valid(s) &&
-                                     (!(s->ar & AR_CODE) || (s->ar & AR_READABLE)));
+    return (s->ar & AR_UNUSABLE) ||
+           ((s->ar & AR_S) && (s->ar & AR_ACCESSED) && descriptor_valid(s) &&
+            (!(s->ar & AR_CODE) || (s->ar & AR_READABLE)));
 }
 
 static bool vm86_valid(const struct entry_state *s)
@@ -112,8 +115,9 @@ static bool segments_valid(const struct entry_state *s)
             return false;
         }
     }
-    return code_valid(s) && stack_valid(s) && data_valid(&s->segment[SEG_ES]) && data_valid(&s->segment[SEG_DS]) &&
-           data_valid(&s->segment[SEG_FS]) && data_valid(&s->segment[SEG_GS]);
+    return code_valid(s) && stack_valid(s) && data_valid(&s->segment[SEG_ES]) &&
+           data_valid(&s->segment[SEG_DS]) && data_valid(&s->segment[SEG_FS]) &&
+           data_valid(&s->segment[SEG_GS]);
 }
 
 static bool system_valid(const struct entry_state *s)
@@ -121,12 +125,14 @@ static bool system_valid(const struct entry_state *s)
     const struct vcpu_segment *tr = &s->segment[SEG_TR], *ldt = &s->segment[SEG_LDTR];
     unsigned type = AR_TYPE(tr->ar);
 
-    if ((tr->selector & SELECTOR_LDT) || (tr->ar & (AR_UNUSABLE | AR_S)) || !descriptor_valid(tr) || !canonical(tr->base) ||
+    if ((tr->selector & SELECTOR_LDT) || (tr->ar & (AR_UNUSABLE | AR_S)) || !descriptor_valid(tr) ||
+        !canonical(tr->base) ||
         (type != TSS32_BUSY && ((s->efer & EFER_LMA) || type != TSS16_BUSY))) {
         return false;
     }
-    return (ldt->ar & AR_UNUSABLE) || (!(ldt->selector & SELECTOR_LDT) && !(ldt->ar & AR_S) && AR_TYPE(ldt->ar) == LDT &&
-                                       descriptor_valid(ldt) && canonical(ldt->base));
+    return (ldt->ar & AR_UNUSABLE) ||
+           (!(ldt->selector & SELECTOR_LDT) && !(ldt->ar & AR_S) && AR_TYPE(ldt->ar) == LDT &&
+            descriptor_valid(ldt) && canonical(ldt->base));
 }
 
 /* SDM 3, 26.3.1.1, and 2.5 for what MOV to CR0 would refuse. */
@@ -134,11 +140,13 @@ static bool control_valid(const struct entry_state *s)
 {
     bool paging = s->cr0 & X86_CR0_PG, lma = s->efer & EFER_LMA;
 
-    if (s->cr0 >> 32 || (paging && !(s->cr0 & X86_CR0_PE)) || ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD)) ||
-        (s->cr4 & ~vcpu_cr4_allowed()) || (s->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE))) {
+    if (s->cr0 >> 32 || (paging && !(s->cr0 & X86_CR0_PE)) ||
+        ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD)) || (s->cr4 & ~vcpu_cr4_allowed()) ||
+        (s->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE))) {
         return false;
     }
-    return lma == (paging && (s->efer & EFER_LME)) && (lma ? s->cr4 & X86_CR4_PAE : !(s->cr4 & X86_CR4_PCIDE));
+    return lma == (paging && (s->efer & EFER_LME)) &&
+           (lma ? s->cr4 & X86_CR4_PAE : !(s->cr4 & X86_CR4_PCIDE));
 }
 
 bool entry_state_valid(const struct entry_state *s)
@@ -146,15 +154,18 @@ bool entry_state_valid(const struct entry_state *s)
     const struct vcpu_segment *g = s->segment;
     bool long_mode_code = (s->efer & EFER_LMA) && (g[SEG_CS].ar & AR_L);
 
-    return control_valid(s) && entry_rip_valid(s->rip, long_mode_code) && entry_rflags_valid(s->rflags, s->cr0, s->efer) &&
-           segments_valid(s) && system_valid(s) && canonical(g[SEG_FS].base) && canonical(g[SEG_GS].base);
+    return control_valid(s) && entry_rip_valid(s->rip, long_mode_code) &&
+           entry_rflags_valid(s->rflags, s->cr0, s->efer) && segments_valid(s) && system_valid(s) &&
+           canonical(g[SEG_FS].base) && canonical(g[SEG_GS].base);
 }
 
 bool vcpu_start_valid(const struct vcpu_start *s)
 {
-    struct entry_state e = {.cr0 = s->cr0, .cr4 = s->cr4, .efer = s->efer, .rip = s->rip, .rflags = s->rflags};
-    const struct vcpu_segment *from[SEG_COUNT] = {[SEG_ES] = &s->es, [SEG_CS] = &s->cs, [SEG_SS] = &s->ss, [SEG_DS] = &s->ds,
-                                                  [SEG_FS] = &s->ds, [SEG_GS] = &s->ds, [SEG_TR] = &s->tr};
+    struct entry_state e = {
+        .cr0 = s->cr0, .cr4 = s->cr4, .efer = s->efer, .rip = s->rip, .rflags = s->rflags};
+    const struct vcpu_segment *from[SEG_COUNT] = {
+        [SEG_ES] = &s->es, [SEG_CS] = &s->cs, [SEG_SS] = &s->ss, [SEG_DS] = &s->ds,
+        [SEG_FS] = &s->ds, [SEG_GS] = &s->ds, [SEG_TR] = &s->tr};
 
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         e.segment[i] = from[i] ? *from[i] : (struct vcpu_segment){.ar = AR_UNUSABLE};

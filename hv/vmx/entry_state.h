@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What an entry wants of the guest state that others than the processor wrote (SDM 3, 26.3.1). Pure. */
+/* What an entry wants of the guest state that others than the processor wrote (SDM
+ * 3, 26.3.1). Pure. */
 #include "vcpu.h"
 #include "vmcs.h"
 

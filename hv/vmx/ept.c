@@ -21,15 +21,16 @@
 /* EPTP (24.6.11): write-back tables, four levels, no accessed and dirty flags. */
 #define EPTP_FLAGS (6ULL | 3ULL << 3)
 
-#define INVEPT_SINGLE 1ULL
-#define INVEPT_ALL    2ULL
+#define INVEPT_SINGLE  1ULL
+#define INVEPT_ALL     2ULL
 #define INVVPID_SINGLE 1ULL
 
 static bool single_context;
 
 /*
  * Bits that hardware ignores with the features Facet leaves off (table 28-1 to 28-6): 8 to 11 and
- * 52 to 62. Write without read would be a misconfiguration: w gets nothing, wx what execute-only gives.
+ * 52 to 62. Write without read would be a misconfiguration: w gets nothing, wx what execute-only
+ * gives.
  */
 static struct table_format format = {
     .name = "EPT",

@@ -21,8 +21,8 @@
 #define VIOLATION_READ  (1u << 0)
 #define VIOLATION_WRITE (1u << 1)
 #define VIOLATION_FETCH (1u << 2)
-#define VIOLATION_GLA   (1u << 7) /* the guest linear address is valid */
-#define VIOLATION_FINAL (1u << 8) /* the access itself, not that to a paging structure */
+#define VIOLATION_GLA   (1u << 7)  /* the guest linear address is valid */
+#define VIOLATION_FINAL (1u << 8)  /* the access itself, not that to a paging structure */
 #define NMI_UNBLOCKED   (1u << 12) /* by IRET; the same bit in EXIT_INTR_INFO (SDM 3, 27.2.2) */
 
 #define DR6_BD (1u << 13)
@@ -83,12 +83,13 @@ static void cpuid_exit(struct vcpu *v)
 }
 
 /*
- * Nothing was executed, so no trap is due for it. Bochs 2.7 saves one all the same; hardware does so only where the entry demands
- * it, beside interrupt blocking (SDM 3, 26.3.1.5).
+ * Nothing was executed, so no trap is due for it. Bochs 2.7 saves one all the same; hardware does
+ * so only where the entry demands it, beside interrupt blocking (SDM 3, 26.3.1.5).
  */
 static void forget_trap(void)
 {
-    if (vmread(GUEST_PENDING_DEBUG) && !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS))) {
+    if (vmread(GUEST_PENDING_DEBUG) &&
+        !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS))) {
         vmwrite(GUEST_PENDING_DEBUG, 0);
     }
 }
@@ -105,8 +106,8 @@ static uint32_t access_flags(uint64_t q, unsigned rights)
 }
 
 /*
- * The page walk was denied, and the monitor does not want to know: it is let through, and nothing else is. What the instruction
- * then accesses is told of as ever.
+ * The page walk was denied, and the monitor does not want to know: it is let through, and nothing
+ * else is. What the instruction then accesses is told of as ever.
  */
 static bool let_walk_through(struct vcpu *v, uint32_t flags)
 {
@@ -123,8 +124,8 @@ static bool let_walk_through(struct vcpu *v, uint32_t flags)
 }
 
 /*
- * While a walk is let through the access itself meets a restriction of the vCPU's own view: that counts as without. True: nothing is
- * to be told.
+ * While a walk is let through the access itself meets a restriction of the vCPU's own view: that
+ * counts as without. True: nothing is to be told.
  */
 static bool decided_without(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
 {
@@ -158,7 +159,8 @@ static void access_denied(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
 
 static uint32_t reach_flags(const struct hand_reach *r)
 {
-    return access_flags((r->gla_valid ? VIOLATION_GLA : 0) | (r->in_walk ? 0 : VIOLATION_FINAL), r->denied);
+    return access_flags((r->gla_valid ? VIOLATION_GLA : 0) | (r->in_walk ? 0 : VIOLATION_FINAL),
+                        r->denied);
 }
 
 /* True: try again. */
@@ -207,9 +209,11 @@ bool vmx_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r)
     } while (answer != HAND_DONE && settle(v, answer, r));
     return answer == HAND_DONE;
 }
-_Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == MEM_ACCESS_X, "vm_event.h");
+_Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == MEM_ACCESS_X,
+               "vm_event.h");
 
-/* An IRET that exits has ended the blocking of NMIs too early: it will be executed again (SDM 3, 27.2.3). */
+/* An IRET that exits has ended the blocking of NMIs too early: it will be executed again
+ * (SDM 3, 27.2.3). */
 static void block_nmi_again(uint64_t exit_info)
 {
     if ((exit_info & NMI_UNBLOCKED) && !(vmread(IDT_VECTORING_INFO) & INTR_VALID)) {
@@ -256,14 +260,16 @@ static void ept_violation(struct vcpu *v)
 static void descriptor_access(struct vcpu *v, bool gdt_or_idt)
 {
     uint32_t information = (uint32_t)vmread(EXIT_INSTR_INFO), identity = information >> 28 & 3;
-    unsigned which = (gdt_or_idt ? identity & 1 ? VM_EVENT_DESC_IDTR : VM_EVENT_DESC_GDTR
-                                 : identity & 1 ? VM_EVENT_DESC_TR : VM_EVENT_DESC_LDTR);
+    unsigned which = (gdt_or_idt     ? identity & 1 ? VM_EVENT_DESC_IDTR : VM_EVENT_DESC_GDTR
+                      : identity & 1 ? VM_EVENT_DESC_TR
+                                     : VM_EVENT_DESC_LDTR);
 
     /* Unwanted: nobody listens any more, and it does not exit when it runs again. */
     monitor_descriptor(v, which, identity & 2, information, vmread(EXIT_QUALIFICATION));
 }
 
-/* An event that was being delivered when the exit happened has to be delivered again (SDM 3, 27.2.4). */
+/* An event that was being delivered when the exit happened has to be delivered again
+ * (SDM 3, 27.2.4). */
 static void requeue_event(struct vcpu *v)
 {
     uint32_t info = (uint32_t)vmread(IDT_VECTORING_INFO);
@@ -299,11 +305,13 @@ static void int1(struct vcpu *v, uint64_t q)
 }
 
 /*
- * #DB leaves DR6 and DR7.GD to whoever intercepts it (SDM 3, 27.1); the qualification says what happened.
+ * #DB leaves DR6 and DR7.GD to whoever intercepts it (SDM 3, 27.1); the qualification says what
+ * happened.
  */
 static void debug_exception(struct vcpu *v, uint32_t info)
 {
-    uint64_t q = step_debug(v, vmread(EXIT_QUALIFICATION)), blocking = vmread(GUEST_INTERRUPTIBILITY);
+    uint64_t q = step_debug(v, vmread(EXIT_QUALIFICATION)),
+             blocking = vmread(GUEST_INTERRUPTIBILITY);
 
     if (INTR_TYPE(info) == INTR_PRIV_SW) {
         int1(v, q);
@@ -315,7 +323,8 @@ static void debug_exception(struct vcpu *v, uint32_t info)
     write_dr6((read_dr6() & ~0xfULL) | (q & (0xf | DR6_BD | DR6_BS)));
     vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~(uint64_t)DR7_GD);
     vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
-    if (monitor_debug(v, INTR_HARDWARE, 0, q) != MONITOR_PAUSED) { /* there is room: monitor_room() */
+    if (monitor_debug(v, INTR_HARDWARE, 0, q) !=
+        MONITOR_PAUSED) { /* there is room: monitor_room() */
         vcpu_inject(v, EXC_DB);
     }
 }
@@ -349,8 +358,8 @@ static void pass_on(struct vcpu *v, uint32_t info)
 }
 
 /*
- * #DB and #AC are taken from the guest only because a guest can make their delivery raise them again for ever, without
- * an exit (CVE-2015-8104, CVE-2015-5307). #MC is the machine's.
+ * #DB and #AC are taken from the guest only because a guest can make their delivery raise them
+ * again for ever, without an exit (CVE-2015-8104, CVE-2015-5307). #MC is the machine's.
  */
 static void exception(struct vcpu *v)
 {
@@ -425,7 +434,8 @@ static void handle(struct vcpu *v, uint32_t reason)
     case EXIT_REASON_LDTR_TR:
         descriptor_access(v, reason == EXIT_REASON_GDTR_IDTR);
         break;
-    case EXIT_REASON_INVD: /* caches hold other domains' data too: written back or left, never dropped */
+    case EXIT_REASON_INVD: /* caches hold other domains' data too: written back or left, never
+                              dropped */
     case EXIT_REASON_WBINVD:
         vmx_skip_instruction(v);
         break;
@@ -467,8 +477,8 @@ static void handle(struct vcpu *v, uint32_t reason)
 }
 
 /*
- * A monitor is told of exits, but for those that are Facet's own affair. True: the exit is not to be handled. External
- * interrupts are the machine's and always are.
+ * A monitor is told of exits, but for those that are Facet's own affair. True: the exit is not to
+ * be handled. External interrupts are the machine's and always are.
  */
 static bool tell_exit(struct vcpu *v, uint32_t reason)
 {
@@ -537,7 +547,8 @@ static bool prepare_special(struct vcpu *v)
     return !v->vmx.needs_room || monitor_room(v);
 }
 
-/* Runs the guest until it exits; the reason in *reason. False: the entry failed. Inline: every exit comes by here. */
+/* Runs the guest until it exits; the reason in *reason. False: the entry failed. Inline: every
+ * exit comes by here. */
 __attribute__((always_inline)) static inline bool run_guest(struct vcpu *v, uint32_t *reason)
 {
     vmx_prepare_entry(v);

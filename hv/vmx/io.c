@@ -7,11 +7,11 @@
 #include "x86/hand.h"
 
 /* Exit qualification of an I/O instruction: SDM 3, table 27-5. */
-#define IO_SIZE(q)  (((unsigned)(q)&7) + 1)
-#define IO_IN       (1u << 3)
-#define IO_STRING   (1u << 4)
-#define IO_REP      (1u << 5)
-#define IO_PORT(q)  ((uint16_t)((q) >> 16))
+#define IO_SIZE(q) (((unsigned)(q)&7) + 1)
+#define IO_IN      (1u << 3)
+#define IO_STRING  (1u << 4)
+#define IO_REP     (1u << 5)
+#define IO_PORT(q) ((uint16_t)((q) >> 16))
 
 /* A REP instruction is served in slices so that a long one cannot keep the processor. */
 #define IO_SLICE 256u
@@ -44,7 +44,8 @@ static unsigned string_segment(uint64_t q)
 
 static bool string_once(struct vcpu *v, uint64_t q, uint64_t linear)
 {
-    struct hand_reach r = {.linear = linear, .n = IO_SIZE(q), .rights = q & IO_IN ? RIGHT_R | RIGHT_W : RIGHT_R};
+    struct hand_reach r = {
+        .linear = linear, .n = IO_SIZE(q), .rights = q & IO_IN ? RIGHT_R | RIGHT_W : RIGHT_R};
     uint32_t value = 0;
 
     if (!vmx_reach(v, &r)) { /* first: reading a port may have effects */

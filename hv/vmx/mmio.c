@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accesses to guest physical addresses without RAM. They go to the guest's devices; where none is, as on a machine's bus, reads
- * give all ones and writes vanish, byte by byte where an operand is partly in RAM. The instructions that software uses on
- * devices are carried out; for any other the guest gets #GP, as on Xen when it cannot emulate.
+ * Accesses to guest physical addresses without RAM. They go to the guest's devices; where none is,
+ * as on a machine's bus, reads give all ones and writes vanish, byte by byte where an operand is
+ * partly in RAM. The instructions that software uses on devices are carried out; for any other the
+ * guest gets #GP, as on Xen when it cannot emulate.
  */
 #include <string.h>
 #include "domain.h"
@@ -16,8 +17,9 @@
 
 #define VIOLATION_FETCH (1u << 2)
 #define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
-#define VIOLATION_FINAL (1u << 8) /* ... and it is its translation that failed, not a page-table access */
-#define AR_DB           (1u << 14)
+#define VIOLATION_FINAL                                                                            \
+    (1u << 8) /* ... and it is its translation that failed, not a page-table access */
+#define AR_DB (1u << 14)
 #define FLAGS_ARITHMETIC                                                                           \
     (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
 
@@ -26,7 +28,8 @@ static uint64_t size_mask(unsigned bytes)
     return bytes == 8 ? ~0ULL : (1ULL << (8 * bytes)) - 1;
 }
 
-/* Writes `bytes` low bytes of register n as the processor does: 4 clears the upper half, less keeps it. */
+/* Writes `bytes` low bytes of register n as the processor does: 4 clears the upper half, less
+ * keeps it. */
 static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high, uint64_t value)
 {
     uint64_t old = vmx_read_gpr(v, n), mask = size_mask(bytes);
@@ -70,7 +73,8 @@ static struct place place_at(struct vcpu *v, unsigned segment, uint64_t offset, 
         .offset = offset,
         .segment = (uint8_t)segment,
         .size = (uint8_t)size,
-        .hole = !v->vmx.stand_in && (linear & PAGE_MASK) == page && ((linear + size - 1) & PAGE_MASK) == page,
+        .hole = !v->vmx.stand_in && (linear & PAGE_MASK) == page &&
+                ((linear + size - 1) & PAGE_MASK) == page,
         .device = gpa((vmread(GUEST_PHYSICAL) & PAGE_MASK) | (linear & ~PAGE_MASK)),
     };
 }
@@ -110,7 +114,8 @@ static struct place operand(struct vcpu *v, const struct decoded *d)
 /* False: it may not be accessed (now), and what follows from that is done. */
 static bool reach(struct vcpu *v, const struct place *p, bool write, struct hand_reach *r)
 {
-    *r = (struct hand_reach){.linear = p->linear, .n = p->size, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R};
+    *r = (struct hand_reach){
+        .linear = p->linear, .n = p->size, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R};
     return vmx_segment_allows(v, p->segment, p->offset, p->size, write) && vmx_reach(v, r);
 }
 
@@ -237,7 +242,8 @@ static bool exchange(struct vcpu *v, const struct decoded *d)
     return true;
 }
 
-/* Carries out `a op b` on the processor, so that every flag is its own. Returns the result; CMP and TEST return a. */
+/* Carries out `a op b` on the processor, so that every flag is its own. Returns the result; CMP
+ * and TEST return a. */
 #define ALU_CASE(number, name, suffix, type)                                                       \
     case number: {                                                                                 \
         type x = (type)a, y = (type)b;                                                             \
@@ -326,7 +332,8 @@ static bool exchange_add(struct vcpu *v, const struct decoded *d)
     struct place p = operand(v, d);
     uint64_t flags = X86_EFLAGS_FIXED, old;
 
-    if (!place_read_modify(v, &p, &old) || !place_write(v, &p, alu_do(d, old, other_operand(v, d), &flags))) {
+    if (!place_read_modify(v, &p, &old) ||
+        !place_write(v, &p, alu_do(d, old, other_operand(v, d), &flags))) {
         return false;
     }
     write_destination(v, d, old);
@@ -364,10 +371,10 @@ static bool bit(struct vcpu *v, const struct decoded *d)
                                     : place_read_modify(v, &p, &value))) {
         return false;
     }
-    if (d->alu != DECODE_BIT_TEST &&
-        !place_write(v, &p, d->alu == DECODE_BIT_SET     ? value | mask
-                            : d->alu == DECODE_BIT_RESET ? value & ~mask
-                                                         : value ^ mask)) {
+    if (d->alu != DECODE_BIT_TEST && !place_write(v, &p,
+                                                  d->alu == DECODE_BIT_SET     ? value | mask
+                                                  : d->alu == DECODE_BIT_RESET ? value & ~mask
+                                                                               : value ^ mask)) {
         return false;
     }
     vmwrite(GUEST_RFLAGS, value & mask ? flags | X86_EFLAGS_CF : flags & ~(uint64_t)X86_EFLAGS_CF);
@@ -389,8 +396,8 @@ static bool push(struct vcpu *v, const struct decoded *d)
     struct place from = operand(v, d);
     struct place to = place_at(v, SEG_SS, (rsp - d->size) & mask, d->size);
 
-    if (!place_prove(v, &from, false) || !place_prove(v, &to, true) || !place_read(v, &from, &value) ||
-        !place_write(v, &to, value)) {
+    if (!place_prove(v, &from, false) || !place_prove(v, &to, true) ||
+        !place_read(v, &from, &value) || !place_write(v, &to, value)) {
         return false;
     }
     io_set_index(&rsp, rsp - d->size, mask);
@@ -421,8 +428,8 @@ static bool move_once(struct vcpu *v, const struct decoded *d)
     uint64_t mask = size_mask(d->address_size), value;
     struct place from = operand(v, d), to = place_at(v, SEG_ES, v->regs.rdi & mask, d->size);
 
-    return place_prove(v, &from, false) && place_prove(v, &to, true) && place_read(v, &from, &value) &&
-           place_write(v, &to, value);
+    return place_prove(v, &from, false) && place_prove(v, &to, true) &&
+           place_read(v, &from, &value) && place_write(v, &to, value);
 }
 
 /* One step of STOS, LODS or MOVS; false if a REP has more to do or a fault is due. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MSRs. Those that the processor keeps for the guest are its own, without an exit, unless a monitor watches their writes; for
- * the others hv/guest/msr.c is asked.
+ * MSRs. Those that the processor keeps for the guest are its own, without an exit, unless a monitor
+ * watches their writes; for the others hv/guest/msr.c is asked.
  */
 #include <errno.h>
 #include <string.h>
@@ -51,7 +51,7 @@ static uint8_t *bitmap_byte(uint8_t *bitmap, uint32_t msr)
 
 static void allow(uint32_t msr, unsigned which)
 {
-    *(bitmap_byte(usual, msr) + which) &= (uint8_t)~(1u << (msr % 8));
+    *(bitmap_byte(usual, msr) + which) &= (uint8_t) ~(1u << (msr % 8));
 }
 
 int msr_init(void)
@@ -96,7 +96,8 @@ void vcpu_msr_exits_set(uint8_t *page, uint32_t msr, bool on)
     }
     *(bitmap_byte(page, msr) + WRITES) |= bit;
     if (!on) {
-        *(bitmap_byte(page, msr) + WRITES) &= (uint8_t)~(bit & ~*(bitmap_byte(usual, msr) + WRITES));
+        *(bitmap_byte(page, msr) + WRITES) &=
+            (uint8_t) ~(bit & ~*(bitmap_byte(usual, msr) + WRITES));
     }
 }
 
@@ -176,7 +177,8 @@ static bool write_value(struct vcpu *v, uint32_t msr, uint64_t value)
     }
     if (msr == MSR_TSC_AUX) {
         /* The guest's own while it is loaded; Bochs 2.7 does not refuse the reserved upper half. */
-        return (vmx_caps()->cpu2 & CPU2_RDTSCP) && value >> 32 == 0 && wrmsr_safe(MSR_TSC_AUX, value);
+        return (vmx_caps()->cpu2 & CPU2_RDTSCP) && value >> 32 == 0 &&
+               wrmsr_safe(MSR_TSC_AUX, value);
     }
     return guest_wrmsr(v, msr, value);
 }

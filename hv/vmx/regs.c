@@ -10,7 +10,8 @@
 
 #define AR_GRANULARITY (1u << 15)
 #define AR_BITS        0xffffu
-#define RFLAGS_SETTABLE 0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
+#define RFLAGS_SETTABLE                                                                            \
+    0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
 
 static void general(struct vcpu *v, struct vm_event_regs_x86 *r)
 {
@@ -56,7 +57,8 @@ static void control(struct vcpu *v, struct vm_event_regs_x86 *r)
     r->vmtrace_pos = ~0ULL;
 }
 
-/* The limit is in pages if the granularity bit says so; bits 8 to 11 of the rights are not there. */
+/* The limit is in pages if the granularity bit says so; bits 8 to 11 of the rights are
+ * not there. */
 static void segment(unsigned seg, struct vm_event_x86_selector_reg *s, uint16_t *selector)
 {
     uint32_t limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, seg));
@@ -102,7 +104,8 @@ void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out)
     vmx_return(v, before);
 }
 
-/* STI's and MOV SS's blocking belongs to the instruction that it stands before (SDM 3, 26.3.1.5). */
+/* STI's and MOV SS's blocking belongs to the instruction that it stands before (SDM
+ * 3, 26.3.1.5). */
 static void adapt_blocking(uint64_t old_rip, uint64_t rip, uint64_t rflags)
 {
     uint64_t all = vmread(GUEST_INTERRUPTIBILITY), blocking = all & (BLOCKING_STI | BLOCKING_MOVSS);
@@ -127,9 +130,21 @@ bool vcpu_registers_load(struct vcpu *v, const uint64_t *r)
     if (!entry_rip_valid(rip, vcpu_long_mode(v)) || (interrupted && !(rflags & X86_EFLAGS_IF))) {
         return false;
     }
-    v->regs = (struct vcpu_regs){.rax = r[0], .rcx = r[1], .rdx = r[2], .rbx = r[3], .rbp = r[5],
-                                 .rsi = r[6], .rdi = r[7], .r8 = r[8], .r9 = r[9], .r10 = r[10],
-                                 .r11 = r[11], .r12 = r[12], .r13 = r[13], .r14 = r[14], .r15 = r[15]};
+    v->regs = (struct vcpu_regs){.rax = r[0],
+                                 .rcx = r[1],
+                                 .rdx = r[2],
+                                 .rbx = r[3],
+                                 .rbp = r[5],
+                                 .rsi = r[6],
+                                 .rdi = r[7],
+                                 .r8 = r[8],
+                                 .r9 = r[9],
+                                 .r10 = r[10],
+                                 .r11 = r[11],
+                                 .r12 = r[12],
+                                 .r13 = r[13],
+                                 .r14 = r[14],
+                                 .r15 = r[15]};
     adapt_blocking(vmread(GUEST_RIP), rip, rflags);
     vmwrite(GUEST_RSP, r[4]);
     vmwrite(GUEST_RFLAGS, rflags);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The processor's checks of a segment, for instructions that are carried out here (SDM 3, 5.3 to 5.5). */
+/* The processor's checks of a segment, for instructions that are carried out here (SDM 3,
+ * 5.3 to 5.5). */
 #include "vmcs.h"
 #include "vmx.h"
 #include "x86/cpu.h"

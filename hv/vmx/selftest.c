@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest of three instructions, run once before any domain. It proves that VM entry, EPT and exits work at all, and shows
- * whether the monitor trap flag does: some emulators offer it and then never exit.
+ * A guest of three instructions, run once before any domain. It proves that VM entry, EPT and exits
+ * work at all, and shows whether the monitor trap flag does: some emulators offer it and then never
+ * exit.
  */
 #include <asm/vmx.h>
 #include <facet/check.h>

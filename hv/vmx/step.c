@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Single-step. Without MTF, the guest runs one instruction with TF set and all exceptions intercepted:
- * - external interrupts wait until stepping ends, as they do on Xen; what STI holds back of them it holds back afterwards too;
- * - what an instruction stores of TF (PUSHF, SYSCALL) is put right afterwards, what it loads (POPF, IRET, SYSRET) becomes
- *   the guest's own;
- * - INT3, INTO and INT1 exit before they push a frame. INT n does because the IDT has no limit then: it raises #GP, and whatever
- *   else stands in its way comes first, as ever. They are injected, so that the frame that they push has the guest's TF;
- * - that delivery, like that of an exception which the instruction raised, is a step of its own, ended by the preemption timer at
- *   zero: it expires after the delivery and before the handler's first instruction (SDM 3, 25.5.1);
- * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the second one exits.
+ * Single-step. Without MTF, the guest runs one instruction with TF set and all exceptions
+ * intercepted:
+ * - external interrupts wait until stepping ends, as they do on Xen; what STI holds back of them it
+ *   holds back afterwards too;
+ * - what an instruction stores of TF (PUSHF, SYSCALL) is put right afterwards, what it loads (POPF,
+ *   IRET, SYSRET) becomes the guest's own;
+ * - INT3, INTO and INT1 exit before they push a frame. INT n does because the IDT has no limit
+ *   then: it raises #GP, and whatever else stands in its way comes first, as ever. They are
+ *   injected, so that the frame that they push has the guest's TF;
+ * - that delivery, like that of an exception which the instruction raised, is a step of its own,
+ *   ended by the preemption timer at zero: it expires after the delivery and before the handler's
+ *   first instruction (SDM 3, 25.5.1);
+ * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the
+ *   second one exits.
  */
 #include <asm/vmx.h>
 #include <errno.h>
@@ -32,9 +37,9 @@ enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, 
 
 struct step_instruction {
     uint8_t bytes[2 * INSTRUCTION_MAX + 2]; /* the last two are not read, but looked at */
-    unsigned nr;         /* bytes that could be read */
-    unsigned long_mode;  /* 64-bit code */
-    bool wide_address;   /* 32-bit addresses, outside 64-bit code */
+    unsigned nr;                            /* bytes that could be read */
+    unsigned long_mode;                     /* 64-bit code */
+    bool wide_address;                      /* 32-bit addresses, outside 64-bit code */
     /* found out */
     enum step_kind kind;
     unsigned vector, length; /* KIND_INT */
@@ -53,14 +58,16 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
         s->bytes[s->nr] = v->vmx.patch[s->nr];
     }
     at = base + vmread(GUEST_RIP) + s->nr;
-    s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr, 2 * INSTRUCTION_MAX - s->nr);
+    s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr,
+                                  2 * INSTRUCTION_MAX - s->nr);
 }
 
 /* ---- the few instructions that matter ---- */
 
 static bool is_prefix(const struct step_instruction *s, uint8_t b)
 {
-    static const uint8_t legacy[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+    static const uint8_t legacy[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
+                                     0x66, 0x67, 0xf0, 0xf2, 0xf3};
 
     for (unsigned i = 0; i < sizeof(legacy); i++) {
         if (b == legacy[i]) {
@@ -109,7 +116,8 @@ static unsigned length_within(unsigned first, unsigned end)
     return end - first <= INSTRUCTION_MAX ? end - first : 0;
 }
 
-/* The instruction at `first`; 0, or the offset of the next one if this one loads SS. What raises #UD instead is not done. */
+/* The instruction at `first`; 0, or the offset of the next one if this one loads SS. What raises
+ * #UD instead is not done. */
 static unsigned classify(struct step_instruction *s, unsigned first)
 {
     bool other_address = false, more;
@@ -145,7 +153,8 @@ static unsigned classify(struct step_instruction *s, unsigned first)
         return s->long_mode ? 0 : at + 1;
     case 0x8e:
         return more && (s->bytes[at + 1] >> 3 & 7) == 2
-                   ? at + 1 + operand_length(s, at + 1, s->long_mode || s->wide_address != other_address)
+                   ? at + 1 +
+                         operand_length(s, at + 1, s->long_mode || s->wide_address != other_address)
                    : 0;
     default:
         return 0;
@@ -190,7 +199,8 @@ static void arm_tf(struct vcpu *v, const struct step_instruction *s)
     x->step_kind = s->kind;
     x->step_flags = vmread(GUEST_RFLAGS);
     x->step_blocking = blocking & BLOCKING_STI;
-    if (x->step_blocking) { /* it does not hold back the trap that would have to be pending (SDM 3, 26.3.1.5) */
+    if (x->step_blocking) { /* it does not hold back the trap that would have to be pending (SDM
+                               3, 26.3.1.5) */
         vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)BLOCKING_STI);
     } else if (blocking & BLOCKING_MOVSS) { /* there it is for the end of this instruction */
         vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
@@ -243,7 +253,7 @@ static void patch_pushed(struct vcpu *v)
     r.linear = at;
     if (hand_reach(v, &r) == HAND_DONE) {
         hand_read(&r, &high);
-        high &= (uint8_t)~(X86_EFLAGS_TF >> 8);
+        high &= (uint8_t) ~(X86_EFLAGS_TF >> 8);
         hand_write(&r, &high);
     }
 }
@@ -271,7 +281,8 @@ static bool own_tf(struct vcpu *v)
     }
 }
 
-/* STI holds interrupts back for one instruction if they were off. The trap behind it does not show that. */
+/* STI holds interrupts back for one instruction if they were off. The trap behind it does
+ * not show that. */
 static bool holds_interrupts(const struct vmx_vcpu *x, uint64_t flags)
 {
     return x->step_kind == KIND_STI && !(x->step_flags & X86_EFLAGS_IF) && (flags & X86_EFLAGS_IF);
@@ -354,7 +365,8 @@ bool step_interrupts(struct vcpu *v, uint32_t info)
     struct vmx_vcpu *x = &v->vmx;
 
     if (x->step_mode != STEP_TF || !x->step_int_length || INTR_VECTOR(info) != EXC_GP ||
-        ((info & INTR_ERROR_CODE) && vmread(EXIT_INTR_ERROR) != (x->step_int_vector * 8u | ERROR_IDT))) {
+        ((info & INTR_ERROR_CODE) &&
+         vmread(EXIT_INTR_ERROR) != (x->step_int_vector * 8u | ERROR_IDT))) {
         return false;
     }
     x->inject = INTR_VALID | INTR_SOFTWARE << 8 | x->step_int_vector;
@@ -364,7 +376,8 @@ bool step_interrupts(struct vcpu *v, uint32_t info)
 
 uint64_t step_debug(const struct vcpu *v, uint64_t qualification)
 {
-    return v->vmx.step_mode == STEP_TF && !v->vmx.step_tf ? qualification & ~(uint64_t)DR6_BS : qualification;
+    return v->vmx.step_mode == STEP_TF && !v->vmx.step_tf ? qualification & ~(uint64_t)DR6_BS
+                                                          : qualification;
 }
 
 void step_finish(struct vcpu *v)
@@ -450,9 +463,11 @@ static bool can_take(unsigned type)
                                  : true;
 }
 
-static void inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length)
+static void inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error,
+                         unsigned length)
 {
-    static const uint32_t with_error = 1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
+    static const uint32_t with_error =
+        1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
     struct vmx_vcpu *x = &v->vmx;
 
     x->inject = INTR_VALID | type << 8 | vector;
@@ -461,14 +476,15 @@ static void inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_
         return;
     }
     vmx_resume_flag(vector);
-    if ((with_error & (1u << vector)) && (vmread(GUEST_CR0) & X86_CR0_PE)) { /* real mode pushes none */
+    if ((with_error & (1u << vector)) &&
+        (vmread(GUEST_CR0) & X86_CR0_PE)) { /* real mode pushes none */
         x->inject |= INTR_ERROR_CODE;
         x->inject_error = error & 0xffff;
     }
 }
 
-int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error, unsigned length,
-                      uint64_t cr2)
+int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error,
+                      unsigned length, uint64_t cr2)
 {
     struct vcpu *before;
     bool taken;

@@ -91,7 +91,10 @@ static const struct refusal none;
 
 static struct refusal reach(struct vcpu *v, uint64_t at, size_t n, bool write, struct hand_reach *r)
 {
-    *r = (struct hand_reach){.linear = at, .n = n, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R, .name = HAND_AS_SYSTEM};
+    *r = (struct hand_reach){.linear = at,
+                             .n = n,
+                             .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R,
+                             .name = HAND_AS_SYSTEM};
     switch (vmx_reach_quietly(v, r)) {
     case HAND_DONE:
         return none;
@@ -279,8 +282,9 @@ static struct refusal load_segments(struct vcpu *v, const uint32_t *selectors)
 }
 
 /*
- * Where a new task's segments are refused, those of the old one stay, with which the exception is delivered. Those of VM86 mean
- * nothing outside it, and VM entry takes none: flat ones instead, at the privilege level that the new task was to have.
+ * Where a new task's segments are refused, those of the old one stay, with which the exception is
+ * delivered. Those of VM86 mean nothing outside it, and VM entry takes none: flat ones instead, at
+ * the privilege level that the new task was to have.
  */
 static void drop_vm86(const uint32_t *selectors)
 {
@@ -398,7 +402,8 @@ static struct tss widen(const struct tss16 *n, uint32_t cr3)
  * The new task's descriptor and state. The processor has seen the descriptor, but it lies in the
  * guest's memory and may have changed since.
  */
-static struct refusal read_task(struct vcpu *v, uint16_t selector, struct segment *to, struct tss *t)
+static struct refusal read_task(struct vcpu *v, uint16_t selector, struct segment *to,
+                                struct tss *t)
 {
     struct refusal r = read_segment(v, selector, to);
     struct tss16 n;
@@ -406,8 +411,7 @@ static struct refusal read_task(struct vcpu *v, uint16_t selector, struct segmen
     if (r.vector) {
         return r;
     }
-    if ((to->ar & AR_TSS) != AR_IS_TSS ||
-        to->limit < (is_32(to) ? sizeof(*t) : sizeof(n)) - 1) {
+    if ((to->ar & AR_TSS) != AR_IS_TSS || to->limit < (is_32(to) ? sizeof(*t) : sizeof(n)) - 1) {
         return invalid(selector);
     }
     if (!(to->ar & AR_PRESENT)) {
@@ -504,11 +508,13 @@ static bool leave_later(struct vcpu *v, enum source source, const struct segment
     return later(v, s.at, s.n, true) ||
            ((source == SOURCE_CALL || source == SOURCE_GATE) &&
             later(v, to->base + offsetof(struct tss, link), sizeof(uint16_t), true)) ||
-           ((source == SOURCE_JMP || source == SOURCE_IRET) && descriptor_later(v, from.selector, true)) ||
+           ((source == SOURCE_JMP || source == SOURCE_IRET) &&
+            descriptor_later(v, from.selector, true)) ||
            (source != SOURCE_IRET && descriptor_later(v, to->selector, true));
 }
 
-/* As enter_task() does, in the new task's address space and with its LDT. `pushes`: so many bytes. */
+/* As enter_task() does, in the new task's address space and with its LDT. `pushes`: so
+ * many bytes. */
 static bool segments_later(struct vcpu *v, const struct tss *t, unsigned pushes)
 {
     const uint32_t *selectors = &t->es;
@@ -522,7 +528,8 @@ static bool segments_later(struct vcpu *v, const struct tss *t, unsigned pushes)
     if (!pushes || read_segment(v, (uint16_t)t->ss, &ss).vector) {
         return false;
     }
-    return later(v, ss.base + ((t->esp - pushes) & (ss.ar & AR_B ? 0xffffffff : 0xffff)), pushes, true);
+    return later(v, ss.base + ((t->esp - pushes) & (ss.ar & AR_B ? 0xffffffff : 0xffff)), pushes,
+                 true);
 }
 
 static bool enter_later(struct vcpu *v, const struct tss *t, unsigned pushes)
@@ -631,7 +638,8 @@ void task_switch(struct vcpu *v)
     unsigned pushes = !(event & INTR_ERROR_CODE) ? 0 : !r.vector && !is_32(&to) ? 2 : 4;
 
     v->vmx.inject = 0; /* an event is delivered by the switch itself */
-    if (r.vector == LATER || (!r.vector && (leave_later(v, source, &to) || enter_later(v, &next, pushes)))) {
+    if (r.vector == LATER ||
+        (!r.vector && (leave_later(v, source, &to) || enter_later(v, &next, pushes)))) {
         v->vmx.inject = event; /* all of it again, when the listener has answered */
         return;
     }

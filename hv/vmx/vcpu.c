@@ -25,9 +25,9 @@ extern char vmx_exit[];
 #define AR_DPL(ar)  ((ar) >> 5 & 3)
 #define AR_LONG     (1u << 13)
 
-#define PAT_RESET   0x0007040600070406ULL
-#define DR6_RESET   0xffff0ff0ULL
-#define DR7_RESET   0x400ULL
+#define PAT_RESET 0x0007040600070406ULL
+#define DR6_RESET 0xffff0ff0ULL
+#define DR7_RESET 0x400ULL
 
 static void write_host_state(void)
 {
@@ -299,8 +299,13 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
     struct vcpu *before = this_cpu()->loaded;
 
     vmx_vcpu_load(v);
-    v->regs = (struct vcpu_regs){.rax = s->rax, .rbx = s->rbx, .rcx = s->rcx, .rdx = s->rdx,
-                                 .rsi = s->rsi, .rdi = s->rdi, .rbp = s->rbp};
+    v->regs = (struct vcpu_regs){.rax = s->rax,
+                                 .rbx = s->rbx,
+                                 .rcx = s->rcx,
+                                 .rdx = s->rdx,
+                                 .rsi = s->rsi,
+                                 .rdi = s->rdi,
+                                 .rbp = s->rbp};
     reset_unloaded(v);
     reset_segments(s);
     vmwrite(GUEST_RIP, s->rip);
@@ -392,14 +397,22 @@ bool vcpu_interrupts_enabled(const struct vcpu *v)
 static uint64_t *gpr(struct vcpu *v, unsigned n)
 {
     static const uint8_t offset[16] = {
-        offsetof(struct vcpu_regs, rax), offsetof(struct vcpu_regs, rcx),
-        offsetof(struct vcpu_regs, rdx), offsetof(struct vcpu_regs, rbx),
-        0 /* RSP */,                     offsetof(struct vcpu_regs, rbp),
-        offsetof(struct vcpu_regs, rsi), offsetof(struct vcpu_regs, rdi),
-        offsetof(struct vcpu_regs, r8),  offsetof(struct vcpu_regs, r9),
-        offsetof(struct vcpu_regs, r10), offsetof(struct vcpu_regs, r11),
-        offsetof(struct vcpu_regs, r12), offsetof(struct vcpu_regs, r13),
-        offsetof(struct vcpu_regs, r14), offsetof(struct vcpu_regs, r15),
+        offsetof(struct vcpu_regs, rax),
+        offsetof(struct vcpu_regs, rcx),
+        offsetof(struct vcpu_regs, rdx),
+        offsetof(struct vcpu_regs, rbx),
+        0 /* RSP */,
+        offsetof(struct vcpu_regs, rbp),
+        offsetof(struct vcpu_regs, rsi),
+        offsetof(struct vcpu_regs, rdi),
+        offsetof(struct vcpu_regs, r8),
+        offsetof(struct vcpu_regs, r9),
+        offsetof(struct vcpu_regs, r10),
+        offsetof(struct vcpu_regs, r11),
+        offsetof(struct vcpu_regs, r12),
+        offsetof(struct vcpu_regs, r13),
+        offsetof(struct vcpu_regs, r14),
+        offsetof(struct vcpu_regs, r15),
     };
     CHECK(n < 16);
     return (uint64_t *)((char *)&v->regs + offset[n]);
@@ -449,12 +462,14 @@ void vmx_skip_bytes(struct vcpu *v, unsigned length)
 /* ---- injection ---- */
 
 /*
- * A fault's frame has RF set, so that the handler may return to the instruction without meeting its breakpoint again; entry pushes
- * what the guest's flags say (SDM 3, 17.3.1.1). #DB that is a fault is the exception: its handler sees to RF.
+ * A fault's frame has RF set, so that the handler may return to the instruction without meeting its
+ * breakpoint again; entry pushes what the guest's flags say (SDM 3, 17.3.1.1). #DB that is a fault
+ * is the exception: its handler sees to RF.
  */
 void vmx_resume_flag(unsigned vector)
 {
-    static const uint32_t others = 1u << EXC_DB | 1u << EXC_NMI | 1u << EXC_BP | 1u << EXC_OF | 1u << EXC_MC;
+    static const uint32_t others =
+        1u << EXC_DB | 1u << EXC_NMI | 1u << EXC_BP | 1u << EXC_OF | 1u << EXC_MC;
 
     if (vector < 32 && !(others & (1u << vector))) {
         vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | X86_EFLAGS_RF);
@@ -467,8 +482,8 @@ static bool contributory(unsigned vector)
 }
 
 /*
- * Two exceptions at once become a double fault, three a triple fault, by SDM 3, table 6-5. An event that was being
- * delivered when the second arose is in v->vmx.inject, put there by the exit.
+ * Two exceptions at once become a double fault, three a triple fault, by SDM 3, table 6-5. An event
+ * that was being delivered when the second arose is in v->vmx.inject, put there by the exit.
  */
 static void inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t error)
 {

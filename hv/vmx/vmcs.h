@@ -134,14 +134,14 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define CPU2_VMFUNC       (1u << 13)
 #define CPU2_VE           (1u << 18)
 
-#define EXIT_SAVE_DEBUG (1u << 2)
-#define EXIT_HOST_64    (1u << 9)
-#define EXIT_ACK_INTR   (1u << 15)
-#define EXIT_SAVE_PAT   (1u << 18)
-#define EXIT_LOAD_PAT   (1u << 19)
-#define EXIT_SAVE_EFER  (1u << 20)
+#define EXIT_SAVE_DEBUG      (1u << 2)
+#define EXIT_HOST_64         (1u << 9)
+#define EXIT_ACK_INTR        (1u << 15)
+#define EXIT_SAVE_PAT        (1u << 18)
+#define EXIT_LOAD_PAT        (1u << 19)
+#define EXIT_SAVE_EFER       (1u << 20)
 #define EXIT_SAVE_PREEMPTION (1u << 22)
-#define EXIT_LOAD_EFER  (1u << 21)
+#define EXIT_LOAD_EFER       (1u << 21)
 
 #define ENTRY_LOAD_DEBUG (1u << 2)
 #define ENTRY_IA32E      (1u << 9)
@@ -149,16 +149,16 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define ENTRY_LOAD_EFER  (1u << 15)
 
 /* Interruption information (24.8.3, 24.9.2). */
-#define INTR_VALID       (1u << 31)
-#define INTR_ERROR_CODE  (1u << 11)
-#define INTR_TYPE(info)  ((info) >> 8 & 7)
+#define INTR_VALID        (1u << 31)
+#define INTR_ERROR_CODE   (1u << 11)
+#define INTR_TYPE(info)   ((info) >> 8 & 7)
 #define INTR_VECTOR(info) ((info)&0xff)
-#define INTR_EXTERNAL    0u
-#define INTR_NMI         2u
-#define INTR_HARDWARE    3u
-#define INTR_SOFTWARE    4u
-#define INTR_PRIV_SW     5u
-#define INTR_SW_EXC      6u
+#define INTR_EXTERNAL     0u
+#define INTR_NMI          2u
+#define INTR_HARDWARE     3u
+#define INTR_SOFTWARE     4u
+#define INTR_PRIV_SW      5u
+#define INTR_SW_EXC       6u
 
 #define BLOCKING_STI   (1u << 0)
 #define BLOCKING_MOVSS (1u << 1)

@@ -8,19 +8,19 @@
 #include "x86/cpu.h"
 #include "x86/trap.h"
 
-#define MSR_VMX_BASIC       0x480
-#define MSR_VMX_CR0_FIXED0  0x486
-#define MSR_VMX_CR0_FIXED1  0x487
-#define MSR_VMX_CR4_FIXED0  0x488
-#define MSR_VMX_CR4_FIXED1  0x489
-#define MSR_VMX_CPU2        0x48b
-#define MSR_VMX_EPT_CAP     0x48c
-#define MSR_VMX_MISC        0x485
-#define MSR_VMX_TRUE_PIN    0x48d
-#define MSR_VMX_TRUE_CPU    0x48e
-#define MSR_VMX_TRUE_EXIT   0x48f
-#define MSR_VMX_TRUE_ENTRY  0x490
-#define MSR_VMX_VMFUNC      0x491
+#define MSR_VMX_BASIC      0x480
+#define MSR_VMX_CR0_FIXED0 0x486
+#define MSR_VMX_CR0_FIXED1 0x487
+#define MSR_VMX_CR4_FIXED0 0x488
+#define MSR_VMX_CR4_FIXED1 0x489
+#define MSR_VMX_CPU2       0x48b
+#define MSR_VMX_EPT_CAP    0x48c
+#define MSR_VMX_MISC       0x485
+#define MSR_VMX_TRUE_PIN   0x48d
+#define MSR_VMX_TRUE_CPU   0x48e
+#define MSR_VMX_TRUE_EXIT  0x48f
+#define MSR_VMX_TRUE_ENTRY 0x490
+#define MSR_VMX_VMFUNC     0x491
 
 #define BASIC_TRUE_CONTROLS (1ULL << 55)
 #define BASIC_STRING_INFO   (1ULL << 54)
@@ -51,7 +51,8 @@ const struct vmx_caps *vmx_caps(void)
     return &caps;
 }
 
-/* wanted and optional bits within what the capability MSR allows; fatal() names a missing wanted bit. */
+/* wanted and optional bits within what the capability MSR allows; fatal() names a
+ * missing wanted bit. */
 static uint32_t control(uint32_t msr, const char *name, uint32_t wanted, uint32_t optional)
 {
     uint64_t allowed = rdmsr(msr);
@@ -147,12 +148,14 @@ void vmx_init(void)
 
     cpuid(1, 0, r);
     if (!(r[2] & CPUID_VMX)) {
-        fatal("this processor has no VT-x (or it is hidden): Facet needs an Intel processor with VT-x and EPT");
+        fatal("this processor has no VT-x (or it is hidden): Facet needs an Intel processor with "
+              "VT-x and EPT");
     }
     enable_in_feature_control();
     uint64_t basic = rdmsr(MSR_VMX_BASIC);
     if ((basic & BASIC_NEEDED) != BASIC_NEEDED) {
-        fatal("this processor's VT-x is too old: no TRUE control MSRs, or no information on string I/O");
+        fatal("this processor's VT-x is too old: no TRUE control MSRs, or no information on string "
+              "I/O");
     }
     caps.revision = (uint32_t)basic & 0x7fffffff;
     caps.cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);

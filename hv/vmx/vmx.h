@@ -19,8 +19,8 @@ struct vmx_caps {
     uint32_t pin, cpu, cpu2, exit, entry; /* as used by every vCPU */
     uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
     uint32_t revision;
-    bool preemption;         /* the preemption timer counts, and keeps its value over exits */
-    uint8_t preemption_shift;/* TSC ticks to its own */
+    bool preemption;          /* the preemption timer counts, and keeps its value over exits */
+    uint8_t preemption_shift; /* TSC ticks to its own */
     bool vpid, vmfunc, ve, descriptors, ept_1g, ept_exec_only, invept_single;
 };
 const struct vmx_caps *vmx_caps(void);
@@ -34,26 +34,29 @@ const struct table_format *ept_format(void);
 void ept_init(const struct vmx_caps *caps);
 uint64_t ept_pointer(mfn_t root);
 void ept_invalidate_all(void);
-/* Forgets what the vCPU's linear addresses meant: for an instruction that does so and was carried out here. */
+/* Forgets what the vCPU's linear addresses meant: for an instruction that does so and was carried
+ * out here. */
 void vpid_invalidate(const struct vcpu *v);
 uint16_t vmx_vpid(const struct vcpu *v);
 
 /* vCPU: hv/vmx/vcpu.c. All need the vCPU's VMCS to be the current one. */
 void vmx_vcpu_load(struct vcpu *v);
 void vmx_vcpu_unload(struct vcpu *v);
-/* Loads v for a moment, perhaps in the middle of another's exit; vmx_return() takes what vmx_borrow() gave. */
+/* Loads v for a moment, perhaps in the middle of another's exit; vmx_return() takes what
+ * vmx_borrow() gave. */
 struct vcpu *vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, struct vcpu *before);
 /*
- * Makes v exit after it ran for so long, even while its interrupts are off: on some emulators the machine's
- * own interrupts do not exit then. No effect where the processor has no preemption timer.
+ * Makes v exit after it ran for so long, even while its interrupts are off: on some emulators the
+ * machine's own interrupts do not exit then. No effect where the processor has no preemption timer.
  */
 void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks);
 /* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
 /* Whether an entry may inject an interrupt. */
 bool vmx_can_take_interrupt(void);
-/* Chooses the pending interrupt for the next entry, if the guest can take one. True: another waits. */
+/* Chooses the pending interrupt for the next entry, if the guest can take one.
+ * True: another waits. */
 bool vmx_take_interrupt(struct vcpu *v);
 /* Brings view, VMFUNC list and #VE page of the VMCS up to date with v->altp2m, if they changed. */
 void vmx_apply_update(struct vcpu *v);
@@ -87,14 +90,16 @@ uint64_t control_cr4(const struct vcpu *v);
 void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
 
 /*
- * An access in the current instruction's place, and what the hand's answer asks for: exceptions are injected, listeners told.
- * True: the bytes can be moved. False: the instruction is over for now, with nothing done.
+ * An access in the current instruction's place, and what the hand's answer asks for: exceptions are
+ * injected, listeners told. True: the bytes can be moved. False: the instruction is over for now,
+ * with nothing done.
  */
 bool vmx_reach(struct vcpu *v, struct hand_reach *r);
 /* The same, but a HAND_FAULT's exception is left to the caller. */
 enum hand_answer vmx_reach_quietly(struct vcpu *v, struct hand_reach *r);
 bool vmx_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r);
-/* Whether the segment lets n bytes at the offset be accessed (SDM 3, 5.3 to 5.5); else its exception is injected. */
+/* Whether the segment lets n bytes at the offset be accessed (SDM 3, 5.3 to 5.5); else its
+ * exception is injected. */
 bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write);
 
 /* A task switch's exit: hv/vmx/task.c */
@@ -103,5 +108,6 @@ void task_switch(struct vcpu *v);
 /* Exits: hv/vmx/exit.c. Enters the guest once and handles the exit. */
 void vmx_run_once(struct vcpu *v);
 
-/* entry.S: enters with v->regs, returns after the exit with v->regs saved. 0, or 1 if the entry failed at once. */
+/* entry.S: enters with v->regs, returns after the exit with v->regs saved. 0, or 1 if the entry
+ * failed at once. */
 int vmx_enter(struct vcpu_regs *regs, bool launched);

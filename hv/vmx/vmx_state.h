@@ -8,7 +8,7 @@
 struct stand_in {
     const uint8_t *data; /* reads; NULL: memory's own */
     uint32_t size;
-    bool discard;        /* writes */
+    bool discard; /* writes */
 };
 
 struct vmx_vcpu {
@@ -25,30 +25,31 @@ struct vmx_vcpu {
         uint64_t special;
     };
     bool launched;
-    bool vmfunc_on;          /* the VMCS has VMFUNC enabled: the guest may have switched views */
-    bool update;             /* view, VMFUNC or #VE state changed: the VMCS must follow */
-    uint64_t eptp;           /* EPT_POINTER as last written */
-    uint32_t cpu_controls;   /* CPU_CONTROLS as last written */
-    uint32_t inject;         /* interruption information for the next entry, 0 if none */
+    bool vmfunc_on;        /* the VMCS has VMFUNC enabled: the guest may have switched views */
+    bool update;           /* view, VMFUNC or #VE state changed: the VMCS must follow */
+    uint64_t eptp;         /* EPT_POINTER as last written */
+    uint32_t cpu_controls; /* CPU_CONTROLS as last written */
+    uint32_t inject;       /* interruption information for the next entry, 0 if none */
     uint32_t inject_error;
-    uint32_t inject_length;  /* for software interrupts that are delivered again */
-    bool set_cr2;            /* new_cr2 goes with `inject` */
+    uint32_t inject_length; /* for software interrupts that are delivered again */
+    bool set_cr2;           /* new_cr2 goes with `inject` */
     uint64_t new_cr2;
-    uint64_t cr0_owned, cr4_owned; /* bits that the guest changes without an exit */
-    bool descriptor_exits;   /* accesses to descriptor-table registers exit */
-    uint32_t exceptions;     /* EXCEPTION_BITMAP while no instruction is stepped by TF */
+    uint64_t cr0_owned, cr4_owned;   /* bits that the guest changes without an exit */
+    bool descriptor_exits;           /* accesses to descriptor-table registers exit */
+    uint32_t exceptions;             /* EXCEPTION_BITMAP while no instruction is stepped by TF */
     const struct stand_in *stand_in; /* hv/vmx/mmio.c; NULL: memory itself */
     bool emulate_once, emulate_failed;
     uint16_t emulate_rounds;
     uint64_t emulate_rip;
-    uint8_t patch_length;    /* of patch[], which is fetched at emulate_rip; 0: what is there */
+    uint8_t patch_length; /* of patch[], which is fetched at emulate_rip; 0: what is there */
     uint8_t patch[16];
     mfn_t patch_frame[2];
     gfn_t patch_gfn[2];
     unsigned patch_pages;
     bool stepped, step_tf;
     uint8_t step_mode, step_kind;
-    uint8_t step_int_length, step_int_vector; /* of INT n, while the IDT has no limit; 0: it has its own */
+    uint8_t step_int_length,
+        step_int_vector; /* of INT n, while the IDT has no limit; 0: it has its own */
     uint16_t step_idt_limit;
     uint64_t step_rip, step_blocking, step_flags;
     /* Not in the VMCS: in the processor while the vCPU is loaded, here otherwise. */

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* The local APIC, of which only the timer is used (SDM 3, chapter 10). x2APIC where there is one. */
+/* The local APIC, of which only the timer is used (SDM 3, chapter 10). x2APIC where there
+ * is one. */
 #include "cpu.h"
 #include "lib/console.h"
 #include "x86/apic.h"
 
-#define REG_VERSION    0x03
-#define REG_TPR        0x08
-#define REG_EOI        0x0b
-#define REG_SPURIOUS   0x0f
-#define REG_LVT_TIMER  0x32
+#define REG_VERSION     0x03
+#define REG_TPR         0x08
+#define REG_EOI         0x0b
+#define REG_SPURIOUS    0x0f
+#define REG_LVT_TIMER   0x32
 #define REG_LVT_THERMAL 0x33 /* then performance counters */
-#define REG_LVT_LINT0  0x35
-#define REG_LVT_LINT1  0x36
-#define REG_LVT_ERROR  0x37
-#define REG_TIMER_INIT 0x38
-#define REG_TIMER_NOW  0x39
-#define REG_TIMER_DIV  0x3e
+#define REG_LVT_LINT0   0x35
+#define REG_LVT_LINT1   0x36
+#define REG_LVT_ERROR   0x37
+#define REG_TIMER_INIT  0x38
+#define REG_TIMER_NOW   0x39
+#define REG_TIMER_DIV   0x3e
 
 #define LVT_MASKED       (1u << 16)
 #define LVT_TSC_DEADLINE (2u << 17)

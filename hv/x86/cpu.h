@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Instructions and registers of the processor, and its per-processor data. Bits: Intel SDM volume 3. */
+/* Instructions and registers of the processor, and its per-processor data. Bits: Intel
+ * SDM volume 3. */
 #include <facet/types.h>
 #include <asm/processor-flags.h>
 
@@ -35,10 +36,10 @@ struct cpu {
     struct cpu *self; /* first: read through %gs:0 */
     unsigned id;
     uint32_t lock_ranks;
-    struct vcpu *current;  /* whose exit is being handled */
-    struct vcpu *loaded;   /* whose VMCS, FPU and MSRs are in the processor */
+    struct vcpu *current; /* whose exit is being handled */
+    struct vcpu *loaded;  /* whose VMCS, FPU and MSRs are in the processor */
     bool timer_fired;
-    uint64_t stack_guard;  /* at %fs:0x28, where libfdt's stack protector looks */
+    uint64_t stack_guard; /* at %fs:0x28, where libfdt's stack protector looks */
 };
 
 _Static_assert(offsetof(struct cpu, stack_guard) == 0x28, "x86-64 psABI, thread control block");
@@ -68,7 +69,9 @@ static inline uint64_t rdtsc(void)
 }
 static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+    __asm__ volatile("cpuid"
+                     : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+                     : "a"(leaf), "c"(sub));
 }
 static inline void outb(uint16_t port, uint8_t v)
 {
@@ -119,7 +122,8 @@ uint64_t desc_tss_base(void);
 uint64_t desc_gdt_base(void);
 uint64_t desc_idt_base(void);
 
-/* Final page tables: RAM one to one without execute, the image with W^X, page 0 absent. hv/x86/paging.c */
+/* Final page tables: RAM one to one without execute, the image with W^X, page
+ * 0 absent. hv/x86/paging.c */
 void paging_init(uint64_t top_of_ram);
 
 /* Local APIC: hv/x86/apic.c */

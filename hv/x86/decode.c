@@ -2,10 +2,10 @@
 #include "decode.h"
 
 #define MAX_LENGTH 15u
-#define REX_W 8u
-#define REX_R 4u
-#define REX_X 2u
-#define REX_B 1u
+#define REX_W      8u
+#define REX_R      4u
+#define REX_X      2u
+#define REX_B      1u
 
 enum { AX, CX, DX, BX, SP, BP, SI, DI }; /* register numbers */
 enum { ES, CS, SS, DS, FS, GS };         /* segment register numbers */
@@ -20,7 +20,7 @@ struct cursor {
 struct prefixes {
     unsigned bits;
     unsigned operand, address; /* sizes in bytes */
-    uint8_t rex, segment; /* segment: NO_SEGMENT without a prefix */
+    uint8_t rex, segment;      /* segment: NO_SEGMENT without a prefix */
     bool rex_present, rep, lock;
 };
 
@@ -121,7 +121,8 @@ static void memory_operand_16(struct cursor *c, const struct prefixes *p, uint8_
     set_segment(d, p, d->base == BP ? SS : DS);
 }
 
-/* ModRM, SIB and displacement: SDM 2, tables 2-2, 2-3 and 2-7. False: the operand is a register, not memory. */
+/* ModRM, SIB and displacement: SDM 2, tables 2-2, 2-3 and 2-7. False: the operand is a register,
+ * not memory. */
 static bool memory_operand(struct cursor *c, const struct prefixes *p, uint8_t modrm,
                            struct decoded *d)
 {
@@ -174,7 +175,8 @@ static bool with_modrm(struct cursor *c, const struct prefixes *p, struct decode
 }
 
 /* 80 to 83: the extension is the operation; C6, C7: /0 is MOV. */
-static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d,
+                           uint8_t op)
 {
     uint8_t modrm = next(c);
     unsigned extension = modrm >> 3 & 7, size = op & 1 ? p->operand : 1;
@@ -206,8 +208,10 @@ static bool pop(struct cursor *c, const struct prefixes *p, struct decoded *d)
     return (modrm >> 3 & 7) == 0 && memory_operand(c, p, modrm, d) && stack(p, d, DECODE_POP);
 }
 
-/* F6, F7: TEST, NOT (memory ^ -1), NEG (0 - memory); FE, FF: INC, DEC; FF: PUSH. Multiplications and jumps: no. */
-static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+/* F6, F7: TEST, NOT (memory ^ -1), NEG (0 - memory); FE, FF: INC, DEC; FF: PUSH. Multiplications
+ * and jumps: no. */
+static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct decoded *d,
+                             uint8_t op)
 {
     uint8_t modrm = next(c);
     unsigned extension = modrm >> 3 & 7;
@@ -241,7 +245,8 @@ static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct 
     return true;
 }
 
-/* 00 to 3b: eight operations, each as r/m,r and r,r/m in bytes and words. TEST (84, 85) is r/m,r. */
+/* 00 to 3b: eight operations, each as r/m,r and r,r/m in bytes and words. TEST (84, 85)
+ * is r/m,r. */
 static bool alu(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
 {
     unsigned size = op & 1 ? p->operand : 1;
@@ -387,7 +392,8 @@ static bool may_be_locked(const struct decoded *d)
 {
     switch (d->kind) {
     case DECODE_ALU:
-        return d->alu != DECODE_ALU_CMP && d->alu != DECODE_ALU_TEST && (!d->to_register || d->has_immediate);
+        return d->alu != DECODE_ALU_CMP && d->alu != DECODE_ALU_TEST &&
+               (!d->to_register || d->has_immediate);
     case DECODE_BIT:
         return d->alu != DECODE_BIT_TEST;
     default:

@@ -11,7 +11,7 @@
 #define XCR0_KNOWN  0xe7ULL /* x87, SSE, AVX, AVX-512 (three parts) */
 #define XCR0_AVX512 0xe0ULL
 #define XCR0_AVX    0x04ULL
-#define AREA_LEGACY 576u    /* legacy region and XSAVE header */
+#define AREA_LEGACY 576u /* legacy region and XSAVE header */
 
 static uint64_t supported;
 static size_t area_size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Guest page walks (SDM 3, chapter 4), copies for hypercalls, and accesses in an instruction's place. The contract is in hand.h. */
+/* Guest page walks (SDM 3, chapter 4), copies for hypercalls, and accesses in an instruction's
+ * place. The contract is in hand.h. */
 #include "hand.h"
 #include <errno.h>
 #include <string.h>
@@ -25,10 +26,12 @@
 /* ---- gfn to page ---- */
 
 /*
- * The host map's RAM, remembered: a copy to or from the guest reads up to five pages, the same ones call after call. Only
- * gfn to frame is kept, which guests cannot change behind the hypervisor's back; their page tables are always read.
+ * The host map's RAM, remembered: a copy to or from the guest reads up to five pages, the same ones
+ * call after call. Only gfn to frame is kept, which guests cannot change behind the hypervisor's
+ * back; their page tables are always read.
  */
-static __attribute__((noinline)) uint8_t *ram_refill(struct vcpu *v, struct ram_slot *s, uint64_t g, uint64_t generation)
+static __attribute__((noinline)) uint8_t *ram_refill(struct vcpu *v, struct ram_slot *s, uint64_t g,
+                                                     uint64_t generation)
 {
     struct mapping m;
     bool there = hostmap_lookup(&v->domain->physmap, gfn(g), &m) && m.type == MAP_RAM;
@@ -58,7 +61,8 @@ static unsigned rights_of(access_t a)
 }
 
 /* What shows at a gfn, to whom, and what for. */
-static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64_t g, uint64_t generation)
+static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64_t g,
+                         uint64_t generation)
 {
     struct mapping m;
 
@@ -73,8 +77,9 @@ static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64
 }
 
 /*
- * A page of the vCPU's view, or of the host map for one that is let through, if it gives the rights; NULL else. What is remembered
- * is good while no right is lost; rights that came since are looked for.
+ * A page of the vCPU's view, or of the host map for one that is let through, if it gives the
+ * rights; NULL else. What is remembered is good while no right is lost; rights that came since are
+ * looked for.
  */
 static uint8_t *shown_page(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
 {
@@ -84,10 +89,12 @@ static uint8_t *shown_page(struct vcpu *v, uint64_t g, unsigned rights, bool in_
     view_t at = lifted ? VIEW_NONE : v->altp2m.view;
 
     rights = lifted ? 0 : rights;
-    if (s->page && s->gfn == g && s->generation == generation && view_eq(s->view, at) && !(rights & ~(unsigned)s->rights)) {
+    if (s->page && s->gfn == g && s->generation == generation && view_eq(s->view, at) &&
+        !(rights & ~(unsigned)s->rights)) {
         return s->page;
     }
-    return shown_refill(v, s, at, g, generation) && !(rights & ~(unsigned)s->rights) ? s->page : NULL;
+    return shown_refill(v, s, at, g, generation) && !(rights & ~(unsigned)s->rights) ? s->page
+                                                                                     : NULL;
 }
 
 /* The same, of the domain's own memory alone. */
@@ -101,8 +108,8 @@ static uint8_t *shown_ram(struct vcpu *v, uint64_t g, unsigned rights)
 /* ---- walks ---- */
 
 /*
- * A walk for an instruction: the entries that it used, for their accessed and dirty bits, and the paging structure that could not
- * be read. NULL where a call's copy walks, which does without both.
+ * A walk for an instruction: the entries that it used, for their accessed and dirty bits, and the
+ * paging structure that could not be read. NULL where a call's copy walks, which does without both.
  */
 struct path {
     struct used {
@@ -118,10 +125,11 @@ struct path {
 enum law { LAW_HOST, LAW_VIEW };
 
 /* The entry at `a`: where it is, or NULL. */
-static inline __attribute__((always_inline)) uint8_t *entry_at(struct vcpu *v, enum law law, uint64_t a, uint8_t size,
-                                                             struct path *p)
+static inline __attribute__((always_inline)) uint8_t *
+entry_at(struct vcpu *v, enum law law, uint64_t a, uint8_t size, struct path *p)
 {
-    uint8_t *page = law == LAW_HOST ? ram(v, a >> PAGE_SHIFT) : shown_page(v, a >> PAGE_SHIFT, RIGHT_R, true);
+    uint8_t *page =
+        law == LAW_HOST ? ram(v, a >> PAGE_SHIFT) : shown_page(v, a >> PAGE_SHIFT, RIGHT_R, true);
 
     if (!page) {
         if (p) {
@@ -137,15 +145,16 @@ static inline __attribute__((always_inline)) uint8_t *entry_at(struct vcpu *v, e
     return page;
 }
 
-/* What a walk found: the page's guest physical address, and PTE_W and PTE_U if every level has them. */
+/* What a walk found: the page's guest physical address, and PTE_W and PTE_U if every
+ * level has them. */
 struct walked {
     uint64_t base; /* of the 4 KiB page */
     uint64_t rights;
 };
 
 /* One entry of 8 bytes; false: not present or not to be read. */
-static inline __attribute__((always_inline)) bool read_entry(struct vcpu *v, enum law law, uint64_t a, uint64_t *e,
-                                                           struct path *p)
+static inline __attribute__((always_inline)) bool
+read_entry(struct vcpu *v, enum law law, uint64_t a, uint64_t *e, struct path *p)
 {
     const volatile uint64_t *at = (const volatile uint64_t *)(void *)entry_at(v, law, a, 8, p);
 
@@ -164,8 +173,10 @@ static void set_large(struct walked *w, uint64_t e, unsigned shift, uint64_t a)
 }
 
 /* Levels of 9 bits from `shift` down to 12; 1 GiB and 2 MiB pages (SDM 3, 4.4 and 4.5). */
-static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum law law, uint64_t table, unsigned shift,
-                                                        uint64_t a, struct walked *w, struct path *p)
+static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum law law,
+                                                          uint64_t table, unsigned shift,
+                                                          uint64_t a, struct walked *w,
+                                                          struct path *p)
 {
     uint64_t rights = ~0ULL;
 
@@ -186,7 +197,8 @@ static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum l
 }
 
 /* PAE (4.4): four entries without rights, accessed or dirty bits first. */
-static bool walk_pae(struct vcpu *v, enum law law, uint64_t cr3, uint64_t a, struct walked *w, struct path *p)
+static bool walk_pae(struct vcpu *v, enum law law, uint64_t cr3, uint64_t a, struct walked *w,
+                     struct path *p)
 {
     uint64_t e;
 
@@ -200,21 +212,25 @@ static bool walk_pae(struct vcpu *v, enum law law, uint64_t cr3, uint64_t a, str
 }
 
 /* 32-bit paging (4.3): two levels of 10 bits, 4 MiB pages with address bits 39:32 in bits 20:13. */
-static bool walk_32(struct vcpu *v, enum law law, uint64_t cr3, bool pse, uint64_t a, struct walked *w, struct path *p)
+static bool walk_32(struct vcpu *v, enum law law, uint64_t cr3, bool pse, uint64_t a,
+                    struct walked *w, struct path *p)
 {
     const volatile uint32_t *at;
     uint32_t e;
 
-    at = (const volatile uint32_t *)(void *)entry_at(v, law, (cr3 & 0xfffff000) + (a >> 22) * 4, 4, p);
+    at = (const volatile uint32_t *)(void *)entry_at(v, law, (cr3 & 0xfffff000) + (a >> 22) * 4, 4,
+                                                     p);
     if (!at || !((e = *at) & PTE_P)) {
         return false;
     }
     w->rights = e;
     if (pse && (e & PTE_LARGE)) {
-        w->base = ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
+        w->base =
+            ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
         return true;
     }
-    at = (const volatile uint32_t *)(void *)entry_at(v, law, (e & 0xfffff000) + (a >> 12 & 0x3ff) * 4, 4, p);
+    at = (const volatile uint32_t *)(void *)entry_at(
+        v, law, (e & 0xfffff000) + (a >> 12 & 0x3ff) * 4, 4, p);
     if (!at || !((e = *at) & PTE_P)) {
         return false;
     }
@@ -228,8 +244,8 @@ static bool canonical(uint64_t a)
     return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law law, uint64_t a, struct walked *w,
-                                                     struct path *p)
+static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law law, uint64_t a,
+                                                       struct walked *w, struct path *p)
 {
     uint64_t cr4;
 
@@ -252,7 +268,8 @@ static __attribute__((noinline)) bool walk_host(struct vcpu *v, uint64_t a, stru
     return walk(v, LAW_HOST, a, w, NULL);
 }
 
-static __attribute__((noinline)) bool walk_view(struct vcpu *v, uint64_t a, struct walked *w, struct path *p)
+static __attribute__((noinline)) bool walk_view(struct vcpu *v, uint64_t a, struct walked *w,
+                                                struct path *p)
 {
     return walk(v, LAW_VIEW, a, w, p);
 }
@@ -265,22 +282,28 @@ static bool kernel_may(struct vcpu *v, const struct walked *w, unsigned rights)
     return !(rights & RIGHT_W) || (w->rights & PTE_W) || !(control_cr0(v) & X86_CR0_WP);
 }
 
-static inline bool remembered(const struct linear_page *l, uint64_t a, uint64_t stamp, unsigned rights)
+static inline bool remembered(const struct linear_page *l, uint64_t a, uint64_t stamp,
+                              unsigned rights)
 {
-    return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp && (l->writable || !(rights & RIGHT_W));
+    return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp &&
+           (l->writable || !(rights & RIGHT_W));
 }
 
 /* Confined: by the vCPU's view, walk included. NULL: not mapped, or denied. */
-static __attribute__((noinline)) uint8_t *reach_confined(struct vcpu *v, uint64_t a, unsigned rights)
+static __attribute__((noinline)) uint8_t *reach_confined(struct vcpu *v, uint64_t a,
+                                                         unsigned rights)
 {
     struct walked w;
 
-    return walk_view(v, a, &w, NULL) && kernel_may(v, &w, rights) ? shown_ram(v, w.base >> PAGE_SHIFT, rights) : NULL;
+    return walk_view(v, a, &w, NULL) && kernel_may(v, &w, rights)
+               ? shown_ram(v, w.base >> PAGE_SHIFT, rights)
+               : NULL;
 }
 
 /*
- * The page behind a linear address. The last two answers are kept until the vCPU runs again (hand_forget()): a call's argument
- * is read and then written, and one call sees one address space, as with a TLB.
+ * The page behind a linear address. The last two answers are kept until the vCPU runs again
+ * (hand_forget()): a call's argument is read and then written, and one call sees one address space,
+ * as with a TLB.
  */
 static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
 {
@@ -300,7 +323,8 @@ static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
     }
     *before = *l;
     if (physmap_confines(&v->domain->physmap)) {
-        *l = (struct linear_page){a & PAGE_MASK, stamp, reach_confined(v, a, rights), rights & RIGHT_W};
+        *l = (struct linear_page){a & PAGE_MASK, stamp, reach_confined(v, a, rights),
+                                  rights & RIGHT_W};
         return l->page;
     }
     if (!walk_host(v, a, &w) || !kernel_may(v, &w, rights)) {
@@ -391,11 +415,11 @@ static enum hand_answer page_fault(struct hand_reach *r, uint64_t address, uint3
 }
 
 /*
- * The view does not give what is needed at `a`, in a page walk or by the access itself. HAND_DONE: it does now (nobody listens, or
- * somebody else lifted it). *hole: no memory is there.
+ * The view does not give what is needed at `a`, in a page walk or by the access itself. HAND_DONE:
+ * it does now (nobody listens, or somebody else lifted it). *hole: no memory is there.
  */
-static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla, unsigned rights, bool in_walk,
-                            bool *hole)
+static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla,
+                            unsigned rights, bool in_walk, bool *hole)
 {
     const struct fault f = {.gfn = gpa_to_gfn(a), .rights = rights, .walk = in_walk};
 
@@ -423,8 +447,8 @@ static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint6
 }
 
 /* A page by its guest physical address; *at is NULL if no memory is there. */
-static enum hand_answer reach_page(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla, unsigned rights,
-                                   bool in_walk, uint8_t **at)
+static enum hand_answer reach_page(struct vcpu *v, struct hand_reach *r, gpa_t a, uint64_t gla,
+                                   unsigned rights, bool in_walk, uint8_t **at)
 {
     for (unsigned tries = 0; tries < TRIES; tries++) {
         enum hand_answer answer;
@@ -461,9 +485,11 @@ static bool paging_allows(struct vcpu *v, const struct hand_reach *r, const stru
     return kernel_may(v, w, r->rights);
 }
 
-static enum hand_answer walk_to(struct vcpu *v, struct hand_reach *r, uint64_t a, struct walked *w, struct path *p)
+static enum hand_answer walk_to(struct vcpu *v, struct hand_reach *r, uint64_t a, struct walked *w,
+                                struct path *p)
 {
-    uint32_t error = (r->rights & RIGHT_W ? PF_WRITE : 0) | (r->name == HAND_AS_CODE && vcpu_cpl(v) == 3 ? PF_USER : 0);
+    uint32_t error = (r->rights & RIGHT_W ? PF_WRITE : 0) |
+                     (r->name == HAND_AS_CODE && vcpu_cpl(v) == 3 ? PF_USER : 0);
 
     for (unsigned tries = 0; tries < TRIES; tries++) {
         enum hand_answer answer;
@@ -494,17 +520,20 @@ static bool set_flags(uint8_t *at, uint8_t size, uint64_t flags, bool *had)
         uint64_t e = __atomic_load_n((uint64_t *)(void *)at, __ATOMIC_RELAXED);
 
         *had = (e & flags) == flags;
-        return *had || ((e & PTE_P) && __atomic_compare_exchange_n((uint64_t *)(void *)at, &e, e | flags, false,
-                                                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+        return *had || ((e & PTE_P) &&
+                        __atomic_compare_exchange_n((uint64_t *)(void *)at, &e, e | flags, false,
+                                                    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     }
     uint32_t e = __atomic_load_n((uint32_t *)(void *)at, __ATOMIC_RELAXED);
 
     *had = (e & flags) == flags;
-    return *had || ((e & PTE_P) && __atomic_compare_exchange_n((uint32_t *)(void *)at, &e, e | (uint32_t)flags, false,
-                                                               __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    return *had || ((e & PTE_P) &&
+                    __atomic_compare_exchange_n((uint32_t *)(void *)at, &e, e | (uint32_t)flags,
+                                                false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
-/* Accessed and dirty bits as the processor sets them, which needs the right to write there (SDM 3, 4.8 and 28.3.3.2). */
+/* Accessed and dirty bits as the processor sets them, which needs the right to write there (SDM 3,
+ * 4.8 and 28.3.3.2). */
 static enum hand_answer mark(struct vcpu *v, struct hand_reach *r, uint64_t a, const struct path *p)
 {
     for (unsigned i = 0; i < p->nr; i++) {
@@ -529,7 +558,8 @@ static enum hand_answer mark(struct vcpu *v, struct hand_reach *r, uint64_t a, c
     return HAND_DONE;
 }
 
-static enum hand_answer reach_part(struct vcpu *v, struct hand_reach *r, uint64_t a, struct hand_part *part, struct path *p)
+static enum hand_answer reach_part(struct vcpu *v, struct hand_reach *r, uint64_t a,
+                                   struct hand_part *part, struct path *p)
 {
     struct walked w;
     enum hand_answer answer = walk_to(v, r, a, &w, p);
@@ -637,7 +667,8 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
 {
     struct walked w;
 
-    if (!(physmap_confines(&v->domain->physmap) ? walk_view(v, a.v, &w, NULL) : walk_host(v, a.v, &w)) ||
+    if (!(physmap_confines(&v->domain->physmap) ? walk_view(v, a.v, &w, NULL)
+                                                : walk_host(v, a.v, &w)) ||
         !kernel_may(v, &w, RIGHT_W)) {
         return false;
     }

@@ -2,40 +2,47 @@
 #pragma once
 
 /*
- * One hand in a guest's memory: the only code that makes a pointer of a gfn or an address which a guest, a monitor or an answer
- * named (tests/unit/check_hand.py finds any other). It is told in whose name and what for, and it never lifts a restriction
- * of its own accord. docs/audit.md lists everything that comes by here.
+ * One hand in a guest's memory: the only code that makes a pointer of a gfn or an address which a
+ * guest, a monitor or an answer named (tests/unit/check_hand.py finds any other). It is told in
+ * whose name and what for, and it never lifts a restriction of its own accord. docs/audit.md lists
+ * everything that comes by here.
  *
  * Two laws:
- * - For hypercalls (hand_copy_*), as on Xen: the host map's frames, no access asked. Under the policy `audited`: the frames and
- *   the access of the vCPU's view, page walks included; what it denies is -EFAULT.
- * - For instructions that the hypervisor carries out in the guest's place (hand_reach*), under every policy: what the
- *   processor would have done on the vCPU's view, walk, rights, SMAP, accessed and dirty bits. A restriction goes to who
- *   listens; where nobody does, the rule of altp2m_fault() for that holds. While a monitor lets the vCPU through
- *   (altp2m_lift()) everything is granted, in the host map.
+ * - For hypercalls (hand_copy_*), as on Xen: the host map's frames, no access asked. Under the
+ *   policy `audited`: the frames and the access of the vCPU's view, page walks included; what it
+ *   denies is -EFAULT.
+ * - For instructions that the hypervisor carries out in the guest's place (hand_reach*), under
+ *   every policy: what the processor would have done on the vCPU's view, walk, rights, SMAP,
+ *   accessed and dirty bits. A restriction goes to who listens; where nobody does, the rule of
+ *   altp2m_fault() for that holds. While a monitor lets the vCPU through (altp2m_lift()) everything
+ *   is granted, in the host map.
  */
 #include "domain.h"
 #include "vcpu.h"
 
 /*
- * What is kept of a look-up counts while this is the same: it moves with a gfn's frame and type; under `audited`, where access
- * counts, with every loss of a right and with the view.
+ * What is kept of a look-up counts while this is the same: it moves with a gfn's frame and type;
+ * under `audited`, where access counts, with every loss of a right and with the view.
  */
 static inline uint64_t hand_stamp(const struct physmap *pm, view_t now)
 {
-    return physmap_confines(pm) ? physmap_rights_generation(pm) << 16 | now.v : hostmap_generation(pm);
+    return physmap_confines(pm) ? physmap_rights_generation(pm) << 16 | now.v
+                                : hostmap_generation(pm);
 }
 
-/* ---- hypercalls: linear addresses of the vCPU that is loaded, at CPL 0; U/S, A and D are not touched ---- */
+/* ---- hypercalls: linear addresses of the vCPU that is loaded, at CPL 0; U/S, A and D are not
+ * touched ---- */
 
 /* 0 or -EFAULT; a failed copy may have copied a part. */
 int hand_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n);
 int hand_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n);
 /* The same by guest physical address: 0, or -EFAULT if any byte is no RAM that may be read. */
 int hand_copy_from_gpa(struct vcpu *v, void *dst, gpa_t src, size_t n);
-/* One page of RAM that a call or an MSR names to be written; NULL: none, or it may not be. For the call's duration. */
+/* One page of RAM that a call or an MSR names to be written; NULL: none, or it may not be. For the
+ * call's duration. */
 void *hand_page_to_fill(struct vcpu *v, gfn_t g);
-/* The vCPU is about to run, or another address space is loaded: what its addresses meant is forgotten. */
+/* The vCPU is about to run, or another address space is loaded: what its addresses
+ * meant is forgotten. */
 static inline void hand_forget(struct vcpu *v)
 {
     v->linear.page = NULL;
@@ -47,8 +54,9 @@ enum hand_answer {
     HAND_DONE,
     HAND_FAULT,     /* nothing was done: the exception is due */
     HAND_DENIED,    /* nothing was done: a listener decides, and the instruction then runs again */
-    HAND_CONVERTED, /* nothing was done: the listener is told, without waiting, and the access tried again */
-    HAND_RETRY,     /* nothing was done: others change the page tables; the instruction runs again */
+    HAND_CONVERTED, /* nothing was done: the listener is told, without waiting, and the access tried
+                       again */
+    HAND_RETRY, /* nothing was done: others change the page tables; the instruction runs again */
 };
 
 enum hand_name {
@@ -62,7 +70,8 @@ struct hand_reach {
     size_t n;        /* bytes: 1 to PAGE_SIZE */
     unsigned rights; /* RIGHT_R, or both: what will be written is also proved to be readable */
     enum hand_name name;
-    /* HAND_DONE: where the bytes are. NULL: mapped, but no memory is there. Good until the vCPU or another runs. */
+    /* HAND_DONE: where the bytes are. NULL: mapped, but no memory is there. Good until the vCPU or
+     * another runs. */
     struct hand_part {
         uint8_t *at;
         size_t n;
@@ -86,13 +95,14 @@ void hand_read(const struct hand_reach *r, void *to);
 void hand_write(const struct hand_reach *r, const void *from);
 
 /*
- * Up to n bytes of code at a linear address, as the processor fetches them: from the view, which need not let them be read.
- * Tells how many could be had.
+ * Up to n bytes of code at a linear address, as the processor fetches them: from the view, which
+ * need not let them be read. Tells how many could be had.
  */
 size_t hand_fetch(struct vcpu *v, uint64_t linear, uint8_t *to, size_t n);
 /* The page of code there, where a monitor lets the vCPU through; NULL: none. */
 const void *hand_code_page(struct vcpu *v, gva_t a, gpa_t *at);
-/* The same as a call's copy would find it, to be written; false: not mapped so, or the walk is denied. */
+/* The same as a call's copy would find it, to be written; false: not mapped so, or the
+ * walk is denied. */
 bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out);
 /* Linear to guest physical, for what a monitor is told. False: not mapped. */
 bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out);
@@ -100,8 +110,8 @@ bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out);
 /* ---- frames and areas: hv/x86/hand_area.c ---- */
 
 /*
- * A reference on the frame of d's own RAM that its host map has at g, for who controls d, or for d to be built; its page, or
- * NULL. frame_put() gives it back.
+ * A reference on the frame of d's own RAM that its host map has at g, for who controls d, or for d
+ * to be built; its page, or NULL. frame_put() gives it back.
  */
 void *hand_frame_get(struct domain *d, gfn_t g, mfn_t *frame);
 /* Copies into a domain that is being built; -EFAULT if any byte is not RAM. */
@@ -112,7 +122,8 @@ void *hand_build_page(struct domain *d, gfn_t g);
 
 /* -EINVAL: no RAM of the domain, or `by` may not write there. */
 int hand_area_bind(struct vcpu *by, gfn_t g, struct hand_area *a);
-/* The same for n bytes (at most a page) at a linear address of `by`: one or two areas. -EFAULT: not mapped. */
+/* The same for n bytes (at most a page) at a linear address of `by`: one or two areas. -EFAULT:
+ * not mapped. */
 int hand_area_bind_linear(struct vcpu *by, gva_t at, size_t n, struct hand_area a[2]);
 /* For the hypervisor's own pages in the guest: bound in nobody's name. */
 int hand_area_bind_host(struct domain *d, gfn_t g, struct hand_area *a);

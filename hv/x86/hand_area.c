@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames that outlive a call, and the areas that a guest registers for the hypervisor to write to. The contract is in hand.h. */
+/* Frames that outlive a call, and the areas that a guest registers for the hypervisor to write to.
+ * The contract is in hand.h. */
 #include <errno.h>
 #include <string.h>
 #include "core/altp2m.h"
@@ -105,7 +106,8 @@ static int bind(struct domain *d, view_t view, gfn_t g, struct hand_area *a)
 
 int hand_area_bind(struct vcpu *by, gfn_t g, struct hand_area *a)
 {
-    return bind(by->domain, physmap_confines(&by->domain->physmap) ? by->altp2m.view : VIEW_NONE, g, a);
+    return bind(by->domain, physmap_confines(&by->domain->physmap) ? by->altp2m.view : VIEW_NONE, g,
+                a);
 }
 
 int hand_area_bind_host(struct domain *d, gfn_t g, struct hand_area *a)
@@ -146,14 +148,16 @@ void hand_area_look(struct domain *d, view_t now, struct hand_area *a)
         return;
     }
     a->stamp = hand_stamp(&d->physmap, now);
-    if (!view_eq(a->view, VIEW_NONE) && (a->view.v == 0 || !altp2m_view_exists(&d->physmap, a->view))) {
+    if (!view_eq(a->view, VIEW_NONE) &&
+        (a->view.v == 0 || !altp2m_view_exists(&d->physmap, a->view))) {
         a->view = VIEW_NONE; /* what it restricted went with it; view 0 is the host map */
     }
     if (!stands(d, a)) {
         hand_area_unbind(a);
         if (d->guest.areas_lost++ == 0) {
-            say("d%u %s: an area that it registered at gfn %lx is not its own to be written any more", d->id, d->name,
-                (unsigned long)a->gfn.v);
+            say("d%u %s: an area that it registered at gfn %lx is not its own to be written any "
+                "more",
+                d->id, d->name, (unsigned long)a->gfn.v);
         }
         return;
     }

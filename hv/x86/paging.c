@@ -34,7 +34,8 @@ static bool needs_small_pages(uint64_t a)
 
 static uint64_t large_entry(uint64_t a)
 {
-    /* Between 3 and 4 GiB lie the local APIC and other devices; RAM there loses speed, not truth. */
+    /* Between 3 and 4 GiB lie the local APIC and other devices; RAM there loses speed,
+     * not truth. */
     uint64_t uncached = a >= 0xfe000000 && a < 4 * GIB ? PTE_PCD : 0;
 
     if (!needs_small_pages(a)) {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Round robin with a time slice. A vCPU is on the run queue exactly while it is RUNNABLE, not paused, of a living domain
- * and not current.
+ * Round robin with a time slice. A vCPU is on the run queue exactly while it is RUNNABLE, not
+ * paused, of a living domain and not current.
  *
- * A vCPU that the current one has just woken may run in what is left of the current slice, before those that wait for a
- * slice of their own: such vCPUs are `lent`, and stand at the front of the queue. When the slice is over all of them go to
- * its end, so that however vCPUs wake each other, together they get one slice for each turn.
+ * A vCPU that the current one has just woken may run in what is left of the current slice, before
+ * those that wait for a slice of their own: such vCPUs are `lent`, and stand at the front of the
+ * queue. When the slice is over all of them go to its end, so that however vCPUs wake each other,
+ * together they get one slice for each turn.
  *
- * Work that is done for a domain which has no vCPU to do it (it is being built or ended) has its own place in the queue, and
- * gets one slice for each turn as well.
+ * Work that is done for a domain which has no vCPU to do it (it is being built or ended) has its
+ * own place in the queue, and gets one slice for each turn as well.
  */
 #include <facet/check.h>
 #include "domain.h"
@@ -25,7 +26,8 @@ static TAILQ_HEAD(run_queue, turn) queue = TAILQ_HEAD_INITIALIZER(queue);
 enum { YIELDED = 1, HANDED_OVER = 2, SLICE_OVER = 4 };
 static unsigned leaves;
 
-/* Exits between two looks at the clock. One that lasts because it has much to do stops for the next, and looks itself. */
+/* Exits between two looks at the clock. One that lasts because it has much to do stops for the
+ * next, and looks itself. */
 #define LOOK_EXITS 8u
 static uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
 
@@ -216,13 +218,14 @@ static void end(struct vcpu *v)
         lend(&v->turn);
     }
     if (leaves & YIELDED) {
-        timer_run(); /* who yields again and again may never be interrupted: see vmx_arm_preemption() */
+        timer_run(); /* who yields again and again may never be interrupted: see
+                        vmx_arm_preemption() */
     }
 }
 
 /*
- * Lets the timer's interrupt in, which otherwise waits until a guest runs: who calls the hypervisor all the time does that too
- * rarely for either timer of its slice to end it. True if it came.
+ * Lets the timer's interrupt in, which otherwise waits until a guest runs: who calls the hypervisor
+ * all the time does that too rarely for either timer of its slice to end it. True if it came.
  */
 static bool timer_came(void)
 {

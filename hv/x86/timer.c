@@ -100,14 +100,15 @@ void time_pvclock_scale(uint32_t *mul, int8_t *shift)
     *shift = scale_shift;
 }
 
-/* The first TSC value whose time is at least ns: the inverse of scale(), rounded up. For ns < 2^63. */
+/* The first TSC value whose time is at least ns: the inverse of scale(), rounded up. For
+ * ns < 2^63. */
 static uint64_t time_to_tsc(uint64_t ns)
 {
     uint64_t high = ns / scale_mul, low = ns % scale_mul;
     uint64_t t = (high << 32) + ((low << 32) + scale_mul - 1) / scale_mul;
 
-    return tsc_start + (scale_shift >= 0 ? (t + (1ULL << scale_shift) - 1) >> scale_shift
-                                         : t << -scale_shift);
+    return tsc_start +
+           (scale_shift >= 0 ? (t + (1ULL << scale_shift) - 1) >> scale_shift : t << -scale_shift);
 }
 
 /* The hardware timer follows the earlier of the first timer and the end of the running slice. */
@@ -120,7 +121,8 @@ static void program(void)
     if (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline < next) {
         next = LIST_FIRST(&timers)->deadline;
     }
-    /* Guests choose deadlines: far ones are looked at again in time, near ones leave time to get on. */
+    /* Guests choose deadlines: far ones are looked at again in time, near ones leave time
+     * to get on. */
     next = next < now + NEAREST_NS ? now + NEAREST_NS : next;
     next = next > now + FARTHEST_NS && next != UINT64_MAX ? now + FARTHEST_NS : next;
     programmed = UINT64_MAX;
@@ -162,7 +164,8 @@ void timer_set(struct timer *t, uint64_t deadline)
     timer_cancel(t);
     t->deadline = deadline;
     t->armed = true;
-    LIST_FOREACH (at, &timers, link) {
+    LIST_FOREACH(at, &timers, link)
+    {
         if (at->deadline > deadline) {
             break;
         }

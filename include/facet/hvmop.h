@@ -23,21 +23,22 @@
 #define FACET_ALTP2M_VERDICT_UNSAFE          3u
 
 /* facet_altp2m_query.why: why the caller may not use it on that domain */
-#define FACET_ALTP2M_WHY_MODE      1u /* the domain's altp2m mode keeps its guest from it */
-#define FACET_ALTP2M_WHY_POLICY    2u /* its altp2m policy, or its list of denied sub-operations */
-#define FACET_ALTP2M_WHY_PRIVILEGE 3u /* it is another domain, and the caller has no control of it */
-#define FACET_ALTP2M_WHY_SEALED    4u /* the domain is sealed, and the vCPU not on its agent's view */
+#define FACET_ALTP2M_WHY_MODE   1u /* the domain's altp2m mode keeps its guest from it */
+#define FACET_ALTP2M_WHY_POLICY 2u /* its altp2m policy, or its list of denied sub-operations */
+#define FACET_ALTP2M_WHY_PRIVILEGE                                                                 \
+    3u                             /* it is another domain, and the caller has no control of it */
+#define FACET_ALTP2M_WHY_SEALED 4u /* the domain is sealed, the vCPU not on its agent's view */
 
 struct facet_altp2m_query {
-    uint32_t index;   /* in: 0 .. number-1, in order of cmd; -ENOENT beyond */
-    uint32_t number;  /* out: how many there are (also with -ENOENT) */
-    uint32_t cmd;     /* out */
-    uint8_t flags;    /* out: FACET_ALTP2M_QUERY_* */
-    uint8_t verdict;  /* out: FACET_ALTP2M_VERDICT_* */
-    uint16_t since;   /* out: first Xen release, major << 8 | minor; 0: Facet's own */
-    char name[32];    /* out: ends with a zero byte */
-    uint8_t why;      /* in: 0; out: FACET_ALTP2M_WHY_*; 0: the caller may use it */
-    uint8_t pad[15];  /* in: 0 */
+    uint32_t index;  /* in: 0 .. number-1, in order of cmd; -ENOENT beyond */
+    uint32_t number; /* out: how many there are (also with -ENOENT) */
+    uint32_t cmd;    /* out */
+    uint8_t flags;   /* out: FACET_ALTP2M_QUERY_* */
+    uint8_t verdict; /* out: FACET_ALTP2M_VERDICT_* */
+    uint16_t since;  /* out: first Xen release, major << 8 | minor; 0: Facet's own */
+    char name[32];   /* out: ends with a zero byte */
+    uint8_t why;     /* in: 0; out: FACET_ALTP2M_WHY_*; 0: the caller may use it */
+    uint8_t pad[15]; /* in: 0 */
 };
 
 /* Reads what a view, or the whole domain, holds of its table memory. Needs no active altp2m. */
@@ -46,19 +47,20 @@ struct facet_altp2m_query {
 #define FACET_ALTP2M_ALL_VIEWS 0xffffu
 
 struct facet_altp2m_usage {
-    uint16_t view;           /* in: a view, or FACET_ALTP2M_ALL_VIEWS; -EINVAL if there is none */
-    uint16_t pad;            /* in: 0 */
-    uint32_t tables;         /* out: table pages of its own; all views: their sum */
-    uint32_t overrides;      /* out: 4 KiB leaves with an override (access, frame or #VE) */
-    uint32_t remaps;         /* out: of those, with another frame */
-    uint32_t quota;          /* out: tables it may have; 0: no limit of its own */
-    uint32_t pool_pages;     /* out, domain: pages of the pool, its metadata included */
-    uint32_t pool_free;      /* out, domain */
-    uint32_t pool_reserve;   /* out, domain: free pages that only the host map may take; for the guest itself: or monitors */
-    uint32_t pool_fixed;     /* out, domain: metadata */
-    uint32_t host_tables;    /* out, domain: tables of the host map */
+    uint16_t view;         /* in: a view, or FACET_ALTP2M_ALL_VIEWS; -EINVAL if there is none */
+    uint16_t pad;          /* in: 0 */
+    uint32_t tables;       /* out: table pages of its own; all views: their sum */
+    uint32_t overrides;    /* out: 4 KiB leaves with an override (access, frame or #VE) */
+    uint32_t remaps;       /* out: of those, with another frame */
+    uint32_t quota;        /* out: tables it may have; 0: no limit of its own */
+    uint32_t pool_pages;   /* out, domain: pages of the pool, its metadata included */
+    uint32_t pool_free;    /* out, domain */
+    uint32_t pool_reserve; /* out, domain: free pages that only the host map may take; for the guest
+                              itself: or monitors */
+    uint32_t pool_fixed;   /* out, domain: metadata */
+    uint32_t host_tables;  /* out, domain: tables of the host map */
     uint32_t host_changes; /* out: host map changes under an override, or under a remap's target */
-    uint32_t lost;           /* out, domain: times that the target of a remap vanished */
+    uint32_t lost;         /* out, domain: times that the target of a remap vanished */
     uint16_t default_access; /* out: xenmem_access_t */
     uint16_t vcpus;          /* out: vCPUs on it */
     uint16_t views;          /* out, domain: views that exist */
@@ -150,8 +152,8 @@ struct facet_altp2m_switch_vcpu {
  * list is full or when it took long enough; then first_gfn is where to go on (even if nothing was
  * written), and all ones if the range is done. The view may change between two calls. Neighbours
  * that are alike may come as two runs. In view 0, access and #VE bit are the host map's, and it has
- * only remaps of its own. With nr 0, first_gfn goes to the first gfn that has something. -EINVAL: no
- * such view; -EFAULT: the list cannot be written.
+ * only remaps of its own. With nr 0, first_gfn goes to the first gfn that has something. -EINVAL:
+ * no such view; -EFAULT: the list cannot be written.
  */
 #define FACET_ALTP2M_get_overrides 0x8006u
 
@@ -300,12 +302,12 @@ struct facet_altp2m_set_vmfunc {
  *   - neither of the two views can be destroyed (-EBUSY).
  * A monitor may do all that it could before, and unseal it. It ends with a seal of both views all
  * ones, made from the agent's view or by a monitor, and when altp2m is turned off; a sealed domain
- * can be sealed anew by the same. An agent's view that is hidden can be entered by nobody: then only
- * a monitor ends it.
+ * can be sealed anew by the same. An agent's view that is hidden can be entered by nobody: then
+ * only a monitor ends it.
  *
- * Only under the policy `audited`, else -EOPNOTSUPP: elsewhere the guest may edit the host map. Both
- * views are the guest's own. -EINVAL: there is no such view, it is not the guest's, both are the
- * same, or one is all ones and the other is not. -EPERM: view 0.
+ * Only under the policy `audited`, else -EOPNOTSUPP: elsewhere the guest may edit the host map.
+ * Both views are the guest's own. -EINVAL: there is no such view, it is not the guest's, both are
+ * the same, or one is all ones and the other is not. -EPERM: view 0.
  */
 #define FACET_ALTP2M_seal 0x800du
 

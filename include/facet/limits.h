@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * How much of everything a boot image may ask for. The hypervisor holds to these, and the tools refuse what it would
- * refuse. The most views of a domain is VIEW_MAX in <facet/types.h>.
+ * How much of everything a boot image may ask for. The hypervisor holds to these, and the tools
+ * refuse what it would refuse. The most views of a domain is VIEW_MAX in <facet/types.h>.
  */
 #include <facet/types.h>
 

@@ -12,13 +12,13 @@
 #include <facet/types.h>
 
 enum lock_rank {
-    LOCK_RANK_DOMAINS,  /* the list of domains */
-    LOCK_RANK_DOMAIN,   /* one domain: its vCPUs' states, hypercall state, parameters */
-    LOCK_RANK_EVTCHN,   /* one domain's event channels */
-    LOCK_RANK_PHYSMAP,  /* one domain's host map, views, remaps and table pool */
-    LOCK_RANK_FRAMES,   /* owner and reference count of machine frames */
-    LOCK_RANK_SCHED,    /* one processor's run queue */
-    LOCK_RANK_CONSOLE,  /* the console; last, so that anybody may print */
+    LOCK_RANK_DOMAINS, /* the list of domains */
+    LOCK_RANK_DOMAIN,  /* one domain: its vCPUs' states, hypercall state, parameters */
+    LOCK_RANK_EVTCHN,  /* one domain's event channels */
+    LOCK_RANK_PHYSMAP, /* one domain's host map, views, remaps and table pool */
+    LOCK_RANK_FRAMES,  /* owner and reference count of machine frames */
+    LOCK_RANK_SCHED,   /* one processor's run queue */
+    LOCK_RANK_CONSOLE, /* the console; last, so that anybody may print */
     LOCK_RANK_COUNT,
 };
 
@@ -27,7 +27,10 @@ struct lock {
     bool held;
 };
 
-#define LOCK_INIT(r) {.rank = (r), .held = false}
+#define LOCK_INIT(r)                                                                               \
+    {                                                                                              \
+        .rank = (r), .held = false                                                                 \
+    }
 
 /* Supplied by the embedder: bit mask of the ranks that the running processor holds. */
 FACET_BEGIN_C

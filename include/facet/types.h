@@ -101,5 +101,5 @@ static inline mfn_t mfn_add(mfn_t m, uint64_t n)
     return mfn(m.v + n);
 }
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)                       (sizeof(a) / sizeof((a)[0]))
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))

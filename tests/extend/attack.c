@@ -9,4 +9,3 @@ static void compares_a_monitors_frames(void)
     expect(same, policy == OPEN ? 1 : 0xff);
     tear_down();
 }
-

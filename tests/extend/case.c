@@ -1,1 +1,1 @@
-           CASE(compares_a_monitors_frames),
+CASE(compares_a_monitors_frames),

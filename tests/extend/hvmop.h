@@ -1,7 +1,7 @@
 
 /*
- * Whether two gfns of a view show the same frame. In view 0: of the host map. -EINVAL: no such view,
- * or a gfn beyond the address width; -ESRCH: one of them shows no memory.
+ * Whether two gfns of a view show the same frame. In view 0: of the host map. -EINVAL: no such
+ * view, or a gfn beyond the address width; -ESRCH: one of them shows no memory.
  */
 #define FACET_ALTP2M_same_frame 0x80NNu
 

@@ -1,2 +1,1 @@
-MATRIX(same_frame,
-       "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")
+MATRIX(same_frame, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libFuzzer target: sequences of HVMOP_altp2m calls, with the tables of sub-ops and their fields as
- * grammar, mixed with host map changes, violations and VMFUNC. After each, the fake machine looks for stale
- * translations, lost pages, locks left held and wrong counters. A hostile caller may give any
- * bytes; none may do harm.
+ * grammar, mixed with host map changes, violations and VMFUNC. After each, the fake machine looks
+ * for stale translations, lost pages, locks left held and wrong counters. A hostile caller may give
+ * any bytes; none may do harm.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,10 +42,15 @@ static uint64_t some_gfn(void)
 
 static void call(void)
 {
-    static const struct grammar grammar = {
-        .take = take, .gfn = some_gfn, .views = 16, .most = 600, .gfns = FAKE_CALLER_BASE + 0x2000,
-        .accesses = FAKE_CALLER_BASE + 0x3000, .buffer = FAKE_CALLER_BASE + 0x4000, .jitter = 256,
-        .wild = true};
+    static const struct grammar grammar = {.take = take,
+                                           .gfn = some_gfn,
+                                           .views = 16,
+                                           .most = 600,
+                                           .gfns = FAKE_CALLER_BASE + 0x2000,
+                                           .accesses = FAKE_CALLER_BASE + 0x3000,
+                                           .buffer = FAKE_CALLER_BASE + 0x4000,
+                                           .jitter = 256,
+                                           .wild = true};
     const struct subop *row = &subop_table[take(1) % subop_count];
     struct altp2m_caller c = take(1) & 1 ? fake.monitor : fake.self;
     unsigned shape = (unsigned)take(1);
@@ -110,8 +115,7 @@ static void disturb(void)
     fake.pause_refusals = what >> 5 & 1;
     fake.preempt_every = what >> 6;
     if (fake.pm.active && fake.pm.views[v].exists && fake.pm.views[v].visible) {
-        fake.vcpus[what % FAKE_VCPUS].root =
-            mfn(fake.pm.pool.first + fake.pm.views[v].root);
+        fake.vcpus[what % FAKE_VCPUS].root = mfn(fake.pm.pool.first + fake.pm.views[v].root);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a configuration file: no crash, messages exactly when something is wrong, and whatever xl's own reader
- * takes is taken with the same values.
+ * Any bytes as a configuration file: no crash, messages exactly when something is wrong, and
+ * whatever xl's own reader takes is taken with the same values.
  */
 #include "domain.h"
 #include "tree.h"
@@ -43,8 +43,8 @@ static bool nested_deep(const uint8_t *data, size_t size)
 }
 
 /*
- * What xl's reader cannot be asked about: it asserts that there are no NULs, and makes nothing of numeric escapes
- * (it skips "\101" and "\x41" or refuses them). Lists may be nested deeper there.
+ * What xl's reader cannot be asked about: it asserts that there are no NULs, and makes nothing of
+ * numeric escapes (it skips "\101" and "\x41" or refuses them). Lists may be nested deeper there.
  */
 static bool comparable(const uint8_t *data, size_t size)
 {
@@ -80,7 +80,8 @@ static void compare_setting(const struct xlcfg_setting *ours, XLU_Config *xl)
 
     demand(!ours->bad);
     if (ours->value.type == XLCFG_LIST) {
-        demand(!xlu_cfg_get_list(xl, ours->key, &list, &count, 1) && (size_t)count == ours->value.count);
+        demand(!xlu_cfg_get_list(xl, ours->key, &list, &count, 1) &&
+               (size_t)count == ours->value.count);
         for (int i = 0; i < count; i++)
             compare_value(&ours->value.items[i], xl, xlu_cfg_get_listitem2(list, i));
         return;
@@ -105,7 +106,7 @@ static void compare(const struct xlcfg *ours, unsigned errors, const uint8_t *da
     demand(nowhere && xl && text);
     memcpy(text, data, size);
     text[size] = '\n'; /* what cannot be read in a last line without an end is taken in silence */
-    __lsan_disable(); /* it loses memory when it refuses */
+    __lsan_disable();  /* it loses memory when it refuses */
     error = xlu_cfg_readdata(xl, text, (int)size + 1);
     __lsan_enable();
     if (!error) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the agent's gate is shown by an attacker who has the guest's kernel: page tables, the interrupt
- * table and the registers are his. He makes up the frame of a violation, gives frames of memory other
- * addresses, before and after the agent has looked, and maps the agent's pages behind his own. The agent
- * may not read or write for him what he may not himself, nor leave what it knows on his stacks.
+ * What the agent's gate is shown by an attacker who has the guest's kernel: page tables, the
+ * interrupt table and the registers are his. He makes up the frame of a violation, gives frames of
+ * memory other addresses, before and after the agent has looked, and maps the agent's pages behind
+ * his own. The agent may not read or write for him what he may not himself, nor leave what it knows
+ * on his stacks.
  */
 #include <string.h>
 
@@ -61,8 +62,8 @@ static void point(unsigned vector, const void *handler)
 }
 
 /*
- * Goes to `to` with these registers. Comes back with 1 when that ends in a #GP, whatever has become of
- * the stack and the registers, and with 0 where it returns.
+ * Goes to `to` with these registers. Comes back with 1 when that ends in a #GP, whatever has become
+ * of the stack and the registers, and with 0 where it returns.
  */
 static uint64_t escape_rsp __attribute__((used));
 struct state {
@@ -156,8 +157,9 @@ static void honest(void)
     expect(run(trusted_store, (struct state){.rax = 42, .rdi = (uint64_t)&other[2]}), 0);
     own[0] = 43;
     own[1] = 44;
-    expect(run(trusted_copy, (struct state){.rsi = (uint64_t)own, .rdi = (uint64_t)&table[3],
-                                            .rcx = 16}), 0);
+    expect(run(trusted_copy,
+               (struct state){.rsi = (uint64_t)own, .rdi = (uint64_t)&table[3], .rcx = 16}),
+           0);
     expect(table[1], 41);
     expect(table[2], 42);
     expect(table[3], 43);
@@ -166,8 +168,8 @@ static void honest(void)
 }
 
 /*
- * The frame of a real violation, a write of table[8], is exchanged on its way to the gate, and one page
- * table entry with it.
+ * The frame of a real violation, a write of table[8], is exchanged on its way to the gate, and one
+ * page table entry with it.
  */
 static struct made_up {
     uint64_t rip, rdi, rsi, rcx, rax;
@@ -223,8 +225,8 @@ static long ask(const void *at)
 
 static void made_up_targets(void)
 {
-    void *const targets[] = {&vault_key, &vault_code, gate_slots, agent_text, gate_page,
-                             &guard_report, shield.info[0], fixed, secret, own};
+    void *const targets[] = {&vault_key,    &vault_code,    gate_slots, agent_text, gate_page,
+                             &guard_report, shield.info[0], fixed,      secret,     own};
 
     if (!up)
         skip("the shield");
@@ -234,8 +236,8 @@ static void made_up_targets(void)
 
         if (i % 2)
             target = alias(1, target);
-        made_up = (struct made_up){.rip = (uint64_t)trusted_store, .rdi = (uint64_t)target,
-                                    .rax = 0xbad};
+        made_up =
+            (struct made_up){.rip = (uint64_t)trusted_store, .rdi = (uint64_t)target, .rax = 0xbad};
         check(ask(&table[8]) == 1, "target %u: not refused", i);
         expect(count(GUARD_DENIED) - before, 1);
         made_up.rip = (uint64_t)trusted_copy;
@@ -259,8 +261,10 @@ static void made_up_sources(void)
 
         if (i % 2)
             source = alias(1, source);
-        made_up = (struct made_up){.rip = (uint64_t)trusted_copy, .rdi = (uint64_t)&table[8],
-                                    .rsi = (uint64_t)source, .rcx = 8};
+        made_up = (struct made_up){.rip = (uint64_t)trusted_copy,
+                                   .rdi = (uint64_t)&table[8],
+                                   .rsi = (uint64_t)source,
+                                   .rcx = 8};
         check(ask(&table[8]) == 1, "source %u: not refused", i);
         expect(count(GUARD_DENIED) - before, 1);
         expect(table[8], 0);
@@ -283,12 +287,14 @@ static void across_pages(void)
     alias(6, &vault_key);
     from = (uint8_t *)WINDOW + 3 * PAGE - 8;
     to = (uint8_t *)WINDOW + 5 * PAGE - 8;
-    made_up = (struct made_up){.rip = (uint64_t)trusted_copy, .rdi = (uint64_t)&table[8],
-                                .rsi = (uint64_t)from, .rcx = 24};
+    made_up = (struct made_up){.rip = (uint64_t)trusted_copy,
+                               .rdi = (uint64_t)&table[8],
+                               .rsi = (uint64_t)from,
+                               .rcx = 24};
     expect(ask(&table[8]), 1);
     check(table[9] == 0 && table[10] == 0, "what nobody may read was copied: %lx", table[9]);
-    made_up = (struct made_up){.rip = (uint64_t)trusted_copy, .rdi = (uint64_t)to,
-                                .rsi = (uint64_t)own, .rcx = 24};
+    made_up = (struct made_up){
+        .rip = (uint64_t)trusted_copy, .rdi = (uint64_t)to, .rsi = (uint64_t)own, .rcx = 24};
     expect(ask(to), 1);
     expect(fixed[0], 7);
     expect(fixed[1], 0);
@@ -298,18 +304,23 @@ static void across_pages(void)
 /* Between the violation and the agent's write the address gets another frame. */
 static void exchanged(void)
 {
-    const void *const frames[] = {&vault_key, gate_slots, agent_text, gate_page, &guard_report,
-                                  shield.info[0], fixed, secret};
+    const void *const frames[] = {&vault_key,    gate_slots,     agent_text, gate_page,
+                                  &guard_report, shield.info[0], fixed,      secret};
     uint64_t *at = alias(7, &table[0]);
 
     if (!up)
         skip("the shield");
     for (unsigned i = 0; i < 2 * ARRAY_SIZE(frames); i++) {
-        uint64_t frame = (uint64_t)frames[i / 2] & -PAGE, offset = (uint64_t)frames[i / 2] % PAGE / 8;
+        uint64_t frame = (uint64_t)frames[i / 2] & -PAGE,
+                 offset = (uint64_t)frames[i / 2] % PAGE / 8;
 
         made_up = (struct made_up){.rip = (uint64_t)(i % 2 ? trusted_copy : trusted_store),
-                                    .rdi = (uint64_t)&at[offset], .rsi = (uint64_t)own, .rcx = 8,
-                                    .rax = 0xbad, .pte = pte_of(at), .entry = frame | PTE_RWX};
+                                   .rdi = (uint64_t)&at[offset],
+                                   .rsi = (uint64_t)own,
+                                   .rcx = 8,
+                                   .rax = 0xbad,
+                                   .pte = pte_of(at),
+                                   .entry = frame | PTE_RWX};
         check(ask(&at[offset]) == 1, "frame %u: not refused", i);
         expect_whole();
     }
@@ -323,8 +334,8 @@ static const char *vmfunc_behind(const char *p)
 }
 
 /*
- * Past where gate_ve_entry saves what was interrupted, with a stack that runs into what cannot be read:
- * none of that may come to the report.
+ * Past where gate_ve_entry saves what was interrupted, with a stack that runs into what cannot be
+ * read: none of that may come to the report.
  */
 static void made_up_stack(void)
 {
@@ -489,5 +500,5 @@ static void lower(void)
 
 TEST_CASES(CASE(raise), CASE(honest), CASE(made_up_targets), CASE(made_up_sources),
            CASE(across_pages), CASE(exchanged), CASE(made_up_stack), CASE(borders),
-           CASE(store_view), CASE(made_up_run), CASE(stacks_tell_nothing),
-           CASE(interrupted_store), CASE(lower))
+           CASE(store_view), CASE(made_up_run), CASE(stacks_tell_nothing), CASE(interrupted_store),
+           CASE(lower))

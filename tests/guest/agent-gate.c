@@ -52,7 +52,8 @@ static void expect_outside(void)
 
 static void setup(void)
 {
-    struct shield_range ram[4], protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R, true}};
+    struct shield_range ram[4],
+        protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R, true}};
     extern const char trusted_store[];
     int rc;
 
@@ -192,7 +193,8 @@ static void jumps(void)
         if (!is_vmfunc(p))
             continue;
         found++;
-        /* The first is the page's border; behind the third are gate_ve_entry and what goes with it. */
+        /* The first is the page's border; behind the third are gate_ve_entry and what
+         * goes with it. */
         if (found != 2 && found != 3)
             continue;
         long rc = jump_in(p, shield.agent.v);
@@ -209,7 +211,8 @@ static void jumps(void)
     expect(found, 8);
 }
 
-/* What a #VE looks like to the gate, with the agent's stack under it: only its own run is believed. */
+/* What a #VE looks like to the gate, with the agent's stack under it: only its own
+ * run is believed. */
 static void forged_stack(void)
 {
     uint64_t before = strays();

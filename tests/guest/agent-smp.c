@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agent library with two vCPUs: both use the gate and take #VEs at the same time, each has its own
- * #VE information page, and what one vCPU attacks while the other is in the agent gets it nothing.
+ * The agent library with two vCPUs: both use the gate and take #VEs at the same time, each has its
+ * own #VE information page, and what one vCPU attacks while the other is in the agent gets it
+ * nothing.
  */
 #include "guest_hooks.h"
 #include "lib/cpu.h"
@@ -53,7 +54,8 @@ static void raise(void)
 {
     extern const char smp_store[];
     struct shield_hooks hooks = guest_hooks;
-    struct shield_range ram[4], protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R, true}};
+    struct shield_range ram[4],
+        protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R, true}};
     altp2m_view_t now = {0xffff};
     int rc;
 
@@ -131,7 +133,8 @@ static void on_gp(struct regs *r)
     refusals++;
 }
 
-/* Strays from vCPU 1, its stack pointer on each of the agent's stacks, while vCPU 0 is in and out. */
+/* Strays from vCPU 1, its stack pointer on each of the agent's stacks, while vCPU 0 is in
+ * and out. */
 static void stray_on_1(void)
 {
     for (unsigned i = 0; i < 200; i++)

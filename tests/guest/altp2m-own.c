@@ -233,8 +233,12 @@ static void shadow(void)
 
 static void isolate(void)
 {
-    struct facet_altp2m_isolate a = {.view = v, .access = ACCESS_RW, .others = ACCESS_N,
-                                     .suppress_ve = 1, .first_gfn = g + 510, .nr = 4};
+    struct facet_altp2m_isolate a = {.view = v,
+                                     .access = ACCESS_RW,
+                                     .others = ACCESS_N,
+                                     .suppress_ve = 1,
+                                     .first_gfn = g + 510,
+                                     .nr = 4};
     uint16_t later;
 
     if (!on_facet)

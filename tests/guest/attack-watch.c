@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monitor of a guest that attacks it (attack-watched.c). It restricts, makes views and counts the
- * accesses that it is told of, all as that guest asks: see there for what is tested.
+ * The monitor of a guest that attacks it (attack-watched.c). It restricts, makes views and counts
+ * the accesses that it is told of, all as that guest asks: see there for what is tested.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -133,8 +133,8 @@ static void setup(void)
 /* An access that is reported is counted and then let through: what it ran into is lifted. */
 static void answer(const vm_event_request_t *r)
 {
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason,
-                             .flags = r->flags};
+    vm_event_response_t a = {
+        .version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason, .flags = r->flags};
 
     expect(r->reason, VM_EVENT_REASON_MEM_ACCESS);
     events++;

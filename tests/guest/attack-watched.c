@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attacks of a hostile kernel on what a monitor in another domain (attack-watch.c) has set up for it:
- * restrictions of the host map, views, #VE, shadow pages (docs/audit.md). The command line names the
- * policy. Under "open" each attack works; under "audited" it is refused, and what the monitor set up
- * does what it is for: the access that follows is reported. Under "grandfathered" Xen's own
- * sub-operations are as open as on Xen, and Facet's are refused.
+ * Attacks of a hostile kernel on what a monitor in another domain (attack-watch.c) has set up for
+ * it: restrictions of the host map, views, #VE, shadow pages (docs/audit.md). The command line
+ * names the policy. Under "open" each attack works; under "audited" it is refused, and what the
+ * monitor set up does what it is for: the access that follows is reported. Under "grandfathered"
+ * Xen's own sub-operations are as open as on Xen, and Facet's are refused.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -298,8 +298,8 @@ static void lifts_by_range(void)
     uint64_t done = 0, skipped = 0;
 
     set_up_held();
-    expect(altp2m_stub_set_range(&altp2m_self, theirs, ACCESS_RWX, FACET_ALTP2M_LEAVE,
-                                 gfn_of(page), 1, &done, &skipped),
+    expect(altp2m_stub_set_range(&altp2m_self, theirs, ACCESS_RWX, FACET_ALTP2M_LEAVE, gfn_of(page),
+                                 1, &done, &skipped),
            of_facet(0, -XEN_EINVAL));
     write_reported(page, (unsigned)of_facet(0, 1) != 0);
     tear_down();
@@ -523,8 +523,7 @@ static void reads_a_monitors_overrides(void)
 
     set_up();
     changes.view = theirs;
-    expect(altp2m_stub_get_overrides(&altp2m_self, theirs, 4, runs, &first, &written,
-                                     GFN_ALL_ONES),
+    expect(altp2m_stub_get_overrides(&altp2m_self, theirs, 4, runs, &first, &written, GFN_ALL_ONES),
            of_facet(0, -XEN_EINVAL));
     expect(written, of_facet(1, 0) > 0);
     if (written == 1)
@@ -599,5 +598,4 @@ TEST_CASES(CASE(begin), CASE(sees_the_monitor), CASE(turns_off_the_monitor), CAS
            CASE(takes_away_a_monitors_ve), CASE(has_the_processor_write),
            CASE(reads_a_monitors_view), CASE(counts_a_monitors_tables),
            CASE(reads_a_monitors_overrides), CASE(copies_what_it_may_not_read),
-           CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor),
-           CASE(finish))
+           CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor), CASE(finish))

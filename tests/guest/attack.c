@@ -171,7 +171,8 @@ static void unsafe_ones(void)
         skip("Facet's own sub-operations");
     expect(altp2m_stub_shadow_create(&altp2m_self, ~0ULL, &name), outcome_of_own());
     expect(altp2m_stub_isolate(&altp2m_self, v, ACCESS_RWX, ACCESS_R, FACET_ALTP2M_LEAVE,
-                               gfn_of(page), 1, &skipped), outcome_of_own());
+                               gfn_of(page), 1, &skipped),
+           outcome_of_own());
 }
 
 static altp2m_op from_user;
@@ -210,8 +211,8 @@ static void told_why(void)
     for (uint32_t i = 0; i == 0 || i < q.number; i++) {
         q = (struct facet_altp2m_query){.index = i};
         expect(altp2m_stub_query(&altp2m_self, &q), 0);
-        check(q.why == 0 || (outcome_of_own() && q.why == FACET_ALTP2M_WHY_POLICY),
-              "%s: why is %u", q.name, q.why);
+        check(q.why == 0 || (outcome_of_own() && q.why == FACET_ALTP2M_WHY_POLICY), "%s: why is %u",
+              q.name, q.why);
         check((q.why == 0) == (q.flags & FACET_ALTP2M_QUERY_ALLOWED), "%s: flags", q.name);
         denied += q.why != 0;
     }

@@ -8,7 +8,7 @@
  *   part=restricted   1,000 pages over 256 MiB are not executable in a view; each is executed
  *   part=remapped     1,000 pages over 256 MiB are shown as others in a view; each is executed
  *   part=views        500 views, or as many as there may be, each with an override
- *   part=balloon      256 pages given back and taken again, with overrides on them in two of nine views
+ *   part=balloon      256 pages given back and taken again, overrides on them in two of nine views
  *   part=sweep        one read in each 2 MiB of all memory below 4 GiB, in a fresh view
  *   part=wait         nothing, without end
  *   part=dry          overrides in nine views until table memory is used up
@@ -305,9 +305,8 @@ static const struct part {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    {"none", none}, {"restricted", restricted}, {"remapped", remapped}, {"views", many},
-    {"balloon", balloon}, {"sweep", sweep}, {"dry", dry},
-    {"wait", wait},
+    {"none", none},       {"restricted", restricted}, {"remapped", remapped}, {"views", many},
+    {"balloon", balloon}, {"sweep", sweep},           {"dry", dry},           {"wait", wait},
 };
 
 static void part(void)

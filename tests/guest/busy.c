@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Has the hypervisor work for it, without end as bystander.c sees it: the way is in `work` of the command line. Each prepares, with
- * calls that are many and short, and then does over and over what one call has the hypervisor work long for, until the system time
- * `ms`, a while after bystander.c has looked its last.
+ * Has the hypervisor work for it, without end as bystander.c sees it: the way is in `work` of the
+ * command line. Each prepares, with calls that are many and short, and then does over and over what
+ * one call has the hypervisor work long for, until the system time `ms`, a while after bystander.c
+ * has looked its last.
  */
 #include <string.h>
 #include <facet/hvmop.h>
@@ -16,7 +17,7 @@
 #define VIEWS       500u
 #define ALL_REMAPS  100000u
 #define EACH_REMAPS (ALL_REMAPS / VIEWS)
-#define TARGET      4096u /* a gfn above all that the guest uses itself; what is worked on lies behind */
+#define TARGET      4096u /* above all that the guest uses itself; what is worked on lies behind */
 #define FIRST       4608u /* at the begin of a leaf of 2 MiB */
 #define EXTENT      512u
 #define MARGIN_NS   400000000UL /* it looks its last so long before the end */
@@ -42,8 +43,8 @@ static bool go_on(unsigned *times)
 /* bystander.c must still have looked on when the first round was over. */
 static void did(unsigned times)
 {
-    say("busy: ready at %lu ms, first done at %lu ms, %u times till %lu ms\n", prepared_ns / 1000000, first_ns / 1000000, times,
-        end_ns / 1000000);
+    say("busy: ready at %lu ms, first done at %lu ms, %u times till %lu ms\n",
+        prepared_ns / 1000000, first_ns / 1000000, times, end_ns / 1000000);
     need(first_ns + MARGIN_NS < end_ns, "first done at %lu ms, too late", first_ns / 1000000);
 }
 
@@ -130,7 +131,8 @@ static void target(void)
     create(VIEWS);
     remap_everywhere();
     while (go_on(&times)) {
-        need(altp2m_set_access(0, TARGET, times % 2 ? ACCESS_RWX : ACCESS_R) == 0, "the host's access");
+        need(altp2m_set_access(0, TARGET, times % 2 ? ACCESS_RWX : ACCESS_R) == 0,
+             "the host's access");
         if (times == 2) {
             need(extent(XENMEM_decrease_reservation, TARGET, 0) == 1, "the target out");
             need(extent(XENMEM_populate_physmap, TARGET, 0) == 1, "the target in");
@@ -152,7 +154,8 @@ static void default_access(void)
                                        .nr = memory_end - FIRST};
     need(own(FACET_ALTP2M_set_range, &a, sizeof(a)) == 0, "a view with all gfns");
     while (go_on(&times)) {
-        need(altp2m_set_access(view[0], GFN_ALL_ONES, times % 2 ? ACCESS_RW : ACCESS_R) == 0, "default access");
+        need(altp2m_set_access(view[0], GFN_ALL_ONES, times % 2 ? ACCESS_RW : ACCESS_R) == 0,
+             "default access");
     }
     did(times);
 }
@@ -203,8 +206,9 @@ static void isolate(void)
 static const struct {
     const char *name;
     void (*work)(void);
-} works[] = {{"reboot", reboot},   {"extents", extents}, {"target", target},  {"default", default_access},
-             {"destroy", destroy}, {"off", off},         {"isolate", isolate}};
+} works[] = {{"reboot", reboot},          {"extents", extents}, {"target", target},
+             {"default", default_access}, {"destroy", destroy}, {"off", off},
+             {"isolate", isolate}};
 
 static void work(void)
 {

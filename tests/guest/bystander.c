@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Computes beside one other domain, busy.c, that has the hypervisor work for it, and measures the longest time that it did not
- * run. What the hypervisor does for a domain comes out of that domain's slices, in pieces, so it is two slices and a half at most.
+ * Computes beside one other domain, busy.c, that has the hypervisor work for it, and measures the
+ * longest time that it did not run. What the hypervisor does for a domain comes out of that
+ * domain's slices, in pieces, so it is two slices and a half at most.
  */
 #include "lib/cpu.h"
 #include "lib/event.h"
@@ -40,7 +41,8 @@ static void kept_waiting(void)
         waited += gap > SLICE_NS / 2 ? gap : 0;
         last = now;
     }
-    say("bystander: longest time not run: %lu us; waited %lu of %lu ms\n", longest / 1000, waited / 1000000, watch);
+    say("bystander: longest time not run: %lu us; waited %lu of %lu ms\n", longest / 1000,
+        waited / 1000000, watch);
     check(longest <= LONGEST_NS, "did not run for %lu ms", longest / 1000000);
     need(waited >= watch * 1000000 / 4, "the other domain hardly ran: %lu ms", waited / 1000000);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions that the hypervisor carries out in a guest's place (string I/O, and whatever meets a hole), on pages that a monitor
- * (carry-watch.c) restricts. Each must be told of as if the processor had run it, be tried again after the answer, and leave what it leaves
- * where nobody watches.
+ * Instructions that the hypervisor carries out in a guest's place (string I/O, and whatever meets a
+ * hole), on pages that a monitor (carry-watch.c) restricts. Each must be told of as if the
+ * processor had run it, be tried again after the answer, and leave what it leaves where nobody
+ * watches.
  */
 #include <string.h>
 #include "lib/carry.h"
@@ -12,11 +13,11 @@
 #include "lib/target.h"
 #include "lib/test.h"
 
-#define HOLE    ((uint8_t *)0xd0000000UL)
-#define NOBODY  0x80 /* a port that reads all ones */
-#define MAPPED  (2ULL << 39)
-#define PTE_A   0x20ULL
-#define PTE_D   0x40ULL
+#define HOLE   ((uint8_t *)0xd0000000UL)
+#define NOBODY 0x80 /* a port that reads all ones */
+#define MAPPED (2ULL << 39)
+#define PTE_A  0x20ULL
+#define PTE_D  0x40ULL
 
 static struct mailbox *mail;
 static uint8_t *pages;
@@ -25,7 +26,7 @@ static uint8_t *pages;
 
 /* Runs one instruction and tells the monitor where it was. */
 #define TELLING(instruction) "lea 1f(%%rip), %%rax; mov %%rax, %[rip]; 1: " instruction
-#define RIP [rip] "=m"(mail->data[CARRY_RIP])
+#define RIP                  [rip] "=m"(mail->data[CARRY_RIP])
 
 static void begin(uint32_t task)
 {
@@ -65,7 +66,10 @@ static void rep(void)
 
     memset(pages, 0, 2 * PAGE);
     begin(CARRY_REP);
-    __asm__ volatile(TELLING("rep insb") : "+D"(to), "+c"(count), RIP : "d"(NOBODY) : "rax", "memory");
+    __asm__ volatile(TELLING("rep insb")
+                     : "+D"(to), "+c"(count), RIP
+                     : "d"(NOBODY)
+                     : "rax", "memory");
     end();
     expect(count, 0);
     expect((uint64_t)to, (uint64_t)PAGE_OF(1) + 500);
@@ -103,7 +107,8 @@ static void push(void)
 
     memset(PAGE_OF(4), 0, PAGE);
     begin(CARRY_PUSH);
-    __asm__ volatile("mov %%rsp, %[stack]; lea 1f(%%rip), %%rax; mov %%rax, %[rip]; mov %[at], %%rsp; 1: pushq (%[hole]); "
+    __asm__ volatile("mov %%rsp, %[stack]; lea 1f(%%rip), %%rax; mov %%rax, %[rip]; mov %[at], "
+                     "%%rsp; 1: pushq (%[hole]); "
                      "mov %[stack], %%rsp"
                      : [stack] "=&r"(stack), RIP
                      : [at] "r"(PAGE_OF(5)), [hole] "r"(HOLE)
@@ -149,7 +154,8 @@ static void emulate(void)
 /* pages 0 to 511 of their 2 MiB, by page tables in pages 6 and 7. */
 static uint8_t *mapped(unsigned page)
 {
-    uint64_t *top = (uint64_t *)(read_cr3() & ~0xfffULL), *table = (uint64_t *)PAGE_OF(6), *below = (uint64_t *)PAGE_OF(7);
+    uint64_t *top = (uint64_t *)(read_cr3() & ~0xfffULL), *table = (uint64_t *)PAGE_OF(6),
+             *below = (uint64_t *)PAGE_OF(7);
 
     memset(table, 0, PAGE);
     memset(below, 0, PAGE);
@@ -231,5 +237,5 @@ static void setup(void)
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(ins), CASE(rep), CASE(outs), CASE(movs), CASE(push), CASE(convert), CASE(in_a_view),
-           CASE(emulate), CASE(walk), CASE(mark), CASE(quiet_walks), CASE(finish))
+TEST_CASES(CASE(setup), CASE(ins), CASE(rep), CASE(outs), CASE(movs), CASE(push), CASE(convert),
+           CASE(in_a_view), CASE(emulate), CASE(walk), CASE(mark), CASE(quiet_walks), CASE(finish))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monitor of carried.c: restricts its pages in the host map or in a view, and wants to be told of each access that the
- * hypervisor makes in its place as of its own: page, kind, linear address, instruction.
+ * The monitor of carried.c: restricts its pages in the host map or in a view, and wants to be told
+ * of each access that the hypervisor makes in its place as of its own: page, kind, linear address,
+ * instruction.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -26,8 +27,11 @@ static uint64_t page(unsigned n)
 
 static void restrict_host(uint64_t first, unsigned nr, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access, .access = (uint8_t)access, .domid = target,
-                                   .nr = nr, .pfn = first};
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = (uint8_t)access,
+                                   .domid = target,
+                                   .nr = nr,
+                                   .pfn = first};
 
     expect(memory_op(XENMEM_access_op, &op), 0);
 }
@@ -53,7 +57,8 @@ static void emulate(const vm_event_request_t *r, vm_event_response_t *a)
     a->flags |= VM_EVENT_FLAG_EMULATE;
 }
 
-static void task_on(uint32_t number, unsigned first, unsigned nr, unsigned access, answer_fn *answer)
+static void task_on(uint32_t number, unsigned first, unsigned nr, unsigned access,
+                    answer_fn *answer)
 {
     listen_wait(number);
     restrict_host(page(first), nr, access);
@@ -152,7 +157,8 @@ static void set_view(unsigned access)
 {
     altp2m_op op = for_target(HVMOP_altp2m_set_mem_access);
 
-    op.u.mem_access = (struct xen_hvm_altp2m_mem_access){.view = view_id, .access = (uint16_t)access, .gfn = page(0)};
+    op.u.mem_access = (struct xen_hvm_altp2m_mem_access){
+        .view = view_id, .access = (uint16_t)access, .gfn = page(0)};
     expect(altp2m_call(&op), 0);
 }
 
@@ -247,5 +253,6 @@ static void finish(void)
     mail->task = TASK_END;
 }
 
-TEST_CASES(CASE(setup), CASE(ins), CASE(rep), CASE(outs), CASE(movs), CASE(push), CASE(convert), CASE(in_a_view),
-           CASE(carried_out), CASE(walk), CASE(mark), CASE(quiet_walks), CASE(finish))
+TEST_CASES(CASE(setup), CASE(ins), CASE(rep), CASE(outs), CASE(movs), CASE(push), CASE(convert),
+           CASE(in_a_view), CASE(carried_out), CASE(walk), CASE(mark), CASE(quiet_walks),
+           CASE(finish))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest that asks for anything: hypercalls, MSRs, CPUID leaves and ports, with arguments made up by a
- * generator of numbers from values that are wrong in interesting ways. It judges little: that it still
- * runs at the end, and that the hypervisor and the guests beside it do. What could end or stop this guest
- * rightly is left out: shutdowns, waiting for ever, and giving away the memory that it runs in.
+ * A guest that asks for anything: hypercalls, MSRs, CPUID leaves and ports, with arguments made up
+ * by a generator of numbers from values that are wrong in interesting ways. It judges little: that
+ * it still runs at the end, and that the hypervisor and the guests beside it do. What could end or
+ * stop this guest rightly is left out: shutdowns, waiting for ever, and giving away the memory that
+ * it runs in.
  *
  *   seed=N    which numbers
  *   calls=N   how many
@@ -22,8 +23,8 @@
 #define BUFFER_SIZE 8192u
 
 static uint64_t state;
-static uint64_t *buffer;  /* arguments; everything that is read is in here */
-static uint8_t *spare;    /* pages that may vanish, change or be restricted */
+static uint64_t *buffer;      /* arguments; everything that is read is in here */
+static uint8_t *spare;        /* pages that may vanish, change or be restricted */
 static unsigned long made[3]; /* hypercalls: 0, positive, negative */
 
 /* xorshift64* */
@@ -42,7 +43,8 @@ static uint64_t below(uint64_t n)
 
 static uint64_t some_gfn(void)
 {
-    static const uint64_t wild[] = {~0ULL, 0xfee00, 0xd0000, 1ULL << 20, 1ULL << 27, (1ULL << 40) - 1, 1ULL << 52};
+    static const uint64_t wild[] = {~0ULL,      0xfee00,          0xd0000,   1ULL << 20,
+                                    1ULL << 27, (1ULL << 40) - 1, 1ULL << 52};
 
     return below(8) ? gfn_of(spare) + below(SPARE_PAGES) : wild[below(ARRAY_SIZE(wild))];
 }
@@ -63,23 +65,27 @@ static uint64_t some_number(void)
     }
 }
 
-/* Where a pointer argument may lead. A write through it must not reach this guest's code or stack. */
+/* Where a pointer argument may lead. A write through it must not reach this guest's code
+ * or stack. */
 static uint64_t some_pointer(void)
 {
-    static const uint64_t wild[] = {0xd0000000ULL, 0x0000800000000000ULL, 0xffff800000000000ULL, ~0ULL, ~7ULL};
+    static const uint64_t wild[] = {0xd0000000ULL, 0x0000800000000000ULL, 0xffff800000000000ULL,
+                                    ~0ULL, ~7ULL};
 
     return below(8) ? (uint64_t)buffer + below(BUFFER_SIZE) / 8 * 8 : wild[below(ARRAY_SIZE(wild))];
 }
 
 static domid_t some_domid(void)
 {
-    static const domid_t known[] = {DOMID_SELF, DOMID_SELF, DOMID_SELF, 0, 1, 2, 3, 4, 63, 64, DOMID_FIRST_RESERVED,
-                                    DOMID_IO, DOMID_XEN, DOMID_INVALID};
+    static const domid_t known[] = {
+        DOMID_SELF, DOMID_SELF, DOMID_SELF,   0, 1, 2, 3, 4, 63, 64, DOMID_FIRST_RESERVED,
+        DOMID_IO,   DOMID_XEN,  DOMID_INVALID};
 
     return known[below(ARRAY_SIZE(known))];
 }
 
-/* Fills words with what an argument struct may hold; low 16 bits of small numbers are often domids. */
+/* Fills words with what an argument struct may hold; low 16 bits of small numbers
+ * are often domids. */
 static void fill(void *at, unsigned words)
 {
     uint64_t *word = at;
@@ -110,21 +116,24 @@ static long count(long rc)
     return rc;
 }
 
-/* Small numbers with which a gfn could be meant are kept out, so that this guest's own pages stay. */
+/* Small numbers with which a gfn could be meant are kept out, so that this guest's own
+ * pages stay. */
 static void call_raw(void)
 {
     unsigned nr = (unsigned)below(64);
     uint64_t far = 1ULL << 32;
 
     if (nr == __HYPERVISOR_iret || nr == __HYPERVISOR_sched_op || nr == __HYPERVISOR_vcpu_op ||
-        nr == __HYPERVISOR_sched_op_compat || nr == __HYPERVISOR_memory_op || nr == __HYPERVISOR_multicall ||
-        nr == __HYPERVISOR_console_io || nr == __HYPERVISOR_set_timer_op) {
+        nr == __HYPERVISOR_sched_op_compat || nr == __HYPERVISOR_memory_op ||
+        nr == __HYPERVISOR_multicall || nr == __HYPERVISOR_console_io ||
+        nr == __HYPERVISOR_set_timer_op) {
         return;
     }
     for (unsigned i = 0; i < 64; i++) {
         buffer[i] = any() | far;
     }
-    count(hypercall(nr, below(40), below(3) ? (uint64_t)buffer : some_pointer(), some_number(), some_number(), any()));
+    count(hypercall(nr, below(40), below(3) ? (uint64_t)buffer : some_pointer(), some_number(),
+                    some_number(), any()));
 }
 
 static void call_memory_op(void)
@@ -148,21 +157,27 @@ static void call_memory_op(void)
         r->domid = some_domid();
     } else if (cmd == XENMEM_add_to_physmap) {
         *(struct xen_add_to_physmap *)(void *)buffer =
-            (struct xen_add_to_physmap){.domid = some_domid(), .size = (uint16_t)below(4), .space = (unsigned)below(7),
-                                        .idx = below(8) ? below(80) : any(), .gpfn = some_gfn()};
+            (struct xen_add_to_physmap){.domid = some_domid(),
+                                        .size = (uint16_t)below(4),
+                                        .space = (unsigned)below(7),
+                                        .idx = below(8) ? below(80) : any(),
+                                        .gpfn = some_gfn()};
     } else if (cmd == XENMEM_remove_from_physmap) {
         *(struct xen_remove_from_physmap *)(void *)buffer =
             (struct xen_remove_from_physmap){.domid = some_domid(), .gpfn = some_gfn()};
     } else if (cmd == XENMEM_add_to_physmap_batch) {
         struct xen_add_to_physmap_batch *b = (void *)buffer;
 
-        *b = (struct xen_add_to_physmap_batch){.domid = some_domid(), .space = (uint16_t)below(7),
-                                               .size = (uint16_t)below(32), .u.foreign_domid = some_domid()};
+        *b = (struct xen_add_to_physmap_batch){.domid = some_domid(),
+                                               .space = (uint16_t)below(7),
+                                               .size = (uint16_t)below(32),
+                                               .u.foreign_domid = some_domid()};
         set_xen_guest_handle(b->idxs, list);
         set_xen_guest_handle(b->gpfns, list + 32);
         set_xen_guest_handle(b->errs, (int *)(buffer + 256));
     }
-    count(memory_op(cmd | (below(16) ? 0 : (unsigned)any() << 6), below(16) ? buffer : (void *)some_pointer()));
+    count(memory_op(cmd | (below(16) ? 0 : (unsigned)any() << 6),
+                    below(16) ? buffer : (void *)some_pointer()));
 }
 
 static void call_altp2m(void)
@@ -224,7 +239,8 @@ static void call_grant(void)
 {
     fill(buffer, 64);
     ((uint16_t *)buffer)[0] = some_domid();
-    count(hypercall(__HYPERVISOR_grant_table_op, below(14), (uint64_t)buffer, below(4) ? below(4) : any(), 0, 0));
+    count(hypercall(__HYPERVISOR_grant_table_op, below(14), (uint64_t)buffer,
+                    below(4) ? below(4) : any(), 0, 0));
 }
 
 static void call_vcpu(void)
@@ -264,14 +280,16 @@ static void call_multicall(void)
         entry[2] = below(12);
         entry[3] = some_pointer();
     }
-    count(hypercall(__HYPERVISOR_multicall, below(8) ? (uint64_t)(buffer + 128) : some_pointer(), below(9), 0, 0, 0));
+    count(hypercall(__HYPERVISOR_multicall, below(8) ? (uint64_t)(buffer + 128) : some_pointer(),
+                    below(9), 0, 0, 0));
 }
 
 /* MSRs of the machine that runs this, but not the one that decides how this code is executed. */
 static void touch_msr(void)
 {
-    static const uint32_t bases[] = {0, 0x10, 0x1b, 0x3a, 0x174, 0x1a0, 0x1d9, 0x200, 0x277, 0x400, 0x480, 0x570, 0x6e0,
-                                     0x800, 0xd90, 0x40000000, 0xc0000080, 0xc0000100, 0xc0010000};
+    static const uint32_t bases[] = {
+        0,     0x10,  0x1b,  0x3a,  0x174, 0x1a0,      0x1d9,      0x200,      0x277,     0x400,
+        0x480, 0x570, 0x6e0, 0x800, 0xd90, 0x40000000, 0xc0000080, 0xc0000100, 0xc0010000};
     uint32_t index = bases[below(ARRAY_SIZE(bases))] + (uint32_t)below(64);
     uint64_t value;
 
@@ -318,7 +336,8 @@ static void touch_port(void)
 /* Memory that calls may have restricted, remapped, replaced or taken away. */
 static void touch_memory(void)
 {
-    volatile uint64_t *word = (volatile uint64_t *)(spare + PAGE * below(SPARE_PAGES) + below(512) * 8);
+    volatile uint64_t *word =
+        (volatile uint64_t *)(spare + PAGE * below(SPARE_PAGES) + below(512) * 8);
 
     if (below(2)) {
         *word = any();
@@ -327,10 +346,11 @@ static void touch_memory(void)
     }
 }
 
-static void (*const acts[])(void) = {call_raw,   call_memory_op, call_memory_op, call_altp2m, call_altp2m, call_altp2m,
-                                     call_altp2m, call_hvm_op,   call_evtchn,    call_grant,  call_vcpu,   call_sched,
-                                     call_version, call_multicall, touch_msr,    touch_cpuid, touch_port,  touch_memory,
-                                     touch_memory};
+static void (*const acts[])(void) = {call_raw,     call_memory_op, call_memory_op, call_altp2m,
+                                     call_altp2m,  call_altp2m,    call_altp2m,    call_hvm_op,
+                                     call_evtchn,  call_grant,     call_vcpu,      call_sched,
+                                     call_version, call_multicall, touch_msr,      touch_cpuid,
+                                     touch_port,   touch_memory,   touch_memory};
 
 /* ---- a monitor's ---- */
 
@@ -347,11 +367,18 @@ static void fill_domctl(xen_domctl_t *op)
 static void monitor_domctl(void)
 {
     xen_domctl_t *op = (void *)buffer;
-    uint32_t cmd = below(3) ? (uint32_t[]){XEN_DOMCTL_pausedomain, XEN_DOMCTL_unpausedomain, XEN_DOMCTL_getdomaininfo,
-                                           XEN_DOMCTL_vm_event_op, XEN_DOMCTL_monitor_op, XEN_DOMCTL_debug_op,
-                                           XEN_DOMCTL_set_access_required, XEN_DOMCTL_getvcpucontext,
-                                           XEN_DOMCTL_gethvmcontext, XEN_DOMCTL_gethvmcontext_partial,
-                                           XEN_DOMCTL_sethvmcontext, XEN_DOMCTL_setvcpucontext,
+    uint32_t cmd = below(3) ? (uint32_t[]){XEN_DOMCTL_pausedomain,
+                                           XEN_DOMCTL_unpausedomain,
+                                           XEN_DOMCTL_getdomaininfo,
+                                           XEN_DOMCTL_vm_event_op,
+                                           XEN_DOMCTL_monitor_op,
+                                           XEN_DOMCTL_debug_op,
+                                           XEN_DOMCTL_set_access_required,
+                                           XEN_DOMCTL_getvcpucontext,
+                                           XEN_DOMCTL_gethvmcontext,
+                                           XEN_DOMCTL_gethvmcontext_partial,
+                                           XEN_DOMCTL_sethvmcontext,
+                                           XEN_DOMCTL_setvcpucontext,
                                            XEN_DOMCTL_get_paging_mempool_size}[below(13)]
                             : (uint32_t)below(96);
 
@@ -385,7 +412,8 @@ static void monitor_access(void)
 
 static void monitor_map_any(void)
 {
-    monitor_map(some_domid(), below(8) ? below(4096) : some_gfn(), spare + PAGE * below(SPARE_PAGES));
+    monitor_map(some_domid(), below(8) ? below(4096) : some_gfn(),
+                spare + PAGE * below(SPARE_PAGES));
 }
 
 /* Whatever lies in a ring page that was mapped is an answer to somebody. */
@@ -407,8 +435,8 @@ static void monitor_ring_noise(void)
     }
 }
 
-static void (*const monitor_acts[])(void) = {monitor_domctl, monitor_domctl, monitor_sysctl, monitor_access,
-                                             monitor_map_any, monitor_ring_noise};
+static void (*const monitor_acts[])(void) = {monitor_domctl, monitor_domctl,  monitor_sysctl,
+                                             monitor_access, monitor_map_any, monitor_ring_noise};
 
 /* ---- the run ---- */
 

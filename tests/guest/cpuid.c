@@ -123,10 +123,10 @@ static void from_user(void)
     check(memcmp(r, k, sizeof(r)) == 0, "differs at CPL 3");
 }
 
-#define MSR_PLATFORM_INFO          0xce
-#define MSR_MISC_FEATURES_ENABLES  0x140
-#define PLATFORM_CPUID_FAULTING    (1ULL << 31)
-#define FEATURES_CPUID_FAULTING    1ULL
+#define MSR_PLATFORM_INFO         0xce
+#define MSR_MISC_FEATURES_ENABLES 0x140
+#define PLATFORM_CPUID_FAULTING   (1ULL << 31)
+#define FEATURES_CPUID_FAULTING   1ULL
 
 static uint64_t user_try_cpuid(uint64_t leaf)
 {
@@ -163,8 +163,8 @@ static void faulting(void)
 #define MSR_MISC_ENABLE   0x1a0
 #define MISC_FAST_STRINGS 1ULL
 
-/* What says that strings are fast says it in one voice: Linux' memmove() takes FSRM to imply ERMS, and
- * Linux takes ERMS away where the MSR says no. */
+/* What says that strings are fast says it in one voice: Linux' memmove() takes FSRM to imply ERMS,
+ * and Linux takes ERMS away where the MSR says no. */
 static void fast_strings(void)
 {
     uint64_t v = 0;

@@ -228,7 +228,8 @@ static void note_frame(struct regs *r)
 
 static void resumes(const char *what, int vector)
 {
-    check(frame_vector == vector && (frame_flags & RFLAGS_RF), "%s: vector %d, flags %lx", what, frame_vector, frame_flags);
+    check(frame_vector == vector && (frame_flags & RFLAGS_RF), "%s: vector %d, flags %lx", what,
+          frame_vector, frame_flags);
     frame_vector = VEC_NONE;
     frame_flags = 0;
 }

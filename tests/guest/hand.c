@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the hypervisor writes and reads in this guest's name: hypercall results, areas that the guest registered, the hypercall
- * page, page walks, the #VE page. Under the policy "audited" none of it reaches what the view that the guest is on keeps
- * from it; under "open" it goes by the host map, as on Xen. Under every policy nothing is written any more to a page that has been
- * given back. Instructions beside a monitor: carried.c.
+ * What the hypervisor writes and reads in this guest's name: hypercall results, areas that the
+ * guest registered, the hypercall page, page walks, the #VE page. Under the policy "audited" none
+ * of it reaches what the view that the guest is on keeps from it; under "open" it goes by the host
+ * map, as on Xen. Under every policy nothing is written any more to a page that has been given
+ * back. Instructions beside a monitor: carried.c.
  */
 #include <string.h>
 #include <facet/hvmop.h>
@@ -97,13 +98,15 @@ static uint64_t *below(const uint64_t *table, unsigned index)
 }
 
 /*
- * A paging structure in a page that cannot be read, of the third level or of the last: whether a copy through it works does not
- * tell what is in it.
+ * A paging structure in a page that cannot be read, of the third level or of the last: whether a
+ * copy through it works does not tell what is in it.
  */
 static void walks(void)
 {
-    const uint64_t last = FAR + 0x80000000 + 0x200000, third = FAR + 0x40000000 + ((uint64_t)room & 0x1fffff);
-    uint64_t entries[] = {0, ((uint64_t)room & ~0x1fffffUL) | PTE_RWX | PTE_PS, gfn_of(room) * PAGE | PTE_RWX};
+    const uint64_t last = FAR + 0x80000000 + 0x200000,
+                   third = FAR + 0x40000000 + ((uint64_t)room & 0x1fffff);
+    uint64_t entries[] = {0, ((uint64_t)room & ~0x1fffffUL) | PTE_RWX | PTE_PS,
+                          gfn_of(room) * PAGE | PTE_RWX};
     uint64_t *top;
 
     page_map(FAR, gfn_of(room) * PAGE, PTE_RWX);
@@ -118,7 +121,8 @@ static void walks(void)
         expect(altp2m_set_access(v, gfn_of(hidden), ACCESS_N), 0);
         expect(xen_version(XENVER_extraversion, (void *)(i == 1 ? third : last)),
                audited || i == 0 ? -XEN_EFAULT : 0);
-        expect(try_wrmsr(MSR_HYPERCALL_PAGE, gfn_of(room) * PAGE), VEC_NONE); /* what comes next finds nothing kept */
+        expect(try_wrmsr(MSR_HYPERCALL_PAGE, gfn_of(room) * PAGE),
+               VEC_NONE); /* what comes next finds nothing kept */
     }
 }
 
@@ -235,7 +239,8 @@ static void area_given_back(void)
     expect(register_time(NULL), 0);
 }
 
-/* The console's page is given back: another one at its gfn is nobody's ring. Nothing is said any more but by port 0xE9. */
+/* The console's page is given back: another one at its gfn is nobody's ring. Nothing is said any
+ * more but by port 0xE9. */
 static void console_given_back(void)
 {
     uint64_t gfn = 0, port = 0;
@@ -256,7 +261,8 @@ static void console_given_back(void)
     }
 }
 
-/* vcpu_info of a vCPU that never runs: its page is taken away, and an event for it leaves no trace there. */
+/* vcpu_info of a vCPU that never runs: its page is taken away, and an event for it leaves
+ * no trace there. */
 static void info_taken_away(void)
 {
     uint8_t *at = room + 3 * PAGE;
@@ -290,13 +296,14 @@ static void ve_page(void)
     expect(altp2m_enable_notify(0, gfn_of(at)), 0);
     expect(altp2m_enable_notify(0, gfn_of(at)), -XEN_EEXIST);
     expect(altp2m_set_access(v, gfn_of(at), ACCESS_R), 0);
-    expect(altp2m_enable_notify(0, gfn_of(room)), audited ? 0 : -XEN_EEXIST); /* it was turned off */
+    expect(altp2m_enable_notify(0, gfn_of(room)),
+           audited ? 0 : -XEN_EEXIST); /* it was turned off */
     expect(altp2m_disable_notify(0), 0);
 }
 
 /*
- * A shadow page that is freed while the other vCPU, whose runstate lay in it, does not run: it is a view's root by the time that vCPU
- * is scheduled again.
+ * A shadow page that is freed while the other vCPU, whose runstate lay in it, does not run: it is a
+ * view's root by the time that vCPU is scheduled again.
  */
 static volatile bool registered, stop;
 static volatile long registration;
@@ -338,6 +345,6 @@ static void freed(void)
     stop = true;
 }
 
-TEST_CASES(CASE(begin), CASE(hypercall_page_msr), CASE(results), CASE(walks), CASE(areas_refused), CASE(area_crosses),
-           CASE(area_taken_away), CASE(area_remapped), CASE(area_given_back), CASE(console_given_back),
-           CASE(info_taken_away), CASE(ve_page), CASE(freed))
+TEST_CASES(CASE(begin), CASE(hypercall_page_msr), CASE(results), CASE(walks), CASE(areas_refused),
+           CASE(area_crosses), CASE(area_taken_away), CASE(area_remapped), CASE(area_given_back),
+           CASE(console_given_back), CASE(info_taken_away), CASE(ve_page), CASE(freed))

@@ -64,26 +64,37 @@ static void locked(void)
     uint8_t zero, carry;
 
     fault_clear();
-    __asm__ volatile(TRY("lock orl $1, (%0); lock incw (%0); lock negb (%0); lock notq (%0); lock btsl $3, (%0)")
-                     ::"r"(hole) : "memory", "cc");
+    __asm__ volatile(TRY("lock orl $1, (%0); lock incw (%0); lock negb (%0); lock notq (%0); lock "
+                         "btsl $3, (%0)")::"r"(hole)
+                     : "memory", "cc");
     expect(fault.vector, VEC_NONE);
-    __asm__ volatile("lock xaddq %0, (%2); setc %1" : "+r"(v), "=q"(carry) : "r"(hole) : "memory", "cc");
+    __asm__ volatile("lock xaddq %0, (%2); setc %1"
+                     : "+r"(v), "=q"(carry)
+                     : "r"(hole)
+                     : "memory", "cc");
     expect(v, -1);
     expect(carry, 1); /* 5 - 1 */
-    __asm__ volatile("lock cmpxchgl %k2, (%3); setz %1" : "+a"(old), "=q"(zero) : "r"(v), "r"(hole) : "memory", "cc");
+    __asm__ volatile("lock cmpxchgl %k2, (%3); setz %1"
+                     : "+a"(old), "=q"(zero)
+                     : "r"(v), "r"(hole)
+                     : "memory", "cc");
     expect(old, 0xffffffff);
     expect(zero, 0);
-    __asm__ volatile("cmpxchgb %b2, (%3); setz %1" : "+a"(old), "=q"(zero) : "r"(v), "r"(hole) : "memory", "cc");
+    __asm__ volatile("cmpxchgb %b2, (%3); setz %1"
+                     : "+a"(old), "=q"(zero)
+                     : "r"(v), "r"(hole)
+                     : "memory", "cc");
     expect(old, 0xffffffff);
     expect(zero, 1);
     __asm__ volatile("movslq (%1), %0" : "=r"(v) : "r"(hole));
     expect(v, -1);
     fault_clear();
-    __asm__ volatile(TRY(".byte 0xf0; movl $0, (%0)") ::"r"(hole) : "memory");
+    __asm__ volatile(TRY(".byte 0xf0; movl $0, (%0)")::"r"(hole) : "memory");
     expect(fault.vector, VEC_UD);
 }
 
-/* The bit may lie far from where the operand points, on either side: only there it is looked for. */
+/* The bit may lie far from where the operand points, on either side: only there it is
+ * looked for. */
 static void bits(void)
 {
     static uint64_t ram;
@@ -326,7 +337,7 @@ static void fetch(void)
     check(vector == VEC_GP || vector == VEC_UD, "running code from a hole: vector %d", vector);
 }
 
-TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(locked), CASE(bits), CASE(strings),
-           CASE(stack_forms), CASE(beyond_memory), CASE(across_the_edge), CASE(edge_addresses),
-           CASE(edge_read_modify_write), CASE(edge_strings), CASE(edge_stack), CASE(edge_fault),
-           CASE(fetch))
+TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(locked), CASE(bits),
+           CASE(strings), CASE(stack_forms), CASE(beyond_memory), CASE(across_the_edge),
+           CASE(edge_addresses), CASE(edge_read_modify_write), CASE(edge_strings), CASE(edge_stack),
+           CASE(edge_fault), CASE(fetch))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entering long mode: MOV to CR0 that sets PG with EFER.LME is #GP(0) while TR holds a 16-bit TSS or CR4.PAE is clear (SDM volume 2,
- * MOV to control registers), changes nothing, and works when that is put right. The guest leaves long mode for it and comes back.
+ * Entering long mode: MOV to CR0 that sets PG with EFER.LME is #GP(0) while TR holds a 16-bit TSS
+ * or CR4.PAE is clear (SDM volume 2, MOV to control registers), changes nothing, and works when
+ * that is put right. The guest leaves long mode for it and comes back.
  */
 #include <string.h>
 #include "lib/cpu.h"

@@ -24,7 +24,8 @@ static void sizes(void)
     expect(memory_op(XENMEM_current_reservation, &nobody), -XEN_ESRCH);
     expect(memory_op(XENMEM_maximum_gpfn, &nobody), -XEN_ESRCH);
     if (on_facet) { /* monitors walk all gfns: nothing lies far above this guest's memory */
-        check(highest >= maximum && highest < maximum + 16, "maximum gpfn %lx of %lx pages", highest, maximum);
+        check(highest >= maximum && highest < maximum + 16, "maximum gpfn %lx of %lx pages",
+              highest, maximum);
     }
     expect(memory_op(XENMEM_maximum_gpfn, (void *)0x600000000000), -XEN_EFAULT);
 }
@@ -208,7 +209,8 @@ static void remove_from_physmap(void)
     expect(memory_op(XENMEM_remove_from_physmap, &x), -XEN_ENOENT);
 }
 
-/* Where a call goes on is counted in its command: a list that this cannot count is refused, and no count wraps to less. */
+/* Where a call goes on is counted in its command: a list that this cannot count is refused, and no
+ * count wraps to less. */
 static void continuations(void)
 {
     volatile uint64_t *page = page_alloc(1, 1);
@@ -220,11 +222,12 @@ static void continuations(void)
     expect(memory_op(XENMEM_decrease_reservation, &r), 0);
     expect(memory_op(XENMEM_populate_physmap, &r), 0);
     r.nr_extents = 1;
-    expect(hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation | 1ULL << 38, (uint64_t)&r, 0, 0, 0),
+    expect(hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation | 1ULL << 38, (uint64_t)&r,
+                     0, 0, 0),
            1LL << 32);
     expect(*page, 0x600d);
 }
 
-TEST_CASES(CASE(continuations), CASE(sizes), CASE(unknown), CASE(memory_map), CASE(shared_info), CASE(add_elsewhere),
-           CASE(give_and_take), CASE(neighbours), CASE(nothing_there), CASE(absurd_reservations),
-           CASE(no_more_than_the_maximum), CASE(remove_from_physmap))
+TEST_CASES(CASE(continuations), CASE(sizes), CASE(unknown), CASE(memory_map), CASE(shared_info),
+           CASE(add_elsewhere), CASE(give_and_take), CASE(neighbours), CASE(nothing_there),
+           CASE(absurd_reservations), CASE(no_more_than_the_maximum), CASE(remove_from_physmap))

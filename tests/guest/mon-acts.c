@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest whose monitor (mon-listen.c) is told of what it does to its registers. Each task does a few things that give events,
- * some of which the monitor denies, carries out or answers in its own way; what the guest then finds is checked here, and the
- * events there.
+ * A guest whose monitor (mon-listen.c) is told of what it does to its registers. Each task does a
+ * few things that give events, some of which the monitor denies, carries out or answers in its own
+ * way; what the guest then finds is checked here, and the events there.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -34,7 +34,8 @@ static void on_ipi(struct regs *r)
     try_wrmsr(0x80b, 0);
 }
 
-/* Waits until the monitor is ready for the task, and tells that it is done; until it has seen that, nothing else happens. */
+/* Waits until the monitor is ready for the task, and tells that it is done; until it has seen
+ * that, nothing else happens. */
 static void begin(uint32_t task)
 {
     traps = ipis = 0;
@@ -84,7 +85,7 @@ static void msr_denied(void)
     try_wrmsr(MSR_LSTAR, 0x1000);
     try_wrmsr(MSR_LSTAR, 0x2000); /* denied */
     try_wrmsr(MSR_SYSENTER, 0x5000);
-    try_wrmsr(MSR_SYSENTER, 0x6000); /* denied */
+    try_wrmsr(MSR_SYSENTER, 0x6000);      /* denied */
     try_wrmsr(MSR_EFER, efer ^ EFER_SCE); /* denied */
     lstar = msr(MSR_LSTAR);
     sysenter = msr(MSR_SYSENTER);
@@ -348,5 +349,6 @@ static void setup(void)
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(msr_writes), CASE(msr_denied), CASE(cr_writes), CASE(xcr0_writes), CASE(descriptors), CASE(debug),
-           CASE(next_interrupt), CASE(injected), CASE(bad_answers), CASE(request_from_user), CASE(exits), CASE(finish))
+TEST_CASES(CASE(setup), CASE(msr_writes), CASE(msr_denied), CASE(cr_writes), CASE(xcr0_writes),
+           CASE(descriptors), CASE(debug), CASE(next_interrupt), CASE(injected), CASE(bad_answers),
+           CASE(request_from_user), CASE(exits), CASE(finish))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monitor of mon-tries.c: restricts pages in the host map or in a view, and answers each violation by having the instruction
- * carried out, in every way that vm_event.h knows. No restriction is ever lifted, so each access must be told again.
+ * The monitor of mon-tries.c: restricts pages in the host map or in a view, and answers each
+ * violation by having the instruction carried out, in every way that vm_event.h knows. No
+ * restriction is ever lifted, so each access must be told again.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -20,14 +21,18 @@ static uint64_t page(unsigned n)
 
 static void restrict_host(unsigned first, unsigned nr, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access, .access = (uint8_t)access, .domid = target,
-                                   .nr = nr, .pfn = page(first)};
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = (uint8_t)access,
+                                   .domid = target,
+                                   .nr = nr,
+                                   .pfn = page(first)};
 
     expect(memory_op(XENMEM_access_op, &op), 0);
 }
 
 /* The task with these pages restricted, once the guest has prepared it and until it is done. */
-static void task_on(uint32_t number, unsigned first, unsigned nr, unsigned access, answer_fn *answer)
+static void task_on(uint32_t number, unsigned first, unsigned nr, unsigned access,
+                    answer_fn *answer)
 {
     listen_wait(number);
     restrict_host(first, nr, access);
@@ -52,14 +57,16 @@ static void setup(void)
 static bool told(unsigned n, uint32_t flags)
 {
     for (unsigned i = 0; i < nr_seen && i < EVENTS_MAX; i++) {
-        if (seen[i].u.mem_access.gfn == page(n) && (seen[i].u.mem_access.flags & MEM_ACCESS_RWX) == flags) {
+        if (seen[i].u.mem_access.gfn == page(n) &&
+            (seen[i].u.mem_access.flags & MEM_ACCESS_RWX) == flags) {
             return true;
         }
     }
     return false;
 }
 
-/* Eight instructions write; the one that crosses a boundary is told of once. Still denied afterwards. */
+/* Eight instructions write; the one that crosses a boundary is told of once.
+ * Still denied afterwards. */
 static void writes(void)
 {
     task_on(TRY_WRITES, 0, 4, ACCESS_RX, emulate);
@@ -107,7 +114,8 @@ static void view(void)
     v = op.u.view.view;
     for (unsigned i = 0; i < 2; i++) {
         op = for_target(HVMOP_altp2m_set_mem_access);
-        op.u.mem_access = (struct xen_hvm_altp2m_mem_access){.view = v, .access = ACCESS_RX, .gfn = page(i)};
+        op.u.mem_access =
+            (struct xen_hvm_altp2m_mem_access){.view = v, .access = ACCESS_RX, .gfn = page(i)};
         expect(altp2m_call(&op), 0);
     }
     op = for_target(HVMOP_altp2m_switch_p2m);
@@ -132,7 +140,8 @@ static void own_fault(void)
 
 static long each_rep(bool on)
 {
-    return monitor_ask(target, (struct xen_domctl_monitor_op){.op = XEN_DOMCTL_MONITOR_OP_EMULATE_EACH_REP, .event = on});
+    return monitor_ask(target, (struct xen_domctl_monitor_op){
+                                   .op = XEN_DOMCTL_MONITOR_OP_EMULATE_EACH_REP, .event = on});
 }
 
 static void rep(void)
@@ -192,7 +201,8 @@ static void bytes(void)
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT, false), 0);
 }
 
-/* Walks are not told of, whatever they lead to; a page at their end that is watched is, as any other. */
+/* Walks are not told of, whatever they lead to; a page at their end that is watched is,
+ * as any other. */
 static void walk(void)
 {
     unsigned walks = 0;
@@ -251,5 +261,6 @@ static void finish(void)
     mail->task = TASK_END;
 }
 
-TEST_CASES(CASE(setup), CASE(writes), CASE(exec), CASE(view), CASE(own_fault), CASE(rep), CASE(no_write), CASE(data),
-           CASE(bytes), CASE(walk), CASE(convert), CASE(allowed_meanwhile), CASE(finish))
+TEST_CASES(CASE(setup), CASE(writes), CASE(exec), CASE(view), CASE(own_fault), CASE(rep),
+           CASE(no_write), CASE(data), CASE(bytes), CASE(walk), CASE(convert),
+           CASE(allowed_meanwhile), CASE(finish))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A watched guest whose second vCPU waits for a monitor's word (mon-verdict.c) about a write, and is then started anew by INIT and
- * SIPI at a write of the guest's choice. What the monitor allowed was the other one.
+ * A watched guest whose second vCPU waits for a monitor's word (mon-verdict.c) about a write, and
+ * is then started anew by INIT and SIPI at a write of the guest's choice. What the monitor allowed
+ * was the other one.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -37,7 +38,8 @@ static void setup(void)
 
 static void started_anew(void)
 {
-    static const uint8_t code[] = {0xc7, 0x06, 0x00, 0x90, 0xad, 0x0b, 0xfa, 0xf4}; /* movw $0xbad, 0x9000; cli; hlt */
+    static const uint8_t code[] = {0xc7, 0x06, 0x00, 0x90,
+                                   0xad, 0x0b, 0xfa, 0xf4}; /* movw $0xbad, 0x9000; cli; hlt */
 
     memcpy((void *)REAL, code, sizeof(code));
     *OTHER = 0x600d;

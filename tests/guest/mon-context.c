@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A monitor that reads and sets the registers of a guest (mon-regs.c) which waits with known values in them: each of Xen's
- * calls for it, with bad vCPUs, records, sizes and values between, after which the guest must be as it was.
+ * A monitor that reads and sets the registers of a guest (mon-regs.c) which waits with known values
+ * in them: each of Xen's calls for it, with bad vCPUs, records, sizes and values between, after
+ * which the guest must be as it was.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -105,7 +106,8 @@ static void hold_still(bool on)
 {
     xen_domctl_t op = {0};
 
-    need(domctl(on ? XEN_DOMCTL_pausedomain : XEN_DOMCTL_unpausedomain, target, &op) == 0, "no pause");
+    need(domctl(on ? XEN_DOMCTL_pausedomain : XEN_DOMCTL_unpausedomain, target, &op) == 0,
+         "no pause");
 }
 
 /* Pauses the guest in its loop. */
@@ -150,7 +152,8 @@ static void read_record(void)
     expect(got, sizeof(c));
     expect(get_record(HVM_SAVE_CODE(CPU), 0, &c, sizeof(c), &got), 0);
     expect(got, sizeof(c));
-    gpr[0] = &c.rax, gpr[1] = &c.rcx, gpr[2] = &c.rdx, gpr[3] = &c.rbx, gpr[4] = &c.rbp, gpr[5] = &c.rsi;
+    gpr[0] = &c.rax, gpr[1] = &c.rcx, gpr[2] = &c.rdx, gpr[3] = &c.rbx, gpr[4] = &c.rbp,
+    gpr[5] = &c.rsi;
     gpr[6] = &c.rdi;
     for (unsigned i = 7; i < HELD_GPRS; i++) {
         gpr[i] = &c.r8 + (i - 7);
@@ -189,7 +192,8 @@ static void read_context(void)
     expect(record(context, HVM_SAVE_CODE(HEADER), 0), context);
     need(get_cpu(&c) == 0, "registers cannot be read");
     c.tsc = ((cpu_t *)(record(context, HVM_SAVE_CODE(CPU), 0) + 1))->tsc;
-    check(memcmp(record(context, HVM_SAVE_CODE(CPU), 0) + 1, &c, sizeof(c)) == 0, "two calls, two contents");
+    check(memcmp(record(context, HVM_SAVE_CODE(CPU), 0) + 1, &c, sizeof(c)) == 0,
+          "two calls, two contents");
     expect((uint8_t *)(record(context, HVM_SAVE_CODE(END), 0) + 1) - context, context_size);
     record(context, HVM_SAVE_CODE(MTRR), 0);
     record(context, CPU_XSAVE_CODE, 0);
@@ -299,9 +303,9 @@ static void bad_state(void)
     refused(c->pending_event = 0x80000882, -XEN_EINVAL);
     refused(c->rip = 1ULL << 48, -XEN_EINVAL);
     refused((c->rip = 1ULL << 40, c->cs_arbytes = 0xc9b), -XEN_EINVAL);
-    refused(c->rflags |= 1 << 17, -XEN_EINVAL); /* VM86 in long mode */
+    refused(c->rflags |= 1 << 17, -XEN_EINVAL);   /* VM86 in long mode */
     refused(c->cs_arbytes |= 0x400, -XEN_EINVAL); /* L and D */
-    refused(c->cs_arbytes &= ~9u, -XEN_EINVAL); /* data, not accessed */
+    refused(c->cs_arbytes &= ~9u, -XEN_EINVAL);   /* data, not accessed */
     refused(c->cs_arbytes &= ~0x80u, -XEN_EINVAL);
     refused(c->cs_arbytes |= 0x60, -XEN_EINVAL);
     refused(c->cs_base = 1ULL << 32, -XEN_EINVAL);
@@ -334,7 +338,8 @@ static void bad_records(void)
     refused(record(changed, HVM_SAVE_CODE(HEADER), 0)->typecode = 99, -XEN_EINVAL);
     refused(changed[8]++, -XEN_EINVAL); /* the header's magic */
     refused(*(uint8_t *)(record(changed, HVM_SAVE_CODE(MTRR), 0) + 1) ^= 1, -XEN_EOPNOTSUPP);
-    refused(((uint8_t *)(record(changed, CPU_XSAVE_CODE, 0) + 1))[8] ^= 2, -XEN_EOPNOTSUPP); /* XCR0 */
+    refused(((uint8_t *)(record(changed, CPU_XSAVE_CODE, 0) + 1))[8] ^= 2,
+            -XEN_EOPNOTSUPP); /* XCR0 */
     expect(set_context(changed, 0), -XEN_ENODATA);
     expect(set_context(changed, ~0u), -XEN_EINVAL);
     expect(set_context((void *)0x7000000000, context_size), -XEN_EFAULT);
@@ -459,7 +464,8 @@ static domid_t own_id(void)
     test_broke("no domain answers to an id of its own");
 }
 
-/* A tool takes the gfn after the last one in use, and gives it back; no other beyond the guest's RAM. */
+/* A tool takes the gfn after the last one in use, and gives it back; no other beyond
+ * the guest's RAM. */
 static void page_behind(void)
 {
     struct xen_memory_reservation r = {.nr_extents = 1, .domid = target};
@@ -508,6 +514,6 @@ static void gone(void)
     expect(monitor_unmap(held), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(read_record), CASE(read_context), CASE(read_vcpu), CASE(info), CASE(bad_targets),
-           CASE(bad_state), CASE(bad_records), CASE(as_it_was), CASE(set_vcpu), CASE(set_all), CASE(second_vcpu),
-           CASE(page_behind), CASE(gone))
+TEST_CASES(CASE(setup), CASE(read_record), CASE(read_context), CASE(read_vcpu), CASE(info),
+           CASE(bad_targets), CASE(bad_state), CASE(bad_records), CASE(as_it_was), CASE(set_vcpu),
+           CASE(set_all), CASE(second_vcpu), CASE(page_behind), CASE(gone))

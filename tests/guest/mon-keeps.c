@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The monitor of mon-takes.c: what it relies on stays its own, and what it does has the memory that it needs. */
+/* The monitor of mon-takes.c: what it relies on stays its own, and what it does has the memory
+ * that it needs. */
 #include <string.h>
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
@@ -15,7 +16,8 @@ static uint8_t *window;
 
 static long param(bool set, uint64_t *value)
 {
-    struct xen_hvm_param p = {.domid = target, .index = HVM_PARAM_MONITOR_RING_PFN, .value = *value};
+    struct xen_hvm_param p = {
+        .domid = target, .index = HVM_PARAM_MONITOR_RING_PFN, .value = *value};
     long rc = hvm_op(set ? HVMOP_set_param : HVMOP_get_param, &p);
 
     *value = p.value;
@@ -24,7 +26,8 @@ static long param(bool set, uint64_t *value)
 
 static long access_op(uint8_t op, uint64_t first, uint32_t nr, uint8_t access)
 {
-    struct xen_mem_access_op a = {.op = op, .access = access, .domid = target, .nr = nr, .pfn = first};
+    struct xen_mem_access_op a = {
+        .op = op, .access = access, .domid = target, .nr = nr, .pfn = first};
 
     return memory_op(XENMEM_access_op, &a);
 }
@@ -53,14 +56,16 @@ static void ring_first(void)
 /* As Xen's library does it where there is a page already. */
 static long enable_in(uint64_t g, void *at)
 {
-    xen_domctl_t op = {.u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
+    xen_domctl_t op = {
+        .u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
     long rc;
 
     expect(param(true, &g), 0);
     expect(monitor_map(target, g, at), 0);
     rc = domctl(XEN_DOMCTL_vm_event_op, target, &op);
     if (rc == 0) {
-        op = (xen_domctl_t){.u.vm_event_op = {.op = XEN_VM_EVENT_DISABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
+        op = (xen_domctl_t){
+            .u.vm_event_op = {.op = XEN_VM_EVENT_DISABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
         expect(domctl(XEN_DOMCTL_vm_event_op, target, &op), 0);
     }
     return rc;
@@ -74,7 +79,8 @@ static long enable_at(uint64_t g)
     return rc;
 }
 
-/* Rings that were, and that a monitor keeps mapped, are still the guest's memory: there is an end to it. */
+/* Rings that were, and that a monitor keeps mapped, are still the guest's memory: there is an end
+ * to it. */
 static void old_rings(uint64_t g)
 {
     static uint8_t *windows;
@@ -93,7 +99,8 @@ static void old_rings(uint64_t g)
     expect(enable_at(g), 0);
 }
 
-/* A frame that the hypervisor, or anybody else, writes to in the guest's name is no ring. Any other can be one. */
+/* A frame that the hypervisor, or anybody else, writes to in the guest's name is no ring. Any
+ * other can be one. */
 static void bound(void)
 {
     uint64_t was = 0;
@@ -213,5 +220,5 @@ static void finish(void)
     mail->task = TASK_END;
 }
 
-TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse), CASE(views), CASE(by_default),
-           CASE(finish))
+TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse),
+           CASE(views), CASE(by_default), CASE(finish))

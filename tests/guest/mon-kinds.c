@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each kind of instruction (lib/kinds_*.c) runs while nobody watches, and again while a monitor (mon-lets.c) lets it go on by
- * single-step in its forms or has it carried out: the guest must not notice. What is compared: every register and flag, the
- * exception that ends the row with its frame, debug registers, FPU state, and memory.
+ * Each kind of instruction (lib/kinds_*.c) runs while nobody watches, and again while a monitor
+ * (mon-lets.c) lets it go on by single-step in its forms or has it carried out: the guest must not
+ * notice. What is compared: every register and flag, the exception that ends the row with its
+ * frame, debug registers, FPU state, and memory.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -12,18 +13,18 @@
 #include "lib/target.h"
 #include "lib/test.h"
 
-#define IRQ        0x82u
-#define ROWS_MAX   512u
-#define ROW_AT     0x400u /* in the first code page */
-#define STACK_AT   0x800u
-#define MSR_STAR   0xc0000081u
-#define MSR_LSTAR  0xc0000082u
-#define MSR_FMASK  0xc0000084u
-#define MSR_FS     0xc0000100u
-#define MSR_GS     0xc0000101u
+#define IRQ           0x82u
+#define ROWS_MAX      512u
+#define ROW_AT        0x400u /* in the first code page */
+#define STACK_AT      0x800u
+#define MSR_STAR      0xc0000081u
+#define MSR_LSTAR     0xc0000082u
+#define MSR_FMASK     0xc0000084u
+#define MSR_FS        0xc0000100u
+#define MSR_GS        0xc0000101u
 #define MSR_KERNEL_GS 0xc0000102u
-#define DR6_RESET  0xffff0ff0u
-#define DR7_RESET  0x400u
+#define DR6_RESET     0xffff0ff0u
+#define DR7_RESET     0x400u
 
 /* What a row left. */
 struct outcome {
@@ -46,18 +47,23 @@ static uint64_t data_end; /* the sum of the data after all rows when nobody watc
 void kinds_enter(const struct regs *r);
 extern uint8_t kinds_return[];
 __asm__(".text\n"
-        "kinds_enter: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; mov %rsp, kinds_rsp\n"
-        "    mov %rdi, %rsp; pop %r15; pop %r14; pop %r13; pop %r12; pop %r11; pop %r10; pop %r9; pop %r8\n"
-        "    pop %rdi; pop %rsi; pop %rbp; pop %rbx; pop %rdx; pop %rcx; pop %rax; add $16, %rsp; iretq\n"
-        "kinds_return: mov kinds_rsp, %rsp; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
+        "kinds_enter: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; mov %rsp, "
+        "kinds_rsp\n"
+        "    mov %rdi, %rsp; pop %r15; pop %r14; pop %r13; pop %r12; pop %r11; pop %r10; pop %r9; "
+        "pop %r8\n"
+        "    pop %rdi; pop %rsi; pop %rbp; pop %rbx; pop %rdx; pop %rcx; pop %rax; add $16, %rsp; "
+        "iretq\n"
+        "kinds_return: mov kinds_rsp, %rsp; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop "
+        "%rbx; ret\n"
         ".bss\nkinds_rsp: .skip 8\n.text\n");
 
 static const struct context {
     uint16_t cs, ss, data;
     uint8_t bits;
 } contexts[CONTEXTS] = {
-    [IN_64] = {0x08, 0x10, 0x10, 64},  [IN_64_U] = {0x1b, 0x23, 0x23, 64}, [IN_32] = {0x38, 0x10, 0x10, 32},
-    [IN_32_U] = {0x43, 0x23, 0x23, 32}, [IN_16] = {0x48, 0x68, 0x58, 16},   [IN_16_U] = {0x53, 0x73, 0x63, 16},
+    [IN_64] = {0x08, 0x10, 0x10, 64}, [IN_64_U] = {0x1b, 0x23, 0x23, 64},
+    [IN_32] = {0x38, 0x10, 0x10, 32}, [IN_32_U] = {0x43, 0x23, 0x23, 32},
+    [IN_16] = {0x48, 0x68, 0x58, 16}, [IN_16_U] = {0x53, 0x73, 0x63, 16},
 };
 
 /* ---- one row ---- */
@@ -82,7 +88,8 @@ static uint64_t stack_sum(const struct regs *r, unsigned bits)
 /* Whatever ends a row: nothing here touches the FPU. */
 static void caught(struct regs *r)
 {
-    __asm__ volatile("mov %%cr2, %0; mov %%dr6, %1; mov %%cr0, %2" : "=r"(now.cr2), "=r"(now.dr6), "=r"(now.cr0));
+    __asm__ volatile("mov %%cr2, %0; mov %%dr6, %1; mov %%cr0, %2"
+                     : "=r"(now.cr2), "=r"(now.dr6), "=r"(now.cr0));
     now.r = *r;
     r->rip = (uint64_t)kinds_return;
     r->cs = 0x08;
@@ -95,7 +102,9 @@ static uint8_t *row_at(const struct kind *k)
 {
     uint64_t length = (uint64_t)(k->end - k->code);
 
-    return PAGE_OF(CODE) + (k->what & W_ACROSS ? PAGE - 1 : k->what & W_ENDS ? PAGE - length : ROW_AT);
+    return PAGE_OF(CODE) + (k->what & W_ACROSS ? PAGE - 1
+                            : k->what & W_ENDS ? PAGE - length
+                                               : ROW_AT);
 }
 
 static void put_code(const struct kind *k)
@@ -103,7 +112,8 @@ static void put_code(const struct kind *k)
     uint8_t *at = row_at(k);
     size_t n = (size_t)(k->end - k->code);
 
-    for (uint16_t *p = (uint16_t *)(void *)PAGE_OF(CODE); p < (uint16_t *)(void *)PAGE_OF(CODE + 2); p++)
+    for (uint16_t *p = (uint16_t *)(void *)PAGE_OF(CODE); p < (uint16_t *)(void *)PAGE_OF(CODE + 2);
+         p++)
         *p = 0x0b0f;
     memcpy(at, k->code, n);
     for (uint8_t *p = at + n; p + 1 < at + n + 64 && p + 1 < PAGE_OF(CODE + 2); p += 2)
@@ -113,26 +123,43 @@ static void put_code(const struct kind *k)
 static struct regs start_of(const struct kind *k)
 {
     const struct context *c = &contexts[k->in];
-    uint64_t data = c->bits == 16 ? 0 : (uint64_t)PAGE_OF(DATA), stack = c->bits == 16 ? 0 : (uint64_t)PAGE_OF(STACK);
+    uint64_t data = c->bits == 16 ? 0 : (uint64_t)PAGE_OF(DATA),
+             stack = c->bits == 16 ? 0 : (uint64_t)PAGE_OF(STACK);
     uint64_t at = (uint64_t)row_at(k);
 
-    return (struct regs){.rax = 0x1122334455667788, .rdx = 0x8877665544332211, .rcx = 3, .rbx = data + 0x300,
-                         .rbp = data + 0x400, .rsi = data + 0x200, .rdi = data + 0x100, .r8 = 8, .r9 = 0x10,
-                         .r10 = 10, .r11 = 11, .r12 = 0x8000000000001000, .r13 = (uint64_t)PAGE_OF(NOTHING) + 0x20,
-                         .r14 = (uint64_t)PAGE_OF(NOTHING) - 4, .r15 = (uint64_t)PAGE_OF(DATA + 1) - 3,
-                         .rip = c->bits == 16 ? at - (uint64_t)pages : at, .cs = c->cs,
-                         .rflags = k->flags | 2, .rsp = stack + STACK_AT, .ss = c->ss};
+    return (struct regs){.rax = 0x1122334455667788,
+                         .rdx = 0x8877665544332211,
+                         .rcx = 3,
+                         .rbx = data + 0x300,
+                         .rbp = data + 0x400,
+                         .rsi = data + 0x200,
+                         .rdi = data + 0x100,
+                         .r8 = 8,
+                         .r9 = 0x10,
+                         .r10 = 10,
+                         .r11 = 11,
+                         .r12 = 0x8000000000001000,
+                         .r13 = (uint64_t)PAGE_OF(NOTHING) + 0x20,
+                         .r14 = (uint64_t)PAGE_OF(NOTHING) - 4,
+                         .r15 = (uint64_t)PAGE_OF(DATA + 1) - 3,
+                         .rip = c->bits == 16 ? at - (uint64_t)pages : at,
+                         .cs = c->cs,
+                         .rflags = k->flags | 2,
+                         .rsp = stack + STACK_AT,
+                         .ss = c->ss};
 }
 
 /* What the row asks for besides; `on`: before it, otherwise after it. */
 static void arrange(const struct kind *k, bool on)
 {
-    uint64_t code = (uint64_t)PAGE_OF(CODE), at = (uint64_t)row_at(k), cr0 = read_cr0() & ~(CR0_TS | 1ULL << 18);
+    uint64_t code = (uint64_t)PAGE_OF(CODE), at = (uint64_t)row_at(k),
+             cr0 = read_cr0() & ~(CR0_TS | 1ULL << 18);
 
     try_write_dr0((uint64_t)PAGE_OF(DATA) + 0x100);
     try_write_dr1(at + 1);
     try_write_dr6(DR6_RESET);
-    try_write_dr7(DR7_RESET | (on && k->what & W_WATCH ? 3 | 9ULL << 16 : 0) | (on && k->what & W_BREAK ? 3 << 2 : 0) |
+    try_write_dr7(DR7_RESET | (on && k->what & W_WATCH ? 3 | 9ULL << 16 : 0) |
+                  (on && k->what & W_BREAK ? 3 << 2 : 0) |
                   (on && k->what & W_DETECT ? 1 << 13 : 0));
     if (on && k->what & W_AM)
         cr0 |= 1ULL << 18;
@@ -191,8 +218,11 @@ static void run(const struct kind *k, bool sums)
     __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(data));
     fault_clear();
     kinds_enter(&r);
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss; mov %1, %%fs; mov %1, %%gs; clts; fxsave %2"
-                     ::"r"(0x10), "r"(0), "m"(fpu) : "memory");
+    __asm__ volatile(
+        "mov %0, %%ds; mov %0, %%es; mov %0, %%ss; mov %1, %%fs; mov %1, %%gs; clts; fxsave %2" ::
+            "r"(0x10),
+        "r"(0), "m"(fpu)
+        : "memory");
     arrange(k, false);
     try_wrmsr(MSR_FS, (uint64_t)PAGE_OF(DATA));
     try_wrmsr(MSR_GS, (uint64_t)PAGE_OF(DATA) + 0x800);
@@ -204,10 +234,12 @@ static void run(const struct kind *k, bool sums)
 
 /* ---- all rows ---- */
 
-static const char *const modes[KINDS_MODES] = {"plain", "stepped", "toggled", "fast", "emulated",
-                                               "data toggled", "data fast", "data emulated"};
+static const char *const modes[KINDS_MODES] = {"plain",     "stepped",      "toggled",
+                                               "fast",      "emulated",     "data toggled",
+                                               "data fast", "data emulated"};
 
-static void differs(const struct kind *k, unsigned mode, const char *what, uint64_t got, uint64_t wanted)
+static void differs(const struct kind *k, unsigned mode, const char *what, uint64_t got,
+                    uint64_t wanted)
 {
     test_failed(__LINE__, "%s, %s: %s is %lx, wanted %lx", k->name, modes[mode], what, got, wanted);
 }
@@ -215,16 +247,20 @@ static void differs(const struct kind *k, unsigned mode, const char *what, uint6
 /* Interrupts wait while an instruction after the other is stepped, as on Xen. */
 static bool may_wait(const struct kind *k, unsigned mode, const struct outcome *o)
 {
-    return (mode == KINDS_STEPPED || ((mode == KINDS_EMULATED || mode == KINDS_DATA_EMULATED) && k->what & W_REP)) && (k->what & W_IRQ) && o->r.vector == IRQ && now.r.rip >= o->r.rip;
+    return (mode == KINDS_STEPPED ||
+            ((mode == KINDS_EMULATED || mode == KINDS_DATA_EMULATED) && k->what & W_REP)) &&
+           (k->what & W_IRQ) && o->r.vector == IRQ && now.r.rip >= o->r.rip;
 }
 
 static void compare(const struct kind *k, unsigned mode)
 {
-    static const char *const names[] = {"r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rdi", "rsi", "rbp",
-                                        "rbx", "rdx", "rcx", "rax", "vector", "error code", "rip", "cs", "rflags",
-                                        "rsp", "ss", "cr2", "dr6", "cr0", "its stack", "the data", "the FPU"};
+    static const char *const names[] = {
+        "r15", "r14", "r13", "r12", "r11", "r10",       "r9",         "r8",     "rdi", "rsi",
+        "rbp", "rbx", "rdx", "rcx", "rax", "vector",    "error code", "rip",    "cs",  "rflags",
+        "rsp", "ss",  "cr2", "dr6", "cr0", "its stack", "the data",   "the FPU"};
     const struct outcome *o = &plain[k - __start_kinds];
-    const uint64_t *wanted = (const uint64_t *)(const void *)o, *got = (const uint64_t *)(const void *)&now;
+    const uint64_t *wanted = (const uint64_t *)(const void *)o,
+                   *got = (const uint64_t *)(const void *)&now;
 
     _Static_assert(sizeof(now) == sizeof(names) / sizeof(names[0]) * 8, "names");
     if (may_wait(k, mode, o))
@@ -253,7 +289,8 @@ static void watched(unsigned mode)
     }
     target_end(mail);
     expect(sum(PAGE_OF(DATA), 2 * PAGE / 8), data_end);
-    check(mail->data[KINDS_SEEN] > (unsigned)(__stop_kinds - __start_kinds) / 2, "only %lu events", mail->data[KINDS_SEEN]);
+    check(mail->data[KINDS_SEEN] > (unsigned)(__stop_kinds - __start_kinds) / 2, "only %lu events",
+          mail->data[KINDS_SEEN]);
     say("mon-kinds: %s: %lu events\n", modes[mode], mail->data[KINDS_SEEN]);
 }
 
@@ -270,9 +307,11 @@ static void nobody_watches(void)
         plain[k - __start_kinds] = now;
         rip = now.r.rip + (contexts[k->in].bits == 16 ? (uint64_t)pages : 0);
         if (k->ends == ENDS_BEHIND)
-            check(now.r.vector == VEC_UD && rip == end, "%s: vector %lu at %lx, its end is %lx", k->name, now.r.vector, rip, end);
+            check(now.r.vector == VEC_UD && rip == end, "%s: vector %lu at %lx, its end is %lx",
+                  k->name, now.r.vector, rip, end);
         else
-            check(now.r.vector == k->ends, "%s: vector %lu at %lx, error %lx, wanted %lu", k->name, now.r.vector, rip - (uint64_t)row_at(k), now.r.error, k->ends);
+            check(now.r.vector == k->ends, "%s: vector %lu at %lx, error %lx, wanted %lu", k->name,
+                  now.r.vector, rip - (uint64_t)row_at(k), now.r.error, k->ends);
     }
     data_end = sum(PAGE_OF(DATA), 2 * PAGE / 8);
 }
@@ -323,7 +362,8 @@ static uint64_t segment(uint64_t bits, const void *base, uint32_t limit)
 {
     uint64_t b = (uint64_t)base;
 
-    return bits | (limit & 0xffff) | (uint64_t)(limit >> 16) << 48 | (b & 0xffffff) << 16 | (b >> 24 & 0xff) << 56;
+    return bits | (limit & 0xffff) | (uint64_t)(limit >> 16) << 48 | (b & 0xffffff) << 16 |
+           (b >> 24 & 0xff) << 56;
 }
 
 static void make_tables(void)
@@ -395,5 +435,5 @@ static void setup(void)
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(nobody_watches), CASE(stepped), CASE(toggled), CASE(fast), CASE(emulated),
-           CASE(data_toggled), CASE(data_fast), CASE(data_emulated), CASE(finish))
+TEST_CASES(CASE(setup), CASE(nobody_watches), CASE(stepped), CASE(toggled), CASE(fast),
+           CASE(emulated), CASE(data_toggled), CASE(data_fast), CASE(data_emulated), CASE(finish))

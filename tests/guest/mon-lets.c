@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monitor of mon-kinds.c: restricts its code or its data in a view, and lets each instruction that runs into that go on, in
- * every way there is.
+ * The monitor of mon-kinds.c: restricts its code or its data in a view, and lets each instruction
+ * that runs into that go on, in every way there is.
  */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
@@ -31,7 +31,8 @@ static void restrict_pages(uint16_t view, unsigned pages, uint16_t access)
     for (unsigned i = 0; i < mail->data[KINDS_NR]; i++) {
         altp2m_op op = for_target(HVMOP_altp2m_set_mem_access);
 
-        op.u.mem_access = (struct xen_hvm_altp2m_mem_access){.view = view, .access = access, .gfn = mail->data[pages] + i};
+        op.u.mem_access = (struct xen_hvm_altp2m_mem_access){
+            .view = view, .access = access, .gfn = mail->data[pages] + i};
         expect(altp2m_call(&op), 0);
     }
 }
@@ -74,7 +75,8 @@ static bool in_code(const vm_event_request_t *r)
     return r->data.regs.x86.rip + r->data.regs.x86.cs_base - first < mail->data[KINDS_NR] * PAGE;
 }
 
-static void step_over(uint32_t mode, const vm_event_request_t *r, vm_event_response_t *a, uint16_t view)
+static void step_over(uint32_t mode, const vm_event_request_t *r, vm_event_response_t *a,
+                      uint16_t view)
 {
     bool violation = r->reason == VM_EVENT_REASON_MEM_ACCESS;
 
@@ -97,7 +99,9 @@ static void step_over(uint32_t mode, const vm_event_request_t *r, vm_event_respo
 
 static void answer(uint32_t mode, const vm_event_request_t *r, uint16_t view)
 {
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason,
+    vm_event_response_t a = {.version = 7,
+                             .vcpu_id = r->vcpu_id,
+                             .reason = r->reason,
                              .flags = r->flags & VM_EVENT_FLAG_VCPU_PAUSED};
 
     if (r->reason == VM_EVENT_REASON_MEM_ACCESS) {

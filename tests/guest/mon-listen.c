@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monitor of mon-acts.c: asks for each kind of event, and compares what it is told with what that guest does. It denies,
- * carries out, raises and answers in its own way; the guest checks what came of it. As on Xen 4.17 (its public vm_event.h).
+ * The monitor of mon-acts.c: asks for each kind of event, and compares what it is told with what
+ * that guest does. It denies, carries out, raises and answers in its own way; the guest checks what
+ * came of it. As on Xen 4.17 (its public vm_event.h).
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -21,18 +22,20 @@ static long ask(uint32_t op, uint32_t event)
 
 static long watch_msr(bool on, uint32_t msr, bool onchange)
 {
-    return monitor_ask(target, (struct xen_domctl_monitor_op){
-                                   .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
-                                   .event = XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR,
-                                   .u.mov_to_msr = {.msr = msr, .onchangeonly = onchange}});
+    return monitor_ask(target,
+                       (struct xen_domctl_monitor_op){
+                           .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
+                           .event = XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR,
+                           .u.mov_to_msr = {.msr = msr, .onchangeonly = onchange}});
 }
 
 static long watch_cr(bool on, uint8_t index, bool sync, uint64_t mask)
 {
-    return monitor_ask(target, (struct xen_domctl_monitor_op){
-                                   .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
-                                   .event = XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG,
-                                   .u.mov_to_cr = {.index = index, .sync = sync, .bitmask = mask}});
+    return monitor_ask(target,
+                       (struct xen_domctl_monitor_op){
+                           .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
+                           .event = XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG,
+                           .u.mov_to_cr = {.index = index, .sync = sync, .bitmask = mask}});
 }
 
 static void setup(void)
@@ -44,16 +47,22 @@ static void setup(void)
     expect(monitor_enable(target, &ring), 0);
 }
 
-/* Each of these is offered, and only these; and is refused when it is asked for twice or wrongly. */
+/* Each of these is offered, and only these; and is refused when it is asked for twice
+ * or wrongly. */
 static void capabilities(void)
 {
-    static const uint8_t offered[] = {
-        XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG, XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR,
-        XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP, XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT,
-        XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST, XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
-        XEN_DOMCTL_MONITOR_EVENT_CPUID, XEN_DOMCTL_MONITOR_EVENT_INTERRUPT,
-        XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS, XEN_DOMCTL_MONITOR_EVENT_EMUL_UNIMPLEMENTED,
-        XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, XEN_DOMCTL_MONITOR_EVENT_VMEXIT};
+    static const uint8_t offered[] = {XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG,
+                                      XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR,
+                                      XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP,
+                                      XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT,
+                                      XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST,
+                                      XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
+                                      XEN_DOMCTL_MONITOR_EVENT_CPUID,
+                                      XEN_DOMCTL_MONITOR_EVENT_INTERRUPT,
+                                      XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS,
+                                      XEN_DOMCTL_MONITOR_EVENT_EMUL_UNIMPLEMENTED,
+                                      XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT,
+                                      XEN_DOMCTL_MONITOR_EVENT_VMEXIT};
     xen_domctl_t op = {.u.monitor_op.op = XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES};
     uint32_t wanted = 0;
 
@@ -63,7 +72,8 @@ static void capabilities(void)
     expect(domctl(XEN_DOMCTL_monitor_op, target, &op), 0);
     expect(op.u.monitor_op.event, wanted);
     expect(domctl(XEN_DOMCTL_monitor_op, DOMID_SELF, &op), -XEN_EPERM);
-    expect(ask(XEN_DOMCTL_MONITOR_OP_ENABLE, XEN_DOMCTL_MONITOR_EVENT_PRIVILEGED_CALL), -XEN_EOPNOTSUPP);
+    expect(ask(XEN_DOMCTL_MONITOR_OP_ENABLE, XEN_DOMCTL_MONITOR_EVENT_PRIVILEGED_CALL),
+           -XEN_EOPNOTSUPP);
     expect(ask(XEN_DOMCTL_MONITOR_OP_ENABLE, XEN_DOMCTL_MONITOR_EVENT_INTERRUPT), -XEN_EOPNOTSUPP);
     expect(ask(XEN_DOMCTL_MONITOR_OP_ENABLE, 32), -XEN_EINVAL);
     expect(ask(77, 0), -XEN_EOPNOTSUPP);
@@ -141,7 +151,8 @@ static void deny_de_and_lmsw(const vm_event_request_t *r, vm_event_response_t *a
 
     a->u.write_ctrlreg.index = w->index;
     lmsws += ts;
-    if ((w->index == VM_EVENT_X86_CR4 && ((w->new_value ^ w->old_value) & CR4_DE)) || (ts && lmsws == 2)) {
+    if ((w->index == VM_EVENT_X86_CR4 && ((w->new_value ^ w->old_value) & CR4_DE)) ||
+        (ts && lmsws == 2)) {
         a->flags |= VM_EVENT_FLAG_DENY;
     }
 }
@@ -230,8 +241,8 @@ static void descriptors(void)
 static void raise_again(const vm_event_request_t *r, vm_event_response_t *a)
 {
     const struct vm_event_debug *d = &r->u.debug_exception;
-    struct xen_dm_op_inject_event e = {.vector = VEC_DB, .type = d->type, .error_code = ~0u,
-                                       .insn_len = (uint8_t)d->insn_length};
+    struct xen_dm_op_inject_event e = {
+        .vector = VEC_DB, .type = d->type, .error_code = ~0u, .insn_len = (uint8_t)d->insn_length};
 
     (void)a;
     if (!(d->pending_dbg & 1)) {
@@ -241,10 +252,12 @@ static void raise_again(const vm_event_request_t *r, vm_event_response_t *a)
 
 static void debug(void)
 {
-    expect(monitor_ask(target, (struct xen_domctl_monitor_op){
-                                   .op = XEN_DOMCTL_MONITOR_OP_ENABLE,
-                                   .event = XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
-                                   .u.debug_exception.sync = 1}), 0);
+    expect(monitor_ask(
+               target,
+               (struct xen_domctl_monitor_op){.op = XEN_DOMCTL_MONITOR_OP_ENABLE,
+                                              .event = XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
+                                              .u.debug_exception.sync = 1}),
+           0);
     listen_task(ACT_DEBUG, raise_again);
     expect(nr_seen, 3);
     for (unsigned i = 0; i < 3; i++) {
@@ -263,10 +276,11 @@ static void debug(void)
 
 static long watch_requests(bool on, bool user)
 {
-    return monitor_ask(target, (struct xen_domctl_monitor_op){
-                                   .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
-                                   .event = XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST,
-                                   .u.guest_request = {.sync = 1, .allow_userspace = user}});
+    return monitor_ask(target,
+                       (struct xen_domctl_monitor_op){
+                           .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
+                           .event = XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST,
+                           .u.guest_request = {.sync = 1, .allow_userspace = user}});
 }
 
 static void ask_for_next(const vm_event_request_t *r, vm_event_response_t *a)
@@ -313,14 +327,15 @@ static void injected(void)
 /* Registers that no processor can have: none of them is taken. */
 static void answer_badly(const vm_event_request_t *r, vm_event_response_t *a)
 {
-    static const uint64_t rips[] = {1ULL << 48, 1ULL << 60, 0xfffe000000000000, 0xffff000000000000 >> 1};
+    static const uint64_t rips[] = {1ULL << 48, 1ULL << 60, 0xfffe000000000000,
+                                    0xffff000000000000 >> 1};
 
     a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
     a->data.regs.x86 = r->data.regs.x86;
     if (nr_seen <= ARRAY_SIZE(rips)) {
         a->data.regs.x86.rip = rips[nr_seen - 1];
         a->data.regs.x86.rbx = 0x666;
-    } else { /* bits that a guest may not have are left out */
+    } else {                       /* bits that a guest may not have are left out */
         a->data.regs.x86.rip += 3; /* behind VMCALL */
         a->data.regs.x86.rflags |= 0xffffffff00028028;
         a->data.regs.x86.rbx = 0x777;
@@ -348,7 +363,8 @@ static void request_from_user(void)
 
 #define REASON_CPUID 10u
 
-/* In the processor's place. Other exits are the machine's interrupts, which are handled all the same. */
+/* In the processor's place. Other exits are the machine's interrupts, which are handled
+ * all the same. */
 static void answer_cpuid(const vm_event_request_t *r, vm_event_response_t *a)
 {
     if (r->u.vmexit.arch.vmx.reason == REASON_CPUID) {
@@ -364,9 +380,11 @@ static void count_exits(uint32_t number, bool sync)
     unsigned n = 0;
 
     listen_wait(number);
-    expect(monitor_ask(target, (struct xen_domctl_monitor_op){.op = XEN_DOMCTL_MONITOR_OP_ENABLE,
-                                                              .event = XEN_DOMCTL_MONITOR_EVENT_VMEXIT,
-                                                              .u.vmexit.sync = sync}), 0);
+    expect(
+        monitor_ask(target, (struct xen_domctl_monitor_op){.op = XEN_DOMCTL_MONITOR_OP_ENABLE,
+                                                           .event = XEN_DOMCTL_MONITOR_EVENT_VMEXIT,
+                                                           .u.vmexit.sync = sync}),
+        0);
     listen_task(number, sync ? answer_cpuid : NULL);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_VMEXIT, false), 0);
     for (unsigned i = 0; i < nr_seen && i < EVENTS_MAX; i++) {
@@ -393,6 +411,6 @@ static void finish(void)
     mail->task = TASK_END;
 }
 
-TEST_CASES(CASE(setup), CASE(capabilities), CASE(msr_writes), CASE(msr_denied), CASE(cr_writes), CASE(xcr0_writes),
-           CASE(descriptors), CASE(debug), CASE(next_interrupt), CASE(injected), CASE(bad_answers), CASE(request_from_user), CASE(exits),
-           CASE(finish))
+TEST_CASES(CASE(setup), CASE(capabilities), CASE(msr_writes), CASE(msr_denied), CASE(cr_writes),
+           CASE(xcr0_writes), CASE(descriptors), CASE(debug), CASE(next_interrupt), CASE(injected),
+           CASE(bad_answers), CASE(request_from_user), CASE(exits), CASE(finish))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest whose registers its monitor (mon-context.c) reads and sets. It puts known values into them and waits in a loop; when
- * it is let go, or when somebody moved its RIP out of the loop, it reports what the registers hold then. It also tries the
- * monitor's calls itself: it must not have them.
+ * A guest whose registers its monitor (mon-context.c) reads and sets. It puts known values into
+ * them and waits in a loop; when it is let go, or when somebody moved its RIP out of the loop, it
+ * reports what the registers hold then. It also tries the monitor's calls itself: it must not have
+ * them.
  */
 #include "lib/cpu.h"
 #include "lib/event.h"
@@ -12,7 +13,8 @@
 
 uint8_t held_page[PAGE] __attribute__((aligned(4096)));
 #define HELD ((struct held *)(void *)held_page)
-_Static_assert(offsetof(struct held, mail.task) == 4 && offsetof(struct held, second_ran) == 104, "used below");
+_Static_assert(offsetof(struct held, mail.task) == 4 && offsetof(struct held, second_ran) == 104,
+               "used below");
 
 static uint8_t second_stack[4096] __attribute__((aligned(16)));
 extern uint8_t hold_loop[], hold_end[], second_entry[];
@@ -21,13 +23,18 @@ void hold(const uint64_t *in, uint64_t *out);
 /* Loads all general registers but RSP, waits for mail.task, stores them and RFLAGS. */
 __asm__(".globl hold, hold_loop, hold_end, second_entry\n"
         "hold: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rsi\n"
-        "    mov (%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov 32(%rdi), %rbp\n"
-        "    mov 40(%rdi), %rsi; mov 56(%rdi), %r8; mov 64(%rdi), %r9; mov 72(%rdi), %r10; mov 80(%rdi), %r11\n"
-        "    mov 88(%rdi), %r12; mov 96(%rdi), %r13; mov 104(%rdi), %r14; mov 112(%rdi), %r15; mov 48(%rdi), %rdi\n"
+        "    mov (%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov "
+        "32(%rdi), %rbp\n"
+        "    mov 40(%rdi), %rsi; mov 56(%rdi), %r8; mov 64(%rdi), %r9; mov 72(%rdi), %r10; mov "
+        "80(%rdi), %r11\n"
+        "    mov 88(%rdi), %r12; mov 96(%rdi), %r13; mov 104(%rdi), %r14; mov 112(%rdi), %r15; mov "
+        "48(%rdi), %rdi\n"
         "hold_loop: pause; cmpl $0, held_page+4(%rip); je hold_loop\n"
         "hold_end: pushfq; push %rax; mov 16(%rsp), %rax\n"
-        "    mov %rcx, 8(%rax); mov %rdx, 16(%rax); mov %rbx, 24(%rax); mov %rbp, 32(%rax); mov %rsi, 40(%rax)\n"
-        "    mov %rdi, 48(%rax); mov %r8, 56(%rax); mov %r9, 64(%rax); mov %r10, 72(%rax); mov %r11, 80(%rax)\n"
+        "    mov %rcx, 8(%rax); mov %rdx, 16(%rax); mov %rbx, 24(%rax); mov %rbp, 32(%rax); mov "
+        "%rsi, 40(%rax)\n"
+        "    mov %rdi, 48(%rax); mov %r8, 56(%rax); mov %r9, 64(%rax); mov %r10, 72(%rax); mov "
+        "%r11, 80(%rax)\n"
         "    mov %r12, 88(%rax); mov %r13, 96(%rax); mov %r14, 104(%rax); mov %r15, 112(%rax)\n"
         "    popq (%rax); popq 120(%rax); add $8, %rsp\n"
         "    pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
@@ -91,7 +98,8 @@ static void setup(void)
     uint64_t cr4, cr3;
 
     event_init();
-    __asm__ volatile("mov %%cr4, %0; or $0x600, %0; mov %0, %%cr4" : "=&r"(cr4)); /* OSFXSR, OSXMMEXCPT */
+    __asm__ volatile("mov %%cr4, %0; or $0x600, %0; mov %0, %%cr4"
+                     : "=&r"(cr4)); /* OSFXSR, OSXMMEXCPT */
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
     HELD->cr3 = cr3;
     expect(memory_op(XENMEM_add_to_physmap, &grant), 0);
@@ -118,12 +126,14 @@ static void rounds(void)
 static void not_privileged(void)
 {
     static const uint32_t commands[] = {
-        XEN_DOMCTL_getvcpucontext,         XEN_DOMCTL_setvcpucontext, XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_gethvmcontext,
-        XEN_DOMCTL_gethvmcontext_partial, XEN_DOMCTL_sethvmcontext,  XEN_DOMCTL_gettscinfo};
+        XEN_DOMCTL_getvcpucontext, XEN_DOMCTL_setvcpucontext,        XEN_DOMCTL_getvcpuinfo,
+        XEN_DOMCTL_gethvmcontext,  XEN_DOMCTL_gethvmcontext_partial, XEN_DOMCTL_sethvmcontext,
+        XEN_DOMCTL_gettscinfo};
     static uint8_t buffer[8192];
 
     for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
-        xen_domctl_t op = {.u.hvmcontext_partial = {.type = HVM_SAVE_CODE(CPU), .bufsz = sizeof(buffer)}};
+        xen_domctl_t op = {
+            .u.hvmcontext_partial = {.type = HVM_SAVE_CODE(CPU), .bufsz = sizeof(buffer)}};
 
         set_xen_guest_handle(op.u.hvmcontext_partial.buffer, buffer);
         expect(domctl(commands[i], (domid_t)HELD->monitor, &op), -XEN_EPERM);

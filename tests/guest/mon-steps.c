@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest that is single-stepped by its monitor (mon-watch.c) and must not notice: each task runs instructions that store, load
- * or depend on RFLAGS.TF, and compares what they leave with what they leave on a processor that nobody steps.
+ * A guest that is single-stepped by its monitor (mon-watch.c) and must not notice: each task runs
+ * instructions that store, load or depend on RFLAGS.TF, and compares what they leave with what they
+ * leave on a processor that nobody steps.
  */
 #include <stdint.h>
 #include <string.h>
@@ -98,7 +99,8 @@ static void iret(void)
     uint64_t flags;
 
     begin(5);
-    __asm__ volatile("mov %%rsp, %%rax; pushq %1; push %%rax; pushfq; pushq %2; lea 1f(%%rip), %%rax; push %%rax; iretq\n"
+    __asm__ volatile("mov %%rsp, %%rax; pushq %1; push %%rax; pushfq; pushq %2; lea 1f(%%rip), "
+                     "%%rax; push %%rax; iretq\n"
                      "1: pushfq; pop %0"
                      : "=r"(flags)
                      : "i"(0x10), "r"(0x08UL)
@@ -114,7 +116,8 @@ static void mov_ss(void)
     uint16_t ss;
 
     begin(6);
-    __asm__ volatile("mov %%ss, %1; mov %1, %%ss; pushfq; pop %0" : "=&r"(flags), "=&r"(ss)::"memory");
+    __asm__ volatile("mov %%ss, %1; mov %1, %%ss; pushfq; pop %0"
+                     : "=&r"(flags), "=&r"(ss)::"memory");
     end();
     check(!(flags & TF), "PUSHF after MOV SS shows TF: %lx", flags);
     expect(traps, 0);
@@ -177,7 +180,8 @@ static void on_interrupt(struct regs *r)
     try_wrmsr(MSR_EOI, 0);
 }
 
-/* Interrupts that arrive while every instruction is stepped wait for its end, as on Xen; none is lost, and none shows TF. */
+/* Interrupts that arrive while every instruction is stepped wait for its end, as on Xen; none is
+ * lost, and none shows TF. */
 static void interrupt_arrives(void)
 {
     unsigned during;
@@ -208,9 +212,7 @@ static void own_steps(void)
 
     begin(12);
     fault_clear();
-    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq\n"
-                     TRY("mov (%1), %%rax")
-                     "pushfq; pop %0"
+    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq\n" TRY("mov (%1), %%rax") "pushfq; pop %0"
                      : "=r"(flags)
                      : "r"(0x7000000000UL)
                      : "rax", "memory", "cc");
@@ -219,7 +221,8 @@ static void own_steps(void)
     end();
     expect(vector, 14);
     expect(traps, 2);
-    check(flags & TF, "its own TF, which comes back with IRET, is not in what PUSHF stores: %lx", flags);
+    check(flags & TF, "its own TF, which comes back with IRET, is not in what PUSHF stores: %lx",
+          flags);
     expect(word, 1);
 }
 
@@ -269,7 +272,8 @@ static void two_vcpus(void)
     __asm__ volatile("pushfq; pop %0" : "=r"(flags)::"memory");
     end();
     check(!(flags & TF), "vCPU 0 sees TF: %lx", flags);
-    while (mail->data[STEPPED_VCPU] == 1) { /* the monitor stops stepping it at its next instruction */
+    while (mail->data[STEPPED_VCPU] ==
+           1) { /* the monitor stops stepping it at its next instruction */
         sched_op(SCHEDOP_yield, NULL);
     }
     ap_stop = 1;
@@ -304,13 +308,16 @@ static void syscall(void)
     uint64_t star, lstar, fmask, flags, r11;
 
     need(try_rdmsr(0xc0000081, &star) == VEC_NONE && try_rdmsr(0xc0000082, &lstar) == VEC_NONE &&
-             try_rdmsr(0xc0000084, &fmask) == VEC_NONE, "no SYSCALL registers");
-    __asm__ volatile("rdmsr; or $1, %%eax; wrmsr" ::"c"(0xc0000080) : "eax", "edx", "memory"); /* EFER.SCE */
+             try_rdmsr(0xc0000084, &fmask) == VEC_NONE,
+         "no SYSCALL registers");
+    __asm__ volatile("rdmsr; or $1, %%eax; wrmsr" ::"c"(0xc0000080)
+                     : "eax", "edx", "memory"); /* EFER.SCE */
     try_wrmsr(0xc0000081, (uint64_t)0x08 << 32);
     try_wrmsr(0xc0000084, 0x200);
     begin(8);
     /* SYSCALL from CPL 0: comes back by a jump, as SYSRET would go to CPL 3. */
-    __asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %%rdx; shr $32, %%rdx; mov $0xc0000082, %%ecx; wrmsr; syscall\n"
+    __asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %%rdx; shr $32, %%rdx; mov $0xc0000082, "
+                     "%%ecx; wrmsr; syscall\n"
                      "1: pushfq; pop %0; mov %%r11, %1"
                      : "=r"(flags), "=r"(r11)::"rax", "rcx", "rdx", "r11", "memory", "cc");
     end();
@@ -340,5 +347,6 @@ static void setup(void)
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(pushf), CASE(popf_and_own_trap), CASE(interrupts), CASE(faults), CASE(iret), CASE(mov_ss),
-           CASE(exits), CASE(syscall), CASE(pop_ss), CASE(interrupt_arrives), CASE(own_steps), CASE(two_vcpus), CASE(writes), CASE(finish))
+TEST_CASES(CASE(setup), CASE(pushf), CASE(popf_and_own_trap), CASE(interrupts), CASE(faults),
+           CASE(iret), CASE(mov_ss), CASE(exits), CASE(syscall), CASE(pop_ss),
+           CASE(interrupt_arrives), CASE(own_steps), CASE(two_vcpus), CASE(writes), CASE(finish))

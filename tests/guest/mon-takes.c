@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A watched guest that reaches for what is its monitor's (mon-keeps.c): the ring's frame, the tables and the memory that the
- * monitor needs, a restriction by default.
+ * A watched guest that reaches for what is its monitor's (mon-keeps.c): the ring's frame, the
+ * tables and the memory that the monitor needs, a restriction by default.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -14,7 +14,7 @@
 #include <xen/vcpu.h>
 
 #define RING_GFN (16 * 256 + 1 + 1) /* of a guest of 16 MiB: hv/guest/guest.h */
-#define FAR(i)   ((xen_pfn_t)0x4000 + (xen_pfn_t)(i) * 512)
+#define FAR(i)   ((xen_pfn_t)0x4000 + (xen_pfn_t)(i)*512)
 #define FAR_MOST 400u
 
 static struct mailbox *mail;
@@ -30,7 +30,8 @@ static long reservation(unsigned cmd, xen_pfn_t g)
 
 static long add(unsigned space, uint64_t index, uint64_t g)
 {
-    struct xen_add_to_physmap a = {.domid = DOMID_SELF, .space = (uint16_t)space, .idx = index, .gpfn = g};
+    struct xen_add_to_physmap a = {
+        .domid = DOMID_SELF, .space = (uint16_t)space, .idx = index, .gpfn = g};
 
     return memory_op(XENMEM_add_to_physmap, &a);
 }
@@ -100,7 +101,8 @@ static void pinned(void)
 {
     xen_pfn_t g = 0x3000;
 
-    while (reservation(XENMEM_populate_physmap, g) == 1) /* what pages of the hypervisor's replaced may be had again */
+    while (reservation(XENMEM_populate_physmap, g) ==
+           1) /* what pages of the hypervisor's replaced may be had again */
         g++;
     check(g < 0x3004, "%lu pages", g - 0x3000);
     for (unsigned i = 0; i < KEEP_ROUNDS; i++) {
@@ -137,7 +139,8 @@ static void sparse(void)
     }
 }
 
-/* A view, its remaps and shadow pages of its own take all that they get. Its monitor then does what needs many. */
+/* A view, its remaps and shadow pages of its own take all that they get. Its monitor then does
+ * what needs many. */
 static void views(void)
 {
     uint16_t v;
@@ -175,5 +178,5 @@ static void finish(void)
     target_finish(mail);
 }
 
-TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse), CASE(views), CASE(by_default),
-           CASE(finish))
+TEST_CASES(CASE(setup), CASE(ring_first), CASE(bound), CASE(denied), CASE(pinned), CASE(sparse),
+           CASE(views), CASE(by_default), CASE(finish))

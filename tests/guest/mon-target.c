@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest to be watched by a monitor in another domain, with nothing of its own to prove: it does the same few things again
- * and again, waits between the rounds, and says when a round took so long that somebody must have been told of it. After
- * `rounds` such rounds, and when nobody watches any more, it ends. The monitor's record is compared with what it says here.
+ * A guest to be watched by a monitor in another domain, with nothing of its own to prove: it does
+ * the same few things again and again, waits between the rounds, and says when a round took so long
+ * that somebody must have been told of it. After `rounds` such rounds, and when nobody watches any
+ * more, it ends. The monitor's record is compared with what it says here.
  *
  *   what=write|exec|int3|cpuid|int1|sgdt|cr4   rounds=N (2)
  */
@@ -12,10 +13,10 @@
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define PAGES     16u
-#define SLOW      8000u /* ticks; an exit and an answer cost more, a plain access far less */
-#define QUIET     200u   /* rounds that nobody watched, after the last: the monitor has gone */
-#define PAUSE_NS  20000000ULL
+#define PAGES    16u
+#define SLOW     8000u /* ticks; an exit and an answer cost more, a plain access far less */
+#define QUIET    200u  /* rounds that nobody watched, after the last: the monitor has gone */
+#define PAUSE_NS 20000000ULL
 
 static uint8_t *pages;
 static volatile unsigned breakpoints;

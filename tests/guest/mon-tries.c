@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest whose monitor (mon-allow.c) restricts its pages and has the instructions that run into that carried out. Each task
- * touches such pages in a few ways; what the instructions leave is compared with what they leave where nobody watches, or with
- * what the monitor put in their place.
+ * A guest whose monitor (mon-allow.c) restricts its pages and has the instructions that run into
+ * that carried out. Each task touches such pages in a few ways; what the instructions leave is
+ * compared with what they leave where nobody watches, or with what the monitor put in their place.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -36,21 +36,24 @@ static void end(void)
     target_end(mail);
 }
 
-/* Instructions of several kinds that write: to one page, to two, with flags, locked, by 16 bytes, by the stack. */
+/* Instructions of several kinds that write: to one page, to two, with flags, locked, by 16 bytes,
+ * by the stack. */
 static void do_writes(uint64_t *out)
 {
     uint64_t flags, stack;
 
     WORD(0) = 1;
     __asm__ volatile("lock xaddq %0, %1" : "+r"(out[0]), "+m"(WORD(0))::"memory", "cc");
-    __asm__ volatile("subq $0x2001, %1; pushfq; pop %0" : "=r"(flags), "+m"(WORD(0))::"memory", "cc");
+    __asm__ volatile("subq $0x2001, %1; pushfq; pop %0"
+                     : "=r"(flags), "+m"(WORD(0))::"memory", "cc");
     out[1] = flags & 0x8d5;
     *(volatile uint64_t *)(PAGE_OF(1) - 4) = 0x1122334455667788; /* pages 0 and 1 */
     __asm__ volatile("mov %%rsp, %0; lea 0x800(%1), %%rsp; push $0x77; pushfq; mov %0, %%rsp"
                      : "=&r"(stack)
                      : "r"(PAGE_OF(2))
                      : "memory");
-    __asm__ volatile("movq %0, %%rdi; movq %0, %%rsi; lodsq; stosq" ::"r"(PAGE_OF(3)) : "rdi", "rsi", "rax", "memory");
+    __asm__ volatile("movq %0, %%rdi; movq %0, %%rsi; lodsq; stosq" ::"r"(PAGE_OF(3))
+                     : "rdi", "rsi", "rax", "memory");
     __asm__ volatile("xchg %0, %1" : "+r"(out[2]), "+m"(WORD(3))::"memory");
 }
 
@@ -79,7 +82,7 @@ static void writes(void)
 static void exec(void)
 {
     static const uint8_t code[] = {0x48, 0x8d, 0x04, 0x3f, 0x9c, 0x5a, 0x48, 0xff, 0xc0, 0xc3};
-    uint64_t (*twice_and_one)(uint64_t) = (uint64_t (*)(uint64_t))CODE;
+    uint64_t (*twice_and_one)(uint64_t) = (uint64_t(*)(uint64_t))CODE;
     uint64_t got;
 
     memcpy(CODE, code, sizeof(code)); /* lea (rdi,rdi), rax; pushfq; pop rdx; inc rax; ret */
@@ -113,7 +116,7 @@ static void own_fault(void)
     WORD(0) = 0;
     begin(TRY_FAULT);
     fault_clear();
-    __asm__ volatile(TRY("movsq") ::"S"(PAGE_OF(0)), "D"(0x7000000000) : "memory");
+    __asm__ volatile(TRY("movsq")::"S"(PAGE_OF(0)), "D"(0x7000000000) : "memory");
     vector = fault.vector;
     error = fault.error;
     cr2 = fault.cr2;
@@ -183,7 +186,8 @@ static void data(void)
     seen = WORD(0);
     half = *(volatile uint32_t *)PAGE_OF(0);
     __asm__ volatile("addq %1, %0" : "+r"(sum) : "m"(WORD(0)) : "cc");
-    __asm__ volatile("xchg %0, %1" : "+r"(swapped), "+m"(WORD(0))::"memory"); /* writes to memory itself */
+    __asm__ volatile("xchg %0, %1"
+                     : "+r"(swapped), "+m"(WORD(0))::"memory"); /* writes to memory itself */
     again = WORD(0);
     end();
     expect(seen, 0x665544332211);
@@ -194,7 +198,8 @@ static void data(void)
     expect(WORD(0), 8);
 }
 
-/* Breakpoints at a function; the monitor has the bytes run that they replaced, here and across two pages. */
+/* Breakpoints at a function; the monitor has the bytes run that they replaced, here and
+ * across two pages. */
 static void bytes(void)
 {
     static const uint8_t code[] = {0xcc, 0x89, 0xf8, 0xc3}; /* (mov rdi, rax); ret */
@@ -215,8 +220,8 @@ static void bytes(void)
 }
 
 /*
- * The page tables of 512 GiB from 1 TiB on are pages of the guest's that nobody may read. Then what is at the end of the walk is
- * what counts.
+ * The page tables of 512 GiB from 1 TiB on are pages of the guest's that nobody may read. Then what
+ * is at the end of the walk is what counts.
  */
 static void walk(void)
 {
@@ -281,5 +286,6 @@ static void setup(void)
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(writes), CASE(exec), CASE(view), CASE(own_fault), CASE(rep), CASE(no_write), CASE(data),
-           CASE(bytes), CASE(walk), CASE(convert), CASE(allowed_meanwhile), CASE(finish))
+TEST_CASES(CASE(setup), CASE(writes), CASE(exec), CASE(view), CASE(own_fault), CASE(rep),
+           CASE(no_write), CASE(data), CASE(bytes), CASE(walk), CASE(convert),
+           CASE(allowed_meanwhile), CASE(finish))

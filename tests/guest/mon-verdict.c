@@ -20,8 +20,11 @@ static long restrict_page(uint64_t g, uint8_t access)
 
 static void answer(const vm_event_request_t *r, uint32_t flags)
 {
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason,
-                             .flags = VM_EVENT_FLAG_VCPU_PAUSED | flags, .u.mem_access = r->u.mem_access};
+    vm_event_response_t a = {.version = 7,
+                             .vcpu_id = r->vcpu_id,
+                             .reason = r->reason,
+                             .flags = VM_EVENT_FLAG_VCPU_PAUSED | flags,
+                             .u.mem_access = r->u.mem_access};
 
     monitor_answer(&ring, &a, true);
 }

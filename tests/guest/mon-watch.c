@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A monitor for one guest (mon-steps.c): checks of the interface first, while that guest waits; then the guest's tasks, each
- * single-stepped from beginning to end by its debug operation, with an event for every instruction.
+ * A monitor for one guest (mon-steps.c): checks of the interface first, while that guest waits;
+ * then the guest's tasks, each single-stepped from beginning to end by its debug operation, with an
+ * event for every instruction.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -52,8 +53,10 @@ static void mapping(void)
 
 static void ring_rules(void)
 {
-    xen_domctl_t op = {.u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
-    struct xen_mem_access_op access = {.op = XENMEM_access_op_get_access, .domid = target, .pfn = 0x100};
+    xen_domctl_t op = {
+        .u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
+    struct xen_mem_access_op access = {
+        .op = XENMEM_access_op_get_access, .domid = target, .pfn = 0x100};
 
     expect(memory_op(XENMEM_access_op, &access), -XEN_ENODEV);
     expect(domctl(XEN_DOMCTL_vm_event_op, target, &op), -XEN_EINVAL); /* no page there */
@@ -97,7 +100,8 @@ static unsigned step_task(uint32_t task)
     mail->task = task;
     while (steps < 100000 && monitor_next(&ring, &r, clock_now() + SECOND)) {
         bool last = mail->task != task;
-        vm_event_response_t a = {.version = 7, .vcpu_id = r.vcpu_id, .flags = r.flags, .reason = r.reason};
+        vm_event_response_t a = {
+            .version = 7, .vcpu_id = r.vcpu_id, .flags = r.flags, .reason = r.reason};
 
         steps++;
         expect(r.vcpu_id, mail->data[STEPPED_VCPU]);
@@ -140,13 +144,16 @@ static void restrict_pages(uint16_t view)
 /* One request of a watched write or of the step after it; true for a write. */
 static bool answer_write(const vm_event_request_t *r, uint16_t view, bool fast)
 {
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason,
+    vm_event_response_t a = {.version = 7,
+                             .vcpu_id = r->vcpu_id,
+                             .reason = r->reason,
                              .flags = VM_EVENT_FLAG_VCPU_PAUSED | VM_EVENT_FLAG_ALTERNATE_P2M};
     bool write = r->reason == VM_EVENT_REASON_MEM_ACCESS;
 
     expect(r->altp2m_idx, write ? view : 0);
     if (write) {
-        expect(r->u.mem_access.flags, MEM_ACCESS_RW | MEM_ACCESS_GLA_VALID | MEM_ACCESS_FAULT_WITH_GLA);
+        expect(r->u.mem_access.flags,
+               MEM_ACCESS_RW | MEM_ACCESS_GLA_VALID | MEM_ACCESS_FAULT_WITH_GLA);
         expect(r->u.mem_access.gla, r->u.mem_access.gfn * PAGE);
         a.flags |= fast ? VM_EVENT_FLAG_FAST_SINGLESTEP : VM_EVENT_FLAG_TOGGLE_SINGLESTEP;
         a.u.fast_singlestep.p2midx = view;
@@ -158,7 +165,8 @@ static bool answer_write(const vm_event_request_t *r, uint16_t view, bool fast)
     return write;
 }
 
-/* The flow of xen-access' altp2m modes: step over each write in view 0, and back. Every write is seen, once. */
+/* The flow of xen-access' altp2m modes: step over each write in view 0, and back. Every write is
+ * seen, once. */
 static void watch_writes(void)
 {
     altp2m_op op = for_target(HVMOP_altp2m_set_domain_state);
@@ -229,4 +237,5 @@ static void teardown(void)
     expect(monitor_unmap(mail), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(versions), CASE(mapping), CASE(ring_rules), CASE(abuse), CASE(stepping), CASE(teardown))
+TEST_CASES(CASE(setup), CASE(versions), CASE(mapping), CASE(ring_rules), CASE(abuse),
+           CASE(stepping), CASE(teardown))

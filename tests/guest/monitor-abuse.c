@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A monitor that does everything wrong, to the hypervisor and to its guest (monitor-prey.c): pauses without end, maps what it
- * must not, fills its ring with nonsense, answers twice or for nobody, drops its ring with vCPUs waiting, and goes on calling
- * when the guest has ended. After each, guest and hypervisor go on.
+ * A monitor that does everything wrong, to the hypervisor and to its guest (monitor-prey.c): pauses
+ * without end, maps what it must not, fills its ring with nonsense, answers twice or for nobody,
+ * drops its ring with vCPUs waiting, and goes on calling when the guest has ended. After each,
+ * guest and hypervisor go on.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -101,15 +102,16 @@ static void mappings(void)
 {
     volatile uint64_t *a = page_alloc(1, 1), own = 5;
 
-    expect(monitor_map(target, 0xf0000, (void *)a), -XEN_EINVAL);            /* nothing there */
-    expect(monitor_map(target, 1ULL << 40, (void *)a), -XEN_EINVAL);         /* no such address */
+    expect(monitor_map(target, 0xf0000, (void *)a), -XEN_EINVAL);    /* nothing there */
+    expect(monitor_map(target, 1ULL << 40, (void *)a), -XEN_EINVAL); /* no such address */
     expect(monitor_map(target, ~0ULL, (void *)a), -XEN_EINVAL);
-    expect(monitor_map(target, prey->shared_gfn, (void *)a), -XEN_EINVAL);   /* the hypervisor's page */
+    expect(monitor_map(target, prey->shared_gfn, (void *)a),
+           -XEN_EINVAL); /* the hypervisor's page */
     expect(monitor_map(target, prey->page_gfn[0], (void *)(1ULL << 50)), -XEN_EINVAL);
     expect(monitor_map(63, prey->page_gfn[0], (void *)a), -XEN_ESRCH);
     expect(monitor_map(DOMID_INVALID, 0, (void *)a), -XEN_ESRCH);
     *a = own;
-    expect(*a, own); /* and this page is still there */
+    expect(*a, own);                   /* and this page is still there */
     for (unsigned i = 0; i < 3; i++) { /* over itself, again and again */
         expect(monitor_map(target, prey->page_gfn[i & 1], (void *)a), 0);
         *a = 0x77;
@@ -121,8 +123,11 @@ static void mappings(void)
 
 static long set_access(uint64_t gfn, unsigned access)
 {
-    struct xen_mem_access_op op = {
-        .op = XENMEM_access_op_set_access, .access = (uint8_t)access, .domid = target, .nr = 1, .pfn = gfn};
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = (uint8_t)access,
+                                   .domid = target,
+                                   .nr = 1,
+                                   .pfn = gfn};
 
     return memory_op(XENMEM_access_op, &op);
 }
@@ -153,8 +158,11 @@ static void provoke(unsigned task, unsigned nr)
 
 static void respond(unsigned vcpu, uint32_t flags, uint16_t view, uint32_t version)
 {
-    vm_event_response_t a = {.version = version, .vcpu_id = vcpu, .reason = VM_EVENT_REASON_MEM_ACCESS,
-                             .flags = VM_EVENT_FLAG_VCPU_PAUSED | flags, .altp2m_idx = view};
+    vm_event_response_t a = {.version = version,
+                             .vcpu_id = vcpu,
+                             .reason = VM_EVENT_REASON_MEM_ACCESS,
+                             .flags = VM_EVENT_FLAG_VCPU_PAUSED | flags,
+                             .altp2m_idx = view};
 
     a.u.fast_singlestep.p2midx = view;
     monitor_answer(&ring, &a, true);
@@ -164,7 +172,8 @@ static void respond(unsigned vcpu, uint32_t flags, uint16_t view, uint32_t versi
 static void let_go(unsigned vcpu, uint64_t wrote)
 {
     expect(monitor_disable(target, &ring), 0);
-    check(becomes(&prey->wrote[vcpu], wrote), "vCPU %u did not go on: %lu writes", vcpu, prey->wrote[vcpu]);
+    check(becomes(&prey->wrote[vcpu], wrote), "vCPU %u did not go on: %lu writes", vcpu,
+          prey->wrote[vcpu]);
     check(runs(), "vCPU 1 does not run");
 }
 
@@ -329,12 +338,13 @@ static void target_dies(void)
     respond(1, VM_EVENT_FLAG_TOGGLE_SINGLESTEP, 0, 7);
     gone_calls();
     check(prey->counter != 0, "its page is gone");
-    expect(((volatile uint32_t *)ring.page)[2], ring.responses); /* the ring's page too lives on here */
+    expect(((volatile uint32_t *)ring.page)[2],
+           ring.responses); /* the ring's page too lives on here */
     expect(event_close(ring.port), 0);
     expect(monitor_disable(target, &ring), -XEN_ESRCH);
     expect(monitor_unmap(prey), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(pauses), CASE(mappings), CASE(ring_dropped), CASE(channel_closed), CASE(wild_ring),
-           CASE(wild_answers), CASE(absent_views), CASE(answered_twice), CASE(ring_given_away), CASE(second_monitor),
-           CASE(target_dies))
+TEST_CASES(CASE(setup), CASE(pauses), CASE(mappings), CASE(ring_dropped), CASE(channel_closed),
+           CASE(wild_ring), CASE(wild_answers), CASE(absent_views), CASE(answered_twice),
+           CASE(ring_given_away), CASE(second_monitor), CASE(target_dies))

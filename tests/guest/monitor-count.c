@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts the events of monitor-soak.c: by kind and vCPU, each with the number that follows the one before. Is slow for half
- * of the time, so that the ring fills up, answers several requests with one notification, and uses all ways to let an instruction
- * pass: a view and a fast single step, new registers, or nothing.
+ * Counts the events of monitor-soak.c: by kind and vCPU, each with the number that follows the one
+ * before. Is slow for half of the time, so that the ring fills up, answers several requests with
+ * one notification, and uses all ways to let an instruction pass: a view and a fast single step,
+ * new registers, or nothing.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -13,7 +14,7 @@
 #include "lib/test.h"
 
 #define MILLISECOND 1000000UL
-#define SLOW_EVERY  16u   /* requests, in every second of such spans: */
+#define SLOW_EVERY  16u /* requests, in every second of such spans: */
 #define SPAN        16384u
 
 static domid_t target;
@@ -90,21 +91,25 @@ static void count(const vm_event_request_t *r)
     bool waits = kind <= SOAK_CPUID;
 
     total++;
-    if (kind == SOAK_KINDS || r->vcpu_id >= SOAK_VCPUS || waits != !!(r->flags & VM_EVENT_FLAG_VCPU_PAUSED)) {
+    if (kind == SOAK_KINDS || r->vcpu_id >= SOAK_VCPUS ||
+        waits != !!(r->flags & VM_EVENT_FLAG_VCPU_PAUSED)) {
         test_failed(__LINE__, "reason %u of vCPU %u, flags %x", r->reason, r->vcpu_id, r->flags);
         return;
     }
     seen[r->vcpu_id][kind]++;
     if (r->data.regs.x86.r12 != last[r->vcpu_id] + 1) {
-        test_failed(__LINE__, "event %lu of vCPU %u (kind %u) follows %lu", (unsigned long)r->data.regs.x86.r12, r->vcpu_id,
-                    kind, (unsigned long)last[r->vcpu_id]);
+        test_failed(__LINE__, "event %lu of vCPU %u (kind %u) follows %lu",
+                    (unsigned long)r->data.regs.x86.r12, r->vcpu_id, kind,
+                    (unsigned long)last[r->vcpu_id]);
     }
     last[r->vcpu_id] = r->data.regs.x86.r12;
 }
 
 static void answer(const vm_event_request_t *r)
 {
-    vm_event_response_t a = {.version = 7, .vcpu_id = r->vcpu_id, .reason = r->reason,
+    vm_event_response_t a = {.version = 7,
+                             .vcpu_id = r->vcpu_id,
+                             .reason = r->reason,
                              .flags = r->flags & VM_EVENT_FLAG_VCPU_PAUSED};
 
     if (r->reason == VM_EVENT_REASON_MEM_ACCESS) {
@@ -113,8 +118,9 @@ static void answer(const vm_event_request_t *r)
     } else if (a.flags) {
         a.flags |= VM_EVENT_FLAG_SET_REGISTERS;
         a.data.regs.x86 = r->data.regs.x86;
-        a.data.regs.x86.rip += r->reason == VM_EVENT_REASON_CPUID ? r->u.cpuid.insn_length
-                                                                  : r->u.software_breakpoint.insn_length;
+        a.data.regs.x86.rip += r->reason == VM_EVENT_REASON_CPUID
+                                   ? r->u.cpuid.insn_length
+                                   : r->u.software_breakpoint.insn_length;
     }
     monitor_answer(&ring, &a, false);
 }

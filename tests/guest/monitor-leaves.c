@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A monitor that ends while its guest (monitor-prey.c) is paused, once for an event and twice by it. The guest goes on; if it
- * was said that it must have a monitor, it ends at the write that nobody watches.
+ * A monitor that ends while its guest (monitor-prey.c) is paused, once for an event and twice by
+ * it. The guest goes on; if it was said that it must have a monitor, it ends at the write that
+ * nobody watches.
  *
  *   required=1   access_required is set
  */
@@ -13,7 +14,8 @@
 static void leave(void)
 {
     struct monitor_ring ring = {0};
-    struct xen_mem_access_op access = {.op = XENMEM_access_op_set_access, .access = XENMEM_access_rx, .nr = 1};
+    struct xen_mem_access_op access = {
+        .op = XENMEM_access_op_set_access, .access = XENMEM_access_rx, .nr = 1};
     xen_domctl_t op = {0};
     vm_event_request_t r;
     struct prey *prey;

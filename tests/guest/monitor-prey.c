@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest that its monitors mistreat (monitor-abuse.c, monitor-leaves.c): it does what they ask and shows that it still runs.
+ * A guest that its monitors mistreat (monitor-abuse.c, monitor-leaves.c): it does what they ask and
+ * shows that it still runs.
  *
  *   alone=1   ends by itself once it has written: its monitor will have gone
  */

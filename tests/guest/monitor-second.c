@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The second monitor of a guest that has one already: it may look, but the ring and its channel are the first one's. */
+/* The second monitor of a guest that has one already: it may look, but the ring and its channel
+ * are the first one's. */
 #include "lib/event.h"
 #include "lib/page.h"
 #include "lib/prey.h"
@@ -7,7 +8,8 @@
 
 static void refused(void)
 {
-    xen_domctl_t op = {.u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
+    xen_domctl_t op = {
+        .u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
     struct prey *prey;
     domid_t target;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest whose monitor (monitor-count.c) is told of all it does: three vCPUs raise events of five kinds as fast as they can,
- * two of them without waiting for the answer, and count them. None may be lost, seen twice or out of order.
+ * A guest whose monitor (monitor-count.c) is told of all it does: three vCPUs raise events of five
+ * kinds as fast as they can, two of them without waiting for the answer, and count them. None may
+ * be lost, seen twice or out of order.
  *
  *   rounds=N (100)   of eight events for each vCPU
  */
@@ -73,12 +74,17 @@ static void do_cr3(unsigned cpu, uint64_t n)
     uint64_t cr3;
 
     (void)cpu;
-    __asm__ volatile("mov %%cr3, %0; xor $8, %0; mov %0, %%cr3" : "=&r"(cr3) : "r"(number) : "memory", "cc");
+    __asm__ volatile("mov %%cr3, %0; xor $8, %0; mov %0, %%cr3"
+                     : "=&r"(cr3)
+                     : "r"(number)
+                     : "memory", "cc");
 }
 
-static void (*const acts[SOAK_KINDS])(unsigned, uint64_t) = {
-    [SOAK_WRITE] = do_write,     [SOAK_BREAKPOINT] = do_breakpoint, [SOAK_CPUID] = do_cpuid,
-    [SOAK_REQUEST] = do_request, [SOAK_CR3] = do_cr3};
+static void (*const acts[SOAK_KINDS])(unsigned, uint64_t) = {[SOAK_WRITE] = do_write,
+                                                             [SOAK_BREAKPOINT] = do_breakpoint,
+                                                             [SOAK_CPUID] = do_cpuid,
+                                                             [SOAK_REQUEST] = do_request,
+                                                             [SOAK_CR3] = do_cr3};
 
 /* Those that nobody waits for come in runs, so that the ring is full again and again. */
 static const uint8_t order[] = {SOAK_WRITE, SOAK_REQUEST, SOAK_REQUEST, SOAK_REQUEST,
@@ -150,7 +156,8 @@ static void events(void)
         sched_op(SCHEDOP_yield, NULL);
     }
     expect(traps, 0);
-    for (unsigned cpu = 0; cpu < SOAK_VCPUS; cpu++) { /* each write was made: the last one's number is there */
+    for (unsigned cpu = 0; cpu < SOAK_VCPUS;
+         cpu++) { /* each write was made: the last one's number is there */
         uint64_t last = *(volatile uint64_t *)(pages + cpu * PAGE);
 
         check(last > 8ULL * (rounds - 1) && last <= 8ULL * rounds, "vCPU %u wrote %lu", cpu, last);

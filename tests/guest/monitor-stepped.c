@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest that notices by its clock that it is single-stepped, tells its monitor (monitor-steps-on.c), and waits for the end of
- * it: a few instructions take thousands of ticks when each of them exits, and some tens when not.
+ * A guest that notices by its clock that it is single-stepped, tells its monitor
+ * (monitor-steps-on.c), and waits for the end of it: a few instructions take thousands of ticks
+ * when each of them exits, and some tens when not.
  */
 #include "lib/cpu.h"
 #include "lib/event.h"

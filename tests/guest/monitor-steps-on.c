@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A monitor that has its guest (monitor-stepped.c) single-stepped without asking for events, and ends: stepping ends with it. */
+/* A monitor that has its guest (monitor-stepped.c) single-stepped without asking for events, and
+ * ends: stepping ends with it. */
 #include "lib/event.h"
 #include "lib/monitor.h"
 #include "lib/test.h"

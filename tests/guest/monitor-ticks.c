@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a monitor pays for restricting a guest of 256 MiB (monitor-prey.c), in ticks of its own: all of its memory in one call,
- * and single gfns far apart in one call.
+ * What a monitor pays for restricting a guest of 256 MiB (monitor-prey.c), in ticks of its own: all
+ * of its memory in one call, and single gfns far apart in one call.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -41,8 +41,10 @@ static void setup(void)
 
 static void host_range(void)
 {
-    struct xen_mem_access_op op = {
-        .op = XENMEM_access_op_set_access, .access = XENMEM_access_rx, .domid = target, .nr = (uint32_t)pages};
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = XENMEM_access_rx,
+                                   .domid = target,
+                                   .nr = (uint32_t)pages};
     uint64_t start = rdtsc();
 
     result("host_set_access_256_mib", start, memory_op(XENMEM_access_op, &op));
@@ -128,4 +130,5 @@ static void finish(void)
     prey->mail.task = TASK_END;
 }
 
-TEST_CASES(CASE(setup), CASE(host_range), CASE(start_altp2m), CASE(scattered), CASE(view_range), CASE(finish))
+TEST_CASES(CASE(setup), CASE(host_range), CASE(start_altp2m), CASE(scattered), CASE(view_range),
+           CASE(finish))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The monitor of pae.c: is told of each page of top entries when it is read for the processor, and opens it. */
+/* The monitor of pae.c: is told of each page of top entries when it is read for the processor, and
+ * opens it. */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
@@ -9,8 +10,11 @@
 
 static void set_access(uint64_t gfn, unsigned access)
 {
-    struct xen_mem_access_op op = {
-        .op = XENMEM_access_op_set_access, .access = (uint8_t)access, .domid = target, .nr = 1, .pfn = gfn};
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = (uint8_t)access,
+                                   .domid = target,
+                                   .nr = 1,
+                                   .pfn = gfn};
 
     expect(memory_op(XENMEM_access_op, &op), 0);
 }

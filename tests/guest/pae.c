@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PAE paging, whose four top entries the processor keeps: the hypervisor reads them for it when CR0 or CR3 is written. They lie in
- * pages that a monitor (pae-watch.c) keeps to itself, and opens when it is told.
+ * PAE paging, whose four top entries the processor keeps: the hypervisor reads them for it when CR0
+ * or CR3 is written. They lie in pages that a monitor (pae-watch.c) keeps to itself, and opens when
+ * it is told.
  */
 #include <string.h>
 #include "lib/cpu.h"

@@ -200,11 +200,11 @@ static uint64_t wide_gdt[16];
 enum { SMALL = 0x40, DOWN = 0x48, READ_ONLY = 0x50, NULL_SELECTOR = 0 };
 
 /* In 32-bit code, with ES or DS as given. */
-#define STRING32(instruction, segment)                                                                               \
-    "mov %[selector], %%" segment "\n\t"                                                                             \
-    "pushq $0x38; pushq $3f; lretq\n\t"                                                                             \
-    ".code32\n3:\t" TRY(instruction) "ljmp $0x08, $4f\n\t.code64\n4:\t"                                            \
-    "mov %[flat], %%" segment
+#define STRING32(instruction, segment)                                                             \
+    "mov %[selector], %%" segment "\n\t"                                                           \
+    "pushq $0x38; pushq $3f; lretq\n\t"                                                            \
+    ".code32\n3:\t" TRY(instruction) "ljmp $0x08, $4f\n\t.code64\n4:\t"                            \
+                                     "mov %[flat], %%" segment
 
 static int ins32(uint16_t selector, uint64_t index, bool word)
 {
@@ -309,4 +309,5 @@ static void debug_console(void)
 }
 
 TEST_CASES(CASE(reads), CASE(widths), CASE(writes), CASE(sweep), CASE(strings), CASE(string_faults),
-           CASE(string_stops_midway), CASE(string_marks), CASE(string_smap), CASE(string_limits), CASE(from_user), CASE(delay_ports), CASE(debug_console))
+           CASE(string_stops_midway), CASE(string_marks), CASE(string_smap), CASE(string_limits),
+           CASE(from_user), CASE(delay_ports), CASE(debug_console))

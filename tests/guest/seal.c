@@ -15,7 +15,8 @@
 
 #define HOLE ((uint64_t *)0xd0000000UL)
 
-/* Into the agent's view, one hvm_op, and back; its page is the only one that can be executed there. */
+/* Into the agent's view, one hvm_op, and back; its page is the only one that can
+ * be executed there. */
 long agent_hvm_op(unsigned op, void *arg, uint16_t agent, uint16_t kernel);
 extern uint8_t agent_page[];
 __asm__(".pushsection .text.agent, \"ax\", @progbits\n"
@@ -87,7 +88,8 @@ static long register_runstate(void *at)
     return vcpu_op(VCPUOP_register_runstate_memory_area, 0, &a);
 }
 
-/* Two views as an agent would make them, and all that a kernel can do about them before the seal. */
+/* Two views as an agent would make them, and all that a kernel can do about them before
+ * the seal. */
 static void before(void)
 {
     struct facet_altp2m_set_vmfunc ask = {.on = 1};
@@ -283,8 +285,7 @@ static void in_delivery(void)
 {
     fault_clear();
     __asm__ volatile("mov %%rsp, %%rbx\n\t"
-                     "lea 64(%0), %%rsp\n\t" TRY("ud2") "mov %%rbx, %%rsp"
-                     ::"r"(text)
+                     "lea 64(%0), %%rsp\n\t" TRY("ud2") "mov %%rbx, %%rsp" ::"r"(text)
                      : "rbx", "memory");
     expect(fault.vector, VEC_DF);
     expect(*text, 0x7e8);
@@ -366,12 +367,15 @@ static void late_vcpu(void)
 #define TO_1    (2ULL << 32)
 
 /*
- * The agent has the other vCPU on its view. INIT and SIPI by the kernel, which chooses what it runs then, put it back: on the
- * agent's view its calls would be the agent's, and here nothing but the agent's page can be executed there.
+ * The agent has the other vCPU on its view. INIT and SIPI by the kernel, which chooses what it runs
+ * then, put it back: on the agent's view its calls would be the agent's, and here nothing but the
+ * agent's page can be executed there.
  */
 static void restarted_vcpu(void)
 {
-    static const uint8_t code[] = {0xb8, 0x34, 0x12, 0x2e, 0xa3, 0x40, 0x00, 0xfa, 0xf4}; /* mov $0x1234, %ax; mov %ax, %cs:0x40; cli; hlt */
+    static const uint8_t code[] = {
+        0xb8, 0x34, 0x12, 0x2e, 0xa3,
+        0x40, 0x00, 0xfa, 0xf4}; /* mov $0x1234, %ax; mov %ax, %cs:0x40; cli; hlt */
     struct facet_altp2m_switch_vcpu u = {.vcpu = 1, .view = agent};
     volatile uint16_t *seen = (volatile uint16_t *)(REAL + 0x40);
 
@@ -409,6 +413,6 @@ static void unsealed(void)
     expect(altp2m_set_state(0), 0);
 }
 
-TEST_CASES(CASE(before), CASE(refused), CASE(sealed), CASE(calls), CASE(vmfunc),
-           CASE(violations), CASE(lidt_and_busy), CASE(in_delivery), CASE(by_the_hypervisor),
-           CASE(areas), CASE(memory), CASE(late_vcpu), CASE(restarted_vcpu), CASE(agent_may), CASE(unsealed))
+TEST_CASES(CASE(before), CASE(refused), CASE(sealed), CASE(calls), CASE(vmfunc), CASE(violations),
+           CASE(lidt_and_busy), CASE(in_delivery), CASE(by_the_hypervisor), CASE(areas),
+           CASE(memory), CASE(late_vcpu), CASE(restarted_vcpu), CASE(agent_may), CASE(unsealed))

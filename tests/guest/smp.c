@@ -106,7 +106,8 @@ static void impossible(void)
     bad_32(r->tr_ar = 0x89);
     bad_32(r->tr_ar = 0x9b);
     bad_32((r->tr_ar = 0x88b, r->tr_limit = 0x1067));
-    bad_32((r->cr0 = 0x80000001, r->efer = 0x500, r->cr4 = CR4_PAE, r->tr_ar = 0x83)); /* a 16-bit TSS in long mode */
+    bad_32((r->cr0 = 0x80000001, r->efer = 0x500, r->cr4 = CR4_PAE,
+            r->tr_ar = 0x83)); /* a 16-bit TSS in long mode */
     c.cpu_regs.x86_64.rip = 1ULL << 48;
     expect(vcpu_op(VCPUOP_initialise, 1, &c), -XEN_EINVAL);
     c = smp_context(1, smp_work);
@@ -343,5 +344,6 @@ static void down_and_up(void)
     expect(on_vcpu_1(who) & 0xffffffff, 1);
 }
 
-TEST_CASES(CASE(refused), CASE(impossible), CASE(start), CASE(events), CASE(switch_moves_all), CASE(vmfunc_moves_one),
-           CASE(rights_of_both), CASE(both_at_once), CASE(toggle_under_load), CASE(down_and_up))
+TEST_CASES(CASE(refused), CASE(impossible), CASE(start), CASE(events), CASE(switch_moves_all),
+           CASE(vmfunc_moves_one), CASE(rights_of_both), CASE(both_at_once),
+           CASE(toggle_under_load), CASE(down_and_up))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What takes the hypervisor long, one kind after the other, for the table "longest stretch" of `facet bench`. Prints
- * "STRETCH name TICKS", which an image that counts them tells (hv/x86/stretch.h), and "DONE name HOW-MUCH" where that is not
- * certain. `part` of the command line:
+ * What takes the hypervisor long, one kind after the other, for the table "longest stretch" of
+ * `facet bench`. Prints "STRETCH name TICKS", which an image that counts them tells
+ * (hv/x86/stretch.h), and "DONE name HOW-MUCH" where that is not certain. `part` of the command
+ * line:
  *
  *   calls     what altp2m and memory_op are called for
  *   fault     a view's default access goes because no table is left
@@ -19,16 +20,16 @@
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define PORT      0xeb
-#define VIEWS     500u
-#define REMAPS    100000u
-#define MIB       0x100000UL
-#define REGION    512UL          /* gfns of 2 MiB */
-#define AT        (64 * MIB / PAGE)
-#define SHOWN     (AT - REGION)  /* the gfn that remaps show */
-#define FULL      400u           /* times 2 MiB */
-#define RESTARTS  1500000000ULL  /* ns */
-#define AFTER     4000000000ULL  /* ns */
+#define PORT     0xeb
+#define VIEWS    500u
+#define REMAPS   100000u
+#define MIB      0x100000UL
+#define REGION   512UL /* gfns of 2 MiB */
+#define AT       (64 * MIB / PAGE)
+#define SHOWN    (AT - REGION) /* the gfn that remaps show */
+#define FULL     400u          /* times 2 MiB */
+#define RESTARTS 1500000000ULL /* ns */
+#define AFTER    4000000000ULL /* ns */
 
 static uint16_t views[VIEWS];
 static unsigned nviews;
@@ -94,8 +95,9 @@ static void isolate(void)
     uint64_t skipped = 0;
 
     begin();
-    need(altp2m_stub_isolate(&altp2m_self, views[0], ACCESS_RW, ACCESS_N, FACET_ALTP2M_LEAVE, AT + 4 * REGION,
-                             FACET_ALTP2M_ISOLATE_MAX, &skipped) == 0, "isolate");
+    need(altp2m_stub_isolate(&altp2m_self, views[0], ACCESS_RW, ACCESS_N, FACET_ALTP2M_LEAVE,
+                             AT + 4 * REGION, FACET_ALTP2M_ISOLATE_MAX, &skipped) == 0,
+         "isolate");
     tell("isolate");
 }
 
@@ -178,7 +180,8 @@ static void by_fault(void)
     *(volatile uint64_t *)(g * PAGE) = 1;
     tell("fault");
     altp2m_switch(0);
-    need(altp2m_get_access(view, g + 1, &now) == 0 && now == ACCESS_RWX, "the default is still there: %u", now);
+    need(altp2m_get_access(view, g + 1, &now) == 0 && now == ACCESS_RWX,
+         "the default is still there: %u", now);
 }
 
 #define TALK 32768u
@@ -253,7 +256,8 @@ static void after(void)
 static const struct part {
     const char *name;
     void (*run)(void);
-} parts[] = {{"calls", calls}, {"fault", by_fault}, {"talk", talk}, {"restart", restart}, {"end", end}, {"after", after}};
+} parts[] = {{"calls", calls},     {"fault", by_fault}, {"talk", talk},
+             {"restart", restart}, {"end", end},        {"after", after}};
 
 static void part(void)
 {

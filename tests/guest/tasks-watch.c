@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The monitor of tasks.c: its task states can be neither read nor written. Each is told of when a switch needs it, before
- * anything of the switch is done, and the switch is tried again once it is open. The first one is
- * stepped then: it is a step of its own, which ends before the new task's first instruction.
+ * The monitor of tasks.c: its task states can be neither read nor written. Each is told of when a
+ * switch needs it, before anything of the switch is done, and the switch is tried again once it is
+ * open. The first one is stepped then: it is a step of its own, which ends before the new task's
+ * first instruction.
  */
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
@@ -15,8 +16,11 @@
 
 static void restrict_state(uint64_t gfn, unsigned access)
 {
-    struct xen_mem_access_op op = {
-        .op = XENMEM_access_op_set_access, .access = (uint8_t)access, .domid = target, .nr = 1, .pfn = gfn};
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = (uint8_t)access,
+                                   .domid = target,
+                                   .nr = 1,
+                                   .pfn = gfn};
 
     expect(memory_op(XENMEM_access_op, &op), 0);
 }
@@ -67,7 +71,8 @@ static void watch(void)
         check(told[i] == 1, "state %u was told of %u times", i, told[i]);
     expect(steps, 1);
     check(seen[0].u.mem_access.gfn == mail->data[1], "the new task's state does not come first");
-    check(seen[1].u.mem_access.gfn == mail->data[0] && seen[1].data.regs.x86.rip == seen[0].data.regs.x86.rip,
+    check(seen[1].u.mem_access.gfn == mail->data[0] &&
+              seen[1].data.regs.x86.rip == seen[0].data.regs.x86.rip,
           "the old task's state is not the second");
     listen_wait(TASK_END);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP, false), 0);

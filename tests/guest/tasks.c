@@ -35,9 +35,9 @@
 #define LOW_STACK 0x8f00UL
 
 #define TYPE_FREE_16 1u
-#define TYPE_FREE 9u
-#define TYPE_BUSY 11u
-#define NT        0x4000u
+#define TYPE_FREE    9u
+#define TYPE_BUSY    11u
+#define NT           0x4000u
 
 struct tss {
     uint32_t link, stacks[6], cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
@@ -234,7 +234,8 @@ static void make_vm86(void)
     tss_vm86.eip = 0;
     tss_vm86.eflags = 0x23002; /* VM, IOPL 3 */
     tss_vm86.esp = LOW_STACK - LOW_VM86;
-    tss_vm86.cs = tss_vm86.es = tss_vm86.ss = tss_vm86.ds = tss_vm86.fs = tss_vm86.gs = LOW_VM86 >> 4;
+    tss_vm86.cs = tss_vm86.es = tss_vm86.ss = tss_vm86.ds = tss_vm86.fs = tss_vm86.gs =
+        LOW_VM86 >> 4;
     make_task(TSS_NO_CS, &tss_no_cs, task_b, 1);
     tss_no_cs.cs = DATA32;
 }
@@ -261,7 +262,8 @@ static uint64_t task_gate(unsigned selector)
     return 0x0000850000000000ULL | selector << 16;
 }
 
-/* With watched=1 a monitor (tasks-watch.c) keeps the TSSs to itself, and opens each when it is told of it. */
+/* With watched=1 a monitor (tasks-watch.c) keeps the TSSs to itself, and opens each when it is
+ * told of it. */
 static struct mailbox *mail;
 
 static void begin_watched(void)
@@ -405,7 +407,7 @@ static void sixteen_bits(void)
     expect(task16_ax[0], 0x5a5a);
     expect(task16_sp[0], LOW_STACK);
     expect(task16_tr[0], TSS_16);
-    expect(task16_ax[1], 0x1616); /* as the task was left */
+    expect(task16_ax[1], 0x1616);        /* as the task was left */
     expect(task16_sp[1], LOW_STACK - 2); /* the error code is as wide as the task */
     expect(*(volatile uint16_t *)(LOW_STACK - 2), ABSENT);
     expect(tss_16.link, TSS_MAIN);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All sequences of calls up to a depth, on a small world: two gfns of one table or of two, two views beside view 0, two
- * vCPUs, two frames. Each is run on the core and on the reference model (tests/unit/model.h), which must agree
- * on every answer, right, table page and reference, and the modelled processors must hold nothing stale.
+ * All sequences of calls up to a depth, on a small world: two gfns of one table or of two, two
+ * views beside view 0, two vCPUs, two frames. Each is run on the core and on the reference model
+ * (tests/unit/model.h), which must agree on every answer, right, table page and reference, and the
+ * modelled processors must hold nothing stale.
  *
- * Sequences that lead to the same state are followed once, and so are states that differ only in the numbers of
- * views 1 and 2 or of the vCPUs. A state is the model's, and of the core what the model has no word for: free
- * pages, tables of the host map, what waits for a flush.
+ * Sequences that lead to the same state are followed once, and so are states that differ only in
+ * the numbers of views 1 and 2 or of the vCPUs. A state is the model's, and of the core what the
+ * model has no word for: free pages, tables of the host map, what waits for a flush.
  *
  * FACET_PROVE_DEPTH sets the depth beyond what each world begins with.
  */
@@ -15,19 +16,21 @@
 
 #define DEPTH_MAX 8u
 #define A         0u
-#define NEAR      1u         /* in A's table */
-#define FAR       OFFSETS    /* in the next one */
+#define NEAR      1u      /* in A's table */
+#define FAR       OFFSETS /* in the next one */
 #define FRAMES(n) (n)
-#define NO_VE     2u         /* set_range, isolate: leave that bit */
+#define NO_VE     2u /* set_range, isolate: leave that bit */
 
 /* ---- the letters ---- */
 
 #define EVERY_ACCESS(kind_, view_, slot_)                                                          \
     {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_N},                       \
-    {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_RX},                      \
-    {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_RX2RW},                   \
-    {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_N2RWX},                   \
-    {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_DEFAULT}
+        {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_RX},                  \
+        {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_RX2RW},               \
+        {.kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_N2RWX},               \
+    {                                                                                              \
+        .kind = (kind_), .view = (view_), .slot = (slot_), .access = ACCESS_DEFAULT                \
+    }
 
 #define B 255u /* the second gfn, which the world says */
 
@@ -75,8 +78,20 @@ static const struct step letters[] = {
     {.kind = STEP_FAULT, .slot = A, .flags = 1},      /* write */
     {.kind = STEP_FAULT, .slot = A, .flags = 64 | 1}, /* with a listener */
     {.kind = STEP_FAULT, .slot = A, .flags = 3},      /* fetch */
-    {.kind = STEP_ISOLATE, .view = 1, .slot = A, .n = 2, .access = ACCESS_RWX, .order = ACCESS_R, .flags = NO_VE},
-    {.kind = STEP_ISOLATE, .view = 1, .slot = A, .n = 2, .access = ACCESS_R, .order = ACCESS_N, .flags = 0},
+    {.kind = STEP_ISOLATE,
+     .view = 1,
+     .slot = A,
+     .n = 2,
+     .access = ACCESS_RWX,
+     .order = ACCESS_R,
+     .flags = NO_VE},
+    {.kind = STEP_ISOLATE,
+     .view = 1,
+     .slot = A,
+     .n = 2,
+     .access = ACCESS_R,
+     .order = ACCESS_N,
+     .flags = 0},
     {.kind = STEP_SET_RANGE, .view = 1, .slot = A, .n = 2, .access = ACCESS_R, .flags = 0},
     {.kind = STEP_CHANGE_RANGE, .view = 1, .slot = A, .n = 2, .flags = 0},
     {.kind = STEP_SHADOW, .view = 1, .slot = A, .flags = 1},
@@ -107,13 +122,15 @@ static uint64_t of_slot(uint64_t h, unsigned s, uint16_t first, uint16_t second)
     const uint16_t order[] = {0, first, second};
     const struct host *host = &model.host[s];
 
-    h = mix(h, host->mapped | host->ve << 1 | (unsigned)host->type << 2 | (unsigned)host->access << 4);
+    h = mix(h,
+            host->mapped | host->ve << 1 | (unsigned)host->type << 2 | (unsigned)host->access << 4);
     h = mix(h, host->mfn);
     for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
         const struct leaf *l = &model.leaf[order[i]][s];
 
         if (model.exists[order[i]]) {
-            h = mix(h, l->own_access | l->own_frame << 1 | l->own_ve << 2 | (l->own_ve && l->ve) << 3 |
+            h = mix(h, l->own_access | l->own_frame << 1 | l->own_ve << 2 |
+                           (l->own_ve && l->ve) << 3 |
                            (l->own_access ? (unsigned)l->access : 0) << 4 |
                            (l->own_frame ? l->target + 1 : 0) << 8);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Permission arithmetic: core/entry.h and override_compose(), over all of their arguments that differ. */
+/* Permission arithmetic: core/entry.h and override_compose(), over all of their
+ * arguments that differ. */
 #include "prove.h"
 #include "spec.h"
 
@@ -62,8 +63,7 @@ static void read_back(const struct made *m)
 
     HOLDS(entry_valid(pm, m->e) && entry_access(pm, m->e) == m->access &&
               entry_type(pm, m->e) == m->type && entry_mfn(m->e) == frames[m->frame] &&
-              entry_suppress_ve(pm, m->e) == m->suppress &&
-              !entry_is_table(pm, m->e, m->level),
+              entry_suppress_ve(pm, m->e) == m->suppress && !entry_is_table(pm, m->e, m->level),
           "%s: %#lx does not read as it was made", f->name, m->e);
     HOLDS(hardware == spec_hardware(format_now, spec_rights(m->access)),
           "%s: access %u gives the processor %u", f->name, m->access, hardware);
@@ -109,8 +109,7 @@ static void narrow(const struct made *m)
             HOLDS(spec_entry_rights(format_now, part) == spec_entry_rights(format_now, m->e) &&
                       entry_access(pm, part) == m->access && entry_type(pm, part) == m->type &&
                       entry_suppress_ve(pm, part) == m->suppress &&
-                      !spec_misconfigured(format_now, part, to) &&
-                      !entry_is_table(pm, part, to),
+                      !spec_misconfigured(format_now, part, to) && !entry_is_table(pm, part, to),
                   "%s: %#lx is not %#lx's part", f->name, part, m->e);
             cases++;
         }
@@ -146,7 +145,8 @@ static struct made nothing(uint64_t e)
     return (struct made){.e = e, .level = 1};
 }
 
-/* All entries that a slot can hold: leaves small and large, tables, holes with and without own bits. */
+/* All entries that a slot can hold: leaves small and large, tables, holes with and
+ * without own bits. */
 static unsigned all_entries(struct made *all)
 {
     unsigned n = 0;
@@ -157,8 +157,12 @@ static unsigned all_entries(struct made *all)
         }
     }
     for (unsigned i = 0; i < 2; i++) {
-        all[n++] = (struct made){.e = entry_of_table(pm, frames[i]), .access = ACCESS_RWX,
-                                 .frame = i, .level = 2, .valid = true, .suppress = true};
+        all[n++] = (struct made){.e = entry_of_table(pm, frames[i]),
+                                 .access = ACCESS_RWX,
+                                 .frame = i,
+                                 .level = 2,
+                                 .valid = true,
+                                 .suppress = true};
     }
     all[n++] = nothing(pm->empty);
     all[n++] = nothing(pm->empty | f->own_access | 7ULL << f->access_shift);
@@ -169,8 +173,8 @@ static unsigned all_entries(struct made *all)
 #define ENTRIES (2u * LEAVES + 6u)
 
 /*
- * A processor keeps nothing of what gives no right. Of the rest it may keep all: it must forget unless the
- * new entry leads to the same place in the same manner, with no right less.
+ * A processor keeps nothing of what gives no right. Of the rest it may keep all: it must forget
+ * unless the new entry leads to the same place in the same manner, with no right less.
  */
 static bool must_forget(const struct made *old, const struct made *new)
 {
@@ -324,8 +328,8 @@ static void check_composed(const struct view_state *vs, const struct made *host,
           "%s: %#lx gives more than the host map's %#lx", f->name, e, host->e);
     HOLDS(entry_access(pm, e) == (bits & 1 ? own->access : host->access),
           "%s: %#lx on %#lx: what was asked for is forgotten", f->name, own->e, host->e);
-    HOLDS(!f->suppress_ve || !!(e & f->suppress_ve) == suppress,
-          "%s: %#lx on %#lx: suppress-#VE", f->name, own->e, host->e);
+    HOLDS(!f->suppress_ve || !!(e & f->suppress_ve) == suppress, "%s: %#lx on %#lx: suppress-#VE",
+          f->name, own->e, host->e);
     HOLDS((e & pm->own_mask) == (own->e & pm->own_mask), "%s: %#lx on %#lx: own bits", f->name,
           own->e, host->e);
     HOLDS(!spec_misconfigured(format_now, e, 1), "%s: %#lx is misconfigured", f->name, e);
@@ -355,11 +359,13 @@ static void a_view_shows_what_was_said_of_it(void **state)
     (void)state;
     cases = 0;
     each_format(prove_composed);
-    PROVEN("a view's entry is the host's, its default and its own, and under `audited` no wider than the host's",
+    PROVEN("a view's entry is the host's, its default and its own, and under `audited` no wider "
+           "than the host's",
            cases, 3u * SPEC_ACCESSES * 2u * (HOSTS + 1u) * OWN_ENTRIES);
 }
 
-/* Tables that are shared: what the walk leaves of a host's leaf below a default is what both give. */
+/* Tables that are shared: what the walk leaves of a host's leaf below a default is what
+ * both give. */
 static void prove_inherited(void)
 {
     for (unsigned d = 0; d < SPEC_ACCESSES; d++) {

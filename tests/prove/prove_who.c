@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Policy and ownership, over all modes, policies, lists, owners, seals, callers, rows and views: who gets
- * through to a handler, what everybody else gets, and which view the handler is told. The handlers are
- * replaced (the linker's --wrap), so that only what stands before them is seen.
+ * Policy and ownership, over all modes, policies, lists, owners, seals, callers, rows and views:
+ * who gets through to a handler, what everybody else gets, and which view the handler is told. The
+ * handlers are replaced (the linker's --wrap), so that only what stands before them is seen.
  */
 #include "prove.h"
 #include "core/owner.h"
@@ -151,7 +151,7 @@ struct world {
     enum seal seal;
 };
 
-#define GUEST_VIEWS 4u
+#define GUEST_VIEWS    4u
 #define FIRST_MONITORS (GUEST_VIEWS + 1u) /* hidden; the next one is shown */
 
 static void make_views(struct physmap *pm)
@@ -210,7 +210,8 @@ static bool is_possible(const struct world *w)
         return w->on == OFF && w->seal == UNSEALED;
     }
     if (w->policy != POLICY_AUDITED) {
-        return (w->on == OFF || w->on == ON_BY_BOTH) && w->seal == UNSEALED; /* one switch for all */
+        return (w->on == OFF || w->on == ON_BY_BOTH) &&
+               w->seal == UNSEALED; /* one switch for all */
     }
     return w->seal == UNSEALED || (w->on & ON_BY_GUEST);
 }
@@ -252,7 +253,8 @@ static long wanted(const struct world *w, uint32_t nr, bool good_padding)
     return good_padding ? 1 : -XEN_EINVAL;
 }
 
-/* Which views a guest that is confined may name; what else it names is told apart from nothing that is absent. */
+/* Which views a guest that is confined may name; what else it names is told apart from nothing
+ * that is absent. */
 static long wanted_of_view(const struct world *w, uint32_t nr, uint16_t v, bool *absent)
 {
     *absent = false;
@@ -271,8 +273,8 @@ static long wanted_of_view(const struct world *w, uint32_t nr, uint16_t v, bool 
 
 /* ---- calls ---- */
 
-static const uint16_t views[] = {0, 1, 3, GUEST_VIEWS, FIRST_MONITORS, FIRST_MONITORS + 1, 15, 16,
-                                 0xfffe, 0xffff};
+static const uint16_t views[] = {0,  1,  3,      GUEST_VIEWS, FIRST_MONITORS, FIRST_MONITORS + 1,
+                                 15, 16, 0xfffe, 0xffff};
 
 static void one_call(const struct world *w, const struct subop *row, uint16_t v, bool good_padding)
 {

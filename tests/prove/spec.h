@@ -43,8 +43,10 @@ static inline unsigned spec_converted(unsigned access)
                          : spec_rights(access);
 }
 
-/* What is left of a right set on this format's hardware: SDM 3, 28.2.2 (EPT); APM 2, 15.25 (NPT's like). */
+/* What is left of a right set on this format's hardware: SDM 3, 28.2.2 (EPT); APM 2,
+ * 15.25 (NPT's like). */
 unsigned spec_hardware(unsigned format, unsigned rights);
-/* What a processor gives by an entry's bits, and whether it would take them for a mistake (28.2.3.1). */
+/* What a processor gives by an entry's bits, and whether it would take them for
+ * a mistake (28.2.3.1). */
 unsigned spec_entry_rights(unsigned format, uint64_t e);
 bool spec_misconfigured(unsigned format, uint64_t e, unsigned level);

@@ -194,7 +194,8 @@ static void check_kept(const struct kept *before, bool sealed)
            "what the monitor set changed");
     EXPECT(before->agent == now.agent && before->start == now.start, "the seal changed");
     EXPECT(memcmp(before->list, now.list, sizeof(now.list)) == 0, "a sealed list changed");
-    EXPECT(memcmp(before->vmfunc, now.vmfunc, sizeof(now.vmfunc)) == 0, "sealed, and VMFUNC changed");
+    EXPECT(memcmp(before->vmfunc, now.vmfunc, sizeof(now.vmfunc)) == 0,
+           "sealed, and VMFUNC changed");
 }
 
 /* ---- steps ---- */
@@ -211,9 +212,15 @@ static uint64_t take(unsigned bytes)
 
 static struct xen_hvm_altp2m_op some_call(void)
 {
-    static const struct grammar grammar = {
-        .take = take, .gfn = some_gfn, .views = VIEWS, .most = 64, .gfns = LIST,
-        .accesses = LIST + LIST_SIZE, .buffer = OUT, .jitter = 1, .wild = true};
+    static const struct grammar grammar = {.take = take,
+                                           .gfn = some_gfn,
+                                           .views = VIEWS,
+                                           .most = 64,
+                                           .gfns = LIST,
+                                           .accesses = LIST + LIST_SIZE,
+                                           .buffer = OUT,
+                                           .jitter = 1,
+                                           .wild = true};
     const struct subop *row = &subop_table[byte() % subop_count];
     union altp2m_op op;
 
@@ -224,7 +231,8 @@ static struct xen_hvm_altp2m_op some_call(void)
     return op.xen;
 }
 
-/* In a sealed run the attacker is on any vCPU; the one that is on the agent's view makes no calls. */
+/* In a sealed run the attacker is on any vCPU; the one that is on the agent's view makes
+ * no calls. */
 static bool attacker(struct altp2m_caller *c, unsigned whom)
 {
     *c = fake.self;

@@ -254,8 +254,8 @@ static int own_change_range(struct model *m, struct facet_altp2m_change_gfn_rang
         return -EINVAL;
     for (; a->done < a->nr; a->done++) {
         uint64_t new = a->new_gfn == ~0ULL || a->flags ? a->new_gfn : a->new_gfn + a->done;
-        struct xen_hvm_altp2m_change_gfn one = {.view = a->view, .old_gfn = a->old_gfn + a->done,
-                                                .new_gfn = new};
+        struct xen_hvm_altp2m_change_gfn one = {
+            .view = a->view, .old_gfn = a->old_gfn + a->done, .new_gfn = new};
         int rc = do_change_gfn(m, &one);
 
         if (rc)
@@ -320,7 +320,10 @@ static int own_get_overrides(struct model *m, struct facet_altp2m_get_overrides 
         if (a->written == a->nr || (m->runs_a_call && a->written == m->runs_a_call))
             break;
         runs[a->written++] = (struct facet_altp2m_override_run){
-            .first_gfn = g, .target_gfn = v->remap[g], .count = 1, .access = v->access[g],
+            .first_gfn = g,
+            .target_gfn = v->remap[g],
+            .count = 1,
+            .access = v->access[g],
             .flags = (uint8_t)((access ? FACET_ALTP2M_OWN_ACCESS : 0) |
                                (remap ? FACET_ALTP2M_OWN_FRAME : 0) |
                                (v->suppress[g] ? FACET_ALTP2M_SUPPRESS_VE : FACET_ALTP2M_OWN_VE))};
@@ -381,8 +384,8 @@ static int own_change_list(struct model *m, struct facet_altp2m_change_gfn_list 
     const struct facet_altp2m_gfn_pair *list = (const void *)(uintptr_t)a->list;
 
     for (; a->done < a->nr; a->done++) {
-        struct xen_hvm_altp2m_change_gfn one = {.view = a->view, .old_gfn = list[a->done].old_gfn,
-                                                .new_gfn = list[a->done].new_gfn};
+        struct xen_hvm_altp2m_change_gfn one = {
+            .view = a->view, .old_gfn = list[a->done].old_gfn, .new_gfn = list[a->done].new_gfn};
         int rc = do_change_gfn(m, &one);
 
         if (rc)
@@ -490,7 +493,8 @@ static int model_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)
         struct xen_hvm_param *p = arg;
 
         assert_int_equal(size, sizeof(*p));
-        assert_true(p->index == HVM_PARAM_ALTP2M || (m->watched && p->index == HVM_PARAM_MONITOR_RING_PFN));
+        assert_true(p->index == HVM_PARAM_ALTP2M ||
+                    (m->watched && p->index == HVM_PARAM_MONITOR_RING_PFN));
         p->value = p->index == HVM_PARAM_ALTP2M ? m->mode : WATCHED_RING;
         return 0;
     }

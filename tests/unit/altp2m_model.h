@@ -11,10 +11,10 @@
 #include "hypercall.h"
 #include "xenabi.h"
 
-#define MODEL_VIEWS 10u
-#define MODEL_VCPUS 4u
-#define MODEL_PAGES 8192u /* gfns below this are memory, others holes */
-#define MODEL_CALLS 16384u
+#define MODEL_VIEWS   10u
+#define MODEL_VCPUS   4u
+#define MODEL_PAGES   8192u /* gfns below this are memory, others holes */
+#define MODEL_CALLS   16384u
 #define MODEL_SHADOWS 4u /* s0 to s3 */
 
 struct model_view {

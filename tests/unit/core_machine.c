@@ -6,7 +6,8 @@
 #include "core/internal.h"
 #include "fake.h"
 
-/* The caller's lists lie where the fake machine has caller memory; its first page is fake_hvmop()'s. */
+/* The caller's lists lie where the fake machine has caller memory; its first
+ * page is fake_hvmop()'s. */
 static uint8_t *const lists = (uint8_t *)FAKE_CALLER_BASE;
 static size_t next, held; /* bytes: handed out up to here; not given back */
 
@@ -20,11 +21,13 @@ void machine_start(unsigned mode, unsigned policy)
     fake_start(o);
     next = PAGE_SIZE;
     held = 0;
-    EXPECT(mmap(lists, FAKE_CALLER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-               lists,
+    EXPECT(mmap(lists, FAKE_CALLER_SIZE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == lists,
            "no memory for lists");
     for (uint64_t g = 0; g < MACHINE_PAGES; g += 512) {
-        EXPECT(hostmap_map(&fake.pm, gfn(g), mfn(FAKE_FRAME_FIRST + g), ORDER_2M, MAP_RAM, ACCESS_RWX) == 0, "no memory");
+        EXPECT(hostmap_map(&fake.pm, gfn(g), mfn(FAKE_FRAME_FIRST + g), ORDER_2M, MAP_RAM,
+                           ACCESS_RWX) == 0,
+               "no memory");
     }
 }
 
@@ -47,7 +50,8 @@ int machine_hvm_op(void *ctx, unsigned int op, void *arg, size_t size)
         p->value = fake.pm.mode;
         return 0;
     }
-    EXPECT(op == HVMOP_altp2m && size == sizeof(struct xen_hvm_altp2m_op), "hvm_op %u with %zu bytes", op, size);
+    EXPECT(op == HVMOP_altp2m && size == sizeof(struct xen_hvm_altp2m_op),
+           "hvm_op %u with %zu bytes", op, size);
     memcpy(fake.caller, lists, FAKE_CALLER_SIZE);
     rc = fake_hvmop(&fake.self, arg);
     memcpy(lists, fake.caller, FAKE_CALLER_SIZE);

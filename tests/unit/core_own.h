@@ -44,8 +44,10 @@ static inline long own_change_list(uint16_t v, const struct facet_altp2m_gfn_pai
 static inline long own_set_range(uint16_t v, uint64_t first, uint64_t nr, unsigned access,
                                  unsigned suppress, uint64_t *done, uint64_t *skipped)
 {
-    struct facet_altp2m_set_range a = {.view = v, .access = (uint8_t)access,
-                                       .suppress_ve = (uint8_t)suppress, .first_gfn = first,
+    struct facet_altp2m_set_range a = {.view = v,
+                                       .access = (uint8_t)access,
+                                       .suppress_ve = (uint8_t)suppress,
+                                       .first_gfn = first,
                                        .nr = nr};
     long rc = own_call(&fake.self, FACET_ALTP2M_set_range, &a, sizeof(a));
 
@@ -101,9 +103,12 @@ static inline long own_shadow_copy(uint64_t g, uint64_t at, uint32_t offset, uin
 static inline long own_isolate(uint16_t v, uint64_t first, uint64_t nr, unsigned access,
                                unsigned others, unsigned suppress, uint64_t *skipped)
 {
-    struct facet_altp2m_isolate a = {.view = v, .access = (uint8_t)access,
-                                     .others = (uint8_t)others, .suppress_ve = (uint8_t)suppress,
-                                     .first_gfn = first, .nr = nr};
+    struct facet_altp2m_isolate a = {.view = v,
+                                     .access = (uint8_t)access,
+                                     .others = (uint8_t)others,
+                                     .suppress_ve = (uint8_t)suppress,
+                                     .first_gfn = first,
+                                     .nr = nr};
     long rc = own_call(&fake.self, FACET_ALTP2M_isolate, &a, sizeof(a));
 
     *skipped = a.skipped;

@@ -12,10 +12,10 @@
 #include "core/subop.h"
 #include "fake.h"
 
-#define G_2M 512ULL
-#define G_1G (512ULL * 512)
+#define G_2M   512ULL
+#define G_1G   (512ULL * 512)
 #define G_512G (512ULL * 512 * 512)
-#define F(n) (FAKE_FRAME_FIRST + (n))
+#define F(n)   (FAKE_FRAME_FIRST + (n))
 
 static inline struct xen_hvm_altp2m_op altp2m_op(uint32_t cmd)
 {
@@ -119,8 +119,8 @@ static inline long get_ve(uint16_t v, uint64_t g)
 
 static inline long notify(bool on, uint32_t vcpu, uint64_t g)
 {
-    struct xen_hvm_altp2m_op op = altp2m_op(on ? HVMOP_altp2m_vcpu_enable_notify
-                                               : HVMOP_altp2m_vcpu_disable_notify);
+    struct xen_hvm_altp2m_op op =
+        altp2m_op(on ? HVMOP_altp2m_vcpu_enable_notify : HVMOP_altp2m_vcpu_disable_notify);
 
     op.u.enable_notify.vcpu_id = vcpu;
     if (on) {

@@ -323,7 +323,8 @@ static const char *compare_operation(const struct expected *x, const struct deco
 /* Zydis 4.0 lets MOVSXD to a 16-bit register read 32 bits; SDM 2, MOVSXD: r/m16. */
 static unsigned memory_bits(const struct oracle *o)
 {
-    return o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD && o->i.operand_width == 16 ? 16 : o->memory->size;
+    return o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD && o->i.operand_width == 16 ? 16
+                                                                              : o->memory->size;
 }
 
 static const char *compare(const struct oracle *o, const struct expected *x,
@@ -343,7 +344,8 @@ static const char *compare(const struct oracle *o, const struct expected *x,
     if (d->address_size * 8u != o->i.address_width) {
         return "address size";
     }
-    if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX || o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)) {
+    if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX ||
+                                                     o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)) {
         return "sign extension";
     }
     if (string_kind(d->kind) && d->rep != has_rep(o)) {

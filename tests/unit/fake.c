@@ -12,7 +12,12 @@
 
 const struct table_format fake_scrambled = {
     .name = "scrambled",
-    .rights = {[1] = SR, [3] = SR | SW, [4] = SX, [5] = SR | SX, [6] = SX, [7] = SR | SW | SX,
+    .rights = {[1] = SR,
+               [3] = SR | SW,
+               [4] = SX,
+               [5] = SR | SX,
+               [6] = SX,
+               [7] = SR | SW | SX,
                [8] = SR | SX},
     .full = SR | SW | SX,
     .suppress_ve = 1ULL << 3,
@@ -37,7 +42,10 @@ const struct table_format fake_scrambled = {
 
 const struct table_format fake_negative = {
     .name = "negative",
-    .rights = {[1] = NP | NU | NX, [3] = NP | NW | NU | NX, [5] = NP | NU, [7] = NP | NW | NU,
+    .rights = {[1] = NP | NU | NX,
+               [3] = NP | NW | NU | NX,
+               [5] = NP | NU,
+               [7] = NP | NW | NU,
                [8] = NP | NU},
     .full = NP | NW | NU,
     .leaf_uncached = 1ULL << 4,
@@ -306,8 +314,8 @@ void fake_flushed(void)
             struct fake_access now = fake_walk(mfn(t->root), t->gfn);
 
             EXPECT(!owner_of(t->a.mfn) || page_of(t->a.mfn)->kind == PAGE_SHADOW,
-                   "gfn %#llx: a processor can reach a page of kind %u",
-                   (unsigned long long)t->gfn, page_of(t->a.mfn)->kind);
+                   "gfn %#llx: a processor can reach a page of kind %u", (unsigned long long)t->gfn,
+                   page_of(t->a.mfn)->kind);
             EXPECT(
                 !gives_more(t->a, now),
                 "stale translation of gfn %#llx: cached mfn %#llx rights %u ve %d, now %#llx %u %d",
@@ -660,16 +668,16 @@ void fake_audit(void)
     }
     EXPECT(pm->active || pm->shadows == 0, "shadow pages are left while altp2m is off");
     EXPECT(kinds[PAGE_SHADOW] == 0, "shadow pages that are on no list");
-    EXPECT(kinds[PAGE_RECORDS] * 64u == pm->remaps.nr + pm->remaps.bank[0].nr_free +
-                                                 pm->remaps.bank[1].nr_free, "records");
+    EXPECT(kinds[PAGE_RECORDS] * 64u ==
+               pm->remaps.nr + pm->remaps.bank[0].nr_free + pm->remaps.bank[1].nr_free,
+           "records");
     for (unsigned v = 0; v <= pm->max_views; v++) { /* the last is the lift view */
         const struct view_state *vs = &pm->views[v];
 
         views += vs->exists && v < pm->max_views;
         EXPECT(per_view[v] == (vs->exists ? vs->nr_tables : 0), "view %u: %u tables, counted %u", v,
                vs->nr_tables, per_view[v]);
-        EXPECT(!vs->exists ||
-                   reachable(pm->pool.first + vs->root, 4, PAGE_VIEW) == vs->nr_tables,
+        EXPECT(!vs->exists || reachable(pm->pool.first + vs->root, 4, PAGE_VIEW) == vs->nr_tables,
                "view %u: tables that nothing leads to", v);
     }
     EXPECT(views == pm->nr_views, "%u views, counted %u", pm->nr_views, views);

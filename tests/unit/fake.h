@@ -32,25 +32,25 @@ extern const struct table_format
     fake_negative; /* like NPT: no-execute bit, no #VE, no 1 GiB leaves */
 
 struct fake_access {
-    bool present;     /* some right at all */
+    bool present; /* some right at all */
     uint64_t mfn;
     unsigned rights;  /* RIGHT_* */
     bool suppress_ve; /* of the entry that a violation would be judged by */
 };
 
 struct fake {
-    struct physmap pm, other;      /* domains 1 and 2 */
+    struct physmap pm, other; /* domains 1 and 2 */
     struct altp2m_vcpu vcpus[FAKE_VCPUS], other_vcpu;
     struct altp2m_caller self, monitor; /* callers: domain 1 itself; domain 2 about domain 1 */
-    bool no_altp2m, no_ve;         /* features that the processor lacks */
-    bool may_control;              /* domain 2 has control over domain 1 */
-    unsigned preempt_every;        /* 0: never; n: each nth question is answered yes */
-    unsigned pause_refusals;       /* so many times others cannot be paused */
+    bool no_altp2m, no_ve;              /* features that the processor lacks */
+    bool may_control;                   /* domain 2 has control over domain 1 */
+    unsigned preempt_every;             /* 0: never; n: each nth question is answered yes */
+    unsigned pause_refusals;            /* so many times others cannot be paused */
     int paused;
-    bool unsettled;                /* as platform_unsettled() said */
-    void (*between)(void);         /* called when a call has returned, before what it left is done */
-    uint64_t refused_mfn;          /* platform_frame_get() refuses this frame */
-    unsigned traces;               /* lines of traced calls so far, and the last one */
+    bool unsettled;        /* as platform_unsettled() said */
+    void (*between)(void); /* called when a call has returned, before what it left is done */
+    uint64_t refused_mfn;  /* platform_frame_get() refuses this frame */
+    unsigned traces;       /* lines of traced calls so far, and the last one */
     char traced[256];
     unsigned flushes, flushes_all, updates, copies;
     uint64_t flushed_root;
@@ -71,7 +71,7 @@ _Noreturn void fake_fail(const char *format, ...) __attribute__((format(printf, 
     } while (0)
 
 struct fake_options {
-    unsigned pool;          /* pages */
+    unsigned pool; /* pages */
     unsigned reserve, max_views, mode, address_bits;
     unsigned policy, guest_views, guest_tables, monitor_reserve;
     uint64_t allow, deny;
@@ -79,8 +79,12 @@ struct fake_options {
     const struct table_format *format;
 };
 #define FAKE_DEFAULTS                                                                              \
-    ((struct fake_options){.pool = 512, .reserve = 16, .max_views = 16, .mode = 1,                 \
-                           .address_bits = 43, .format = &fake_scrambled})
+    ((struct fake_options){.pool = 512,                                                            \
+                           .reserve = 16,                                                          \
+                           .max_views = 16,                                                        \
+                           .mode = 1,                                                              \
+                           .address_bits = 43,                                                     \
+                           .format = &fake_scrambled})
 
 /*
  * A machine with domain 1, its vCPUs, and domain 2 without memory. Checks nothing is left of

@@ -17,9 +17,7 @@ static uint64_t some_gfn(const struct grammar *g)
 {
     unsigned pick = (unsigned)g->take(1) % 16;
 
-    return pick == 15   ? ~0ULL
-           : pick >= 13 ? FACET_ALTP2M_SHADOW_BASE + g->take(1) % 64
-                        : g->gfn();
+    return pick == 15 ? ~0ULL : pick >= 13 ? FACET_ALTP2M_SHADOW_BASE + g->take(1) % 64 : g->gfn();
 }
 
 /* `lists` counts those of the argument so far: the first is of gfns, the second of accesses. */

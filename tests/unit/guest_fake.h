@@ -10,10 +10,10 @@
 
 #define FAKE_VCPUS 2
 
-extern uint64_t fake_now;    /* ns */
-extern unsigned fake_wakes;  /* calls of sched_wake() */
+extern uint64_t fake_now;      /* ns */
+extern unsigned fake_wakes;    /* calls of sched_wake() */
 extern unsigned fake_restarts; /* calls of monitor_vcpu_restarts() */
-extern unsigned fake_said;   /* lines of the hypervisor's, the last in fake_say */
+extern unsigned fake_said;     /* lines of the hypervisor's, the last in fake_say */
 extern char fake_say[200];
 extern long fake_frames;     /* frames handed out and not given back */
 extern bool fake_copy_fails; /* copies to the guest give -EFAULT */

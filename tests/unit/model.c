@@ -157,8 +157,9 @@ static void compare_view(uint16_t v)
            overrides);
     EXPECT(vs->nr_tables == tables_wanted(v), "view %u: %u tables, not %u", v, vs->nr_tables,
            tables_wanted(v));
-    EXPECT(fake.pm.eptp[v] == (model.visible[v] ? root_of(v).v << 12 | fake.pm.format->root_flags
-                                                : ~0ULL), "view %u: EPTP list", v);
+    EXPECT(fake.pm.eptp[v] ==
+               (model.visible[v] ? root_of(v).v << 12 | fake.pm.format->root_flags : ~0ULL),
+           "view %u: EPTP list", v);
 }
 
 static void compare_refs(uint64_t m)
@@ -365,8 +366,8 @@ static void step_access(const struct step *s)
     unsigned slot = s->slot % SLOTS;
     access_t a = s->access % 12;
 
-    if (model_same(set_access(v, model_gfn(slot), a),
-                   !model_view_ok(v) || a > 10 ? -XEN_EINVAL : 0, v == 0, 3)) {
+    if (model_same(set_access(v, model_gfn(slot), a), !model_view_ok(v) || a > 10 ? -XEN_EINVAL : 0,
+                   v == 0, 3)) {
         model_access(v, slot, a);
     }
 }
@@ -461,8 +462,8 @@ static void step_revert(const struct step *s)
     uint16_t v = s->view % MODEL_VIEWS;
     unsigned slot = s->slot % SLOTS;
 
-    if (model_same(change_gfn(v, model_gfn(slot), ~0ULL), model_view_ok(v) ? 0 : -XEN_EINVAL,
-                   false, 0)) {
+    if (model_same(change_gfn(v, model_gfn(slot), ~0ULL), model_view_ok(v) ? 0 : -XEN_EINVAL, false,
+                   0)) {
         model.leaf[v][slot] = (struct leaf){0};
     }
 }
@@ -600,8 +601,9 @@ static void step_fault(const struct step *s)
         }
     }
     have = altp2m_fault(&fake.vcpus[i], &f, listener);
-    EXPECT((have == FAULT_CONVERTED) == (listener && want == FAULT_RETRY && a != ACCESS_DEFAULT &&
-                                         r.access == ACCESS_N2RWX), "fault gives %d", have);
+    EXPECT((have == FAULT_CONVERTED) ==
+               (listener && want == FAULT_RETRY && a != ACCESS_DEFAULT && r.access == ACCESS_N2RWX),
+           "fault gives %d", have);
     have = have == FAULT_CONVERTED ? FAULT_RETRY : have;
     EXPECT(have == want, "fault gives %d, not %d", have, want);
     if (want == FAULT_RETRY && a != ACCESS_DEFAULT) {

@@ -15,7 +15,7 @@ void model_step_change_range(const struct step *s)
 {
     uint16_t v = s->view % MODEL_VIEWS;
     unsigned n, done = 0, old = range_of(s, &n), kind = s->flags % 4;
-    unsigned new = (s->slot + s->access) % SLOTS / OFFSETS * OFFSETS;
+    unsigned new = (s->slot + s->access) % SLOTS / OFFSETS *OFFSETS;
     unsigned shadow = s->order % SHADOWS;
     uint64_t target = kind == 0 ? ~0ULL : kind == 1 ? model.shadow[shadow] : model_gfn(new);
     unsigned flags = kind == 1 || kind == 2 ? FACET_ALTP2M_RANGE_SAME : 0;
@@ -170,7 +170,7 @@ void model_step_overrides(const struct step *s)
             for (unsigned i = 0; i < SLOTS; i++) {
                 const struct leaf *l = &model.leaf[v][i];
                 uint64_t at = model_gfn(i) - run[r].first_gfn;
-                uint64_t target = !l->own_frame ? model_gfn(i)
+                uint64_t target = !l->own_frame        ? model_gfn(i)
                                   : l->target >= SLOTS ? model.shadow[l->target - SLOTS]
                                                        : model_gfn(l->target);
 
@@ -229,8 +229,8 @@ void model_step_shadow(const struct step *s)
     } else if (model_view_ok(v)) {
         rc = model_expect_change(v, slot, SLOTS + i, &after);
         if (model_same(change_gfn(v, model_gfn(slot), model.shadow[i]), rc, false, 5)) {
-            model.leaf[v][slot] = (struct leaf){
-                .own_frame = true, .own_ve = true, .target = SLOTS + i};
+            model.leaf[v][slot] =
+                (struct leaf){.own_frame = true, .own_ve = true, .target = SLOTS + i};
         }
     }
 }

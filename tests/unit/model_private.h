@@ -5,9 +5,9 @@
 #include "core_own.h"
 #include "model.h"
 
-#define OFFSETS 9
+#define OFFSETS  9
 #define CLUSTERS 7
-#define SLOTS (OFFSETS * CLUSTERS)
+#define SLOTS    (OFFSETS * CLUSTERS)
 
 struct host {
     bool mapped, ve; /* ve: a violation exits */

@@ -3,7 +3,7 @@
 # And docs/audit.md against the table and the tests, and that only the hand reaches into guests.
 INTERFACE_DEPS = tools/interface/rows.c tools/interface/rows.h core/args.h core/subops.h core/fields.h \
                  core/policy.c core/policy.h include/facet/hvmop.h
-.PHONY: reference stubs check-reference
+.PHONY: reference stubs format check-reference
 unit: check-reference
 
 $(B)/facet-reference $(B)/facet-stubs: $(B)/facet-%: tools/interface/%.c $(INTERFACE_DEPS)
@@ -16,6 +16,9 @@ reference: $(B)/facet-reference
 stubs: $(B)/facet-stubs
 	$< >include/facet/altp2m_stubs.h
 
+format:
+	python3 tests/unit/check_format.py --write
+
 check-reference: $(B)/facet-reference $(B)/facet-stubs
 	@if $(B)/facet-reference | cmp -s - docs/reference.md; then echo "ok - docs/reference.md is current"; \
 	else echo "not ok - docs/reference.md is stale: run make reference"; exit 1; fi
@@ -24,3 +27,4 @@ check-reference: $(B)/facet-reference $(B)/facet-stubs
 	else echo "not ok - include/facet/altp2m_stubs.h is stale: run make stubs"; exit 1; fi
 	@python3 tests/unit/check_audit.py $(B)/facet-reference
 	@python3 tests/unit/check_hand.py
+	@python3 tests/unit/check_format.py

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Which writes to the kernel's text the Linux agent allows, and that what it has the gate do is what
- * the processor would have done. Copies really run, on a page that is read-only; each SIGSEGV is what
- * a #VE is to the agent. That the store view keeps the gate from more is for the guests to show.
+ * Which writes to the kernel's text the Linux agent allows, and that what it has the gate do is
+ * what the processor would have done. Copies really run, on a page that is read-only; each SIGSEGV
+ * is what a #VE is to the agent. That the store view keeps the gate from more is for the guests to
+ * show.
  */
 #define _GNU_SOURCE /* names of registers */
 #include <setjmp.h>
@@ -263,12 +264,17 @@ static void who_is_not_patching_is_denied(void **state)
     }
 }
 
-/* What is at the instruction's address by now is not looked at, nor is what lies behind memcpy(). */
+/* What is at the instruction's address by now is not looked at, nor is what lies
+ * behind memcpy(). */
 static void instructions_are_those_of_before(void **state)
 {
     struct ve_info ve = {.qualification = VE_WRITE, .gla = 0x1000, .gpa = TEXT_GFN * PAGE};
-    struct gate_frame f = {.cs = KERNEL_CS, .top = (uint64_t)poke, .rdi = 0x1000, .rax = 0x1000,
-                           .rsi = 0x2000, .rcx = 8};
+    struct gate_frame f = {.cs = KERNEL_CS,
+                           .top = (uint64_t)poke,
+                           .rdi = 0x1000,
+                           .rax = 0x1000,
+                           .rsi = 0x2000,
+                           .rcx = 8};
     struct keeper_patching saved = keeper_patching;
     struct gate_store store;
 

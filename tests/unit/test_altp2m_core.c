@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The altp2m command on the real core: what is typed is what a processor then sees. altp2m_model.c stands for Xen and for what
- * goes wrong; here is what Facet does.
+ * The altp2m command on the real core: what is typed is what a processor then sees. altp2m_model.c
+ * stands for Xen and for what goes wrong; here is what Facet does.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -39,8 +39,11 @@ static int own_domid(void *ctx)
 static int open_machine(struct hypercall *hc, struct hypercall_trouble *why)
 {
     (void)why;
-    *hc = (struct hypercall){.hvm_op = machine_hvm_op, .version = version, .alloc = machine_alloc,
-                             .release = machine_release, .own_domid = own_domid};
+    *hc = (struct hypercall){.hvm_op = machine_hvm_op,
+                             .version = version,
+                             .alloc = machine_alloc,
+                             .release = machine_release,
+                             .own_domid = own_domid};
     return 0;
 }
 
@@ -94,8 +97,8 @@ static void sees(unsigned view, uint64_t gfn, int64_t frame, unsigned rights)
     struct machine_page p = machine_page(view, gfn);
 
     if (p.frame != frame || p.rights != rights)
-        fail_msg("view %u, gfn %#lx: frame %#lx with %u, not %#lx with %u", view, (unsigned long)gfn, (long)p.frame, p.rights,
-                 (long)frame, rights);
+        fail_msg("view %u, gfn %#lx: frame %#lx with %u, not %#lx with %u", view,
+                 (unsigned long)gfn, (long)p.frame, p.rights, (long)frame, rights);
 }
 
 static int setup(void **state)

@@ -7,7 +7,8 @@
 
 #define RESERVE 24u
 #define KEPT    (RESERVE + 60) /* for monitors: what is split, and their own */
-#define FAR(i)  ((1ULL << 30) + ((uint64_t)(i) << 18)) /* gfns that share no table but the root's child */
+#define FAR(i)                                                                                     \
+    ((1ULL << 30) + ((uint64_t)(i) << 18)) /* gfns that share no table but the root's child */
 
 static struct was_mapped was;
 
@@ -172,7 +173,8 @@ static void sparse_pages_are_bounded(void **state)
     assert_true(free_pages() + 16 + 50 > free);
 }
 
-/* A guest that has used up its quota otherwise still finds room for the pages that it needs to start. */
+/* A guest that has used up its quota otherwise still finds room for the pages that it
+ * needs to start. */
 static void a_few_are_free(void **state)
 {
     struct facet_altp2m_usage u = {.view = FACET_ALTP2M_ALL_VIEWS};
@@ -289,7 +291,8 @@ static void by_lists(uint16_t v, uint16_t theirs)
     uint64_t done, skipped;
 
     (void)theirs;
-    assert_int_equal(own_set_range(v, 0, 500 * G_2M, ACCESS_R, FACET_ALTP2M_LEAVE, &done, &skipped), -XEN_ENOMEM);
+    assert_int_equal(own_set_range(v, 0, 500 * G_2M, ACCESS_R, FACET_ALTP2M_LEAVE, &done, &skipped),
+                     -XEN_ENOMEM);
 }
 
 static void by_ve(uint16_t v, uint16_t theirs)
@@ -381,13 +384,15 @@ static void by_splitting(uint16_t v, uint16_t theirs)
     }
 }
 
-#define XENS_WAYS 8u /* the others are Facet's own calls, which only `open` gives a guest as they are */
+#define XENS_WAYS                                                                                  \
+    8u /* the others are Facet's own calls, which only `open` gives a guest as they are */
 static void (*const ways[])(uint16_t v, uint16_t theirs) = {
-    by_views, by_ve, by_remaps, by_a_monitors_view, by_view_zero, by_touching, by_pages_abroad, by_splitting,
-    by_lists, by_a_list_of_remaps, by_shadow_pages, by_isolating,
+    by_views,        by_ve,        by_remaps, by_a_monitors_view,  by_view_zero,    by_touching,
+    by_pages_abroad, by_splitting, by_lists,  by_a_list_of_remaps, by_shadow_pages, by_isolating,
 };
 
-/* What `usage` says agrees with where it ends: a guest learns of its monitors' share, a monitor has it. */
+/* What `usage` says agrees with where it ends: a guest learns of its monitors' share, a monitor
+ * has it. */
 static void told(bool used_up)
 {
     struct facet_altp2m_usage own = {.view = FACET_ALTP2M_ALL_VIEWS}, all = own;
@@ -433,7 +438,10 @@ static void monitors_keep_theirs(void **state)
 {
     const unsigned policy = *(const unsigned *)*state;
 
-    for (unsigned way = 0; way < (policy == POLICY_OPEN ? ARRAY_SIZE(ways) : policy == POLICY_AUDITED ? 1 : XENS_WAYS); way++) {
+    for (unsigned way = 0; way < (policy == POLICY_OPEN      ? ARRAY_SIZE(ways)
+                                  : policy == POLICY_AUDITED ? 1
+                                                             : XENS_WAYS);
+         way++) {
         keep(policy);
         take_all(policy, way);
         monitor_can_work();
@@ -540,7 +548,8 @@ static void refused_changes_nothing(void **state)
     assert_true(hostmap_generation(&fake.pm) > generation);
 }
 
-/* F6: a monitor's view that restricts all by its default guards each gfn; the guest's own does not. */
+/* F6: a monitor's view that restricts all by its default guards each gfn; the guest's
+ * own does not. */
 static void a_default_guards(void **state)
 {
     struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_destroy_p2m);
@@ -559,7 +568,7 @@ static void a_default_guards(void **state)
     assert_int_equal(move(G4K, 5, F(G4K)), -XEN_EPERM);
     assert_int_equal(move(5, FAR(0), F(2)), -XEN_EPERM);
     assert_true(hostmap_guarded(&fake.pm, gfn(5)));
-    assert_int_equal(put(FAR(0), F(3)), 0); /* nothing stood there */
+    assert_int_equal(put(FAR(0), F(3)), 0);                  /* nothing stood there */
     assert_int_equal(put_as(6, F(4), ACCESS_RWX, false), 0); /* a monitor's call */
     assert_int_equal(monitor_create(ACCESS_N2RWX, &second), 0);
     assert_int_equal(monitor_access(theirs, ~0ULL, ACCESS_RWX), 0);

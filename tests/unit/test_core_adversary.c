@@ -96,8 +96,7 @@ static void learns_nothing(void **state)
     (void)state;
     for (unsigned long i = 0; i < runs; i++) {
         uint64_t with = run((struct adversary_options){.blind = true}, seed + i);
-        uint64_t without =
-            run((struct adversary_options){.blind = true, .absent = true}, seed + i);
+        uint64_t without = run((struct adversary_options){.blind = true, .absent = true}, seed + i);
 
         if (with != without) {
             fail_msg("seed %lu: the guest can tell that there is a monitor",

@@ -17,10 +17,8 @@ static enum fault_result fault(uint64_t g, unsigned rights, bool listener)
 
 static int start_in_view(void **state)
 {
-    return start_active(state) || create(ACCESS_RWX, &v) ||
-                   on_view(HVMOP_altp2m_switch_p2m, v)
-               ? -1
-               : 0;
+    return start_active(state) || create(ACCESS_RWX, &v) || on_view(HVMOP_altp2m_switch_p2m, v) ? -1
+                                                                                                : 0;
 }
 
 /* Takes pages out of the pool until only `left` are free to views. */
@@ -42,13 +40,13 @@ static void matrix(void **state)
             bool converts = a == ACCESS_N2RWX || (a == ACCESS_RX2RW && !(need & RIGHT_X));
 
             assert_int_equal(set_access(v, 5, a), 0);
-            assert_int_equal(fault(5, need, true), allowed               ? FAULT_RETRY
+            assert_int_equal(fault(5, need, true), allowed             ? FAULT_RETRY
                                                    : a == ACCESS_N2RWX ? FAULT_CONVERTED
                                                    : converts          ? FAULT_RETRY
                                                                        : FAULT_DENIED);
-            assert_int_equal(get_access(v, 5), allowed || !converts  ? (long)a
-                                               : a == ACCESS_RX2RW ? ACCESS_RW
-                                                                   : ACCESS_RWX);
+            assert_int_equal(get_access(v, 5), allowed || !converts ? (long)a
+                                               : a == ACCESS_RX2RW  ? ACCESS_RW
+                                                                    : ACCESS_RWX);
             assert_int_equal(set_access(v, 5, a), 0);
             assert_int_equal(fault(5, need, false), FAULT_RETRY);
             assert_int_equal((int)(rights(v, 5) & need), (int)need);
@@ -181,7 +179,8 @@ static int host_set_range(gfn_t first, uint64_t nr, unsigned access)
     return rc;
 }
 
-/* A monitor restricts many gfns at once in the host map: what is no memory is left out, and what a fault hid shows again. */
+/* A monitor restricts many gfns at once in the host map: what is no memory is left out, and what a
+ * fault hid shows again. */
 static void host_range(void **state)
 {
     access_t a;
@@ -200,7 +199,8 @@ static void host_range(void **state)
         assert_int_equal(a, ACCESS_R);
     }
     assert_int_equal(rights(v, G4K + 8), RIGHT_R | RIGHT_W | RIGHT_X);
-    assert_int_equal(fault(G4K, RIGHT_W, false), FAULT_RETRY); /* nobody listened: dropped in view 0 */
+    assert_int_equal(fault(G4K, RIGHT_W, false),
+                     FAULT_RETRY); /* nobody listened: dropped in view 0 */
     assert_int_equal(fault(G4K, RIGHT_W, true), FAULT_RETRY);
     assert_int_equal(host_set_range(gfn(G4K), 1, ACCESS_R), 0);
     assert_int_equal(fault(G4K, RIGHT_W, true), FAULT_DENIED);

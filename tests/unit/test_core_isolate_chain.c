@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * isolate reaches every view, also where tables of several levels are on one hash chain and some are
- * given back on the way.
+ * isolate reaches every view, also where tables of several levels are on one hash chain and some
+ * are given back on the way.
  */
 #include "core_own.h"
 
-/* Leaves an override in view 0's own tree: its tables go once isolate makes the host map's access hold there. */
+/* Leaves an override in view 0's own tree: its tables go once isolate makes the host map's access
+ * hold there. */
 static void fault_in_view_0(uint64_t g)
 {
     const struct fault f = {.gfn = gfn(g), .rights = RIGHT_R | RIGHT_W};
@@ -42,7 +43,8 @@ static void reaches_all(uint64_t g, unsigned views, bool older)
     assert_int_equal(set_access(0, g, ACCESS_RWX), 0);
 }
 
-/* Regions 18 and 64: their tables of level 1 and 2 have one bucket with masks of 511 to 4095; and all others near. */
+/* Regions 18 and 64: their tables of level 1 and 2 have one bucket with masks of 511 to 4095; and
+ * all others near. */
 static void every_view_is_visited(void **state)
 {
     (void)state;

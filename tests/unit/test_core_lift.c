@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A vCPU that a listener lets through for an instruction: everything is allowed, the host map's frames show, nobody else's
- * view changes, and nothing of it is left behind.
+ * A vCPU that a listener lets through for an instruction: everything is allowed, the host map's
+ * frames show, nobody else's view changes, and nothing of it is left behind.
  */
 #include "core_test.h"
 #include "core/altp2m.h"
@@ -31,7 +31,8 @@ static struct fake_access lifted(uint64_t g)
 
 static int start_in_view(void **state)
 {
-    return start_active(state) || create(ACCESS_RX, &v) || on_view(HVMOP_altp2m_switch_p2m, v) ? -1 : 0;
+    return start_active(state) || create(ACCESS_RX, &v) || on_view(HVMOP_altp2m_switch_p2m, v) ? -1
+                                                                                               : 0;
 }
 
 static void everything_allowed(void **state)
@@ -188,7 +189,8 @@ static enum fault_result walk_fault(uint64_t g, unsigned rights)
     return r;
 }
 
-/* Let through for its walks: of the paging structures what the walk needs, of all else what its view gives. */
+/* Let through for its walks: of the paging structures what the walk needs, of all else what its
+ * view gives. */
 static void walks_alone(void **state)
 {
     unsigned pages;
@@ -227,15 +229,19 @@ static void walks_alone(void **state)
     fake_settled();
     assert_int_equal(free_pages(), pages);
     assert_int_equal(altp2m_lift_walk(&fake.vcpus[1]), 0);
-    assert_int_equal(fake_access_all(fake.vcpus[1].root, 5).rights, 0); /* nothing is left of what was let through */
+    assert_int_equal(fake_access_all(fake.vcpus[1].root, 5).rights,
+                     0); /* nothing is left of what was let through */
     altp2m_unlift(&fake.vcpus[1]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(everything_allowed), TEST(host_restricts), TEST(follows_the_host), TEST(shown),
-        TEST(others_see_its_view), TEST(while_off), TEST(no_memory), TEST(little_memory), TEST(walks_alone),
+        TEST(everything_allowed),  TEST(host_restricts),
+        TEST(follows_the_host),    TEST(shown),
+        TEST(others_see_its_view), TEST(while_off),
+        TEST(no_memory),           TEST(little_memory),
+        TEST(walks_alone),
     };
 
     return cmocka_run_group_tests_name("core lift", tests, NULL, NULL);

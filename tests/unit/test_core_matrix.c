@@ -205,8 +205,8 @@ static void lists_give_and_take(void **state)
                   lists[k].wanted);
             end();
             start(POLICY_AUDITED, lists[k].mode, lists[k].allow, lists[k].deny);
-            judge(row, "a monitor, whatever the lists say",
-                  outcome(row, &fake.monitor, 1, true), 'y');
+            judge(row, "a monitor, whatever the lists say", outcome(row, &fake.monitor, 1, true),
+                  'y');
             end();
         }
     }

@@ -17,8 +17,9 @@ struct snapshot {
 };
 
 static const uint64_t watched[24] = {
-    0, 1, 5, 6, 511, 512, 513, 1000, G_2M * 3, G_1G - 1, G_1G, G_1G + 1, G_1G + G_2M, G4K, G4K + 1,
-    G4K + 2, G4K + 3, G4K + 511, G4K + 512, G_512G, G_512G + 1, G_512G + G_1G, 2 * G_1G, 3 * G_1G,
+    0,        1,         5,         6,        511,         512,           513,      1000,
+    G_2M * 3, G_1G - 1,  G_1G,      G_1G + 1, G_1G + G_2M, G4K,           G4K + 1,  G4K + 2,
+    G4K + 3,  G4K + 511, G4K + 512, G_512G,   G_512G + 1,  G_512G + G_1G, 2 * G_1G, 3 * G_1G,
 };
 
 static void look(struct snapshot *s)
@@ -281,8 +282,12 @@ static void quota_of_the_guest(void **state)
 static void bad_configurations(void **state)
 {
     static struct physmap pm;
-    struct physmap_config c = {.domid = 3, .address_bits = 40, .max_views = 512, .altp2m_mode = 1,
-                               .host_reserve = 4, .format = &fake_scrambled};
+    struct physmap_config c = {.domid = 3,
+                               .address_bits = 40,
+                               .max_views = 512,
+                               .altp2m_mode = 1,
+                               .host_reserve = 4,
+                               .format = &fake_scrambled};
     mfn_t at = mfn(FAKE_POOL_FIRST + 4000);
 
     (void)state;
@@ -309,7 +314,8 @@ static void fits_as_announced(void **state)
 {
     static const unsigned views[] = {0, 1, 10, 512}, reserves[] = {0, 4, 20, ~0u};
     static struct physmap pm;
-    struct physmap_config c = {.domid = 3, .address_bits = 40, .altp2m_mode = 1, .format = &fake_scrambled};
+    struct physmap_config c = {
+        .domid = 3, .address_bits = 40, .altp2m_mode = 1, .format = &fake_scrambled};
     unsigned fitted = 0;
 
     (void)state;
@@ -319,7 +325,8 @@ static void fits_as_announced(void **state)
         for (unsigned nr = 0; nr <= 64; nr++) {
             bool fits = physmap_fits(c.max_views, nr, c.host_reserve);
 
-            assert_int_equal(physmap_init(&pm, &c, mfn(FAKE_POOL_FIRST + 4000), nr), fits ? 0 : -XEN_ENOMEM);
+            assert_int_equal(physmap_init(&pm, &c, mfn(FAKE_POOL_FIRST + 4000), nr),
+                             fits ? 0 : -XEN_ENOMEM);
             fitted += fits;
         }
     }

@@ -227,8 +227,8 @@ static void set_skips_holes(void **state)
 
     (void)state;
     assert_int_equal(unmap(G4K + 100, ORDER_4K), 0);
-    assert_int_equal(hostmap_map(&fake.pm, gfn(G4K + 101), mfn(F(1)), ORDER_4K, MAP_MMIO,
-                                 ACCESS_RWX), 0);
+    assert_int_equal(
+        hostmap_map(&fake.pm, gfn(G4K + 101), mfn(F(1)), ORDER_4K, MAP_MMIO, ACCESS_RWX), 0);
     pages = free_pages();
     assert_int_equal(own_set_range(v, G4K + 100, 2, ACCESS_R, 0, &done, &skipped), 0);
     assert_int_equal(done, 2);
@@ -237,11 +237,12 @@ static void set_skips_holes(void **state)
     assert_int_equal(own_set_range(v, G4K + 99, 4, ACCESS_R, 0, &done, &skipped), 0);
     assert_int_equal(skipped, 2);
     assert_int_equal(get_access(v, G4K + 102), ACCESS_R);
-    assert_int_equal(own_set_range(v, G4K + 512, fake.pm.max_gfn - G4K - 511, ACCESS_R, LEAVE,
-                                   &done, &skipped), 0);
+    assert_int_equal(
+        own_set_range(v, G4K + 512, fake.pm.max_gfn - G4K - 511, ACCESS_R, LEAVE, &done, &skipped),
+        0);
     assert_int_equal(skipped, fake.pm.max_gfn - G4K - 511);
-    assert_int_equal(own_set_range(v, 0, fake.pm.max_gfn + 1, ACCESS_DEFAULT, LEAVE, &done,
-                                   &skipped), 0);
+    assert_int_equal(
+        own_set_range(v, 0, fake.pm.max_gfn + 1, ACCESS_DEFAULT, LEAVE, &done, &skipped), 0);
     assert_int_equal(fake.pm.views[v].overrides, 2); /* two gfns keep their #VE bits */
 }
 
@@ -334,8 +335,8 @@ static void switch_one(void **state)
 
 #define LIST (FAKE_CALLER_BASE + 0x3000)
 
-static void expect_run(unsigned i, uint64_t first, uint32_t count, uint64_t target,
-                       unsigned access, unsigned flags)
+static void expect_run(unsigned i, uint64_t first, uint32_t count, uint64_t target, unsigned access,
+                       unsigned flags)
 {
     const struct facet_altp2m_override_run *r = fake_caller_at(LIST);
 
@@ -665,7 +666,7 @@ static void host_changes(void **state)
     assert_int_equal(own_host_changes(9, gfns), -XEN_EINVAL);
     assert_int_equal(own_set_range(v, G4K, 10, ACCESS_R, LEAVE, &done, &skipped), 0);
     assert_int_equal(change_gfn(v, 3, G4K + 40), 0);
-    assert_int_equal(map(G4K + 10, F(1), ORDER_4K), 0); /* not one of them */
+    assert_int_equal(map(G4K + 10, F(1), ORDER_4K), 0);   /* not one of them */
     assert_int_equal(set_access(v, ~0ULL, ACCESS_RX), 0); /* not the host map */
     assert_int_equal(own_host_changes(v, gfns), 0);
     assert_int_equal(map(G4K + 2, F(1), ORDER_4K), 0);

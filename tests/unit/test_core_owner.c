@@ -299,7 +299,8 @@ static long monitor_vmfunc(uint32_t vcpu, uint8_t on)
     return own_call(&fake.monitor, FACET_ALTP2M_set_vmfunc, &a, sizeof(a));
 }
 
-/* What a monitor turned on the guest cannot turn off, by no way; what it asked for itself it can. */
+/* What a monitor turned on the guest cannot turn off, by no way; what it asked for itself
+ * it can. */
 static void a_monitors_vmfunc_stays(void **state)
 {
     (void)state;
@@ -355,7 +356,8 @@ static void notify_turns_on_ve_only(void **state)
     assert_int_equal(notify(false, 1, 0), 0);
 }
 
-/* The processor writes to the #VE page for whoever named it: to none that its view keeps from it, then or later. */
+/* The processor writes to the #VE page for whoever named it: to none that its view keeps from it,
+ * then or later. */
 static void ve_page_is_written_by_right(void **state)
 {
     (void)state;
@@ -389,8 +391,8 @@ static void ve_page_is_written_by_right(void **state)
 /* What it sets is kept and read back; what it gets is never more than the host map gives. */
 static void narrows_only(void **state)
 {
-    static const access_t codes[] = {ACCESS_N, ACCESS_R, ACCESS_X, ACCESS_RX, ACCESS_RW,
-                                     ACCESS_RWX, ACCESS_RX2RW, ACCESS_N2RWX};
+    static const access_t codes[] = {ACCESS_N,  ACCESS_R,   ACCESS_X,     ACCESS_RX,
+                                     ACCESS_RW, ACCESS_RWX, ACCESS_RX2RW, ACCESS_N2RWX};
     uint64_t done, skipped;
 
     (void)state;

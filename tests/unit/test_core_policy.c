@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What a refused guest is told, of itself and of other domains. And the rows themselves: none without
- * an audit behind it. Who is refused what: test_core_matrix.c.
+ * What a refused guest is told, of itself and of other domains. And the rows themselves: none
+ * without an audit behind it. Who is refused what: test_core_matrix.c.
  */
 #include <glob.h>
 #include <stdio.h>
@@ -89,8 +89,7 @@ static void foreign_domains_are_alike(void **state)
             if (policy == POLICY_AUDITED) {
                 assert_int_equal(rc, -XEN_EPERM);
             } else {
-                assert_true(d == 2 ? rc == -XEN_EPERM || rc == -XEN_EOPNOTSUPP
-                                   : rc == -XEN_ESRCH);
+                assert_true(d == 2 ? rc == -XEN_EPERM || rc == -XEN_EOPNOTSUPP : rc == -XEN_ESRCH);
             }
         }
         end();

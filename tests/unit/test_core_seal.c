@@ -6,8 +6,8 @@
 #include "core_own.h"
 
 #define GUEST_VIEWS 4u
-#define KEY         5u  /* gfn that the start view hides */
-#define TEXT        8u  /* gfn that it makes r-x */
+#define KEY         5u /* gfn that the start view hides */
+#define TEXT        8u /* gfn that it makes r-x */
 #define PAGE_OF_VE  20u
 
 static uint16_t agent, start_view, theirs;
@@ -82,8 +82,7 @@ static void begin(unsigned policy)
     assert_int_equal(set_access(start_view, KEY, ACCESS_N), 0);
     assert_int_equal(set_access(start_view, TEXT, ACCESS_RX), 0);
     assert_int_equal(notify(true, 0, PAGE_OF_VE), 0);
-    assert_int_equal(
-        own_call(&fake.self, FACET_ALTP2M_set_vmfunc, &vmfunc, sizeof(vmfunc)), 0);
+    assert_int_equal(own_call(&fake.self, FACET_ALTP2M_set_vmfunc, &vmfunc, sizeof(vmfunc)), 0);
 }
 
 static int start(void **state)
@@ -131,7 +130,8 @@ static void seals_itself_only(void **state)
     assert_int_equal(unseal(), -XEN_EPERM);
 }
 
-/* INIT and SIPI, VCPUOP_initialise: whoever chose its registers does not get the agent's view with them. */
+/* INIT and SIPI, VCPUOP_initialise: whoever chose its registers does not get the agent's
+ * view with them. */
 static void starts_anew_outside(void **state)
 {
     struct altp2m_vcpu *v = &fake.vcpus[1];
@@ -360,7 +360,8 @@ static void ends_with_altp2m(void **state)
     assert_int_equal(create(ACCESS_RWX, &agent), 0);
     assert_int_equal(create(ACCESS_RWX, &start_view), 0);
     assert_int_equal(seal(agent, start_view), 0);
-    assert_int_equal(monitor_state(true), 0); /* with a monitor there, "off" ends the guest's part */
+    assert_int_equal(monitor_state(true),
+                     0); /* with a monitor there, "off" ends the guest's part */
     enter(agent);
     assert_int_equal(set_state(false), 0);
     assert_true(fake.pm.active && !fake.pm.sealed);

@@ -256,7 +256,7 @@ static void access_errors(void **state)
     assert_int_equal(set_access(v, 5, 11), -XEN_EINVAL);
     assert_int_equal(set_access(v, 5, 0xffff), -XEN_EINVAL);
     assert_int_equal(set_access(v, 5, 256 + 3), -XEN_EINVAL); /* 16 bits, not 8 */
-    assert_int_equal(set_access(v, G_512G, ACCESS_R), 0); /* a hole: 0 and nothing */
+    assert_int_equal(set_access(v, G_512G, ACCESS_R), 0);     /* a hole: 0 and nothing */
     assert_int_equal(set_access(v, 1ULL << 50, ACCESS_R), 0);
     assert_int_equal(set_access(0, 1ULL << 50, ACCESS_R), 0);
     assert_int_equal(set_access(v, ~1ULL, ACCESS_R), 0);
@@ -384,7 +384,7 @@ static void suppress_ve_range(void **state)
 }
 
 /* Where the two lists of sub-op 9 are in the fake caller's memory. */
-#define GFNS (FAKE_CALLER_BASE + 0x1640) /* a page border after 312 entries */
+#define GFNS     (FAKE_CALLER_BASE + 0x1640) /* a page border after 312 entries */
 #define ACCESSES (FAKE_CALLER_BASE + 0x9000)
 
 static long multi(const struct altp2m_caller *c, struct xen_hvm_altp2m_op *op, uint16_t v,

@@ -34,8 +34,7 @@ static void lines(void **state)
     assert_int_equal(create(ACCESS_RX, &v), 0);
     assert_string_equal(fake.traced, "create_p2m(hvmmem_default_access=rx) = 0 (view=1)");
     assert_int_equal(set_access(v, G4K, ACCESS_RX2RW), 0);
-    assert_string_equal(fake.traced,
-                        "set_mem_access(view=1, access=rx2rw, gfn=0x40400) = 0");
+    assert_string_equal(fake.traced, "set_mem_access(view=1, access=rx2rw, gfn=0x40400) = 0");
     assert_int_equal(get_access(v, G4K), ACCESS_RX2RW);
     assert_string_equal(fake.traced, "get_mem_access(view=1, gfn=0x40400) = 0 (access=rx2rw)");
     assert_int_equal(set_access(v, G4K, 77), -XEN_EINVAL);
@@ -61,8 +60,7 @@ static void all_ones(void **state)
         fake_hvmop(&fake.self, &op);
         assert_int_equal(fake.traces, traces + 1);
         assert_true(strlen(fake.traced) < 200);
-        assert_int_equal(strncmp(fake.traced, subop_table[i].name,
-                                 strlen(subop_table[i].name)), 0);
+        assert_int_equal(strncmp(fake.traced, subop_table[i].name, strlen(subop_table[i].name)), 0);
     }
     end();
 }
@@ -136,8 +134,9 @@ static void fields_fit_rows(void **state)
         const struct subop *row = &subop_table[i];
         uint64_t in = 0, out = 0, arg = row->arg == 64 ? ~0ULL : (1ULL << row->arg) - 1;
         /* As on Xen, these do not look at the rest of the struct that they share with create. */
-        uint64_t unused = row->number == HVMOP_altp2m_destroy_p2m ||
-                          row->number == HVMOP_altp2m_switch_p2m ? 0xc : 0;
+        uint64_t unused =
+            row->number == HVMOP_altp2m_destroy_p2m || row->number == HVMOP_altp2m_switch_p2m ? 0xc
+                                                                                              : 0;
         uint64_t back = row->out_size == 0 ? 0 : ((1ULL << row->out_size) - 1) << row->out;
 
         for (unsigned k = 0; k < subop_nr_fields; k++) {
@@ -166,8 +165,10 @@ static void fields_fit_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines),         cmocka_unit_test(all_ones),
-        cmocka_unit_test(what_is_no_sub_op), cmocka_unit_test(who_is_traced),
+        cmocka_unit_test(lines),
+        cmocka_unit_test(all_ones),
+        cmocka_unit_test(what_is_no_sub_op),
+        cmocka_unit_test(who_is_traced),
         cmocka_unit_test(fields_fit_rows),
     };
 

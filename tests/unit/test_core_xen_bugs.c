@@ -279,8 +279,8 @@ static void suspected_default_of_the_view_named(void **state)
     assert_int_equal(rights(0, 5), 7);
     assert_int_equal(set_access(0, ~0ULL, ACCESS_RX), 0);
     assert_int_equal(get_access(v, ~0ULL), ACCESS_R);
-    assert_int_equal(hostmap_map(&fake.pm, gfn(G_512G), mfn(F(0)), ORDER_4K, MAP_RAM,
-                                 ACCESS_DEFAULT), 0);
+    assert_int_equal(
+        hostmap_map(&fake.pm, gfn(G_512G), mfn(F(0)), ORDER_4K, MAP_RAM, ACCESS_DEFAULT), 0);
     assert_int_equal(rights(0xffff, G_512G), RIGHT_R | RIGHT_X);
 }
 

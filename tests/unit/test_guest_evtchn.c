@@ -296,7 +296,8 @@ static void waits_for_nothing(void **state)
     struct evtchn_alloc_unbound unbound = {.dom = DOMID_SELF, .remote_dom = 2};
     struct evtchn_close close;
     struct guest_vcpu *g = &a->vcpus[0]->guest;
-    bool *armed[] = {&g->singleshot.armed, &g->periodic.armed, &g->poll.armed, &g->lapic.timer.armed};
+    bool *armed[] = {&g->singleshot.armed, &g->periodic.armed, &g->poll.armed,
+                     &g->lapic.timer.armed};
 
     (void)state;
     told();
@@ -326,7 +327,9 @@ static void waits_for_nothing(void **state)
     waits_blocked(a->vcpus[0]);
     waits_blocked(a->vcpus[0]);
     assert_int_equal(told(), 1);
-    assert_string_equal(fake_say, "d1 : waits for an event, and none can come: xenstore, which it asked for, is not there");
+    assert_string_equal(
+        fake_say,
+        "d1 : waits for an event, and none can come: xenstore, which it asked for, is not there");
 }
 
 int main(void)

@@ -433,8 +433,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_kernels),   cmocka_unit_test(truncated_kernel),
         cmocka_unit_test(changed_kernel), cmocka_unit_test(lying_kernel),
-        cmocka_unit_test(good_tree),      cmocka_unit_test(policy), cmocka_unit_test(bad_values),
-        cmocka_unit_test(truncated_tree), cmocka_unit_test(changed_tree),
+        cmocka_unit_test(good_tree),      cmocka_unit_test(policy),
+        cmocka_unit_test(bad_values),     cmocka_unit_test(truncated_tree),
+        cmocka_unit_test(changed_tree),
     };
 
     return cmocka_run_group_tests_name("guest loader", tests, NULL, NULL);

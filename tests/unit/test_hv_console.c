@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Guests' output on a UART, in pieces: nothing is lost, nobody's line is long in one go, and lines of others come in between whole ones. */
+/* Guests' output on a UART, in pieces: nothing is lost, nobody's line is long in one go, and lines
+ * of others come in between whole ones. */
 #include "hv_test.h"
 #include <facet/lock.h>
 #include <string.h>
@@ -92,7 +93,8 @@ static void end_of_a_line_without_newline(void **state)
     assert_string_equal(printed, "(d1) one\n(d1) \n(d1) last words, that are long enough\n");
 }
 
-/* The second waits for the first, whose line is half out; the hypervisor does not, and neither is anybody kept for ever. */
+/* The second waits for the first, whose line is half out; the hypervisor does not, and neither is
+ * anybody kept for ever. */
 static void two_at_a_time(void **state)
 {
     static struct console_line a, b;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which guest state may be entered (SDM 3, 26.3.1): states that can, and each of their fields made wrong. */
+/* Which guest state may be entered (SDM 3, 26.3.1): states that can, and each of their
+ * fields made wrong. */
 #include "hv_test.h"
 #include <string.h>
 #include "vmx/entry_state.h"
@@ -151,20 +152,22 @@ static void code_segment(void **state)
         struct entry_state s = protected_mode();
 
         s.segment[SEG_CS].ar = 0xc090 | type;
-        assert_int_equal(entry_state_valid(&s), type == 3 || type == 9 || type == 11 || type == 13 || type == 15);
+        assert_int_equal(entry_state_valid(&s),
+                         type == 3 || type == 9 || type == 11 || type == 13 || type == 15);
     }
     refuses(protected_mode(), s.segment[SEG_CS].ar &= ~0x10u);
     refuses(protected_mode(), s.segment[SEG_CS].ar &= ~0x80u);
     refuses(protected_mode(), s.segment[SEG_CS].ar |= 0x100);
     refuses(protected_mode(), s.segment[SEG_CS].ar |= 1u << 20);
-    refuses(protected_mode(), s.segment[SEG_CS].ar |= 0x60); /* DPL 3, CPL 0 */
+    refuses(protected_mode(), s.segment[SEG_CS].ar |= 0x60);  /* DPL 3, CPL 0 */
     refuses(protected_mode(), s.segment[SEG_CS].ar = 0xc0ff); /* conforming, above CPL */
     accepts(user(protected_mode()), s.segment[SEG_CS].ar = 0xc09f);
     refuses(user(protected_mode()), s.segment[SEG_CS].ar = 0xc0f3);
     refuses(protected_mode(), s.segment[SEG_CS].base = 1ULL << 32);
     refuses(protected_mode(), s.segment[SEG_CS].limit = 0xfffff000);
     refuses(protected_mode(), (s.segment[SEG_CS].ar &= ~0x8000u));
-    accepts(protected_mode(), (s.segment[SEG_CS].ar &= ~0x8000u, s.segment[SEG_CS].limit = 0x7f234));
+    accepts(protected_mode(),
+            (s.segment[SEG_CS].ar &= ~0x8000u, s.segment[SEG_CS].limit = 0x7f234));
     refuses(long_mode(), s.segment[SEG_CS].ar |= 1u << 14);
     accepts(protected_mode(), s.segment[SEG_CS].ar |= 1u << 13);
 }
@@ -236,18 +239,30 @@ static void system_segments(void **state)
     refuses(protected_mode(), s.segment[SEG_TR].ar = 0x808b);
     refuses(protected_mode(), s.segment[SEG_TR].selector |= 4);
     refuses(protected_mode(), s.segment[SEG_TR].base = 1ULL << 47);
-    accepts(protected_mode(), (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x82}));
-    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct vcpu_segment){0x34, 0x1000, 0xf, 0x82}));
-    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x92}));
-    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x02}));
-    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x8b}));
-    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 1ULL << 47, 0xf, 0x82}));
+    accepts(protected_mode(),
+            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x82}));
+    refuses(protected_mode(),
+            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x34, 0x1000, 0xf, 0x82}));
+    refuses(protected_mode(),
+            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x92}));
+    refuses(protected_mode(),
+            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x02}));
+    refuses(protected_mode(),
+            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x8b}));
+    refuses(protected_mode(),
+            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 1ULL << 47, 0xf, 0x82}));
 }
 
 static void starts(void **state)
 {
-    static const struct vcpu_segment code = {0, 0, 0xffffffff, 0xc09b}, data = {0, 0, 0xffffffff, 0xc093};
-    struct vcpu_start s = {.cr0 = X86_CR0_PE, .rflags = 2, .cs = code, .ds = data, .ss = data, .tr = {0, 0, 0x67, 0x8b}};
+    static const struct vcpu_segment code = {0, 0, 0xffffffff, 0xc09b},
+                                     data = {0, 0, 0xffffffff, 0xc093};
+    struct vcpu_start s = {.cr0 = X86_CR0_PE,
+                           .rflags = 2,
+                           .cs = code,
+                           .ds = data,
+                           .ss = data,
+                           .tr = {0, 0, 0x67, 0x8b}};
 
     (void)state;
     assert_true(vcpu_start_valid(&s)); /* ES has no rights: it cannot be used */
@@ -261,9 +276,11 @@ static void starts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE("entry_state", modes),         CASE("entry_state", control),       CASE("entry_state", flags_and_rip),
-        CASE("entry_state", code_segment),  CASE("entry_state", stack_segment), CASE("entry_state", data_segments),
-        CASE("entry_state", vm86_segments), CASE("entry_state", system_segments), CASE("entry_state", starts),
+        CASE("entry_state", modes),         CASE("entry_state", control),
+        CASE("entry_state", flags_and_rip), CASE("entry_state", code_segment),
+        CASE("entry_state", stack_segment), CASE("entry_state", data_segments),
+        CASE("entry_state", vm86_segments), CASE("entry_state", system_segments),
+        CASE("entry_state", starts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

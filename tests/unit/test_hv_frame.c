@@ -364,7 +364,8 @@ static void test_references(void **state)
     assert_false(frame_get(m, 1));
 }
 
-/* On the account from the first to the last reference; foreign mappings told apart; shut, but still on it. */
+/* On the account from the first to the last reference; foreign mappings told apart; shut, but
+ * still on it. */
 static void test_accounts(void **state)
 {
     const uint16_t owner = 5 + 2 * FRAME_OWNER_STEP;

@@ -37,7 +37,7 @@ static uint8_t (*ram_pages)[PAGE_SIZE]; /* one for each of ram_gfns */
 static struct domain domain;
 static struct vcpu vcpu = {.domain = &domain};
 static bool listener; /* a monitor listens */
-static bool moved; /* gfn 5 shows the frame of gfn 6 */
+static bool moved;    /* gfn 5 shows the frame of gfn 6 */
 
 /* ---- what hand.c asks for ---- */
 
@@ -88,7 +88,8 @@ static uint8_t *page_in(uint8_t (*pages)[PAGE_SIZE], uint64_t g)
     return NULL;
 }
 
-/* What the vCPU's view says of each gfn, where it is not everything, and what the core makes of a violation. */
+/* What the vCPU's view says of each gfn, where it is not everything, and what the core makes
+ * of a violation. */
 static struct {
     access_t access[16];
     bool remapped; /* gfn 5 shows the frame of gfn 6 */
@@ -112,9 +113,10 @@ bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out)
 
     assert_ptr_equal(pm, &domain.physmap);
     assert_true(host || v.v == vcpu.altp2m.view.v);
-    *out = (struct mapping){.mfn = frame_of(page),
-                            .type = MAP_RAM,
-                            .access = !host && g.v < 16 ? view_says.access[g.v] : XENMEM_access_rwx};
+    *out =
+        (struct mapping){.mfn = frame_of(page),
+                         .type = MAP_RAM,
+                         .access = !host && g.v < 16 ? view_says.access[g.v] : XENMEM_access_rwx};
     return page != NULL;
 }
 
@@ -470,14 +472,16 @@ static void model_mark(uint64_t a, bool write)
     unsigned n = model_entries(a, where);
 
     for (unsigned i = 0; i < n; i++) {
-        page_in(model_pages, where[i] / PAGE_SIZE)[where[i] % PAGE_SIZE] |= (uint8_t)(0x20 | (i + 1 == n && write ? 0x40 : 0));
+        page_in(model_pages, where[i] / PAGE_SIZE)[where[i] % PAGE_SIZE] |=
+            (uint8_t)(0x20 | (i + 1 == n && write ? 0x40 : 0));
     }
 }
 
 static unsigned check_access(void)
 {
     uint8_t buffer[8] = {1, 2, 3, 4, 5, 6, 7, 8}, before[8];
-    uint64_t a = random_address(), fault = a, wrap = cpu.mode == MODE_LONG ? ~0ULL : 0xffffffff, second;
+    uint64_t a = random_address(), fault = a, wrap = cpu.mode == MODE_LONG ? ~0ULL : 0xffffffff,
+             second;
     struct hand_reach r = {.linear = a, .n = 1ULL << random_below(4)};
     bool write = random_below(2), ok;
     uint32_t wanted;
@@ -642,7 +646,8 @@ static void view_changes(uint64_t g, access_t access)
     domain.physmap.flush.wanted++;
 }
 
-/* An instruction carried out for the guest gets what its view gives, and no more; who listens is told. */
+/* An instruction carried out for the guest gets what its view gives, and no more; who
+ * listens is told. */
 static void test_view(void **state)
 {
     uint64_t *pte = simple_guest(A);
@@ -750,7 +755,8 @@ static void test_smap(void **state)
     cpu.cpl = 0;
 }
 
-/* Copies for hypercalls: as on Xen; under `audited` by the view, and never by way of the core's fault. */
+/* Copies for hypercalls: as on Xen; under `audited` by the view, and never by way of
+ * the core's fault. */
 static void test_confined(void **state)
 {
     uint64_t *pte = simple_guest(A);
@@ -804,7 +810,8 @@ static void test_confined_walk(void **state)
     }
 }
 
-/* No right that is lost while the vCPU does not run is used afterwards: no matter how it was lost (F3). */
+/* No right that is lost while the vCPU does not run is used afterwards: no matter how it
+ * was lost (F3). */
 static void test_lost(void **state)
 {
     uint64_t *pte = simple_guest(A);
@@ -889,13 +896,12 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE("hv/x86/hand", test_translate),  CASE("hv/x86/hand", test_copy),
-        CASE("hv/x86/hand", test_access),     CASE("hv/x86/hand", test_memory),
-        CASE("hv/x86/hand", test_view),
-        CASE("hv/x86/hand", test_in_walk),    CASE("hv/x86/hand", test_smap),
-        CASE("hv/x86/hand", test_confined),   CASE("hv/x86/hand", test_confined_walk),
-        CASE("hv/x86/hand", test_lost),       CASE("hv/x86/hand", test_fetch),
-        CASE("hv/x86/hand", test_pdptes),
+        CASE("hv/x86/hand", test_translate),     CASE("hv/x86/hand", test_copy),
+        CASE("hv/x86/hand", test_access),        CASE("hv/x86/hand", test_memory),
+        CASE("hv/x86/hand", test_view),          CASE("hv/x86/hand", test_in_walk),
+        CASE("hv/x86/hand", test_smap),          CASE("hv/x86/hand", test_confined),
+        CASE("hv/x86/hand", test_confined_walk), CASE("hv/x86/hand", test_lost),
+        CASE("hv/x86/hand", test_fetch),         CASE("hv/x86/hand", test_pdptes),
     };
 
     return cmocka_run_group_tests_name("hv/x86/hand", tests, set_up, tear_down);

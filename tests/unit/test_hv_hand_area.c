@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Areas that a guest registered: bound by right, written while it stands, and no reference too many or too few. */
+/* Areas that a guest registered: bound by right, written while it stands, and no reference too
+ * many or too few. */
 #include "hv_test.h"
 #include <stdlib.h>
 #include <string.h>

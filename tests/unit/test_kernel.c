@@ -23,9 +23,9 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define LOAD_AT 0x100000
+#define LOAD_AT     0x100000
 #define NOTE_OFFSET 0x200
-#define FILE_SIZE 0x300
+#define FILE_SIZE   0x300
 
 /* A 64-bit ELF: one loaded segment that is the whole file, and a note in it. */
 struct image {
@@ -244,9 +244,9 @@ static void test_damage_is_harmless(void **state)
     }
 }
 
-#define SETUP_SECTS 1
+#define SETUP_SECTS    1
 #define PAYLOAD_OFFSET 16
-#define PAYLOAD_AT ((SETUP_SECTS + 1) * 512 + PAYLOAD_OFFSET)
+#define PAYLOAD_AT     ((SETUP_SECTS + 1) * 512 + PAYLOAD_OFFSET)
 
 static void put32(uint8_t *p, uint32_t value)
 {
@@ -273,7 +273,9 @@ static size_t make_bzimage(uint8_t *out, const uint8_t *packed, size_t size)
 
 static size_t pack_gzip(const struct image *image, uint8_t *out, size_t room)
 {
-    z_stream z = {.next_in = (Bytef *)image->data, .avail_in = FILE_SIZE, .next_out = out,
+    z_stream z = {.next_in = (Bytef *)image->data,
+                  .avail_in = FILE_SIZE,
+                  .next_out = out,
                   .avail_out = (uInt)room};
 
     assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
@@ -286,8 +288,9 @@ static size_t pack_xz(const struct image *image, uint8_t *out, size_t room)
 {
     size_t size = 0;
 
-    assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, image->data, FILE_SIZE,
-                                             out, &size, room), LZMA_OK);
+    assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, image->data, FILE_SIZE, out,
+                                             &size, room),
+                     LZMA_OK);
     return size;
 }
 
@@ -319,8 +322,8 @@ static size_t pack_zstd(const struct image *image, uint8_t *out, size_t room)
 
 static size_t pack_lz4(const struct image *image, uint8_t *out, size_t room)
 {
-    int size = LZ4_compress_default((const char *)image->data, (char *)out + 8, FILE_SIZE,
-                                    (int)room - 8);
+    int size =
+        LZ4_compress_default((const char *)image->data, (char *)out + 8, FILE_SIZE, (int)room - 8);
 
     assert_true(size > 0);
     put32(out, 0x184c2102); /* legacy frame */
@@ -332,7 +335,9 @@ static size_t pack_bzip2(const struct image *image, uint8_t *out, size_t room)
 {
     unsigned size = (unsigned)room;
 
-    assert_int_equal(BZ2_bzBuffToBuffCompress((char *)out, &size, (char *)image->data, FILE_SIZE, 9, 0, 0), BZ_OK);
+    assert_int_equal(
+        BZ2_bzBuffToBuffCompress((char *)out, &size, (char *)image->data, FILE_SIZE, 9, 0, 0),
+        BZ_OK);
     return size;
 }
 
@@ -355,8 +360,8 @@ static void put32_big(uint8_t *p, uint32_t value)
 /* As lzop 1.04 writes it: `flags` as in lzop.c, one block that is packed and one that is not. */
 static size_t pack_lzop_as(const struct image *image, uint8_t *out, uint32_t flags)
 {
-    static const uint8_t head[] = {0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n', 0x10, 0x40, 0x20, 0xa0,
-                                   0x09, 0x40, 3, 9};
+    static const uint8_t head[] = {0x89, 'L',  'Z',  'O',  0,    '\r', '\n', 0x1a, '\n',
+                                   0x10, 0x40, 0x20, 0xa0, 0x09, 0x40, 3,    9};
     static uint8_t work[LZO1X_1_MEM_COMPRESS];
     const uint32_t first = FILE_SIZE - 64;
     size_t at = sizeof(head), sums, packed_at;
@@ -549,11 +554,13 @@ static void test_reason_inside(void **state)
     (void)state;
     make_elf(&image);
     note_of(&image)->header.n_type = XEN_ELFNOTE_ENTRY; /* for PV */
-    assert_int_equal(convert(packed, pack_gzip(&image, packed, sizeof(packed)), &elf, &why), -EINVAL);
+    assert_int_equal(convert(packed, pack_gzip(&image, packed, sizeof(packed)), &elf, &why),
+                     -EINVAL);
     assert_string_equal(why, "not a PVH kernel: it has no Xen PHYS32_ENTRY note");
     bytes_free(&elf);
     memset(image.data, 'x', FILE_SIZE);
-    assert_int_equal(convert(packed, pack_gzip(&image, packed, sizeof(packed)), &elf, &why), -EINVAL);
+    assert_int_equal(convert(packed, pack_gzip(&image, packed, sizeof(packed)), &elf, &why),
+                     -EINVAL);
     assert_string_equal(why, "neither an ELF nor a Linux bzImage");
     bytes_free(&elf);
     size = pack_gzip(&image, packed, sizeof(packed));
@@ -599,7 +606,8 @@ static void test_unknown_formats(void **state)
     (void)state;
     total = make_bzimage(file, (const uint8_t *)"nonsense!!", 10);
     assert_int_equal(convert(file, total, &elf, &why), -ENOTSUP);
-    assert_string_equal(why, "packed in an unknown way; gzip, bzip2, xz, lzma, lzop, lz4 and zstd can be unpacked");
+    assert_string_equal(
+        why, "packed in an unknown way; gzip, bzip2, xz, lzma, lzop, lz4 and zstd can be unpacked");
     file[0x206] = 7;
     assert_int_equal(convert(file, total, &elf, &why), -EINVAL);
     assert_string_equal(why, "a Linux kernel older than 2.6.24: it cannot be unpacked");
@@ -613,14 +621,22 @@ static void test_unknown_formats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_elf),       cmocka_unit_test(test_bad_headers),
-        cmocka_unit_test(test_bad_segments),   cmocka_unit_test(test_bad_notes),
-        cmocka_unit_test(test_damage_is_harmless), cmocka_unit_test(test_gzip),
-        cmocka_unit_test(test_xz),             cmocka_unit_test(test_lzma),
-        cmocka_unit_test(test_zstd),           cmocka_unit_test(test_lz4),
-        cmocka_unit_test(test_unknown_formats), cmocka_unit_test(test_bzip2),
-        cmocka_unit_test(test_lzop),           cmocka_unit_test(test_lz4_frame),
-        cmocka_unit_test(test_reason_inside),  cmocka_unit_test(test_bzimages),
+        cmocka_unit_test(test_good_elf),
+        cmocka_unit_test(test_bad_headers),
+        cmocka_unit_test(test_bad_segments),
+        cmocka_unit_test(test_bad_notes),
+        cmocka_unit_test(test_damage_is_harmless),
+        cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_xz),
+        cmocka_unit_test(test_lzma),
+        cmocka_unit_test(test_zstd),
+        cmocka_unit_test(test_lz4),
+        cmocka_unit_test(test_unknown_formats),
+        cmocka_unit_test(test_bzip2),
+        cmocka_unit_test(test_lzop),
+        cmocka_unit_test(test_lz4_frame),
+        cmocka_unit_test(test_reason_inside),
+        cmocka_unit_test(test_bzimages),
     };
 
     return cmocka_run_group_tests_name("kernel", tests, NULL, NULL);

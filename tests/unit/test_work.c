@@ -4,8 +4,9 @@
  * What one call of an audited guest can cost: basic blocks of the core that it executes before it
  * ends or asks whether somebody else has to run. No timer: the same on every machine.
  *
- * The bound of docs/audit.md: so many blocks for each entry that the guest's quota of table pages can
- * hold, 512 a page. It depends neither on how much memory the guest has nor on what a monitor holds.
+ * The bound of docs/audit.md: so many blocks for each entry that the guest's quota of table pages
+ * can hold, 512 a page. It depends neither on how much memory the guest has nor on what a monitor
+ * holds.
  */
 #include "core_own.h"
 #include "grammar.h"
@@ -173,7 +174,10 @@ static uint64_t some_gfn(void)
 {
     uint64_t pick = take(1);
 
-    return pick < 100 ? take(2) : pick < 200 ? take(1) * G_2M : pick < 240 ? G4K + take(1) : take(8);
+    return pick < 100   ? take(2)
+           : pick < 200 ? take(1) * G_2M
+           : pick < 240 ? G4K + take(1)
+                        : take(8);
 }
 
 static void fill_lists(void)
@@ -189,10 +193,14 @@ static void fill_lists(void)
 /* Every sub-op with all kinds of arguments, from each of the states. */
 static uint64_t every_call(void (*fill)(void), unsigned quota, bool more)
 {
-    static const struct grammar grammar = {
-        .take = take, .gfn = some_gfn, .views = 40, .most = 1200,
-        .gfns = FAKE_CALLER_BASE + 0x2000, .accesses = FAKE_CALLER_BASE + 0x8000,
-        .buffer = FAKE_CALLER_BASE + 0xa000, .jitter = 1};
+    static const struct grammar grammar = {.take = take,
+                                           .gfn = some_gfn,
+                                           .views = 40,
+                                           .most = 1200,
+                                           .gfns = FAKE_CALLER_BASE + 0x2000,
+                                           .accesses = FAKE_CALLER_BASE + 0x8000,
+                                           .buffer = FAKE_CALLER_BASE + 0xa000,
+                                           .jitter = 1};
     uint64_t worst = 0;
 
     random_state = quota;

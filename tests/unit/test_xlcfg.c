@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The reader of configuration files, the meaning of their keys, and the device tree made of them. */
+/* The reader of configuration files, the meaning of their keys, and the device tree made
+ * of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -183,8 +184,9 @@ static void test_repeated_keys(void **state)
 /* As in xl: strings and lists grow, a number that is added to is none any more. */
 static void test_added(void **state)
 {
-    static const char text[] = "a = 'x'\na += \"y\";a+=3\nb = [1,]\nb += [ 'two',\n [3] ]\nb += []\n"
-                               "c += 'new'\nd += [1]\ne = 1\ne += 2\nf += 7\nf = 8\ng='\ng += 'x'";
+    static const char text[] =
+        "a = 'x'\na += \"y\";a+=3\nb = [1,]\nb += [ 'two',\n [3] ]\nb += []\n"
+        "c += 'new'\nd += [1]\ne = 1\ne += 2\nf += 7\nf = 8\ng='\ng += 'x'";
     struct outcome o;
     int64_t none;
 
@@ -214,11 +216,24 @@ static void test_numbers(void **state)
         bool good;
         int64_t number;
     } cases[] = {
-        {"12", true, 12},      {"'12'", true, 12},     {"\" 0x1f\"", true, 31}, {"'+5'", true, 5},
-        {"0", true, 0},        {"08", false, 0},       {"1fa", false, 0},       {"0x", false, 0},
-        {"''", false, 0},      {"' '", false, 0},      {"'12 '", false, 0},     {"[1]", false, 0},
-        {"-", false, 0},       {"'-3'", true, -3},     {"'1.5'", false, 0},     {"'1k'", false, 0},
-        {"9223372036854775807", true, INT64_MAX},      {"9223372036854775808", false, 0},
+        {"12", true, 12},
+        {"'12'", true, 12},
+        {"\" 0x1f\"", true, 31},
+        {"'+5'", true, 5},
+        {"0", true, 0},
+        {"08", false, 0},
+        {"1fa", false, 0},
+        {"0x", false, 0},
+        {"''", false, 0},
+        {"' '", false, 0},
+        {"'12 '", false, 0},
+        {"[1]", false, 0},
+        {"-", false, 0},
+        {"'-3'", true, -3},
+        {"'1.5'", false, 0},
+        {"'1k'", false, 0},
+        {"9223372036854775807", true, INT64_MAX},
+        {"9223372036854775808", false, 0},
         {"99999999999999999999", false, 0},
     };
 
@@ -268,7 +283,8 @@ static void test_large_inputs(void **state)
     for (used = 0; used < room - 256;)
         used += (size_t)snprintf(text + used, 256, "a+='%0200d'\n", 0);
     parse(&o, text, used);
-    assert_string_equal(strchr(o.messages, ' '), " more than 4096 settings: not a configuration file\n");
+    assert_string_equal(strchr(o.messages, ' '),
+                        " more than 4096 settings: not a configuration file\n");
     assert_int_equal(strlen(value(&o, "a")->string), 4096 * 200);
     done(&o);
     free(text);
@@ -463,8 +479,9 @@ static void test_keys_of_xl(void **state)
                   "tables\n"},
         {"on_soft_reset='soft-reset'", "f:5: warning: on_soft_reset is not carried out: a guest's "
                                        "soft reset is refused, and it goes on\n"},
-        {"maxmem=65", "f:5: warning: maxmem is not carried out: the domain has its 64 MiB of memory "
-                      "and cannot get more\n"},
+        {"maxmem=65",
+         "f:5: warning: maxmem is not carried out: the domain has its 64 MiB of memory "
+         "and cannot get more\n"},
         {"maxvcpus=9", "f:5: warning: maxvcpus is not carried out: the domain has its 1 vCPUs and "
                        "cannot get more\n"},
         {"frobnicate=1", "f:5: warning: unknown key frobnicate: ignored\n"},
@@ -534,7 +551,7 @@ static void test_policy(void **state)
 #define ALTP2M_CHOICES                                                                             \
     "f:5: altp2m must be \"disabled\", \"mixed\", \"external\" or \"limited\", or 0 to 3\n"
 #define ACTION_CHOICES                                                                             \
-    " must be \"destroy\", \"restart\", \"preserve\", \"rename-restart\", \"coredump-destroy\", "      \
+    " must be \"destroy\", \"restart\", \"preserve\", \"rename-restart\", \"coredump-destroy\", "  \
     "\"coredump-restart\" or \"soft-reset\"\n"
 
 /* Wrong values: the message, which names what is accepted. */
@@ -557,7 +574,7 @@ static void test_wrong_values(void **state)
         {"altp2m=''", ALTP2M_CHOICES},
         {"altp2m=['mixed']", ALTP2M_CHOICES},
         {"altp2m=1\naltp2m+=0", "f:6: altp2m must be \"disabled\", \"mixed\", \"external\" or "
-                               "\"limited\", or 0 to 3\n"},
+                                "\"limited\", or 0 to 3\n"},
         {"altp2m_count=0", "f:5: altp2m_count must be a number from 1 to 512\n"},
         {"altp2m_count=513", "f:5: altp2m_count must be a number from 1 to 512\n"},
         {"altp2m='mixed'\naltp2m_policy='safe'",
@@ -716,16 +733,26 @@ static void test_tree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),          cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_syntax_errors),   cmocka_unit_test(test_goes_on_after_errors),
-        cmocka_unit_test(test_embedded_nul_and_size), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_settings),        cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_old_altp2m_name), cmocka_unit_test(test_wrong_values),
-        cmocka_unit_test(test_missing_keys),    cmocka_unit_test(test_long_command_line),
-        cmocka_unit_test(test_tree),            cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_repeated_keys),   cmocka_unit_test(test_added),
-        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_large_inputs),
-        cmocka_unit_test(test_altp2m_modes),    cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_syntax_errors),
+        cmocka_unit_test(test_goes_on_after_errors),
+        cmocka_unit_test(test_embedded_nul_and_size),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_old_altp2m_name),
+        cmocka_unit_test(test_wrong_values),
+        cmocka_unit_test(test_missing_keys),
+        cmocka_unit_test(test_long_command_line),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_repeated_keys),
+        cmocka_unit_test(test_added),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_large_inputs),
+        cmocka_unit_test(test_altp2m_modes),
+        cmocka_unit_test(test_actions),
         cmocka_unit_test(test_keys_of_xl),
     };
 

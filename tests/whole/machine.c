@@ -40,7 +40,8 @@ void machine_fail(const char *format, ...)
     va_end(args);
     n = strlen(machine_message);
     if (machine_doing) {
-        n += (size_t)snprintf(machine_message + n, sizeof(machine_message) - n, " [in %s]", machine_doing);
+        n += (size_t)snprintf(machine_message + n, sizeof(machine_message) - n, " [in %s]",
+                              machine_doing);
     }
     if (console_length > 0 && n < sizeof(machine_message)) {
         size_t tail = console_length < 200 ? console_length : 200;

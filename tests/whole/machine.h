@@ -27,15 +27,14 @@
 /* Where things are in both guests; linear addresses are physical ones. RAM is 512 pages in 1, 256
  * in 2. */
 #define GUEST_RAM    512u
-#define GUEST_TABLES 16u /* PML4, PDPT, PD and a table of 4 KiB pages; then the PDPTEs of vCPU 2   \
-                          */
-#define GUEST_CODE  24u  /* instructions that are carried out, each at its own place */
-#define GUEST_STACK 25u
-#define GUEST_TASK  26u        /* GDT, and two TSSs */
-#define GUEST_ARGS  32u        /* eight pages */
-#define GUEST_PLAY  64u        /* what is attacked and played with, from here on */
-#define GUEST_HOLE  0xd0000ULL /* nothing is ever here */
-#define ARGS        ((uint64_t)GUEST_ARGS << PAGE_SHIFT)
+#define GUEST_TABLES 16u /* PML4, PDPT, PD, a table of 4 KiB pages; then the PDPTEs of vCPU 2 */
+#define GUEST_CODE   24u /* instructions that are carried out, each at its own place */
+#define GUEST_STACK  25u
+#define GUEST_TASK   26u        /* GDT, and two TSSs */
+#define GUEST_ARGS   32u        /* eight pages */
+#define GUEST_PLAY   64u        /* what is attacked and played with, from here on */
+#define GUEST_HOLE   0xd0000ULL /* nothing is ever here */
+#define ARGS         ((uint64_t)GUEST_ARGS << PAGE_SHIFT)
 
 struct machine_options {
     unsigned policy; /* enum altp2m_policy */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Included before everything else in each source of hv/: what are instructions of the processor there are functions and
- * data of machine.c here.
+ * Included before everything else in each source of hv/: what are instructions of the processor
+ * there are functions and data of machine.c here.
  */
 #define this_cpu  hw_this_cpu
 #define rdmsr     hw_rdmsr
@@ -66,8 +66,18 @@
 #undef vmread
 #undef vmwrite
 
-enum { PROCESSOR_CR0, PROCESSOR_CR2, PROCESSOR_CR3, PROCESSOR_CR4, PROCESSOR_DR0, PROCESSOR_DR1, PROCESSOR_DR2,
-       PROCESSOR_DR3, PROCESSOR_DR6, PROCESSOR_REGISTERS };
+enum {
+    PROCESSOR_CR0,
+    PROCESSOR_CR2,
+    PROCESSOR_CR3,
+    PROCESSOR_CR4,
+    PROCESSOR_DR0,
+    PROCESSOR_DR1,
+    PROCESSOR_DR2,
+    PROCESSOR_DR3,
+    PROCESSOR_DR6,
+    PROCESSOR_REGISTERS
+};
 #define PROCESSOR_MSRS 16u
 
 /* One processor; what is in it while a vCPU is loaded. */
@@ -78,7 +88,7 @@ struct processor {
         uint32_t msr;
         uint64_t value;
     } msrs[PROCESSOR_MSRS];
-    uint64_t *vmcs;    /* the current one */
+    uint64_t *vmcs; /* the current one */
     uint64_t tsc;
     uint64_t deadline; /* TSC of the timer's interrupt */
 };
@@ -93,7 +103,8 @@ void outb(uint16_t port, uint8_t v);
 /* In the frame that the hypervisor gave, as on a processor. */
 static inline uint64_t *processor_field(enum vmcs_field f)
 {
-    unsigned group = ((unsigned)f >> 13 & 3) << 2 | ((unsigned)f >> 10 & 3), index = (unsigned)f >> 1 & 0x1ff;
+    unsigned group = ((unsigned)f >> 13 & 3) << 2 | ((unsigned)f >> 10 & 3),
+             index = (unsigned)f >> 1 & 0x1ff;
 
     CHECK(processor.vmcs && index < 32);
     return &processor.vmcs[group * 32 + index];

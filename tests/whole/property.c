@@ -334,7 +334,8 @@ static void check_registers(void)
             EXPECT((r[j] & ~0xffffULL) != SECRET, "a secret is in a register");
         }
     }
-    /* Under the other policies copies go by the host map, whatever it or a view restricts: as on Xen. */
+    /* Under the other policies copies go by the host map, whatever it or a view restricts:
+     * as on Xen. */
     EXPECT(!property.audited || !memmem(text, n, "TERCES", 6), "a secret is on the console");
 }
 

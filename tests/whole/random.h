@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A guest that tries everything, beside a monitor that does what monitors do, on the whole hypervisor: sub-ops, memory_op,
- * areas, MSRs, copies, page tables, instructions that are carried out, and which of its vCPUs runs when. Any bytes are a
- * sequence of that. property.h is asked around each step.
+ * A guest that tries everything, beside a monitor that does what monitors do, on the whole
+ * hypervisor: sub-ops, memory_op, areas, MSRs, copies, page tables, instructions that are carried
+ * out, and which of its vCPUs runs when. Any bytes are a sequence of that. property.h is asked
+ * around each step.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@ struct random_options {
     bool sealed;   /* the guest has an agent, and the attacker is not it */
     bool listener; /* the monitor has a ring and answers */
     bool scarce;   /* little table memory */
-    /* No monitor acts, and the pages that the guest must not read hold other bytes: it must not notice. */
+    /* No monitor acts, and the pages that the guest must not read hold other bytes: it
+     * must not notice. */
     bool blind, other;
 };
 

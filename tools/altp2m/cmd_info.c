@@ -97,8 +97,7 @@ static const char *query_answer(const struct facet_altp2m_query *q)
 }
 
 /* For one of Xen's: Facet says why not; otherwise it is judged by an attempt. */
-static const char *xen_answer(const struct subop_target *t, const struct facts *f,
-                              unsigned int cmd)
+static const char *xen_answer(const struct subop_target *t, const struct facts *f, unsigned int cmd)
 {
     struct facet_altp2m_query q;
 

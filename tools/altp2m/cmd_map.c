@@ -201,8 +201,7 @@ static void draw_text(const struct picture *p)
         if (p->totals[k])
             fprintf(f, "  %c %-10s %" PRIu64 " pages: %s\n", kinds[k].mark, kinds[k].name,
                     p->totals[k], kinds[k].words);
-    fprintf(f, "  %c %-10s the rest: %s\n", kinds[SAME].mark, kinds[SAME].name,
-            kinds[SAME].words);
+    fprintf(f, "  %c %-10s the rest: %s\n", kinds[SAME].mark, kinds[SAME].name, kinds[SAME].words);
     list_runs(p);
     if (p->guessed)
         fprintf(f, "judged by access alone: this hypervisor does not tell of remaps\n");

@@ -344,11 +344,11 @@ enum command_status cmd_shadow(struct session *s, char **argv, int argc)
     if (!strcmp(argv[0], "new") && argc < 3)
         return shadow_new(s, argv[1]);
     if (argc < 2 || !parse_shadow(argv[1], &name))
-        return command_misuse(s, "a shadow page", argc < 2 ? "" : argv[1], "as s12, from shadow new");
+        return command_misuse(s, "a shadow page", argc < 2 ? "" : argv[1],
+                              "as s12, from shadow new");
     if (!strcmp(argv[0], "free") && argc == 2) {
         rc = own_shadow_destroy(&s->target, name);
-        return rc ? refused_at(s, FACET_ALTP2M_shadow_destroy, rc, view(0), name)
-                  : command_done(s);
+        return rc ? refused_at(s, FACET_ALTP2M_shadow_destroy, rc, view(0), name) : command_done(s);
     }
     if ((write || !strcmp(argv[0], "read")) && argc == 4)
         return shadow_content(s, argv, name, write);

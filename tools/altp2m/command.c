@@ -30,7 +30,8 @@ const struct command command_table[] = {
      "or, on Xen, one that was not used in it yet. On view 0 this is the host's own map.\n"},
     {"remap", "V OLD[+COUNT] NEW [same]", 3, 4, cmd_remap,
      "in view V, let gfn OLD show the page of gfn NEW",
-     "Other views do not change. altp2m unremap V OLD takes it back. With COUNT, OLD+1 shows NEW+1\n"
+     "Other views do not change. altp2m unremap V OLD takes it back. With COUNT, OLD+1 shows "
+     "NEW+1\n"
      "and so on; with \"same\" all show NEW. On Facet, NEW may be a shadow page.\n"},
     {"remaps", "V FILE", 2, 2, cmd_remaps, "remap by a list: lines OLD NEW, or OLD - to take back",
      "- as FILE is the standard input. Stops at the first that is refused.\n"},
@@ -89,7 +90,8 @@ const struct command command_table[] = {
      "  --kind LIST, --vcpu N, --gfn GFN[+COUNT]   tell only of these\n"
      "  --count N, --for SECONDS   end after that\n"
      "  --stats          a line with the rate each second\n"
-     "\nThe guest does not notice: reads of a page with breakpoints give what it wrote there. What\n"
+     "\nThe guest does not notice: reads of a page with breakpoints give what it wrote there. "
+     "What\n"
      "was changed is taken back at the end. Needs the modules xen-privcmd and xen-evtchn.\n"},
 };
 const unsigned int command_count = ARRAY_SIZE(command_table);

@@ -39,7 +39,7 @@ struct session {
     struct subop_target target;
     FILE *out, *err;
     bool json;
-    bool progress; /* `err` is a terminal */
+    bool progress;           /* `err` is a terminal */
     const char *opt[OPT_NR]; /* what was given with it, "" for one that takes nothing, or NULL */
 };
 

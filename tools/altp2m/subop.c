@@ -19,7 +19,9 @@ _Static_assert(offsetof(struct xen_hvm_altp2m_suppress_ve_multi, first_error_gfn
 const char *subop_name(unsigned int cmd)
 {
     switch (cmd) {
-#define SUBOP(number, name, ...) case number: return #name;
+#define SUBOP(number, name, ...)                                                                   \
+    case number:                                                                                   \
+        return #name;
 #include "core/subops.h"
 #undef SUBOP
     default:
@@ -142,7 +144,8 @@ int subop_set_suppress_ve_multi(const struct subop_target *t, view_t v, gfn_t fi
     struct altp2m_stub s = stub(t);
     uint64_t from = first.v, to = last.v, error_gfn = 0;
     int32_t error = 0;
-    int rc = (int)altp2m_stub_set_suppress_ve_multi(&s, v.v, suppress, &error, &from, &to, &error_gfn);
+    int rc =
+        (int)altp2m_stub_set_suppress_ve_multi(&s, v.v, suppress, &error, &from, &to, &error_gfn);
 
     if (!rc) {
         *first_error = error;

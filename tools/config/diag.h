@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 struct diag {
-    FILE *out;         /* where messages go; borrowed */
-    const char *file;  /* name printed in front; borrowed */
+    FILE *out;        /* where messages go; borrowed */
+    const char *file; /* name printed in front; borrowed */
     unsigned errors;
     unsigned warnings;
 };

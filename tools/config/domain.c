@@ -23,12 +23,33 @@ struct domain_reader {
 
 /* Those that are carried out; keys.c has the others. */
 static const char *const domain_keys[] = {
-    "name",         "type",          "kernel",   "ramdisk",     "cmdline",   "extra",
-    "root",         "memory",        "maxmem",   "vcpus",       "maxvcpus",  "altp2m",
-    "altp2mhvm",    "altp2m_count",  "shadow_memory",
-    "on_crash",     "on_poweroff",   "on_reboot", "on_watchdog", "on_soft_reset",
-    "monitor",      "monitors",
-    "altp2m_policy", "altp2m_allow", "altp2m_deny", "altp2m_guest_views", "altp2m_guest_tables",
+    "name",
+    "type",
+    "kernel",
+    "ramdisk",
+    "cmdline",
+    "extra",
+    "root",
+    "memory",
+    "maxmem",
+    "vcpus",
+    "maxvcpus",
+    "altp2m",
+    "altp2mhvm",
+    "altp2m_count",
+    "shadow_memory",
+    "on_crash",
+    "on_poweroff",
+    "on_reboot",
+    "on_watchdog",
+    "on_soft_reset",
+    "monitor",
+    "monitors",
+    "altp2m_policy",
+    "altp2m_allow",
+    "altp2m_deny",
+    "altp2m_guest_views",
+    "altp2m_guest_tables",
     "altp2m_trace",
 };
 
@@ -36,8 +57,8 @@ static const char *const domain_keys[] = {
 static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
 /* xl's. */
 static const char *const domain_actions[] = {
-    "destroy", "restart", "preserve", "rename-restart", "coredump-destroy", "coredump-restart",
-    "soft-reset", NULL};
+    "destroy",          "restart",          "preserve",   "rename-restart",
+    "coredump-destroy", "coredump-restart", "soft-reset", NULL};
 
 static char *domain_format(const char *a, const char *b, const char *c)
 {
@@ -66,7 +87,8 @@ static const struct xlcfg_setting *domain_setting(const struct domain_reader *r,
     return setting && !setting->bad ? setting : NULL;
 }
 
-/* The string value of `key`, or NULL if absent or wrong. As in xl, a number is one, as it is written. */
+/* The string value of `key`, or NULL if absent or wrong. As in xl, a number is one, as
+ * it is written. */
 static const char *domain_string(const struct domain_reader *r, const char *key)
 {
     const struct xlcfg_setting *setting = domain_setting(r, key);
@@ -116,7 +138,10 @@ static const char *domain_choice(const struct domain_reader *r, const char *key,
         if (setting->value.type != XLCFG_LIST && !strcmp(setting->value.string, *c))
             return *c;
         snprintf(accepted + used, sizeof(accepted) - used, "%s\"%s\"",
-                 c == choices ? "" : c[1] ? ", " : " or ", *c);
+                 c == choices ? ""
+                 : c[1]       ? ", "
+                              : " or ",
+                 *c);
     }
     diag_error(r->diag, setting->line, "%s must be %s", key, accepted);
     return fallback;
@@ -204,7 +229,8 @@ static void domain_read_files(const struct domain_reader *r, struct domain *out)
     if (out->ramdisk && out->memory_kib && out->ramdisk_size / 1024 >= out->memory_kib)
         diag_error(r->diag, domain_line(r, "ramdisk"),
                    "ramdisk of %" PRIu64 " KiB does not fit in the %" PRIu64
-                   " MiB of memory of this domain", out->ramdisk_size / 1024, out->memory_kib / 1024);
+                   " MiB of memory of this domain",
+                   out->ramdisk_size / 1024, out->memory_kib / 1024);
 }
 
 /* As xl: `root` and `extra` make up the command line, unless `cmdline` gives it whole. */
@@ -231,7 +257,8 @@ static void domain_read_cmdline(const struct domain_reader *r, struct domain *ou
         line = domain_line(r, "extra");
     }
     if (strlen(out->cmdline) > DOMAIN_CMDLINE_MAX)
-        diag_error(r->diag, line, "the command line has %zu bytes; the most is %u", strlen(out->cmdline), DOMAIN_CMDLINE_MAX);
+        diag_error(r->diag, line, "the command line has %zu bytes; the most is %u",
+                   strlen(out->cmdline), DOMAIN_CMDLINE_MAX);
 }
 
 /* What libxl gives a domain for its tables: 1 MiB per vCPU and 8 KiB per MiB of memory. */
@@ -243,7 +270,8 @@ static uint64_t domain_default_tables(const struct domain *d)
 /* The least table memory that a domain of this memory and views can be built with, in KiB. */
 static uint64_t domain_least_tables(const struct domain *d)
 {
-    uint64_t reserve = layout_host_reserve(d->memory_kib << 10), low = 0, high = UINT32_MAX - reserve;
+    uint64_t reserve = layout_host_reserve(d->memory_kib << 10), low = 0,
+             high = UINT32_MAX - reserve;
 
     while (low < high) {
         uint64_t middle = (low + high) / 2;
@@ -262,8 +290,9 @@ static void domain_check_tables(const struct domain_reader *r, const struct doma
 
     if (d->table_memory_kib < least)
         diag_error(r->diag, domain_line(r, "shadow_memory"),
-                   "shadow_memory must be at least %" PRIu64 " (MiB) for %" PRIu64 " MiB of memory and %" PRIu32
-                   " views", (least + 1023) / 1024, d->memory_kib / 1024, d->altp2m_count);
+                   "shadow_memory must be at least %" PRIu64 " (MiB) for %" PRIu64
+                   " MiB of memory and %" PRIu32 " views",
+                   (least + 1023) / 1024, d->memory_kib / 1024, d->altp2m_count);
 }
 
 static void domain_read_vcpus(const struct domain_reader *r, struct domain *out)
@@ -278,7 +307,8 @@ static void domain_read_vcpus(const struct domain_reader *r, struct domain *out)
     else if (most > out->vcpus)
         diag_warn(r->diag, domain_line(r, "maxvcpus"),
                   "maxvcpus is not carried out: the domain has its %" PRIu32
-                  " vCPUs and cannot get more", out->vcpus);
+                  " vCPUs and cannot get more",
+                  out->vcpus);
 }
 
 static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
@@ -294,7 +324,8 @@ static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
     else if (memory && maxmem > memory)
         diag_warn(r->diag, domain_line(r, "maxmem"),
                   "maxmem is not carried out: the domain has its %" PRId64
-                  " MiB of memory and cannot get more", memory);
+                  " MiB of memory and cannot get more",
+                  memory);
     domain_read_vcpus(r, out);
     out->memory_kib = (uint64_t)memory * 1024;
     out->table_memory_kib = tables < 0 ? domain_default_tables(out) : (uint64_t)tables * 1024;
@@ -333,8 +364,8 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
         diag_warn(r->diag, alias->line, "altp2mhvm is an old name: write altp2m = \"%s\"",
                   domain_modes[old]);
     out->altp2m = domain_mode(r, domain_modes[alias && !both ? old : 0]);
-    out->altp2m_count = (uint32_t)domain_number(r, "altp2m_count", DOMAIN_VIEWS_DEFAULT, 1,
-                                                VIEW_MAX, "");
+    out->altp2m_count =
+        (uint32_t)domain_number(r, "altp2m_count", DOMAIN_VIEWS_DEFAULT, 1, VIEW_MAX, "");
 }
 
 /* Who this domain may control: `monitor` for everybody, or the names in `monitors`. */
@@ -348,8 +379,8 @@ static void domain_read_monitor(const struct domain_reader *r, struct domain *ou
     for (size_t i = 0; i < names->value.count; i++) {
         const struct xlcfg_value *name = &names->value.items[i];
 
-        if (name->type == XLCFG_LIST || !*name->string ||
-            strlen(name->string) > DOMAIN_NAME_MAX || i >= DOMAIN_MONITORS_MAX) {
+        if (name->type == XLCFG_LIST || !*name->string || strlen(name->string) > DOMAIN_NAME_MAX ||
+            i >= DOMAIN_MONITORS_MAX) {
             diag_error(r->diag, name->line, "monitors must be a list of at most %d domain names",
                        DOMAIN_MONITORS_MAX);
             return;
@@ -378,9 +409,10 @@ static uint64_t domain_subops(const struct domain_reader *r, const char *key)
         uint64_t bit = name->type != XLCFG_LIST ? policy_row_named(name->string) : 0;
 
         if (!bit)
-            diag_error(r->diag, name->line, "%s: %s is not a sub-operation; `altp2m info` and "
-                       "docs/reference.md list them", key,
-                       name->type != XLCFG_LIST ? name->string : "this");
+            diag_error(r->diag, name->line,
+                       "%s: %s is not a sub-operation; `altp2m info` and "
+                       "docs/reference.md list them",
+                       key, name->type != XLCFG_LIST ? name->string : "this");
         set |= bit;
     }
     return set;
@@ -389,9 +421,10 @@ static uint64_t domain_subops(const struct domain_reader *r, const char *key)
 /* What callers inside the guest may do, within what the mode says. */
 static void domain_read_policy(const struct domain_reader *r, struct domain *out)
 {
-    static const char *const policies[] = {
-        [POLICY_OPEN] = "open", [POLICY_GRANDFATHERED] = "grandfathered",
-        [POLICY_AUDITED] = "audited", NULL};
+    static const char *const policies[] = {[POLICY_OPEN] = "open",
+                                           [POLICY_GRANDFATHERED] = "grandfathered",
+                                           [POLICY_AUDITED] = "audited",
+                                           NULL};
     static const char *const keys[] = {"altp2m_policy", "altp2m_allow", "altp2m_deny",
                                        "altp2m_guest_views", "altp2m_guest_tables"};
     bool audited;
@@ -400,8 +433,7 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
     out->altp2m_policy = domain_choice(r, keys[0], policies[POLICY_OPEN], policies);
     out->altp2m_allow = domain_subops(r, keys[1]);
     out->altp2m_deny = domain_subops(r, keys[2]);
-    out->altp2m_guest_views =
-        (uint32_t)domain_number(r, keys[3], 0, 1, VIEW_MAX - 1, "");
+    out->altp2m_guest_views = (uint32_t)domain_number(r, keys[3], 0, 1, VIEW_MAX - 1, "");
     out->altp2m_guest_tables =
         (uint32_t)domain_number(r, keys[4], 0, 1, UINT32_MAX, " (pages of 4 KiB)");
     audited = !strcmp(out->altp2m_policy, policies[POLICY_AUDITED]);
@@ -409,8 +441,7 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
         unsigned line = domain_line(r, keys[i]);
 
         if (line && strcmp(out->altp2m, "mixed") && strcmp(out->altp2m, "limited"))
-            diag_warn(r->diag, line, "%s has no effect with altp2m = \"%s\"", keys[i],
-                      out->altp2m);
+            diag_warn(r->diag, line, "%s has no effect with altp2m = \"%s\"", keys[i], out->altp2m);
         else if (line && i >= 3 && !audited)
             diag_warn(r->diag, line, "%s has an effect only with altp2m_policy = \"audited\"",
                       keys[i]);
@@ -434,8 +465,9 @@ static const char *domain_action(const struct domain_reader *r, const char *key,
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (strcmp(action, others[i].name))
             continue;
-        diag_warn(r->diag, domain_line(r, key), "%s = \"%s\" is not carried out: \"%s\" is done, %s",
-                  key, action, others[i].done, others[i].why);
+        diag_warn(r->diag, domain_line(r, key),
+                  "%s = \"%s\" is not carried out: \"%s\" is done, %s", key, action, others[i].done,
+                  others[i].why);
         return others[i].done;
     }
     return action;
@@ -451,7 +483,8 @@ static void domain_read_actions(const struct domain_reader *r, struct domain *ou
     out->on_reboot = domain_action(r, "on_reboot", "restart");
     out->on_watchdog = domain_action(r, "on_watchdog", "destroy");
     if (soft)
-        diag_warn(r->diag, soft, "on_soft_reset is not carried out: a guest's soft reset is "
+        diag_warn(r->diag, soft,
+                  "on_soft_reset is not carried out: a guest's soft reset is "
                   "refused, and it goes on");
 }
 

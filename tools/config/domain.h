@@ -9,23 +9,23 @@
 #include <stdint.h>
 
 #define DOMAIN_VIEWS_DEFAULT 10 /* as libxl */
-#define DOMAIN_MONITORS_MAX 16  /* names in `monitors` */
+#define DOMAIN_MONITORS_MAX  16 /* names in `monitors` */
 
 struct domain {
     char *name;
-    char *kernel;  /* path, usable from the current directory */
-    char *ramdisk; /* likewise, or NULL */
+    char *kernel;          /* path, usable from the current directory */
+    char *ramdisk;         /* likewise, or NULL */
     unsigned kernel_line;  /* where the file names it */
     uint64_t ramdisk_size; /* bytes */
-    char *cmdline; /* may be empty */
+    char *cmdline;         /* may be empty */
     uint64_t memory_kib;
     uint64_t table_memory_kib;
     uint32_t vcpus;
     uint32_t altp2m_count;
-    uint32_t altp2m_guest_views;  /* policy audited: 0: half of them */
-    uint32_t altp2m_guest_tables; /* pages; policy audited: 0: half of table_memory_kib */
+    uint32_t altp2m_guest_views;        /* policy audited: 0: half of them */
+    uint32_t altp2m_guest_tables;       /* pages; policy audited: 0: half of table_memory_kib */
     uint64_t altp2m_allow, altp2m_deny; /* sets of sub-operations (core/policy.h) */
-    const char *altp2m; /* this and the following: static strings */
+    const char *altp2m;                 /* this and the following: static strings */
     const char *altp2m_policy;
     bool altp2m_trace;
     const char *on_poweroff;

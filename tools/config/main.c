@@ -33,7 +33,8 @@ struct options {
     uint64_t memory_mib; /* 0: not checked */
 };
 
-/* Opens a regular file; nothing else can keep us waiting. NULL with errno set, 0 if it is something else. */
+/* Opens a regular file; nothing else can keep us waiting. NULL with errno set, 0 if it is
+ * something else. */
 static FILE *open_file(const char *path)
 {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -121,8 +122,10 @@ static unsigned check_memory(const struct domain *domains, size_t count, uint64_
         total_kib += domains[i].memory_kib + domains[i].table_memory_kib;
     if (!limit_mib || total_kib <= limit_mib * 1024)
         return 0;
-    fprintf(stderr, "facet-config: the domains need %" PRIu64 " MiB together, but the machine has %"
-            PRIu64 " MiB for them:\n", (total_kib + 1023) / 1024, limit_mib);
+    fprintf(stderr,
+            "facet-config: the domains need %" PRIu64 " MiB together, but the machine has %" PRIu64
+            " MiB for them:\n",
+            (total_kib + 1023) / 1024, limit_mib);
     for (size_t i = 0; i < count; i++)
         fprintf(stderr, "  %s: %" PRIu64 " MiB of memory and %" PRIu64 " MiB of tables\n",
                 domains[i].name, domains[i].memory_kib / 1024,
@@ -153,8 +156,8 @@ static void print_list(const struct domain *domains, char *const *files, size_t 
     for (size_t i = 0; i < count; i++)
         printf("domain\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%s\t%zu\t%" PRIu64 "\t%s:%u\n", i + 1,
                domains[i].memory_kib, domains[i].table_memory_kib, domains[i].name,
-               module_find(modules, MODULE_KERNEL, domains[i].kernel), domains[i].ramdisk_size, files[i],
-               domains[i].kernel_line);
+               module_find(modules, MODULE_KERNEL, domains[i].kernel), domains[i].ramdisk_size,
+               files[i], domains[i].kernel_line);
 }
 
 static bool emit(const struct domain *domains, char *const *files, size_t count,
@@ -192,8 +195,8 @@ static int run(char *const *files, size_t count, const struct options *options)
     for (size_t i = 0; i < count; i++)
         errors += read_domain(files[i], &domains[i]);
     if (!errors)
-        errors = check_names(domains, files, count) +
-                 check_memory(domains, count, options->memory_mib);
+        errors =
+            check_names(domains, files, count) + check_memory(domains, count, options->memory_mib);
     if (!errors && !emit(domains, files, count, options))
         errors++;
     for (size_t i = 0; i < count; i++)
@@ -214,8 +217,10 @@ static bool parse_memory(const char *text, uint64_t *mib)
 int main(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"output", required_argument, NULL, 'o'}, {"interactive", no_argument, NULL, 'i'},
-        {"memory", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'},
+        {"output", required_argument, NULL, 'o'},
+        {"interactive", no_argument, NULL, 'i'},
+        {"memory", required_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     struct options options = {0};

@@ -35,8 +35,8 @@ void *tree_build(const struct domain *domains, size_t count, bool interactive,
                  struct module_list *modules, size_t *size);
 
 /*
- * Reads the tree as the hypervisor does. Returns NULL, or its reason to refuse a domain, the index of which is in `bad`, or the tree
- * as a whole.
+ * Reads the tree as the hypervisor does. Returns NULL, or its reason to refuse a domain, the index
+ * of which is in `bad`, or the tree as a whole.
  */
 const char *tree_refusal(const void *tree, size_t size, size_t nr_modules, size_t *bad);
 

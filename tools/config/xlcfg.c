@@ -175,8 +175,7 @@ static bool xlcfg_read_string(struct xlcfg_reader *r, struct xlcfg_value *value)
             return false;
         }
         if (c == '\\' && (c = xlcfg_escape(r)) < 0) {
-            diag_error(r->diag, r->line,
-                       "unknown escape in a string; write \\\\ for a backslash");
+            diag_error(r->diag, r->line, "unknown escape in a string; write \\\\ for a backslash");
             return false;
         }
         value->string[length++] = (char)c;
@@ -293,14 +292,16 @@ static bool xlcfg_read_rest(struct xlcfg_reader *r, struct xlcfg_setting *settin
     xlcfg_skip(r, false);
     c = xlcfg_peek(r);
     if (c >= 0 && c != '\n' && c != ';') {
-        diag_error(r->diag, r->line, "expected the end of the line or ';' after the value of %s, not %s",
-                   key, xlcfg_here(r, here));
+        diag_error(r->diag, r->line,
+                   "expected the end of the line or ';' after the value of %s, not %s", key,
+                   xlcfg_here(r, here));
         return false;
     }
     return true;
 }
 
-/* Puts what stands in `to` in front of `value`, and leaves `to` empty. Both are lists or neither is. */
+/* Puts what stands in `to` in front of `value`, and leaves `to` empty. Both are lists
+ * or neither is. */
 static void xlcfg_prepend(struct xlcfg_value *to, struct xlcfg_value *value)
 {
     if (value->type == XLCFG_LIST) {
@@ -355,8 +356,8 @@ static void xlcfg_read_setting(struct xlcfg_reader *r, struct xlcfg *out)
     setting.bad = !xlcfg_read_rest(r, &setting);
     if (setting.bad) {
         xlcfg_free_value(&setting.value);
-        setting.value = (struct xlcfg_value){.type = XLCFG_STRING, .line = setting.line,
-                                             .string = xlcfg_copy("", 0)};
+        setting.value = (struct xlcfg_value){
+            .type = XLCFG_STRING, .line = setting.line, .string = xlcfg_copy("", 0)};
         xlcfg_recover(r);
     }
     old = (struct xlcfg_setting *)xlcfg_find(out, setting.key);

@@ -5,8 +5,8 @@
  * or a list in brackets, which may run over several lines. `#` starts a comment.
  * Inside a string, backslash escapes are those of C. `key += value` appends to a string or a list.
  *
- * Whatever libxlutil takes is taken here, with the same values (tests/fuzz/fuzz_xlcfg.c compares them); it is not used
- * itself for the reasons in docs/contributing.md.
+ * Whatever libxlutil takes is taken here, with the same values (tests/fuzz/fuzz_xlcfg.c compares
+ * them); it is not used itself for the reasons in docs/contributing.md.
  */
 #pragma once
 
@@ -34,7 +34,7 @@ enum xlcfg_type {
 struct xlcfg_value {
     enum xlcfg_type type;
     unsigned line;
-    char *string;              /* XLCFG_STRING, XLCFG_NUMBER (as written): no NUL but its last byte */
+    char *string; /* XLCFG_STRING, XLCFG_NUMBER (as written): no NUL but its last byte */
     struct xlcfg_value *items; /* XLCFG_LIST */
     size_t count;              /* XLCFG_LIST */
 };
@@ -65,7 +65,7 @@ void xlcfg_free(struct xlcfg *config);
 const struct xlcfg_setting *xlcfg_find(const struct xlcfg *config, const char *key);
 
 /*
- * The setting as a number. As in xl, a string that holds a number counts as one, and what += made does not.
- * Returns false if it is none.
+ * The setting as a number. As in xl, a string that holds a number counts as one, and what += made
+ * does not. Returns false if it is none.
  */
 bool xlcfg_number(const struct xlcfg_setting *setting, int64_t *number);

@@ -12,24 +12,32 @@ static const char head[] =
     "<!-- Made by `make reference` from core/subops.h. Do not edit. -->\n"
     "# Reference of HVMOP_altp2m\n"
     "\n"
-    "Hypercall `hvm_op` (34), operation 25, with an 80-byte `struct xen_hvm_altp2m_op`: `version` 1,\n"
-    "`cmd` a number from here, `domain`, and from byte 16 on the argument `u`. Arguments of 1 to 16\n"
-    "are those of Xen's `<xen/hvm/hvm_op.h>`, those from 0x8000 on are in `include/facet/hvmop.h`.\n"
+    "Hypercall `hvm_op` (34), operation 25, with an 80-byte `struct xen_hvm_altp2m_op`: `version` "
+    "1,\n"
+    "`cmd` a number from here, `domain`, and from byte 16 on the argument `u`. Arguments of 1 to "
+    "16\n"
+    "are those of Xen's `<xen/hvm/hvm_op.h>`, those from 0x8000 on are in "
+    "`include/facet/hvmop.h`.\n"
     "What is not as on Xen 4.17 is in [differences.md](differences.md), the audit in\n"
     "[audit.md](audit.md).\n"
     "\n"
-    "Checks that all have in common, in this order: no altp2m on this machine `-EOPNOTSUPP`; argument\n"
+    "Checks that all have in common, in this order: no altp2m on this machine `-EOPNOTSUPP`; "
+    "argument\n"
     "cannot be read `-EFAULT`; padding or version `-EINVAL`; no such `cmd` `-EOPNOTSUPP`; no such\n"
     "domain `-ESRCH` (an audited guest: `-EPERM` for every other domain); altp2m is off\n"
-    "`-EOPNOTSUPP`; mode `disabled` `-EINVAL`; no views allowed `-EOPNOTSUPP`; mode, policy, privilege or\n"
-    "[seal](#seal) `-EPERM`; padding of the argument `-EINVAL`; under `audited`, view 0 as the view to\n"
+    "`-EOPNOTSUPP`; mode `disabled` `-EINVAL`; no views allowed `-EOPNOTSUPP`; mode, policy, "
+    "privilege or\n"
+    "[seal](#seal) `-EPERM`; padding of the argument `-EINVAL`; under `audited`, view 0 as the "
+    "view to\n"
     "change `-EPERM`.\n"
     "\n"
-    "Bytes are counted from `u` on. \"In\" is what the caller gives, \"out\" what it gets back; what is\n"
+    "Bytes are counted from `u` on. \"In\" is what the caller gives, \"out\" what it gets back; "
+    "what is\n"
     "both has to be 0 at first where it is called progress. C functions for all of them are in\n"
     "`include/facet/altp2m_stubs.h`.\n"
     "\n"
-    "Callers inside the guest may use what both the mode and the policy give; `altp2m_allow` adds to\n"
+    "Callers inside the guest may use what both the mode and the policy give; `altp2m_allow` adds "
+    "to\n"
     "the policy and `altp2m_deny` takes away. A monitor may use all in every mode but `disabled`.\n"
     "\n"
     "| number | name | since | mixed | limited | open | grandfathered | audited | verdict |\n"
@@ -89,11 +97,20 @@ static void argument(const struct row *r)
 {
     static const char *const ways[] = {[IN] = "in", [OUT] = "out", [INOUT] = "in, out"};
     static const char *const kinds[] = {
-        [VIEW] = "view", [VCPU] = "vCPU", [GFN] = "gfn", [ACCESS] = "xenmem_access_t",
-        [SWITCH] = "0 or 1", [FLAGS] = "flags", [COUNT] = "number of something",
-        [NUMBER] = "number", [PROGRESS] = "progress", [ERROR] = "negative errno",
-        [LIST] = "linear address, read", [BUFFER] = "linear address, written",
-        [HANDLE] = "linear address, read", [BYTES] = "array",
+        [VIEW] = "view",
+        [VCPU] = "vCPU",
+        [GFN] = "gfn",
+        [ACCESS] = "xenmem_access_t",
+        [SWITCH] = "0 or 1",
+        [FLAGS] = "flags",
+        [COUNT] = "number of something",
+        [NUMBER] = "number",
+        [PROGRESS] = "progress",
+        [ERROR] = "negative errno",
+        [LIST] = "linear address, read",
+        [BUFFER] = "linear address, written",
+        [HANDLE] = "linear address, read",
+        [BYTES] = "array",
     };
 
     printf("\n| bytes | field of `%s` | | |\n|---|---|---|---|\n", r->type);

@@ -9,8 +9,18 @@
 
 struct row rows[] = {
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
-    {.number = (nr), .since = (snc), .arg = (ar), .out = (ou), .out_size = (os), .flags = (fl),   \
-     .use = (us), .pads = (pd), .name = #nm, .reason = (re), .test = #te, .summary = (su),        \
+    {.number = (nr),                                                                               \
+     .since = (snc),                                                                               \
+     .arg = (ar),                                                                                  \
+     .out = (ou),                                                                                  \
+     .out_size = (os),                                                                             \
+     .flags = (fl),                                                                                \
+     .use = (us),                                                                                  \
+     .pads = (pd),                                                                                 \
+     .name = #nm,                                                                                  \
+     .reason = (re),                                                                               \
+     .test = #te,                                                                                  \
+     .summary = (su),                                                                              \
      .verdict = #ve},
 #include "core/subops.h"
 #undef SUBOP
@@ -19,8 +29,12 @@ const unsigned nr_rows = sizeof(rows) / sizeof(rows[0]);
 
 static const struct field fields[] = {
 #define FIELD(nm, mb, wy, kd)                                                                      \
-    {.of = #nm, .name = #mb, .offset = offsetof(subop_arg_##nm, mb),                               \
-     .size = sizeof(((subop_arg_##nm *)0)->mb), .way = (wy), .kind = (kd)},
+    {.of = #nm,                                                                                    \
+     .name = #mb,                                                                                  \
+     .offset = offsetof(subop_arg_##nm, mb),                                                       \
+     .size = sizeof(((subop_arg_##nm *)0)->mb),                                                    \
+     .way = (wy),                                                                                  \
+     .kind = (kd)},
 #include "core/fields.h"
 };
 

@@ -8,7 +8,19 @@ enum { INACTIVE = 1, LIMITED = 2, PARTIAL = 4, ALWAYS = 8, ANYWHERE = 16 };
 enum { NO_VIEW, READS, ENTERS, EDITS };
 enum { IN = 1, OUT = 2, INOUT = 3 };
 enum {
-    VIEW, VCPU, GFN, ACCESS, SWITCH, FLAGS, COUNT, NUMBER, PROGRESS, ERROR, LIST, BUFFER, HANDLE,
+    VIEW,
+    VCPU,
+    GFN,
+    ACCESS,
+    SWITCH,
+    FLAGS,
+    COUNT,
+    NUMBER,
+    PROGRESS,
+    ERROR,
+    LIST,
+    BUFFER,
+    HANDLE,
     BYTES,
 };
 

@@ -9,7 +9,7 @@
 #include <facet/hvmop.h>
 
 #define WIDTH 100u
-#define MANY 4u /* results: beyond it the whole argument is handed over */
+#define MANY  4u /* results: beyond it the whole argument is handed over */
 
 static const char head[] =
     "/* SPDX-License-Identifier: MIT */\n"
@@ -17,11 +17,14 @@ static const char head[] =
     "#pragma once\n"
     "\n"
     "/*\n"
-    " * One function per sub-operation of HVMOP_altp2m, Xen's and Facet's, for any caller that can make\n"
+    " * One function per sub-operation of HVMOP_altp2m, Xen's and Facet's, for any caller that can "
+    "make\n"
     " * hypercalls: no libc, no state. Include Xen's hvm/hvm_op.h and facet/hvmop.h first.\n"
     " *\n"
-    " * Each returns what the hypercall returns: 0 or a negative errno. What a pointer leads to is sent\n"
-    " * as it is and is afterwards what the hypervisor left there, whatever is returned. Addresses of\n"
+    " * Each returns what the hypercall returns: 0 or a negative errno. What a pointer leads to is "
+    "sent\n"
+    " * as it is and is afterwards what the hypervisor left there, whatever is returned. Addresses "
+    "of\n"
     " * lists and buffers are linear addresses of the caller.\n"
     " */\n"
     "\n"
@@ -59,8 +62,8 @@ static unsigned count_results(const struct row *r)
 /* Prints ", PARAMETER" and returns the column, on a new line if it does not fit. */
 static unsigned parameter(const struct field *f, unsigned column)
 {
-    static const char *const types[] = {[1] = "uint8_t", [2] = "uint16_t", [4] = "uint32_t",
-                                        [8] = "uint64_t"};
+    static const char *const types[] = {
+        [1] = "uint8_t", [2] = "uint16_t", [4] = "uint32_t", [8] = "uint64_t"};
     const char *type = f->kind == LIST || f->kind == HANDLE ? "const void"
                        : f->kind == BUFFER                  ? "void"
                        : f->kind == ERROR                   ? "int32_t"
@@ -115,8 +118,8 @@ static void stub(const struct row *r)
     for (unsigned i = 0; i < r->nr_fields; i++) {
         fill(&r->fields[i]);
     }
-    printf("    %s altp2m_stub_call(s, %s%s, &u, sizeof(u));\n", results ? "rc =" : "return", prefix,
-           r->name);
+    printf("    %s altp2m_stub_call(s, %s%s, &u, sizeof(u));\n", results ? "rc =" : "return",
+           prefix, r->name);
     for (unsigned i = 0; i < r->nr_fields; i++) {
         if (r->fields[i].way != IN) {
             printf("    *%s = u.%s;\n", r->fields[i].name, r->fields[i].name);

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETUP_HEADER_OFFSET 0x1f1
-#define SETUP_HEADER_MAGIC 0x53726448 /* "HdrS" */
-#define SETUP_VERSION_PAYLOAD 0x0208  /* first with payload_offset (Linux x86 boot protocol) */
-#define SECTOR 512u
-#define LAYERS_MAX 3u /* of packing around a kernel */
+#define SETUP_HEADER_OFFSET   0x1f1
+#define SETUP_HEADER_MAGIC    0x53726448 /* "HdrS" */
+#define SETUP_VERSION_PAYLOAD 0x0208     /* first with payload_offset (Linux x86 boot protocol) */
+#define SECTOR                512u
+#define LAYERS_MAX            3u /* of packing around a kernel */
 
 _Static_assert(offsetof(struct setup_header, boot_flag) + SETUP_HEADER_OFFSET == 0x1fe,
                "boot_flag (Linux x86 boot protocol)");
@@ -178,7 +178,8 @@ int kernel_to_elf(const uint8_t *data, size_t size, struct bytes *elf, const cha
     int error = kernel_unwrap(data, size, &outer, why);
 
     if (!error)
-        error = kernel_extract(outer.data ? outer.data : data, outer.data ? outer.size : size, elf, why);
+        error = kernel_extract(outer.data ? outer.data : data, outer.data ? outer.size : size, elf,
+                               why);
     bytes_free(&outer);
     if (!error)
         error = kernel_check_elf(elf->data, elf->size, why);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file format of lzop(1), which Linux packs its kernel in; liblzo2 knows only what is in its blocks. All numbers are
- * big-endian:
- *   9 bytes magic | version:16 | of the library:16 | [needed:16] | method:8 | [level:8] | flags:32 | [filter:32] |
- *   mode:32 | time:32 | [time, high:32] | length:8, name | checksum:32
+ * The file format of lzop(1), which Linux packs its kernel in; liblzo2 knows only what is in its
+ * blocks. All numbers are big-endian:
+ *   9 bytes magic | version:16 | of the library:16 | [needed:16] | method:8 | [level:8] | flags:32
+ *   | [filter:32] | mode:32 | time:32 | [time, high:32] | length:8, name | checksum:32
  * (in brackets: from version 0x940 on, but the filter, which its flag announces), then blocks
- *   size:32 | packed size:32 | checksums of the content | checksums of the packed form, if it is smaller | data
+ *   size:32 | packed size:32 | checksums of the content | checksums of the packed form, if it is
+ *   smaller | data
  * up to one of size 0.
  */
 #include "unpack_private.h"
@@ -15,9 +16,9 @@
 #include <string.h>
 #include <zlib.h>
 
-#define MAGIC_SIZE 9u
+#define MAGIC_SIZE    9u
 #define VERSION_LEVEL 0x940u
-#define BLOCK_MAX ((uint32_t)64 << 20) /* lzop's own limit */
+#define BLOCK_MAX     ((uint32_t)64 << 20) /* lzop's own limit */
 
 /* Flags. */
 #define ADLER32_CONTENT 0x1u
@@ -109,5 +110,6 @@ int unpack_lzop(const uint8_t *packed, size_t size, struct bytes *out, const cha
             return error;
         out->size += block;
     }
-    return block || l.short_ ? unpack_fail(why, -EINVAL, "the lzop data is damaged or cut short") : 0;
+    return block || l.short_ ? unpack_fail(why, -EINVAL, "the lzop data is damaged or cut short")
+                             : 0;
 }

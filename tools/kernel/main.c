@@ -18,7 +18,8 @@ static const char usage[] =
     "usage: facet-kernel IN OUT [FILE:LINE MEMORY-KIB RAMDISK-BYTES]...\n"
     "Writes the ELF in IN, a PVH ELF or a Linux bzImage, to OUT for the hypervisor to load.\n"
     "IN may be packed: gzip, bzip2, xz, lzma, lzop, lz4, zstd.\n"
-    "For each domain whose configuration names the kernel at FILE:LINE it is checked whether all fits in its memory.\n"
+    "For each domain whose configuration names the kernel at FILE:LINE it is checked whether all "
+    "fits in its memory.\n"
     "Exit status: 0, or 2 if IN is no kernel that can be run.\n";
 
 /* Reads a whole file of at most UNPACK_MAX bytes. Returns 0 or a negative errno. */
@@ -55,8 +56,10 @@ static int write_file(const char *path, const struct bytes *bytes)
     return error;
 }
 
-/* Whether kernel and ramdisk fit in a domain's memory, as the hypervisor lays them out; a message if not. */
-static bool check_fit(const struct bytes *elf, const char *where, uint64_t memory_kib, uint64_t ramdisk_size)
+/* Whether kernel and ramdisk fit in a domain's memory, as the hypervisor lays them out; a message
+ * if not. */
+static bool check_fit(const struct bytes *elf, const char *where, uint64_t memory_kib,
+                      uint64_t ramdisk_size)
 {
     struct elf_image image;
     uint64_t ramdisk, info;
@@ -64,9 +67,12 @@ static bool check_fit(const struct bytes *elf, const char *where, uint64_t memor
     if (elf_image_parse(&image, elf->data, elf->size) ||
         layout_place(memory_kib << 10, image.high, ramdisk_size, &ramdisk, &info))
         return true;
-    fprintf(stderr, "%s: kernel and ramdisk need memory up to %" PRIu64 " KiB, the domain has %" PRIu64 " KiB%s\n", where,
-            (layout_page_up(image.high) + layout_page_up(ramdisk_size) + PAGE_SIZE) >> 10,
-            layout_low_end(memory_kib << 10) >> 10, memory_kib << 10 > GUEST_LOW_RAM_END ? " below 4 GiB" : "");
+    fprintf(stderr,
+            "%s: kernel and ramdisk need memory up to %" PRIu64 " KiB, the domain has %" PRIu64
+            " KiB%s\n",
+            where, (layout_page_up(image.high) + layout_page_up(ramdisk_size) + PAGE_SIZE) >> 10,
+            layout_low_end(memory_kib << 10) >> 10,
+            memory_kib << 10 > GUEST_LOW_RAM_END ? " below 4 GiB" : "");
     return false;
 }
 
@@ -76,7 +82,8 @@ static unsigned check_fits(const struct bytes *elf, char **domains)
     unsigned bad = 0;
 
     for (; *domains; domains += 3)
-        bad += !check_fit(elf, domains[0], strtoull(domains[1], NULL, 10), strtoull(domains[2], NULL, 10));
+        bad += !check_fit(elf, domains[0], strtoull(domains[1], NULL, 10),
+                          strtoull(domains[2], NULL, 10));
     return bad;
 }
 

@@ -228,7 +228,9 @@ static const struct {
 } unpack_formats[] = {
     {"\x1f\x8b", 2, unpack_gzip},
     {"BZh", 3, unpack_bzip2},
-    {"\xfd" "7zXZ", 6, unpack_lzma},
+    {"\xfd"
+     "7zXZ",
+     6, unpack_lzma},
     {"\x5d\x00\x00", 3, unpack_lzma},
     {"\x89LZO\x00\r\n\x1a\n", 9, unpack_lzop},
     {"\x28\xb5\x2f\xfd", 4, unpack_zstd},
@@ -256,7 +258,8 @@ int unpack(const uint8_t *packed, size_t size, struct bytes *out, const char **w
     int format = unpack_format(packed, size);
 
     if (format < 0)
-        return unpack_fail(why, -ENOTSUP, "packed in an unknown way; gzip, bzip2, xz, lzma, lzop, lz4 and zstd "
-                                          "can be unpacked");
+        return unpack_fail(why, -ENOTSUP,
+                           "packed in an unknown way; gzip, bzip2, xz, lzma, lzop, lz4 and zstd "
+                           "can be unpacked");
     return unpack_formats[format].unpack(packed, size, out, why);
 }

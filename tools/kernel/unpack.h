@@ -25,11 +25,10 @@ int bytes_copy(struct bytes *out, const uint8_t *data, size_t size, const char *
 bool unpack_is_packed(const uint8_t *data, size_t size);
 
 /*
- * Unpacks gzip, bzip2, xz, lzma, lzop, zstd or lz4 data (frames or legacy), told apart by their first bytes. Data behind
- * the end of the packed stream is ignored, except for legacy lz4, whose stream has no end mark: there `packed`
- * must end where the stream does.
- * Returns 0, or a negative errno with `*why` set to a reason in words, a static string:
- * -EINVAL damaged data, -ENOTSUP unknown format, -EFBIG larger than UNPACK_MAX, -ENOMEM.
- * The caller releases `out` in any case.
+ * Unpacks gzip, bzip2, xz, lzma, lzop, zstd or lz4 data (frames or legacy), told apart by their
+ * first bytes. Data behind the end of the packed stream is ignored, except for legacy lz4, whose
+ * stream has no end mark: there `packed` must end where the stream does. Returns 0, or a negative
+ * errno with `*why` set to a reason in words, a static string: -EINVAL damaged data, -ENOTSUP
+ * unknown format, -EFBIG larger than UNPACK_MAX, -ENOMEM. The caller releases `out` in any case.
  */
 int unpack(const uint8_t *packed, size_t size, struct bytes *out, const char **why);

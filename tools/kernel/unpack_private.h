@@ -7,7 +7,8 @@
 /* Sets `*why` and returns `error`. */
 int unpack_fail(const char **why, int error, const char *reason);
 
-/* Makes room for `more` bytes behind the present ones. Returns 0 or a negative errno with `*why` set. */
+/* Makes room for `more` bytes behind the present ones. Returns 0 or a negative errno
+ * with `*why` set. */
 int unpack_reserve(struct bytes *out, size_t more, const char **why);
 
 /* The file format of lzop(1). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a guest does while it is watched: each round a system call that few others make, a breakpoint of its own, CPUID and
- * SIDT. It ends when the host's name is "done", which only somebody outside can make it, or when rounds= have passed.
+ * What a guest does while it is watched: each round a system call that few others make, a
+ * breakpoint of its own, CPUID and SIDT. It ends when the host's name is "done", which only
+ * somebody outside can make it, or when rounds= have passed.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -48,6 +49,7 @@ int main(int argc, char **argv)
         usleep(PAUSE_US);
         done++;
     } while (uname(&name) == 0 && strcmp(name.nodename, "done") != 0 && done < most);
-    printf("GUEST rounds %lu traps %d name %s canary %s\n", done, (int)traps, name.nodename, canary);
+    printf("GUEST rounds %lu traps %d name %s canary %s\n", done, (int)traps, name.nodename,
+           canary);
     return 0;
 }

@@ -74,6 +74,7 @@ PACKAGES = {
         ("libcmocka-dev", "unit tests"),
         ("libzydis-dev", "a second opinion on instructions"),
         ("clang", "second compiler; fuzzing"),
+        ("clang-format", "holds the tree to its own style"),
         ("g++", "the headers for embedders are C++, too"),
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("cpio", "checks the initramfs writer"),

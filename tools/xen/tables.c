@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs in dom0 of real Xen: prints how many pages of its pool a domain uses for tables. Xen does not
- * count them, but gives the free ones back when the pool is to shrink, and tells what is left. For
- * a domain that does not run any more: afterwards its pool has nothing free.
+ * Runs in dom0 of real Xen: prints how many pages of its pool a domain uses for tables. Xen does
+ * not count them, but gives the free ones back when the pool is to shrink, and tells what is left.
+ * For a domain that does not run any more: afterwards its pool has nothing free.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The user space of a Linux guest of `facet bench`: its first program. Tells when it was reached,
- * then runs /work.sh some rounds: plain and, if the guest is on a view (chain.c), with all pages that
- * hold page tables write-restricted there before each step of the script. Nobody listens, so that
- * the first write to each costs one exit and lifts its restriction.
+ * then runs /work.sh some rounds: plain and, if the guest is on a view (chain.c), with all pages
+ * that hold page tables write-restricted there before each step of the script. Nobody listens, so
+ * that the first write to each costs one exit and lifts its restriction.
  *
  * Prints what marks.h says. The workload is the same in each round, what the kernel does is not
- * quite: figures repeat to about one in a hundred. For other guests: `bench-linux say` prints what it
- * reads to the hypervisor's console, `bench-linux end` powers off.
+ * quite: figures repeat to about one in a hundred. For other guests: `bench-linux say` prints what
+ * it reads to the hypervisor's console, `bench-linux end` powers off.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@
 
 #define ROUNDS    8
 #define PAGE      4096UL
-#define MOST      65536u      /* gfns that can be watched */
+#define MOST      65536u       /* gfns that can be watched */
 #define PGTABLE   (1ULL << 26) /* KPF_PGTABLE, include/uapi/linux/kernel-page-flags.h */
 #define HYPERCALL _IOC(_IOC_NONE, 'P', 0, sizeof(struct call)) /* include/uapi/xen/privcmd.h */
 
@@ -48,7 +48,7 @@ static struct shared {
     struct sched_shutdown shutdown;
     uint64_t gfns[MOST];
     uint8_t access[MOST];
-} *shared;
+} * shared;
 static int privcmd = -1;
 
 static void say(const char *fmt, ...)
@@ -195,7 +195,8 @@ static void answer(void)
     close(fd);
 }
 
-/* A round of work; its ticks, without those between question and answer. `v` 0: nothing is watched. */
+/* A round of work; its ticks, without those between question and answer. `v` 0:
+ * nothing is watched. */
 static uint64_t work(uint16_t v)
 {
     uint64_t from = ticks(), took = 0;

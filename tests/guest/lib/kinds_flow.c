@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kinds of instructions: those that store or load flags, hold interrupts and traps back, go elsewhere, or interrupt themselves
- * (SDM volume 2; volume 3, 6.8 and 17.3).
+ * Kinds of instructions: those that store or load flags, hold interrupts and traps back, go
+ * elsewhere, or interrupt themselves (SDM volume 2; volume 3, 6.8 and 17.3).
  */
 #include "kinds.h"
 
 /* Flags. */
 K("pushf", IN_64, F_CF, 0, "pushfq; pushfw; popw %ax; pop %rdx; push %rdx; popfq")
-K("popf", IN_64, 0, 0, "pushq $0xcd5; popfq; pushq $0; popfq; pushw $0x44; popfw; pushq $0x244000; popfq; pushq $2; popfq")
+K("popf", IN_64, 0, 0,
+  "pushq $0xcd5; popfq; pushq $0; popfq; pushw $0x44; popfw; pushq $0x244000; popfq; pushq $2; "
+  "popfq")
 KF("popf sets TF", IN_64, 0, 0, 1, "pushq $0x102; popfq; nop; nop")
 KF("popf sets TF, fault", IN_64, 0, 0, 14, "pushq $0x102; popfq; mov %rax, (%r13)")
 KF("popf keeps TF", IN_64, F_TF, W_BREAK, 1, "nop; popfq")
 K("popf and RF", IN_64, 0, 0, "pushq $0x10002; popfq; pushfq; pop %rax")
 K("user pushf, popf", IN_64_U, F_CF, 0, "pushfq; pop %rax; push $0x3202; popfq; pushfq; pop %rdx")
 K("user popf with IOPL", IN_64_U, F_IOPL, 0, "push $0x3002; popfq; cli; pushfq; pop %rdx")
-K("32: pushf, popf", IN_32, F_CF, 0, "pushf; pushfw; popw %ax; pop %edx; push $0xcd7; popf; pushf; pop %eax")
-K("16: pushf, popf", IN_16, F_CF, 0, "pushf; pushfl; popl %eax; pop %dx; push $0xc7; popf; pushf; pop %ax")
+K("32: pushf, popf", IN_32, F_CF, 0,
+  "pushf; pushfw; popw %ax; pop %edx; push $0xcd7; popf; pushf; pop %eax")
+K("16: pushf, popf", IN_16, F_CF, 0,
+  "pushf; pushfl; popl %eax; pop %dx; push $0xc7; popf; pushf; pop %ax")
 KF("pushf into nothing", IN_64_U, 0, 0, 14, "lea 8(%r13), %rsp; pushfq")
 KF("popf from nothing", IN_64_U, 0, 0, 14, "mov %r13, %rsp; popfq")
-K("pushf across pages", IN_64, 0, 0, "mov %rsp, %rdx; lea 5(%r15), %rsp; pushfq; mov -8(%rsp), %rax; mov %rdx, %rsp")
+K("pushf across pages", IN_64, 0, 0,
+  "mov %rsp, %rdx; lea 5(%r15), %rsp; pushfq; mov -8(%rsp), %rax; mov %rdx, %rsp")
 
 /* The guest's own single-step. */
 KF("trap", IN_64, F_TF, 0, 1, "mov %rax, (%rdi); nop")
@@ -48,7 +53,8 @@ KF("mov ss, trap, fault", IN_64, F_TF, 0, 14, "mov %r9d, %ss; mov %rax, (%r13)")
 KF("mov ss, trap, refused", IN_64, F_TF, 0, 13, "mov %r9d, %ss; rdmsr")
 KF("mov ss, trap, undefined", IN_64, F_TF, 0, 6, "mov %r9d, %ss; ud2")
 KF("mov ss, watched, then an access", IN_64, 0, W_WATCH, 1, "mov %rax, (%rdi); nop")
-KF("mov ss behind a watched write", IN_64, 0, W_WATCH, 1, "mov %r9d, %ss; mov %rax, (%rdi); nop; nop")
+KF("mov ss behind a watched write", IN_64, 0, W_WATCH, 1,
+   "mov %r9d, %ss; mov %rax, (%rdi); nop; nop")
 KF("mov ss, int", IN_64, 0, 0, 0x81, "mov %r9d, %ss; int $0x81")
 KF("mov ss, int3", IN_64, 0, 0, 3, "mov %r9d, %ss; int3")
 KF("mov ss, icebp", IN_64, 0, 0, 1, "mov %r9d, %ss; .byte 0xf1")
@@ -59,7 +65,8 @@ K("mov ss from memory", IN_64, 0, 0, "mov %r9d, (%rdi); mov (%rdi), %ss; mov %ra
 KF("mov ss refused", IN_64, 0, 0, 13, "mov $0xf8, %eax; mov %eax, %ss")
 KF("mov ss not present", IN_64, 0, 0, 12, "mov $0x80, %eax; mov %eax, %ss")
 KF("mov ss from nothing", IN_64, 0, 0, 14, "mov (%r13), %ss")
-K("32: pop ss", IN_32, 0, 0, "push %ss; pop %ss; pushf; pop %eax; push %ss; pop %ss; push %ss; pop %ss; nop")
+K("32: pop ss", IN_32, 0, 0,
+  "push %ss; pop %ss; pushf; pop %eax; push %ss; pop %ss; push %ss; pop %ss; nop")
 KF("32: pop ss, int", IN_32, 0, 0, 0x81, "push %ss; pop %ss; int $0x81")
 KF("32: pop ss, trap", IN_32, 0, 0, 1, "push %ss; push $0x102; popf; pop %ss; push %ss; nop")
 K("32: lss", IN_32, 0, 0, "mov %esp, (%edi); movw %ss, 4(%edi); lss (%edi), %esp; pushf; pop %eax")
@@ -132,33 +139,58 @@ KF("breakpoint, trap", IN_64, F_TF, W_BREAK, 1, "nop; nop")
 KF("mov dr with GD", IN_64, 0, W_DETECT, 1, "mov %dr0, %rax")
 
 /* Elsewhere. */
-K("jmp, jcc", IN_64, F_ZF, 0, "jmp 1f; ud2; 1: jz 2f; ud2; 2: jnz 3f; lea 3f(%rip), %rax; jmp *%rax; ud2; 3: nop")
-K("loop, jrcxz", IN_64, 0, 0, "1: loop 1b; jrcxz 2f; ud2; 2: mov $2, %ecx; 3: add %rax, (%rdi); loopne 3b; jecxz 4f; ud2; 4: nop")
-K("call, ret", IN_64, 0, 0, "call 1f; 1: lea 2f(%rip), %rax; mov %rax, (%rdi); call *(%rdi); 2: lea 3f(%rip), %rax; push %rax; ret; ud2; 3: lea 4f(%rip), %rax; "
+K("jmp, jcc", IN_64, F_ZF, 0,
+  "jmp 1f; ud2; 1: jz 2f; ud2; 2: jnz 3f; lea 3f(%rip), %rax; jmp *%rax; ud2; 3: nop")
+K("loop, jrcxz", IN_64, 0, 0,
+  "1: loop 1b; jrcxz 2f; ud2; 2: mov $2, %ecx; 3: add %rax, (%rdi); loopne 3b; jecxz 4f; ud2; 4: "
+  "nop")
+K("call, ret", IN_64, 0, 0,
+  "call 1f; 1: lea 2f(%rip), %rax; mov %rax, (%rdi); call *(%rdi); 2: lea 3f(%rip), %rax; push "
+  "%rax; ret; ud2; 3: lea 4f(%rip), %rax; "
   "push %rax; ret $16; ud2; 4: nop")
-K("far calls", IN_64, 0, 0, "lea 1f(%rip), %rax; mov %eax, (%rdi); movw $8, 4(%rdi); lcall *(%rdi); 1: mov $8, %ecx; push %rcx; lea 2f(%rip), %rax; push %rax; lretq; "
+K("far calls", IN_64, 0, 0,
+  "lea 1f(%rip), %rax; mov %eax, (%rdi); movw $8, 4(%rdi); lcall *(%rdi); 1: mov $8, %ecx; push "
+  "%rcx; lea 2f(%rip), %rax; push %rax; lretq; "
   "ud2; 2: lea 3f(%rip), %rax; mov %eax, (%rdi); ljmp *(%rdi); ud2; 3: nop")
 KF("far call to nothing", IN_64, 0, 0, 13, "movl $0, (%rdi); movw $0xf8, 4(%rdi); lcall *(%rdi)")
-KF("far call to a data segment", IN_64, 0, 0, 13, "movl $0, (%rdi); movw $0x10, 4(%rdi); ljmp *(%rdi)")
+KF("far call to a data segment", IN_64, 0, 0, 13,
+   "movl $0, (%rdi); movw $0x10, 4(%rdi); ljmp *(%rdi)")
 KF("call gate", IN_64, 0, 0, 6, "movl $0, (%rdi); movw $0x88, 4(%rdi); lcall *(%rdi)")
 KF("user call gate", IN_64_U, 0, 0, 6, "movl $0, (%rdi); movw $0x8b, 4(%rdi); lcall *(%rdi)")
-K("iret", IN_64, 0, 0, "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; pushfq; mov %cs, %ecx; push %rcx; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: pushfq; pop %rax")
-KF("iret sets TF", IN_64, 0, 0, 1, "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; push $0x102; mov %cs, %ecx; push %rcx; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop; nop")
+K("iret", IN_64, 0, 0,
+  "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; pushfq; mov %cs, %ecx; push %rcx; lea "
+  "1f(%rip), %rax; push %rax; iretq; ud2; 1: pushfq; pop %rax")
+KF("iret sets TF", IN_64, 0, 0, 1,
+   "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; push $0x102; mov %cs, %ecx; push %rcx; "
+   "lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop; nop")
 KF("iret clears TF", IN_64, F_TF, W_BREAK, 1, "nop; iretq")
-K("iret sets RF", IN_64, 0, 0, "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; push $0x10002; mov %cs, %ecx; push %rcx; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop; pushfq; pop %rax")
-KF("iret sets IF", IN_64, 0, W_IRQ, 0x82, "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; push $0x202; mov %cs, %ecx; push %rcx; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop")
+K("iret sets RF", IN_64, 0, 0,
+  "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; push $0x10002; mov %cs, %ecx; push %rcx; "
+  "lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop; pushfq; pop %rax")
+KF("iret sets IF", IN_64, 0, W_IRQ, 0x82,
+   "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; push $0x202; mov %cs, %ecx; push %rcx; "
+   "lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop")
 KF("iret refused", IN_64, 0, 0, 13, "push $0; push $0; push $2; push $0xf8; push $0; iretq")
 KF("iret with NT", IN_64, F_NT, 0, 13, "iretq")
 KF("iret from nothing", IN_64_U, 0, 0, 14, "mov %r13, %rsp; iretq")
-KF("iret to CPL 3", IN_64, 0, 0, 6, "push $0x23; push %rsp; push $2; push $0x1b; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop")
-KF("iret to CPL 3 with TF", IN_64, 0, 0, 1, "push $0x23; push %rsp; push $0x102; push $0x1b; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop; nop")
-K("32: iret", IN_32, 0, 0, "pushf; push %cs; call 1f; 1: add $0, (%esp); addl $2f - 1b, (%esp); iret; ud2; 2: pushf; pop %eax")
-KF("lret to CPL 3", IN_64, 0, 0, 6, "push $0x23; push %rsp; push $0x1b; lea 1f(%rip), %rax; push %rax; lretq; ud2; 1: nop")
-K("syscall", IN_64, F_CF, 0, "lea 1f(%rip), %rax; mov %rax, %rdx; shr $32, %rdx; mov $0xc0000082, %ecx; wrmsr; syscall; ud2; 1: pushfq; pop %rax")
+KF("iret to CPL 3", IN_64, 0, 0, 6,
+   "push $0x23; push %rsp; push $2; push $0x1b; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: nop")
+KF("iret to CPL 3 with TF", IN_64, 0, 0, 1,
+   "push $0x23; push %rsp; push $0x102; push $0x1b; lea 1f(%rip), %rax; push %rax; iretq; ud2; 1: "
+   "nop; nop")
+K("32: iret", IN_32, 0, 0,
+  "pushf; push %cs; call 1f; 1: add $0, (%esp); addl $2f - 1b, (%esp); iret; ud2; 2: pushf; pop "
+  "%eax")
+KF("lret to CPL 3", IN_64, 0, 0, 6,
+   "push $0x23; push %rsp; push $0x1b; lea 1f(%rip), %rax; push %rax; lretq; ud2; 1: nop")
+K("syscall", IN_64, F_CF, 0,
+  "lea 1f(%rip), %rax; mov %rax, %rdx; shr $32, %rdx; mov $0xc0000082, %ecx; wrmsr; syscall; ud2; "
+  "1: pushfq; pop %rax")
 KF("user syscall", IN_64_U, F_CF, 0, 6, "syscall")
 KF("user syscall with TF", IN_64_U, F_TF, 0, 1, "syscall")
 KF("sysret", IN_64, 0, 0, 6, "lea 1f(%rip), %rcx; mov $0x46, %r11d; sysretq; ud2; 1: nop")
-KF("sysret sets TF", IN_64, 0, 0, 1, "lea 1f(%rip), %rcx; mov $0x146, %r11d; sysretq; ud2; 1: nop; nop")
+KF("sysret sets TF", IN_64, 0, 0, 1,
+   "lea 1f(%rip), %rcx; mov $0x146, %r11d; sysretq; ud2; 1: nop; nop")
 KF("sysenter", IN_64_U, F_CF, 0, 6, "sysenter")
 KF("32u: sysenter", IN_32_U, F_CF, 0, 6, "sysenter")
 KF("user sysenter with TF", IN_64_U, F_TF, 0, 1, "sysenter")

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Kinds of instructions: those that exit, are privileged, or change what the processor is (SDM volume 2; volume 3, 25.1). */
+/* Kinds of instructions: those that exit, are privileged, or change what the processor is (SDM
+ * volume 2; volume 3, 25.1). */
 #include "kinds.h"
 
 /* They exit and are carried out by the hypervisor. */
 K("cpuid", IN_64, F_CF, W_TICKS, "mov $1, %eax; cpuid; mov $0x40000000, %eax; cpuid")
-K("rdmsr, wrmsr", IN_64, 0, 0, "mov $0x1b, %ecx; rdmsr; mov $0xc0000080, %ecx; rdmsr; wrmsr; mov $0x174, %ecx; rdmsr; wrmsr")
+K("rdmsr, wrmsr", IN_64, 0, 0,
+  "mov $0x1b, %ecx; rdmsr; mov $0xc0000080, %ecx; rdmsr; wrmsr; mov $0x174, %ecx; rdmsr; wrmsr")
 KF("rdmsr refused", IN_64, F_CF, 0, 13, "mov $0x4711, %ecx; rdmsr")
 KF("wrmsr refused", IN_64, 0, 0, 13, "mov $0xc0000080, %ecx; mov $2, %eax; xor %edx, %edx; wrmsr")
 KF("wrmsr not canonical", IN_64, 0, 0, 13, "mov $0xc0000082, %ecx; mov $1 << 31, %edx; wrmsr")
-K("in, out", IN_64, 0, 0, "inb $0x84, %al; inw $0x84, %ax; inl $0x84, %eax; outb %al, $0x84; outw %ax, $0x84; outl %eax, $0x84; mov $0x84, %dx; inb %dx, %al; outl %eax, %dx")
-K("ins, outs", IN_64, 0, 0, "mov $0x84, %edx; insb; insw; insl; outsb; outsw; outsl; rep insb; mov $3, %ecx; rep outsw; mov $3, %ecx; addr32 rep insl")
+K("in, out", IN_64, 0, 0,
+  "inb $0x84, %al; inw $0x84, %ax; inl $0x84, %eax; outb %al, $0x84; outw %ax, $0x84; outl %eax, "
+  "$0x84; mov $0x84, %dx; inb %dx, %al; outl %eax, %dx")
+K("ins, outs", IN_64, 0, 0,
+  "mov $0x84, %edx; insb; insw; insl; outsb; outsw; outsl; rep insb; mov $3, %ecx; rep outsw; mov "
+  "$3, %ecx; addr32 rep insl")
 KF("ins into nothing", IN_64, 0, 0, 14, "mov $0x84, %edx; mov %r13, %rdi; insl")
 KF("outs from nothing", IN_64, 0, 0, 14, "mov $0x84, %edx; mov %r14, %rsi; mov $4, %ecx; rep outsw")
 KF("outs not canonical", IN_64, 0, 0, 13, "mov $0x84, %edx; mov %r12, %rsi; outsb")
@@ -35,12 +41,19 @@ K("invlpg", IN_64, 0, 0, "invlpg (%rdi); invlpg (%r12); invlpg (%r13)")
 KF("user hlt", IN_64_U, 0, 0, 13, "hlt")
 KF("user wbinvd", IN_64_U, 0, 0, 13, "wbinvd")
 KF("user rdmsr", IN_64_U, 0, 0, 13, "rdmsr")
-K("xgetbv", IN_64, 0, 0, "mov %cr4, %rax; bts $18, %rax; mov %rax, %cr4; xor %ecx, %ecx; xgetbv; xsetbv; mov %cr4, %rax; btr $18, %rax; mov %rax, %cr4")
-KF("xsetbv refused", IN_64, 0, 0, 13, "mov %cr4, %rax; bts $18, %rax; mov %rax, %cr4; xor %ecx, %ecx; xor %eax, %eax; xor %edx, %edx; xsetbv")
+K("xgetbv", IN_64, 0, 0,
+  "mov %cr4, %rax; bts $18, %rax; mov %rax, %cr4; xor %ecx, %ecx; xgetbv; xsetbv; mov %cr4, %rax; "
+  "btr $18, %rax; mov %rax, %cr4")
+KF("xsetbv refused", IN_64, 0, 0, 13,
+   "mov %cr4, %rax; bts $18, %rax; mov %rax, %cr4; xor %ecx, %ecx; xor %eax, %eax; xor %edx, %edx; "
+   "xsetbv")
 
 /* Control and debug registers. */
-K("mov cr", IN_64, 0, 0, "mov %cr0, %rax; mov %rax, %cr0; mov %cr2, %rdx; mov %cr3, %r8; mov %r8, %cr3; mov %cr4, %r9; mov %r9, %cr4; mov %cr8, %r10; mov %r10, %cr8")
-K("mov cr with TS", IN_64, 0, W_CR0, "mov %cr0, %rax; clts; mov %cr0, %rdx; smsw %r8; or $8, %eax; lmsw %ax; mov %cr0, %r9; clts")
+K("mov cr", IN_64, 0, 0,
+  "mov %cr0, %rax; mov %rax, %cr0; mov %cr2, %rdx; mov %cr3, %r8; mov %r8, %cr3; mov %cr4, %r9; "
+  "mov %r9, %cr4; mov %cr8, %r10; mov %r10, %cr8")
+K("mov cr with TS", IN_64, 0, W_CR0,
+  "mov %cr0, %rax; clts; mov %cr0, %rdx; smsw %r8; or $8, %eax; lmsw %ax; mov %cr0, %r9; clts")
 K("smsw to memory", IN_64, 0, 0, "smsw (%rdi); lmsw (%rdi); mov %cr2, %rax; mov %rax, %cr2")
 KF("mov cr0 refused", IN_64, 0, 0, 13, "mov %cr0, %rax; bts $29, %rax; mov %rax, %cr0")
 KF("mov cr4 refused", IN_64, 0, 0, 13, "mov %cr4, %rax; bts $40, %rax; mov %rax, %cr4")
@@ -48,24 +61,33 @@ KF("mov cr3 refused", IN_64, 0, 0, 13, "mov %cr3, %rax; bts $62, %rax; mov %rax,
 KF("mov cr8 refused", IN_64, 0, 0, 13, "mov $16, %eax; mov %rax, %cr8")
 KF("mov cr1", IN_64, 0, 0, 6, ".byte 0x0f, 0x20, 0xc8")
 KF("user mov cr", IN_64_U, 0, 0, 13, "mov %cr0, %rax")
-K("mov dr", IN_64, 0, 0, "mov %dr0, %rax; mov %rdi, %dr3; mov %dr3, %rdx; mov %dr6, %r8; mov %dr7, %r9; mov %r9, %dr7; mov $0xffff0ff0, %eax; mov %rax, %dr6; xor %eax, %eax; mov %rax, %dr3")
+K("mov dr", IN_64, 0, 0,
+  "mov %dr0, %rax; mov %rdi, %dr3; mov %dr3, %rdx; mov %dr6, %r8; mov %dr7, %r9; mov %r9, %dr7; "
+  "mov $0xffff0ff0, %eax; mov %rax, %dr6; xor %eax, %eax; mov %rax, %dr3")
 KF("mov dr7 refused", IN_64, 0, 0, 13, "bts $40, %rax; mov %rax, %dr7")
 KF("user mov dr", IN_64_U, 0, 0, 13, "mov %dr0, %rax")
 
 /* Tables and segments. */
-K("sgdt, sidt, sldt, str", IN_64, 0, 0, "sgdt (%rdi); sidt 16(%rdi); sldt 32(%rdi); str 34(%rdi); sldt %eax; str %rdx; lgdt (%rdi); lidt 16(%rdi); lldt 32(%rdi)")
+K("sgdt, sidt, sldt, str", IN_64, 0, 0,
+  "sgdt (%rdi); sidt 16(%rdi); sldt 32(%rdi); str 34(%rdi); sldt %eax; str %rdx; lgdt (%rdi); lidt "
+  "16(%rdi); lldt 32(%rdi)")
 K("user sgdt", IN_64_U, 0, 0, "sgdt (%rdi); sidt 16(%rdi); sldt 32(%rdi); str 34(%rdi); smsw %eax")
 KF("lgdt not canonical", IN_64, 0, 0, 13, "movw $0xff, (%rdi); mov %r12, 2(%rdi); lgdt (%rdi)")
 KF("user lgdt", IN_64_U, 0, 0, 13, "lgdt (%rdi)")
 K("lldt", IN_64, 0, 0, "mov $0x98, %eax; lldt %ax; sldt %dx; xor %eax, %eax; lldt %ax")
 KF("lldt refused", IN_64, 0, 0, 13, "mov $0x10, %eax; lldt %ax")
 KF("ltr refused", IN_64, 0, 0, 13, "str %ax; ltr %ax")
-K("lar, lsl, verr, verw", IN_64, 0, 0, "mov $0x78, %eax; lar %ax, %rdx; lsl %ax, %r8; verr %ax; setz %r9b; verw %ax; setz %r10b; mov $0xf8, %eax; lar %eax, %r11d")
-K("mov sreg", IN_64, 0, 0, "mov %ds, %eax; mov %es, (%rdi); mov $0x10, %eax; mov %eax, %ds; mov %ax, %es; mov (%rdi), %es; xor %eax, %eax; mov %eax, %fs")
+K("lar, lsl, verr, verw", IN_64, 0, 0,
+  "mov $0x78, %eax; lar %ax, %rdx; lsl %ax, %r8; verr %ax; setz %r9b; verw %ax; setz %r10b; mov "
+  "$0xf8, %eax; lar %eax, %r11d")
+K("mov sreg", IN_64, 0, 0,
+  "mov %ds, %eax; mov %es, (%rdi); mov $0x10, %eax; mov %eax, %ds; mov %ax, %es; mov (%rdi), %es; "
+  "xor %eax, %eax; mov %eax, %fs")
 KF("mov sreg refused", IN_64, 0, 0, 13, "mov $0xf8, %eax; mov %eax, %ds")
 KF("mov sreg not present", IN_64, 0, 0, 11, "mov $0x80, %eax; mov %eax, %ds")
 KF("mov to cs", IN_64, 0, 0, 6, ".byte 0x8e, 0xc8")
-K("lfs, lgs", IN_64, 0, 0, "movl $0x40, (%rdi); movw $0x10, 4(%rdi); lfs (%rdi), %eax; lgs (%rdi), %edx")
+K("lfs, lgs", IN_64, 0, 0,
+  "movl $0x40, (%rdi); movw $0x10, 4(%rdi); lfs (%rdi), %eax; lgs (%rdi), %edx")
 K("32: sgdt", IN_32, 0, 0, "sgdt (%edi); sidt 8(%edi); smsw %eax; str %dx; lar %dx, %ecx")
 K("stac, clac refused", IN_64, 0, 0, "nop; nop")
 KF("getsec", IN_64, 0, 0, 6, "getsec")

@@ -5,7 +5,7 @@
 #include "page.h"
 #include "test.h"
 
-#define SLOTS 8u
+#define SLOTS      8u
 #define SLOT(r, i) ((r)->page + 64 + ((i) % SLOTS) * sizeof(vm_event_request_t))
 
 long domctl(uint32_t cmd, domid_t domid, xen_domctl_t *op)
@@ -20,7 +20,8 @@ domid_t monitor_find(void)
 {
     xen_domctl_t op = {0};
 
-    for (domid_t i = 1; domctl(XEN_DOMCTL_getdomaininfo, i, &op) == 0; i = (domid_t)(op.domain + 1)) {
+    for (domid_t i = 1; domctl(XEN_DOMCTL_getdomaininfo, i, &op) == 0;
+         i = (domid_t)(op.domain + 1)) {
         struct evtchn_status s = {.dom = op.domain, .port = 1};
 
         if (event_channel_op(EVTCHNOP_status, &s) != 0) {
@@ -87,7 +88,8 @@ struct mailbox *monitor_mailbox(domid_t of)
 long monitor_enable(domid_t of, struct monitor_ring *r)
 {
     struct xen_memory_reservation reserve = {.nr_extents = 1, .domid = of};
-    xen_domctl_t op = {.u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
+    xen_domctl_t op = {
+        .u.vm_event_op = {.op = XEN_VM_EVENT_ENABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
     xen_pfn_t g;
     long rc = target_param(of, HVM_PARAM_MONITOR_RING_PFN, &g);
 
@@ -113,7 +115,8 @@ long monitor_enable(domid_t of, struct monitor_ring *r)
 
 long monitor_disable(domid_t of, struct monitor_ring *r)
 {
-    xen_domctl_t op = {.u.vm_event_op = {.op = XEN_VM_EVENT_DISABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
+    xen_domctl_t op = {
+        .u.vm_event_op = {.op = XEN_VM_EVENT_DISABLE, .mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR}};
     long rc = domctl(XEN_DOMCTL_vm_event_op, of, &op);
 
     event_close(r->port);
@@ -123,8 +126,9 @@ long monitor_disable(domid_t of, struct monitor_ring *r)
 
 long monitor_event(domid_t of, uint32_t event, bool on)
 {
-    xen_domctl_t op = {.u.monitor_op = {
-        .op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE, .event = event}};
+    xen_domctl_t op = {
+        .u.monitor_op = {.op = on ? XEN_DOMCTL_MONITOR_OP_ENABLE : XEN_DOMCTL_MONITOR_OP_DISABLE,
+                         .event = event}};
 
     return domctl(XEN_DOMCTL_monitor_op, of, &op);
 }

@@ -10,7 +10,8 @@
 #include <xen/hvm/dm_op.h>
 #include <xen/vm_event.h>
 
-/* What a watched guest and its monitor say to each other, in a page whose gfn is that guest's MAILBOX_PARAM. */
+/* What a watched guest and its monitor say to each other, in a page whose gfn is
+ * that guest's MAILBOX_PARAM. */
 #define MAILBOX_PARAM HVM_PARAM_VM_GENERATION_ID_ADDR
 struct mailbox {
     volatile uint32_t ready; /* the guest waits for work */
@@ -55,7 +56,8 @@ enum attempt {
     TRY_CONVERT,
     TRY_DEFAULT_ALLOWS,
 };
-#define TRY_PAGES 8u /* four for data, one for code that is called, one empty, and two for page tables */
+#define TRY_PAGES                                                                                  \
+    8u /* four for data, one for code that is called, one empty, and two for page tables */
 
 struct monitor_ring {
     uint32_t port; /* this guest's */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What monitor-soak.c does and monitor-count.c counts. Every event carries its number, of its vCPU, in r12. */
+/* What monitor-soak.c does and monitor-count.c counts. Every event carries its number, of its
+ * vCPU, in r12. */
 #include "monitor.h"
 
 #define SOAK_VCPUS 3u

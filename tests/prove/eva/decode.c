@@ -14,5 +14,6 @@ int main(void)
     for (unsigned i = 0; i < sizeof(code); i++) {
         code[i] = any_byte;
     }
-    return decode_mmio(code, (unsigned long)Frama_C_interval(0, 15), modes[Frama_C_interval(0, 2)], &out);
+    return decode_mmio(code, (unsigned long)Frama_C_interval(0, 15), modes[Frama_C_interval(0, 2)],
+                       &out);
 }
