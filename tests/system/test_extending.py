@@ -107,6 +107,7 @@ class ExtendingTest(FacetTest):
         self.passes(self.make("reference"))
         self.fails(self.make("check-reference"), "altp2m_stubs.h is stale")
         self.passes(self.make("stubs"))
+        self.passes(self.make("format"))
         self.passes(self.make("check-reference"))
         self.passes(self.make("b/guest/attack-watched.elf"))
         self.left_out()
