@@ -9,7 +9,7 @@ import os
 import sys
 
 import demo
-import initramfs
+from runner import initramfs
 
 STEPS = (
     "what a rootkit can do without an agent",

@@ -11,9 +11,9 @@ import pathlib
 import re
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from runner import initramfs
 
-import initramfs  # noqa: E402  pylint: disable=wrong-import-position
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))  # for the other demos
 
 STEPS = (
     "ask what is here",

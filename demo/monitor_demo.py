@@ -11,7 +11,7 @@ import re
 import sys
 
 import demo
-import initramfs
+from runner import initramfs
 
 STEPS = (
     "see who is there",

@@ -4,14 +4,10 @@ its modes. What it prints is compared with what each guest says that it did."""
 
 import pathlib
 import re
-import sys
 
 import runner
 from harness import LIMIT, FacetTest
-
-sys.path.insert(0, str(runner.ROOT / "demo"))
-
-import initramfs  # noqa: E402  pylint: disable=wrong-import-position
+from runner import initramfs
 
 XEN_ACCESS = pathlib.Path("/usr/lib/xen-4.17/bin/xen-access")
 CMDLINE = "console=hvc0 quiet mitigations=off cryptomgr.notests=1"

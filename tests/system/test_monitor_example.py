@@ -7,11 +7,11 @@ import sys
 
 import runner
 from harness import LIMIT, FacetTest
+from runner import initramfs
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
 
 import demo  # noqa: E402  pylint: disable=wrong-import-position
-import initramfs  # noqa: E402  pylint: disable=wrong-import-position
 
 EXAMPLE = runner.ROOT / "examples" / "monitor"
 CALLS = 4

@@ -7,11 +7,11 @@ import sys
 
 import runner
 from harness import TICKS, FacetTest, quoted_steps
+from runner import initramfs
 
 sys.path.insert(0, str(runner.ROOT / "demo"))
 
 import demo  # noqa: E402  pylint: disable=wrong-import-position
-import initramfs  # noqa: E402  pylint: disable=wrong-import-position
 import monitor_demo  # noqa: E402  pylint: disable=wrong-import-position
 
 TUTORIAL = runner.ROOT / "docs" / "tutorial.md"

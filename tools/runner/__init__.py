@@ -25,6 +25,7 @@ An `on_line` callback may raise runner.Stop to end the run; status is then that 
     runner.make_image(configs, output, interactive=False, memory=None, hypervisor=None) -> Image
     runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules, headers)
         headers: with headers=True, where modules are built: make -C THERE M=... modules
+    runner.initramfs     what Linux guests start with: initramfs.script(...), initramfs.Tree
     runner.options       types of options: seconds, ticks, ...; options.parser(NAME, DESCRIPTION)
     runner.require("demo")   install the packages a purpose needs ("build" "run" "demo" "test")
     runner.build()           run make
@@ -39,10 +40,10 @@ from .config import config
 from .debian import DebianKernel, debian_kernel
 from .image import Image, make_image
 from .machine import Ending, Line, Result, Stop, boot
-from . import options
+from . import cpio, initramfs, options
 from .packages import require
 
 __all__ = [
     "ROOT", "DebianKernel", "Ending", "Error", "Image", "Line", "Result", "Stop", "boot", "build",
-    "build_dir", "config", "debian_kernel", "make_image", "options", "require", "say",
+    "build_dir", "config", "cpio", "debian_kernel", "initramfs", "make_image", "options", "require", "say",
 ]

@@ -3,10 +3,10 @@
 
 import pathlib
 import re
-import sys
 import tempfile
 
-from .base import ROOT, Error, build_dir, say
+from . import initramfs
+from .base import Error, build_dir, say
 from .config import config
 from .debian import debian_kernel
 from .machine import boot
@@ -82,8 +82,6 @@ def _event(directory):
     """{EVENT: ticks} from the guest's side: the fewest for one of 16 writes."""
     if not XEN_ACCESS.exists():
         raise Error("xen-access is not installed (package xen-utils-4.17)")
-    sys.path.insert(0, str(ROOT / "demo"))
-    import initramfs  # pylint: disable=import-outside-toplevel,import-error
     kernel = debian_kernel()
     files = {"bin/xen-access": XEN_ACCESS,
              "lib/xen-evtchn.ko": kernel.modules / "kernel/drivers/xen/xen-evtchn.ko",

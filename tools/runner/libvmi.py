@@ -10,11 +10,10 @@ import pathlib
 import re
 import struct
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 
-from . import machine, packages
+from . import initramfs, machine, packages
 from .base import ROOT, Error, build, build_dir, locked, say, source_of
 from .config import config
 from .debian import debian_kernel
@@ -293,12 +292,7 @@ class Kernel:
 # ---- the machine ----
 
 def _libraries(*programs):
-    files = {}
-    for program in programs:
-        for word in _run("ldd failed", "ldd", str(program)).split():
-            if word.startswith("/"):
-                files[word.lstrip("/")] = os.path.realpath(word)
-    return files
+    return {name: path for program in programs for name, path in initramfs.libraries(program).items()}
 
 
 def _modules(kernel, *names):
@@ -332,8 +326,6 @@ def _script(examples, known):
 
 
 def _configs(directory, tree, examples):
-    sys.path.insert(0, str(ROOT / "demo"))
-    import initramfs  # pylint: disable=import-outside-toplevel
     kernel = debian_kernel()
     known = Kernel(kernel, tree)
     guest = initramfs.script(directory / "guest.gz", kernel, build_dir(), GUEST_SCRIPT,

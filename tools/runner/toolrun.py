@@ -9,11 +9,10 @@ a line of what it printed.
 
 import pathlib
 import re
-import sys
 import tempfile
 
-from . import packages
-from .base import ROOT, Error, build_dir, say
+from . import initramfs, packages
+from .base import Error, build_dir, say
 from .config import config
 from .debian import debian_kernel
 from .machine import Stop, boot
@@ -48,8 +47,6 @@ bench-linux end
 def guest_files(directory):
     """(kernel, initramfs) of a Linux that runs the commands."""
     packages.require("demo")
-    sys.path.insert(0, str(ROOT / "demo"))
-    import initramfs
     kernel = debian_kernel()
     output = directory / "tool.gz"
     initramfs.build(output, kernel, [build_dir() / "altp2m", build_dir() / "guest/bench-linux"],

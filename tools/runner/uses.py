@@ -12,12 +12,11 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import packages
+from . import initramfs, packages
 from .base import ROOT, Error, build_dir, say, tool
 from .chain import chained
 from .config import config
@@ -79,8 +78,6 @@ def linux_files(directory):
     kernel, ramdisk = directory / "linux.elf", directory / "linux.gz"
     if not ramdisk.exists():
         packages.require("demo")
-        sys.path.insert(0, str(ROOT / "demo"))
-        import initramfs
         debian = debian_kernel()
         plain = directory / "vmlinux"
         subprocess.run([tool("facet-kernel"), debian.vmlinuz, plain], check=True)
