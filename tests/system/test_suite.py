@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The test runner itself: it must not believe a guest or a program that says too little."""
 
+import shutil
+
 from harness import FacetTest
 from runner import Ending, Error, packages
 from runner.guests import judge, parse_manifest
@@ -122,6 +124,16 @@ class UsageTest(FacetTest):
                 self.assertNotIn("building", done.err)
                 self.assertNotIn("Traceback", done.err)
         self.assertFalse(new.exists())
+
+    def test_machine_without_make(self):
+        """The tests are looked for before what they need is installed: all that may be there are found."""
+        (self.dir / "bin").mkdir()
+        for name in ("env", "sh", "dirname", "python3"):
+            (self.dir / "bin" / name).symlink_to(shutil.which(name))
+        done = self.facet("test", "--list", env={"PATH": str(self.dir / "bin")})
+        self.assertEqual((done.status, done.err), (0, ""))
+        for name in ("unit/...", "system/suite/tap", "guest/hello/..."):
+            self.assertIn(name, done.lines)
 
     def test_filter_runs_what_it_names(self):
         """A name with its group in front is of no other group's test."""

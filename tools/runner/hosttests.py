@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -74,7 +75,9 @@ def _end_group(process, cancel, patience=PATIENCE_SECONDS):
 
 
 def _has(target):
-    """Whether the makefiles know `target`."""
+    """Whether the makefiles know `target`; where make is not installed yet, they may."""
+    if not shutil.which("make"):
+        return True
     done = subprocess.run(["make", "-n", "-C", str(ROOT), f"B={os.environ.get('B', 'build')}",
                            target], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           check=False)
