@@ -9,6 +9,7 @@
     self.standin(text, end)           a stand-in for the hypervisor: prints text, then ends
     self.guest(text, end)             a PVH guest: prints text, then ends
     self.children(pid)                pids of all descendants of a process
+    self.namespace("mount ...")       a prefix for a command that is to run beside mounts of its own
 
 `weight` is the test's rough time in seconds: long tests are started first.
 """
@@ -62,11 +63,6 @@ def quoted_steps(text, kind, prompt):
             else:
                 found[-1][1].append(line)
     return found
-
-
-def namespace():
-    """A prefix that gives a command mounts of its own."""
-    return ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
 
 
 class FacetTest(unittest.TestCase):
@@ -145,6 +141,30 @@ class FacetTest(unittest.TestCase):
             if time.monotonic() > deadline or (self.cancel and self.cancel.is_set()):
                 process.terminate()
                 return
+
+    def namespace(self, *commands):
+        """A prefix that gives a command mounts of its own, which the shell commands make; each must succeed."""
+        for unshare in (["unshare", "-m"], ["unshare", "-r", "-m"]):
+            done = subprocess.run([*unshare, "mount", "-t", "tmpfs", "none", self.dir], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, check=False)
+            if done.returncode == 0:
+                return [*unshare, "sh", "-c", " && ".join([*commands, 'exec "$@"']), "sh"]
+        return self.skipTest("mounts of one's own (unshare -m)")
+
+    def assert_gone(self, pids):
+        """None of the processes lives any more, or will in a moment; who is to bury them may be slow."""
+        deadline = time.monotonic() + PATIENCE
+        while any(self._alive(pid) for pid in pids):
+            self.assertLess(time.monotonic(), deadline, "left behind: " + str(pids))
+            time.sleep(0.05)
+
+    @staticmethod
+    def _alive(pid):
+        try:
+            text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return text.rpartition(")")[2].split()[0] not in "ZX"
 
     def tool(self, name, *arguments, **options):
         """Runs one of the tools that make builds, such as facet-config."""

@@ -16,7 +16,7 @@ import sys
 import threading
 
 import runner
-from harness import FacetTest, namespace
+from harness import FacetTest
 
 RELEASE = "6.1.0-7-cloud-amd64"
 # What a command does that needs a kernel with its headers; prints what it got.
@@ -395,8 +395,7 @@ class ArchiveTest(FacetTest):
                 self.archive.usual(padding=padding)
                 self.archive.index()
                 self.cache.mkdir()
-                mount = f"mount -t tmpfs -o size=256k none {self.cache}; exec \"$@\""
-                prefix = [*namespace(), "sh", "-c", mount, "sh"]
+                prefix = self.namespace(f"mount -t tmpfs -o size=256k none {self.cache}")
                 self.assert_refused("o space left", prefix=prefix)
                 self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2")
 
@@ -410,8 +409,7 @@ class ArchiveTest(FacetTest):
                 self.assert_refused(f"the cache {cache} cannot be used: ", "FACET_CACHE",
                                     cache=cache)
         self.cache.mkdir()
-        readonly = [*namespace(), "sh", "-c",
-                    f"mount -t tmpfs -o ro none {self.cache}; exec \"$@\"", "sh"]
+        readonly = self.namespace(f"mount -t tmpfs -o ro none {self.cache}")
         self.assert_refused("cannot be used: Read-only file system", prefix=readonly)
         self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2")
 
@@ -420,10 +418,9 @@ class ArchiveTest(FacetTest):
         self.archive.usual()
         self.archive.index()
         self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2")
-        readonly = f"mount --bind {self.cache} {self.cache} && " \
-                   f"mount -o remount,bind,ro {self.cache} && exec \"$@\""
-        self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2",
-                         prefix=[*namespace(), "sh", "-c", readonly, "sh"])
+        readonly = self.namespace(f"mount --bind {self.cache} {self.cache}",
+                                  f"mount -o remount,bind,ro {self.cache}")
+        self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2", prefix=readonly)
 
     def test_half_a_cache(self):
         """A kernel without its modules counts as none."""

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import runner
-from harness import GOODBYE, LIMIT, PATIENCE, TICKS, FacetTest, namespace
+from harness import GOODBYE, LIMIT, PATIENCE, TICKS, FacetTest
 
 
 class RunnerTest(FacetTest):
@@ -32,13 +32,6 @@ class RunnerTest(FacetTest):
         children = self.children(process.pid)
         self.assertIn("bochs-bin", children.values())
         return process, children
-
-    def assert_gone(self, children):
-        """None of the processes exists any more, or will in a moment."""
-        deadline = time.monotonic() + PATIENCE
-        while any(os.path.exists(f"/proc/{pid}") for pid in children):
-            self.assertLess(time.monotonic(), deadline, "left behind: " + str(children))
-            time.sleep(0.05)
 
     def test_streams_lines_and_succeeds(self):
         """Only lines of a domain or the hypervisor are shown, in order."""
@@ -209,8 +202,7 @@ class RunnerTest(FacetTest):
         for other in ("x86_64-efi", "i386-efi", "x86_64-xen"):
             shutil.copytree("/usr/lib/grub/i386-pc", platforms / other)
             (platforms / other / "biosdisk.mod").unlink()
-        mounted = [*namespace(), "sh", "-c",
-                   f'mount --bind {platforms} /usr/lib/grub && exec "$@"', "sh"]
+        mounted = self.namespace(f"mount --bind {platforms} /usr/lib/grub")
         image = self.dir / "x.iso"
         done = subprocess.run(
             [*mounted, runner.ROOT / "facet", "image", "-o", image, "--hypervisor",

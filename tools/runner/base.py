@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import re
+import secrets
 import stat
 import subprocess
 import sys
@@ -71,17 +72,64 @@ def version():
     return re.search(r"^VERSION := (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M).group(1)
 
 
+@contextlib.contextmanager
+def _beside(path):
+    """A new, empty file in the directory of `path`, gone at the end of the block if it is still there."""
+    directory = pathlib.Path(os.path.realpath(path)).parent  # a symbolic link stays one
+    beside = directory / f".facet-{secrets.token_hex(8)}"
+    try:
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except OSError as error:
+        raise Error(f"{path} cannot be written: no file can be made in {directory}: {error.strerror}") from None
+    try:
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _take_place(beside, path):
+    """All of it is on the disk before the old file goes; whose that was, and who may read it, stays."""
+    target = os.path.realpath(path)
+    with open(beside, "rb") as file:
+        os.fsync(file.fileno())
+    if os.path.exists(target):
+        old = os.stat(target)
+        with contextlib.suppress(PermissionError):
+            os.chown(beside, old.st_uid, old.st_gid)
+        os.chmod(beside, stat.S_IMODE(old.st_mode))
+    os.rename(beside, target)
+
+
+@contextlib.contextmanager
+def result(path):
+    """A file for the block to write, which takes the place of `path` when the block ends well. When it
+    does not, there is no file with a part of a result, and `path` is as it was."""
+    with _beside(path) as beside:
+        try:
+            yield beside
+            _take_place(beside, path)
+        except OSError as error:
+            if error.filename not in (None, str(beside)):  # one that the block reads
+                raise
+            raise Error(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_result(path, text):
+    """Writes a file of text, whole or not at all."""
+    with result(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def writable(path):
     """Refuses a file that could not be written, before the work whose result it is to hold."""
     path = pathlib.Path(path)
     try:
         if path.exists() and not path.is_file():
             raise Error(f"{path} is not a file")
-        there = path.exists()
-        with open(path, "ab"):
+        with contextlib.suppress(FileNotFoundError):
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+        with _beside(path):
             pass
-        if not there:
-            path.unlink()
     except OSError as error:
         raise Error(f"{path} cannot be written: {error.strerror}") from None
 
@@ -95,10 +143,23 @@ def locked(path):
         yield
 
 
+@contextlib.contextmanager
+def _building():
+    """The build directory, for one at a time."""
+    try:
+        lock = contextlib.ExitStack()
+        lock.enter_context(locked(build_dir() / ".lock"))
+    except OSError as error:
+        raise Error(f"the build directory {build_dir()} cannot be used: {error.strerror}; B can name another "
+                    "directory") from None
+    with lock:
+        yield
+
+
 def build(targets=()):
     """Runs make for `targets` (default: everything) and shows its output if it fails."""
     command = ["make", "-C", str(ROOT), f"B={os.environ.get('B', 'build')}", *targets]
-    with locked(build_dir() / ".lock"):
+    with _building():
         if subprocess.run([*command, "-q"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL, check=False).returncode == 0:
             return

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import bench_monitor, options, packages, stretch, uses
-from .base import Error, build, build_dir, readable, say, writable
+from .base import Error, build, build_dir, readable, say, writable, write_result
 from .config import config
 from .machine import boot
 from .plot import plot
@@ -315,7 +315,7 @@ def main(arguments):
         report = _measure_all(args)
         _print(report)
     if args.json is not None:
-        pathlib.Path(args.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_result(args.json, json.dumps(report, indent=2) + "\n")
     if args.plot is not None:
         say(f"the chart is {plot(report, build_dir() / 'bench.svg' if args.plot is DEFAULT_CHART else args.plot)}")
     return 0

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Makes the bootable image: GRUB, the hypervisor, the table of domains, their files."""
 
+import contextlib
+import errno
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
 
-from .base import Error, ToolError, build_dir, tool
+from .base import Error, ToolError, build_dir, result, tool
 
 # By name: the host may have GRUB for other platforms too, which lack some of the modules.
 GRUB_PLATFORM = "/usr/lib/grub/i386-pc"
 # What grub.cfg uses, and what finds it on the disc.
 GRUB_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
+# How the tools speak of a full disk: they themselves, and xorriso of what it would need.
+FULL = (os.strerror(errno.ENOSPC), "exceeds free space on media")
 # Memory, in MiB, that a machine needs besides the domains' own and the boot modules: so much, and of what it has more than
 # 4 GiB a part for the hypervisor's tables of all frames and of the domains' memory.
 OVERHEAD_MIB = 64
@@ -40,13 +46,29 @@ def hypervisor_path(hypervisor=None):
     return path
 
 
-def _run(command, what):
-    """Runs a tool that reports to stderr; its words are the error's."""
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    if done.returncode:
-        raise ToolError(done.stderr.rstrip() or f"{what} failed with status {done.returncode}")
-    return done
+def _communicate(command, environment):
+    """Runs a command. Whatever ends this early ends what the command started, too."""
+    with subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
+                          start_new_session=True) as process:
+        try:
+            out, err = process.communicate()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, out, err
+
+
+def _run(command, what, scratch=None):
+    """Runs a tool that reports to stderr; its words are the error's. `scratch`: where it may put files."""
+    environment = dict(os.environ, LC_ALL="C.UTF-8", **({"TMPDIR": str(scratch)} if scratch else {}))
+    status, out, err = _communicate(command, environment)
+    if status and any(word in err for word in FULL):
+        raise Error(f"{what}: {os.strerror(errno.ENOSPC)}")
+    if status:
+        raise ToolError(err.rstrip() or f"{what} failed with status {status}")
+    return out, err
 
 
 def _compile(configs, blob, interactive, limit_mib, warn):
@@ -56,11 +78,11 @@ def _compile(configs, blob, interactive, limit_mib, warn):
         command.append("-i")
     if limit_mib:
         command += ["-m", str(limit_mib)]
-    done = _run([*command, "--", *configs], "facet-config")
-    if warn and done.stderr:
-        warn(done.stderr.rstrip())
+    out, warnings = _run([*command, "--", *configs], "facet-config")
+    if warn and warnings:
+        warn(warnings.rstrip())
     modules, domains, kib, users = [], {}, 0, {}
-    for line in done.stdout.splitlines():
+    for line in out.splitlines():
         if line.startswith("module\t"):
             modules.append(tuple(line.split("\t", 3)[2:]))
             continue
@@ -71,6 +93,13 @@ def _compile(configs, blob, interactive, limit_mib, warn):
     return modules, domains, kib, users
 
 
+def _copy(source, target):
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise Error(f"{source} cannot be copied to {target.parent}: {error.strerror}") from None
+
+
 def _grub_cfg(modules):
     lines = ["set timeout=0", "multiboot /boot/facet.elf", "module /boot/domains.dtb domains"]
     lines += [f"module /boot/module{i} {kind}" for i, (kind, _) in enumerate(modules, 1)]
@@ -79,8 +108,10 @@ def _grub_cfg(modules):
 
 def write_iso(directory, output):
     """Writes a disc with GRUB for a BIOS and what is in `directory`, which has boot/grub/grub.cfg."""
-    _run(["grub-mkrescue", "-d", GRUB_PLATFORM, "-o", output, "--fonts=", "--locales=", "--themes=",
-          f"--install-modules={GRUB_MODULES}", directory], "grub-mkrescue")
+    with result(output) as beside, \
+            tempfile.TemporaryDirectory(prefix="grub-", dir=pathlib.Path(directory).parent) as scratch:
+        _run(["grub-mkrescue", "-d", GRUB_PLATFORM, "-o", beside, "--fonts=", "--locales=", "--themes=",
+              f"--install-modules={GRUB_MODULES}", directory], f"{output} cannot be written", scratch)
 
 
 def make_image(configs, output, interactive=False, memory=None, hypervisor=None, warn=None):
@@ -105,8 +136,8 @@ def make_image(configs, output, interactive=False, memory=None, hypervisor=None,
                 fits = [word for user in users[i] for word in user]
                 _run([tool("facet-kernel"), path, boot / f"module{i}", *fits], "facet-kernel")
             else:
-                shutil.copyfile(path, boot / f"module{i}")
-        shutil.copyfile(elf, boot / "facet.elf")
+                _copy(path, boot / f"module{i}")
+        _copy(elf, boot / "facet.elf")
         (boot / "grub" / "grub.cfg").write_text(_grub_cfg(modules), encoding="ascii")
         files = sum(f.stat().st_size for f in boot.iterdir() if f.is_file())
         write_iso(scratch, output)

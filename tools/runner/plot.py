@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 from . import packages
-from .base import Error
+from .base import Error, write_result
 
 # Of 900 pixels, the part that labels get; pixels for each bar, and around them.
 LABELS = 0.42
@@ -14,7 +14,6 @@ BAR, AROUND = 17, 80
 
 SCRIPT = """\
 set terminal svg size 900,{height} font "sans,11" background "white"
-set output "{output}"
 set title "How many times less than Xen 4.17 (instructions or pages)" offset -14,0
 set lmargin at screen {labels}
 set logscale x
@@ -56,7 +55,6 @@ def _quoted(text):
 def plot(report, output):
     """Writes the chart to `output`, which ends in .svg."""
     packages.require("plot")
-    output = pathlib.Path(output).resolve()
     table = bars(report)
     if not table:
         raise Error("nothing to plot: no ratio was measured")
@@ -67,10 +65,11 @@ def plot(report, output):
             f"{_quoted(label)}\t{ratio}\t{COLOURS[group % len(COLOURS)]}\t{ratio:,.1f}\n"
             for label, ratio, group in table), encoding="utf-8")
         script = SCRIPT.format(
-            height=AROUND + BAR * len(table), output=output, data=data, labels=LABELS,
+            height=AROUND + BAR * len(table), data=data, labels=LABELS,
             count=len(table), least=min(0.5, min(ratios)), most=max(ratios) * 3)
         done = subprocess.run(["gnuplot"], input=script, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode or not output.exists():
-        raise Error(f"gnuplot failed: {done.stdout.strip()[-400:]}")
-    return output
+                              stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode or not done.stdout.rstrip().endswith("</svg>"):
+        raise Error(f"gnuplot failed: {done.stderr.strip()[-400:]}")
+    write_result(output, done.stdout)
+    return pathlib.Path(output).resolve()

@@ -5,7 +5,7 @@ A line beginning with # is a comment; it says which Xen, machine and day. The ot
 guest's own lines.
 """
 
-from .base import ROOT
+from .base import ROOT, write_result
 
 RECORDED_DIR = ROOT / "tests" / "recorded"
 
@@ -28,4 +28,4 @@ def write_lines(name, comments, lines):
     """Records the guest's lines of one run."""
     RECORDED_DIR.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{line}\n" for line in [*(f"# {c}" for c in comments), *lines])
-    path(name).write_text(text, encoding="utf-8")
+    write_result(path(name), text)

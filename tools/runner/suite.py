@@ -11,7 +11,7 @@ import traceback
 from xml.etree import ElementTree
 
 from . import options, packages
-from .base import Error, build, writable
+from .base import Error, build, result, writable
 from .guests import guest_jobs
 from .hosttests import make_jobs
 from .results import BAD, Case
@@ -97,7 +97,8 @@ def _junit(path, cases):
         kind = {"fail": "failure", "error": "error", "skip": "skipped"}.get(case.outcome)
         if kind:
             ElementTree.SubElement(node, kind, message=case.text).text = case.text
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    with result(path) as beside:
+        ElementTree.ElementTree(root).write(beside, encoding="utf-8", xml_declaration=True)
 
 
 def count(cases):
@@ -178,9 +179,9 @@ def main(arguments):
     _run_all(jobs, args.jobs, report)
     if report.broken:
         raise report.broken
-    if args.junit is not None:
-        _junit(args.junit, report.cases)
     sys.stdout.flush()
     _summary(report.cases, time.monotonic() - started)
+    if args.junit is not None:
+        _junit(args.junit, report.cases)
     return status(report.cases)
 
