@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Kernels and headers from a made-up archive: versions that differ, packages that are missing or
 broken, a full disk. Each ends in a line and status 2, or works; the next try finds nothing in its way.
-
-APT_CONFIG points apt to the archive, and to lists and a state of their own.
 """
 
-import contextlib
 import hashlib
-import http.server
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
-import threading
 
 import runner
+from aptarchive import Archive
 from harness import FacetTest
 
 RELEASE = "6.1.0-7-cloud-amd64"
@@ -34,70 +30,8 @@ sys.exit(cli.guarded(pair))
 """
 
 
-class Archive:
-    """An apt repository in a directory."""
-
-    def __init__(self, top):
-        self.pool = top / "archive"
-        self.state = top / "state"
-        for path in (self.pool, self.state / "lists/partial", self.state / "cache/archives/partial",
-                     self.state / "etc"):
-            path.mkdir(parents=True)
-        (self.state / "status").touch()
-        self.records = []
-        self.source(f"file:{self.pool}")
-
-    def source(self, uri):
-        """Names the place that the archive is reached at."""
-        (self.state / "sources.list").write_text(f"deb [trusted=yes] {uri} ./\n", encoding="utf-8")
-        (self.state / "apt.conf").write_text(f"""
-            Dir::State "{self.state}"; Dir::State::lists "{self.state}/lists";
-            Dir::State::status "{self.state}/status"; Dir::Cache "{self.state}/cache";
-            Dir::Etc "{self.state}/etc"; Dir::Etc::sourcelist "{self.state}/sources.list";
-            Dir::Etc::sourceparts "{self.state}/etc"; Dir::Etc::main "/nonexistent";
-            Dir::Etc::parts "{self.state}/etc"; Acquire::Retries "0"; APT::Sandbox::User "root";
-            Acquire::http::Timeout "5"; #clear APT::Update::Post-Invoke-Success;
-            #clear APT::Update::Post-Invoke;
-            """, encoding="utf-8")
-
-    def add(self, name, version, depends="", files=None, padding=0):
-        """Makes a package, which the next index() lists. Returns its file."""
-        tree = self.state / "make"
-        shutil.rmtree(tree, ignore_errors=True)
-        (tree / "DEBIAN").mkdir(parents=True)
-        control = (f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
-                   f"Maintainer: nobody <nobody@invalid>\nDescription: made up\n")
-        control += f"Depends: {depends}\n" if depends else ""
-        (tree / "DEBIAN/control").write_text(control, encoding="utf-8")
-        for path, content in {**(files or {}), f"usr/share/{name}": os.urandom(padding)}.items():
-            (tree / path).parent.mkdir(parents=True, exist_ok=True)
-            (tree / path).write_bytes(content if isinstance(content, bytes) else content.encode())
-        deb = self.pool / f"{name}_{version.replace(':', '%3a')}_amd64.deb"
-        subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, deb], check=True,
-                       stdout=subprocess.DEVNULL)
-        data = deb.read_bytes()
-        self.records.append((name, f"{control}Filename: ./{deb.name}\nSize: {len(data)}\n"
-                                   f"SHA256: {hashlib.sha256(data).hexdigest()}\n"))
-        return deb
-
-    def drop(self, *names):
-        """Takes packages from the archive and from what index() lists."""
-        self.records = [record for record in self.records if record[0] not in names]
-        for name in names:
-            for deb in self.pool.glob(f"{name}_*.deb"):
-                deb.unlink()
-
-    def index(self, seen=True):
-        """Writes the list of packages; seen: this machine has already fetched it."""
-        (self.pool / "Packages").write_text("\n".join(text for _, text in self.records),
-                                            encoding="utf-8")
-        if seen:
-            subprocess.run(["apt-get", "-q", "update"], check=True, env=self.environment(),
-                           stdout=subprocess.DEVNULL)
-
-    def environment(self, **more):
-        """The environment for apt, or for who calls it."""
-        return dict(os.environ, APT_CONFIG=str(self.state / "apt.conf"), **more)
+class Kernels(Archive):
+    """An archive of kernels, headers and what they depend on."""
 
     def kernel(self, version, release=RELEASE, padding=0):
         """A kernel's package."""
@@ -136,25 +70,6 @@ class Archive:
         self.kbuild(version)
 
 
-class Broken(http.server.BaseHTTPRequestHandler):
-    """Serves the archive, and of each package only the first half."""
-
-    def do_GET(self):  # pylint: disable=invalid-name
-        """One file."""
-        path = self.server.pool / self.path.lstrip("/")
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data = path.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data[:len(data) // 2] if path.suffix == ".deb" else data)
-
-    def log_message(self, *_arguments):  # pylint: disable=arguments-differ
-        """Nothing."""
-
-
 class ArchiveTest(FacetTest):
     """See the module's text."""
 
@@ -162,7 +77,7 @@ class ArchiveTest(FacetTest):
 
     def setUp(self):
         super().setUp()
-        self.archive = Archive(self.dir)
+        self.archive = Kernels(self.dir)
         self.cache = self.dir / "cache"
 
     def pair(self, *arguments, cache=None, prefix=(), **environment):
@@ -348,41 +263,24 @@ class ArchiveTest(FacetTest):
         self.archive.index()
         self.assert_refused("could not unpack linux-kbuild-6.1")
 
-    @contextlib.contextmanager
-    def server(self, handler):
-        """The archive by HTTP."""
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.pool = self.archive.pool
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
     def test_half_a_download(self):
         """The connection ends early."""
         self.archive.usual(padding=200_000)
-        with self.server(Broken) as uri:
-            self.archive.source(uri)
-            self.archive.index()
+        with self.archive.served(part=0.5):
             self.assert_refused(f"could not download linux-image-{RELEASE} 6.1.9-2: ")
-        self.archive.source(f"file:{self.archive.pool}")
+        self.archive.reachable()
         self.archive.index()
         self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2")
 
     def test_no_network(self):
         """Nobody answers; and what an earlier download left by being killed is cleared away."""
         self.archive.usual()
-        with self.server(Broken) as uri:
-            self.archive.source(uri)
-            self.archive.index()
+        with self.archive.served():
+            pass
         (self.cache / "part-killed" / "tree").mkdir(parents=True)
         self.assert_refused(f"could not download linux-image-{RELEASE} 6.1.9-2: .*"
                             "(onnect|refused|resolve)")
-        self.archive.source(f"file:{self.archive.pool}")
+        self.archive.reachable()
         self.archive.index()
         self.assert_pair(f"{RELEASE} 6.1.9-2 6.1.9-2")
 

@@ -104,10 +104,15 @@ def wanted(purpose):
     return [pair for part in NEEDS[purpose] for pair in PACKAGES[part]]
 
 
+def _run(*command, **options):
+    try:
+        return subprocess.run(command, check=False, **options)
+    except FileNotFoundError:
+        raise Error(f"there is no {command[0]} here: Facet's packages come from Debian's archive") from None
+
+
 def _installed():
-    query = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n"],
-        stdout=subprocess.PIPE, text=True, check=False)
+    query = _run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n", stdout=subprocess.PIPE, text=True)
     pairs = (line.split(" ", 1) for line in query.stdout.splitlines())
     return {name for status, name in pairs if status == "installed"}
 
@@ -122,16 +127,13 @@ def missing(purpose):
 def _apt(*arguments):
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
     # A machine that has just started may be installing its updates.
-    return subprocess.run(["apt-get", "-q", "-o", "Dpkg::Use-Pty=0", "-o",
-                           f"DPkg::Lock::Timeout={LOCK_SECONDS}", *arguments],
-                          env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr,
-                          check=False).returncode
+    return _run("apt-get", "-q", "-o", "Dpkg::Use-Pty=0", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}", *arguments,
+                env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode
 
 
 def _all_known(names):
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", *names],
-                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                           check=False)
+    shown = _run("apt-cache", "show", "--no-all-versions", *names, stdout=subprocess.PIPE,
+                 stderr=subprocess.DEVNULL, text=True)
     known = {line[9:] for line in shown.stdout.splitlines() if line.startswith("Package: ")}
     return known.issuperset(names)
 
