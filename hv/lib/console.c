@@ -13,6 +13,7 @@ int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
 #define LSR           5
 #define LSR_DATA      0x01
 #define LSR_CAN_SEND  0x20
+#define LSR_ALL_SENT  0x40
 #define LINE_MAX_TEXT 240
 #define PIECE         16u /* characters: 1.4 ms */
 /* Whose domain does not run meanwhile loses its right to an unbroken line. */
@@ -33,12 +34,17 @@ static void uart_init(uint16_t port)
     outb(port + 4, 0x03); /* DTR, RTS */
 }
 
-/* Waits for room, but not for ever: a machine without the port reads all ones and goes on. */
-static void uart_putc(uint16_t port, char c)
+/* Waits, but not for ever: a machine without the port reads all ones and goes on. */
+static void uart_wait(uint16_t port, uint8_t for_what)
 {
-    for (unsigned spin = 0; spin < 1000000 && !(inb(port + LSR) & LSR_CAN_SEND); spin++) {
+    for (unsigned spin = 0; spin < 1000000 && !(inb(port + LSR) & for_what); spin++) {
         __builtin_ia32_pause();
     }
+}
+
+static void uart_putc(uint16_t port, char c)
+{
+    uart_wait(port, LSR_CAN_SEND);
     outb(port, (uint8_t)c);
 }
 
@@ -234,6 +240,9 @@ void machine_off(void)
 {
     static const char bochs[] = "Shutdown";
 
+    if (!debug_port) {
+        uart_wait(PORT_COM1, LSR_ALL_SENT); /* the last words */
+    }
     for (size_t i = 0; i < sizeof(bochs) - 1; i++) {
         outb(0x8900, (uint8_t)bochs[i]);
     }

@@ -38,6 +38,18 @@ class DomainTest(FacetTest):
         done = self.run_guests(self.guest("no newline"))
         self.assertIn("(d1) no newline", done.lines)
 
+    def test_serial_console(self):
+        """A machine without the debug port: all of what is said there comes by the serial port, to the last character."""
+        text = "hello\n" + "x" * 1500 + "\n\nlast words"
+        paths = [self.config(f"{name}.cfg", kernel=self.guest(text)) for name in ("a", "b")]
+        done = self.facet("run", *LIMIT, "--serial", *paths)
+        self.assert_ends(done, 0, "2 powered off, 0 rebooted, 0 crashed")
+        for domid in (1, 2):
+            said = [line for line in done.lines if line.startswith(f"(d{domid})")]
+            self.assertEqual([line for line in said if "x" not in line],
+                             [f"(d{domid}) hello", f"(d{domid}) ", f"(d{domid}) last words"])
+            self.assertEqual(sum(line.count("x") for line in said), 1500)
+
     def test_reboot(self):
         """With on_reboot = "destroy" a reboot is an end, and a good one."""
         done = self.run_guests(self.guest("", "REBOOT"))

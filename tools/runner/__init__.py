@@ -21,7 +21,7 @@ For other programs of this repository (demo/demo.py, tests/system/test_*.py):
 An `on_line` callback may raise runner.Stop to end the run; status is then that of Stop(status).
 
     runner.boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
-                on_line=None, hypervisor=None, ticks=None)
+                on_line=None, hypervisor=None, ticks=None, serial=False)
     runner.make_image(configs, output, interactive=False, memory=None, hypervisor=None) -> Image
     runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules, headers)
         headers: with headers=True, where modules are built: make -C THERE M=... modules

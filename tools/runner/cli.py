@@ -60,6 +60,8 @@ def _parser():
                      help="the machine's memory (default: what the domains need)")
     run.add_argument("--interactive", action="store_true",
                      help="connect the terminal to the first domain's console; Ctrl-] leaves")
+    run.add_argument("--serial", action="store_true", help="the machine has no debug port: the hypervisor's console "
+                     "is the first serial port, as on a real machine, and as slow")
     run.add_argument("--keep", action="store_true", help="keep the run's files, say where")
     image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
                      _image)
@@ -137,7 +139,7 @@ def _run(args):
     build(["tools" if args.hypervisor else "run-needs"])
     result = machine.boot(
         args.configs, timeout=args.timeout, ticks=args.ticks, machine=args.machine, memory=args.memory,
-        interactive=args.interactive, keep=args.keep, hypervisor=args.hypervisor,
+        interactive=args.interactive, keep=args.keep, serial=args.serial, hypervisor=args.hypervisor,
         on_line=machine.print_line, warn=_warn)
     if result.log_tail:
         print(result.log_tail, file=sys.stderr)

@@ -45,15 +45,17 @@ romimage: file={share}/BIOS-bochs-latest, options=fastboot
 vgaromimage: file={share}/VGABIOS-lgpl-latest
 boot: cdrom
 ata0-master: type=cdrom, path="{image}", status=inserted
-port_e9_hack: enabled=1
-com1: enabled=1, mode=file, dev="{directory}/com1.txt"
-{com2}log: "{log}"
+{console}{com2}log: "{log}"
 sound: driver=dummy
 display_library: rfb, options="timeout=0"
 clock: sync=none{start}
 vga: realtime=0
 panic: action=fatal
 {debug}"""
+
+# What the hypervisor's console is: a port of Bochs' own, or, as on a machine that has none, the first serial port.
+CONSOLE_DEBUG = 'port_e9_hack: enabled=1\ncom1: enabled=1, mode=file, dev="{directory}/com1.txt"\n'
+CONSOLE_SERIAL = 'port_e9_hack: enabled=0\ncom1: enabled=1, mode=file, dev="/proc/self/fd/1"\n'
 
 _LINE = re.compile(r"\((facet|d[0-9]+)\) ?(.*)")
 _ENDING = re.compile(r"d([0-9]+) (\S+): ((?:powered off|rebooted|crashed|suspended).*)")
@@ -188,7 +190,8 @@ class Emulator:
     """A Bochs process in a session of its own, which dies with this one."""
 
     def __init__(self, directory, image, model, memory, terminal=None, debugger="c\nq\n",
-                 exits=False):
+                 exits=False, serial=False):
+        console = (CONSOLE_SERIAL if serial else CONSOLE_DEBUG).format(directory=directory)
         com2 = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
         rc = directory / "debugger.rc"
         rc.write_text(debugger, encoding="ascii")
@@ -198,7 +201,7 @@ class Emulator:
         start, seeded = _seeded()
         bochsrc.write_text(BOCHSRC.format(
             start=start, model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
-            image=image, directory=directory, com2=com2,
+            image=image, console=console, com2=com2,
             log=self._exits.name if exits else self.log,
             debug=EXITS_BOCHSRC if exits else ""), encoding="utf-8")
         command = [*_isolation(), "setpriv", "--pdeathsig", "KILL",
@@ -333,7 +336,8 @@ def _emulate(directory, image, model, memory, options):
     ended = False
     try:
         emulator = Emulator(directory, image, model, memory, terminal and terminal.device,
-                            limited(options["debugger"], options["ticks"]), options["exits"])
+                            limited(options["debugger"], options["ticks"]), options["exits"],
+                            options["serial"])
         ended = _watch(emulator, watcher, terminal, options["timeout"], options["cancel"])
     except Stop as stop:
         watcher.stop(stop.status, stop.reason)
@@ -360,7 +364,7 @@ def _emulate(directory, image, model, memory, options):
 
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
          on_line=None, hypervisor=None, warn=None, cancel=None, debugger="c\nq\n",
-         on_debugger=None, exits=False, ticks=None):
+         on_debugger=None, exits=False, ticks=None, serial=False):
     """Builds an image of `configs`, runs it and returns a Result.
 
     timeout: seconds the machine may run. ticks: instructions that it may execute, which is the same on
@@ -369,6 +373,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     keep: leave the run's files in Result.directory. cancel: a threading.Event that ends the run.
     debugger: what Bochs' debugger is told to do, instead of just to go on; on_debugger gets the
     lines that are the emulator's own. exits: count VM exits (Result.exits), two to three times slower.
+    serial: the machine has no debug port, so that the hypervisor's console is the first serial port.
     """
     model = machine or DEFAULT_MODEL
     check_model(model)
@@ -377,7 +382,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))
     options = {"timeout": timeout, "interactive": interactive, "on_line": on_line,
                "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger, "exits": exits,
-               "ticks": ticks}
+               "ticks": ticks, "serial": serial}
     try:
         image = make_image(configs, directory / "facet.iso", interactive, memory or limit,
                            hypervisor, warn)
