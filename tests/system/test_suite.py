@@ -57,8 +57,10 @@ class JudgeTest(FacetTest):
         self.assertEqual((first.settings["elf"], first.settings["memory"]), ("b", "8"))
         self.assertEqual((second.settings["cmdline"], second.settings["memory"]),
                          ("x=1 memory=9", "16"))
-        with self.assertRaisesRegex(Error, "manifest:2: not understood: colour=red"):
-            parse_manifest("a\nb colour=red")
+        for line, words in (("colour=red", "not understood: colour=red"), ("end=well", "end must be one of"),
+                            ("console=serial", "on a machine of its own"), ("machine=192 console=loud", "can be serial")):
+            with self.subTest(line), self.assertRaisesRegex(Error, f"manifest:2: .*{words}"):
+                parse_manifest(f"a\nb {line}")
 
     def test_tap(self):
         """As cmocka prints it."""

@@ -21,7 +21,7 @@ _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+)
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
              "on_reboot": "destroy"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "machine", "group", "monitors",
+_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "machine", "console", "group", "monitors",
          "cmdline"}
 
 
@@ -75,6 +75,8 @@ def parse_manifest(text, file="tests/guest/manifest"):
             settings["cmdline"] = cmdline.strip()
         if settings["end"] not in _ENDS:
             raise Error(f"{file}:{number}: end must be one of {', '.join(_ENDS)}")
+        if settings.get("console", "serial") != "serial" or "console" in settings and "machine" not in settings:
+            raise Error(f"{file}:{number}: console can be serial, on a machine of its own")
         guests.append(Guest(name, settings))
     return guests
 
@@ -119,7 +121,7 @@ def _boot(guests, cancel):
                 file.write(guest.config())
         machine = guests[0].settings.get("machine")
         result = boot(paths, ticks=TICKS_PER_BOOT + TICKS_PER_DOMAIN * len(guests),
-                      memory=machine and int(machine), cancel=cancel)
+                      memory=machine and int(machine), cancel=cancel, serial="console" in guests[0].settings)
     cases = {guest.name: judge(guest, result.texts(f"d{i}"), result.endings.get(i))
              for i, guest in enumerate(guests, 1)}
     return cases, result
