@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 #include "core/altp2m.h"
 #include "guest/guest_state.h"
+#include "vcpu/state.h"
 #include "vmx/vmx_state.h"
 
 struct domain;
@@ -90,12 +91,7 @@ void vcpu_destroy(struct vcpu *v);
 struct vcpu_start {
     uint64_t rip, rsp, rflags, rax, rbx, rcx, rdx, rsi, rdi, rbp;
     uint64_t cr0, cr3, cr4, efer;
-    struct vcpu_segment {
-        uint16_t selector;
-        uint64_t base;
-        uint32_t limit;
-        uint32_t ar; /* VMCS access-rights format (SDM 24.4.1) */
-    } cs, ds, es, ss, tr;
+    struct segment cs, ds, es, ss, tr;
 };
 /* PVH start: 32-bit flat, paging off (Xen's public arch-x86/hvm/start_info.h). */
 void vcpu_start_pvh(struct vcpu_start *s, uint32_t entry, uint32_t start_info);
@@ -106,13 +102,9 @@ bool vcpu_start_valid(const struct vcpu_start *s);
 /* Sets all registers from s, which is valid; does not make it runnable. */
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s);
 
-uint64_t vcpu_rip(const struct vcpu *v);
-uint64_t vcpu_rflags(const struct vcpu *v);
 unsigned vcpu_cpl(const struct vcpu *v);
-bool vcpu_long_mode(const struct vcpu *v); /* CS.L with EFER.LMA: 64-bit caller */
-bool vcpu_in_ia32e(const struct vcpu *v);  /* EFER.LMA: 4-level paging */
-uint64_t vcpu_cr3(const struct vcpu *v);
-uint64_t vcpu_cr4(const struct vcpu *v);            /* as the guest sees it */
+bool vcpu_long_mode(const struct vcpu *v);          /* CS.L with EFER.LMA: 64-bit caller */
+bool vcpu_in_ia32e(const struct vcpu *v);           /* EFER.LMA: 4-level paging */
 uint64_t vcpu_cr4_allowed(void);                    /* bits of CR4 that a guest may set */
 const struct table_format *vcpu_table_format(void); /* of the nested page tables on this machine */
 bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */

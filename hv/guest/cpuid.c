@@ -84,7 +84,7 @@ static void leaf_1(struct vcpu *v, struct cpuid_result *r)
 
     r->ebx = (r->ebx & 0xff00) | v->guest.lapic.id << 24 | (nr > 1 ? 2 * nr : 1) << 16;
     r->ecx = (r->ecx & LEAF1_ECX) | ECX1_X2APIC | ECX1_HYPERVISOR;
-    if ((r->ecx & BIT(26)) && (vcpu_cr4(v) & X86_CR4_OSXSAVE)) {
+    if ((r->ecx & BIT(26)) && (vcpu_get(v, VCPU_CR4) & X86_CR4_OSXSAVE)) {
         r->ecx |= ECX1_OSXSAVE;
     }
     r->edx = (r->edx & LEAF1_EDX) | (nr > 1 ? EDX1_HTT : 0);

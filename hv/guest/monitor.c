@@ -99,7 +99,7 @@ static uint64_t rip_gfn(struct vcpu *v)
 {
     gpa_t a;
 
-    return hand_translate(v, gva(vcpu_rip(v)), &a) ? a.v >> PAGE_SHIFT : ~0ULL;
+    return hand_translate(v, gva(vcpu_get(v, VCPU_RIP)), &a) ? a.v >> PAGE_SHIFT : ~0ULL;
 }
 
 static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags,
@@ -123,7 +123,7 @@ static enum monitor_result tell_access(struct vcpu *v, gpa_t a, uint64_t gla, ui
 static void tell_root_denied(struct vcpu *v, gpa_t a, uint32_t flags)
 {
     struct monitor_domain *m = &v->domain->guest.monitor;
-    uint64_t root = (vcpu_cr3(v) & ~CR3_NO_FLUSH) >> PAGE_SHIFT;
+    uint64_t root = (vcpu_get(v, VCPU_CR3) & ~CR3_NO_FLUSH) >> PAGE_SHIFT;
 
     if (m->told_walks || !m->ring ||
         (flags & (MEM_ACCESS_FAULT_IN_GPT | MEM_ACCESS_R)) !=
@@ -175,7 +175,7 @@ void monitor_not_emulated(struct vcpu *v)
     } else if (!d->complained) {
         d->complained = true;
         say("d%u %s: an instruction at rip %lx could not be carried out for its monitor",
-            v->domain->id, v->domain->name, (unsigned long)vcpu_rip(v));
+            v->domain->id, v->domain->name, (unsigned long)vcpu_get(v, VCPU_RIP));
     }
 }
 
@@ -269,7 +269,7 @@ enum monitor_result monitor_cr_write(struct vcpu *v, unsigned cr, uint64_t value
     if (!(w->cr & bit)) {
         return MONITOR_UNWANTED;
     }
-    if (cr == VM_EVENT_X86_CR3 && (vcpu_cr4(v) & X86_CR4_PCIDE)) {
+    if (cr == VM_EVENT_X86_CR3 && (vcpu_get(v, VCPU_CR4) & X86_CR4_PCIDE)) {
         told &= ~CR3_NO_FLUSH;
     }
     if (!((told ^ old) & ~w->cr_mask[cr])) {

@@ -67,9 +67,9 @@ static long start_from_32(struct vcpu_start *s, const struct vcpu_hvm_x86_32 *r)
 
 static long start_from_64(struct vcpu_start *s, const struct vcpu_hvm_x86_64 *r)
 {
-    static const struct vcpu_segment code = {0, 0, 0xffffffff, 0xa09b};
-    static const struct vcpu_segment data = {0, 0, 0xffffffff, 0xc093};
-    static const struct vcpu_segment task = {0, 0, 0x67, 0x008b};
+    static const struct segment code = {0, 0, 0xffffffff, 0xa09b};
+    static const struct segment data = {0, 0, 0xffffffff, 0xc093};
+    static const struct segment task = {0, 0, 0x67, 0x008b};
 
     if (!(r->efer & EFER_LME) || !(r->efer & EFER_LMA) || !(r->cr0 & X86_CR0_PE) ||
         !(r->cr0 & X86_CR0_PG) || !(r->cr4 & X86_CR4_PAE)) {

@@ -30,15 +30,14 @@ _Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw
 #define AREA_MXCSR_MASK 28u
 #define AREA_XSTATE_BV  512u /* SDM 1, 13.4.2 */
 #define MXCSR_DEFAULT   0xffbfu
-#define AR_UNUSABLE     0x10000u /* SDM 3, table 24-2 */
 
 /* ---- reading ---- */
 
 /* A segment's attributes as Xen has them: the present bit says whether the segment is usable, bits
  * 8 to 11 are not there. */
-static uint32_t attributes(unsigned seg)
+static uint32_t attributes(struct vcpu *v, unsigned seg)
 {
-    uint32_t ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, seg));
+    uint32_t ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, seg));
 
     return (ar & AR_UNUSABLE ? 0 : 0x80) | (ar & 0x7f) | (ar >> 4 & 0xf00);
 }
@@ -54,21 +53,21 @@ static uint32_t attributes(unsigned seg)
     SEGMENT(SEG_TR, tr);                                                                           \
     SEGMENT(SEG_LDTR, ldtr);
 
-static void get_segments(struct hvm_hw_cpu *c)
+static void get_segments(struct vcpu *v, struct hvm_hw_cpu *c)
 {
 #define SEGMENT(SEG, name)                                                                         \
     do {                                                                                           \
-        c->name##_sel = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG));                             \
-        c->name##_limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, SEG));                         \
-        c->name##_base = vmread(vmcs_seg(GUEST_ES_BASE, SEG));                                     \
-        c->name##_arbytes = attributes(SEG);                                                       \
+        c->name##_sel = (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG));             \
+        c->name##_limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG));              \
+        c->name##_base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG));                          \
+        c->name##_arbytes = attributes(v, SEG);                                                    \
     } while (0)
     EACH_SEGMENT
 #undef SEGMENT
-    c->gdtr_base = vmread(GUEST_GDTR_BASE);
-    c->gdtr_limit = (uint32_t)vmread(GUEST_GDTR_LIMIT);
-    c->idtr_base = vmread(GUEST_IDTR_BASE);
-    c->idtr_limit = (uint32_t)vmread(GUEST_IDTR_LIMIT);
+    c->gdtr_base = vcpu_get(v, VCPU_GDTR_BASE);
+    c->gdtr_limit = (uint32_t)vcpu_get(v, VCPU_GDTR_LIMIT);
+    c->idtr_base = vcpu_get(v, VCPU_IDTR_BASE);
+    c->idtr_limit = (uint32_t)vcpu_get(v, VCPU_IDTR_LIMIT);
 }
 
 static void get_general(const struct vcpu *v, struct hvm_hw_cpu *c)
@@ -90,21 +89,21 @@ static void get_general(const struct vcpu *v, struct hvm_hw_cpu *c)
     c->r13 = g->r13;
     c->r14 = g->r14;
     c->r15 = g->r15;
-    c->rsp = vmread(GUEST_RSP);
-    c->rip = vmread(GUEST_RIP);
-    c->rflags = vmread(GUEST_RFLAGS);
+    c->rsp = vcpu_get(v, VCPU_RSP);
+    c->rip = vcpu_get(v, VCPU_RIP);
+    c->rflags = vcpu_get(v, VCPU_RFLAGS);
 }
 
 static void get_system(const struct vcpu *v, struct hvm_hw_cpu *c)
 {
-    c->cr0 = control_cr0(v);
-    c->cr3 = vcpu_cr3(v);
-    c->cr4 = control_cr4(v);
-    c->dr7 = vmread(GUEST_DR7);
-    c->sysenter_cs = vmread(GUEST_SYSENTER_CS);
-    c->sysenter_esp = vmread(GUEST_SYSENTER_ESP);
-    c->sysenter_eip = vmread(GUEST_SYSENTER_EIP);
-    c->msr_efer = vmread(GUEST_EFER);
+    c->cr0 = vcpu_get(v, VCPU_CR0);
+    c->cr3 = vcpu_get(v, VCPU_CR3);
+    c->cr4 = vcpu_get(v, VCPU_CR4);
+    c->dr7 = vcpu_get(v, VCPU_DR7);
+    c->sysenter_cs = vcpu_get(v, VCPU_SYSENTER_CS);
+    c->sysenter_esp = vcpu_get(v, VCPU_SYSENTER_ESP);
+    c->sysenter_eip = vcpu_get(v, VCPU_SYSENTER_EIP);
+    c->msr_efer = vcpu_get(v, VCPU_EFER);
 }
 
 /* What the processor holds only while the vCPU is loaded. */
@@ -141,7 +140,7 @@ void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out)
     before = vmx_borrow(v);
     get_general(v, out);
     get_system(v, out);
-    get_segments(out);
+    get_segments(v, out);
     vmx_return(v, before);
 }
 
@@ -157,7 +156,7 @@ bool vcpu_context_registers(struct vcpu *v, const uint64_t *r)
 uint64_t vcpu_pat(struct vcpu *v)
 {
     struct vcpu *before = vmx_borrow(v);
-    uint64_t pat = vmread(GUEST_PAT);
+    uint64_t pat = vcpu_get(v, VCPU_PAT);
 
     vmx_return(v, before);
     return pat;
@@ -186,8 +185,8 @@ static bool state_valid(const struct hvm_hw_cpu *c)
         .cr0 = c->cr0, .cr4 = c->cr4, .efer = c->msr_efer, .rip = c->rip, .rflags = flags_of(c)};
 
 #define SEGMENT(SEG, name)                                                                         \
-    s.segment[SEG] = (struct vcpu_segment){(uint16_t)c->name##_sel, c->name##_base,                \
-                                           c->name##_limit, rights(c->name##_arbytes)}
+    s.segment[SEG] = (struct segment){(uint16_t)c->name##_sel, c->name##_base, c->name##_limit,    \
+                                      rights(c->name##_arbytes)}
     EACH_SEGMENT
 #undef SEGMENT
     return entry_state_valid(&s);
@@ -248,26 +247,26 @@ bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 
 /* ---- writing ---- */
 
-static void set_segments(const struct hvm_hw_cpu *c)
+static void set_segments(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
 #define SEGMENT(SEG, name)                                                                         \
     do {                                                                                           \
-        vmwrite(vmcs_seg(GUEST_ES_SEL, SEG), c->name##_sel & 0xffff);                              \
-        vmwrite(vmcs_seg(GUEST_ES_LIMIT, SEG), c->name##_limit);                                   \
-        vmwrite(vmcs_seg(GUEST_ES_BASE, SEG), c->name##_base);                                     \
-        vmwrite(vmcs_seg(GUEST_ES_AR, SEG), rights(c->name##_arbytes));                            \
+        vcpu_set(v, vcpu_segment_field(VCPU_SELECTOR, SEG), c->name##_sel & 0xffff);               \
+        vcpu_set(v, vcpu_segment_field(VCPU_LIMIT, SEG), c->name##_limit);                         \
+        vcpu_set(v, vcpu_segment_field(VCPU_BASE, SEG), c->name##_base);                           \
+        vcpu_set(v, vcpu_segment_field(VCPU_AR, SEG), rights(c->name##_arbytes));                  \
     } while (0)
     EACH_SEGMENT
 #undef SEGMENT
-    vmwrite(GUEST_GDTR_BASE, c->gdtr_base);
-    vmwrite(GUEST_GDTR_LIMIT, c->gdtr_limit);
-    vmwrite(GUEST_IDTR_BASE, c->idtr_base);
-    vmwrite(GUEST_IDTR_LIMIT, c->idtr_limit);
+    vcpu_set(v, VCPU_GDTR_BASE, c->gdtr_base);
+    vcpu_set(v, VCPU_GDTR_LIMIT, c->gdtr_limit);
+    vcpu_set(v, VCPU_IDTR_BASE, c->idtr_base);
+    vcpu_set(v, VCPU_IDTR_LIMIT, c->idtr_limit);
 }
 
 static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+    uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
 
     v->regs = (struct vcpu_regs){.rax = c->rax,
                                  .rbx = c->rbx,
@@ -284,24 +283,24 @@ static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
                                  .r13 = c->r13,
                                  .r14 = c->r14,
                                  .r15 = c->r15};
-    vmwrite(GUEST_RSP, c->rsp);
-    vmwrite(GUEST_RIP, c->rip);
-    vmwrite(GUEST_RFLAGS, flags_of(c));
+    vcpu_set(v, VCPU_RSP, c->rsp);
+    vcpu_set(v, VCPU_RIP, c->rip);
+    vcpu_set(v, VCPU_RFLAGS, flags_of(c));
     blocking &= ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS);
     if ((c->pending_event & INTR_VALID) && INTR_TYPE(c->pending_event) == INTR_NMI) {
         blocking &= ~(uint64_t)BLOCKING_NMI; /* or the entry would fail (SDM 3, 26.3.1.5) */
     }
-    vmwrite(GUEST_INTERRUPTIBILITY, blocking);
+    vcpu_set(v, VCPU_BLOCKING, blocking);
 }
 
 static void set_system(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    vmwrite(GUEST_CR3, c->cr3);
+    vcpu_set(v, VCPU_CR3, c->cr3);
     control_reset(v, c->cr0, c->cr4, c->msr_efer);
-    vmwrite(GUEST_DR7, c->dr7);
-    vmwrite(GUEST_SYSENTER_CS, c->sysenter_cs);
-    vmwrite(GUEST_SYSENTER_ESP, c->sysenter_esp);
-    vmwrite(GUEST_SYSENTER_EIP, c->sysenter_eip);
+    vcpu_set(v, VCPU_DR7, c->dr7);
+    vcpu_set(v, VCPU_SYSENTER_CS, c->sysenter_cs);
+    vcpu_set(v, VCPU_SYSENTER_ESP, c->sysenter_esp);
+    vcpu_set(v, VCPU_SYSENTER_EIP, c->sysenter_eip);
     vpid_invalidate(v);
 }
 
@@ -355,7 +354,7 @@ void vcpu_context_set(struct vcpu *v, const struct hvm_hw_cpu *c)
     before = vmx_borrow(v);
     set_general(v, c);
     set_system(v, c);
-    set_segments(c);
+    set_segments(v, c);
     v->vmx.monitor_update = true; /* control_reset() knows nothing of what a monitor asks for */
     vmx_return(v, before);
 }

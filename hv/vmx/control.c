@@ -31,20 +31,7 @@
 #define XCR0_AVX    4ULL
 #define XCR0_AVX512 0xe0ULL
 
-#define AR_LONG        (1u << 13)
-#define AR_TYPE        0xfu
-#define TSS32_BUSY     0xbu
 #define PDPTE_RESERVED 0x1e6ULL /* SDM 3, table 4-8, and every bit beyond the physical address */
-
-uint64_t control_cr0(const struct vcpu *v)
-{
-    return (vmread(CR0_SHADOW) & ~v->vmx.cr0_owned) | (vmread(GUEST_CR0) & v->vmx.cr0_owned);
-}
-
-uint64_t control_cr4(const struct vcpu *v)
-{
-    return (vmread(CR4_SHADOW) & ~v->vmx.cr4_owned) | (vmread(GUEST_CR4) & v->vmx.cr4_owned);
-}
 
 void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4)
 {
@@ -55,8 +42,8 @@ void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4)
     if (owned0 == x->cr0_owned && owned4 == x->cr4_owned) {
         return;
     }
-    vmwrite(CR0_SHADOW, control_cr0(v));
-    vmwrite(CR4_SHADOW, control_cr4(v));
+    vmwrite(CR0_SHADOW, vcpu_get(v, VCPU_CR0));
+    vmwrite(CR4_SHADOW, vcpu_get(v, VCPU_CR4));
     vmwrite(CR0_MASK, ~owned0);
     vmwrite(CR4_MASK, ~owned4);
     x->cr0_owned = owned0;
@@ -66,26 +53,6 @@ void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4)
 uint64_t vcpu_cr4_allowed(void)
 {
     return CR4_OFFERED & vmx_caps()->cr4_fixed1;
-}
-
-static void write_cr0_fields(uint64_t cr0)
-{
-    vmwrite(CR0_SHADOW, cr0);
-    vmwrite(GUEST_CR0, (cr0 & ~(uint64_t)(X86_CR0_CD | X86_CR0_NW)) | X86_CR0_NE | X86_CR0_ET);
-}
-
-static void write_cr4_fields(uint64_t cr4)
-{
-    vmwrite(CR4_SHADOW, cr4);
-    vmwrite(GUEST_CR4, cr4 | X86_CR4_VMXE);
-}
-
-static void write_efer(uint64_t efer)
-{
-    uint64_t entry = vmread(ENTRY_CONTROLS);
-
-    vmwrite(GUEST_EFER, efer);
-    vmwrite(ENTRY_CONTROLS, efer & EFER_LMA ? entry | ENTRY_IA32E : entry & ~(uint64_t)ENTRY_IA32E);
 }
 
 static unsigned physical_bits(void)
@@ -110,7 +77,7 @@ static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efe
     if (!keeps_pdptes(cr0, cr4, efer)) {
         return true;
     }
-    if (hand_copy_from_gpa(v, e, gpa(vcpu_cr3(v) & 0xffffffe0), sizeof(e)) != 0) {
+    if (hand_copy_from_gpa(v, e, gpa(vcpu_get(v, VCPU_CR3) & 0xffffffe0), sizeof(e)) != 0) {
         return false;
     }
     for (unsigned i = 0; i < 4; i++) {
@@ -119,7 +86,7 @@ static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efe
         }
     }
     for (unsigned i = 0; i < 4; i++) {
-        vmwrite((enum vmcs_field)(GUEST_PDPTE0 + 2 * i), e[i]);
+        vcpu_set(v, (enum vcpu_field)(VCPU_PDPTE0 + i), e[i]);
     }
     return true;
 }
@@ -128,51 +95,52 @@ void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
     vmwrite(CR0_MASK, ~v->vmx.cr0_owned);
     vmwrite(CR4_MASK, ~v->vmx.cr4_owned);
-    write_cr0_fields(cr0);
-    write_cr4_fields(cr4);
-    write_efer(efer);
+    vcpu_set(v, VCPU_CR0, cr0);
+    vcpu_set(v, VCPU_CR4, cr4);
+    vcpu_set(v, VCPU_EFER, efer);
     if (!load_pdptes(v, cr0, cr4, efer)) { /* none, and the first access faults */
         for (unsigned i = 0; i < 4; i++) {
-            vmwrite((enum vmcs_field)(GUEST_PDPTE0 + 2 * i), 0);
+            vcpu_set(v, (enum vcpu_field)(VCPU_PDPTE0 + i), 0);
         }
     }
 }
 
 static bool cr0_valid(struct vcpu *v, uint64_t cr0, uint64_t efer)
 {
-    bool was_paging = control_cr0(v) & X86_CR0_PG;
+    bool was_paging = vcpu_get(v, VCPU_CR0) & X86_CR0_PG;
 
     if ((cr0 >> 32) || ((cr0 & X86_CR0_NW) && !(cr0 & X86_CR0_CD)) ||
         ((cr0 & X86_CR0_PG) && !(cr0 & X86_CR0_PE))) {
         return false;
     }
     if ((cr0 & X86_CR0_PG) && !was_paging && (efer & EFER_LME)) {
-        return (control_cr4(v) & X86_CR4_PAE) && !(vmread(GUEST_CS_AR) & AR_LONG) &&
-               (vmread(vmcs_seg(GUEST_ES_AR, SEG_TR)) & AR_TYPE) == TSS32_BUSY;
+        return (vcpu_get(v, VCPU_CR4) & X86_CR4_PAE) &&
+               !(vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)) & AR_LONG) &&
+               AR_TYPE(vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_TR))) == AR_TSS32_BUSY;
     }
     if (!(cr0 & X86_CR0_PG) && was_paging) {
-        return !(control_cr4(v) & X86_CR4_PCIDE) && !vcpu_long_mode(v);
+        return !(vcpu_get(v, VCPU_CR4) & X86_CR4_PCIDE) && !vcpu_long_mode(v);
     }
     return true;
 }
 
 static bool set_cr0(struct vcpu *v, uint64_t cr0)
 {
-    uint64_t efer = vmread(GUEST_EFER);
+    uint64_t efer = vcpu_get(v, VCPU_EFER);
 
     cr0 = (cr0 & CR0_DEFINED) | X86_CR0_ET;
     efer &= ~(uint64_t)EFER_LMA;
     if ((cr0 & X86_CR0_PG) && (efer & EFER_LME)) {
         efer |= EFER_LMA;
     }
-    if (!load_pdptes(v, cr0, control_cr4(v), efer)) {
+    if (!load_pdptes(v, cr0, vcpu_get(v, VCPU_CR4), efer)) {
         return false;
     }
-    if ((cr0 ^ control_cr0(v)) & X86_CR0_PG) {
+    if ((cr0 ^ vcpu_get(v, VCPU_CR0)) & X86_CR0_PG) {
         vpid_invalidate(v);
     }
-    write_cr0_fields(cr0);
-    write_efer(efer);
+    vcpu_set(v, VCPU_CR0, cr0);
+    vcpu_set(v, VCPU_EFER, efer);
     return true;
 }
 
@@ -184,21 +152,21 @@ static bool cr4_valid(struct vcpu *v, uint64_t cr4, uint64_t efer)
     if ((efer & EFER_LMA) && !(cr4 & X86_CR4_PAE)) {
         return false;
     }
-    return !(cr4 & ~control_cr4(v) & X86_CR4_PCIDE) ||
-           ((efer & EFER_LMA) && !(vcpu_cr3(v) & 0xfff));
+    return !(cr4 & ~vcpu_get(v, VCPU_CR4) & X86_CR4_PCIDE) ||
+           ((efer & EFER_LMA) && !(vcpu_get(v, VCPU_CR3) & 0xfff));
 }
 
 static bool set_cr4(struct vcpu *v, uint64_t cr4)
 {
-    uint64_t old = control_cr4(v), efer = vmread(GUEST_EFER);
+    uint64_t old = vcpu_get(v, VCPU_CR4), efer = vcpu_get(v, VCPU_EFER);
 
-    if (((cr4 ^ old) & X86_CR4_PAE) && !load_pdptes(v, control_cr0(v), cr4, efer)) {
+    if (((cr4 ^ old) & X86_CR4_PAE) && !load_pdptes(v, vcpu_get(v, VCPU_CR0), cr4, efer)) {
         return false;
     }
     if ((cr4 ^ old) & CR4_FLUSHES) {
         vpid_invalidate(v);
     }
-    write_cr4_fields(cr4);
+    vcpu_set(v, VCPU_CR4, cr4);
     return true;
 }
 
@@ -209,17 +177,17 @@ enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
 static uint64_t cr3_bits(struct vcpu *v, uint64_t cr3)
 {
-    return cr3 & (control_cr4(v) & X86_CR4_PCIDE ? ~CR3_KEEP : ~0ULL);
+    return cr3 & (vcpu_get(v, VCPU_CR4) & X86_CR4_PCIDE ? ~CR3_KEEP : ~0ULL);
 }
 
 static bool set_cr3(struct vcpu *v, uint64_t cr3)
 {
-    bool keep = (control_cr4(v) & X86_CR4_PCIDE) && (cr3 & CR3_KEEP);
-    uint64_t old = vcpu_cr3(v);
+    bool keep = (vcpu_get(v, VCPU_CR4) & X86_CR4_PCIDE) && (cr3 & CR3_KEEP);
+    uint64_t old = vcpu_get(v, VCPU_CR3);
 
-    vmwrite(GUEST_CR3, cr3_bits(v, cr3));
-    if (!load_pdptes(v, control_cr0(v), control_cr4(v), vmread(GUEST_EFER))) {
-        vmwrite(GUEST_CR3, old);
+    vcpu_set(v, VCPU_CR3, cr3_bits(v, cr3));
+    if (!load_pdptes(v, vcpu_get(v, VCPU_CR0), vcpu_get(v, VCPU_CR4), vcpu_get(v, VCPU_EFER))) {
+        vcpu_set(v, VCPU_CR3, old);
         return false;
     }
     if (!keep) {
@@ -231,7 +199,7 @@ static bool set_cr3(struct vcpu *v, uint64_t cr3)
 /* `cr` is VM_EVENT_X86_*, here and below. */
 static bool cr_valid(struct vcpu *v, unsigned cr, uint64_t value)
 {
-    uint64_t efer = vmread(GUEST_EFER);
+    uint64_t efer = vcpu_get(v, VCPU_EFER);
 
     return cr == VM_EVENT_X86_CR0   ? cr0_valid(v, value, efer)
            : cr == VM_EVENT_X86_CR3 ? !(efer & EFER_LMA) || !(cr3_bits(v, value) >> physical_bits())
@@ -256,9 +224,10 @@ void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
  * that is dealt with. */
 static bool may_load_pdptes(struct vcpu *v, unsigned cr, uint64_t value)
 {
-    uint64_t cr0 = cr == VM_EVENT_X86_CR0 ? value : control_cr0(v),
-             cr4 = cr == VM_EVENT_X86_CR4 ? value : control_cr4(v);
-    uint64_t cr3 = cr == VM_EVENT_X86_CR3 ? value : vcpu_cr3(v), efer = vmread(GUEST_EFER);
+    uint64_t cr0 = cr == VM_EVENT_X86_CR0 ? value : vcpu_get(v, VCPU_CR0),
+             cr4 = cr == VM_EVENT_X86_CR4 ? value : vcpu_get(v, VCPU_CR4);
+    uint64_t cr3 = cr == VM_EVENT_X86_CR3 ? value : vcpu_get(v, VCPU_CR3),
+             efer = vcpu_get(v, VCPU_EFER);
     struct hand_reach r = {.n = 32, .rights = RIGHT_R};
 
     return (efer & EFER_LME) || !keeps_pdptes(cr0, cr4, efer) ||
@@ -269,9 +238,9 @@ static bool may_load_pdptes(struct vcpu *v, unsigned cr, uint64_t value)
  * has its fault. */
 static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
 {
-    uint64_t old = cr == VM_EVENT_X86_CR0   ? control_cr0(v)
-                   : cr == VM_EVENT_X86_CR3 ? vcpu_cr3(v)
-                                            : control_cr4(v);
+    uint64_t old = cr == VM_EVENT_X86_CR0   ? vcpu_get(v, VCPU_CR0)
+                   : cr == VM_EVENT_X86_CR3 ? vcpu_get(v, VCPU_CR3)
+                                            : vcpu_get(v, VCPU_CR4);
     enum monitor_result told;
 
     if (!cr_valid(v, cr, value)) {
@@ -314,7 +283,7 @@ static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
 static bool lmsw(struct vcpu *v, uint64_t qualification, bool *again)
 {
     uint64_t low = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
-    uint64_t old = control_cr0(v), msw = qualification >> 16 & low;
+    uint64_t old = vcpu_get(v, VCPU_CR0), msw = qualification >> 16 & low;
 
     /* LMSW cannot clear PE. */
     return write_cr(v, VM_EVENT_X86_CR0, (old & ~low) | msw | (old & X86_CR0_PE), again);
@@ -333,7 +302,7 @@ void control_cr_exit(struct vcpu *v, uint64_t qualification)
     } else if (type == CR_LMSW) {
         ok = lmsw(v, qualification, &again);
     } else if (type == CR_CLTS) {
-        ok = write_cr(v, VM_EVENT_X86_CR0, control_cr0(v) & ~(uint64_t)X86_CR0_TS, &again);
+        ok = write_cr(v, VM_EVENT_X86_CR0, vcpu_get(v, VCPU_CR0) & ~(uint64_t)X86_CR0_TS, &again);
     } else {
         ok = false;
     }
@@ -346,13 +315,13 @@ void control_cr_exit(struct vcpu *v, uint64_t qualification)
 
 bool control_set_efer(struct vcpu *v, uint64_t efer)
 {
-    uint64_t old = vmread(GUEST_EFER);
+    uint64_t old = vcpu_get(v, VCPU_EFER);
 
     if ((efer & ~(uint64_t)EFER_OFFERED) ||
-        (((efer ^ old) & EFER_LME) && (control_cr0(v) & X86_CR0_PG))) {
+        (((efer ^ old) & EFER_LME) && (vcpu_get(v, VCPU_CR0) & X86_CR0_PG))) {
         return false;
     }
-    write_efer((efer & ~(uint64_t)EFER_LMA) | (old & EFER_LMA));
+    vcpu_set(v, VCPU_EFER, (efer & ~(uint64_t)EFER_LMA) | (old & EFER_LMA));
     return true;
 }
 

@@ -21,10 +21,11 @@
 
 static gva_t linear_rip(struct vcpu *v)
 {
-    uint64_t rip = vcpu_rip(v);
+    uint64_t rip = vcpu_get(v, VCPU_RIP);
 
-    return gva(vcpu_long_mode(v) ? rip
-                                 : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff);
+    return gva(vcpu_long_mode(v)
+                   ? rip
+                   : (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + rip) & 0xffffffff);
 }
 
 /* ---- bytes in place of the instruction ---- */
@@ -107,7 +108,7 @@ static void begin(struct vcpu *v, bool once)
     x->emulate_once = once;
     x->emulate_failed = false;
     x->emulate_rounds = 0;
-    x->emulate_rip = vcpu_rip(v);
+    x->emulate_rip = vcpu_get(v, VCPU_RIP);
 }
 
 enum emulate_result emulate_walk(struct vcpu *v)
@@ -176,7 +177,7 @@ static bool goes_on(struct vcpu *v, uint32_t reason)
         return false;
     }
     if (x->stepped) {
-        return !x->emulate_once && vcpu_rip(v) == x->emulate_rip &&
+        return !x->emulate_once && vcpu_get(v, VCPU_RIP) == x->emulate_rip &&
                ++x->emulate_rounds < ROUNDS_MAX && repeats(v);
     }
     switch (reason) {

@@ -10,22 +10,10 @@
 #define RFLAGS_RESERVED 0xffffffffffc08028ULL
 #define VM86_AR         0xf3u
 
-#define AR_TYPE(ar)  ((ar)&0xf)
-#define AR_ACCESSED  1u
-#define AR_READABLE  2u /* of code */
-#define AR_CODE      8u
-#define AR_S         0x10u
-#define AR_DPL(ar)   ((ar) >> 5 & 3)
-#define AR_PRESENT   0x80u
-#define AR_L         (1u << 13)
-#define AR_D         (1u << 14)
-#define AR_G         (1u << 15)
-#define AR_UNUSABLE  (1u << 16)
 #define AR_RESERVED  0xfffe0f00u
 #define DATA_RW      3u /* read, write, accessed */
 #define DATA_RW_DOWN 7u
 #define TSS16_BUSY   3u
-#define TSS32_BUSY   11u
 #define LDT          2u
 #define SELECTOR_LDT 4u
 
@@ -49,7 +37,7 @@ bool entry_rflags_valid(uint64_t rflags, uint64_t cr0, uint64_t efer)
 }
 
 /* What holds for all of them that can be used: the limit's form, and that they are there. */
-static bool descriptor_valid(const struct vcpu_segment *s)
+static bool descriptor_valid(const struct segment *s)
 {
     return (s->ar & AR_PRESENT) && !(s->ar & AR_RESERVED) &&
            (!(s->ar & AR_G) || (s->limit & 0xfff) == 0xfff) &&
@@ -58,11 +46,11 @@ static bool descriptor_valid(const struct vcpu_segment *s)
 
 static bool code_valid(const struct entry_state *s)
 {
-    const struct vcpu_segment *cs = &s->segment[SEG_CS];
+    const struct segment *cs = &s->segment[SEG_CS];
     unsigned type = AR_TYPE(cs->ar), dpl = AR_DPL(cs->ar), cpl = AR_DPL(s->segment[SEG_SS].ar);
 
     if ((cs->ar & AR_UNUSABLE) || !(cs->ar & AR_S) || !descriptor_valid(cs) || cs->base >> 32 ||
-        ((s->efer & EFER_LMA) && (cs->ar & AR_L) && (cs->ar & AR_D))) {
+        ((s->efer & EFER_LMA) && (cs->ar & AR_LONG) && (cs->ar & AR_DB))) {
         return false;
     }
     return type == DATA_RW            ? dpl == 0
@@ -73,7 +61,7 @@ static bool code_valid(const struct entry_state *s)
 
 static bool stack_valid(const struct entry_state *s)
 {
-    const struct vcpu_segment *ss = &s->segment[SEG_SS];
+    const struct segment *ss = &s->segment[SEG_SS];
     unsigned type = AR_TYPE(ss->ar);
     bool kernel = !(s->cr0 & X86_CR0_PE) || AR_TYPE(s->segment[SEG_CS].ar) == DATA_RW;
 
@@ -84,17 +72,17 @@ static bool stack_valid(const struct entry_state *s)
                                       (ss->ar & AR_S) && descriptor_valid(ss) && !(ss->base >> 32));
 }
 
-static bool data_valid(const struct vcpu_segment *s)
+static bool data_valid(const struct segment *s)
 {
     return (s->ar & AR_UNUSABLE) ||
            ((s->ar & AR_S) && (s->ar & AR_ACCESSED) && descriptor_valid(s) &&
-            (!(s->ar & AR_CODE) || (s->ar & AR_READABLE)));
+            (!(s->ar & AR_CODE) || (s->ar & AR_WRITABLE)));
 }
 
 static bool vm86_valid(const struct entry_state *s)
 {
     for (unsigned i = SEG_ES; i <= SEG_GS; i++) {
-        const struct vcpu_segment *g = &s->segment[i];
+        const struct segment *g = &s->segment[i];
 
         if (g->base != (uint64_t)g->selector << 4 || g->limit != 0xffff || g->ar != VM86_AR) {
             return false;
@@ -122,12 +110,12 @@ static bool segments_valid(const struct entry_state *s)
 
 static bool system_valid(const struct entry_state *s)
 {
-    const struct vcpu_segment *tr = &s->segment[SEG_TR], *ldt = &s->segment[SEG_LDTR];
+    const struct segment *tr = &s->segment[SEG_TR], *ldt = &s->segment[SEG_LDTR];
     unsigned type = AR_TYPE(tr->ar);
 
     if ((tr->selector & SELECTOR_LDT) || (tr->ar & (AR_UNUSABLE | AR_S)) || !descriptor_valid(tr) ||
         !canonical(tr->base) ||
-        (type != TSS32_BUSY && ((s->efer & EFER_LMA) || type != TSS16_BUSY))) {
+        (type != AR_TSS32_BUSY && ((s->efer & EFER_LMA) || type != TSS16_BUSY))) {
         return false;
     }
     return (ldt->ar & AR_UNUSABLE) ||
@@ -151,8 +139,8 @@ static bool control_valid(const struct entry_state *s)
 
 bool entry_state_valid(const struct entry_state *s)
 {
-    const struct vcpu_segment *g = s->segment;
-    bool long_mode_code = (s->efer & EFER_LMA) && (g[SEG_CS].ar & AR_L);
+    const struct segment *g = s->segment;
+    bool long_mode_code = (s->efer & EFER_LMA) && (g[SEG_CS].ar & AR_LONG);
 
     return control_valid(s) && entry_rip_valid(s->rip, long_mode_code) &&
            entry_rflags_valid(s->rflags, s->cr0, s->efer) && segments_valid(s) && system_valid(s) &&
@@ -163,12 +151,12 @@ bool vcpu_start_valid(const struct vcpu_start *s)
 {
     struct entry_state e = {
         .cr0 = s->cr0, .cr4 = s->cr4, .efer = s->efer, .rip = s->rip, .rflags = s->rflags};
-    const struct vcpu_segment *from[SEG_COUNT] = {
+    const struct segment *from[SEG_COUNT] = {
         [SEG_ES] = &s->es, [SEG_CS] = &s->cs, [SEG_SS] = &s->ss, [SEG_DS] = &s->ds,
         [SEG_FS] = &s->ds, [SEG_GS] = &s->ds, [SEG_TR] = &s->tr};
 
     for (unsigned i = 0; i < SEG_COUNT; i++) {
-        e.segment[i] = from[i] ? *from[i] : (struct vcpu_segment){.ar = AR_UNUSABLE};
+        e.segment[i] = from[i] ? *from[i] : (struct segment){.ar = AR_UNUSABLE};
         e.segment[i].ar = e.segment[i].ar ? e.segment[i].ar : AR_UNUSABLE;
     }
     return entry_state_valid(&e);

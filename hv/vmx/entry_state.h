@@ -9,7 +9,7 @@
 struct entry_state {
     uint64_t cr0, cr4, efer;
     uint64_t rip, rflags; /* as the entry will see them: no bit is masked here */
-    struct vcpu_segment segment[SEG_COUNT];
+    struct segment segment[SEG_COUNT];
 };
 
 bool entry_state_valid(const struct entry_state *s);

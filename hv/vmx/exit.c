@@ -44,7 +44,7 @@ static void external_interrupt(void)
 static void halt(struct vcpu *v)
 {
     vmx_skip_instruction(v);
-    if (vmread(GUEST_RFLAGS) & X86_EFLAGS_TF) {
+    if (vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF) {
         return; /* the single-step trap wakes it at once */
     }
     if (!vcpu_interrupts_enabled(v)) {
@@ -71,7 +71,7 @@ static void cpuid_exit(struct vcpu *v)
     v->regs.rcx = r.ecx;
     v->regs.rdx = r.edx;
     if (monitor_wants_cpuid(v)) {
-        told = monitor_cpuid(v, (unsigned)vmread(EXIT_INSTR_LENGTH), leaf, subleaf);
+        told = monitor_cpuid(v, (unsigned)vcpu_get(v, VCPU_EXIT_LENGTH), leaf, subleaf);
         if (told == MONITOR_FULL) {
             v->regs = before;
         }
@@ -86,11 +86,11 @@ static void cpuid_exit(struct vcpu *v)
  * Nothing was executed, so no trap is due for it. Bochs 2.7 saves one all the same; hardware does
  * so only where the entry demands it, beside interrupt blocking (SDM 3, 26.3.1.5).
  */
-static void forget_trap(void)
+static void forget_trap(struct vcpu *v)
 {
-    if (vmread(GUEST_PENDING_DEBUG) &&
-        !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS))) {
-        vmwrite(GUEST_PENDING_DEBUG, 0);
+    if (vcpu_get(v, VCPU_PENDING_TRAP) &&
+        !(vcpu_get(v, VCPU_BLOCKING) & (BLOCKING_STI | BLOCKING_MOVSS))) {
+        vcpu_set(v, VCPU_PENDING_TRAP, 0);
     }
 }
 
@@ -214,10 +214,10 @@ _Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == 
 
 /* An IRET that exits has ended the blocking of NMIs too early: it will be executed again
  * (SDM 3, 27.2.3). */
-static void block_nmi_again(uint64_t exit_info)
+static void block_nmi_again(struct vcpu *v, uint64_t exit_info)
 {
     if ((exit_info & NMI_UNBLOCKED) && !(vmread(IDT_VECTORING_INFO) & INTR_VALID)) {
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_NMI);
+        vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
     }
 }
 
@@ -226,13 +226,13 @@ static void ept_violation(struct vcpu *v)
     uint64_t q = vmread(EXIT_QUALIFICATION), address = vmread(GUEST_PHYSICAL);
     struct fault f = {.gfn = gpa_to_gfn(gpa(address))};
 
-    block_nmi_again(q);
+    block_nmi_again(v, q);
     f.rights = (q & VIOLATION_READ ? RIGHT_R : 0) | (q & VIOLATION_WRITE ? RIGHT_R | RIGHT_W : 0) |
                (q & VIOLATION_FETCH ? RIGHT_X : 0);
     f.walk = (q & VIOLATION_GLA) && !(q & VIOLATION_FINAL);
     switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
     case FAULT_RETRY:
-        forget_trap();
+        forget_trap(v);
         break;
     case FAULT_UNMAPPED:
         if (v->vmx.inject & INTR_VALID) {
@@ -243,15 +243,15 @@ static void ept_violation(struct vcpu *v)
         break;
     case FAULT_REFUSED: /* in the delivery of an exception: #DF, then the end of the domain */
         vcpu_inject_error(v, EXC_GP, 0);
-        forget_trap();
+        forget_trap(v);
         break;
     case FAULT_CONVERTED:
         monitor_converted(v, gpa(address), vmread(GUEST_LINEAR), access_flags(q, f.rights));
-        forget_trap();
+        forget_trap(v);
         break;
     case FAULT_DENIED:
         access_denied(v, gpa(address), vmread(GUEST_LINEAR), access_flags(q, f.rights));
-        forget_trap();
+        forget_trap(v);
         break;
     }
 }
@@ -279,9 +279,9 @@ static void requeue_event(struct vcpu *v)
     }
     v->vmx.inject = info & ~(1u << 12); /* bit 12 is undefined there and reserved at entry */
     v->vmx.inject_error = (uint32_t)vmread(IDT_VECTORING_ERROR);
-    v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+    v->vmx.inject_length = (uint32_t)vcpu_get(v, VCPU_EXIT_LENGTH);
     if (INTR_TYPE(info) == INTR_NMI) { /* or the entry would be refused (SDM 3, 26.3.1.5) */
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~(uint64_t)BLOCKING_NMI);
+        vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) & ~(uint64_t)BLOCKING_NMI);
     }
 }
 
@@ -289,13 +289,13 @@ static void crash(struct vcpu *v, const char *what, uint64_t detail)
 {
     vmx_dump(v);
     domain_crash(v->domain, "%s (%lx) at rip %lx", what, (unsigned long)detail,
-                 (unsigned long)vcpu_rip(v));
+                 (unsigned long)vcpu_get(v, VCPU_RIP));
 }
 
 /* A trap that the instruction itself asks for. */
 static void int1(struct vcpu *v, uint64_t q)
 {
-    unsigned length = (unsigned)vmread(EXIT_INSTR_LENGTH);
+    unsigned length = (unsigned)vcpu_get(v, VCPU_EXIT_LENGTH);
     enum monitor_result told = monitor_debug(v, INTR_PRIV_SW, length, q);
 
     if (told != MONITOR_PAUSED && told != MONITOR_FULL) {
@@ -310,8 +310,7 @@ static void int1(struct vcpu *v, uint64_t q)
  */
 static void debug_exception(struct vcpu *v, uint32_t info)
 {
-    uint64_t q = step_debug(v, vmread(EXIT_QUALIFICATION)),
-             blocking = vmread(GUEST_INTERRUPTIBILITY);
+    uint64_t q = step_debug(v, vmread(EXIT_QUALIFICATION)), blocking = vcpu_get(v, VCPU_BLOCKING);
 
     if (INTR_TYPE(info) == INTR_PRIV_SW) {
         int1(v, q);
@@ -320,9 +319,9 @@ static void debug_exception(struct vcpu *v, uint32_t info)
     if (!(q & (0xf | DR6_BD | DR6_BS))) {
         return; /* only the step's own trap */
     }
-    write_dr6((read_dr6() & ~0xfULL) | (q & (0xf | DR6_BD | DR6_BS)));
-    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~(uint64_t)DR7_GD);
-    vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+    vcpu_set(v, VCPU_DR6, (vcpu_get(v, VCPU_DR6) & ~0xfULL) | (q & (0xf | DR6_BD | DR6_BS)));
+    vcpu_set(v, VCPU_DR7, vcpu_get(v, VCPU_DR7) & ~(uint64_t)DR7_GD);
+    vcpu_set(v, VCPU_BLOCKING, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
     if (monitor_debug(v, INTR_HARDWARE, 0, q) !=
         MONITOR_PAUSED) { /* there is room: monitor_room() */
         vcpu_inject(v, EXC_DB);
@@ -331,7 +330,7 @@ static void debug_exception(struct vcpu *v, uint32_t info)
 
 static void breakpoint(struct vcpu *v, uint32_t info)
 {
-    unsigned length = (unsigned)vmread(EXIT_INSTR_LENGTH);
+    unsigned length = (unsigned)vcpu_get(v, VCPU_EXIT_LENGTH);
 
     if (monitor_breakpoint(v, INTR_TYPE(info), length) == MONITOR_UNWANTED) {
         v->vmx.inject = INTR_VALID | INTR_TYPE(info) << 8 | EXC_BP;
@@ -347,7 +346,7 @@ static void pass_on(struct vcpu *v, uint32_t info)
     }
     if (INTR_TYPE(info) != INTR_HARDWARE) { /* INTO */
         v->vmx.inject = INTR_VALID | INTR_TYPE(info) << 8 | INTR_VECTOR(info);
-        v->vmx.inject_length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+        v->vmx.inject_length = (uint32_t)vcpu_get(v, VCPU_EXIT_LENGTH);
     } else if (INTR_VECTOR(info) == EXC_PF) {
         vcpu_inject_page_fault(v, vmread(EXIT_QUALIFICATION), (uint32_t)vmread(EXIT_INTR_ERROR));
     } else if (info & INTR_ERROR_CODE) {
@@ -368,7 +367,7 @@ static void exception(struct vcpu *v)
     if (INTR_TYPE(info) == INTR_NMI) {
         return; /* the machine's, and nothing here raises one */
     }
-    block_nmi_again(info);
+    block_nmi_again(v, info);
     switch (INTR_VECTOR(info)) {
     case EXC_DB:
         debug_exception(v, info);

@@ -66,7 +66,8 @@ static void string_io(struct vcpu *v, uint64_t q)
     bool long_mode = vcpu_long_mode(v);
     unsigned segment = string_segment(q);
     uint64_t mask = address_mask(), linear = vmread(GUEST_LINEAR);
-    uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)IO_SIZE(q) : IO_SIZE(q);
+    uint64_t step =
+        vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)IO_SIZE(q) : IO_SIZE(q);
     uint64_t *index = q & IO_IN ? &v->regs.rdi : &v->regs.rsi;
     uint64_t base = linear - (*index & mask), left = q & IO_REP ? v->regs.rcx & mask : 1;
 

@@ -19,7 +19,6 @@
 #define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
 #define VIOLATION_FINAL                                                                            \
     (1u << 8) /* ... and it is its translation that failed, not a page-table access */
-#define AR_DB (1u << 14)
 #define FLAGS_ARITHMETIC                                                                           \
     (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
 
@@ -58,7 +57,7 @@ static uint64_t segment_base(struct vcpu *v, unsigned segment)
     if (vcpu_long_mode(v) && segment != SEG_FS && segment != SEG_GS) {
         return 0;
     }
-    return vmread(vmcs_seg(GUEST_ES_BASE, segment));
+    return vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment));
 }
 
 /* The exit told which page is a hole: an operand that lies in it all is one. */
@@ -101,7 +100,7 @@ static struct place operand(struct vcpu *v, const struct decoded *d)
         a += bit_displacement(v, d);
     }
     if (d->base == DECODE_RIP) {
-        a += vcpu_rip(v) + d->length;
+        a += vcpu_get(v, VCPU_RIP) + d->length;
     } else if (d->base != DECODE_NO_REGISTER) {
         a += vmx_read_gpr(v, d->base);
     }
@@ -299,7 +298,7 @@ static uint64_t flags_changed(const struct decoded *d)
 
 static bool alu(struct vcpu *v, const struct decoded *d)
 {
-    uint64_t guest_flags = vmread(GUEST_RFLAGS);
+    uint64_t guest_flags = vcpu_get(v, VCPU_RFLAGS);
     uint64_t flags = X86_EFLAGS_FIXED | (guest_flags & X86_EFLAGS_CF);
     uint64_t changed = flags_changed(d), other = other_operand(v, d), memory, result;
     bool keeps = d->alu == DECODE_ALU_CMP || d->alu == DECODE_ALU_TEST; /* flags only */
@@ -316,15 +315,15 @@ static bool alu(struct vcpu *v, const struct decoded *d)
     if (!to_memory && !keeps) {
         write_register(v, d->reg, d->reg_size, d->high_byte, result);
     }
-    vmwrite(GUEST_RFLAGS, (guest_flags & ~changed) | (flags & changed));
+    vcpu_set(v, VCPU_RFLAGS, (guest_flags & ~changed) | (flags & changed));
     return true;
 }
 
-static void set_arithmetic(uint64_t flags)
+static void set_arithmetic(struct vcpu *v, uint64_t flags)
 {
     const uint64_t changed = FLAGS_ARITHMETIC;
 
-    vmwrite(GUEST_RFLAGS, (vmread(GUEST_RFLAGS) & ~changed) | (flags & changed));
+    vcpu_set(v, VCPU_RFLAGS, (vcpu_get(v, VCPU_RFLAGS) & ~changed) | (flags & changed));
 }
 
 static bool exchange_add(struct vcpu *v, const struct decoded *d)
@@ -337,7 +336,7 @@ static bool exchange_add(struct vcpu *v, const struct decoded *d)
         return false;
     }
     write_destination(v, d, old);
-    set_arithmetic(flags);
+    set_arithmetic(v, flags);
     return true;
 }
 
@@ -357,13 +356,13 @@ static bool compare_exchange(struct vcpu *v, const struct decoded *d)
     if (!(flags & X86_EFLAGS_ZF)) {
         write_register(v, 0, d->size, false, old);
     }
-    set_arithmetic(flags);
+    set_arithmetic(v, flags);
     return true;
 }
 
 static bool bit(struct vcpu *v, const struct decoded *d)
 {
-    uint64_t flags = vmread(GUEST_RFLAGS), value;
+    uint64_t flags = vcpu_get(v, VCPU_RFLAGS), value;
     uint64_t mask = 1ULL << (other_operand(v, d) & (8u * d->size - 1));
     struct place p = operand(v, d);
 
@@ -377,7 +376,8 @@ static bool bit(struct vcpu *v, const struct decoded *d)
                                                                                : value ^ mask)) {
         return false;
     }
-    vmwrite(GUEST_RFLAGS, value & mask ? flags | X86_EFLAGS_CF : flags & ~(uint64_t)X86_EFLAGS_CF);
+    vcpu_set(v, VCPU_RFLAGS,
+             value & mask ? flags | X86_EFLAGS_CF : flags & ~(uint64_t)X86_EFLAGS_CF);
     return true;
 }
 
@@ -387,12 +387,12 @@ static uint64_t stack_mask(struct vcpu *v)
     if (vcpu_long_mode(v)) {
         return ~0ULL;
     }
-    return vmread(vmcs_seg(GUEST_ES_AR, SEG_SS)) & AR_DB ? 0xffffffff : 0xffff;
+    return vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_SS)) & AR_DB ? 0xffffffff : 0xffff;
 }
 
 static bool push(struct vcpu *v, const struct decoded *d)
 {
-    uint64_t mask = stack_mask(v), rsp = vmread(GUEST_RSP), value;
+    uint64_t mask = stack_mask(v), rsp = vcpu_get(v, VCPU_RSP), value;
     struct place from = operand(v, d);
     struct place to = place_at(v, SEG_SS, (rsp - d->size) & mask, d->size);
 
@@ -401,23 +401,23 @@ static bool push(struct vcpu *v, const struct decoded *d)
         return false;
     }
     io_set_index(&rsp, rsp - d->size, mask);
-    vmwrite(GUEST_RSP, rsp);
+    vcpu_set(v, VCPU_RSP, rsp);
     return true;
 }
 
 static bool pop(struct vcpu *v, const struct decoded *d)
 {
-    uint64_t mask = stack_mask(v), old = vmread(GUEST_RSP), rsp = old, value;
+    uint64_t mask = stack_mask(v), old = vcpu_get(v, VCPU_RSP), rsp = old, value;
     struct place from = place_at(v, SEG_SS, old & mask, d->size), to;
 
     if (!place_read(v, &from, &value)) {
         return false;
     }
     io_set_index(&rsp, rsp + d->size, mask);
-    vmwrite(GUEST_RSP, rsp); /* which operand() reads */
+    vcpu_set(v, VCPU_RSP, rsp); /* which operand() reads */
     to = operand(v, d);
     if (!place_write(v, &to, value)) {
-        vmwrite(GUEST_RSP, old);
+        vcpu_set(v, VCPU_RSP, old);
         return false;
     }
     return true;
@@ -436,7 +436,7 @@ static bool move_once(struct vcpu *v, const struct decoded *d)
 static bool string_step(struct vcpu *v, const struct decoded *d)
 {
     uint64_t mask = size_mask(d->address_size);
-    uint64_t step = vmread(GUEST_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)d->size : d->size;
+    uint64_t step = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_DF ? 0 - (uint64_t)d->size : d->size;
 
     if (d->rep && (v->regs.rcx & mask) == 0) {
         return true;
@@ -462,9 +462,10 @@ static bool string_step(struct vcpu *v, const struct decoded *d)
 static bool fetch(struct vcpu *v, struct decoded *d)
 {
     uint8_t code[15];
-    uint64_t ar = vmread(GUEST_CS_AR), rip = vcpu_rip(v);
+    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), rip = vcpu_get(v, VCPU_RIP);
     unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
-    uint64_t at = bits == 64 ? rip : (vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS)) + rip) & 0xffffffff;
+    uint64_t at =
+        bits == 64 ? rip : (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + rip) & 0xffffffff;
 
     return decode_mmio(code, hand_fetch(v, at, code, sizeof(code)), bits, d);
 }

@@ -19,23 +19,23 @@
 
 enum msr_kind { KIND_ANY, KIND_CANONICAL, KIND_LOW_HALF, KIND_PAT };
 
-/* What the guest reaches without an exit, and where it is while the vCPU is loaded. */
+/* What the guest reaches without an exit. */
 static const struct msr_direct {
     uint32_t msr;
-    uint16_t field; /* of the VMCS; 0: in the processor */
-    uint8_t kind;   /* enum msr_kind: which values it takes (SDM 4) */
+    uint8_t field; /* enum vcpu_field */
+    uint8_t kind;  /* enum msr_kind: which values it takes (SDM 4) */
 } direct[] = {
-    {MSR_SYSENTER_CS, GUEST_SYSENTER_CS, KIND_ANY},
-    {MSR_SYSENTER_ESP, GUEST_SYSENTER_ESP, KIND_CANONICAL},
-    {MSR_SYSENTER_EIP, GUEST_SYSENTER_EIP, KIND_CANONICAL},
-    {MSR_PAT, GUEST_PAT, KIND_PAT},
-    {MSR_FS_BASE, GUEST_FS_BASE, KIND_CANONICAL},
-    {MSR_GS_BASE, GUEST_GS_BASE, KIND_CANONICAL},
-    {MSR_KERNEL_GS_BASE, 0, KIND_CANONICAL},
-    {MSR_STAR, 0, KIND_ANY},
-    {MSR_LSTAR, 0, KIND_CANONICAL},
-    {MSR_CSTAR, 0, KIND_CANONICAL},
-    {MSR_FMASK, 0, KIND_LOW_HALF},
+    {MSR_SYSENTER_CS, VCPU_SYSENTER_CS, KIND_ANY},
+    {MSR_SYSENTER_ESP, VCPU_SYSENTER_ESP, KIND_CANONICAL},
+    {MSR_SYSENTER_EIP, VCPU_SYSENTER_EIP, KIND_CANONICAL},
+    {MSR_PAT, VCPU_PAT, KIND_PAT},
+    {MSR_FS_BASE, VCPU_BASE + SEG_FS, KIND_CANONICAL},
+    {MSR_GS_BASE, VCPU_BASE + SEG_GS, KIND_CANONICAL},
+    {MSR_KERNEL_GS_BASE, VCPU_KERNEL_GS_BASE, KIND_CANONICAL},
+    {MSR_STAR, VCPU_STAR, KIND_ANY},
+    {MSR_LSTAR, VCPU_LSTAR, KIND_CANONICAL},
+    {MSR_CSTAR, VCPU_CSTAR, KIND_CANONICAL},
+    {MSR_FMASK, VCPU_FMASK, KIND_LOW_HALF},
 };
 
 /* ---- which MSRs exit (SDM 3, 24.6.9) ---- */
@@ -144,15 +144,15 @@ static bool read_value(struct vcpu *v, uint32_t msr, uint64_t *value)
     const struct msr_direct *d = find_direct(msr);
 
     if (d) {
-        *value = d->field ? vmread((enum vmcs_field)d->field) : rdmsr(msr);
+        *value = vcpu_get(v, (enum vcpu_field)d->field);
         return true;
     }
     if (msr == MSR_EFER) {
-        *value = vmread(GUEST_EFER);
+        *value = vcpu_get(v, VCPU_EFER);
         return true;
     }
     if (msr == MSR_TSC_AUX && (vmx_caps()->cpu2 & CPU2_RDTSCP)) {
-        *value = rdmsr(msr);
+        *value = vcpu_get(v, VCPU_TSC_AUX);
         return true;
     }
     return guest_rdmsr(v, msr, value);
@@ -166,19 +166,18 @@ static bool write_value(struct vcpu *v, uint32_t msr, uint64_t value)
         if (!direct_valid(d, value)) {
             return false;
         }
-        if (d->field) {
-            vmwrite((enum vmcs_field)d->field, value);
-            return true;
-        }
-        return wrmsr_safe(msr, value);
+        vcpu_set(v, (enum vcpu_field)d->field, value);
+        return true;
     }
     if (msr == MSR_EFER) {
         return control_set_efer(v, value);
     }
     if (msr == MSR_TSC_AUX) {
-        /* The guest's own while it is loaded; Bochs 2.7 does not refuse the reserved upper half. */
-        return (vmx_caps()->cpu2 & CPU2_RDTSCP) && value >> 32 == 0 &&
-               wrmsr_safe(MSR_TSC_AUX, value);
+        if (!(vmx_caps()->cpu2 & CPU2_RDTSCP) || value >> 32) {
+            return false;
+        }
+        vcpu_set(v, VCPU_TSC_AUX, value);
+        return true;
     }
     return guest_wrmsr(v, msr, value);
 }

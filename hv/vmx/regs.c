@@ -8,8 +8,7 @@
 #include "vmx.h"
 #include "x86/cpu.h"
 
-#define AR_GRANULARITY (1u << 15)
-#define AR_BITS        0xffffu
+#define AR_BITS 0xffffu
 #define RFLAGS_SETTABLE                                                                            \
     0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
 
@@ -21,7 +20,7 @@ static void general(struct vcpu *v, struct vm_event_regs_x86 *r)
     r->rcx = g->rcx;
     r->rdx = g->rdx;
     r->rbx = g->rbx;
-    r->rsp = vmread(GUEST_RSP);
+    r->rsp = vcpu_get(v, VCPU_RSP);
     r->rbp = g->rbp;
     r->rsi = g->rsi;
     r->rdi = g->rdi;
@@ -33,55 +32,56 @@ static void general(struct vcpu *v, struct vm_event_regs_x86 *r)
     r->r13 = g->r13;
     r->r14 = g->r14;
     r->r15 = g->r15;
-    r->rflags = vmread(GUEST_RFLAGS);
-    r->rip = vmread(GUEST_RIP);
+    r->rflags = vcpu_get(v, VCPU_RFLAGS);
+    r->rip = vcpu_get(v, VCPU_RIP);
 }
 
 static void control(struct vcpu *v, struct vm_event_regs_x86 *r)
 {
-    r->dr6 = read_dr6();
-    r->dr7 = vmread(GUEST_DR7);
-    r->cr0 = control_cr0(v);
-    r->cr2 = read_cr2();
-    r->cr3 = vcpu_cr3(v);
-    r->cr4 = control_cr4(v);
-    r->sysenter_cs = vmread(GUEST_SYSENTER_CS);
-    r->sysenter_esp = vmread(GUEST_SYSENTER_ESP);
-    r->sysenter_eip = vmread(GUEST_SYSENTER_EIP);
-    r->msr_efer = vmread(GUEST_EFER);
+    r->dr6 = vcpu_get(v, VCPU_DR6);
+    r->dr7 = vcpu_get(v, VCPU_DR7);
+    r->cr0 = vcpu_get(v, VCPU_CR0);
+    r->cr2 = vcpu_get(v, VCPU_CR2);
+    r->cr3 = vcpu_get(v, VCPU_CR3);
+    r->cr4 = vcpu_get(v, VCPU_CR4);
+    r->sysenter_cs = vcpu_get(v, VCPU_SYSENTER_CS);
+    r->sysenter_esp = vcpu_get(v, VCPU_SYSENTER_ESP);
+    r->sysenter_eip = vcpu_get(v, VCPU_SYSENTER_EIP);
+    r->msr_efer = vcpu_get(v, VCPU_EFER);
     r->msr_star = rdmsr(MSR_STAR);
     r->msr_lstar = rdmsr(MSR_LSTAR);
     r->shadow_gs = rdmsr(MSR_KERNEL_GS_BASE);
-    r->gdtr_base = vmread(GUEST_GDTR_BASE);
-    r->gdtr_limit = (uint16_t)vmread(GUEST_GDTR_LIMIT);
+    r->gdtr_base = vcpu_get(v, VCPU_GDTR_BASE);
+    r->gdtr_limit = (uint16_t)vcpu_get(v, VCPU_GDTR_LIMIT);
     r->vmtrace_pos = ~0ULL;
 }
 
 /* The limit is in pages if the granularity bit says so; bits 8 to 11 of the rights are
  * not there. */
-static void segment(unsigned seg, struct vm_event_x86_selector_reg *s, uint16_t *selector)
+static void segment(struct vcpu *v, unsigned seg, struct vm_event_x86_selector_reg *s,
+                    uint16_t *selector)
 {
-    uint32_t limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, seg));
-    uint32_t ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, seg)) & AR_BITS;
+    uint32_t limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, seg));
+    uint32_t ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, seg)) & AR_BITS;
 
-    s->limit = (ar & AR_GRANULARITY ? limit >> PAGE_SHIFT : limit) & 0xfffff;
+    s->limit = (ar & AR_G ? limit >> PAGE_SHIFT : limit) & 0xfffff;
     s->ar = ((ar & 0xff) | (ar >> 4 & 0xf00)) & 0xfff;
-    *selector = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, seg));
+    *selector = (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, seg));
 }
 
-static void segments(struct vm_event_regs_x86 *r)
+static void segments(struct vcpu *v, struct vm_event_regs_x86 *r)
 {
-    r->cs_base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS));
-    r->ss_base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
-    r->ds_base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_DS));
-    r->es_base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_ES));
-    r->fs_base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_FS));
-    r->gs_base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_GS));
+    r->cs_base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS));
+    r->ss_base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_SS));
+    r->ds_base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_DS));
+    r->es_base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_ES));
+    r->fs_base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_FS));
+    r->gs_base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_GS));
 #define SEGMENT(SEG, name)                                                                         \
     do {                                                                                           \
         struct vm_event_x86_selector_reg s;                                                        \
         uint16_t selector;                                                                         \
-        segment(SEG, &s, &selector);                                                               \
+        segment(v, SEG, &s, &selector);                                                            \
         r->name = s;                                                                               \
         r->name##_sel = selector;                                                                  \
     } while (0)
@@ -100,30 +100,30 @@ void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out)
 
     general(v, out);
     control(v, out);
-    segments(out);
+    segments(v, out);
     vmx_return(v, before);
 }
 
 /* STI's and MOV SS's blocking belongs to the instruction that it stands before (SDM
  * 3, 26.3.1.5). */
-static void adapt_blocking(uint64_t old_rip, uint64_t rip, uint64_t rflags)
+static void adapt_blocking(struct vcpu *v, uint64_t old_rip, uint64_t rip, uint64_t rflags)
 {
-    uint64_t all = vmread(GUEST_INTERRUPTIBILITY), blocking = all & (BLOCKING_STI | BLOCKING_MOVSS);
-    uint64_t pending = vmread(GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_BS;
+    uint64_t all = vcpu_get(v, VCPU_BLOCKING), blocking = all & (BLOCKING_STI | BLOCKING_MOVSS);
+    uint64_t pending = vcpu_get(v, VCPU_PENDING_TRAP) & ~(uint64_t)TRAP_BS;
 
     if (!blocking) {
         return;
     }
     if (rip != old_rip || ((blocking & BLOCKING_STI) && !(rflags & X86_EFLAGS_IF))) {
-        vmwrite(GUEST_INTERRUPTIBILITY, all & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
+        vcpu_set(v, VCPU_BLOCKING, all & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
     } else {
-        vmwrite(GUEST_PENDING_DEBUG, rflags & X86_EFLAGS_TF ? pending | PENDING_DEBUG_BS : pending);
+        vcpu_set(v, VCPU_PENDING_TRAP, rflags & X86_EFLAGS_TF ? pending | TRAP_BS : pending);
     }
 }
 
 bool vcpu_registers_load(struct vcpu *v, const uint64_t *r)
 {
-    uint64_t rip = r[17], vm = vmread(GUEST_RFLAGS) & X86_EFLAGS_VM;
+    uint64_t rip = r[17], vm = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_VM;
     uint64_t rflags = (r[16] & RFLAGS_SETTABLE) | X86_EFLAGS_FIXED | vm;
     bool interrupted = (v->vmx.inject & INTR_VALID) && INTR_TYPE(v->vmx.inject) == INTR_EXTERNAL;
 
@@ -145,9 +145,9 @@ bool vcpu_registers_load(struct vcpu *v, const uint64_t *r)
                                  .r13 = r[13],
                                  .r14 = r[14],
                                  .r15 = r[15]};
-    adapt_blocking(vmread(GUEST_RIP), rip, rflags);
-    vmwrite(GUEST_RSP, r[4]);
-    vmwrite(GUEST_RFLAGS, rflags);
-    vmwrite(GUEST_RIP, rip);
+    adapt_blocking(v, vcpu_get(v, VCPU_RIP), rip, rflags);
+    vcpu_set(v, VCPU_RSP, r[4]);
+    vcpu_set(v, VCPU_RFLAGS, rflags);
+    vcpu_set(v, VCPU_RIP, rip);
     return true;
 }

@@ -5,12 +5,6 @@
 #include "vmx.h"
 #include "x86/cpu.h"
 
-#define AR_WRITABLE (1u << 1) /* of code: readable */
-#define AR_DOWN     (1u << 2) /* of data */
-#define AR_CODE     (1u << 3)
-#define AR_DB       (1u << 14)
-#define AR_UNUSABLE (1u << 16)
-
 static bool canonical(uint64_t a)
 {
     return (uint64_t)((int64_t)(a << 16) >> 16) == a;
@@ -37,15 +31,15 @@ static bool type_allows(uint64_t ar, bool write)
 
 static bool allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)
 {
-    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, segment)), ar;
+    uint64_t base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment)), ar;
 
     if (vcpu_long_mode(v)) {
         base = segment == SEG_FS || segment == SEG_GS ? base : 0;
         return canonical(base + offset) && canonical(base + offset + n - 1);
     }
-    ar = vmread(vmcs_seg(GUEST_ES_AR, segment));
-    return ((vmread(GUEST_CR0) & X86_CR0_PE) == 0 || type_allows(ar, write)) &&
-           within(ar, vmread(vmcs_seg(GUEST_ES_LIMIT, segment)), offset, n);
+    ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, segment));
+    return ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) == 0 || type_allows(ar, write)) &&
+           within(ar, vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, segment)), offset, n);
 }
 
 bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)

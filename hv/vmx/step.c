@@ -28,7 +28,6 @@
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define DR6_BS            (1u << 14)
 #define DR6_ANY           (DR6_BS | 1u << 13 | 0xfu) /* BS, BD and the four breakpoints */
-#define AR_DB             (1u << 14)
 #define INSTRUCTION_MAX   15u
 #define ERROR_IDT         2u
 
@@ -47,17 +46,17 @@ struct step_instruction {
 
 static void fetch(struct vcpu *v, struct step_instruction *s)
 {
-    uint64_t ar = vmread(GUEST_CS_AR), base = 0, at;
+    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), base = 0, at;
 
     s->long_mode = vcpu_long_mode(v);
     s->wide_address = ar & AR_DB;
     if (!s->long_mode) {
-        base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_CS));
+        base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS));
     }
     for (s->nr = 0; s->nr < v->vmx.patch_length; s->nr++) {
         s->bytes[s->nr] = v->vmx.patch[s->nr];
     }
-    at = base + vmread(GUEST_RIP) + s->nr;
+    at = base + vcpu_get(v, VCPU_RIP) + s->nr;
     s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr,
                                   2 * INSTRUCTION_MAX - s->nr);
 }
@@ -192,27 +191,27 @@ static void arm_mtf(struct vcpu *v)
 
 static void arm_tf(struct vcpu *v, const struct step_instruction *s)
 {
-    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+    uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
     struct vmx_vcpu *x = &v->vmx;
 
     x->step_mode = STEP_TF;
     x->step_kind = s->kind;
-    x->step_flags = vmread(GUEST_RFLAGS);
+    x->step_flags = vcpu_get(v, VCPU_RFLAGS);
     x->step_blocking = blocking & BLOCKING_STI;
     if (x->step_blocking) { /* it does not hold back the trap that would have to be pending (SDM
                                3, 26.3.1.5) */
-        vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)BLOCKING_STI);
+        vcpu_set(v, VCPU_BLOCKING, blocking & ~(uint64_t)BLOCKING_STI);
     } else if (blocking & BLOCKING_MOVSS) { /* there it is for the end of this instruction */
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+        vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) | TRAP_BS);
     }
     x->step_int_length = 0;
     if (s->kind == KIND_INT && s->length) {
         x->step_int_length = (uint8_t)s->length;
         x->step_int_vector = (uint8_t)s->vector;
-        x->step_idt_limit = (uint16_t)vmread(GUEST_IDTR_LIMIT);
-        vmwrite(GUEST_IDTR_LIMIT, 0);
+        x->step_idt_limit = (uint16_t)vcpu_get(v, VCPU_IDTR_LIMIT);
+        vcpu_set(v, VCPU_IDTR_LIMIT, 0);
     }
-    vmwrite(GUEST_RFLAGS, x->step_flags | X86_EFLAGS_TF);
+    vcpu_set(v, VCPU_RFLAGS, x->step_flags | X86_EFLAGS_TF);
     vmwrite(EXCEPTION_BITMAP, ~0U);
 }
 
@@ -222,8 +221,8 @@ void step_arm(struct vcpu *v)
     struct step_instruction s = {.kind = KIND_OTHER};
 
     x->stepped = false;
-    x->step_rip = vmread(GUEST_RIP);
-    x->step_tf = vmread(GUEST_RFLAGS) & X86_EFLAGS_TF;
+    x->step_rip = vcpu_get(v, VCPU_RIP);
+    x->step_tf = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF;
     if (vmx_has_mtf()) {
         arm_mtf(v);
     } else if ((x->inject & INTR_VALID) && vmx_caps()->preemption) {
@@ -242,12 +241,13 @@ void step_arm(struct vcpu *v)
 /* The guest has just written there: what it may not reach any more is left. */
 static void patch_pushed(struct vcpu *v)
 {
-    uint64_t ar = vmread(GUEST_SS_AR), at = vmread(GUEST_RSP) + 1;
+    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_SS)), at = vcpu_get(v, VCPU_RSP) + 1;
     struct hand_reach r = {.n = 1, .rights = RIGHT_R | RIGHT_W};
     uint8_t high;
 
     if (!vcpu_long_mode(v)) {
-        at = (ar & AR_DB ? at & 0xffffffff : at & 0xffff) + vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
+        at = (ar & AR_DB ? at & 0xffffffff : at & 0xffff) +
+             vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_SS));
         at &= 0xffffffff;
     }
     r.linear = at;
@@ -261,7 +261,7 @@ static void patch_pushed(struct vcpu *v)
 /* TF as the guest has it now that the instruction is done. */
 static bool own_tf(struct vcpu *v)
 {
-    bool now = vmread(GUEST_RFLAGS) & X86_EFLAGS_TF;
+    bool now = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF;
 
     switch (v->vmx.step_kind) {
     case KIND_PUSHF:
@@ -304,21 +304,21 @@ static bool is_step_trap(uint32_t reason)
 static void disarm_tf(struct vcpu *v, uint32_t reason)
 {
     struct vmx_vcpu *x = &v->vmx;
-    bool trapped = is_step_trap(reason), done = trapped || vmread(GUEST_RIP) != x->step_rip;
+    bool trapped = is_step_trap(reason), done = trapped || vcpu_get(v, VCPU_RIP) != x->step_rip;
     bool tf = trapped ? own_tf(v) : x->step_tf;
-    uint64_t flags = vmread(GUEST_RFLAGS), blocking = done ? 0 : x->step_blocking;
+    uint64_t flags = vcpu_get(v, VCPU_RFLAGS), blocking = done ? 0 : x->step_blocking;
 
-    vmwrite(GUEST_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
+    vcpu_set(v, VCPU_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
     vmwrite(EXCEPTION_BITMAP, x->exceptions);
     if (x->step_int_length) {
-        vmwrite(GUEST_IDTR_LIMIT, x->step_idt_limit);
+        vcpu_set(v, VCPU_IDTR_LIMIT, x->step_idt_limit);
     }
     if (!x->step_tf) {
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) & ~(uint64_t)PENDING_DEBUG_BS);
+        vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) & ~(uint64_t)TRAP_BS);
         blocking |= trapped && holds_interrupts(x, flags) ? BLOCKING_STI : 0;
     }
     if (blocking) {
-        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | blocking);
+        vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) | blocking);
     }
     x->stepped = done;
 }
@@ -448,17 +448,17 @@ bool vcpu_event_due(struct vcpu *v, struct vcpu_event *out)
         .vector = INTR_VECTOR(x->inject),
         .type = INTR_TYPE(x->inject),
         .error = x->inject & INTR_ERROR_CODE ? x->inject_error : 0,
-        .cr2 = x->set_cr2 ? x->new_cr2 : read_cr2(),
+        .cr2 = x->set_cr2 ? x->new_cr2 : vcpu_get(v, VCPU_CR2),
     };
     return true;
 }
 
 /* What an entry with this event would demand (SDM 3, 26.3.1.4 and 26.3.1.5). */
-static bool can_take(unsigned type)
+static bool can_take(struct vcpu *v, unsigned type)
 {
-    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+    uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
 
-    return type == INTR_EXTERNAL ? vmx_can_take_interrupt()
+    return type == INTR_EXTERNAL ? vmx_can_take_interrupt(v)
            : type == INTR_NMI    ? !(blocking & (BLOCKING_STI | BLOCKING_MOVSS | BLOCKING_NMI))
                                  : true;
 }
@@ -475,9 +475,9 @@ static void inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_
     if (type != INTR_HARDWARE) {
         return;
     }
-    vmx_resume_flag(vector);
+    vmx_resume_flag(v, vector);
     if ((with_error & (1u << vector)) &&
-        (vmread(GUEST_CR0) & X86_CR0_PE)) { /* real mode pushes none */
+        (vcpu_get(v, VCPU_CR0) & X86_CR0_PE)) { /* real mode pushes none */
         x->inject |= INTR_ERROR_CODE;
         x->inject_error = error & 0xffff;
     }
@@ -493,7 +493,7 @@ int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t e
         return 0; /* one at a time: the first is already on its way */
     }
     before = vmx_borrow(v);
-    taken = can_take(type);
+    taken = can_take(v, type);
     if (taken) {
         inject_event(v, vector, type, error, length);
     }

@@ -45,34 +45,17 @@ enum source { SOURCE_CALL, SOURCE_IRET, SOURCE_JMP, SOURCE_GATE }; /* exit quali
 #define DR6_BT       (1ULL << 15)
 
 /* Access rights, in the VMCS's format. */
-#define AR_TYPE       0xfu
-#define AR_ACCESSED   1u
-#define AR_WRITABLE   2u /* of code: readable */
-#define AR_CONFORMING 4u
-#define AR_CODE       8u
-#define AR_S          0x10u
-#define AR_PRESENT    0x80u
-#define AR_DPL(ar)    ((ar) >> 5 & 3)
-#define AR_B          (1u << 14)
-#define AR_G          (1u << 15)
-#define AR_LEGACY     0xd0ffu /* all but the L bit */
-#define AR_NONE       (1u << 16)
-#define AR_VM86       0xf3u
-#define AR_LDT_TYPE   2u
-#define AR_TSS        0x15u /* what a TSS's type is told by, of 16 bits or 32, busy or free ... */
-#define AR_IS_TSS     1u    /* ... and what it is then */
-#define TSS_32        8u
-#define TSS_BUSY      2u
-#define AR_FLAT_DATA  (AR_G | AR_B | AR_PRESENT | AR_S | AR_WRITABLE | AR_ACCESSED)
-#define AR_FLAT_CODE  (AR_FLAT_DATA | AR_CODE)
+#define AR_LEGACY    0xd0ffu /* all but the L bit */
+#define AR_LDT_TYPE  2u
+#define AR_TSS       0x15u /* what a TSS's type is told by, of 16 bits or 32, busy or free ... */
+#define AR_IS_TSS    1u    /* ... and what it is then */
+#define TSS_32       8u
+#define TSS_BUSY     2u
+#define AR_FLAT_DATA (AR_G | AR_DB | AR_PRESENT | AR_S | AR_WRITABLE | AR_ACCESSED)
+#define AR_FLAT_CODE (AR_FLAT_DATA | AR_CODE)
 
 #define DESCRIPTOR_BUSY     (1ULL << 41)
 #define DESCRIPTOR_ACCESSED (1ULL << 40)
-
-struct segment {
-    uint16_t selector;
-    uint32_t base, limit, ar;
-};
 
 /* An exception that stops the switch. vector 0: none. */
 struct refusal {
@@ -130,16 +113,17 @@ static struct refusal put(struct vcpu *v, uint64_t to, const void *from, size_t 
 /* ---- descriptors ---- */
 
 /* Where the selector's descriptor lies; false: beyond its table. */
-static bool descriptor_at(uint16_t selector, uint64_t *at)
+static bool descriptor_at(struct vcpu *v, uint16_t selector, uint64_t *at)
 {
     bool local = selector & SELECTOR_LDT;
     uint32_t offset = selector & ~7u;
-    uint64_t limit = vmread(local ? vmcs_seg(GUEST_ES_LIMIT, SEG_LDTR) : GUEST_GDTR_LIMIT);
+    uint64_t limit =
+        vcpu_get(v, local ? vcpu_segment_field(VCPU_LIMIT, SEG_LDTR) : VCPU_GDTR_LIMIT);
 
-    if (local && (vmread(vmcs_seg(GUEST_ES_AR, SEG_LDTR)) & AR_NONE)) {
+    if (local && (vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_LDTR)) & AR_UNUSABLE)) {
         return false;
     }
-    *at = vmread(local ? vmcs_seg(GUEST_ES_BASE, SEG_LDTR) : GUEST_GDTR_BASE) + offset;
+    *at = vcpu_get(v, local ? vcpu_segment_field(VCPU_BASE, SEG_LDTR) : VCPU_GDTR_BASE) + offset;
     return offset + 7 <= limit;
 }
 
@@ -160,7 +144,7 @@ static struct refusal read_segment(struct vcpu *v, uint16_t selector, struct seg
     struct refusal r;
     uint64_t at, d;
 
-    if (!descriptor_at(selector, &at)) {
+    if (!descriptor_at(v, selector, &at)) {
         return invalid(selector);
     }
     r = get(v, &d, at, sizeof(d));
@@ -175,7 +159,7 @@ static struct refusal change_descriptor(struct vcpu *v, uint16_t selector, uint6
     struct refusal r;
     uint64_t at, d;
 
-    if (!descriptor_at(selector, &at)) {
+    if (!descriptor_at(v, selector, &at)) {
         return invalid(selector);
     }
     r = get(v, &d, at, sizeof(d));
@@ -183,12 +167,12 @@ static struct refusal change_descriptor(struct vcpu *v, uint16_t selector, uint6
     return r.vector ? r : put(v, at, &d, sizeof(d));
 }
 
-static void write_segment(unsigned seg, const struct segment *s)
+static void write_segment(struct vcpu *v, unsigned seg, const struct segment *s)
 {
-    vmwrite(vmcs_seg(GUEST_ES_SEL, seg), s->selector);
-    vmwrite(vmcs_seg(GUEST_ES_BASE, seg), s->base);
-    vmwrite(vmcs_seg(GUEST_ES_LIMIT, seg), s->limit);
-    vmwrite(vmcs_seg(GUEST_ES_AR, seg), s->ar);
+    vcpu_set(v, vcpu_segment_field(VCPU_SELECTOR, seg), s->selector);
+    vcpu_set(v, vcpu_segment_field(VCPU_BASE, seg), s->base);
+    vcpu_set(v, vcpu_segment_field(VCPU_LIMIT, seg), s->limit);
+    vcpu_set(v, vcpu_segment_field(VCPU_AR, seg), s->ar);
 }
 
 /* Whether the type and privilege of a segment let this register hold it (SDM 3, table 7-1). */
@@ -217,7 +201,7 @@ static struct refusal find_segment(struct vcpu *v, unsigned seg, uint16_t select
 {
     struct refusal r;
 
-    *s = (struct segment){.selector = selector, .ar = AR_NONE};
+    *s = (struct segment){.selector = selector, .ar = AR_UNUSABLE};
     if (!(selector & NULL_MASK)) {
         return seg == SEG_CS || seg == SEG_SS ? invalid(selector) : none;
     }
@@ -241,19 +225,19 @@ static struct refusal find_segment(struct vcpu *v, unsigned seg, uint16_t select
 
 static struct refusal load_ldt(struct vcpu *v, uint16_t selector)
 {
-    struct segment s = {.selector = selector, .ar = AR_NONE};
+    struct segment s = {.selector = selector, .ar = AR_UNUSABLE};
     struct refusal r = none;
 
-    write_segment(SEG_LDTR, &s);
+    write_segment(v, SEG_LDTR, &s);
     if (!(selector & NULL_MASK)) {
         return none;
     }
     r = selector & SELECTOR_LDT ? invalid(selector) : read_segment(v, selector, &s);
-    if (!r.vector && (s.ar & (AR_TYPE | AR_S | AR_PRESENT)) != (AR_LDT_TYPE | AR_PRESENT)) {
+    if (!r.vector && (s.ar & (0xfu | AR_S | AR_PRESENT)) != (AR_LDT_TYPE | AR_PRESENT)) {
         r = invalid(selector);
     }
     if (!r.vector) {
-        write_segment(SEG_LDTR, &s);
+        write_segment(v, SEG_LDTR, &s);
     }
     return r;
 }
@@ -271,12 +255,12 @@ static struct refusal load_segments(struct vcpu *v, const uint32_t *selectors)
     if (r.vector) {
         return r;
     }
-    write_segment(SEG_CS, &cs); /* only together are they a privilege level */
-    write_segment(SEG_SS, &ss);
+    write_segment(v, SEG_CS, &cs); /* only together are they a privilege level */
+    write_segment(v, SEG_SS, &ss);
     for (unsigned i = 0; i < ARRAY_SIZE(data) && !r.vector; i++) {
         r = find_segment(v, data[i], (uint16_t)selectors[data[i]], cpl, &s);
-        s = r.vector ? (struct segment){.selector = s.selector, .ar = AR_NONE} : s;
-        write_segment(data[i], &s);
+        s = r.vector ? (struct segment){.selector = s.selector, .ar = AR_UNUSABLE} : s;
+        write_segment(v, data[i], &s);
     }
     return r;
 }
@@ -286,23 +270,24 @@ static struct refusal load_segments(struct vcpu *v, const uint32_t *selectors)
  * delivered. Those of VM86 mean nothing outside it, and VM entry takes none: flat ones instead, at
  * the privilege level that the new task was to have.
  */
-static void drop_vm86(const uint32_t *selectors)
+static void drop_vm86(struct vcpu *v, const uint32_t *selectors)
 {
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
-        uint32_t ar = seg == SEG_CS ? AR_FLAT_CODE : seg == SEG_SS ? AR_FLAT_DATA : AR_NONE;
-        struct segment s = {(uint16_t)selectors[seg], 0, ar == AR_NONE ? 0 : 0xffffffff, ar};
+        uint32_t ar = seg == SEG_CS ? AR_FLAT_CODE : seg == SEG_SS ? AR_FLAT_DATA : AR_UNUSABLE;
+        struct segment s = {(uint16_t)selectors[seg], 0, ar == AR_UNUSABLE ? 0 : 0xffffffff, ar};
 
-        s.ar |= ar == AR_NONE ? 0 : (selectors[SEG_CS] & 3) << 5;
-        write_segment(seg, &s);
+        s.ar |= ar == AR_UNUSABLE ? 0 : (selectors[SEG_CS] & 3) << 5;
+        write_segment(v, seg, &s);
     }
 }
 
-static void load_vm86(const uint32_t *selectors)
+static void load_vm86(struct vcpu *v, const uint32_t *selectors)
 {
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
         uint16_t selector = (uint16_t)selectors[seg];
 
-        write_segment(seg, &(struct segment){selector, (uint32_t)selector << 4, 0xffff, AR_VM86});
+        write_segment(v, seg,
+                      &(struct segment){selector, (uint32_t)selector << 4, 0xffff, AR_VM86});
     }
 }
 
@@ -319,12 +304,12 @@ static void save_task(struct vcpu *v, struct tss *t, uint32_t eip, uint32_t efla
     t->ecx = (uint32_t)g->rcx;
     t->edx = (uint32_t)g->rdx;
     t->ebx = (uint32_t)g->rbx;
-    t->esp = (uint32_t)vmread(GUEST_RSP);
+    t->esp = (uint32_t)vcpu_get(v, VCPU_RSP);
     t->ebp = (uint32_t)g->rbp;
     t->esi = (uint32_t)g->rsi;
     t->edi = (uint32_t)g->rdi;
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
-        selectors[seg] = (uint32_t)vmread(vmcs_seg(GUEST_ES_SEL, seg));
+        selectors[seg] = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, seg));
     }
 }
 
@@ -333,12 +318,13 @@ static bool is_32(const struct segment *tr)
     return tr->ar & TSS_32;
 }
 
-static struct segment current_task(void)
+static struct segment current_task(struct vcpu *v)
 {
-    return (struct segment){.selector = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_TR)),
-                            .base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_TR)),
-                            .limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, SEG_TR)),
-                            .ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, SEG_TR))};
+    return (struct segment){.selector =
+                                (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_TR)),
+                            .base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_TR)),
+                            .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG_TR)),
+                            .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_TR))};
 }
 
 /* What is written when a task is left: `n` bytes at `at`. */
@@ -422,7 +408,7 @@ static struct refusal read_task(struct vcpu *v, uint16_t selector, struct segmen
     }
     r = get(v, &n, to->base, sizeof(n));
     if (!r.vector) {
-        *t = widen(&n, (uint32_t)vcpu_cr3(v));
+        *t = widen(&n, (uint32_t)vcpu_get(v, VCPU_CR3));
     }
     return r;
 }
@@ -438,21 +424,21 @@ static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
     g->rbp = t->ebp;
     g->rsi = t->esi;
     g->rdi = t->edi;
-    vmwrite(GUEST_RSP, t->esp);
-    vmwrite(GUEST_RIP, t->eip);
-    vmwrite(GUEST_RFLAGS, (eflags & RFLAGS_ALL) | X86_EFLAGS_FIXED);
-    vmwrite(GUEST_CR0, vmread(GUEST_CR0) | X86_CR0_TS);
-    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_LOCAL);
-    vmwrite(GUEST_PENDING_DEBUG, 0);
+    vcpu_set(v, VCPU_RSP, t->esp);
+    vcpu_set(v, VCPU_RIP, t->eip);
+    vcpu_set(v, VCPU_RFLAGS, (eflags & RFLAGS_ALL) | X86_EFLAGS_FIXED);
+    vcpu_set(v, VCPU_CR0, vcpu_get(v, VCPU_CR0) | X86_CR0_TS);
+    vcpu_set(v, VCPU_DR7, vcpu_get(v, VCPU_DR7) & ~DR7_LOCAL);
+    vcpu_set(v, VCPU_PENDING_TRAP, 0);
 }
 
 /* Leaves the old task. Nothing is changed in the processor yet. */
 static struct refusal leave_task(struct vcpu *v, enum source source, const struct segment *to,
                                  uint32_t eip)
 {
-    struct segment from = current_task();
+    struct segment from = current_task(v);
     struct saved s = saved_part(&from);
-    uint32_t eflags = (uint32_t)vmread(GUEST_RFLAGS);
+    uint32_t eflags = (uint32_t)vcpu_get(v, VCPU_RFLAGS);
     struct tss old;
     struct tss16 old16;
     struct refusal r;
@@ -488,7 +474,7 @@ static bool descriptor_later(struct vcpu *v, uint16_t selector, bool write)
     struct refusal stop;
     uint64_t at, d;
 
-    if (!descriptor_at(selector, &at)) {
+    if (!descriptor_at(v, selector, &at)) {
         return false;
     }
     stop = reach(v, at, sizeof(d), write, &r);
@@ -502,7 +488,7 @@ static bool descriptor_later(struct vcpu *v, uint16_t selector, bool write)
 /* As leave_task() goes about it, but for the new task's state, which has been read. */
 static bool leave_later(struct vcpu *v, enum source source, const struct segment *to)
 {
-    struct segment from = current_task();
+    struct segment from = current_task(v);
     struct saved s = saved_part(&from);
 
     return later(v, s.at, s.n, true) ||
@@ -528,26 +514,27 @@ static bool segments_later(struct vcpu *v, const struct tss *t, unsigned pushes)
     if (!pushes || read_segment(v, (uint16_t)t->ss, &ss).vector) {
         return false;
     }
-    return later(v, ss.base + ((t->esp - pushes) & (ss.ar & AR_B ? 0xffffffff : 0xffff)), pushes,
+    return later(v, ss.base + ((t->esp - pushes) & (ss.ar & AR_DB ? 0xffffffff : 0xffff)), pushes,
                  true);
 }
 
 static bool enter_later(struct vcpu *v, const struct tss *t, unsigned pushes)
 {
-    uint64_t cr3 = vmread(GUEST_CR3);
-    const struct segment ldt = {.selector = (uint16_t)vmread(vmcs_seg(GUEST_ES_SEL, SEG_LDTR)),
-                                .base = (uint32_t)vmread(vmcs_seg(GUEST_ES_BASE, SEG_LDTR)),
-                                .limit = (uint32_t)vmread(vmcs_seg(GUEST_ES_LIMIT, SEG_LDTR)),
-                                .ar = (uint32_t)vmread(vmcs_seg(GUEST_ES_AR, SEG_LDTR))};
+    uint64_t cr3 = vcpu_get(v, VCPU_CR3);
+    const struct segment ldt = {
+        .selector = (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_LDTR)),
+        .base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_LDTR)),
+        .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG_LDTR)),
+        .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_LDTR))};
     bool asks;
 
-    if (control_cr0(v) & X86_CR0_PG) {
-        vmwrite(GUEST_CR3, t->cr3);
+    if (vcpu_get(v, VCPU_CR0) & X86_CR0_PG) {
+        vcpu_set(v, VCPU_CR3, t->cr3);
     }
     asks = load_ldt(v, (uint16_t)t->ldtr).vector == LATER ||
            (!(t->eflags & X86_EFLAGS_VM) && segments_later(v, t, pushes));
-    write_segment(SEG_LDTR, &ldt);
-    vmwrite(GUEST_CR3, cr3);
+    write_segment(v, SEG_LDTR, &ldt);
+    vcpu_set(v, VCPU_CR3, cr3);
     return asks;
 }
 
@@ -557,25 +544,25 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
 {
     struct segment tr = *to;
     uint32_t eflags = t->eflags;
-    bool was_vm86 = vmread(GUEST_RFLAGS) & X86_EFLAGS_VM;
+    bool was_vm86 = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_VM;
     struct refusal r;
 
     if (source == SOURCE_CALL || source == SOURCE_GATE) {
         eflags |= RFLAGS_NT;
     }
     tr.ar |= TSS_BUSY;
-    write_segment(SEG_TR, &tr);
+    write_segment(v, SEG_TR, &tr);
     load_registers(v, t, eflags);
-    if (control_cr0(v) & X86_CR0_PG) {
+    if (vcpu_get(v, VCPU_CR0) & X86_CR0_PG) {
         vcpu_write_cr(v, VM_EVENT_X86_CR3, t->cr3);
     }
     r = load_ldt(v, (uint16_t)t->ldtr);
     if (eflags & X86_EFLAGS_VM) {
-        load_vm86(&t->es);
+        load_vm86(v, &t->es);
         return r;
     }
     if (was_vm86) {
-        drop_vm86(&t->es);
+        drop_vm86(v, &t->es);
     }
     return r.vector ? r : load_segments(v, &t->es);
 }
@@ -583,13 +570,13 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
 /* As wide as the task. */
 static struct refusal push_error(struct vcpu *v, uint32_t error, unsigned width)
 {
-    uint64_t mask = vmread(vmcs_seg(GUEST_ES_AR, SEG_SS)) & AR_B ? 0xffffffff : 0xffff;
-    uint64_t old = vmread(GUEST_RSP), rsp = (old & ~mask) | ((old - width) & mask);
-    uint64_t base = vmread(vmcs_seg(GUEST_ES_BASE, SEG_SS));
+    uint64_t mask = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_SS)) & AR_DB ? 0xffffffff : 0xffff;
+    uint64_t old = vcpu_get(v, VCPU_RSP), rsp = (old & ~mask) | ((old - width) & mask);
+    uint64_t base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_SS));
     struct refusal r = put(v, (base + (rsp & mask)) & 0xffffffff, &error, width);
 
     if (!r.vector) {
-        vmwrite(GUEST_RSP, rsp);
+        vcpu_set(v, VCPU_RSP, rsp);
     }
     return r;
 }
@@ -611,19 +598,19 @@ static uint32_t next_eip(struct vcpu *v, enum source source, uint32_t event)
     bool done = source != SOURCE_GATE || type == INTR_SOFTWARE || type == INTR_PRIV_SW ||
                 type == INTR_SW_EXC;
 
-    return (uint32_t)(vcpu_rip(v) + (done ? vmread(EXIT_INSTR_LENGTH) : 0));
+    return (uint32_t)(vcpu_get(v, VCPU_RIP) + (done ? vcpu_get(v, VCPU_EXIT_LENGTH) : 0));
 }
 
-static void set_blocking(enum source source, uint32_t event)
+static void set_blocking(struct vcpu *v, enum source source, uint32_t event)
 {
-    uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY) & BLOCKING_NMI;
+    uint64_t blocking = vcpu_get(v, VCPU_BLOCKING) & BLOCKING_NMI;
 
     if (source == SOURCE_IRET) {
         blocking = 0;
     } else if (event && INTR_TYPE(event) == INTR_NMI) {
         blocking = BLOCKING_NMI;
     }
-    vmwrite(GUEST_INTERRUPTIBILITY, blocking);
+    vcpu_set(v, VCPU_BLOCKING, blocking);
 }
 
 void task_switch(struct vcpu *v)
@@ -647,7 +634,7 @@ void task_switch(struct vcpu *v)
         r = leave_task(v, source, &to, next_eip(v, source, event));
     }
     if (!r.vector) {
-        set_blocking(source, event);
+        set_blocking(v, source, event);
         r = enter_task(v, source, &to, &next);
     }
     if (!r.vector && pushes) {
@@ -657,7 +644,7 @@ void task_switch(struct vcpu *v)
     if (r.vector) {
         refuse(v, r, ext);
     } else if (next.trap & 1) {
-        write_dr6(read_dr6() | DR6_BT);
+        vcpu_set(v, VCPU_DR6, vcpu_get(v, VCPU_DR6) | DR6_BT);
         vcpu_inject(v, EXC_DB);
     }
 }

@@ -15,16 +15,6 @@
 
 extern char vmx_exit[];
 
-#define AR_UNUSABLE 0x10000u
-#define AR_CODE32   0xc09bu
-#define AR_DATA32   0xc093u
-#define AR_CODE16   0x9bu
-#define AR_DATA16   0x93u
-#define AR_TSS32    0x8bu
-#define AR_LDT      0x82u
-#define AR_DPL(ar)  ((ar) >> 5 & 3)
-#define AR_LONG     (1u << 13)
-
 #define PAT_RESET 0x0007040600070406ULL
 #define DR6_RESET 0xffff0ff0ULL
 #define DR7_RESET 0x400ULL
@@ -146,12 +136,12 @@ static void save_registers(struct vcpu *v)
     if (vmx_caps()->cpu2 & CPU2_RDTSCP) {
         x->tsc_aux = rdmsr(MSR_TSC_AUX);
     }
-    x->saved_cr2 = read_cr2();
-    x->dr[0] = read_dr0();
-    x->dr[1] = read_dr1();
-    x->dr[2] = read_dr2();
-    x->dr[3] = read_dr3();
-    x->dr6 = read_dr6();
+    x->saved_cr2 = vcpu_get(v, VCPU_CR2);
+    x->dr[0] = vcpu_get(v, VCPU_DR0);
+    x->dr[1] = vcpu_get(v, VCPU_DR1);
+    x->dr[2] = vcpu_get(v, VCPU_DR2);
+    x->dr[3] = vcpu_get(v, VCPU_DR3);
+    x->dr6 = vcpu_get(v, VCPU_DR6);
     xsetbv(fpu_supported_xcr0());
     fpu_save(v->fpu);
 }
@@ -168,12 +158,12 @@ static void load_registers(struct vcpu *v)
     if (vmx_caps()->cpu2 & CPU2_RDTSCP) {
         wrmsr(MSR_TSC_AUX, x->tsc_aux);
     }
-    write_cr2(x->saved_cr2);
-    write_dr0(x->dr[0]);
-    write_dr1(x->dr[1]);
-    write_dr2(x->dr[2]);
-    write_dr3(x->dr[3]);
-    write_dr6(x->dr6);
+    vcpu_set(v, VCPU_CR2, x->saved_cr2);
+    vcpu_set(v, VCPU_DR0, x->dr[0]);
+    vcpu_set(v, VCPU_DR1, x->dr[1]);
+    vcpu_set(v, VCPU_DR2, x->dr[2]);
+    vcpu_set(v, VCPU_DR3, x->dr[3]);
+    vcpu_set(v, VCPU_DR6, x->dr6);
     xsetbv(fpu_supported_xcr0());
     fpu_load(v->fpu);
     xsetbv(v->xcr0);
@@ -218,9 +208,9 @@ static void load_again(struct vcpu *v)
 
 /* ---- start ---- */
 
-static struct vcpu_segment flat(uint16_t selector, uint32_t ar)
+static struct segment flat(uint16_t selector, uint32_t ar)
 {
-    return (struct vcpu_segment){.selector = selector, .limit = 0xffffffff, .ar = ar};
+    return (struct segment){.selector = selector, .limit = 0xffffffff, .ar = ar};
 }
 
 void vcpu_start_pvh(struct vcpu_start *s, uint32_t entry, uint32_t start_info)
@@ -239,7 +229,7 @@ void vcpu_start_pvh(struct vcpu_start *s, uint32_t entry, uint32_t start_info)
 
 void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector)
 {
-    struct vcpu_segment data = {.limit = 0xffff, .ar = AR_DATA16};
+    struct segment data = {.limit = 0xffff, .ar = AR_DATA16};
 
     *s = (struct vcpu_start){
         .cr0 = X86_CR0_ET,
@@ -254,12 +244,12 @@ void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector)
     };
 }
 
-static void write_segment(unsigned seg, const struct vcpu_segment *s)
+static void write_segment(struct vcpu *v, unsigned seg, const struct segment *s)
 {
-    vmwrite(vmcs_seg(GUEST_ES_SEL, seg), s->selector);
-    vmwrite(vmcs_seg(GUEST_ES_BASE, seg), s->base);
-    vmwrite(vmcs_seg(GUEST_ES_LIMIT, seg), s->limit);
-    vmwrite(vmcs_seg(GUEST_ES_AR, seg), s->ar ? s->ar : AR_UNUSABLE);
+    vcpu_set(v, vcpu_segment_field(VCPU_SELECTOR, seg), s->selector);
+    vcpu_set(v, vcpu_segment_field(VCPU_BASE, seg), s->base);
+    vcpu_set(v, vcpu_segment_field(VCPU_LIMIT, seg), s->limit);
+    vcpu_set(v, vcpu_segment_field(VCPU_AR, seg), s->ar ? s->ar : AR_UNUSABLE);
 }
 
 static void reset_unloaded(struct vcpu *v)
@@ -276,22 +266,22 @@ static void reset_unloaded(struct vcpu *v)
     load_registers(v);
 }
 
-static void reset_segments(const struct vcpu_start *s)
+static void reset_segments(struct vcpu *v, const struct vcpu_start *s)
 {
-    static const struct vcpu_segment ldt = {.limit = 0xffff, .ar = AR_LDT};
+    static const struct segment ldt = {.limit = 0xffff, .ar = AR_LDT};
 
-    write_segment(SEG_CS, &s->cs);
-    write_segment(SEG_DS, &s->ds);
-    write_segment(SEG_ES, &s->es);
-    write_segment(SEG_SS, &s->ss);
-    write_segment(SEG_FS, &s->ds);
-    write_segment(SEG_GS, &s->ds);
-    write_segment(SEG_LDTR, &ldt);
-    write_segment(SEG_TR, &s->tr);
-    vmwrite(GUEST_GDTR_BASE, 0);
-    vmwrite(GUEST_GDTR_LIMIT, 0xffff);
-    vmwrite(GUEST_IDTR_BASE, 0);
-    vmwrite(GUEST_IDTR_LIMIT, 0xffff);
+    write_segment(v, SEG_CS, &s->cs);
+    write_segment(v, SEG_DS, &s->ds);
+    write_segment(v, SEG_ES, &s->es);
+    write_segment(v, SEG_SS, &s->ss);
+    write_segment(v, SEG_FS, &s->ds);
+    write_segment(v, SEG_GS, &s->ds);
+    write_segment(v, SEG_LDTR, &ldt);
+    write_segment(v, SEG_TR, &s->tr);
+    vcpu_set(v, VCPU_GDTR_BASE, 0);
+    vcpu_set(v, VCPU_GDTR_LIMIT, 0xffff);
+    vcpu_set(v, VCPU_IDTR_BASE, 0);
+    vcpu_set(v, VCPU_IDTR_LIMIT, 0xffff);
 }
 
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
@@ -307,20 +297,20 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
                                  .rdi = s->rdi,
                                  .rbp = s->rbp};
     reset_unloaded(v);
-    reset_segments(s);
-    vmwrite(GUEST_RIP, s->rip);
-    vmwrite(GUEST_RSP, s->rsp);
-    vmwrite(GUEST_RFLAGS, s->rflags | X86_EFLAGS_FIXED);
-    vmwrite(GUEST_CR3, s->cr3);
-    vmwrite(GUEST_DR7, DR7_RESET);
-    vmwrite(GUEST_DEBUGCTL, 0);
-    vmwrite(GUEST_PAT, PAT_RESET);
-    vmwrite(GUEST_SYSENTER_CS, 0);
-    vmwrite(GUEST_SYSENTER_ESP, 0);
-    vmwrite(GUEST_SYSENTER_EIP, 0);
-    vmwrite(GUEST_INTERRUPTIBILITY, 0);
+    reset_segments(v, s);
+    vcpu_set(v, VCPU_RIP, s->rip);
+    vcpu_set(v, VCPU_RSP, s->rsp);
+    vcpu_set(v, VCPU_RFLAGS, s->rflags | X86_EFLAGS_FIXED);
+    vcpu_set(v, VCPU_CR3, s->cr3);
+    vcpu_set(v, VCPU_DR7, DR7_RESET);
+    vcpu_set(v, VCPU_DEBUGCTL, 0);
+    vcpu_set(v, VCPU_PAT, PAT_RESET);
+    vcpu_set(v, VCPU_SYSENTER_CS, 0);
+    vcpu_set(v, VCPU_SYSENTER_ESP, 0);
+    vcpu_set(v, VCPU_SYSENTER_EIP, 0);
+    vcpu_set(v, VCPU_BLOCKING, 0);
     vmwrite(GUEST_ACTIVITY, 0);
-    vmwrite(GUEST_PENDING_DEBUG, 0);
+    vcpu_set(v, VCPU_PENDING_TRAP, 0);
     control_reset(v, s->cr0, s->cr4, s->efer);
     vpid_invalidate(v);
     v->vmx.update = true;
@@ -346,52 +336,30 @@ void vmx_return(struct vcpu *v, struct vcpu *before)
 
 /* ---- registers ---- */
 
-uint64_t vcpu_rip(const struct vcpu *v)
-{
-    (void)v;
-    return vmread(GUEST_RIP);
-}
-
-uint64_t vcpu_rflags(const struct vcpu *v)
-{
-    (void)v;
-    return vmread(GUEST_RFLAGS);
-}
-
 /* SS.DPL is the CPL in every mode (SDM 3, 24.4.1). */
 unsigned vcpu_cpl(const struct vcpu *v)
 {
     (void)v;
-    return AR_DPL(vmread(GUEST_SS_AR));
+    return AR_DPL(vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_SS)));
 }
 
 bool vcpu_long_mode(const struct vcpu *v)
 {
     (void)v;
-    return (vmread(GUEST_EFER) & EFER_LMA) && (vmread(GUEST_CS_AR) & AR_LONG);
+    return (vcpu_get(v, VCPU_EFER) & EFER_LMA) &&
+           (vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)) & AR_LONG);
 }
 
 bool vcpu_in_ia32e(const struct vcpu *v)
 {
     (void)v;
-    return vmread(GUEST_EFER) & EFER_LMA;
-}
-
-uint64_t vcpu_cr4(const struct vcpu *v)
-{
-    return control_cr4(v);
-}
-
-uint64_t vcpu_cr3(const struct vcpu *v)
-{
-    (void)v;
-    return vmread(GUEST_CR3);
+    return vcpu_get(v, VCPU_EFER) & EFER_LMA;
 }
 
 bool vcpu_interrupts_enabled(const struct vcpu *v)
 {
     (void)v;
-    return vmread(GUEST_RFLAGS) & X86_EFLAGS_IF;
+    return vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_IF;
 }
 
 static uint64_t *gpr(struct vcpu *v, unsigned n)
@@ -420,13 +388,13 @@ static uint64_t *gpr(struct vcpu *v, unsigned n)
 
 uint64_t vmx_read_gpr(struct vcpu *v, unsigned n)
 {
-    return n == 4 ? vmread(GUEST_RSP) : *gpr(v, n);
+    return n == 4 ? vcpu_get(v, VCPU_RSP) : *gpr(v, n);
 }
 
 void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value)
 {
     if (n == 4) {
-        vmwrite(GUEST_RSP, value);
+        vcpu_set(v, VCPU_RSP, value);
     } else {
         *gpr(v, n) = value;
     }
@@ -454,7 +422,7 @@ void vmx_skip_bytes(struct vcpu *v, unsigned length)
         vmwrite(GUEST_RFLAGS, flags & ~(uint64_t)X86_EFLAGS_RF);
     }
     if (flags & X86_EFLAGS_TF) {
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | TRAP_BS);
     }
     v->vmx.stepped = true;
 }
@@ -466,13 +434,13 @@ void vmx_skip_bytes(struct vcpu *v, unsigned length)
  * breakpoint again; entry pushes what the guest's flags say (SDM 3, 17.3.1.1). #DB that is a fault
  * is the exception: its handler sees to RF.
  */
-void vmx_resume_flag(unsigned vector)
+void vmx_resume_flag(struct vcpu *v, unsigned vector)
 {
     static const uint32_t others =
         1u << EXC_DB | 1u << EXC_NMI | 1u << EXC_BP | 1u << EXC_OF | 1u << EXC_MC;
 
     if (vector < 32 && !(others & (1u << vector))) {
-        vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | X86_EFLAGS_RF);
+        vcpu_set(v, VCPU_RFLAGS, vcpu_get(v, VCPU_RFLAGS) | X86_EFLAGS_RF);
     }
 }
 
@@ -493,19 +461,20 @@ static void inject(struct vcpu *v, unsigned vector, bool has_error, uint32_t err
         unsigned first = INTR_VECTOR(old);
 
         if (first == EXC_DF) {
-            domain_crash(v->domain, "triple fault at rip %lx", (unsigned long)vcpu_rip(v));
+            domain_crash(v->domain, "triple fault at rip %lx",
+                         (unsigned long)vcpu_get(v, VCPU_RIP));
             return;
         }
         if ((contributory(first) && contributory(vector)) ||
             (first == EXC_PF && (contributory(vector) || vector == EXC_PF))) {
             vector = EXC_DF;
-            has_error = vmread(GUEST_CR0) & X86_CR0_PE;
+            has_error = vcpu_get(v, VCPU_CR0) & X86_CR0_PE;
             error = 0;
         }
     }
     v->vmx.inject = INTR_VALID | INTR_HARDWARE << 8 | (has_error ? INTR_ERROR_CODE : 0) | vector;
     v->vmx.inject_error = error;
-    vmx_resume_flag(vector);
+    vmx_resume_flag(v, vector);
 }
 
 void vcpu_inject(struct vcpu *v, unsigned vector)
@@ -516,13 +485,13 @@ void vcpu_inject(struct vcpu *v, unsigned vector)
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error)
 {
     /* Real mode pushes no error code (SDM 3, 26.2.1.3). */
-    inject(v, vector, vmread(GUEST_CR0) & X86_CR0_PE, error);
+    inject(v, vector, vcpu_get(v, VCPU_CR0) & X86_CR0_PE, error);
 }
 
 void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error)
 {
     vcpu_inject_error(v, EXC_PF, error);
-    write_cr2(cr2);
+    vcpu_set(v, VCPU_CR2, cr2);
 }
 
 /* ---- views, VMFUNC and #VE ---- */
@@ -566,11 +535,11 @@ void vmx_apply_update(struct vcpu *v)
 }
 
 /* A trap that is due comes first: injecting an interrupt would discard it (SDM 3, 26.7.3). */
-bool vmx_can_take_interrupt(void)
+bool vmx_can_take_interrupt(struct vcpu *v)
 {
-    return (vmread(GUEST_RFLAGS) & X86_EFLAGS_IF) &&
-           !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS)) &&
-           !(vmread(GUEST_PENDING_DEBUG) & PENDING_DEBUG_ANY);
+    return (vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_IF) &&
+           !(vcpu_get(v, VCPU_BLOCKING) & (BLOCKING_STI | BLOCKING_MOVSS)) &&
+           !(vcpu_get(v, VCPU_PENDING_TRAP) & TRAP_ANY);
 }
 
 static void want_windows(struct vcpu *v, bool interrupt, bool nmi)
@@ -601,8 +570,8 @@ static bool offer_nmi(struct vcpu *v)
     if (v->vmx.stepping || v->vmx.emulating || !guest_nmi_pending(v)) {
         return false;
     }
-    if ((v->vmx.inject & INTR_VALID) || (vmread(GUEST_PENDING_DEBUG) & PENDING_DEBUG_ANY) ||
-        (vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOVSS | BLOCKING_NMI))) {
+    if ((v->vmx.inject & INTR_VALID) || (vcpu_get(v, VCPU_PENDING_TRAP) & TRAP_ANY) ||
+        (vcpu_get(v, VCPU_BLOCKING) & (BLOCKING_STI | BLOCKING_MOVSS | BLOCKING_NMI))) {
         return true;
     }
     guest_nmi_taken(v);
@@ -614,7 +583,7 @@ bool vmx_take_interrupt(struct vcpu *v)
 {
     int vector = v->vmx.stepping || v->vmx.emulating ? -1 : guest_pending_interrupt(v);
 
-    if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && vmx_can_take_interrupt()) {
+    if (vector >= 0 && !(v->vmx.inject & INTR_VALID) && vmx_can_take_interrupt(v)) {
         guest_interrupt_taken(v, (unsigned)vector);
         v->vmx.inject = INTR_VALID | INTR_EXTERNAL << 8 | (unsigned)vector;
         vector = guest_pending_interrupt(v);
@@ -634,7 +603,7 @@ void vmx_prepare_entry(struct vcpu *v)
         v->vmx.inject = 0;
         if (v->vmx.set_cr2) {
             v->vmx.set_cr2 = false;
-            write_cr2(v->vmx.new_cr2);
+            vcpu_set(v, VCPU_CR2, v->vmx.new_cr2);
         }
     }
     vmx_apply_update(v);
@@ -644,13 +613,15 @@ void vmx_dump(struct vcpu *v)
 {
     const struct vcpu_regs *r = &v->regs;
 
-    say("d%uv%u rip %016lx rsp %016lx rflags %lx", v->domain->id, v->id, vmread(GUEST_RIP),
-        vmread(GUEST_RSP), vmread(GUEST_RFLAGS));
+    say("d%uv%u rip %016lx rsp %016lx rflags %lx", v->domain->id, v->id, vcpu_get(v, VCPU_RIP),
+        vcpu_get(v, VCPU_RSP), vcpu_get(v, VCPU_RFLAGS));
     say("rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
     say("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r->rsi, r->rdi, r->rbp, r->r8);
     say("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", r->r9, r->r10, r->r11, r->r12);
-    say("r13 %016lx r14 %016lx r15 %016lx efer %lx", r->r13, r->r14, r->r15, vmread(GUEST_EFER));
-    say("cr0 %lx cr2 %lx cr3 %lx cr4 %lx cs %lx/%lx view %d", control_cr0(v), read_cr2(),
-        vmread(GUEST_CR3), control_cr4(v), vmread(GUEST_CS_SEL), vmread(GUEST_CS_AR),
-        (int16_t)v->altp2m.view.v);
+    say("r13 %016lx r14 %016lx r15 %016lx efer %lx", r->r13, r->r14, r->r15,
+        vcpu_get(v, VCPU_EFER));
+    say("cr0 %lx cr2 %lx cr3 %lx cr4 %lx cs %lx/%lx view %d", vcpu_get(v, VCPU_CR0),
+        vcpu_get(v, VCPU_CR2), vcpu_get(v, VCPU_CR3), vcpu_get(v, VCPU_CR4),
+        vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_CS)),
+        vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), (int16_t)v->altp2m.view.v);
 }

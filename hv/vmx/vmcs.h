@@ -4,6 +4,7 @@
 /* VMCS fields (SDM 3, appendix B), control bits (24.6 to 24.8) and access to the current VMCS. */
 #include <facet/check.h>
 #include <facet/types.h>
+#include "vcpu/state.h"
 
 enum vmcs_field {
     VPID = 0x0000,
@@ -102,9 +103,6 @@ enum vmcs_field {
     HOST_RIP = 0x6c16,
 };
 
-/* Segment registers in the order of the VMCS groups. */
-enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
-
 #define PIN_EXTINT_EXITING (1u << 0)
 #define PIN_NMI_EXITING    (1u << 3)
 #define PIN_VIRTUAL_NMI    (1u << 5)
@@ -159,13 +157,6 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define INTR_SOFTWARE     4u
 #define INTR_PRIV_SW      5u
 #define INTR_SW_EXC       6u
-
-#define BLOCKING_STI   (1u << 0)
-#define BLOCKING_MOVSS (1u << 1)
-#define BLOCKING_NMI   (1u << 3)
-
-#define PENDING_DEBUG_BS  (1u << 14)
-#define PENDING_DEBUG_ANY 0x500fu /* BS, an enabled breakpoint, B3 to B0 */
 
 /* A failed VMREAD or VMWRITE means that Facet named a field that is not there: a bug. */
 static inline uint64_t vmread(enum vmcs_field f)

@@ -54,7 +54,7 @@ void vmx_arm_preemption(struct vcpu *v, uint64_t tsc_ticks);
 /* Injects what is pending and adjusts what may have changed before an entry. */
 void vmx_prepare_entry(struct vcpu *v);
 /* Whether an entry may inject an interrupt. */
-bool vmx_can_take_interrupt(void);
+bool vmx_can_take_interrupt(struct vcpu *v);
 /* Chooses the pending interrupt for the next entry, if the guest can take one.
  * True: another waits. */
 bool vmx_take_interrupt(struct vcpu *v);
@@ -65,7 +65,7 @@ void vmx_skip_instruction(struct vcpu *v);
 /* The same where the exit does not tell the length. */
 void vmx_skip_bytes(struct vcpu *v, unsigned length);
 /* The guest's flags as the frame of this exception is to show them. */
-void vmx_resume_flag(unsigned vector);
+void vmx_resume_flag(struct vcpu *v, unsigned vector);
 void vmx_dump(struct vcpu *v);
 uint64_t vmx_read_gpr(struct vcpu *v, unsigned n); /* ModRM numbering; 4 is RSP */
 void vmx_write_gpr(struct vcpu *v, unsigned n, uint64_t value);
@@ -84,8 +84,6 @@ bool control_set_efer(struct vcpu *v, uint64_t efer);
 /* The guest may change all bits of CR0 and CR4 without an exit that need no help, but for these. */
 void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4);
 void control_xsetbv(struct vcpu *v);
-uint64_t control_cr0(const struct vcpu *v); /* as the guest sees it */
-uint64_t control_cr4(const struct vcpu *v);
 /* Sets CR0, CR4 and EFER together, as given; values are valid. */
 void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
 

@@ -51,6 +51,17 @@ static inline struct cpu *this_cpu(void)
     return c;
 }
 
+/* this_cpu()->loaded == v, in one comparison. */
+static inline bool cpu_loaded(const struct vcpu *v)
+{
+    bool same;
+
+    __asm__ volatile("cmpq %%gs:%c2, %1"
+                     : "=@cce"(same)
+                     : "r"(v), "i"(offsetof(struct cpu, loaded)));
+    return same;
+}
+
 static inline uint64_t rdmsr(uint32_t msr)
 {
     uint32_t lo, hi;

@@ -251,16 +251,16 @@ static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law 
 
     w->rights = ~0ULL;
     if (vcpu_in_ia32e(v)) {
-        return canonical(a) && walk_64(v, law, vcpu_cr3(v) & PTE_ADDR, 39, a, w, p);
+        return canonical(a) && walk_64(v, law, vcpu_get(v, VCPU_CR3) & PTE_ADDR, 39, a, w, p);
     }
     a &= 0xffffffff;
-    if (!(control_cr0(v) & X86_CR0_PG)) {
+    if (!(vcpu_get(v, VCPU_CR0) & X86_CR0_PG)) {
         w->base = a & PAGE_MASK;
         return true;
     }
-    cr4 = control_cr4(v);
-    return cr4 & X86_CR4_PAE ? walk_pae(v, law, vcpu_cr3(v), a, w, p)
-                             : walk_32(v, law, vcpu_cr3(v), cr4 & X86_CR4_PSE, a, w, p);
+    cr4 = vcpu_get(v, VCPU_CR4);
+    return cr4 & X86_CR4_PAE ? walk_pae(v, law, vcpu_get(v, VCPU_CR3), a, w, p)
+                             : walk_32(v, law, vcpu_get(v, VCPU_CR3), cr4 & X86_CR4_PSE, a, w, p);
 }
 
 static __attribute__((noinline)) bool walk_host(struct vcpu *v, uint64_t a, struct walked *w)
@@ -279,7 +279,7 @@ static __attribute__((noinline)) bool walk_view(struct vcpu *v, uint64_t a, stru
 /* Read-only pages bind the kernel only while CR0.WP is set (4.6.1). */
 static bool kernel_may(struct vcpu *v, const struct walked *w, unsigned rights)
 {
-    return !(rights & RIGHT_W) || (w->rights & PTE_W) || !(control_cr0(v) & X86_CR0_WP);
+    return !(rights & RIGHT_W) || (w->rights & PTE_W) || !(vcpu_get(v, VCPU_CR0) & X86_CR0_WP);
 }
 
 static inline bool remembered(const struct linear_page *l, uint64_t a, uint64_t stamp,
@@ -470,7 +470,7 @@ static enum hand_answer reach_page(struct vcpu *v, struct hand_reach *r, gpa_t a
 /* SDM 3, 4.6.1, for data. */
 static bool paging_allows(struct vcpu *v, const struct hand_reach *r, const struct walked *w)
 {
-    bool write = r->rights & RIGHT_W, paging = control_cr0(v) & X86_CR0_PG;
+    bool write = r->rights & RIGHT_W, paging = vcpu_get(v, VCPU_CR0) & X86_CR0_PG;
 
     if (!paging) {
         return true;
@@ -478,8 +478,8 @@ static bool paging_allows(struct vcpu *v, const struct hand_reach *r, const stru
     if (r->name == HAND_AS_CODE && vcpu_cpl(v) == 3) {
         return (w->rights & PTE_U) && (!write || (w->rights & PTE_W));
     }
-    if ((control_cr4(v) & X86_CR4_SMAP) && (w->rights & PTE_U) &&
-        (r->name == HAND_AS_SYSTEM || !(vcpu_rflags(v) & X86_EFLAGS_AC))) {
+    if ((vcpu_get(v, VCPU_CR4) & X86_CR4_SMAP) && (w->rights & PTE_U) &&
+        (r->name == HAND_AS_SYSTEM || !(vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_AC))) {
         return false;
     }
     return kernel_may(v, w, r->rights);

@@ -18,11 +18,11 @@ static struct entry_state flat(uint32_t code, uint32_t data)
     struct entry_state s = {.cr0 = X86_CR0_PE | X86_CR0_ET, .rip = 0x1000, .rflags = 2};
 
     for (unsigned i = SEG_ES; i <= SEG_GS; i++) {
-        s.segment[i] = (struct vcpu_segment){0, 0, 0xffffffff, data};
+        s.segment[i] = (struct segment){0, 0, 0xffffffff, data};
     }
     s.segment[SEG_CS].ar = code;
-    s.segment[SEG_TR] = (struct vcpu_segment){0x28, 0x1000, 0x67, 0x8b};
-    s.segment[SEG_LDTR] = (struct vcpu_segment){.ar = 0x10000};
+    s.segment[SEG_TR] = (struct segment){0x28, 0x1000, 0x67, 0x8b};
+    s.segment[SEG_LDTR] = (struct segment){.ar = 0x10000};
     return s;
 }
 
@@ -58,7 +58,7 @@ static struct entry_state vm86(void)
 
     s.rflags |= X86_EFLAGS_VM;
     for (unsigned i = SEG_ES; i <= SEG_GS; i++) {
-        s.segment[i] = (struct vcpu_segment){(uint16_t)(0x100 * i), 0x1000 * i, 0xffff, 0xf3};
+        s.segment[i] = (struct segment){(uint16_t)(0x100 * i), 0x1000 * i, 0xffff, 0xf3};
     }
     return s;
 }
@@ -239,24 +239,19 @@ static void system_segments(void **state)
     refuses(protected_mode(), s.segment[SEG_TR].ar = 0x808b);
     refuses(protected_mode(), s.segment[SEG_TR].selector |= 4);
     refuses(protected_mode(), s.segment[SEG_TR].base = 1ULL << 47);
-    accepts(protected_mode(),
-            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x82}));
+    accepts(protected_mode(), (s.segment[SEG_LDTR] = (struct segment){0x30, 0x1000, 0xf, 0x82}));
+    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct segment){0x34, 0x1000, 0xf, 0x82}));
+    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct segment){0x30, 0x1000, 0xf, 0x92}));
+    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct segment){0x30, 0x1000, 0xf, 0x02}));
+    refuses(protected_mode(), (s.segment[SEG_LDTR] = (struct segment){0x30, 0x1000, 0xf, 0x8b}));
     refuses(protected_mode(),
-            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x34, 0x1000, 0xf, 0x82}));
-    refuses(protected_mode(),
-            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x92}));
-    refuses(protected_mode(),
-            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x02}));
-    refuses(protected_mode(),
-            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 0x1000, 0xf, 0x8b}));
-    refuses(protected_mode(),
-            (s.segment[SEG_LDTR] = (struct vcpu_segment){0x30, 1ULL << 47, 0xf, 0x82}));
+            (s.segment[SEG_LDTR] = (struct segment){0x30, 1ULL << 47, 0xf, 0x82}));
 }
 
 static void starts(void **state)
 {
-    static const struct vcpu_segment code = {0, 0, 0xffffffff, 0xc09b},
-                                     data = {0, 0, 0xffffffff, 0xc093};
+    static const struct segment code = {0, 0, 0xffffffff, 0xc09b},
+                                data = {0, 0, 0xffffffff, 0xc093};
     struct vcpu_start s = {.cr0 = X86_CR0_PE,
                            .rflags = 2,
                            .cs = code,

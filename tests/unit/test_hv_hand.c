@@ -41,7 +41,7 @@ static bool moved;    /* gfn 5 shows the frame of gfn 6 */
 
 /* ---- what hand.c asks for ---- */
 
-uint64_t vcpu_cr3(const struct vcpu *v)
+uint64_t vcpu_get(const struct vcpu *v, VCPU_CR3)
 {
     assert_ptr_equal(test_cpu.loaded, v);
     return cpu.cr3;
@@ -59,20 +59,20 @@ unsigned vcpu_cpl(const struct vcpu *v)
     return cpu.cpl;
 }
 
-uint64_t control_cr0(const struct vcpu *v)
+uint64_t vcpu_get(const struct vcpu *v, VCPU_CR0)
 {
     (void)v;
     return X86_CR0_PE | (cpu.mode == MODE_OFF ? 0 : X86_CR0_PG) | (cpu.wp ? X86_CR0_WP : 0);
 }
 
-uint64_t control_cr4(const struct vcpu *v)
+uint64_t vcpu_get(const struct vcpu *v, VCPU_CR4)
 {
     (void)v;
     return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) | (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0) |
            (cpu.smap ? X86_CR4_SMAP : 0);
 }
 
-uint64_t vcpu_rflags(const struct vcpu *v)
+uint64_t vcpu_get(const struct vcpu *v, VCPU_RFLAGS)
 {
     (void)v;
     return cpu.ac ? X86_EFLAGS_AC : 0;

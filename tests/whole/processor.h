@@ -5,38 +5,40 @@
  * Included before everything else in each source of hv/: what are instructions of the processor
  * there are functions and data of machine.c here.
  */
-#define this_cpu  hw_this_cpu
-#define rdmsr     hw_rdmsr
-#define wrmsr     hw_wrmsr
-#define rdtsc     hw_rdtsc
-#define cpuid     hw_cpuid
-#define outb      hw_outb
-#define outw      hw_outw
-#define inb       hw_inb
-#define xsetbv    hw_xsetbv
-#define read_cr0  hw_read_cr0
-#define write_cr0 hw_write_cr0
-#define read_cr2  hw_read_cr2
-#define write_cr2 hw_write_cr2
-#define read_cr3  hw_read_cr3
-#define write_cr3 hw_write_cr3
-#define read_cr4  hw_read_cr4
-#define write_cr4 hw_write_cr4
-#define read_dr0  hw_read_dr0
-#define write_dr0 hw_write_dr0
-#define read_dr1  hw_read_dr1
-#define write_dr1 hw_write_dr1
-#define read_dr2  hw_read_dr2
-#define write_dr2 hw_write_dr2
-#define read_dr3  hw_read_dr3
-#define write_dr3 hw_write_dr3
-#define read_dr6  hw_read_dr6
-#define write_dr6 hw_write_dr6
-#define vmread    hw_vmread
-#define vmwrite   hw_vmwrite
+#define this_cpu   hw_this_cpu
+#define cpu_loaded hw_cpu_loaded
+#define rdmsr      hw_rdmsr
+#define wrmsr      hw_wrmsr
+#define rdtsc      hw_rdtsc
+#define cpuid      hw_cpuid
+#define outb       hw_outb
+#define outw       hw_outw
+#define inb        hw_inb
+#define xsetbv     hw_xsetbv
+#define read_cr0   hw_read_cr0
+#define write_cr0  hw_write_cr0
+#define read_cr2   hw_read_cr2
+#define write_cr2  hw_write_cr2
+#define read_cr3   hw_read_cr3
+#define write_cr3  hw_write_cr3
+#define read_cr4   hw_read_cr4
+#define write_cr4  hw_write_cr4
+#define read_dr0   hw_read_dr0
+#define write_dr0  hw_write_dr0
+#define read_dr1   hw_read_dr1
+#define write_dr1  hw_write_dr1
+#define read_dr2   hw_read_dr2
+#define write_dr2  hw_write_dr2
+#define read_dr3   hw_read_dr3
+#define write_dr3  hw_write_dr3
+#define read_dr6   hw_read_dr6
+#define write_dr6  hw_write_dr6
+#define vmread     hw_vmread
+#define vmwrite    hw_vmwrite
 #include "x86/cpu.h"
 #include "vmx/vmcs.h"
 #undef this_cpu
+#undef cpu_loaded
 #undef rdmsr
 #undef wrmsr
 #undef rdtsc
@@ -121,6 +123,10 @@ static inline void vmwrite(enum vmcs_field f, uint64_t v)
 static inline struct cpu *this_cpu(void)
 {
     return &processor.cpu;
+}
+static inline bool cpu_loaded(const struct vcpu *v)
+{
+    return processor.cpu.loaded == v;
 }
 static inline uint64_t rdtsc(void)
 {

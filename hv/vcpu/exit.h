@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Why a vCPU stopped running its guest: what the vendor's run() returns, and hv/exit/ decides on.
+ * An event whose delivery the exit broke off is due again in v->event by then.
+ */
+#include <facet/types.h>
+#include "vcpu/event.h"
+
+enum vcpu_exit_kind {
+    VCPU_EXIT_HYPERCALL,
+    VCPU_EXIT_VIOLATION, /* of the nested page tables: `violation` */
+    VCPU_EXIT_INTERRUPT, /* the machine's: `vector`, or 0 if it was served already */
+    VCPU_EXIT_SLICE,     /* the time that vcpu_set(VCPU_SLICE) gave is over */
+    VCPU_EXIT_WINDOW,    /* an interrupt or NMI can be taken now */
+    VCPU_EXIT_STEPPED,   /* the vendor's step() is done */
+    VCPU_EXIT_EXCEPTION, /* one that is watched, or always intercepted: `exception` */
+    VCPU_EXIT_NMI,       /* the machine's, and served */
+    VCPU_EXIT_CPUID,
+    VCPU_EXIT_HALT,
+    VCPU_EXIT_CR, /* `cr` */
+    VCPU_EXIT_IO, /* `io` */
+    VCPU_EXIT_RDMSR,
+    VCPU_EXIT_WRMSR,
+    VCPU_EXIT_XSETBV,
+    VCPU_EXIT_DESCRIPTOR, /* `descriptor` */
+    VCPU_EXIT_CACHES,     /* INVD, WBINVD */
+    VCPU_EXIT_PRIVILEGED, /* an instruction that is #GP(0) here: RDPMC */
+    VCPU_EXIT_UNDEFINED,  /* one that is #UD here: the vendor's own, MONITOR, MWAIT */
+    VCPU_EXIT_TASK,       /* `task` */
+    VCPU_EXIT_SHUTDOWN,   /* triple fault */
+    VCPU_EXIT_REFUSED, /* there was no entry: the state is bad. `reason` says what the vendor knows
+                        */
+    VCPU_EXIT_BROKEN,  /* what cannot be if nested tables and controls are right */
+    VCPU_EXIT_KINDS
+};
+
+/* Who accesses CR0 to CR8, and how. */
+enum vcpu_cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
+
+struct vcpu_exit {
+    enum vcpu_exit_kind kind;
+    uint32_t reason; /* VMX's number for monitors that are told of each exit, and for messages */
+    union {
+        uint8_t vector;
+        struct {
+            gpa_t gpa;
+            uint64_t gla;   /* if gla_valid */
+            uint8_t rights; /* RIGHT_*: what the access needed */
+            bool gla_valid;
+            bool walk; /* to a paging structure, while a linear address was translated */
+        } violation;
+        struct {
+            struct event event; /* as the guest would have got it; cr2 for #PF */
+            uint64_t pending;   /* #DB: BS, BD, B0 to B3 as in DR6 */
+        } exception;
+        struct {
+            uint8_t cr, access, gpr; /* enum vcpu_cr_access; gpr: ModRM numbering */
+            uint16_t msw;            /* CR_LMSW */
+        } cr;
+        struct {
+            uint16_t port;
+            uint8_t size; /* bytes: 1, 2, 4 */
+            bool in, string, rep;
+            uint8_t segment;      /* string: SEG_*; INS: ES */
+            uint8_t address_size; /* string: bytes: 2, 4, 8 */
+        } io;
+        struct {
+            uint8_t which;        /* VM_EVENT_DESC_* */
+            bool write;           /* LGDT, LIDT, LLDT, LTR */
+            uint32_t information; /* as VMX tells it (SDM 3, tables 27-11 and 27-12) */
+        } descriptor;
+        struct {
+            uint16_t selector;
+            uint8_t source; /* enum task_source */
+        } task;
+    };
+};
+
+/* SDM 3, table 27-2. */
+enum task_source { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
