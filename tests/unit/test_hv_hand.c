@@ -41,10 +41,23 @@ static bool moved;    /* gfn 5 shows the frame of gfn 6 */
 
 /* ---- what hand.c asks for ---- */
 
-uint64_t vcpu_get(const struct vcpu *v, VCPU_CR3)
+uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
 {
     assert_ptr_equal(test_cpu.loaded, v);
-    return cpu.cr3;
+    switch (f) {
+    case VCPU_CR0:
+        return X86_CR0_PE | (cpu.mode == MODE_OFF ? 0 : X86_CR0_PG) | (cpu.wp ? X86_CR0_WP : 0);
+    case VCPU_CR3:
+        return cpu.cr3;
+    case VCPU_CR4:
+        return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) |
+               (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0) | (cpu.smap ? X86_CR4_SMAP : 0);
+    case VCPU_RFLAGS:
+        return cpu.ac ? X86_EFLAGS_AC : 0;
+    default:
+        fail_msg("field %d", f);
+        return 0;
+    }
 }
 
 bool vcpu_in_ia32e(const struct vcpu *v)
@@ -57,25 +70,6 @@ unsigned vcpu_cpl(const struct vcpu *v)
 {
     (void)v;
     return cpu.cpl;
-}
-
-uint64_t vcpu_get(const struct vcpu *v, VCPU_CR0)
-{
-    (void)v;
-    return X86_CR0_PE | (cpu.mode == MODE_OFF ? 0 : X86_CR0_PG) | (cpu.wp ? X86_CR0_WP : 0);
-}
-
-uint64_t vcpu_get(const struct vcpu *v, VCPU_CR4)
-{
-    (void)v;
-    return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) | (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0) |
-           (cpu.smap ? X86_CR4_SMAP : 0);
-}
-
-uint64_t vcpu_get(const struct vcpu *v, VCPU_RFLAGS)
-{
-    (void)v;
-    return cpu.ac ? X86_EFLAGS_AC : 0;
 }
 
 static uint8_t *page_in(uint8_t (*pages)[PAGE_SIZE], uint64_t g)
