@@ -33,6 +33,7 @@ enum fault_result {
     FAULT_CONVERTED, /* the same, for n2rwx: the listener is told, without waiting for its answer */
     FAULT_DENIED,    /* a view restricts it and a listener must decide */
     FAULT_REFUSED,   /* a sealed guest's own view restricts it, nobody listens: its fault */
+    FAULT_VE,        /* what a processor with #VE makes one of; only if `reflect` */
 };
 
 /* What the hypervisor learned from a violation. */
@@ -40,6 +41,7 @@ struct fault {
     gfn_t gfn;
     unsigned rights; /* RIGHT_*: what the access needed */
     bool walk;       /* to a paging structure */
+    bool reflect;    /* the processor has no #VE, and the vCPU could take one now */
 };
 
 /*

@@ -103,6 +103,9 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
     if (g <= pm->max_gfn) {
         e = vs ? override_leaf(pm, vs, g) : hostmap_leaf(pm, g);
     }
+    if (f->reflect && !entry_suppress_ve(pm, e) && !entry_permits(pm, e, f->rights)) {
+        return FAULT_VE;
+    }
     if (!entry_valid(pm, e)) {
         return (e & pm->format->own_frame) && listener ? FAULT_DENIED : FAULT_UNMAPPED;
     }

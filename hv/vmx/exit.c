@@ -241,6 +241,7 @@ static void ept_violation(struct vcpu *v)
             io_unmapped(v, gpa(address), q);
         }
         break;
+    case FAULT_VE:      /* the processor's own, and not asked for */
     case FAULT_REFUSED: /* in the delivery of an exception: #DF, then the end of the domain */
         vcpu_inject_error(v, EXC_GP, 0);
         forget_trap(v);

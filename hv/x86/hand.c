@@ -439,6 +439,7 @@ static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint6
     case FAULT_DENIED:
         return HAND_DENIED;
     case FAULT_REFUSED:
+    case FAULT_VE: /* not asked for: an instruction that is carried out raises none */
         break;
     }
     r->vector = EXC_GP;

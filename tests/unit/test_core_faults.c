@@ -208,6 +208,36 @@ static void host_range(void **state)
     assert_int_equal(host_set_range(gfn(G4K), 1, ACCESS_DEFAULT + 1), -XEN_EINVAL);
 }
 
+/* Where the processor has no #VE it is asked for, and comes before all that a fault may lead to. */
+static void reflected_as_a_processor_would(void **state)
+{
+    (void)state;
+    if (!fake.pm.format->suppress_ve) {
+        skip(); /* a format without such a bit */
+    }
+    for (unsigned a = 0; a < 10; a++) {
+        struct fault f = {.gfn = gfn(5), .rights = RIGHT_R | RIGHT_W, .reflect = true};
+        bool allowed;
+
+        assert_int_equal(set_access(v, 5, a), 0);
+        assert_int_equal(set_ve(v, 5, false), 0);
+        allowed = (rights(v, 5) & f.rights) == f.rights;
+        for (unsigned listener = 0; listener < 2; listener++) {
+            assert_int_equal(altp2m_fault(&fake.vcpus[0], &f, listener),
+                             allowed ? FAULT_RETRY : FAULT_VE);
+            assert_int_equal(get_access(v, 5), a);
+        }
+        f.reflect = false; /* it has #VE, or the vCPU can take none */
+        assert_int_not_equal(altp2m_fault(&fake.vcpus[0], &f, true), FAULT_VE);
+        assert_int_equal(set_access(v, 5, a), 0);
+        assert_int_equal(set_ve(v, 5, true), 0);
+        f.reflect = true;
+        assert_int_not_equal(altp2m_fault(&fake.vcpus[0], &f, true), FAULT_VE);
+    }
+    struct fault hole = {.gfn = gfn(G_512G), .rights = RIGHT_R, .reflect = true};
+    assert_int_equal(altp2m_fault(&fake.vcpus[0], &hole, false), FAULT_UNMAPPED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(out_of_memory_in_host_superpage, start_in_view, stop),
         cmocka_unit_test_setup_teardown(mmio_is_not_ours, start_in_view, stop),
         cmocka_unit_test_setup_teardown(host_range, start_in_view, stop),
+        cmocka_unit_test_setup_teardown(reflected_as_a_processor_would, start_in_view, stop),
     };
 
     return cmocka_run_group_tests_name("core faults", tests, NULL, NULL);
