@@ -10,8 +10,7 @@ static bool canonical(uint64_t a)
     return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-/* Whether [offset, offset + n) lies within the segment's limit. */
-static bool within(uint64_t ar, uint64_t limit, uint64_t offset, size_t n)
+bool vmx_segment_holds(uint64_t ar, uint64_t limit, uint64_t offset, size_t n)
 {
     uint64_t last = offset + n - 1;
 
@@ -39,7 +38,7 @@ static bool allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, 
     }
     ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, segment));
     return ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) == 0 || type_allows(ar, write)) &&
-           within(ar, vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, segment)), offset, n);
+           vmx_segment_holds(ar, vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, segment)), offset, n);
 }
 
 bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)

@@ -72,12 +72,11 @@ static struct refusal invalid(uint16_t selector)
 
 static const struct refusal none;
 
-static struct refusal reach(struct vcpu *v, uint64_t at, size_t n, bool write, struct hand_reach *r)
+static struct refusal reach_as(struct vcpu *v, enum hand_name name, uint64_t at, size_t n,
+                               bool write, struct hand_reach *r)
 {
-    *r = (struct hand_reach){.linear = at,
-                             .n = n,
-                             .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R,
-                             .name = HAND_AS_SYSTEM};
+    *r = (struct hand_reach){
+        .linear = at, .n = n, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R, .name = name};
     switch (vmx_reach_quietly(v, r)) {
     case HAND_DONE:
         return none;
@@ -86,6 +85,11 @@ static struct refusal reach(struct vcpu *v, uint64_t at, size_t n, bool write, s
     default:
         return (struct refusal){.vector = LATER};
     }
+}
+
+static struct refusal reach(struct vcpu *v, uint64_t at, size_t n, bool write, struct hand_reach *r)
+{
+    return reach_as(v, HAND_AS_SYSTEM, at, n, write, r);
 }
 
 static struct refusal get(struct vcpu *v, void *to, uint64_t from, size_t n)
@@ -165,6 +169,15 @@ static struct refusal change_descriptor(struct vcpu *v, uint16_t selector, uint6
     r = get(v, &d, at, sizeof(d));
     d = (d | set) & ~clear;
     return r.vector ? r : put(v, at, &d, sizeof(d));
+}
+
+static struct segment segment_now(const struct vcpu *v, unsigned seg)
+{
+    return (struct segment){.selector =
+                                (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, seg)),
+                            .base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, seg)),
+                            .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, seg)),
+                            .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, seg))};
 }
 
 static void write_segment(struct vcpu *v, unsigned seg, const struct segment *s)
@@ -281,13 +294,17 @@ static void drop_vm86(struct vcpu *v, const uint32_t *selectors)
     }
 }
 
+static struct segment vm86_segment(uint16_t selector)
+{
+    return (struct segment){selector, (uint32_t)selector << 4, 0xffff, AR_VM86};
+}
+
 static void load_vm86(struct vcpu *v, const uint32_t *selectors)
 {
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
-        uint16_t selector = (uint16_t)selectors[seg];
+        const struct segment s = vm86_segment((uint16_t)selectors[seg]);
 
-        write_segment(v, seg,
-                      &(struct segment){selector, (uint32_t)selector << 4, 0xffff, AR_VM86});
+        write_segment(v, seg, &s);
     }
 }
 
@@ -316,15 +333,6 @@ static void save_task(struct vcpu *v, struct tss *t, uint32_t eip, uint32_t efla
 static bool is_32(const struct segment *tr)
 {
     return tr->ar & TSS_32;
-}
-
-static struct segment current_task(struct vcpu *v)
-{
-    return (struct segment){.selector =
-                                (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_TR)),
-                            .base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_TR)),
-                            .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG_TR)),
-                            .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_TR))};
 }
 
 /* What is written when a task is left: `n` bytes at `at`. */
@@ -436,7 +444,7 @@ static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
 static struct refusal leave_task(struct vcpu *v, enum source source, const struct segment *to,
                                  uint32_t eip)
 {
-    struct segment from = current_task(v);
+    struct segment from = segment_now(v, SEG_TR);
     struct saved s = saved_part(&from);
     uint32_t eflags = (uint32_t)vcpu_get(v, VCPU_RFLAGS);
     struct tss old;
@@ -488,7 +496,7 @@ static bool descriptor_later(struct vcpu *v, uint16_t selector, bool write)
 /* As leave_task() goes about it, but for the new task's state, which has been read. */
 static bool leave_later(struct vcpu *v, enum source source, const struct segment *to)
 {
-    struct segment from = current_task(v);
+    struct segment from = segment_now(v, SEG_TR);
     struct saved s = saved_part(&from);
 
     return later(v, s.at, s.n, true) ||
@@ -499,40 +507,75 @@ static bool leave_later(struct vcpu *v, enum source source, const struct segment
            (source != SOURCE_IRET && descriptor_later(v, to->selector, true));
 }
 
-/* As enter_task() does, in the new task's address space and with its LDT. `pushes`: so
- * many bytes. */
-static bool segments_later(struct vcpu *v, const struct tss *t, unsigned pushes)
+static bool segments_later(struct vcpu *v, const uint32_t *selectors)
 {
-    const uint32_t *selectors = &t->es;
-    struct segment ss;
-
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
         if ((selectors[seg] & NULL_MASK) && descriptor_later(v, (uint16_t)selectors[seg], false)) {
             return true;
         }
     }
-    if (!pushes || read_segment(v, (uint16_t)t->ss, &ss).vector) {
-        return false;
-    }
-    return later(v, ss.base + ((t->esp - pushes) & (ss.ar & AR_DB ? 0xffffffff : 0xffff)), pushes,
-                 true);
+    return false;
 }
 
+/* What SS is to be; false: it is refused. */
+static bool next_stack(struct vcpu *v, const struct tss *t, struct segment *ss)
+{
+    uint16_t selector = (uint16_t)t->ss;
+
+    if (t->eflags & X86_EFLAGS_VM) {
+        *ss = vm86_segment(selector);
+        return true;
+    }
+    return (selector & NULL_MASK) && !read_segment(v, selector, ss).vector &&
+           fits(SEG_SS, ss, t->cs & 3);
+}
+
+/* `width` bytes are pushed with this SS and RSP: what RSP is then. False: beyond the segment. */
+static bool push_at(const struct vcpu *v, uint64_t old, unsigned width, uint64_t *rsp,
+                    uint64_t *linear)
+{
+    const struct segment ss = segment_now(v, SEG_SS);
+    uint64_t mask = ss.ar & AR_DB ? 0xffffffff : 0xffff, offset = (old - width) & mask;
+
+    *rsp = (old & ~mask) | offset;
+    *linear = (ss.base + offset) & 0xffffffff;
+    return vmx_segment_holds(ss.ar, ss.limit, offset, width);
+}
+
+static bool push_later(struct vcpu *v, const struct tss *t, unsigned width)
+{
+    const struct segment before = segment_now(v, SEG_SS);
+    uint64_t flags = vcpu_get(v, VCPU_RFLAGS), rsp, at;
+    struct segment ss;
+    struct hand_reach r;
+    bool asks;
+
+    if (!next_stack(v, t, &ss)) {
+        return false;
+    }
+    write_segment(v, SEG_SS, &ss);
+    vcpu_set(v, VCPU_RFLAGS, (flags & ~(uint64_t)X86_EFLAGS_AC) | (t->eflags & X86_EFLAGS_AC));
+    asks = push_at(v, t->esp, width, &rsp, &at) &&
+           reach_as(v, HAND_AS_CODE, at, width, true, &r).vector == LATER;
+    write_segment(v, SEG_SS, &before);
+    vcpu_set(v, VCPU_RFLAGS, flags);
+    return asks;
+}
+
+/* As enter_task() does, in the new task's address space and with its LDT. `pushes`: so
+ * many bytes. */
 static bool enter_later(struct vcpu *v, const struct tss *t, unsigned pushes)
 {
     uint64_t cr3 = vcpu_get(v, VCPU_CR3);
-    const struct segment ldt = {
-        .selector = (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_LDTR)),
-        .base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_LDTR)),
-        .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG_LDTR)),
-        .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_LDTR))};
+    const struct segment ldt = segment_now(v, SEG_LDTR);
     bool asks;
 
     if (vcpu_get(v, VCPU_CR0) & X86_CR0_PG) {
         vcpu_set(v, VCPU_CR3, t->cr3);
     }
     asks = load_ldt(v, (uint16_t)t->ldtr).vector == LATER ||
-           (!(t->eflags & X86_EFLAGS_VM) && segments_later(v, t, pushes));
+           (!(t->eflags & X86_EFLAGS_VM) && segments_later(v, &t->es)) ||
+           (pushes && push_later(v, t, pushes));
     write_segment(v, SEG_LDTR, &ldt);
     vcpu_set(v, VCPU_CR3, cr3);
     return asks;
@@ -570,19 +613,45 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
 /* As wide as the task. */
 static struct refusal push_error(struct vcpu *v, uint32_t error, unsigned width)
 {
-    uint64_t mask = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_SS)) & AR_DB ? 0xffffffff : 0xffff;
-    uint64_t old = vcpu_get(v, VCPU_RSP), rsp = (old & ~mask) | ((old - width) & mask);
-    uint64_t base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_SS));
-    struct refusal r = put(v, (base + (rsp & mask)) & 0xffffffff, &error, width);
+    struct hand_reach r;
+    struct refusal stop;
+    uint64_t rsp, at;
 
-    if (!r.vector) {
+    if (!push_at(v, vcpu_get(v, VCPU_RSP), width, &rsp, &at)) {
+        return (struct refusal){.vector = EXC_SS};
+    }
+    stop = reach_as(v, HAND_AS_CODE, at, width, true, &r);
+    if (!stop.vector) {
+        hand_write(&r, &error);
         vcpu_set(v, VCPU_RSP, rsp);
+    }
+    return stop;
+}
+
+/* The last checks, after which the new task runs. */
+static struct refusal begin_task(struct vcpu *v, uint32_t error, unsigned pushes)
+{
+    struct refusal r = pushes ? push_error(v, error, pushes) : none;
+
+    if (!r.vector && vcpu_get(v, VCPU_RIP) > vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG_CS))) {
+        r.vector = EXC_GP;
     }
     return r;
 }
 
-static void refuse(struct vcpu *v, struct refusal r, uint32_t ext)
+/*
+ * In the midst of `event`, if there is one: with an exception it may become a double fault. LATER
+ * only where the switch has overwritten tables that it goes by: what was found out before does not
+ * hold.
+ */
+static void refuse(struct vcpu *v, struct refusal r, uint32_t event)
 {
+    uint32_t ext = event && INTR_TYPE(event) != INTR_SOFTWARE ? ERROR_EXT : 0;
+
+    v->vmx.inject = event;
+    if (r.vector == LATER) {
+        r = invalid((uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_TR)));
+    }
     if (r.vector == EXC_PF) {
         vcpu_inject_page_fault(v, r.address, r.error);
     } else {
@@ -618,7 +687,6 @@ void task_switch(struct vcpu *v)
     uint64_t q = vmread(EXIT_QUALIFICATION);
     enum source source = q >> 30 & 3;
     uint32_t event = source == SOURCE_GATE ? v->vmx.inject : 0, error = v->vmx.inject_error;
-    uint32_t ext = event && INTR_TYPE(event) != INTR_SOFTWARE ? ERROR_EXT : 0;
     struct segment to;
     struct tss next;
     struct refusal r = read_task(v, (uint16_t)q, &to, &next);
@@ -637,12 +705,12 @@ void task_switch(struct vcpu *v)
         set_blocking(v, source, event);
         r = enter_task(v, source, &to, &next);
     }
-    if (!r.vector && pushes) {
-        r = push_error(v, error, pushes);
+    if (!r.vector) {
+        r = begin_task(v, error, pushes);
     }
     v->vmx.stepped = !r.vector;
     if (r.vector) {
-        refuse(v, r, ext);
+        refuse(v, r, event);
     } else if (next.trap & 1) {
         vcpu_set(v, VCPU_DR6, vcpu_get(v, VCPU_DR6) | DR6_BT);
         vcpu_inject(v, EXC_DB);

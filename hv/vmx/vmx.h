@@ -99,6 +99,8 @@ bool vmx_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r);
 /* Whether the segment lets n bytes at the offset be accessed (SDM 3, 5.3 to 5.5); else its
  * exception is injected. */
 bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write);
+/* Whether [offset, offset + n) lies within the limit of a segment with these access rights. */
+bool vmx_segment_holds(uint64_t ar, uint64_t limit, uint64_t offset, size_t n);
 
 /* A task switch's exit: hv/vmx/task.c */
 void task_switch(struct vcpu *v);

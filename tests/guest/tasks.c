@@ -3,7 +3,8 @@
  * Hardware task switches (SDM volume 3, chapter 7), which always exit: JMP, CALL and IRET between
  * tasks, events through task gates, an error code for the new task, a segment that does not fit it,
  * CR3, what the switch leaves in the TSSs and their descriptors, a switch out of VM86 that fails,
- * and a task of 16 bits. Long mode has no tasks: the guest leaves it for 32-bit mode with paging,
+ * a task of 16 bits, and new tasks whose stack has no room or whose code begins beyond its segment.
+ * Long mode has no tasks: the guest leaves it for 32-bit mode with paging,
  * and comes back.
  */
 #include <string.h>
@@ -13,25 +14,32 @@
 #include "lib/target.h"
 #include "lib/test.h"
 
-#define CODE64    0x08
-#define CODE32    0x10
-#define DATA32    0x18
-#define TSS_MAIN  0x20
-#define TSS_B     0x28
-#define TSS_GP    0x30
-#define TSS_BAD   0x38
-#define TSS_TS    0x40
-#define DATA_DPL3 0x48
-#define TSS_VM86  0x50
-#define TSS_NO_CS 0x58
-#define TSS_16    0x60
-#define ABSENT    0x68
-#define GATE      0x50 /* vector of the task gate to B */
-#define GATE_VM86 0x51 /* of the one to the task without a code segment, which VM86 may use */
+#define CODE64       0x08
+#define CODE32       0x10
+#define DATA32       0x18
+#define TSS_MAIN     0x20
+#define TSS_B        0x28
+#define TSS_GP       0x30
+#define TSS_BAD      0x38
+#define TSS_TS       0x40
+#define DATA_DPL3    0x48
+#define TSS_VM86     0x50
+#define TSS_NO_CS    0x58
+#define TSS_16       0x60
+#define ABSENT       0x68
+#define SMALL_DATA   0x70
+#define SMALL_CODE   0x78
+#define TSS_AC       0x80
+#define TSS_SMALL    0x88 /* for #AC */
+#define TSS_SMALL_PF 0x90
+#define TSS_FAR      0x98
+#define GATE         0x50 /* vector of the task gate to B */
+#define GATE_VM86    0x51 /* of the one to the task without a code segment, which VM86 may use */
 
 /* Code and stacks that 16 bits reach. */
 #define LOW_VM86  0x8000UL
 #define LOW_16    0x8100UL
+#define LOW_AC    0x8200UL
 #define LOW_STACK 0x8f00UL
 
 #define TYPE_FREE_16 1u
@@ -58,7 +66,7 @@ struct seen {
 struct seen task_b_seen[4];
 uint32_t task_b_runs, task_b_returns_by_iret;
 uint32_t main_ebx, main_edi, main_tr, main_flags, main_cr3, main_type, b_type;
-uint32_t gp_error, gp_eip, ts_runs, ts_error[2], ts_link[2];
+uint32_t gp_error, gp_eip, ts_runs, ts_error[5], ts_link[5], ts_resume;
 uint32_t task16_runs, task16_ax[2], task16_sp[2], task16_tr[2];
 /* Each has a page of its own, which a monitor may watch. */
 #define TSS_PAGE(name) struct tss page_of_##name[40] __asm__(#name) __attribute__((aligned(4096)))
@@ -72,9 +80,9 @@ TSS_PAGE(tss_ts);
 #define tss_gp   page_of_tss_gp[0]
 #define tss_bad  page_of_tss_bad[0]
 #define tss_ts   page_of_tss_ts[0]
-struct tss tss_vm86, tss_no_cs;
+struct tss tss_vm86, tss_no_cs, tss_ac, tss_small, tss_small_pf, tss_far;
 struct tss16 tss_16;
-uint64_t task_gdt[14] __attribute__((aligned(16)));
+uint64_t task_gdt[20] __attribute__((aligned(16)));
 uint64_t task_idt[0x52] __attribute__((aligned(16)));
 uint32_t directory_main[1024] __attribute__((aligned(4096)));
 uint32_t directory_b[1024] __attribute__((aligned(4096)));
@@ -156,6 +164,18 @@ __asm__(
     "mov $" STR(ABSENT) ", %eax\n"
     "mov %eax, %fs\n"
     "after_np:\n"
+    /* #AC in VM86, and a page fault, whose tasks have no room for the error code. */
+    "mov %cr0, %eax; or $0x40000, %eax; mov %eax, %cr0\n"
+    "ljmp $" STR(TSS_AC) ", $0\n"
+    "mov %cr0, %eax; and $~0x40000, %eax; mov %eax, %cr0\n"
+    "movl $after_pf, ts_resume\n"
+    "movl $0, directory_main + 0xffc; mov %cr3, %eax; mov %eax, %cr3\n"
+    "mov 0xfffffff0, %eax\n"
+    "after_pf: movl $0, ts_resume\n"
+    /* It begins behind the end of its code; #GP is task_ts()'s now. */
+    "mov task_idt + 10 * 8, %eax; mov %eax, task_idt + 13 * 8\n"
+    "mov task_idt + 10 * 8 + 4, %eax; mov %eax, task_idt + 13 * 8 + 4\n"
+    "ljmp $" STR(TSS_FAR) ", $0\n"
     "ret\n"
 
     "task_b:\n"
@@ -181,6 +201,10 @@ __asm__(
     "task_ts:\n"
     "mov ts_runs, %ebx; incl ts_runs\n"
     "popl ts_error(, %ebx, 4); movzwl tss_ts, %eax; mov %eax, ts_link(, %ebx, 4)\n"
+    /* Of a page fault it is still busy, and at the instruction that raised it. */
+    "andb $~2, task_gdt + " STR(TSS_MAIN) " + 5\n"
+    "mov ts_resume, %eax; test %eax, %eax; jz 1f; mov %eax, tss_main + 32\n"
+    "1:\n"
     "ljmp $" STR(TSS_MAIN) ", $0\n"
     "jmp task_ts\n"
 
@@ -257,6 +281,30 @@ static void make_16(void)
                            (uint64_t)(address(&tss_16) >> 24) << 56;
 }
 
+/* Two tasks without room on their stack, one whose code is elsewhere, and one in VM86 that accesses
+ * a word at an odd address. */
+static void make_tight(void)
+{
+    static const uint8_t code[] = {0x66, 0x68, 2,    0x30, 4, 0,     /* pushl $0x43002 */
+                                   0x66, 0x9d, 0xa1, 1,    0, 0xf4}; /* popfl; mov 1, %ax; hlt */
+
+    task_gdt[SMALL_DATA / 8] = 0x00409300000000ffULL;
+    task_gdt[SMALL_CODE / 8] = 0x00409b00000000ffULL;
+    memcpy((void *)LOW_AC, code, sizeof(code));
+    make_task(TSS_AC, &tss_ac, excursion, 0);
+    tss_ac.eip = 0;
+    tss_ac.eflags = 0x23002; /* it sets AC itself: Bochs 2.7 looks at it only then */
+    tss_ac.esp = LOW_STACK - 0x100 - LOW_AC;
+    tss_ac.cs = tss_ac.es = tss_ac.ss = tss_ac.ds = tss_ac.fs = tss_ac.gs = LOW_AC >> 4;
+    make_task(TSS_SMALL, &tss_small, task_b, 1);
+    make_task(TSS_SMALL_PF, &tss_small_pf, task_b, 1);
+    tss_small.ss = tss_small_pf.ss = SMALL_DATA;
+    tss_small.esp = tss_small_pf.esp = 2;
+    make_task(TSS_FAR, &tss_far, task_b, 1);
+    tss_far.cs = SMALL_CODE;
+    tss_far.eip = 0x100;
+}
+
 static uint64_t task_gate(unsigned selector)
 {
     return 0x0000850000000000ULL | selector << 16;
@@ -310,6 +358,10 @@ static void setup(void)
     tss_bad.ss = DATA_DPL3;
     make_vm86();
     make_16();
+    make_tight();
+    task_idt[VEC_AC] = task_gate(TSS_SMALL);
+    task_idt[VEC_PF] = task_gate(TSS_SMALL_PF);
+    task_idt[VEC_SS] = task_idt[VEC_DF] = task_gate(TSS_TS);
     task_gdt[ABSENT / 8] = 0x00cf13000000ffffULL;
     task_idt[VEC_NP] = task_gate(TSS_16);
     task_idt[GATE_VM86] = task_gate(TSS_NO_CS) | 0x600000000000ULL; /* DPL 3 */
@@ -389,7 +441,7 @@ static void bad_segment(void)
 
 static void out_of_vm86(void)
 {
-    expect(ts_runs, 2);
+    expect(ts_runs, 5);
     expect(ts_error[1], DATA32);
     expect(ts_link[1], TSS_NO_CS);
     expect(tss_no_cs.cs & 0xffff, DATA32);
@@ -419,5 +471,21 @@ static void sixteen_bits(void)
     expect(type & 0xf, TYPE_FREE_16);
 }
 
+static void no_room(void)
+{
+    expect(ts_link[2], TSS_SMALL); /* #SS with EXT, and its link tells whose it is */
+    expect(ts_error[2], 1);
+    expect(tss_small.esp, 2);
+    expect(ts_link[3], TSS_SMALL_PF); /* a page fault and #SS are a double fault */
+    expect(ts_error[3], 0);
+}
+
+static void beyond_the_code(void)
+{
+    expect(ts_link[4], TSS_FAR);
+    expect(ts_error[4], 0);
+    expect(tss_far.eip, 0x100);
+}
+
 TEST_CASES(CASE(setup), CASE(jump), CASE(call), CASE(gate), CASE(error_code), CASE(bad_segment),
-           CASE(out_of_vm86), CASE(sixteen_bits))
+           CASE(out_of_vm86), CASE(sixteen_bits), CASE(no_room), CASE(beyond_the_code))
