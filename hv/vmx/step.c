@@ -44,6 +44,17 @@ struct step_instruction {
     unsigned vector, length; /* KIND_INT */
 };
 
+/* So many bytes from RIP on lie within the code segment. */
+static unsigned segment_rest(const struct vcpu *v)
+{
+    uint64_t limit = vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, SEG_CS)),
+             rip = vcpu_get(v, VCPU_RIP);
+
+    return rip > limit                              ? 0
+           : limit - rip >= 2 * INSTRUCTION_MAX - 1 ? 2 * INSTRUCTION_MAX
+                                                    : (unsigned)(limit - rip) + 1;
+}
+
 static void fetch(struct vcpu *v, struct step_instruction *s)
 {
     uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), base = 0, at;
@@ -59,6 +70,9 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
     at = base + vcpu_get(v, VCPU_RIP) + s->nr;
     s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr,
                                   2 * INSTRUCTION_MAX - s->nr);
+    if (!s->long_mode && s->nr > segment_rest(v)) {
+        s->nr = segment_rest(v);
+    }
 }
 
 /* ---- the few instructions that matter ---- */
@@ -189,6 +203,39 @@ static void arm_mtf(struct vcpu *v)
     vmwrite(CPU_CONTROLS, v->vmx.cpu_controls);
 }
 
+/*
+ * In VM86 CR4.VME may have it served without the IDT, and IOPL may forbid it: neither stands in its
+ * way now, and both count when it is injected (SDM 3, 20.3.3 and 26.6.1.1).
+ */
+static void arm_int(struct vcpu *v, const struct step_instruction *s)
+{
+    struct vmx_vcpu *x = &v->vmx;
+
+    x->step_int_length = (uint8_t)s->length;
+    x->step_int_vector = (uint8_t)s->vector;
+    x->step_idt_limit = (uint16_t)vcpu_get(v, VCPU_IDTR_LIMIT);
+    vcpu_set(v, VCPU_IDTR_LIMIT, 0);
+    x->step_vme = (x->step_flags & X86_EFLAGS_VM) && (vcpu_get(v, VCPU_CR4) & X86_CR4_VME);
+    if (x->step_vme) {
+        vcpu_set(v, VCPU_CR4, vcpu_get(v, VCPU_CR4) & ~(uint64_t)X86_CR4_VME);
+        vcpu_set(v, VCPU_RFLAGS, vcpu_get(v, VCPU_RFLAGS) | X86_EFLAGS_IOPL);
+    }
+}
+
+/* Nothing but MOV SS can have been done in between, which changes no flag. */
+static void disarm_int(struct vcpu *v)
+{
+    const struct vmx_vcpu *x = &v->vmx;
+
+    vcpu_set(v, VCPU_IDTR_LIMIT, x->step_idt_limit);
+    if (x->step_vme) {
+        vcpu_set(v, VCPU_CR4, vcpu_get(v, VCPU_CR4) | X86_CR4_VME);
+        vcpu_set(v, VCPU_RFLAGS,
+                 (vcpu_get(v, VCPU_RFLAGS) & ~(uint64_t)X86_EFLAGS_IOPL) |
+                     (x->step_flags & X86_EFLAGS_IOPL));
+    }
+}
+
 static void arm_tf(struct vcpu *v, const struct step_instruction *s)
 {
     uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
@@ -205,13 +252,10 @@ static void arm_tf(struct vcpu *v, const struct step_instruction *s)
         vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) | TRAP_BS);
     }
     x->step_int_length = 0;
-    if (s->kind == KIND_INT && s->length) {
-        x->step_int_length = (uint8_t)s->length;
-        x->step_int_vector = (uint8_t)s->vector;
-        x->step_idt_limit = (uint16_t)vcpu_get(v, VCPU_IDTR_LIMIT);
-        vcpu_set(v, VCPU_IDTR_LIMIT, 0);
-    }
     vcpu_set(v, VCPU_RFLAGS, x->step_flags | X86_EFLAGS_TF);
+    if (s->kind == KIND_INT && s->length) {
+        arm_int(v, s);
+    }
     vmwrite(EXCEPTION_BITMAP, ~0U);
 }
 
@@ -306,13 +350,14 @@ static void disarm_tf(struct vcpu *v, uint32_t reason)
     struct vmx_vcpu *x = &v->vmx;
     bool trapped = is_step_trap(reason), done = trapped || vcpu_get(v, VCPU_RIP) != x->step_rip;
     bool tf = trapped ? own_tf(v) : x->step_tf;
-    uint64_t flags = vcpu_get(v, VCPU_RFLAGS), blocking = done ? 0 : x->step_blocking;
+    uint64_t flags, blocking = done ? 0 : x->step_blocking;
 
+    if (x->step_int_length) {
+        disarm_int(v);
+    }
+    flags = vcpu_get(v, VCPU_RFLAGS);
     vcpu_set(v, VCPU_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
     vmwrite(EXCEPTION_BITMAP, x->exceptions);
-    if (x->step_int_length) {
-        vcpu_set(v, VCPU_IDTR_LIMIT, x->step_idt_limit);
-    }
     if (!x->step_tf) {
         vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) & ~(uint64_t)TRAP_BS);
         blocking |= trapped && holds_interrupts(x, flags) ? BLOCKING_STI : 0;

@@ -50,6 +50,7 @@ struct vmx_vcpu {
     uint8_t step_mode, step_kind;
     uint8_t step_int_length,
         step_int_vector; /* of INT n, while the IDT has no limit; 0: it has its own */
+    bool step_vme;       /* ... and CR4.VME is off, with IOPL 3 */
     uint16_t step_idt_limit;
     uint64_t step_rip, step_blocking, step_flags;
     /* Not in the VMCS: in the processor while the vCPU is loaded, here otherwise. */
