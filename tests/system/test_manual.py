@@ -38,7 +38,7 @@ class ManualTest(FacetTest):
         self.assertGreater(len(commands), 7)
         words = set(commands)
         for command in commands:
-            words.update(re.findall(r"--[a-z]+(?:-[a-z]+)*", self.facet(command, "--help").out))
+            words.update(re.findall(r"--[a-z][a-z0-9]*(?:-[a-z]+)*", self.facet(command, "--help").out))
         self.assert_described(sorted(words - {"--help"}), FACET)
 
     def test_configuration_keys(self):

@@ -9,17 +9,19 @@ import subprocess
 import runner
 from harness import FacetTest
 
-COMMANDS = ("setup", "build", "run", "image", "demo", "demo agent", "demo monitor", "test", "bench", "compare",
+COMMANDS = ("setup", "build", "run", "image", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
             "xtf", "libvmi", "prove", "trace")
 # What each command needs besides, and (option or metavar of an argument: kind of its values).
 LIMITS = {"--timeout": "seconds", "--ticks": "count", "--machine": "name"}
 NEEDS = {"run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["--at", "vmx_exit", "{config}"],
-         "xtf": ["{xtf}"], "libvmi": ["{libvmi}"]}
+         "xtf": ["{xtf}"], "libvmi": ["{libvmi}"], "guest": ["-o", "{new}"]}
 KINDS = {
     "setup": {"--for": "name"}, "build": {},
     "run": {**LIMITS, "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
+    "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
+              "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--junit": "output"},
     "bench": {"--json": "output", "--runs": "count", "--plot": "output", "--from": "input"},
     "compare": {}, "xtf": {"--machine": "name", "DIR": "directory"},
@@ -37,6 +39,10 @@ BAD = {
     "seed": ("x", ""),
     "input": (MISSING, "{dir}", "{fifo}", "{locked}", "/dev/full", "{config}/x", "x" * 5000, ""),
     "output": (MISSING, "{dir}", "{fifo}", "{locked}", "/dev/full", "/sys/nothing", "{config}/x", "x" * 5000, ""),
+    "source": (MISSING, "{fifo}", "{locked}", "/dev/full", "{config}/x", "x" * 5000, "", "{dir}", "{config}:/init",
+               "{config}:/../x", "{config}:/proc/x"),
+    "new": ("/nonexistent/a/x", "{dir}", "{fifo}", "{locked}", "/dev/full", "/sys/nothing", "{config}/x", "x" * 5000, "", "/"),
+    "empty": ("", " "), "words": ("", "a b", "\x01", "x" * 5000),
     "directory": (MISSING, "{dir}", "{fifo}", "{config}", "/dev/full", "x" * 5000, ""),
 }
 # No words of work that has begun.
@@ -125,7 +131,7 @@ class OptionsTest(FacetTest):
         for command in COMMANDS:
             with self.subTest(command):
                 text = self.facet(*command.split(), "--help").out
-                valued = set(re.findall(r"(--[a-z-]+) (?:\[?[A-Z]|\{)", text.partition("\n\n")[2]))
+                valued = set(re.findall(r"(--[a-z0-9-]+) (?:\[?[A-Z]|\{)", text.partition("\n\n")[2]))
                 table = {name for name in KINDS[command] if name.startswith("-")}
                 self.assertEqual(valued, table)
 
@@ -142,6 +148,10 @@ class OptionsTest(FacetTest):
         self.walk("demo", "demo agent", "demo monitor")
         self.assert_refused("demo", "zebra")
         self.assertIn("`facet demo agent` and `facet demo monitor`", self.facet("demo", "zebra").err)
+
+    def test_guest(self):
+        """guest."""
+        self.walk("guest")
 
     def test_test_bench(self):
         """test, bench."""

@@ -27,6 +27,21 @@ def say(text):
     print(f"facet: {text}", file=sys.stderr, flush=True)
 
 
+_hushed = False
+
+
+def hush():
+    """From now on nothing is said of work that goes on."""
+    global _hushed  # pylint: disable=global-statement
+    _hushed = True
+
+
+def progress(text):
+    """What is being done now, or was done well: for who waits, so that --quiet hides it."""
+    if not _hushed:
+        say(text)
+
+
 def build_dir():
     """The build directory: $B as for make, default `build` in the clone."""
     return ROOT / os.environ.get("B", "build")

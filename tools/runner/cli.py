@@ -74,6 +74,7 @@ def _parser():
     _add_trace(commands)
     for name, text, function in (
             ("demo", "see altp2m work on a Debian Linux", _demo),
+            ("guest", "make a Debian guest of your own", _guest),
             ("test", "run all tests", _test),
             ("bench", "measure what operations cost, beside Xen's figures", _bench),
             ("compare", "check conformance with real Xen 4.17, and compare costs", _compare),
@@ -183,6 +184,11 @@ def _demo(args):
 def _test(args):
     from . import suite  # its imports are of no use to the other commands
     return suite.main(args.arguments)
+
+
+def _guest(args):
+    from . import guest
+    return guest.main(args.arguments)
 
 
 def _bench(args):

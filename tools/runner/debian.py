@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -89,10 +90,12 @@ def _cached(directory):
 
 
 def real_kernel(meta_package):
-    """The package with the kernel behind a meta package."""
+    """The package with the kernel behind a meta package, or one that holds a kernel."""
     metas = archive.offered(meta_package)
     if not metas:
         raise archive.Missing(f"apt does not know {meta_package}")
+    if re.match(IMAGE, meta_package):
+        return metas[0]
     for meta in metas:
         for clause in archive.clauses(meta, IMAGE):
             found = archive.find(clause)
@@ -102,9 +105,9 @@ def real_kernel(meta_package):
                           f"{', '.join(meta.depends for meta in metas)}")
 
 
-def _fetch(directory):
+def _fetch(directory, meta_package=META_PACKAGE):
     """Downloads the kernel that the archive has now; returns its DebianKernel."""
-    package = real_kernel(META_PACKAGE)
+    package = real_kernel(meta_package)
     target = directory / f"{package.name}_{package.version.replace(':', '%3a')}_amd64"
     whole = [kernel for kernel in _cached(directory) if kernel.vmlinuz.parents[1] == target]
     if whole:
@@ -184,3 +187,15 @@ def debian_kernel(headers=False):
     with cache() as directory:
         return _whole(directory, headers) or (
             _fetch_pair(directory) if headers else archive.with_lists(lambda: _fetch(directory)))
+
+
+def named_kernel(name):
+    """Debian's kernel of a release, as 6.1.0-44-cloud-amd64, or the newest of a flavour, as amd64."""
+    def cached(directory):
+        return next((kernel for kernel in _cached(directory) if kernel.release == name), None)
+
+    found = cached(cache_dir())
+    if found:
+        return found
+    with cache() as directory:
+        return cached(directory) or archive.with_lists(lambda: _fetch(directory, f"linux-image-{name}"))

@@ -53,7 +53,7 @@ SHELL = "echo \"facet: altp2m --help tells what there is; exit powers off\"\n" \
 _LIBRARY = re.compile(r"\s*(?:(\S+) => )?(/\S+|not found)(?: \(0x[0-9a-f]+\))?")
 
 
-def _stripped(path):
+def stripped(path):
     """A program's bytes without symbols and debug information."""
     with tempfile.TemporaryDirectory() as scratch:
         target = pathlib.Path(scratch) / path.name
@@ -61,7 +61,7 @@ def _stripped(path):
         return target.read_bytes()
 
 
-def is_dynamic(elf):
+def _is_dynamic(elf):
     """Whether an ELF64 program names an interpreter (a PT_INTERP header, type 3)."""
     table, = struct.unpack_from("<Q", elf, 32)
     size, count = struct.unpack_from("<HH", elf, 54)
@@ -73,7 +73,7 @@ def _busybox():
     if not path:
         raise Error("busybox is not installed (package busybox-static)")
     data = pathlib.Path(path).read_bytes()
-    if is_dynamic(data):
+    if _is_dynamic(data):
         raise Error(f"{path} is not static (package busybox-static)")
     shown = subprocess.run([path, "--list"], stdout=subprocess.PIPE, text=True, check=True)
     return data, shown.stdout.split()
@@ -167,7 +167,7 @@ class Tree:
         archive.file("init", init.encode())
         output = pathlib.Path(output)
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(gzip.compress(archive.bytes(), 9, mtime=0))
+        output.write_bytes(gzip.compress(archive.bytes(), 6, mtime=0))
         return output
 
 
@@ -176,7 +176,7 @@ def build(output, kernel, programs, init, applets=None, extra=None):
     tree = Tree(applets)
     tree.file(f"lib/{PRIVCMD}.ko", kmodules.read(kmodules.find(kernel, PRIVCMD)), 0o644)
     for program in map(pathlib.Path, programs):
-        tree.file(f"bin/{program.name}", _stripped(program))
+        tree.file(f"bin/{program.name}", stripped(program))
     for name, content in (extra or {}).items():
         tree.file(name, content)
     return tree.write(output, init)

@@ -4,6 +4,8 @@
 import argparse
 import sys
 
+from .base import hush
+
 
 def _number(name, kind, least, beyond):
     """A type of numbers from `least` (0: above it) up to, and without, `beyond`."""
@@ -41,6 +43,17 @@ def limits(parser):
                         "of the machine, however long they take")
 
 
+class _Hush(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        hush()
+        setattr(namespace, self.dest, True)
+
+
+def quiet(parser, text="tell nothing of work that goes on"):
+    """The option that hides what base.progress() tells."""
+    parser.add_argument("--quiet", action=_Hush, nargs=0, default=False, help=text)
+
+
 class Parser(argparse.ArgumentParser):
     """Refuses an option with a value that is given twice: which one counts is not to be guessed."""
 
@@ -55,7 +68,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 break
             action = self._option_string_actions.get(word.partition("=")[0])
-            if action is not None and action.nargs != 0:
+            if action is not None and action.nargs != 0 and not isinstance(action, argparse._AppendAction):
                 if action in seen:
                     self.error(f"{'/'.join(action.option_strings)} is given twice")
                 seen.add(action)
