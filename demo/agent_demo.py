@@ -75,19 +75,18 @@ def main(runner, arguments):
         prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
         "kernel around it from a rootkit. Installs what it needs, as root.")
     runner.options.limits(parser)
-    parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
+    runner.options.machine(parser)
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--log", action="store_true",
                         help="show the guest kernel's log too, with the attackers' oopses")
     args = parser.parse_args(arguments)
 
-    demo.prepare(runner, args.machine)
+    settings = demo.prepare(runner, args)
     paint = demo.Paint(sys.stdout)
     path, kernel = configuration(runner, runner.build_dir() / "demo")
     print(f"Linux {kernel.release} as a PVH guest of Facet, {demo.MEMORY_MIB} MiB, "
           f"{VCPUS} vCPUs, altp2m=\"mixed\", altp2m_policy=\"audited\", with an agent{os.linesep}",
           flush=True)
     story = AgentStory(sys.stdout, paint, args.log)
-    result = runner.boot([path], timeout=args.timeout, ticks=args.ticks or demo.TICKS,
-                         machine=args.machine, keep=args.keep, on_line=story.line)
+    result = runner.boot([path], on_line=story.line, **settings)
     return demo.verdict(result, story, paint)

@@ -166,12 +166,19 @@ def verdict(result, story, paint):
     return 0 if not complaints else result.status or 1
 
 
-def prepare(runner, machine, purpose="demo"):
-    """What every demo needs: packages, a machine that there is, and everything built."""
-    runner.require(purpose)
-    if machine is not None:
-        runner.machine.check_model(machine)
+def prepare(runner, args, purpose="demo"):
+    """What every demo needs: a machine that there is, packages, and everything built. Returns what
+    the options say of the machine, for runner.boot()."""
+    found = runner.machine.check(args.machine, args.ticks)
+    runner.require(purpose, found)
     runner.build()
+    return {"machine": args.machine, "processors": args.processors, "keep": args.keep,
+            "ticks": args.ticks or found.limit(TICKS), "timeout": args.timeout}
+
+
+def shell(settings):
+    """The same machine for somebody who types, for as long as that takes."""
+    return {**settings, "ticks": None, "timeout": None, "interactive": True}
 
 
 def main(runner, arguments):
@@ -191,20 +198,19 @@ def main(runner, arguments):
         "There are two more: `facet demo agent`, an agent in a Linux that protects its kernel, and "
         "`facet demo monitor`, a Linux that watches another from outside.")
     runner.options.limits(parser)
-    parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
+    runner.options.machine(parser)
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",
                         help="no demo: a root shell in the same guest, on this terminal")
     args = parser.parse_args(arguments)
 
-    prepare(runner, args.machine)
+    settings = prepare(runner, args)
     paint = Paint(sys.stdout)
     path, kernel = configuration(runner, runner.build_dir() / "demo", args.shell)
     print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",
           flush=True)
     if args.shell:
-        return runner.boot([path], machine=args.machine, keep=args.keep, interactive=True).status
+        return runner.boot([path], **shell(settings)).status
     story = Story(sys.stdout, paint)
-    result = runner.boot([path], timeout=args.timeout, ticks=args.ticks or TICKS,
-                         machine=args.machine, keep=args.keep, on_line=story.line)
+    result = runner.boot([path], on_line=story.line, **settings)
     return verdict(result, story, paint)

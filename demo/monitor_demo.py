@@ -94,21 +94,20 @@ def main(runner, arguments):
         "with Debian's xen-access, then with hidden breakpoints and a page watch. Installs what "
         "it needs, as root.")
     runner.options.limits(parser)
-    parser.add_argument("--machine", metavar="NAME", help="the emulated processor's model")
+    runner.options.machine(parser)
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",
                         help="no demo: a root shell in the monitor, on this terminal")
     args = parser.parse_args(arguments)
 
-    demo.prepare(runner, args.machine, "monitor")
+    settings = demo.prepare(runner, args, "monitor")
     paint = demo.Paint(sys.stdout)
     paths, kernel = configurations(runner, runner.build_dir() / "demo",
                                    initramfs.SHELL if args.shell else None)
     print(f"Two domains with Linux {kernel.release}: a monitor of {MONITOR_MIB} MiB, and the one "
           f"that it watches, {TARGET_MIB} MiB, altp2m=\"external\"\n", flush=True)
     if args.shell:
-        return runner.boot(paths, machine=args.machine, keep=args.keep, interactive=True).status
+        return runner.boot(paths, **demo.shell(settings)).status
     story = MonitorStory(sys.stdout, paint)
-    result = runner.boot(paths, timeout=args.timeout, ticks=args.ticks or demo.TICKS,
-                         machine=args.machine, keep=args.keep, on_line=story.line)
+    result = runner.boot(paths, on_line=story.line, **settings)
     return demo.verdict(result, story, paint)

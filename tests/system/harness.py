@@ -188,7 +188,8 @@ class FacetTest(unittest.TestCase):
 
         OFF: the machine powers off. HALT: it halts. TRIPLE: the processor shuts down after a
         triple fault. ECHO: what comes in at COM2 is sent back, `q` powers off. RANDOM: it writes a random
-        number and what its clock says, and powers off.
+        number and what its clock says, and powers off. COUNT, CPU: how many processors start, what CPUID
+        says. TALK: a line now and then, without end. SERIAL: it writes to COM1, too, and powers off.
         """
         return self._assemble("standin.S", f"standin-{end.lower()}.elf", text, f"END_{end}")
 

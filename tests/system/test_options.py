@@ -12,21 +12,22 @@ from harness import FacetTest
 COMMANDS = ("setup", "build", "run", "image", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
             "xtf", "libvmi", "prove", "trace")
 # What each command needs besides, and (option or metavar of an argument: kind of its values).
-LIMITS = {"--timeout": "seconds", "--ticks": "count", "--machine": "name"}
+MACHINE = {"--machine": "name", "--processors": "processors"}
+LIMITS = {"--timeout": "seconds", "--ticks": "count", **MACHINE}
 NEEDS = {"run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["--at", "vmx_exit", "{config}"],
          "xtf": ["{xtf}"], "libvmi": ["{libvmi}"], "guest": ["-o", "{new}"]}
 KINDS = {
-    "setup": {"--for": "name"}, "build": {},
+    "setup": {"--for": "name", "--machine": "name"}, "build": {},
     "run": {**LIMITS, "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
-    "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--junit": "output"},
+    "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--junit": "output", **MACHINE},
     "bench": {"--json": "output", "--runs": "count", "--plot": "output", "--from": "input"},
-    "compare": {}, "xtf": {"--machine": "name", "DIR": "directory"},
+    "compare": {}, "xtf": {**MACHINE, "DIR": "directory"},
     "libvmi": {"DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
-    "trace": {"--timeout": "seconds", "--ticks": "count", "--hypervisor": "input", "CONFIG": "input",
+    "trace": {**LIMITS, "--hypervisor": "input", "CONFIG": "input",
               "--skip": "skip", "--instructions": "count", "--at": "name"},
 }
 HUGE = str(1 << 64)
@@ -35,6 +36,7 @@ BAD = {
     "name": ("frobnicated_zebra", "../frobnicated"),
     "seconds": ("0", "-1", HUGE, "nan", "inf", "soon", ""),
     "count": ("0", "-1", HUGE, "1.5", "many", ""),
+    "processors": ("0", "-1", "65", HUGE, "1.5", "many", ""),
     "skip": ("-1", HUGE, "many", ""),
     "seed": ("x", ""),
     "input": (MISSING, "{dir}", "{fifo}", "{locked}", "/dev/full", "{config}/x", "x" * 5000, ""),

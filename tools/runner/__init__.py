@@ -21,13 +21,14 @@ For other programs of this repository (demo/demo.py, tests/system/test_*.py):
 An `on_line` callback may raise runner.Stop to end the run; status is then that of Stop(status).
 
     runner.boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
-                on_line=None, hypervisor=None, ticks=None, serial=False)
+                on_line=None, hypervisor=None, ticks=None, processors=1, serial=False)
+    runner.machines.find(name) -> Machine; its limit(ticks) is what takes as long on the default machine
     runner.make_image(configs, output, interactive=False, memory=None, hypervisor=None) -> Image
     runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules, headers)
         headers: with headers=True, where modules are built: make -C THERE M=... modules
     runner.initramfs     what Linux guests start with: initramfs.script(...), initramfs.Tree
     runner.options       types of options: seconds, ticks, ...; options.parser(NAME, DESCRIPTION)
-    runner.require("demo")   install the packages a purpose needs ("build" "run" "demo" "test")
+    runner.require("demo", machine)   install the packages a purpose needs ("build" "run" "demo" "test")
     runner.build()           run make
     runner.config(name="a", kernel=..., memory=64, ...) -> text of a configuration file
     runner.ROOT, runner.build_dir()    the clone and its build directory (pathlib.Path)
@@ -40,10 +41,10 @@ from .config import config
 from .debian import DebianKernel, debian_kernel
 from .image import Image, make_image
 from .machine import Ending, Line, Result, Stop, boot
-from . import cpio, initramfs, options
+from . import cpio, initramfs, machines, options
 from .packages import require
 
 __all__ = [
     "ROOT", "DebianKernel", "Ending", "Error", "Image", "Line", "Result", "Stop", "boot", "build",
-    "build_dir", "config", "cpio", "debian_kernel", "initramfs", "make_image", "options", "require", "say",
+    "build_dir", "config", "cpio", "debian_kernel", "initramfs", "machines", "make_image", "options", "require", "say",
 ]

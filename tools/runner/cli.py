@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from . import machine, options, packages
+from . import machine, machines, options, packages
 from .base import ROOT, Error, ToolError, build, readable, say, version, writable
 from .image import make_image
 
@@ -49,13 +49,13 @@ def _parser():
     setup = _command(commands, "setup", "install the Debian packages Facet needs", _setup)
     setup.add_argument("--for", dest="purpose", choices=["build", "image", "run", "demo", "test"],
                        default="test", help="what they are for (default: test, which is all)")
+    setup.add_argument("--machine", metavar="NAME", help="what is run, or shown, on this machine")
     _command(commands, "build", "build the hypervisor, the tools and the test guests", _build)
     run = _command(commands, "run", "run domains on Facet on an emulated machine", _run,
                    epilog=EXIT_CODES)
     _add_configs(run)
     options.limits(run)
-    run.add_argument("--machine", metavar="NAME", default=machine.DEFAULT_MODEL,
-                     help="Bochs' processor model (default: %(default)s)")
+    options.machine(run)
     run.add_argument("--memory", type=options.mebibytes, metavar="MIB",
                      help="the machine's memory (default: what the domains need)")
     run.add_argument("--interactive", action="store_true",
@@ -102,6 +102,7 @@ def _add_trace(commands):
     shown.add_argument("--stack", action="store_true",
                        help="who called it: what on the stack looks like a return address")
     options.limits(trace)
+    options.machine(trace)
 
 
 def _add_configs(parser):
@@ -111,7 +112,7 @@ def _add_configs(parser):
 
 
 def _setup(args):
-    packages.require(args.purpose)
+    packages.require(args.purpose, machines.find(args.machine))
     say(f"all packages for `{args.purpose}` are there")
     return 0
 
@@ -135,13 +136,12 @@ def _look(args):
 
 def _run(args):
     _look(args)
-    packages.require("run")
-    machine.check_model(args.machine)
+    packages.require("run", machine.check(args.machine, args.ticks))
     build(["tools" if args.hypervisor else "run-needs"])
     result = machine.boot(
         args.configs, timeout=args.timeout, ticks=args.ticks, machine=args.machine, memory=args.memory,
-        interactive=args.interactive, keep=args.keep, serial=args.serial, hypervisor=args.hypervisor,
-        on_line=machine.print_line, warn=_warn)
+        processors=args.processors, interactive=args.interactive, keep=args.keep, serial=args.serial,
+        hypervisor=args.hypervisor, on_line=machine.print_line, warn=_warn)
     if result.log_tail:
         print(result.log_tail, file=sys.stderr)
     if result.reason:

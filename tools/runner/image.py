@@ -31,11 +31,19 @@ def _overhead(mib):
 
 @dataclass
 class Image:
-    """A boot image and what it asks of a machine."""
+    """What a machine starts from, a disc or a directory of files, and what it asks of the machine."""
 
     path: pathlib.Path
     domains: dict = field(default_factory=dict)  # domid -> name
     memory_mib: int = 0  # the least memory a machine needs to run it
+    modules: list = field(default_factory=list)  # (file, text that the boot loader passes on)
+
+    def remove(self):
+        """Takes it off the disk."""
+        if self.path.is_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            self.path.unlink()
 
 
 def hypervisor_path(hypervisor=None):
@@ -101,8 +109,8 @@ def _copy(source, target):
 
 
 def _grub_cfg(modules):
-    lines = ["set timeout=0", "multiboot /boot/facet.elf", "module /boot/domains.dtb domains"]
-    lines += [f"module /boot/module{i} {kind}" for i, (kind, _) in enumerate(modules, 1)]
+    lines = ["set timeout=0", "multiboot /boot/facet.elf"]
+    lines += [f"module /boot/{name} {text}" for name, text in modules]
     return "\n".join(lines) + "\nboot\n"
 
 
@@ -114,8 +122,8 @@ def write_iso(directory, output):
               f"--install-modules={GRUB_MODULES}", directory], f"{output} cannot be written", scratch)
 
 
-def make_image(configs, output, interactive=False, memory=None, hypervisor=None, warn=None):
-    """Writes the image for `configs` to `output`.
+def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None, warn=None):
+    """Puts what a boot loader loads for `configs` into a new directory: facet.elf and modules.
 
     `memory` is what the machine has, in MiB, if known: domains that do not fit are refused.
     `warn` is called with the text of warnings about the configurations.
@@ -125,22 +133,30 @@ def make_image(configs, output, interactive=False, memory=None, hypervisor=None,
     if limit is not None and limit <= 0:
         raise Error(f"a machine of {memory} MiB is too small: the hypervisor itself "
                     f"needs {OVERHEAD_MIB} MiB")
+    directory.mkdir(parents=True)
+    modules, domains, kib, users = _compile(configs, directory / "domains.dtb", interactive, limit, warn)
+    for i, (kind, path) in enumerate(modules, 1):
+        if kind == "kernel":
+            fits = [word for user in users[i] for word in user]
+            _run([tool("facet-kernel"), path, directory / f"module{i}", *fits], "facet-kernel")
+        else:
+            _copy(path, directory / f"module{i}")
+    _copy(elf, directory / "facet.elf")
+    files = sum(f.stat().st_size for f in directory.iterdir())
+    need = -(-kib // 1024) + -(-files // (1 << 20))
+    need += _overhead(need)
+    return Image(directory, domains, need, [("domains.dtb", "domains"),
+                                            *((f"module{i}", kind) for i, (kind, _) in enumerate(modules, 1))])
+
+
+def make_image(configs, output, *more):
+    """Writes a disc for `configs` to `output`; `more` is as for lay_out()."""
     scratch_parent = build_dir() / "run"
     scratch_parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="image-", dir=scratch_parent) as scratch:
         boot = pathlib.Path(scratch) / "boot"
-        (boot / "grub").mkdir(parents=True)
-        modules, domains, kib, users = _compile(configs, boot / "domains.dtb", interactive, limit, warn)
-        for i, (kind, path) in enumerate(modules, 1):
-            if kind == "kernel":
-                fits = [word for user in users[i] for word in user]
-                _run([tool("facet-kernel"), path, boot / f"module{i}", *fits], "facet-kernel")
-            else:
-                _copy(path, boot / f"module{i}")
-        _copy(elf, boot / "facet.elf")
-        (boot / "grub" / "grub.cfg").write_text(_grub_cfg(modules), encoding="ascii")
-        files = sum(f.stat().st_size for f in boot.iterdir() if f.is_file())
+        made = lay_out(configs, boot, *more)
+        (boot / "grub").mkdir()
+        (boot / "grub" / "grub.cfg").write_text(_grub_cfg(made.modules), encoding="ascii")
         write_iso(scratch, output)
-    need = -(-kib // 1024) + -(-files // (1 << 20))
-    need += _overhead(need)
-    return Image(pathlib.Path(output), domains, need)
+    return Image(pathlib.Path(output), made.domains, made.memory_mib, made.modules)

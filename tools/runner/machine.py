@@ -2,66 +2,40 @@
 """Runs a boot image on an emulated machine and streams what it says."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import re
 import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
+from typing import Callable
 
-from .base import Error, build_dir, tool
+from . import machines
+from .base import Error, build_dir
 from .console import Terminal
-from .exits import BOCHSRC as EXITS_BOCHSRC
-from .exits import ExitLog, windows
-from .image import make_image
+from .emulator import Order
+from .exits import windows
 
-DEFAULT_MODEL = "corei7_skylake_x"
-BOCHS = "bochs-bin"  # the program itself: `bochs` is a shell wrapper around it
-SHARE = "/usr/share/bochs"
 # Bochs' start-up time grows with the square of the machine's memory (1.4 s for 2048 MiB), so
 # a machine gets what its domains need, in steps.
 MEMORY_STEP_MIB = 128
 MEMORY_LEAST_MIB = 512
-# Of a machine's memory, the part that Bochs 2.7 keeps in its own; the rest goes to a file.
-BOCHS_HOST_MIB = 2048
 # Where a machine has devices and no memory: what would be there is not used.
 HOLE_START_MIB, HOLE_MIB = 3072, 1024
-# A machine that is not to differ from run to run starts at this time (2026-01-01) on its own clock.
-START_TIME = 1767225600
 # After its last words the machine powers off by itself; a halted one is ended after this.
 GRACE_SECONDS = 5.0
 # One that has closed its output is ending; only if something is wrong it needs help.
 END_SECONDS = 60.0
 
-BOCHSRC = """\
-cpu: model={model}, count=1, ips=100000000, reset_on_triple_fault=0
-memory: guest={memory}, host={host}
-romimage: file={share}/BIOS-bochs-latest, options=fastboot
-vgaromimage: file={share}/VGABIOS-lgpl-latest
-boot: cdrom
-ata0-master: type=cdrom, path="{image}", status=inserted
-{console}{com2}log: "{log}"
-sound: driver=dummy
-display_library: rfb, options="timeout=0"
-clock: sync=none{start}
-vga: realtime=0
-panic: action=fatal
-{debug}"""
-
-# What the hypervisor's console is: a port of Bochs' own, or, as on a machine that has none, the first serial port.
-CONSOLE_DEBUG = 'port_e9_hack: enabled=1\ncom1: enabled=1, mode=file, dev="{directory}/com1.txt"\n'
-CONSOLE_SERIAL = 'port_e9_hack: enabled=0\ncom1: enabled=1, mode=file, dev="/proc/self/fd/1"\n'
-
 _LINE = re.compile(r"\((facet|d[0-9]+)\) ?(.*)")
 _ENDING = re.compile(r"d([0-9]+) (\S+): ((?:powered off|rebooted|crashed|suspended).*)")
 _END = re.compile(r"all domains ended: ([0-9]+) powered off, ([0-9]+) rebooted, ([0-9]+) crashed")
-_LIMIT_REACHED = "(0) Caught time breakpoint"
-_TICKS = re.compile(r"\([0-9]+\)\.\[([0-9]+)\]")
 _CONTROL = {c: f"\\x{c:02x}" for c in [*range(32), 127] if c != 9}
 
 
@@ -121,25 +95,6 @@ class Result:
         return [line.text for line in self.lines if line.source == source]
 
 
-def models():
-    """The processor models that Bochs knows."""
-    try:
-        done = subprocess.run([BOCHS, "-help", "cpu"], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
-    except FileNotFoundError:
-        raise Error("bochs is not installed; run `./facet setup --for run`") from None
-    _, _, rest = done.stdout.partition("Supported CPU models:")
-    return [word for word in rest.strip().split("\n\n")[0].split() if word]
-
-
-def check_model(model):
-    """Refuses a processor model that Bochs does not know."""
-    if model != DEFAULT_MODEL:
-        known = models()
-        if model not in known:
-            raise Error(f"unknown machine '{model}'; Bochs knows: {', '.join(known)}")
-
-
 def host_memory_mib():
     """Memory that this computer can give to an emulated machine."""
     text = pathlib.Path("/proc/meminfo").read_text(encoding="ascii")
@@ -160,95 +115,15 @@ def _machine_memory(image, memory, limit):
     return memory or max(MEMORY_LEAST_MIB, steps * MEMORY_STEP_MIB)
 
 
-def _isolation():
-    """A prefix that hides Bochs' remote display from the network, where that is allowed.
-
-    Bochs' only headless display listens on a TCP port of every interface. In a network namespace
-    of its own nobody can reach it, and machines running side by side do not compete for ports.
-    """
-    for prefix in (["unshare", "-n"], ["unshare", "-r", "-n"]):
-        if subprocess.run([*prefix, "true"], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, check=False).returncode == 0:
-            return prefix
-    return []
-
-
-def _seeded():
-    """(lines for Bochs' clock, environment) of a machine whose random numbers and clock start from
-    $FACET_SEED. Without it, Bochs takes both from this computer's clock, and no two runs are alike."""
-    if not os.environ.get("FACET_SEED"):
-        return "", {}
-    return f", time0={START_TIME}", {"LD_PRELOAD": str(tool("seed.so"))}
-
-
-def limited(commands, ticks):
-    """The debugger's commands, with a limit of instructions after which it goes on to the next."""
-    return (f"sb {ticks}\n" if ticks else "") + commands
-
-
-class Emulator:
-    """A Bochs process in a session of its own, which dies with this one."""
-
-    def __init__(self, directory, image, model, memory, terminal=None, debugger="c\nq\n",
-                 exits=False, serial=False):
-        console = (CONSOLE_SERIAL if serial else CONSOLE_DEBUG).format(directory=directory)
-        com2 = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
-        rc = directory / "debugger.rc"
-        rc.write_text(debugger, encoding="ascii")
-        bochsrc = directory / "bochsrc"
-        self.log = directory / "bochs.log"
-        self._exits = ExitLog(self.log) if exits else None
-        start, seeded = _seeded()
-        bochsrc.write_text(BOCHSRC.format(
-            start=start, model=model, memory=memory, host=min(memory, BOCHS_HOST_MIB), share=SHARE,
-            image=image, console=console, com2=com2,
-            log=self._exits.name if exits else self.log,
-            debug=EXITS_BOCHSRC if exits else ""), encoding="utf-8")
-        command = [*_isolation(), "setpriv", "--pdeathsig", "KILL",
-                   BOCHS, "-q", "-f", str(bochsrc), "-rc", str(rc)]
-        environment = {k: v for k, v in os.environ.items()
-                       if not k.startswith(("BX", "LTDL_", "BOCHS"))}
-        environment.update(seeded)
-        # pylint: disable-next=consider-using-with
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment, start_new_session=True, cwd=directory,
-            pass_fds=[self._exits.fd] if exits else [])
-        if exits:
-            self._exits.handed_over()
-        os.set_blocking(self.process.stdout.fileno(), False)
-
-    def kill(self):
-        """Ends the process and waits for its end. Safe to call again."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
-        self.process.stdout.close()
-        if self._exits:
-            self._exits.finish()
-
-    def tail(self, count=12):
-        """The log's last words, without the register dump Bochs adds to a panic."""
-        try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return ""
-        panics = [i for i, line in enumerate(lines) if ">>PANIC<<" in line]
-        last = panics[-1] + 1 if panics else len(lines)
-        return "\n".join(lines[max(0, last - count):last])
-
-
 class Watcher:
     """Splits the machine's output into lines and decides how the run ended."""
 
-    def __init__(self, on_line, on_debugger=None):
+    def __init__(self, on_line, on_other):
         self.result = Result()
         self.started = time.monotonic()
         self.finished = None  # when the machine said its last words
         self._on_line = on_line
-        self._on_debugger = on_debugger
+        self._on_other = on_other
         self._rest = b""
 
     def feed(self, data):
@@ -258,15 +133,9 @@ class Watcher:
             self._take(raw.decode("utf-8", "replace").rstrip("\r"))
 
     def _take(self, raw):
-        ticks = _TICKS.match(raw)
-        if ticks:
-            self.result.ticks = int(ticks.group(1))
-        if raw == _LIMIT_REACHED and self.finished is None:
-            self.stop(124, "stopped at its limit of instructions")
         match = _LINE.fullmatch(raw)
         if not match:
-            if self._on_debugger:
-                self._on_debugger(raw)
+            self._on_other(raw)
             return
         seconds = time.monotonic() - self.started
         line = Line(match.group(1), match.group(2).translate(_CONTROL), seconds)
@@ -298,96 +167,160 @@ class Watcher:
         """Ends the run from outside."""
         self.result.status, self.result.reason = status, reason
 
-
-def _watch(emulator, watcher, terminal, timeout, cancel):
-    """Serves the machine's output and the terminal until the run is over. True if the emulator has
-    closed its output, so that it ends by itself."""
-    selector = selectors.DefaultSelector()
-    selector.register(emulator.process.stdout, selectors.EVENT_READ)
-    if terminal:
-        terminal.register(selector)
-    deadline = watcher.started + timeout if timeout else None
-    while True:
-        now = time.monotonic()
-        ends = [t for t in (deadline, watcher.finished and watcher.finished + GRACE_SECONDS) if t]
-        if ends and now >= min(ends):
-            if watcher.finished is None:
-                watcher.stop(124, f"timed out after {timeout:g} s")
-            return False
-        if cancel and cancel.is_set():
-            raise KeyboardInterrupt
-        wait = min(ends) - now if ends else None
-        for key, _ in selector.select(min(wait or 0.5, 0.5) if cancel else wait):
-            if key.fileobj is not emulator.process.stdout:
-                if not terminal.serve(key, selector):
-                    watcher.stop(130, "left by Ctrl-]")
-                    return False
-                continue
-            data = os.read(key.fd, 1 << 16)
-            if not data:
-                return True
-            watcher.feed(data)
+    def limit(self):
+        """The machine was ended by its limit: too late to matter if it had said its last words."""
+        if self.finished is None:
+            self.stop(124, "stopped at its limit of instructions")
 
 
-def _emulate(directory, image, model, memory, options):
-    """Starts the emulator on `image` and returns the Result."""
-    terminal = Terminal() if options["interactive"] else None
-    emulator, watcher = None, Watcher(options["on_line"], options["on_debugger"])
-    ended = False
-    try:
-        emulator = Emulator(directory, image, model, memory, terminal and terminal.device,
-                            limited(options["debugger"], options["ticks"]), options["exits"],
-                            options["serial"])
-        ended = _watch(emulator, watcher, terminal, options["timeout"], options["cancel"])
-    except Stop as stop:
-        watcher.stop(stop.status, stop.reason)
-    finally:
-        if terminal:
-            terminal.restore()
-        if emulator:
-            if ended:
+class Run:
+    """A machine that runs: its emulator, who watches it, and the user's terminal."""
+
+    def __init__(self, backend, order, options):
+        self._options = options
+        self._terminal = Terminal() if options.interactive else None
+        self._watcher = Watcher(options.on_line, self._other)
+        self._selector = selectors.DefaultSelector()
+        self._emulator = None
+        self._ended = False  # the emulator has closed its output, so that it ends by itself
+        try:
+            self._start(backend, order)
+            self._watch()
+        except Stop as stop:
+            self._watcher.stop(stop.status, stop.reason)
+        finally:
+            self._end()
+
+    def _start(self, backend, order):
+        device = self._terminal and self._terminal.device
+        self._emulator = backend.start(dataclasses.replace(order, terminal=device))
+        self._selector.register(self._emulator.process.stdout, selectors.EVENT_READ, self._output)
+        for file, serve in self._emulator.channels().items():
+            self._selector.register(file, selectors.EVENT_READ, self._channel(file, serve))
+        if self._terminal:
+            self._terminal.register(self._selector)
+
+    def _channel(self, file, serve):
+        def served(_key):
+            if not serve():
+                self._selector.unregister(file)
+            return True
+        return served
+
+    def _output(self, key):
+        data = os.read(key.fd, 1 << 16)
+        self._watcher.feed(data)
+        self._ended = not data
+        return bool(data)
+
+    def _other(self, raw):
+        """A line of the emulator's own."""
+        self._emulator.own_line(raw)
+        if self._emulator.limit_reached:
+            self._watcher.limit()
+        if self._options.on_debugger:
+            self._options.on_debugger(raw)
+
+    def _typed(self, key):
+        if self._terminal.serve(key, self._selector):
+            return True
+        self._watcher.stop(130, "left by Ctrl-]")
+        return False
+
+    def _watch(self):
+        """Serves the machine's output and the terminal until the run is over."""
+        watcher, timeout, cancel = self._watcher, self._options.timeout, self._options.cancel
+        deadline = watcher.started + timeout if timeout else None
+        while True:
+            now = time.monotonic()
+            ends = [t for t in (deadline, watcher.finished and watcher.finished + GRACE_SECONDS) if t]
+            if ends and now >= min(ends):
+                if watcher.finished is None:
+                    watcher.stop(124, f"timed out after {timeout:g} s")
+                return
+            if cancel and cancel.is_set():
+                raise KeyboardInterrupt
+            wait = min(ends) - now if ends else None
+            for key, _ in self._selector.select(min(wait or 0.5, 0.5) if cancel else wait):
+                if not (key.data or self._typed)(key):
+                    return
+
+    def _end(self):
+        if self._terminal:
+            self._terminal.restore()
+        if self._emulator:
+            if self._ended:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    emulator.process.wait(END_SECONDS)
-            emulator.kill()
-    result = watcher.result
-    result.seconds = time.monotonic() - watcher.started
-    if options["exits"]:
-        result.exits = windows(emulator.log)
-    tail = emulator.tail()
-    result.powered_off = ended and "Shutdown port: shutdown requested" in tail
-    if watcher.finished is None and result.reason is None:
-        result.log_tail = tail
-        result.reason = "the machine was switched off before all domains had ended" \
-            if result.powered_off else "the emulator stopped"
-    return result
+                    self._emulator.process.wait(END_SECONDS)
+            self._emulator.kill()
+        self._selector.close()
+
+    def result(self):
+        """The Result."""
+        result, emulator = self._watcher.result, self._emulator
+        if emulator.limit_reached:
+            self._watcher.limit()
+        result.seconds = time.monotonic() - self._watcher.started
+        result.ticks = emulator.ticks
+        if self._options.exits:
+            result.exits = windows(emulator.log)
+        result.powered_off = self._ended and emulator.powered_off
+        if self._watcher.finished is None and result.reason is None:
+            result.log_tail = emulator.tail()
+            result.reason = "the machine was switched off before all domains had ended" \
+                if result.powered_off else "the emulator stopped"
+        return result
+
+
+@dataclass(frozen=True)
+class Options:
+    """Who follows a run, and what ends it early."""
+
+    timeout: float = None
+    interactive: bool = False
+    on_line: Callable = None
+    on_debugger: Callable = None
+    cancel: threading.Event = None
+    exits: bool = False
+
+
+def check(machine, ticks=None, debugger=None, exits=False):
+    """The Machine of that name; an Error if it cannot do what is wanted of it."""
+    found = machines.find(machine)
+    most = found.backend.MOST_TICKS
+    if ticks and most and ticks > most:
+        raise Error(f"a limit on '{found.name}' is at most {most} instructions")
+    if debugger:
+        found.need_bochs("the debugger")
+    if exits:
+        found.need_bochs("counting VM exits")
+    return found
 
 
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
-         on_line=None, hypervisor=None, warn=None, cancel=None, debugger="c\nq\n",
-         on_debugger=None, exits=False, ticks=None, serial=False):
+         on_line=None, hypervisor=None, warn=None, cancel=None, debugger=None,
+         on_debugger=None, exits=False, ticks=None, processors=1, serial=False):
     """Builds an image of `configs`, runs it and returns a Result.
 
     timeout: seconds the machine may run. ticks: instructions that it may execute, which is the same on
-    a slow computer and a fast one. machine: a Bochs processor model. memory: MiB of the
-    machine, default what the domains need. interactive: the terminal is domain 1's console.
+    a slow computer and a fast one. machine: the name of one (machines.py). memory: MiB of the
+    machine, default what the domains need. processors: how many it has. interactive: the terminal is
+    domain 1's console.
     keep: leave the run's files in Result.directory. cancel: a threading.Event that ends the run.
     debugger: what Bochs' debugger is told to do, instead of just to go on; on_debugger gets the
     lines that are the emulator's own. exits: count VM exits (Result.exits), two to three times slower.
     serial: the machine has no debug port, so that the hypervisor's console is the first serial port.
     """
-    model = machine or DEFAULT_MODEL
-    check_model(model)
+    found = check(machine, ticks, debugger, exits)
     limit = host_memory_mib()
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))
-    options = {"timeout": timeout, "interactive": interactive, "on_line": on_line,
-               "cancel": cancel, "debugger": debugger, "on_debugger": on_debugger, "exits": exits,
-               "ticks": ticks, "serial": serial}
+    options = Options(timeout, interactive, on_line, on_debugger, cancel, exits)
     try:
-        image = make_image(configs, directory / "facet.iso", interactive, memory or limit,
-                           hypervisor, warn)
-        size = _machine_memory(image, memory, limit)
-        result = _emulate(directory, image.path, model, size, options)
+        image = found.backend.make_image(configs, directory, interactive, memory or limit, hypervisor, warn)
+        order = Order(found.cpu, directory, image, _machine_memory(image, memory, limit), processors,
+                      ticks=ticks, debugger=debugger, exits=exits, serial=serial)
+        result = Run(found.backend, order, options).result()
         keep_log = bool(result.log_tail)
     except BaseException:
         if not keep:
@@ -396,7 +329,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     if keep or keep_log:
         result.directory = directory
     if not keep:
-        image.path.unlink()
+        image.remove()
         if not keep_log:
             shutil.rmtree(directory, ignore_errors=True)
     return result

@@ -35,6 +35,17 @@ def skipped(text):
 skipped.__name__ = "number from 0 on"
 
 
+processors = _number("number from 1 to 64", int, 1, 65)
+
+
+def machine(parser):
+    """The options that choose a machine."""
+    parser.add_argument("--machine", metavar="NAME",
+                        help="corei7_skylake_x (default), ryzen or amd; or another processor model of Bochs")
+    parser.add_argument("--processors", type=processors, default=1, metavar="N",
+                        help="how many processors it has (default: %(default)s)")
+
+
 def limits(parser):
     """The options that end a run early."""
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS",

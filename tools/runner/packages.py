@@ -34,11 +34,14 @@ PACKAGES = {
         ("xorriso", "writes the ISO image"),
         ("mtools", "grub-mkrescue needs it"),
     ),
-    "run": (
-        ("bochs", "emulates the machine, VT-x with EPT, VMFUNC and #VE included"),
+    "bochs": (
+        ("bochs", "emulates machines, VT-x with EPT, VMFUNC and #VE included"),
         ("bochs-term|bochs-wx|bochs-sdl|bochs-x", "a front end that bochs insists on"),
         ("bochsbios", "the emulated machine's BIOS"),
         ("vgabios", "the emulated machine's VGA BIOS"),
+    ),
+    "qemu": (
+        ("qemu-system-x86", "emulates machines, AMD-V with nested paging included"),
     ),
     "demo": (
         ("busybox-static", "user space of the Linux guest"),
@@ -85,23 +88,28 @@ PACKAGES = {
         ("zstd", "likewise"),
     ),
 }
+# What starts a machine of each emulator; only QEMU needs no disc.
+EMULATORS = {"bochs": ("image", "bochs"), "qemu": ("qemu",)}
+# "emulator" stands for what the machine in question needs.
 NEEDS = {
     "build": ("build",),
     "image": ("build", "image"),
-    "run": ("build", "image", "run"),
-    "demo": ("build", "image", "run", "demo"),
-    "monitor": ("build", "image", "run", "demo", "monitor"),
-    "compare": ("build", "image", "run", "demo", "compare"),
+    "run": ("build", "emulator"),
+    "demo": ("build", "emulator", "demo"),
+    "monitor": ("build", "emulator", "demo", "monitor"),
+    "compare": ("build", "emulator", "demo", "compare"),
     "plot": ("plot",),
-    "libvmi": ("build", "image", "run", "demo", "libvmi"),
+    "libvmi": ("build", "emulator", "demo", "libvmi"),
     "prove": ("build", "prove"),
-    "test": ("build", "image", "run", "demo", "monitor", "plot", "test"),
+    "test": ("build", "image", "bochs", "qemu", "demo", "monitor", "plot", "test"),
 }
 
 
-def wanted(purpose):
-    """(package, reason) pairs of everything `purpose` needs."""
-    return [pair for part in NEEDS[purpose] for pair in PACKAGES[part]]
+def wanted(purpose, emulator="bochs"):
+    """(package, reason) pairs of everything `purpose` needs on a machine of that emulator."""
+    parts = [one for part in NEEDS[purpose]
+             for one in (EMULATORS[emulator] if part == "emulator" else (part,))]
+    return [pair for part in parts for pair in PACKAGES[part]]
 
 
 def _run(*command, **options):
@@ -117,10 +125,10 @@ def _installed():
     return {name for status, name in pairs if status == "installed"}
 
 
-def missing(purpose):
+def missing(purpose, emulator="bochs"):
     """(package, reason) pairs that are not installed."""
     have = _installed()
-    return [(names.split("|")[0], reason) for names, reason in wanted(purpose)
+    return [(names.split("|")[0], reason) for names, reason in wanted(purpose, emulator)
             if not have.intersection(names.split("|"))]
 
 
@@ -145,9 +153,10 @@ def update():
         say("that failed; going on with the lists as they are")
 
 
-def require(purpose):
-    """Installs what `purpose` needs and the system does not have. Needs root only then."""
-    absent = missing(purpose)
+def require(purpose, machine=None):
+    """Installs what `purpose` needs on a machine (machines.Machine; default: the default one) and the
+    system does not have. Needs root only then."""
+    absent = missing(purpose, machine.emulator if machine else "bochs")
     if not absent:
         return
     names = [name for name, _ in absent]

@@ -124,7 +124,7 @@ def _print(trace, args):
 
 def main(args):
     """Runs the command; `args` as cli.py parsed them."""
-    require("run")
+    require("run", machine.check(args.machine, args.ticks, debugger=True))
     build(["run-needs"])
     symbols = Symbols(build_dir() / "facet.elf")
     at = symbols.address(args.function)
@@ -135,6 +135,7 @@ def main(args):
                 *([f"print-stack {STACK_WORDS}"] if args.stack else []),
                 "trace on", f"s {count}", "q"]
     result = machine.boot(args.configs, timeout=args.timeout, ticks=args.ticks, on_line=None,
+                          machine=args.machine, processors=args.processors,
                           debugger="\n".join(commands) + "\n", on_debugger=trace.line)
     if not trace.visits or trace.visits[0][0] != args.function:
         say(f"{args.function} was not reached {args.skip + 1} times: "

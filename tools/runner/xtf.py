@@ -15,9 +15,10 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
-from . import machine, packages
+from . import machine, machines, packages
 from .base import Error, build, build_dir, locked, say, source_of
 from .config import config
+from .options import machine as machine_options
 from .options import parser as command_parser
 from .recorded import RECORDED_DIR
 
@@ -154,7 +155,8 @@ def _boot(tests, options):
         for test in tests:
             paths.append(f"{scratch}/{test.name}.cfg")
             pathlib.Path(paths[-1]).write_text(test.config(), encoding="utf-8")
-        result = machine.boot(paths, ticks=TICKS_PER_BOOT, machine=options.machine)
+        result = machine.boot(paths, ticks=machines.find(options.machine).limit(TICKS_PER_BOOT),
+                              machine=options.machine, processors=options.processors)
     found = {}
     for number, test in enumerate(tests, 1):
         ending = result.endings.get(number)
@@ -211,8 +213,7 @@ def _arguments(arguments):
     parser.add_argument("directory", metavar="DIR", help="XTF's source; it is left as it is")
     parser.add_argument("tests", metavar="TEST", nargs="*",
                         help="pattern for the tests to run, like 'hvm64-*' (default: all)")
-    parser.add_argument("--machine", metavar="NAME", default=machine.DEFAULT_MODEL,
-                        help="Bochs' processor model (default: %(default)s)")
+    machine_options(parser)
     parser.add_argument("--verbose", action="store_true", help="print what the tests say")
     return parser.parse_args(arguments)
 
@@ -221,8 +222,7 @@ def main(arguments):
     """Runs `facet xtf`. Returns its exit status."""
     options = _arguments(arguments)
     check_source(options.directory)
-    packages.require("run")
-    machine.check_model(options.machine)
+    packages.require("run", machines.find(options.machine))
     build(["run-needs"])
     reasons, expected = parse(RECORDED.read_text(encoding="utf-8"))
     tests = [test for test in build_tests(options.directory) if not options.tests or

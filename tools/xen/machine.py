@@ -9,10 +9,11 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
+from runner import bochs, machines
 from runner.base import Error, build_dir, say
+from runner.emulator import Order
 from runner.exits import named, windows
-from runner.image import write_iso
-from runner.machine import DEFAULT_MODEL, Emulator
+from runner.image import Image, write_iso
 
 from .files import MODULES, XEN_BIN, make_initramfs, one_file, unpacked
 
@@ -199,8 +200,7 @@ def run(guests, timeout=3600, exits=False, files=None):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="xen-", dir=build_dir() / "run"))
     serial = directory / "com1.txt"
     image = _make_image(guests, directory, files or {})
-    emulator = Emulator(directory, image, DEFAULT_MODEL, _memory(guests),
-                        exits=exits)
+    emulator = bochs.start(Order(machines.DEFAULT, directory, Image(image), _memory(guests), exits=exits))
     try:
         done = _wait(emulator, serial, time.monotonic() + timeout, len(guests))
     finally:

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""Machines of QEMU, with its own translator (TCG). Its clock counts instructions: a nanosecond each, and when all
+processors wait, it goes on to what they wait for. A tick is a nanosecond of that clock.
+
+Three lines lead to it: the machine's port 0xE9 on its standard output, QMP, which tells how the machine ended, and
+QEMU's own test protocol, by which the runner reaches the machine's devices. QEMU has no limit of
+instructions, but a watchdog that can be set to end it: that is programmed before the machine starts, as a
+driver would, and then locked.
+"""
+
+import calendar
+import json
+import shlex
+import socket
+import subprocess
+import time
+
+from . import image
+from .base import Error
+from .emulator import START_TIME, Emulator, last_lines, seed
+
+NAME = "QEMU"
+TICKS_PER_SECOND = 1_000_000_000
+PROGRAM = "qemu-system-x86_64"
+
+# The watchdog, an Intel 6300ESB: at this device number it has 4 KiB of registers, while they are wanted, at this address.
+WATCHDOG, REGISTERS = 0x1e, 0xfeb00000
+# It counts two stages of 20 bits each, in units of 2^5 or 2^15 cycles of 30 ns.
+STAGE_MOST = (1 << 20) - 1
+UNITS = ((30 << 5, 1 << 2), (30 << 15, 0))  # (ns, bit of the configuration register)
+MOST_TICKS = 2 * STAGE_MOST * UNITS[-1][0]
+NO_INTERRUPT = 0x11  # between the stages
+# The ACPI timer, where SeaBIOS puts it and the hypervisor's way to power off expects its block.
+PM_TIMER, PM_HZ, PM_BITS = 0x608, 3_579_545, 24
+
+
+def make_image(configs, directory, *more):
+    """Files that QEMU itself loads as GRUB would (Multiboot): no disc, whose speed would be the computer's."""
+    made = image.lay_out(configs, directory / "boot", *more)
+    elf = made.path / "facet.elf"
+    with open(elf, "rb") as file:
+        wide = file.read(5)[4:] == b"\x02"  # EI_CLASS: ELFCLASS64
+    if wide:  # QEMU loads what calls itself a 32-bit image, which it is entered as
+        done = subprocess.run(["objcopy", "-S", "-O", "elf32-i386", str(elf)], stderr=subprocess.PIPE,
+                              text=True, errors="replace", check=False)
+        if done.returncode:
+            raise Error(f"objcopy: {done.stderr.strip()}")
+    return made
+
+
+def watchdog(ticks):
+    """(stage 1, stage 2, bit of its unit, ticks altogether): a watchdog for at least so many ticks."""
+    for unit, bit in UNITS:
+        count = max(2, -(-ticks // unit))
+        if count <= 2 * STAGE_MOST:
+            return count // 2, count - count // 2, bit, count * unit
+    raise Error(f"a machine of QEMU has a limit of at most {MOST_TICKS} instructions")
+
+
+def _arguments(order, start_time, control, test):
+    """QEMU's command line; `control` and `test` are open files."""
+    return [
+        PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
+        "-machine", "pc,accel=tcg", "-cpu", order.cpu, "-smp", str(order.processors),
+        "-m", str(order.memory), "-icount", "shift=0,sleep=off",
+        "-rtc", f"clock=vm,base={time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(start_time))}",
+        *([] if seed() is None else ["-seed", str(seed())]),
+        "-chardev", "stdio,id=console,signal=off",
+        *(["-serial", "chardev:console"] if order.serial else
+          ["-device", "isa-debugcon,iobase=0xe9,chardev=console", "-serial", "file:com1.txt"]),
+        *(["-chardev", f"serial,id=com2,path={order.terminal}", "-serial", "chardev:com2"]
+          if order.terminal else []),
+        "-device", f"i6300esb,addr={WATCHDOG:#x}",
+        "-action", "reboot=shutdown,shutdown=pause,watchdog=poweroff",
+        "-D", "qemu.log", "-d", "guest_errors,cpu_reset",
+        "-chardev", f"socket,id=control,fd={control.fileno()}", "-mon", "chardev=control,mode=control",
+        "-chardev", f"socket,id=test,fd={test.fileno()}",
+        "-object", "qtest,id=qtest,chardev=test,log=/dev/null", "-S",
+        "-kernel", "boot/facet.elf",
+        "-initrd", ",".join(f"boot/{name} {text}" for name, text in order.image.modules)]
+
+
+def _by_hand(arguments):
+    """The same as a script that starts the machine on a terminal."""
+    left, skip = [], False
+    for word, following in zip(arguments, [*arguments[1:], ""]):
+        ours = following.startswith(("socket,", "chardev=control", "qtest,"))
+        if not skip and not ours and word != "-S":
+            left.append(word)
+        skip = ours
+    return "#!/bin/sh\nexec " + shlex.join(left) + ' "$@"\n'
+
+
+class Qemu(Emulator):
+    """A QEMU process."""
+
+    def __init__(self, order):
+        self._directory = order.directory
+        self._start_time = int(time.time()) if seed() is None else START_TIME
+        self._limit = order.ticks
+        self._why = []  # in words, why it stopped
+        self._rest, self._sent, self._stands = b"", 0, False
+        self._control, control = socket.socketpair()
+        self._test, test = socket.socketpair()
+        arguments = _arguments(order, self._start_time, control, test)
+        script = order.directory / "qemu.sh"
+        script.write_text(_by_hand(arguments), encoding="utf-8")
+        with control, test, open(order.directory / "qemu.err", "wb") as errors:
+            super().__init__(["setpriv", "--pdeathsig", "KILL", *arguments], order.directory,
+                             stderr=errors, pass_fds=[control.fileno(), test.fileno()])
+        try:
+            self._set_up()
+        except (ConnectionError, EOFError):
+            pass  # it has ended: its standard output tells that, too
+
+    def _set_up(self):
+        self._ask("qmp_capabilities")
+        if self._limit:
+            self._limit = self._set_watchdog(self._limit)
+        self._send("cont")
+
+    # ---- the test protocol: a line, and a line that answers ----
+
+    def _do(self, line):
+        self._test.sendall(line.encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            data = self._test.recv(4096)
+            if not data:
+                raise EOFError
+            answer += data
+        return answer.split()
+
+    def _configure(self, register, size, value):
+        self._do(f"outl 0xcf8 {1 << 31 | WATCHDOG << 11 | register & ~3:#x}")
+        self._do(f"out{size} {0xcfc + (register & 3):#x} {value:#x}")
+
+    def _set_watchdog(self, ticks):
+        """Has the watchdog end the machine after so many ticks. Returns how many they are for it."""
+        first, second, unit, ticks = watchdog(ticks)
+        self._configure(0x10, "l", REGISTERS)
+        self._configure(0x04, "w", 1 << 1)  # it answers at that address
+        for register, value in ((0, first), (4, second)):
+            for word in (0x80, 0x86):  # its key
+                self._do(f"writel {REGISTERS + 0xc:#x} {word:#x}")
+            self._do(f"writel {REGISTERS + register:#x} {value:#x}")
+        self._configure(0x60, "w", NO_INTERRUPT | unit)
+        self._configure(0x04, "w", 0)  # as the firmware finds it
+        self._configure(0x10, "l", 0)
+        self._configure(0x68, "b", 1 << 1 | 1 << 0)  # on, locked
+        return ticks
+
+    # ---- QMP: a line of JSON each ----
+
+    def _send(self, command, **arguments):
+        """Returns the number that the answer will have."""
+        self._sent += 1
+        message = {"execute": command, "arguments": arguments, "id": self._sent}
+        self._control.sendall(json.dumps(message).encode() + b"\n")
+        return self._sent
+
+    def _ask(self, command, **arguments):
+        """The answer. Only while the machine stands: else it may be waiting for its output to be read."""
+        number = self._send(command, **arguments)
+        while True:
+            for message in self._messages():
+                if message.get("id") == number:
+                    return message.get("return")
+
+    def _messages(self):
+        """What has come in; events are dealt with."""
+        data = self._control.recv(1 << 16)
+        if not data:
+            raise EOFError
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        messages = [json.loads(line) for line in lines]
+        for message in messages:
+            if "event" in message:
+                self._event(message["event"], message.get("data", {}))
+        return messages
+
+    def _event(self, event, data):
+        if event == "WATCHDOG":
+            self.limit_reached, self.ticks = True, self._limit
+        elif event == "SHUTDOWN" and data.get("guest"):
+            self.powered_off = data.get("reason") == "guest-shutdown"
+            if not self.powered_off:
+                self._why.append("QEMU: the machine was reset, as by a triple fault; qemu.log has its registers")
+        elif event == "STOP":
+            self._stands = True
+
+    def _serve(self):
+        try:
+            self._messages()
+            if self._stands:
+                self._stands = False
+                self.ticks = self._clock()
+                self._send("quit")
+            return True
+        except (ConnectionError, EOFError):
+            return False
+
+    def _clock(self):
+        """What the machine's clock says. Its RTC counts seconds; its ACPI timer is finer, but counts only 24 bits."""
+        date = self._ask("qom-get", path="/machine", property="rtc-time") or {}
+        try:
+            seconds = calendar.timegm((date["tm_year"] + 1900, date["tm_mon"] + 1, date["tm_mday"],
+                                       date["tm_hour"], date["tm_min"], date["tm_sec"])) - self._start_time
+        except KeyError:
+            return None
+        fine = (int(self._do(f"inl {PM_TIMER:#x}")[1], 16) & ((1 << PM_BITS) - 1)) / PM_HZ
+        period = (1 << PM_BITS) / PM_HZ
+        return round((round((seconds + 0.5 - fine) / period) * period + fine) * TICKS_PER_SECOND)
+
+    # ---- what any emulator offers ----
+
+    def channels(self):
+        return {self._control: self._serve}
+
+    def kill(self):
+        super().kill()
+        while self._serve():
+            pass  # its last words
+        self._control.close()
+        self._test.close()
+
+    def tail(self, count=12):
+        return "\n".join([*last_lines(self._directory / "qemu.err", count), *self._why])
+
+
+def start(order):
+    """Starts the machine."""
+    return Qemu(order)
