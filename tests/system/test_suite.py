@@ -58,7 +58,7 @@ class JudgeTest(FacetTest):
         self.assertEqual((second.settings["cmdline"], second.settings["memory"]),
                          ("x=1 memory=9", "16"))
         for line, words in (("colour=red", "not understood: colour=red"), ("end=well", "end must be one of"),
-                            ("console=serial", "on a machine of its own"), ("machine=192 console=loud", "can be serial")):
+                            ("console=serial", "on a machine of its own"), ("alone=192 console=loud", "can be serial")):
             with self.subTest(line), self.assertRaisesRegex(Error, f"manifest:2: .*{words}"):
                 parse_manifest(f"a\nb {line}")
 

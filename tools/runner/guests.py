@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Runs the test guests of tests/guest: many as domains of one machine. See its README.md."""
 
+import contextlib
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from . import machines
 from .base import ROOT, Error, build_dir
 from .config import config
 from .machine import boot
@@ -20,9 +22,41 @@ _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
-             "on_reboot": "destroy"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "machine", "console", "group", "monitors",
-         "cmdline"}
+             "on_reboot": "destroy", "chosen": "0"}
+_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "alone", "console", "group",
+         "monitors", "needs", "chosen", "cmdline"}
+_WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where guests run."""
+
+    machine: machines.Machine
+    processors: int = 1
+
+    @property
+    def title(self):
+        """What the names of tests there begin with; the machine is left out if it is the default one."""
+        name = "" if self.machine.name == machines.DEFAULT else self.machine.name
+        many = f"*{self.processors}" if self.processors > 1 else ""
+        return f"guest@{name}{many}" if name or many else "guest"
+
+
+def places(name=None, processors=1, text_filter=""):
+    """[(Place, whether only the chosen guests run there)]. name: a machine, "all", or None: those that
+    Facet's tests are to run on by default, and the one that the filter names."""
+    if name is not None:
+        found = machines.MACHINES if name == "all" else [machines.find(name)]
+        return [(Place(machine, processors), False) for machine in found]
+    wanted = [(Place(machine, processors), machine.guests == "chosen")
+              for machine in machines.MACHINES if machine.guests]
+    where = _WHERE.match(text_filter)
+    with contextlib.suppress(Error):  # there are no tests on a machine that is not there
+        if where:
+            place = Place(machines.find(where.group(1) or None), int(where.group(2) or 1))
+            wanted = [pair for pair in wanted if pair[0] != place] + [(place, False)]
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -31,11 +65,19 @@ class Guest:
 
     name: str
     settings: dict
+    place: Place = Place(machines.find())
 
     @property
     def title(self):
         """The test's name in reports."""
-        return f"guest/{self.name}"
+        return f"{self.place.title}/{self.name}"
+
+    @property
+    def absent(self):
+        """What it needs and its machine lacks, in words; empty if nothing."""
+        has = self.place.machine.has
+        needs = self.settings["needs"].split(",") if "needs" in self.settings else []
+        return ", ".join(need for need in needs if has is not None and need not in has)
 
     def config(self):
         """Its configuration file."""
@@ -75,8 +117,11 @@ def parse_manifest(text, file="tests/guest/manifest"):
             settings["cmdline"] = cmdline.strip()
         if settings["end"] not in _ENDS:
             raise Error(f"{file}:{number}: end must be one of {', '.join(_ENDS)}")
-        if settings.get("console", "serial") != "serial" or "console" in settings and "machine" not in settings:
+        if settings.get("console", "serial") != "serial" or "console" in settings and "alone" not in settings:
             raise Error(f"{file}:{number}: console can be serial, on a machine of its own")
+        unknown = set(settings.get("needs", "").split(",")) - machines.INTEL - machines.AMD - {""}
+        if unknown:
+            raise Error(f"{file}:{number}: no machine has: {', '.join(sorted(unknown))}")
         guests.append(Guest(name, settings))
     return guests
 
@@ -119,9 +164,11 @@ def _boot(guests, cancel):
             paths.append(f"{scratch}/{guest.name}.cfg")
             with open(paths[-1], "w", encoding="utf-8") as file:
                 file.write(guest.config())
-        machine = guests[0].settings.get("machine")
-        result = boot(paths, ticks=TICKS_PER_BOOT + TICKS_PER_DOMAIN * len(guests),
-                      memory=machine and int(machine), cancel=cancel, serial="console" in guests[0].settings)
+        memory, place = guests[0].settings.get("alone"), guests[0].place
+        ticks = place.machine.limit(TICKS_PER_BOOT + TICKS_PER_DOMAIN * len(guests))
+        result = boot(paths, ticks=ticks, memory=memory and int(memory), cancel=cancel,
+                      machine=place.machine.name, processors=place.processors,
+                      serial="console" in guests[0].settings)
     cases = {guest.name: judge(guest, result.texts(f"d{i}"), result.endings.get(i))
              for i, guest in enumerate(guests, 1)}
     return cases, result
@@ -167,7 +214,7 @@ def _run(guests, add, cancel):
             _add_all(alone[guest.name], single, add)
     if stuck and not found:
         names = ", ".join(guest.name for guest in stuck)
-        add(Case(f"guest/together:{stuck[0].name}", "fail",
+        add(Case(f"{stuck[0].place.title}/together:{stuck[0].name}", "fail",
                  f"{result.reason}; these did not end beside others, but do alone: {names}"))
 
 
@@ -183,24 +230,48 @@ def _add_all(cases, result, add):
 def _batches(guests):
     """Lists of guests to boot together: one that wants a machine of its own is alone in its list, with its group."""
     units = _units(guests)
-    alone = [some for some in units if "machine" in some[0].settings]
+    alone = [some for some in units if "alone" in some[0].settings]
     return alone + _boots([guest for some in units if some not in alone for guest in some])
 
 
-def guest_jobs(text_filter):
-    """Jobs for the test guests that the filter wants."""
+def _wanted(known, place, only_chosen, text_filter):
+    """The guests that are to run at a place, groups whole."""
+    here = [replace(guest, place=place) for guest in known]
+    wanted = [guest for guest in here
+              if text_filter in guest.title or text_filter.startswith(guest.title + "/")]
+    if only_chosen:
+        wanted = [guest for guest in wanted if guest.settings["chosen"] == "1"]
+    groups = {guest.settings["group"] for guest in wanted if "group" in guest.settings}
+    return [guest for guest in here if guest in wanted or guest.settings.get("group") in groups]
+
+
+def _skip(guests, absent, add):
+    for guest in guests:
+        add(Case(guest.title, "skip", f"{absent}: {guest.place.machine.name} has none"))
+
+
+def _place_jobs(guests):
+    """Jobs for guests of one place."""
+    jobs, units = [], _units(guests)
+    lacking = [(some, ", ".join(filter(None, {guest.absent: 0 for guest in some}))) for some in units]
+    for some, absent in lacking:
+        if absent:
+            jobs.append(Job(f"{some[0].title}: skipped",
+                            lambda add, cancel, s=some, a=absent: _skip(s, a, add),
+                            0.1, [guest.title for guest in some]))
+    able = [guest for some, absent in lacking if not absent for guest in some]
+    for some in _batches(able):
+        jobs.append(Job(some[0].place.title.replace("guest", "guests") + " " + ", ".join(guest.name for guest in some),
+                        lambda add, cancel, s=some: _run(s, add, cancel),
+                        5.0 + 4.0 * len(some), [guest.title + "/..." for guest in some]))
+    return jobs
+
+
+def guest_jobs(text_filter, where=None):
+    """Jobs for the test guests that the filter wants; where: what places() gave."""
     manifest = GUEST_DIR / "manifest"
     if not manifest.exists():
         return []
     known = parse_manifest(manifest.read_text(encoding="utf-8"))
-    wanted = [guest for guest in known
-              if text_filter in guest.title or text_filter.startswith(guest.title + "/")]
-    groups = {guest.settings["group"] for guest in wanted if "group" in guest.settings}
-    guests = [guest for guest in known
-              if guest in wanted or guest.settings.get("group") in groups]
-    jobs = []
-    for some in _batches(guests):
-        jobs.append(Job("guests " + ", ".join(guest.name for guest in some),
-                        lambda add, cancel, s=some: _run(s, add, cancel),
-                        5.0 + 4.0 * len(some), [guest.title + "/..." for guest in some]))
-    return jobs
+    return [job for place, only_chosen in where or places(text_filter=text_filter)
+            for job in _place_jobs(_wanted(known, place, only_chosen, text_filter))]

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from . import options, packages
 from .base import Error, build, result, writable
-from .guests import guest_jobs
+from .guests import guest_jobs, places
 from .hosttests import make_jobs
 from .results import BAD, Case
 from .systemtests import system_jobs
@@ -141,12 +141,20 @@ def _arguments(arguments):
     parser.add_argument("--jobs", type=options.count, default=min(2, os.cpu_count() or 1), metavar="N",
                         help="run N jobs at a time (default: %(default)s)")
     parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
+    parser.add_argument("--machine", metavar="NAME", help="only the test guests, all of them, on this machine "
+                        "('all': on each; default: all tests, guests on the machines that are to run them)")
+    parser.add_argument("--processors", type=options.processors, metavar="N",
+                        help="only the test guests, on machines with N processors")
     return parser.parse_args(arguments)
 
 
-def find_jobs(text_filter, seed=None):
-    """The jobs that may hold tests with this text in their names, the long ones first, or shuffled."""
-    found = [*system_jobs(text_filter), *guest_jobs(text_filter), *make_jobs(text_filter)]
+def find_jobs(text_filter, seed=None, where=None):
+    """The jobs that may hold tests with this text in their names, the long ones first, or shuffled.
+    where: only guests, at these places (guests.places())."""
+    if where:
+        found = guest_jobs(text_filter, where)
+    else:
+        found = [*system_jobs(text_filter), *guest_jobs(text_filter), *make_jobs(text_filter)]
     if not found:
         raise Error(f"no test has '{text_filter}' in its name; `facet test --list` shows them")
     if seed is not None:
@@ -158,20 +166,23 @@ def find_jobs(text_filter, seed=None):
 def main(arguments):
     """Runs `facet test`. Returns its exit status."""
     args = _arguments(arguments)
+    where = None
+    if args.machine is not None or args.processors is not None:
+        where = places(args.machine, args.processors or 1)
     if args.list:
-        for name in sorted(name for job in find_jobs(args.filter) for name in job.contents):
+        for name in sorted(name for job in find_jobs(args.filter, where=where) for name in job.contents):
             print(name)
         return 0
     if args.junit is not None:
         writable(args.junit)
-    find_jobs(args.filter)  # that there are any, before anything is built
+    find_jobs(args.filter, where=where)  # that there are any, before anything is built
     # Machines whose clock and random numbers are the same in each run (facet(1)).
     os.environ.setdefault("FACET_SEED", MACHINE_SEED)
     report, started = Report(args.filter), time.monotonic()
     try:
         packages.require("test")
         build()
-        jobs = find_jobs(args.filter, args.shuffle)
+        jobs = find_jobs(args.filter, args.shuffle, where)
     except Error as error:
         report = Report("")
         report.add(Case("setup", "error", str(error)))
