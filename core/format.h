@@ -28,9 +28,8 @@ struct table_format {
     uint64_t large;         /* bit 7, set in leaves above the lowest level */
     uint64_t valid, own_access, own_frame, own_ve;
     uint8_t access_shift, type_shift;
-    uint64_t root_flags; /* bits or'ed to the root's address in an EPTP / nCR3 */
-    uint8_t levels;      /* 4 */
-    bool large_1g;       /* 1 GiB leaves may be used */
+    uint8_t levels; /* 4 */
+    bool large_1g;  /* 1 GiB leaves may be used */
 };
 
 #define FORMAT_ADDRESS_MASK 0x000ffffffffff000ULL

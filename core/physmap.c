@@ -79,7 +79,7 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     pm->traced = cfg->trace;
     pm->usual = pm->mode == XEN_ALTP2M_mixed && pm->max_views > 0;
     pm->default_access = ACCESS_RWX;
-    pm->eptp_list = MFN_INVALID;
+    pm->list_page = MFN_INVALID;
     pm->max_gfn = (1ULL << (cfg->address_bits - PAGE_SHIFT)) - 1;
     set_masks(pm);
     rc = pool_init(pm, pool, nr, cfg->host_reserve);

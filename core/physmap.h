@@ -60,7 +60,7 @@ struct altp2m_vcpu {
     unsigned id;
     view_t view;   /* VIEW_NONE while altp2m is off: the vCPU runs on the host map */
     mfn_t root;    /* root table that the vCPU must run on */
-    bool vmfunc;   /* VMFUNC is on, with pm->eptp_list as its list */
+    bool vmfunc;   /* it may enter views by itself: those that platform_view_enterable() told */
     mfn_t ve_info; /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
     view_t ve_view;           /* policy audited: of who named that page; VIEW_NONE: the host map */

@@ -3,7 +3,7 @@
 
 /*
  * The inside of a physmap. Embedders see it only to know its size; only core/ may name its fields,
- * apart from `eptp_list`, which the processor's control structure needs.
+ * apart from `list_page`, which is the platform's.
  *
  * Everything below is protected by `lock`. Links are pool indices, 0 meaning none: page 0 of the
  * pool holds metadata and is never handed out.
@@ -19,7 +19,7 @@ enum page_kind {
     PAGE_HOST,    /* table of the host map */
     PAGE_VIEW,    /* table that belongs to one view */
     PAGE_RECORDS, /* slab of remap records */
-    PAGE_LIST,    /* VMFUNC's list of EPTPs */
+    PAGE_LIST,    /* the platform's list of views that can be entered */
     PAGE_SHADOW,  /* page of memory that remaps may show (shadow.h) */
 };
 
@@ -151,8 +151,7 @@ struct physmap {
     struct view_state *views; /* max_views of them, the lift view and the walk view (lift.c) */
     uint64_t free_views[VIEW_MAX / 64];
     struct altp2m_vcpu *vcpus;
-    uint64_t *eptp;         /* the page at eptp_list */
-    mfn_t eptp_list;        /* VMFUNC list; MFN_INVALID while altp2m is off */
+    mfn_t list_page;        /* platform_views_begin(); MFN_INVALID while altp2m is off */
     uint64_t empty;         /* an entry that holds nothing */
     uint64_t rights_mask;   /* every bit that some access uses */
     uint64_t hardware_mask; /* every bit of a leaf that hardware looks at */

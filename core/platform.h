@@ -7,6 +7,7 @@
  * back into the core, but for hostmap_lookup() where the lock is not held; and none may fail unless
  * it says how.
  */
+#include <facet/cplusplus.h>
 #include <facet/types.h>
 
 FACET_BEGIN_C
@@ -46,8 +47,18 @@ bool platform_pause_others(struct physmap *pm);
 void platform_unpause_others(struct physmap *pm);
 
 /*
- * The vCPU's view (its root), VMFUNC list or #VE information page changed: the processor's control
- * structure must show it before the vCPU next runs guest code.
+ * Views that a vCPU with `vmfunc` may enter by itself, where processors can do that. begin: altp2m
+ * is on, there is no such view yet, and until it is off again the page pm->list_page, of undefined
+ * content, is the platform's, to note them where processors find them. enterable: `root` is the
+ * root table of view v, which may be entered; MFN_INVALID: it may not, by anybody who is not there
+ * already, once the call has returned.
+ */
+void platform_views_begin(struct physmap *pm);
+void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root);
+
+/*
+ * The vCPU's view (its root), `vmfunc` or #VE information page changed: the processor must go by it
+ * before the vCPU next runs guest code.
  */
 void platform_vcpu_update(struct altp2m_vcpu *v);
 
@@ -95,6 +106,7 @@ void platform_trace(const struct altp2m_caller *c, const char *text);
 
 /* CPU features that sub-ops depend on. */
 bool platform_has_altp2m(void); /* views can be had at all on this processor */
-bool platform_has_ve(void);     /* VMFUNC EPTP switching and #VE */
+bool platform_has_ve(
+    void); /* vCPUs can be told of violations by #VE, and enter views by themselves */
 
 FACET_END_C

@@ -25,7 +25,6 @@ static void leave_views(struct physmap *pm)
 
 int vcpus_activate(struct physmap *pm)
 {
-    uint32_t list;
     view_t v;
 
     if (pm->max_views == 0) {
@@ -34,10 +33,8 @@ int vcpus_activate(struct physmap *pm)
     if (!physmap_can_take(pm, 2, false)) {
         return -XEN_ENOMEM;
     }
-    list = pool_take(&pm->pool, PAGE_LIST);
-    pm->eptp = pool_table(&pm->pool, list);
-    pm->eptp_list = mfn(pool_mfn(&pm->pool, list));
-    __builtin_memset(pm->eptp, 0xff, PAGE_SIZE);
+    pm->list_page = mfn(pool_mfn(&pm->pool, pool_take(&pm->pool, PAGE_LIST)));
+    platform_views_begin(pm);
     CHECK(view_create(pm, ACCESS_DEFAULT, false, &v) == 0 && v.v == 0);
     pm->active = true;
     vcpus_switch(pm, v);
@@ -54,9 +51,8 @@ void vcpus_deactivate(struct physmap *pm)
         }
     }
     shadow_forget(pm, false);
-    pool_give(&pm->pool, pool_index(&pm->pool, pm->eptp_list.v));
-    pm->eptp_list = MFN_INVALID;
-    pm->eptp = NULL;
+    pool_give(&pm->pool, pool_index(&pm->pool, pm->list_page.v));
+    pm->list_page = MFN_INVALID;
     pm->active = pm->guest_on = pm->monitor_on = false;
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         vcpus_disable_notify(pm, v);

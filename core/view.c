@@ -3,8 +3,6 @@
 #include "owner.h"
 #include "work.h"
 
-#define EPTP_NONE (~0ULL) /* reserved bits set: VMFUNC to it fails (SDM vol. 3, 26.5.6.3) */
-
 struct view_state *view_get(const struct physmap *pm, view_t v)
 {
     struct view_state *vs = v.v < pm->max_views ? &pm->views[v.v] : NULL;
@@ -233,11 +231,9 @@ int view_create(struct physmap *pm, access_t access, bool by_guest, view_t *out)
 
 void view_set_visible(struct physmap *pm, struct view_state *vs, bool visible)
 {
-    uint64_t eptp = view_root_mfn(pm, vs) << PAGE_SHIFT | pm->format->root_flags;
-
     vs->visible = visible;
-    __atomic_store_n(&pm->eptp[view_number(pm, vs)], owner_enterable(pm, vs) ? eptp : EPTP_NONE,
-                     __ATOMIC_RELEASE);
+    platform_view_enterable(pm, view(view_number(pm, vs)),
+                            owner_enterable(pm, vs) ? mfn(view_root_mfn(pm, vs)) : MFN_INVALID);
 }
 
 void view_destroy(struct physmap *pm, struct view_state *vs)

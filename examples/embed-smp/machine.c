@@ -187,13 +187,30 @@ static bool access_byte(struct processor *p, uint64_t g, unsigned rights, uint8_
     return true;
 }
 
-/* The list is one page of roots, as hardware would read it. All ones: no view there. */
+/* One page of roots, as hardware would read it. All ones: no view there. */
+static void list(struct physmap *pm, unsigned v, uint64_t e)
+{
+    __atomic_store_n(&((uint64_t *)platform_map(pm->list_page))[v], e, __ATOMIC_RELEASE);
+}
+
+void platform_views_begin(struct physmap *pm)
+{
+    for (unsigned v = 0; v < VIEW_MAX; v++) {
+        list(pm, v, ~0ULL);
+    }
+}
+
+void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root)
+{
+    list(pm, v.v, mfn_eq(root, MFN_INVALID) ? ~0ULL : root.v << PAGE_SHIFT);
+}
+
 static bool switch_view(struct processor *p, view_t v)
 {
     uint64_t e = ~0ULL;
 
     if (atomic_load(&p->vmfunc) && v.v < VIEW_MAX) {
-        e = entry(smp_domain.eptp_list.v, v.v);
+        e = entry(smp_domain.list_page.v, v.v);
     }
     if (e == ~0ULL) {
         return false;

@@ -105,6 +105,18 @@ void platform_vcpu_sync(struct altp2m_vcpu *v)
     (void)v; /* no VMFUNC: views change only by calls, which the core knows of */
 }
 
+void platform_views_begin(struct physmap *pm)
+{
+    (void)pm; /* nor needs it to know what could be entered so */
+}
+
+void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root)
+{
+    (void)pm;
+    (void)v;
+    (void)root;
+}
+
 static uint64_t walk(uint64_t gfn)
 {
     uint64_t table = cpu.root.v, rights = toy.full, e = 0;

@@ -371,6 +371,7 @@ static bool notify(bool on, unsigned n)
 static void vmfunc_is_noticed(void)
 {
     struct xen_hvm_altp2m_op op = {.u.get_vcpu_p2m_idx.vcpu_id = c->nr - 1};
+    uint8_t byte = 0x5a;
     bool good = c->vmfunc && platform_has_ve() && turn(true) == 0;
     uint16_t v = good ? create() : 0;
 
@@ -387,6 +388,10 @@ static void vmfunc_is_noticed(void)
                call(HVMOP_altp2m_set_visibility, &op) == 0 && !c->vmfunc(c->nr - 1, view(v)),
            "a hidden view cannot be entered once the call has returned");
     result(!c->vmfunc(c->nr - 1, view(v + 1)), "nor one that is not there");
+    good = on_view(HVMOP_altp2m_destroy_p2m, v) == 0 && create() == v;
+    good = good && set_access(v, c->ram, ACCESS_R) == 0 && c->vmfunc(c->nr - 1, view(v));
+    result(good && !c->access(c->nr - 1, c->ram, WRITE, &byte),
+           "a view that has its number is entered with its own tables");
     turn(false);
     result(!c->vmfunc(c->nr - 1, view(0)), "altp2m off: no VMFUNC");
 }

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* EPT as a table format (SDM 3, 28.2), and invalidation (28.3.3.1). */
 #include <facet/check.h>
-#include "core/platform.h"
-#include "mm/frame.h"
 #include "vmx.h"
 #include "vmcs.h"
-#include "x86/timer.h"
 #include "guest/xen_abi.h"
 
 #define EPT_R          (1ULL << 0)
@@ -58,7 +55,6 @@ static struct table_format format = {
     .own_ve = 1ULL << 54,
     .access_shift = 55,
     .type_shift = 59,
-    .root_flags = EPTP_FLAGS,
     .levels = 4,
 };
 
@@ -103,6 +99,15 @@ void ept_invalidate_all(void)
     invept(INVEPT_ALL, 0);
 }
 
+void ept_flush(mfn_t root)
+{
+    if (single_context && !mfn_eq(root, MFN_INVALID)) {
+        invept(INVEPT_SINGLE, ept_pointer(root));
+    } else {
+        ept_invalidate_all();
+    }
+}
+
 void vpid_invalidate(const struct vcpu *v)
 {
     struct {
@@ -118,36 +123,4 @@ void vpid_invalidate(const struct vcpu *v)
                      : "m"(descriptor), "r"(INVVPID_SINGLE)
                      : "memory");
     CHECK(!bad);
-}
-
-/* ---- what the core asks of the platform ---- */
-
-void *platform_map(mfn_t m)
-{
-    return frame_virt(m);
-}
-
-void platform_flush(struct physmap *pm, mfn_t root)
-{
-    (void)pm;
-    if (single_context && !mfn_eq(root, MFN_INVALID)) {
-        invept(INVEPT_SINGLE, ept_pointer(root));
-    } else {
-        ept_invalidate_all();
-    }
-}
-
-bool platform_has_altp2m(void)
-{
-    return true;
-}
-
-bool platform_has_ve(void)
-{
-    return vmx_caps()->vmfunc && vmx_caps()->ve;
-}
-
-bool platform_preempt_pending(void)
-{
-    return timer_due();
 }

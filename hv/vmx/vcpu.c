@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <facet/check.h>
 #include <string.h>
-#include "core/platform.h"
 #include "domain.h"
 #include "lib/console.h"
 #include "mm/frame.h"
@@ -496,19 +495,6 @@ void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error)
 
 /* ---- views, VMFUNC and #VE ---- */
 
-void platform_vcpu_update(struct altp2m_vcpu *a)
-{
-    struct vcpu *v = (struct vcpu *)((char *)a - offsetof(struct vcpu, altp2m));
-
-    v->vmx.update = true;
-}
-
-void platform_vcpu_sync(struct altp2m_vcpu *a)
-{
-    /* Exits record the view at once (vmx_run_once), so the core already knows. */
-    (void)a;
-}
-
 void vmx_apply_update(struct vcpu *v)
 {
     const struct altp2m_vcpu *a = &v->altp2m;
@@ -523,7 +509,7 @@ void vmx_apply_update(struct vcpu *v)
     v->vmx.vmfunc_on = a->vmfunc;
     if (a->vmfunc) {
         cpu2 |= CPU2_VMFUNC;
-        vmwrite(EPTP_LIST, a->pm->eptp_list.v << PAGE_SHIFT);
+        vmwrite(EPTP_LIST, a->pm->list_page.v << PAGE_SHIFT);
     }
     if (!mfn_eq(a->ve_info, MFN_INVALID)) {
         cpu2 |= CPU2_VE;

@@ -34,6 +34,8 @@ const struct table_format *ept_format(void);
 void ept_init(const struct vmx_caps *caps);
 uint64_t ept_pointer(mfn_t root);
 void ept_invalidate_all(void);
+/* Translations through these tables; MFN_INVALID: all. */
+void ept_flush(mfn_t root);
 /* Forgets what the vCPU's linear addresses meant: for an instruction that does so and was carried
  * out here. */
 void vpid_invalidate(const struct vcpu *v);

@@ -110,7 +110,7 @@ static void check_list(void)
         const struct view_state *vs = &fake.pm.views[v];
         bool may = vs->exists && (v <= GUEST_VIEWS || vs->shown) && (v > 0 || !fake.pm.sealed);
 
-        EXPECT(may || fake.pm.eptp[v] == ~0ULL, "VMFUNC reaches view %u", v);
+        EXPECT(may || mfn_eq(fake_enterable(v), MFN_INVALID), "VMFUNC reaches view %u", v);
     }
 }
 
@@ -174,7 +174,9 @@ static void keep(struct kept *k, bool sealed)
     if (sealed) {
         k->agent = fake.pm.agent_view.v;
         k->start = fake.pm.start_view.v;
-        memcpy(k->list, fake.pm.eptp, sizeof(k->list));
+        for (unsigned v = 0; v < VIEWS; v++) {
+            k->list[v] = fake_enterable(v).v;
+        }
     }
 }
 
@@ -327,8 +329,8 @@ static void guest_vmfunc(void)
     struct altp2m_vcpu *v = &fake.vcpus[byte() % FAKE_VCPUS];
     unsigned entry = byte() % VIEWS;
 
-    if (v->vmfunc && fake.pm.eptp[entry] != ~0ULL) {
-        v->root = mfn((fake.pm.eptp[entry] & FORMAT_ADDRESS_MASK) >> PAGE_SHIFT);
+    if (v->vmfunc && !mfn_eq(fake_enterable(entry), MFN_INVALID)) {
+        v->root = fake_enterable(entry);
     }
 }
 

@@ -30,7 +30,6 @@ const struct table_format fake_scrambled = {
     .own_ve = 1ULL << 11,
     .access_shift = 52,
     .type_shift = 59,
-    .root_flags = 0x5a,
     .levels = 4,
     .large_1g = true,
 };
@@ -438,6 +437,34 @@ void platform_unpause_others(struct physmap *pm)
 {
     (void)pm;
     fake.paused--;
+}
+
+#define LIST_FLAGS 0x5aULL
+
+static uint64_t *list_of(const struct physmap *pm)
+{
+    EXPECT(pm->pool.page[pm->list_page.v - pm->pool.first].kind == PAGE_LIST,
+           "views are listed in a page of another kind");
+    return platform_map(pm->list_page);
+}
+
+void platform_views_begin(struct physmap *pm)
+{
+    memset(list_of(pm), 0xff, PAGE_SIZE);
+}
+
+void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root)
+{
+    EXPECT(v.v < pm->max_views, "view %u is not one", v.v);
+    list_of(pm)[v.v] = mfn_eq(root, MFN_INVALID) ? ~0ULL : root.v << PAGE_SHIFT | LIST_FLAGS;
+}
+
+mfn_t fake_enterable(unsigned v)
+{
+    uint64_t e = mfn_eq(fake.pm.list_page, MFN_INVALID) ? ~0ULL : list_of(&fake.pm)[v];
+
+    EXPECT(e == ~0ULL || (e & (PAGE_SIZE - 1)) == LIST_FLAGS, "the list of views is overwritten");
+    return e == ~0ULL ? MFN_INVALID : mfn(e >> PAGE_SHIFT);
 }
 
 void platform_vcpu_update(struct altp2m_vcpu *v)

@@ -110,6 +110,8 @@ struct fake_access fake_access(mfn_t root, uint64_t gfn);
  * a violation, which drops what it has cached for the gfn (SDM vol. 3, 28.4.3.1), and tries again.
  */
 struct fake_access fake_access_all(mfn_t root, uint64_t gfn);
+/* The root that a vCPU with `vmfunc` gets to by this number; MFN_INVALID: none. */
+mfn_t fake_enterable(unsigned v);
 /* No cache gives more than the tables, nothing waits for a flush, no lock is held. */
 void fake_settled(void);
 /* Does first what is left to be done. */

@@ -12,7 +12,7 @@ struct snapshot {
     struct mapping at[4][24];
     bool valid[4][24];
     unsigned rights[4][24];
-    uint64_t eptp[16];
+    uint64_t enterable[16];
     unsigned free, tables[16], overrides[16], refs[24], host, active;
 };
 
@@ -37,7 +37,7 @@ static void look(struct snapshot *s)
         }
     }
     for (unsigned i = 0; i < 16; i++) {
-        s->eptp[i] = fake.pm.active ? fake.pm.eptp[i] : 0;
+        s->enterable[i] = fake.pm.active ? fake_enterable(i).v : 0;
         s->tables[i] = fake.pm.views[i].exists ? fake.pm.views[i].nr_tables : 0;
         s->overrides[i] = fake.pm.views[i].exists ? fake.pm.views[i].overrides : 0;
     }

@@ -239,7 +239,7 @@ static void enters_what_it_may(void **state)
     (void)state;
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, theirs), -XEN_EINVAL);
     assert_int_equal(own_switch(0, theirs), -XEN_EINVAL);
-    assert_int_equal(fake.pm.eptp[theirs], ~0ULL); /* nor by VMFUNC */
+    assert_true(mfn_eq(fake_enterable(theirs), MFN_INVALID)); /* nor by VMFUNC */
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, own), 0);
     assert_int_equal(guest_index(1), own);
     assert_int_equal(monitor_view(HVMOP_altp2m_switch_p2m, theirs), 0); /* now it is held */
@@ -254,12 +254,12 @@ static void enters_what_it_may(void **state)
     assert_int_equal(set_state(true), 0);
     assert_int_equal(create(ACCESS_RWX, &own), 0);
     assert_int_equal(monitor_visible(theirs, true), 0); /* shown: it may come and go */
-    assert_int_not_equal(fake.pm.eptp[theirs], ~0ULL);
+    assert_false(mfn_eq(fake_enterable(theirs), MFN_INVALID));
     assert_int_equal(guest_index(1), theirs);
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, own), 0);
     assert_int_equal(own_switch(1, theirs), 0);
     assert_int_equal(monitor_visible(theirs, false), 0);
-    assert_int_equal(fake.pm.eptp[theirs], ~0ULL);
+    assert_true(mfn_eq(fake_enterable(theirs), MFN_INVALID));
     assert_int_equal(own_switch(1, own), -XEN_EPERM);
     assert_int_equal(own_switch(0, 0), 0); /* the others are free */
 }

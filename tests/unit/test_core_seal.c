@@ -60,7 +60,7 @@ static long index_of(uint32_t vcpu)
 /* VMFUNC of the calling vCPU. */
 static void enter(uint16_t v)
 {
-    assert_true(fake.pm.eptp[v] != ~0ULL);
+    assert_false(mfn_eq(fake_enterable(v), MFN_INVALID));
     fake.vcpus[0].root = root_of(v);
 }
 
@@ -242,7 +242,7 @@ static void query_tells(void **state)
 static void view_0_is_left_for_good(void **state)
 {
     (void)state;
-    assert_true(fake.pm.eptp[0] == ~0ULL);
+    assert_true(mfn_eq(fake_enterable(0), MFN_INVALID));
     assert_int_equal(monitor_on_view(HVMOP_altp2m_switch_p2m, agent), 0);
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, 0), -XEN_EINVAL); /* not even the agent */
     assert_int_equal(own_switch(0, 0), -XEN_EINVAL);
@@ -253,7 +253,7 @@ static void view_0_is_left_for_good(void **state)
     assert_int_equal(monitor_on_view(HVMOP_altp2m_switch_p2m, start_view), 0);
     enter(agent);
     assert_int_equal(unseal(), 0);
-    assert_true(fake.pm.eptp[0] != ~0ULL);
+    assert_false(mfn_eq(fake_enterable(0), MFN_INVALID));
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, 0), 0);
 }
 

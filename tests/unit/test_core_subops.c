@@ -231,7 +231,7 @@ static void switch_and_visibility(void **state)
     assert_int_equal(visible(2, true), -XEN_EINVAL);
     assert_int_equal(visible(16, true), -XEN_EINVAL);
     assert_int_equal(visible(v, false), 0);
-    assert_true(fake.pm.eptp[v] == ~0ULL);
+    assert_true(mfn_eq(fake_enterable(v), MFN_INVALID));
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, v), -XEN_EINVAL);
     assert_int_equal(visible(v, true), 0);
     assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, v), 0);

@@ -178,11 +178,11 @@ static void c_3fd3e9303e_vmfunc_list(void **state)
     (void)state;
     assert_int_equal(visible(v, false), 0);
     for (unsigned i = 0; i < 512; i++) {
-        assert_true((fake.pm.eptp[i] == ~0ULL) == (i != 0));
+        assert_true(mfn_eq(fake_enterable(i), MFN_INVALID) == (i != 0));
     }
     assert_int_equal(visible(v, true), 0);
     assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, v), 0);
-    assert_true(fake.pm.eptp[v] == ~0ULL);
+    assert_true(mfn_eq(fake_enterable(v), MFN_INVALID));
 }
 
 /*
@@ -368,7 +368,7 @@ static void suspected_vmfunc_off_with_altp2m(void **state)
     assert_int_equal(notify(false, 0, 0), 0);
     assert_int_equal(set_state(false), 0);
     assert_false(fake.vcpus[0].vmfunc);
-    assert_true(mfn_eq(fake.pm.eptp_list, MFN_INVALID));
+    assert_true(mfn_eq(fake.pm.list_page, MFN_INVALID));
 }
 
 int main(void)

@@ -1,13 +1,71 @@
 /* SPDX-License-Identifier: MIT */
-/* What the core asks of the domain layer (core/platform.h). */
-#include "guest.h"
+/* All that the core asks of the hypervisor (core/platform.h) is answered here. */
+#include <string.h>
 #include "core/platform.h"
+#include "guest/guest.h"
 #include "mm/frame.h"
+#include "vmx/vmx.h"
+#include "x86/timer.h"
 
 static struct domain *domain_of(struct physmap *pm)
 {
     return container_of(pm, struct domain, physmap);
 }
+
+static struct vcpu *vcpu_of(struct altp2m_vcpu *a)
+{
+    return container_of(a, struct vcpu, altp2m);
+}
+
+/* ---- the processor ---- */
+
+bool platform_has_altp2m(void)
+{
+    return true;
+}
+
+bool platform_has_ve(void)
+{
+    return vmx_caps()->vmfunc && vmx_caps()->ve;
+}
+
+void platform_flush(struct physmap *pm, mfn_t root)
+{
+    (void)pm;
+    ept_flush(root);
+}
+
+/* The page is the one that VMFUNC reads, where there is VMFUNC: an entry of all ones makes it
+ * exit. */
+void platform_views_begin(struct physmap *pm)
+{
+    memset(frame_virt(pm->list_page), 0xff, PAGE_SIZE);
+}
+
+void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root)
+{
+    uint64_t *list = frame_virt(pm->list_page);
+
+    __atomic_store_n(&list[v.v], mfn_eq(root, MFN_INVALID) ? ~0ULL : ept_pointer(root),
+                     __ATOMIC_RELEASE);
+}
+
+void platform_vcpu_update(struct altp2m_vcpu *a)
+{
+    vcpu_of(a)->vmx.update = true;
+}
+
+void platform_vcpu_sync(struct altp2m_vcpu *a)
+{
+    (void)a; /* each exit records the view at once, so the core already knows */
+}
+
+bool platform_preempt_pending(void)
+{
+    return timer_due();
+}
+
+/* ---- domains and their callers ---- */
 
 struct physmap *platform_domain_get(uint16_t domid)
 {
@@ -30,12 +88,12 @@ bool platform_may_control(const struct altp2m_caller *c, const struct physmap *t
 
 int platform_copy_from_caller(const struct altp2m_caller *c, void *dst, gva_t src, size_t n)
 {
-    return hand_copy_from(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
+    return hand_copy_from(vcpu_of(c->vcpu), dst, src, n);
 }
 
 int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void *src, size_t n)
 {
-    return hand_copy_to(container_of(c->vcpu, struct vcpu, altp2m), dst, src, n);
+    return hand_copy_to(vcpu_of(c->vcpu), dst, src, n);
 }
 
 /* ---- what is left of long operations ---- */
@@ -102,6 +160,13 @@ bool guest_settle_some(struct vcpu *v)
     return true;
 }
 
+/* ---- frames ---- */
+
+void *platform_map(mfn_t m)
+{
+    return frame_virt(m);
+}
+
 bool platform_frame_get(struct physmap *pm, mfn_t m)
 {
     return frame_get(m, domain_of(pm)->owner);
@@ -112,6 +177,8 @@ void platform_frame_put(struct physmap *pm, mfn_t m)
     (void)pm;
     frame_put(m);
 }
+
+/* ---- the other vCPUs ---- */
 
 bool platform_pause_others(struct physmap *pm)
 {
@@ -138,13 +205,15 @@ void platform_unpause_others(struct physmap *pm)
     }
 }
 
+/* ---- traced calls ---- */
+
 #define TRACE_LINES 500u /* a second, of one domain */
 #define SECOND      1000000000ULL
 
 /* Two processors at a time may miscount the lines; no more than that. */
 void platform_trace(const struct altp2m_caller *c, const char *text)
 {
-    const struct vcpu *v = container_of(c->vcpu, struct vcpu, altp2m);
+    const struct vcpu *v = vcpu_of(c->vcpu);
     struct guest_domain *g = &v->domain->guest;
     uint64_t now = time_now() / SECOND;
     unsigned lines = __atomic_fetch_add(&g->trace_lines, 1, __ATOMIC_RELAXED);
