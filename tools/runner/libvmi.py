@@ -230,14 +230,18 @@ def check_source(source):
     return source_of(source, "LibVMI", "libvmi/libvmi.h")
 
 
+def build_library(source, tree, *settings):
+    """Builds LibVMI in the directory `tree`."""
+    _run("LibVMI cannot be configured", "cmake", "-S", str(check_source(source)), "-B", str(tree), *CMAKE, *settings)
+    _run("LibVMI does not build", "make", "-s", "-C", str(tree), f"-j{os.cpu_count() or 1}")
+
+
 def build_examples(source):
     """Builds LibVMI in the build directory. Returns the directory."""
-    source = check_source(source)
     tree = build_dir() / "libvmi"
     with locked(build_dir() / ".libvmi-lock"):
         say("building LibVMI and its examples")
-        _run("LibVMI cannot be configured", "cmake", "-S", str(source), "-B", str(tree), *CMAKE)
-        _run("LibVMI does not build", "make", "-s", "-C", str(tree), f"-j{os.cpu_count() or 1}")
+        build_library(source, tree)
         _run("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",
              str(tree / "busy"), str(ROOT / "tools" / "libvmi" / "busy.c"))
     return tree
