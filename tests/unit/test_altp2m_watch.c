@@ -6,12 +6,14 @@
  * never sees a breakpoint, that every access is told once, that nothing is left behind at any end.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -562,6 +564,41 @@ static void symbol_names(void **state)
     symbols_free(&s);
 }
 
+/* Lines that are none, the last without an end, modules' names, more than one read gives, and files
+ * that are none. */
+static void symbol_files(void **state)
+{
+    struct symbols s = {0};
+    uint64_t address;
+    FILE *f = fopen(symbols_file, "w");
+
+    (void)state;
+    assert_non_null(f);
+    fputs("\nffffffff81000000\nffffffff81000000 T\nffffffff81000000 TT two\n-1 T minus\nzz T z\n0 "
+          "A zero\n"
+          "ffffffff81000020\tt tabs\t[mod]\n",
+          f);
+    for (unsigned int i = 0; i < 100000; i++)
+        fprintf(f, "%016" PRIx64 " t function_%u\n", UINT64_C(0xffffffff82000000) + 16 * i, i);
+    fputs("ffffffff81000010 T last", f);
+    fclose(f);
+    assert_int_equal(symbols_load(&s, symbols_file), 0);
+    assert_int_equal(s.nr, 100002);
+    assert_true(symbols_find(&s, "function_99999", &address) &&
+                address == 0xffffffff82000000 + 16 * 99999);
+    assert_true(symbols_find(&s, "last", &address) && address == 0xffffffff81000010);
+    assert_true(symbols_find(&s, "tabs", &address) && address == 0xffffffff81000020);
+    assert_string_equal(s.list[0].name, "last");
+    symbols_free(&s);
+    assert_int_equal(symbols_load(&s, "/"), -EISDIR);
+    symbols_free(&s);
+    assert_int_equal(symbols_load(&s, "/dev/null"), -EINVAL);
+    symbols_free(&s);
+    assert_int_equal(unlink(symbols_file) || mkfifo(symbols_file, 0600), 0);
+    assert_int_equal(symbols_load(&s, symbols_file), -EINVAL);
+    symbols_free(&s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -587,6 +624,7 @@ int main(void)
         TEST(map),
         TEST(agents),
         TEST(symbol_names),
+        TEST(symbol_files),
     };
 
     return cmocka_run_group_tests_name("altp2m watch", tests, NULL, NULL);

@@ -4,10 +4,12 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <xencall.h>
 
@@ -171,6 +173,33 @@ static int xen_own_domid(void *ctx)
     return a & XEN_HVM_CPUID_DOMID_PRESENT ? (int)c : -ENOENT;
 }
 
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/*
+ * A descriptor, or -1 with errno. Kernels since 2026 hold who opens it in a guest until a xenstore
+ * says which domain may be called: for ever, where there is none. After a second that is EINTR. The
+ * alarm comes again, should one come before open().
+ */
+static int open_in_time(void)
+{
+    const struct itimerval second = {.it_value = {.tv_sec = 1}, .it_interval = {.tv_usec = 100000}},
+                           never = {0};
+    struct sigaction alarm = {.sa_handler = on_alarm}, before;
+    int fd, error;
+
+    sigaction(SIGALRM, &alarm, &before);
+    setitimer(ITIMER_REAL, &second, NULL);
+    fd = open(PRIVCMD, O_RDWR | O_CLOEXEC);
+    error = errno;
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    errno = error;
+    return fd;
+}
+
 static int explain_open(int err, struct hypercall_trouble *why)
 {
     if (err == ENOENT && !xen_cpuid_base() && access("/proc/xen", F_OK)) {
@@ -184,6 +213,12 @@ static int explain_open(int err, struct hypercall_trouble *why)
     } else if (err == EACCES || err == EPERM) {
         snprintf(why->text, sizeof(why->text), "not permitted to open " PRIVCMD);
         snprintf(why->hint, sizeof(why->hint), "run altp2m as root");
+    } else if (err == EINTR) {
+        snprintf(why->text, sizeof(why->text),
+                 PRIVCMD " does not open: the kernel waits for a xenstore to allow hypercalls");
+        snprintf(why->hint, sizeof(why->hint),
+                 "load the module with unrestricted=1: rmmod xen-privcmd; insmod xen-privcmd.ko "
+                 "unrestricted=1");
     } else {
         snprintf(why->text, sizeof(why->text), "cannot open " PRIVCMD ": %s", strerror(err));
         snprintf(why->hint, sizeof(why->hint), "look for xen-privcmd in the kernel's log");
@@ -206,7 +241,7 @@ static void release(struct xen *x)
 int hypercall_xen_open(struct hypercall *hc, struct hypercall_trouble *why)
 {
     struct xen *x;
-    int fd = open(PRIVCMD, O_RDWR | O_CLOEXEC);
+    int fd = open_in_time();
 
     /* libxencall would report the same failure, but only as a log line and a number. */
     if (fd < 0)

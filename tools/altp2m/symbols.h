@@ -8,12 +8,13 @@
 
 struct symbol {
     uint64_t address;
-    char *name;
+    const char *name;
 };
 
 struct symbols {
     struct symbol *list; /* ascending */
     size_t nr;
+    char *text;     /* what the names point into */
     uint64_t slide; /* added to every address of the file */
 };
 

@@ -358,7 +358,7 @@ enum command_status watch_parse(struct watch *w, char **argv, int argc)
         return st;
     if (file) {
         rc = symbols_load(&w->symbols, file);
-        if (rc == -ENOENT && !access(file, R_OK))
+        if (rc == -EINVAL || (rc == -ENOENT && !access(file, R_OK)))
             return command_misuse(w->s, "a table of symbols", file,
                                   "a System.map, or a kallsyms read as root");
         if (rc)

@@ -231,8 +231,10 @@ def _all_modules(wanted, kernel, monitor):
     own = {kmodules.spelled(name): (name, text) for name, text in wanted.modules.items()}
     modules = {}
     for name in (initramfs.PRIVCMD, *(MONITOR_MODULES if monitor else ())):
-        text = initramfs.PRIVCMD_OPTION if name == initramfs.PRIVCMD else ""
-        modules[name] = own.pop(kmodules.spelled(name), (name, text))[1]
+        text = own.pop(kmodules.spelled(name), (name, ""))[1]
+        if name == initramfs.PRIVCMD and "unrestricted=" not in text:
+            text = f"{initramfs.PRIVCMD_OPTION} {text}".rstrip()
+        modules[name] = text
     if kernel.modules is None:
         if monitor or wanted.modules:
             raise Error(f"the modules of kernel {kernel.release} are not beside {kernel.vmlinuz}, nor in /lib/modules")
