@@ -57,6 +57,7 @@
 /* SYSCALL NX 1GB RDTSCP LM */
 #define EXT1_EDX     (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
 #define EDX1_SYSCALL BIT(11)
+#define EDX1_GIB     BIT(26)
 
 static void host(uint32_t leaf, uint32_t sub, struct cpuid_result *out)
 {
@@ -66,16 +67,31 @@ static void host(uint32_t leaf, uint32_t sub, struct cpuid_result *out)
     *out = (struct cpuid_result){r[0], r[1], r[2], r[3]};
 }
 
-unsigned cpuid_address_bits(void)
+unsigned cpuid_physical_bits(void)
 {
     static unsigned bits;
     struct cpuid_result r;
 
     if (bits == 0) {
         host(0x80000008, 0, &r);
-        bits = (r.eax & 0xff) < 48 ? r.eax & 0xff : 48; /* four levels of tables reach 48 */
+        bits = r.eax & 0xff;
     }
     return bits;
+}
+
+unsigned cpuid_address_bits(void)
+{
+    unsigned bits = cpuid_physical_bits();
+
+    return bits < 48 ? bits : 48; /* four levels of tables reach 48 */
+}
+
+bool cpuid_gib_pages(void)
+{
+    struct cpuid_result r;
+
+    host(0x80000001, 0, &r);
+    return r.edx & EDX1_GIB;
 }
 
 static void leaf_1(struct vcpu *v, struct cpuid_result *r)

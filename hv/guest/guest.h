@@ -274,4 +274,6 @@ void guest_console_destroy(struct domain *d);
 
 /* ---- processor features: cpuid.c ---- */
 
-unsigned cpuid_address_bits(void); /* guest physical address width */
+unsigned cpuid_address_bits(void);  /* guest physical address width */
+unsigned cpuid_physical_bits(void); /* the machine's: which bits of a page table are reserved */
+bool cpuid_gib_pages(void);

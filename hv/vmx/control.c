@@ -5,6 +5,7 @@
  * to CR), and takes effect.
  */
 #include <facet/check.h>
+#include "guest/guest.h"
 #include "guest/xen_abi.h"
 #include "domain.h"
 #include "monitor.h"
@@ -55,14 +56,6 @@ uint64_t vcpu_cr4_allowed(void)
     return CR4_OFFERED & vmx_caps()->cr4_fixed1;
 }
 
-static unsigned physical_bits(void)
-{
-    uint32_t r[4];
-
-    cpuid(0x80000008, 0, r);
-    return r[0] & 0xff;
-}
-
 static bool keeps_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
     return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
@@ -81,7 +74,7 @@ static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efe
         return false;
     }
     for (unsigned i = 0; i < 4; i++) {
-        if ((e[i] & 1) && ((e[i] & PDPTE_RESERVED) || e[i] >> physical_bits())) {
+        if ((e[i] & 1) && ((e[i] & PDPTE_RESERVED) || e[i] >> cpuid_physical_bits())) {
             return false;
         }
     }
@@ -201,9 +194,10 @@ static bool cr_valid(struct vcpu *v, unsigned cr, uint64_t value)
 {
     uint64_t efer = vcpu_get(v, VCPU_EFER);
 
-    return cr == VM_EVENT_X86_CR0   ? cr0_valid(v, value, efer)
-           : cr == VM_EVENT_X86_CR3 ? !(efer & EFER_LMA) || !(cr3_bits(v, value) >> physical_bits())
-                                    : cr4_valid(v, value, efer);
+    return cr == VM_EVENT_X86_CR0 ? cr0_valid(v, value, efer)
+           : cr == VM_EVENT_X86_CR3
+               ? !(efer & EFER_LMA) || !(cr3_bits(v, value) >> cpuid_physical_bits())
+               : cr4_valid(v, value, efer);
 }
 
 static bool set_cr(struct vcpu *v, unsigned cr, uint64_t value)

@@ -20,10 +20,11 @@
 #define MSR_KERNEL_GS_BASE  0xc0000102
 #define MSR_TSC_AUX         0xc0000103
 
-#define EFER_SCE (1u << 0)
-#define EFER_LME (1u << 8)
-#define EFER_LMA (1u << 10)
-#define EFER_NXE (1u << 11)
+#define EFER_SCE     (1u << 0)
+#define EFER_LME     (1u << 8)
+#define EFER_LMA     (1u << 10)
+#define EFER_NXE     (1u << EFER_NXE_BIT)
+#define EFER_NXE_BIT 11
 
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10

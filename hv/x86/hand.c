@@ -5,23 +5,26 @@
 #include <errno.h>
 #include <string.h>
 #include "domain.h"
+#include "guest/guest.h"
 #include "guest/xen_abi.h"
 #include "mm/frame.h"
 #include "monitor.h"
 #include "vmx/vmx.h"
 #include "x86/cpu.h"
 
-#define PTE_P     1ULL
-#define PTE_W     2ULL
-#define PTE_U     4ULL
-#define PTE_A     (1ULL << 5)
-#define PTE_D     (1ULL << 6)
-#define PTE_LARGE (1ULL << 7)
-#define PTE_ADDR  0x000ffffffffff000ULL
+#define PTE_P      1ULL
+#define PTE_W      2ULL
+#define PTE_U      4ULL
+#define PTE_A      (1ULL << 5)
+#define PTE_D      (1ULL << 6)
+#define PTE_LARGE  (1ULL << 7)
+#define PTE_ADDR   0x000ffffffffff000ULL
+#define PTE_NX_BIT 63
 
-#define PF_PRESENT 1u
-#define PF_WRITE   2u
-#define PF_USER    4u
+#define PF_PRESENT  1u
+#define PF_WRITE    2u
+#define PF_USER     4u
+#define PF_RESERVED 8u
 
 /* ---- gfn to page ---- */
 
@@ -120,6 +123,7 @@ struct path {
     unsigned nr;
     bool stuck; /* at `gpa` */
     gpa_t gpa;
+    bool reserved; /* a bit that is reserved is set, which comes before being stuck */
 };
 
 enum law { LAW_HOST, LAW_VIEW };
@@ -165,50 +169,93 @@ read_entry(struct vcpu *v, enum law law, uint64_t a, uint64_t *e, struct path *p
     return *e & PTE_P;
 }
 
-static void set_large(struct walked *w, uint64_t e, unsigned shift, uint64_t a)
-{
-    uint64_t mask = (1ULL << shift) - 1;
+/* Address bits that the processor does not have: all until a walk has met one. */
+static uint64_t beyond = PTE_ADDR;
 
-    w->base = ((e & PTE_ADDR & ~mask) | (a & mask)) & PAGE_MASK;
+/* What entries may not have besides (SDM 3, tables 4-9 to 4-19). */
+static inline __attribute__((always_inline)) uint64_t reserved_bits(uint64_t efer)
+{
+    return beyond | (~efer >> EFER_NXE_BIT) << PTE_NX_BIT;
+}
+
+/* One was met, as far as is known. */
+static __attribute__((noinline)) bool reserved_indeed(uint64_t met, uint64_t reserved)
+{
+    beyond = PTE_ADDR & ~((1ULL << cpuid_physical_bits()) - 1);
+    return met & reserved & ~(PTE_ADDR & ~beyond);
+}
+
+static bool refuse(struct path *p, bool reserved)
+{
+    if (p && reserved) {
+        p->reserved = true;
+    }
+    return false;
+}
+
+/* Bits between a large page's address and its PAT bit. */
+#define LARGE_RESERVED(mask) ((mask) & ~0x1fffULL)
+
+/* PML4 entries are no pages, and 1 GiB pages not everywhere. */
+static __attribute__((noinline)) bool leaf_reserved(uint64_t e, unsigned shift, uint64_t any,
+                                                    uint64_t reserved)
+{
+    return shift == 39 || (shift == 30 && !cpuid_gib_pages()) ||
+           (e & LARGE_RESERVED((1ULL << shift) - 1)) ||
+           ((any & reserved) && reserved_indeed(any, reserved));
 }
 
 /* Levels of 9 bits from `shift` down to 12; 1 GiB and 2 MiB pages (SDM 3, 4.4 and 4.5). */
 static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum law law,
                                                           uint64_t table, unsigned shift,
-                                                          uint64_t a, struct walked *w,
-                                                          struct path *p)
+                                                          uint64_t reserved, uint64_t a,
+                                                          struct walked *w, struct path *p)
 {
-    uint64_t rights = ~0ULL;
+    uint64_t rights = ~0ULL, any = 0, e, mask;
 
     for (;; shift -= PT_LEVEL_BITS) {
-        uint64_t e;
-
         if (!read_entry(v, law, table + (a >> shift & (PT_ENTRIES - 1)) * 8, &e, p)) {
-            return false;
+            return refuse(p, (any & reserved) && reserved_indeed(any, reserved));
         }
         rights &= e;
-        if (shift == PAGE_SHIFT || ((e & PTE_LARGE) && shift < 39)) {
-            w->rights = rights;
-            set_large(w, e, shift, a);
-            return true;
+        any |= e;
+        if (shift == PAGE_SHIFT || (e & PTE_LARGE)) {
+            break;
         }
         table = e & PTE_ADDR;
     }
+    mask = (1ULL << shift) - 1;
+    if (((any & reserved) || (e & LARGE_RESERVED(mask)) || shift >= 30) &&
+        leaf_reserved(e, shift, any, reserved)) {
+        return refuse(p, true);
+    }
+    w->rights = rights;
+    w->base = ((e & PTE_ADDR & ~mask) | (a & mask)) & PAGE_MASK;
+    return true;
 }
 
-/* PAE (4.4): four entries without rights, accessed or dirty bits first. */
-static bool walk_pae(struct vcpu *v, enum law law, uint64_t cr3, uint64_t a, struct walked *w,
+/* PAE (4.4): four entries without rights, accessed or dirty bits first, whose reserved bits were
+ * looked at when they were loaded. The others have no bits to be ignored. */
+static bool walk_pae(struct vcpu *v, enum law law, uint64_t reserved, uint64_t a, struct walked *w,
                      struct path *p)
 {
     uint64_t e;
 
-    if (!read_entry(v, law, (cr3 & 0xffffffe0) + (a >> 30) * 8, &e, p)) {
+    if (!read_entry(v, law, (vcpu_get(v, VCPU_CR3) & 0xffffffe0) + (a >> 30) * 8, &e, p)) {
         return false;
     }
     if (p) {
         p->nr = 0;
     }
-    return walk_64(v, law, e & PTE_ADDR, 21, a, w, p);
+    return walk_64(v, law, e & PTE_ADDR, 21, reserved | 0x7ffULL << 52, a, w, p);
+}
+
+/* Bits 21:13 of a 4 MiB page are address bits from 32 on, as far as there are some (table 4-4). */
+static bool large_32_reserved(uint32_t e)
+{
+    unsigned bits = cpuid_physical_bits() < 40 ? cpuid_physical_bits() : 40;
+
+    return e & 0x3fe000 & ~((1u << (bits - 32 + 13)) - 1);
 }
 
 /* 32-bit paging (4.3): two levels of 10 bits, 4 MiB pages with address bits 39:32 in bits 20:13. */
@@ -225,6 +272,9 @@ static bool walk_32(struct vcpu *v, enum law law, uint64_t cr3, bool pse, uint64
     }
     w->rights = e;
     if (pse && (e & PTE_LARGE)) {
+        if (large_32_reserved(e)) {
+            return refuse(p, true);
+        }
         w->base =
             ((e & 0xffc00000) | (uint64_t)(e >> 13 & 0xff) << 32 | (a & 0x3fffff)) & PAGE_MASK;
         return true;
@@ -247,19 +297,19 @@ static bool canonical(uint64_t a)
 static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law law, uint64_t a,
                                                        struct walked *w, struct path *p)
 {
-    uint64_t cr4;
+    uint64_t efer = vcpu_get(v, VCPU_EFER), cr4;
 
-    w->rights = ~0ULL;
-    if (vcpu_in_ia32e(v)) {
-        return canonical(a) && walk_64(v, law, vcpu_get(v, VCPU_CR3) & PTE_ADDR, 39, a, w, p);
+    if (efer & EFER_LMA) {
+        return canonical(a) &&
+               walk_64(v, law, vcpu_get(v, VCPU_CR3) & PTE_ADDR, 39, reserved_bits(efer), a, w, p);
     }
     a &= 0xffffffff;
     if (!(vcpu_get(v, VCPU_CR0) & X86_CR0_PG)) {
-        w->base = a & PAGE_MASK;
+        *w = (struct walked){a & PAGE_MASK, ~0ULL};
         return true;
     }
     cr4 = vcpu_get(v, VCPU_CR4);
-    return cr4 & X86_CR4_PAE ? walk_pae(v, law, vcpu_get(v, VCPU_CR3), a, w, p)
+    return cr4 & X86_CR4_PAE ? walk_pae(v, law, reserved_bits(efer), a, w, p)
                              : walk_32(v, law, vcpu_get(v, VCPU_CR3), cr4 & X86_CR4_PSE, a, w, p);
 }
 
@@ -500,6 +550,9 @@ static enum hand_answer walk_to(struct vcpu *v, struct hand_reach *r, uint64_t a
         if (walk_view(v, a, w, p)) {
             return paging_allows(v, r, w) ? HAND_DONE : page_fault(r, a, error | PF_PRESENT);
         }
+        if (p->reserved) {
+            return page_fault(r, a, error | PF_PRESENT | PF_RESERVED);
+        }
         if (!p->stuck) {
             return page_fault(r, a, error);
         }
@@ -508,7 +561,7 @@ static enum hand_answer walk_to(struct vcpu *v, struct hand_reach *r, uint64_t a
             return answer;
         }
         if (!unused) { /* all ones are read there: every reserved bit is set */
-            return page_fault(r, a, error);
+            return page_fault(r, a, error | PF_PRESENT | PF_RESERVED);
         }
     }
     return HAND_RETRY;

@@ -118,6 +118,100 @@ static void page_faults_from_user(void)
     expect(fault.error, 4);
 }
 
+/* ---- reserved bits ---- */
+
+/* A read or a write at the address, by the processor and by OUTSB or INSB, which is carried out. */
+static int64_t accessed(bool write, bool carried, uint64_t at)
+{
+    fault_clear();
+    if (carried && write)
+        __asm__ volatile(TRY("insb") : "+D"(at) : "d"(0x84) : "memory");
+    else if (carried)
+        __asm__ volatile(TRY("outsb") : "+S"(at) : "d"(0x84) : "memory");
+    else if (write)
+        __asm__ volatile(TRY("movb $0, (%0)")::"r"(at) : "memory");
+    else
+        __asm__ volatile(TRY("movb (%0), %%al")::"r"(at) : "memory", "rax");
+    return fault.vector == VEC_NONE ? -1 : (int64_t)fault.error;
+}
+
+static unsigned reserved_seen;
+
+static void same(uint64_t *entry, uint64_t bits, unsigned level)
+{
+    uint64_t before = *entry;
+
+    *entry |= bits;
+    tlb_flush((void *)VA);
+    for (unsigned write = 0; write < 2; write++) {
+        int64_t own = accessed(write, false, VA), carried = accessed(write, true, VA);
+
+        check(own == carried, "level %u, bits %lx, %s: error %ld, carried out %ld", level, bits,
+              write ? "write" : "read", own, carried);
+        check(own == -1 || own == (write ? 11 : 9), "level %u, bits %lx: error %ld", level, bits,
+              own);
+        reserved_seen += own >= 0;
+    }
+    *entry = before;
+    tlb_flush((void *)VA);
+}
+
+static uint64_t *entries[4];
+
+static void each_bit(void)
+{
+    uint32_t r[4];
+
+    cpuid(0x80000008, 0, r);
+    for (unsigned level = 0; level < 4; level++) {
+        for (unsigned bit = r[0] & 0xff; bit < 64; bit++)
+            same(entries[level], 1ULL << bit, level);
+        same(entries[level], 1ULL << 51 | 1ULL << 63, level);
+    }
+    same(entries[0], PTE_PS, 0);
+}
+
+/* What lies between the address and the attributes of a large page. */
+static void large_pages(unsigned level, unsigned shift, uint64_t to)
+{
+    uint64_t before = *entries[level];
+
+    *entries[level] = to | PTE_RWX | PTE_PS;
+    same(entries[level], 0, level);
+    for (unsigned bit = 12; bit < shift; bit++)
+        same(entries[level], 1ULL << bit, level);
+    *entries[level] = before;
+    tlb_flush((void *)VA);
+}
+
+/*
+ * Reserved bits (SDM volume 3, 4.4 to 4.5): the hypervisor walks page tables itself for what it
+ * carries out, and finds what the processor does.
+ */
+static void reserved_bits(void)
+{
+    uint64_t *p = page_alloc(512, 512), efer;
+    extern uint64_t pml4[512];
+    uint64_t *table = pml4;
+
+    page_map(VA, (uint64_t)p, PTE_RWX);
+    for (unsigned level = 0; level < 4; level++) {
+        entries[level] = &table[VA >> (39 - 9 * level) & 511];
+        table = (uint64_t *)(*entries[level] & 0xffffffffff000UL);
+    }
+    expect(try_rdmsr(MSR_EFER, &efer), VEC_NONE);
+    expect(try_wrmsr(MSR_EFER, efer & ~(1ULL << 11)), VEC_NONE);
+    reserved_seen = 0;
+    each_bit();
+    check(reserved_seen > 4 * 2 * 2, "only %u faults", reserved_seen);
+    expect(try_wrmsr(MSR_EFER, efer | 1ULL << 11), VEC_NONE);
+    each_bit();
+    large_pages(2, 21, (uint64_t)p);
+    large_pages(1, 30, 0);
+    expect(try_wrmsr(MSR_EFER, efer), VEC_NONE);
+    page_map(VA, 0, 0);
+}
+
 static volatile unsigned breakpoints;
 static volatile uint64_t trapped_rip, dr6_seen;
 
@@ -301,6 +395,6 @@ static void double_fault(void)
 }
 
 TEST_CASES(CASE(divide), CASE(undefined), CASE(general_protection), CASE(forbidden_gate),
-           CASE(stack_fault), CASE(page_faults), CASE(page_faults_from_user), CASE(breakpoint),
-           CASE(icebp), CASE(watchpoint), CASE(device_not_available), CASE(alignment),
-           CASE(resume_flag), CASE(double_fault))
+           CASE(stack_fault), CASE(page_faults), CASE(page_faults_from_user), CASE(reserved_bits),
+           CASE(breakpoint), CASE(icebp), CASE(watchpoint), CASE(device_not_available),
+           CASE(alignment), CASE(resume_flag), CASE(double_fault))

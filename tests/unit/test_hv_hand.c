@@ -29,8 +29,8 @@ enum mode { MODE_OFF, MODE_32, MODE_32_PSE, MODE_PAE, MODE_LONG, MODES };
 static struct {
     enum mode mode;
     uint64_t cr3;
-    bool wp, smap, ac;
-    unsigned cpl;
+    bool wp, smap, ac, nxe, gib_pages;
+    unsigned cpl, bits; /* of a physical address */
 } cpu;
 
 static uint8_t (*ram_pages)[PAGE_SIZE]; /* one for each of ram_gfns */
@@ -52,6 +52,8 @@ uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
     case VCPU_CR4:
         return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) |
                (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0) | (cpu.smap ? X86_CR4_SMAP : 0);
+    case VCPU_EFER:
+        return (cpu.mode == MODE_LONG ? EFER_LMA : 0) | (cpu.nxe ? EFER_NXE : 0);
     case VCPU_RFLAGS:
         return cpu.ac ? X86_EFLAGS_AC : 0;
     default:
@@ -64,6 +66,16 @@ bool vcpu_in_ia32e(const struct vcpu *v)
 {
     (void)v;
     return cpu.mode == MODE_LONG;
+}
+
+unsigned cpuid_physical_bits(void)
+{
+    return cpu.bits;
+}
+
+bool cpuid_gib_pages(void)
+{
+    return cpu.gib_pages;
 }
 
 unsigned vcpu_cpl(const struct vcpu *v)
@@ -146,9 +158,10 @@ bool monitor_listens(const struct domain *d)
 static uint8_t (*model_pages)[PAGE_SIZE];
 
 struct translation {
-    bool present, write, user;
+    bool present, write, user, reserved;
     uint64_t address;
 };
+static const struct translation none, reserved = {.reserved = true};
 
 static bool model_read(uint64_t address, unsigned size, uint64_t *value)
 {
@@ -161,25 +174,44 @@ static bool model_read(uint64_t address, unsigned size, uint64_t *value)
     return page != NULL;
 }
 
+/* Table 4-4. */
+static struct translation model_4m(uint64_t pde, uint64_t a)
+{
+    uint64_t high = (pde >> 13) % 512; /* address bits 32 and up; bit 21 is none */
+
+    if (high >> 8 || high >> (cpu.bits - 32)) {
+        return reserved;
+    }
+    return (struct translation){.present = true,
+                                .write = pde >> 1 & 1,
+                                .user = pde >> 2 & 1,
+                                .address =
+                                    (pde >> 22) * 0x400000 + high * 0x100000000 + a % 0x400000};
+}
+
 static struct translation model_32(uint64_t a)
 {
-    struct translation none = {0};
     uint64_t pde, pte;
 
-    if (!model_read((cpu.cr3 & 0xfffff000) + 4 * (a >> 22), 4, &pde) || !(pde & 1)) {
+    if (!model_read((cpu.cr3 & 0xfffff000) + 4 * (a >> 22), 4, &pde)) {
+        return reserved; /* where no memory is, all ones are read */
+    }
+    if (!(pde & 1)) {
         return none;
     }
     if (cpu.mode == MODE_32_PSE && (pde >> 7 & 1)) {
-        /* Table 4-4: bits 31:22 and, as bits 39:32, bits 20:13 */
-        return (struct translation){true, pde >> 1 & 1, pde >> 2 & 1,
-                                    (pde >> 22) * 0x400000 + ((pde >> 13) % 256) * 0x100000000 +
-                                        a % 0x400000};
+        return model_4m(pde, a);
     }
-    if (!model_read((pde & 0xfffff000) + 4 * (a / 4096 % 1024), 4, &pte) || !(pte & 1)) {
+    if (!model_read((pde & 0xfffff000) + 4 * (a / 4096 % 1024), 4, &pte)) {
+        return reserved;
+    }
+    if (!(pte & 1)) {
         return none;
     }
-    return (struct translation){true, (pde & pte) >> 1 & 1, (pde & pte) >> 2 & 1,
-                                (pte & 0xfffff000) + a % 4096};
+    return (struct translation){.present = true,
+                                .write = (pde & pte) >> 1 & 1,
+                                .user = (pde & pte) >> 2 & 1,
+                                .address = (pte & 0xfffff000) + a % 4096};
 }
 
 /* Bits 51:12 of an entry. */
@@ -188,19 +220,44 @@ static uint64_t entry_address(uint64_t e)
     return (e << 12) >> 24 << 12;
 }
 
+/* Tables 4-9 to 4-11 and 4-14 to 4-19, for an entry that maps `span` bytes. */
+static bool model_reserved(uint64_t e, uint64_t span)
+{
+    unsigned top = cpu.mode == MODE_PAE ? 63 : 52;
+
+    for (unsigned bit = cpu.bits; bit < top; bit++) {
+        if (e >> bit & 1) {
+            return true;
+        }
+    }
+    if (e >> 63 && !cpu.nxe) {
+        return true;
+    }
+    if (span == 4096 || !(e >> 7 & 1)) {
+        return false;
+    }
+    return span > 1 << 30 || (span == 1 << 30 && !cpu.gib_pages) || e % span >> 13;
+}
+
 /* From a table whose entries map `span` bytes each, down to 4 KiB pages. */
 static struct translation model_64(uint64_t table, uint64_t span, uint64_t a)
 {
-    struct translation t = {true, true, true, 0};
+    struct translation t = {.present = true, .write = true, .user = true};
     uint64_t e;
 
     for (;; span /= 512) {
-        if (!model_read(table + 8 * (a / span % 512), 8, &e) || !(e & 1)) {
-            return (struct translation){0};
+        if (!model_read(table + 8 * (a / span % 512), 8, &e)) {
+            return reserved;
+        }
+        if (!(e & 1)) {
+            return none;
+        }
+        if (model_reserved(e, span)) {
+            return reserved;
         }
         t.write = t.write && (e & 2);
         t.user = t.user && (e & 4);
-        if (span == 4096 || ((e & 128) && span <= 1 << 30)) {
+        if (span == 4096 || (e & 128)) {
             t.address = entry_address(e) / span * span + a % span;
             return t;
         }
@@ -214,19 +271,23 @@ static struct translation model_walk(uint64_t a)
 
     switch (cpu.mode) {
     case MODE_OFF:
-        return (struct translation){true, true, true, a & 0xffffffff};
+        return (struct translation){
+            .present = true, .write = true, .user = true, .address = a & 0xffffffff};
     case MODE_32:
     case MODE_32_PSE:
         return model_32(a & 0xffffffff);
     case MODE_PAE:
         a &= 0xffffffff;
-        if (!model_read((cpu.cr3 & 0xffffffe0) + 8 * (a >> 30), 8, &pdpte) || !(pdpte & 1)) {
-            return (struct translation){0};
+        if (!model_read((cpu.cr3 & 0xffffffe0) + 8 * (a >> 30), 8, &pdpte)) {
+            return reserved;
+        }
+        if (!(pdpte & 1)) {
+            return none;
         }
         return model_64(entry_address(pdpte), 1 << 21, a);
     default:
         if (a + (1ULL << 47) >= 1ULL << 48) { /* not canonical */
-            return (struct translation){0};
+            return none;
         }
         return model_64(entry_address(cpu.cr3), 1ULL << 39, a);
     }
@@ -270,7 +331,7 @@ static bool model_may(uint64_t a, bool write, uint32_t *error)
 {
     struct translation t = model_walk(a);
 
-    *error = (write ? 2 : 0) | (cpu.cpl == 3 ? 4 : 0) | (t.present ? 1 : 0);
+    *error = (write ? 2 : 0) | (cpu.cpl == 3 ? 4 : 0) | (t.present ? 1 : 0) | (t.reserved ? 9 : 0);
     return t.present && model_allows(t, write, cpu.cpl == 3);
 }
 
@@ -360,8 +421,14 @@ static uint64_t random_address(void)
 
 static void random_guest(enum mode mode)
 {
+    static const unsigned bits[] = {36, 40, 52, 52};
+
     cpu.mode = mode;
     cpu.wp = random_below(2);
+    cpu.nxe = random_below(4);
+    cpu.gib_pages = random_below(4);
+    cpu.bits = bits[random_below(ARRAY_SIZE(bits))];
+    beyond = PTE_ADDR; /* another machine */
     random_tables();
     cpu.cr3 = pick(ram_gfns, mode == MODE_LONG ? PAGES : 28) << PAGE_SHIFT;
     cpu.cr3 |= mode == MODE_PAE ? random_below(128) << 5 & 0xfe0 : random_u64() & 0xfff;
@@ -452,7 +519,7 @@ static unsigned model_entries(uint64_t a, uint64_t where[4])
     for (;; span /= 512) {
         where[n++] = table + 8 * (a / span % 512);
         model_read(where[n - 1], 8, &e);
-        if (span == 4096 || ((e & 128) && span <= 1 << 30)) {
+        if (span == 4096 || (e & 128)) {
             return n;
         }
         table = entry_address(e);
@@ -532,14 +599,14 @@ static void in_every_mode(unsigned (*check)(void))
         unsigned good = 0;
 
         random_seed(mode + 1);
-        for (unsigned guest = 0; guest < 60; guest++) {
+        for (unsigned guest = 0; guest < 120; guest++) {
             random_guest((enum mode)mode);
             for (unsigned i = 0; i < 60; i++) {
                 forget();
                 good += check();
             }
         }
-        assert_in_range(good, 300, 60 * 60 * 7); /* enough got through to be a test */
+        assert_in_range(good, 300, 120 * 60 * 7); /* enough got through to be a test */
     }
 }
 
