@@ -18,6 +18,19 @@
 #include <stdint.h>
 #endif
 
+/* So that agents' headers are C++, too. */
+#ifdef __cplusplus
+#define AGENT_BEGIN_C extern "C" {
+#define AGENT_END_C   }
+#define AGENT_ASSERT  static_assert
+#else
+#define AGENT_BEGIN_C
+#define AGENT_END_C
+#define AGENT_ASSERT _Static_assert
+#endif
+
+AGENT_BEGIN_C
+
 /* A guest frame number: guest-physical address >> 12. */
 typedef struct {
     uint64_t v;
@@ -123,3 +136,5 @@ int altp2m_get_ve(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t gfn, 
 /* [first, last], holes and all: goes on after an error and returns that of the first page in it. */
 int altp2m_set_ve_range(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t first,
                         altp2m_gfn_t last, bool on, altp2m_gfn_t *first_error);
+
+AGENT_END_C

@@ -13,6 +13,8 @@
  */
 #include "altp2m.h"
 
+AGENT_BEGIN_C
+
 /*
  * The agent's stacks. Each way in takes one that nobody has, so that vCPUs do not wait for each
  * other and none has to be told apart from another. While the agent runs, r14 holds the run's
@@ -37,12 +39,11 @@ struct gate_slot {
     uint8_t rest[224];
     uint8_t stack[GATE_STACK];
 };
-_Static_assert(sizeof(struct gate_slot) == 2048, "gate_entry.S");
-_Static_assert(offsetof(struct gate_slot, caller) == 8, "gate_entry.S");
-_Static_assert(offsetof(struct gate_slot, run) == 16, "gate_entry.S");
-_Static_assert(offsetof(struct gate_slot, outer) == 24, "gate_entry.S");
-_Static_assert(GATE_RUN_CALL == 0 && GATE_RUN_VIOLATION == 1 && GATE_RUN_NESTED == 2,
-               "gate_entry.S");
+AGENT_ASSERT(sizeof(struct gate_slot) == 2048, "gate_entry.S");
+AGENT_ASSERT(offsetof(struct gate_slot, caller) == 8, "gate_entry.S");
+AGENT_ASSERT(offsetof(struct gate_slot, run) == 16, "gate_entry.S");
+AGENT_ASSERT(offsetof(struct gate_slot, outer) == 24, "gate_entry.S");
+AGENT_ASSERT(GATE_RUN_CALL == 0 && GATE_RUN_VIOLATION == 1 && GATE_RUN_NESTED == 2, "gate_entry.S");
 
 /* Private. */
 extern struct gate_slot gate_slots[GATE_SLOTS];
@@ -61,7 +62,7 @@ struct gate_frame {
     uint64_t top; /* the word at rsp; 0 for user space */
     uint64_t cs;
 };
-_Static_assert(sizeof(struct gate_frame) == 12 * 8, "gate_entry.S");
+AGENT_ASSERT(sizeof(struct gate_frame) == 12 * 8, "gate_entry.S");
 
 /*
  * A write that the agent has agreed to. The gate does it, in the store view: there everything but
@@ -76,7 +77,7 @@ struct gate_store {
     uint64_t rip;
     uint64_t unused;
 };
-_Static_assert(sizeof(struct gate_store) == 6 * 8, "gate_entry.S");
+AGENT_ASSERT(sizeof(struct gate_store) == 6 * 8, "gate_entry.S");
 
 /* Where the gate is to go on after a nested run. */
 struct gate_end {
@@ -119,3 +120,5 @@ extern char agent_report[], agent_report_end[];   /* read-only in the kernel's v
 #define AGENT_TEXT    __attribute__((section(".agent.text"), noinline))
 #define AGENT_PRIVATE __attribute__((section(".agent.private")))
 #define AGENT_REPORT  __attribute__((section(".agent.report")))
+
+AGENT_END_C

@@ -9,6 +9,8 @@
 #include "gate.h"
 #include "ve.h"
 
+AGENT_BEGIN_C
+
 enum guard_kind {
     GUARD_DENIED = 1,  /* the kernel's view forbids it, and so does the embedder */
     GUARD_ALLOWED,     /* forbidden there, but agent_allow() did it */
@@ -94,3 +96,5 @@ struct guard {
     struct guard_range range[GUARD_RANGES];
 };
 extern struct guard guard;
+
+AGENT_END_C

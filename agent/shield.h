@@ -16,6 +16,8 @@
  */
 #include "guard.h"
 
+AGENT_BEGIN_C
+
 struct shield_hooks {
     struct altp2m xen;
     void *context;
@@ -67,3 +69,5 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
  * a service of the embedder's), else -EPERM; elsewhere whoever may make hypercalls can do this.
  */
 int shield_lower(struct shield *s);
+
+AGENT_END_C

@@ -5,6 +5,8 @@
  * given away. Inlined whole, so that it runs wherever its caller may run. */
 #include "altp2m.h"
 
+AGENT_BEGIN_C
+
 struct siphash_key {
     uint64_t k0, k1;
 };
@@ -47,3 +49,5 @@ static inline __attribute__((always_inline)) uint64_t siphash(const struct sipha
     siphash_rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
+
+AGENT_END_C

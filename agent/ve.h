@@ -5,6 +5,8 @@
  */
 #include "altp2m.h"
 
+AGENT_BEGIN_C
+
 #define VE_VECTOR               20u
 #define VE_REASON_EPT_VIOLATION 48u
 
@@ -24,11 +26,11 @@ struct ve_info {
     /* Of the view. A hint at most: some processors report 0, and Bochs 2.7 the last VMFUNC's. */
     uint16_t eptp_index;
 };
-_Static_assert(offsetof(struct ve_info, busy) == 4, "SDM volume 3, table 25-1");
-_Static_assert(offsetof(struct ve_info, qualification) == 8, "SDM volume 3, table 25-1");
-_Static_assert(offsetof(struct ve_info, gla) == 16, "SDM volume 3, table 25-1");
-_Static_assert(offsetof(struct ve_info, gpa) == 24, "SDM volume 3, table 25-1");
-_Static_assert(offsetof(struct ve_info, eptp_index) == 32, "SDM volume 3, table 25-1");
+AGENT_ASSERT(offsetof(struct ve_info, busy) == 4, "SDM volume 3, table 25-1");
+AGENT_ASSERT(offsetof(struct ve_info, qualification) == 8, "SDM volume 3, table 25-1");
+AGENT_ASSERT(offsetof(struct ve_info, gla) == 16, "SDM volume 3, table 25-1");
+AGENT_ASSERT(offsetof(struct ve_info, gpa) == 24, "SDM volume 3, table 25-1");
+AGENT_ASSERT(offsetof(struct ve_info, eptp_index) == 32, "SDM volume 3, table 25-1");
 
 /* Whether the page reports a #VE that nobody has handled: false for a bare `int $20`. */
 static inline __attribute__((always_inline)) bool ve_pending(const volatile struct ve_info *info)
@@ -42,3 +44,5 @@ static inline __attribute__((always_inline)) void ve_rearm(volatile struct ve_in
     __asm__ volatile("" ::: "memory");
     info->busy = 0;
 }
+
+AGENT_END_C

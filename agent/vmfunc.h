@@ -8,6 +8,8 @@
  */
 #include "altp2m.h"
 
+AGENT_BEGIN_C
+
 /* -EOPNOTSUPP if the processor refused and the #UD handler uses vmfunc_fix_up(), else 0. */
 int vmfunc_try(altp2m_view_t view);
 
@@ -23,3 +25,5 @@ bool vmfunc_fix_up(uint64_t *rip);
  * vmfunc_fix_up().
  */
 int vmfunc_enter(const struct altp2m *a, uint32_t vcpu, altp2m_view_t view);
+
+AGENT_END_C

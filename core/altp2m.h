@@ -5,6 +5,7 @@
  * The altp2m interface: HVMOP_altp2m for callers, and the violation handler for the hypervisor.
  */
 #include "physmap.h"
+#include "version.h"
 
 FACET_BEGIN_C
 

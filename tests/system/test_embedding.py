@@ -10,7 +10,7 @@ from harness import FacetTest
 PAGE = runner.ROOT / "docs" / "embedding.md"
 EXAMPLE = runner.ROOT / "examples" / "embed"
 SMP = runner.ROOT / "examples" / "embed-smp"
-HEADERS = ("altp2m.h", "physmap.h", "policy.h", "platform.h", "abi.h")
+HEADERS = ("altp2m.h", "physmap.h", "policy.h", "platform.h", "abi.h", "version.h")
 SEEDS = 2
 
 
