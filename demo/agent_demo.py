@@ -71,6 +71,9 @@ def configuration(runner, directory):
 
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
+    if runner.installed:
+        raise runner.Error("`facet demo agent` builds kernel modules: it is there in Facet's source tree only, as "
+                           "`./facet demo agent`")
     parser = runner.options.Parser(
         prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
         "kernel around it from a rootkit. Installs what it needs, as root.")
@@ -83,7 +86,7 @@ def main(runner, arguments):
 
     settings = demo.prepare(runner, args)
     paint = demo.Paint(sys.stdout)
-    path, kernel = configuration(runner, runner.build_dir() / "demo")
+    path, kernel = configuration(runner, runner.work_dir("demo"))
     print(f"Linux {kernel.release} as a PVH guest of Facet, {demo.MEMORY_MIB} MiB, "
           f"{VCPUS} vCPUs, altp2m=\"mixed\", altp2m_policy=\"audited\", with an agent{os.linesep}",
           flush=True)

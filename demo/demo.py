@@ -206,7 +206,7 @@ def main(runner, arguments):
 
     settings = prepare(runner, args)
     paint = Paint(sys.stdout)
-    path, kernel = configuration(runner, runner.build_dir() / "demo", args.shell)
+    path, kernel = configuration(runner, runner.work_dir("demo"), args.shell)
     print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",
           flush=True)
     if args.shell:

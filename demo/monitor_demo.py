@@ -102,7 +102,7 @@ def main(runner, arguments):
 
     settings = demo.prepare(runner, args, "monitor")
     paint = demo.Paint(sys.stdout)
-    paths, kernel = configurations(runner, runner.build_dir() / "demo",
+    paths, kernel = configurations(runner, runner.work_dir("demo"),
                                    initramfs.SHELL if args.shell else None)
     print(f"Two domains with Linux {kernel.release}: a monitor of {MONITOR_MIB} MiB, and the one "
           f"that it watches, {TARGET_MIB} MiB, altp2m=\"external\"\n", flush=True)

@@ -9,6 +9,7 @@ from harness import FacetTest
 
 FACET = runner.ROOT / "tools" / "runner" / "facet.1"
 ALTP2M = runner.ROOT / "tools" / "altp2m" / "altp2m.1"
+CONFIGURATION = runner.ROOT / "man" / "facet.cfg.5"
 KEYS = runner.ROOT / "tools" / "config" / "domain.c"
 
 
@@ -48,7 +49,7 @@ class ManualTest(FacetTest):
         self.assertTrue(table, "the table of keys is not where it was")
         keys = re.findall(r'"(\w+)"', table.group(1))
         self.assertIn("altp2m_policy", keys)
-        self.assert_described(keys, FACET)
+        self.assert_described(keys, CONFIGURATION)
 
     def test_altp2m(self):
         """Commands and long options of the altp2m command."""
@@ -63,7 +64,7 @@ class ManualTest(FacetTest):
 
     def test_pages_are_well_formed(self):
         """The formatter has nothing to complain about."""
-        for page in (FACET, ALTP2M):
+        for page in (FACET, ALTP2M, *sorted((runner.ROOT / "man").glob("*.[1-8]"))):
             done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", page],
                                   stderr=subprocess.PIPE, text=True, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""))

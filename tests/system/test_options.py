@@ -19,7 +19,7 @@ NEEDS = {"run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["-
 KINDS = {
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
     "run": {**LIMITS, "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
-    "image": {"--output": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "image": {"--output": "output", "--files": "folder", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
@@ -45,6 +45,7 @@ BAD = {
                "{config}:/../x", "{config}:/proc/x"),
     "new": ("/nonexistent/a/x", "{dir}", "{fifo}", "{locked}", "/dev/full", "/sys/nothing", "{config}/x", "x" * 5000, "", "/"),
     "empty": ("", " "), "words": ("", "a b", "\x01", "x" * 5000),
+    "folder": (MISSING, "{fifo}", "{locked}", "{config}", "{dir}", "/dev/full", "/proc/nothing", "{config}/x", "x" * 5000, ""),
     "directory": (MISSING, "{dir}", "{fifo}", "{config}", "/dev/full", "x" * 5000, ""),
 }
 # No words of work that has begun.

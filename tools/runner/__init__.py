@@ -32,11 +32,13 @@ An `on_line` callback may raise runner.Stop to end the run; status is then that 
     runner.build()           run make
     runner.config(name="a", kernel=..., memory=64, ...) -> text of a configuration file
     runner.ROOT, runner.build_dir()    the clone and its build directory (pathlib.Path)
+    runner.work_dir(NAME)    where to make files that are made anew each time
+    runner.installed     None in the clone; what `make install` left behind tells where things are then
 
 Wrong input raises runner.Error, whose text is meant for the user; the exit status for it is 2.
 """
 
-from .base import ROOT, Error, build, build_dir, say
+from .base import ROOT, Error, build, build_dir, installed, say, work_dir
 from .config import config
 from .debian import DebianKernel, debian_kernel
 from .image import Image, make_image
@@ -46,5 +48,6 @@ from .packages import require
 
 __all__ = [
     "ROOT", "DebianKernel", "Ending", "Error", "Image", "Line", "Result", "Stop", "boot", "build",
-    "build_dir", "config", "cpio", "debian_kernel", "initramfs", "machines", "make_image", "options", "require", "say",
+    "build_dir", "config", "cpio", "debian_kernel", "initramfs", "installed", "machines", "make_image", "options", "require",
+    "say", "work_dir",
 ]

@@ -10,8 +10,16 @@ import secrets
 import stat
 import subprocess
 import sys
+import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+try:
+    from . import installed  # `make install` writes it: where the programs are, from here, and the version
+except ImportError:
+    installed = None
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The clone or, installed, the folder that has this one and demo/.
+ROOT = HERE.parent if installed else HERE.parents[1]
 
 
 class Error(Exception):
@@ -43,8 +51,35 @@ def progress(text):
 
 
 def build_dir():
-    """The build directory: $B as for make, default `build` in the clone."""
+    """The build directory: $B as for make, default `build` in the clone. Installed: where the programs are."""
+    if installed:
+        return (HERE / installed.LIBEXECDIR).resolve()
     return ROOT / os.environ.get("B", "build")
+
+
+def cache_dir():
+    """Where downloads are kept."""
+    if os.environ.get("FACET_CACHE"):
+        return pathlib.Path(os.environ["FACET_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return pathlib.Path(base or pathlib.Path.home() / ".cache") / "facet"
+    except RuntimeError:
+        raise Error("there is no home directory for a cache; set FACET_CACHE") from None
+
+
+def work_dir(name):
+    """A folder for files that are made anew each time, kept until then."""
+    return cache_dir() / name if installed else build_dir() / name
+
+
+def run_dir():
+    """Where runs keep their files for as long as they last."""
+    if installed:
+        return pathlib.Path(tempfile.gettempdir())
+    path = build_dir() / "run"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def tool(name):
@@ -84,6 +119,8 @@ def source_of(directory, what, *parts):
 
 def version():
     """The version that the Makefile gives."""
+    if installed:
+        return installed.VERSION
     return re.search(r"^VERSION := (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M).group(1)
 
 
@@ -173,6 +210,8 @@ def _building():
 
 def build(targets=()):
     """Runs make for `targets` (default: everything) and shows its output if it fails."""
+    if installed:
+        return
     command = ["make", "-C", str(ROOT), f"B={os.environ.get('B', 'build')}", *targets]
     with _building():
         if subprocess.run([*command, "-q"], stdout=subprocess.DEVNULL,

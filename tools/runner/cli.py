@@ -8,8 +8,8 @@ import signal
 import sys
 
 from . import machine, machines, options, packages
-from .base import ROOT, Error, ToolError, build, readable, say, version, writable
-from .image import make_image
+from .base import ROOT, Error, ToolError, build, installed, readable, say, version, writable
+from .image import check_files_directory, make_files, make_image
 
 EXIT_CODES = """\
 exit status:
@@ -47,10 +47,12 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"facet {version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     setup = _command(commands, "setup", "install the Debian packages Facet needs", _setup)
-    setup.add_argument("--for", dest="purpose", choices=["build", "image", "run", "demo", "test"],
-                       default="test", help="what they are for (default: test, which is all)")
+    purposes = ["image", "run", "demo"] if installed else ["build", "image", "run", "demo", "test"]
+    setup.add_argument("--for", dest="purpose", choices=purposes, default=purposes[-1],
+                       help=f"what they are for (default: {purposes[-1]}, which is all)")
     setup.add_argument("--machine", metavar="NAME", help="what is run, or shown, on this machine")
-    _command(commands, "build", "build the hypervisor, the tools and the test guests", _build)
+    if not installed:
+        _command(commands, "build", "build the hypervisor, the tools and the test guests", _build)
     run = _command(commands, "run", "run domains on Facet on an emulated machine", _run,
                    epilog=EXIT_CODES)
     _add_configs(run)
@@ -66,15 +68,41 @@ def _parser():
     image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
                      _image)
     _add_configs(image)
-    image.add_argument("-o", "--output", required=True, metavar="FILE", help="the ISO image")
+    where = image.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", metavar="FILE", help="the ISO image")
+    where.add_argument("--files", metavar="DIR", help="no image: a folder with the files, for a boot loader that is there; "
+                       "DIR/load names them in their order")
     image.add_argument("--memory", type=options.mebibytes, metavar="MIB",
                        help="the machine's memory: refuse domains that do not fit")
     image.add_argument("--interactive", action="store_true",
                        help="domain 1's console is the second serial port")
+    for name, text, function in (("demo", "see altp2m work on a Debian Linux", _demo),
+                                 ("guest", "make a Debian guest of your own", _guest)):
+        _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
+    if installed:
+        _add_absent(commands)
+    else:
+        _add_tree(commands)
+    return parser
+
+
+# What works on the sources, and says so where there are none.
+TREE_ONLY = ("build", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
+
+
+def _add_absent(commands):
+    for name in TREE_ONLY:
+        parser = commands.add_parser(name, add_help=False)
+        parser.set_defaults(run=_absent, passes_on=True, name=name)
+
+
+def _absent(args):
+    raise Error(f"`{args.name}` needs Facet's source tree; there it is `./facet {args.name}`")
+
+
+def _add_tree(commands):
     _add_trace(commands)
     for name, text, function in (
-            ("demo", "see altp2m work on a Debian Linux", _demo),
-            ("guest", "make a Debian guest of your own", _guest),
             ("test", "run all tests", _test),
             ("bench", "measure what operations cost, beside Xen's figures", _bench),
             ("compare", "check conformance with real Xen 4.17, and compare costs", _compare),
@@ -82,7 +110,6 @@ def _parser():
             ("libvmi", "run LibVMI's examples from its source", _libvmi),
             ("prove", "check to the end what can be, by enumeration and static analysis", _prove)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
-    return parser
 
 
 def _add_trace(commands):
@@ -112,7 +139,7 @@ def _add_configs(parser):
 
 
 def _setup(args):
-    packages.require(args.purpose, machines.find(args.machine))
+    packages.require(args.purpose, machines.find(args.machine), asked=True)
     say(f"all packages for `{args.purpose}` are there")
     return 0
 
@@ -127,7 +154,9 @@ def _look(args):
     """Refuses files that cannot be what they are to be, before anything is installed or built."""
     for path in [*args.configs, *([] if args.hypervisor is None else [args.hypervisor])]:
         readable(path)
-    if "output" in args:
+    if getattr(args, "files", None) is not None:
+        check_files_directory(args.files)
+    if getattr(args, "output", None) is not None:
         writable(args.output)
         for path in args.configs:
             if os.path.exists(args.output) and os.path.samefile(path, args.output):
@@ -155,8 +184,8 @@ def _image(args):
     _look(args)
     packages.require("image")
     build(["tools" if args.hypervisor else "run-needs"])
-    image = make_image(args.configs, args.output, args.interactive, args.memory,
-                       args.hypervisor, _warn)
+    make, where = (make_image, args.output) if args.output is not None else (make_files, args.files)
+    image = make(args.configs, where, args.interactive, args.memory, args.hypervisor, _warn)
     say(f"wrote {image.path}; a machine needs {image.memory_mib} MiB for it")
     return 0
 

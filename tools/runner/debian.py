@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import archive
-from .base import Error, locked, say
+from .base import Error, cache_dir, locked, say
 
 META_PACKAGE = "linux-image-cloud-amd64"
 IMAGE = r"linux-image-[0-9]"
@@ -37,17 +37,6 @@ class DebianKernel:
     def version(self):
         """The version of its package."""
         return self.vmlinuz.parents[1].name.split("_")[1].replace("%3a", ":")
-
-
-def cache_dir():
-    """Where downloads are kept."""
-    if os.environ.get("FACET_CACHE"):
-        return pathlib.Path(os.environ["FACET_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return pathlib.Path(base or pathlib.Path.home() / ".cache") / "facet"
-    except RuntimeError:
-        raise Error("there is no home directory for a cache; set FACET_CACHE") from None
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 
-from .base import Error, ToolError, build_dir, result, tool
+from .base import Error, ToolError, build_dir, result, run_dir, tool
 
 # By name: the host may have GRUB for other platforms too, which lack some of the modules.
 GRUB_PLATFORM = "/usr/lib/grub/i386-pc"
@@ -151,12 +151,46 @@ def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None,
 
 def make_image(configs, output, *more):
     """Writes a disc for `configs` to `output`; `more` is as for lay_out()."""
-    scratch_parent = build_dir() / "run"
-    scratch_parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="image-", dir=scratch_parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix="image-", dir=run_dir()) as scratch:
         boot = pathlib.Path(scratch) / "boot"
         made = lay_out(configs, boot, *more)
         (boot / "grub").mkdir()
         (boot / "grub" / "grub.cfg").write_text(_grub_cfg(made.modules), encoding="ascii")
         write_iso(scratch, output)
     return Image(pathlib.Path(output), made.domains, made.memory_mib, made.modules)
+
+
+# In a folder that make_files() wrote: what to load.
+LOAD_LIST = "load"
+
+
+def check_files_directory(directory):
+    """Refuses what make_files() cannot replace: it takes away only what it made."""
+    directory = pathlib.Path(directory)
+    try:
+        if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+            raise Error(f"{directory} is not a directory")
+        if directory.is_dir() and any(directory.iterdir()) and not (directory / LOAD_LIST).is_file():
+            raise Error(f"{directory} holds other files: nothing is written there")
+        parent = directory.resolve().parent
+        if not parent.is_dir():
+            raise Error(f"{directory} cannot be written: there is no directory {parent}")
+        os.rmdir(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+    except OSError as error:
+        raise Error(f"{directory} cannot be written: {error.strerror}") from None
+
+
+def make_files(configs, directory, *more):
+    """The same as files in a directory, for a boot loader that is there already: LOAD_LIST has what it is to load,
+    a file's name and its string in each line. One that this made before is replaced when the new files are all there."""
+    check_files_directory(directory)
+    directory = pathlib.Path(directory).resolve()
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
+        new = pathlib.Path(scratch) / "new"
+        made = lay_out(configs, new, *more)
+        lines = ["facet.elf", *(f"{name} {text}" for name, text in made.modules)]
+        (new / LOAD_LIST).write_text("\n".join(lines) + "\n", encoding="ascii")
+        if directory.exists():
+            directory.rename(pathlib.Path(scratch) / "old")
+        new.rename(directory)
+    return Image(directory, made.domains, made.memory_mib, made.modules)

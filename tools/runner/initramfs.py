@@ -54,7 +54,9 @@ _LIBRARY = re.compile(r"\s*(?:(\S+) => )?(/\S+|not found)(?: \(0x[0-9a-f]+\))?")
 
 
 def stripped(path):
-    """A program's bytes without symbols and debug information."""
+    """A program's bytes without symbols and debug information; as they are where there is no strip(1)."""
+    if not shutil.which("strip"):
+        return path.read_bytes()
     with tempfile.TemporaryDirectory() as scratch:
         target = pathlib.Path(scratch) / path.name
         subprocess.run(["strip", "-o", str(target), str(path)], check=True)

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from . import machines
-from .base import Error, build_dir
+from .base import Error, run_dir
 from .console import Terminal
 from .emulator import Order
 from .exits import windows
+from .image import Image
 
 # Bochs' start-up time grows with the square of the machine's memory (1.4 s for 2048 MiB), so
 # a machine gets what its domains need, in steps.
@@ -313,8 +314,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     """
     found = check(machine, ticks, debugger, exits)
     limit = host_memory_mib()
-    (build_dir() / "run").mkdir(parents=True, exist_ok=True)
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="", dir=build_dir() / "run"))
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="facet-", dir=run_dir()))
     options = Options(timeout, interactive, on_line, on_debugger, cancel, exits)
     try:
         image = found.backend.make_image(configs, directory, interactive, memory or limit, hypervisor, warn)
@@ -333,6 +333,14 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
         if not keep_log:
             shutil.rmtree(directory, ignore_errors=True)
     return result
+
+
+def boot_image(path, memory, ticks=None, cancel=None, on_line=None):
+    """Runs a disc's image that is there already on the default machine, with so many MiB. Returns a Result."""
+    found = machines.find(None)
+    with tempfile.TemporaryDirectory(prefix="facet-", dir=run_dir()) as directory:
+        order = Order(found.cpu, pathlib.Path(directory), Image(pathlib.Path(path)), memory, ticks=ticks)
+        return Run(found.backend, order, Options(on_line=on_line, cancel=cancel)).result()
 
 
 def print_line(line):

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from .base import Error, say
+from .base import Error, installed, say
 
 LOCK_SECONDS = 600
 
@@ -82,6 +82,7 @@ PACKAGES = {
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("cpio", "checks the initramfs writer"),
         ("groff-base", "checks the man pages"),
+        ("pkg-config|pkgconf", "finds the installed libraries"),
         ("grub-xen-bin", "a PVH image that waits for xenstore"),
         ("lz4", "makes compressed kernels to unpack"),
         ("xz-utils", "likewise"),
@@ -106,10 +107,11 @@ NEEDS = {
 
 
 def wanted(purpose, emulator="bochs"):
-    """(package, reason) pairs of everything `purpose` needs on a machine of that emulator."""
+    """(package, reason) pairs of everything `purpose` needs on a machine of that emulator. Who is installed
+    builds nothing."""
     parts = [one for part in NEEDS[purpose]
              for one in (EMULATORS[emulator] if part == "emulator" else (part,))]
-    return [pair for part in parts for pair in PACKAGES[part]]
+    return [pair for part in parts for pair in PACKAGES[part] if not (installed and part == "build")]
 
 
 def _run(*command, **options):
@@ -153,15 +155,16 @@ def update():
         say("that failed; going on with the lists as they are")
 
 
-def require(purpose, machine=None):
+def require(purpose, machine=None, asked=False):
     """Installs what `purpose` needs on a machine (machines.Machine; default: the default one) and the
-    system does not have. Needs root only then."""
+    system does not have. Needs root only then. An installed command does so only if it is asked for that, and
+    nothing else."""
     absent = missing(purpose, machine.emulator if machine else "bochs")
     if not absent:
         return
     names = [name for name, _ in absent]
     line = "apt-get install --no-install-recommends " + " ".join(names)
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or (installed and not asked):
         raise Error(f"packages are missing; as root, run:\n  {line}")
     say(f"installing {len(names)} missing packages:")
     for name, reason in absent:
