@@ -14,9 +14,10 @@ all:
 help:
 	@echo "make            everything: hypervisor, tools, test guests"
 	@echo "make unit       build and run the host unit tests (sanitizers on)"
+	@echo "make install    install (prefix, DESTDIR, ...; packaging/install.mk); make uninstall takes it back"
 	@echo "make clean      remove $(B)"
 
-include $(wildcard core/core.mk hv/hv.mk tools/tools.mk tests/unit/unit.mk tests/prove/prove.mk tests/guest/guest.mk tests/fuzz/fuzz.mk demo/demo.mk agent/agent.mk tools/xen/xen.mk tests/guest/bench/bench.mk)
+include $(wildcard core/core.mk hv/hv.mk tools/tools.mk tests/unit/unit.mk tests/prove/prove.mk tests/guest/guest.mk tests/fuzz/fuzz.mk demo/demo.mk agent/agent.mk tools/xen/xen.mk tests/guest/bench/bench.mk packaging/install.mk)
 
 clean:
 	rm -rf $(B)
