@@ -60,21 +60,38 @@ static bool guest_can_take(struct physmap *pm, uint32_t n)
            physmap_can_take(pm, n, false);
 }
 
-/* Whether there is room for the tables that g needs to have an entry of its own at `level`. */
-static bool can_make(struct physmap *pm, uint64_t g, unsigned level, enum payer payer)
-{
-    uint32_t need = tables_needed(pm, g, level), abroad = 0;
+struct due {
+    uint32_t tables, abroad; /* to be taken; how many of them cover nothing that was built */
+};
 
-    if (need == 0) {
+/* Adds the tables that g needs to have an entry of its own at `level`. */
+static void add_due(const struct physmap *pm, uint64_t g, unsigned level, struct due *due)
+{
+    uint32_t need = tables_needed(pm, g, level);
+
+    due->tables += need;
+    for (unsigned l = level; l < level + need; l++) {
+        due->abroad += !at_home(pm, l, g);
+    }
+}
+
+static bool can_take_due(struct physmap *pm, const struct due *due, enum payer payer)
+{
+    if (due->tables == 0) {
         return true;
     }
-    for (unsigned l = level; l < level + need; l++) {
-        abroad += !at_home(pm, l, g);
-    }
-    if (abroad > 0 && payer == PAYER_GUEST && !guest_can_take(pm, abroad)) {
+    if (due->abroad > 0 && payer == PAYER_GUEST && !guest_can_take(pm, due->abroad)) {
         return false;
     }
-    return physmap_can_take(pm, need, payer != PAYER_MONITOR || abroad == 0);
+    return physmap_can_take(pm, due->tables, payer != PAYER_MONITOR || due->abroad == 0);
+}
+
+static bool can_make(struct physmap *pm, uint64_t g, unsigned level, enum payer payer)
+{
+    struct due due = {0, 0};
+
+    add_due(pm, g, level, &due);
+    return can_take_due(pm, &due, payer);
 }
 
 static uint32_t take_table(struct physmap *pm, unsigned level, uint64_t g, enum payer payer)
@@ -195,7 +212,7 @@ static void replace(struct physmap *pm, uint64_t g, unsigned level, uint64_t e, 
     }
     view_host_changed(pm, level, g, old);
     free_below(pm, old, level);
-    remap_host_changed(pm, g, entry_shift(level));
+    remap_host_changed(pm, g, 1ULL << entry_shift(level));
     if (entry_valid(pm, e) != entry_valid(pm, old)) {
         count_entry(pm, table_of(pm, slot), g, entry_valid(pm, e));
     }
@@ -379,28 +396,53 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g)
     return g;
 }
 
-static bool overridden(const struct physmap *pm, uint64_t g)
+/* How many of n gfns from g on lie in one lowest table. */
+static uint64_t in_table(uint64_t g, uint64_t n)
+{
+    uint64_t most = PT_ENTRIES - entry_index(1, g);
+
+    return n < most ? n : most;
+}
+
+/* Whether a view says something of its own of one of n gfns in one lowest table. */
+static bool overridden(const struct physmap *pm, uint64_t g, uint64_t n)
 {
     const struct pool *p = &pm->pool;
     uint32_t region = entry_region(1, g);
 
     for (uint32_t i = *pool_bucket(p, 1, region); i != POOL_NONE; i = p->page[i].next) {
-        if (p->page[i].level == 1 && p->page[i].region == region &&
-            (pool_table(p, i)[entry_index(1, g)] & pm->own_mask)) {
-            return true;
+        const uint64_t *slot = &pool_table(p, i)[entry_index(1, g)];
+
+        if (p->page[i].level != 1 || p->page[i].region != region) {
+            continue;
+        }
+        for (uint64_t j = 0; j < n; j++) {
+            if (slot[j] & pm->own_mask) {
+                return true;
+            }
         }
     }
     return false;
 }
 
-static bool guards(const struct physmap *pm, uint64_t g)
+static bool guards(const struct physmap *pm, uint64_t g, uint64_t n)
 {
-    uint64_t e = hostmap_leaf(pm, g);
+    bool any = false;
 
-    if (entry_valid(pm, e) && (entry_access(pm, e) != ACCESS_RWX || pm->restricting > 0)) {
-        return true;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t e = hostmap_leaf(pm, g + i);
+
+        if (entry_valid(pm, e) && (entry_access(pm, e) != ACCESS_RWX || pm->restricting > 0)) {
+            return true;
+        }
+        any = any || entry_valid(pm, e);
     }
-    return overridden(pm, g) || seal_guards(pm, g);
+    for (uint64_t i = 0; i < n; i += in_table(g + i, n - i)) {
+        if (overridden(pm, g + i, in_table(g + i, n - i))) {
+            return true;
+        }
+    }
+    return any && seal_guards_defaults(pm);
 }
 
 bool hostmap_guarded(struct physmap *pm, gfn_t g)
@@ -409,7 +451,7 @@ bool hostmap_guarded(struct physmap *pm, gfn_t g)
 
     if (pm->audited && g.v <= pm->max_gfn) {
         physmap_lock_to_look(pm);
-        guarded = guards(pm, g.v);
+        guarded = guards(pm, g.v, 1);
         physmap_unlock(pm);
     }
     return guarded;
@@ -417,9 +459,9 @@ bool hostmap_guarded(struct physmap *pm, gfn_t g)
 
 /* ---- what guests, and monitors for them, do to the map ---- */
 
-static bool forbidden(const struct physmap *pm, uint64_t g, bool by_guest)
+static bool forbidden(const struct physmap *pm, uint64_t g, uint64_t n, bool by_guest)
 {
-    return by_guest && pm->audited && guards(pm, g);
+    return by_guest && pm->audited && guards(pm, g, n);
 }
 
 static void describe(const struct physmap *pm, uint64_t leaf, struct was_mapped *was)
@@ -462,7 +504,7 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
     }
     physmap_lock_for(pm, by_guest);
     h = leaf_at(pm, g.v);
-    if (forbidden(pm, g.v, by_guest)) {
+    if (forbidden(pm, g.v, 1, by_guest)) {
         rc = -XEN_EPERM;
     } else if (h.level > 1 && !can_make(pm, g.v, 1, payer)) {
         rc = -XEN_ENOMEM;
@@ -488,7 +530,7 @@ int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *
     describe(pm, h.entry, was);
     if (!was->any) {
         rc = -XEN_ENOENT;
-    } else if (forbidden(pm, g.v, by_guest)) {
+    } else if (forbidden(pm, g.v, 1, by_guest)) {
         rc = -XEN_EPERM;
     } else if (h.level > 1 && !can_make(pm, g.v, 1, PAYER_HOST)) {
         rc = -XEN_ENOMEM;
@@ -524,7 +566,7 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
     e = hostmap_leaf(pm, from.v);
     if (!entry_valid(pm, e) || entry_mfn(e) != m.v || from.v == to.v) {
         rc = -XEN_EINVAL;
-    } else if (forbidden(pm, from.v, by_guest) || forbidden(pm, to.v, by_guest)) {
+    } else if (forbidden(pm, from.v, 1, by_guest) || forbidden(pm, to.v, 1, by_guest)) {
         rc = -XEN_EPERM;
     } else if (!can_move(pm, from.v, to.v, payer)) {
         rc = -XEN_ENOMEM;
@@ -538,4 +580,107 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
     }
     physmap_unlock(pm);
     return rc;
+}
+
+/* ---- several pages at once ---- */
+
+struct run {
+    uint64_t first, nr;
+    bool put; /* else holes are left */
+    enum map_type type;
+    access_t most;
+    enum payer payer;
+};
+
+/* Everything that can refuse; two lowest tables at most. */
+static int run_refused(struct physmap *pm, const struct run *r, bool by_guest)
+{
+    struct due due = {0, 0};
+
+    if (forbidden(pm, r->first, r->nr, by_guest)) {
+        return -XEN_EPERM;
+    }
+    for (uint64_t i = 0; !r->put && i < r->nr; i++) {
+        if (!entry_valid(pm, hostmap_leaf(pm, r->first + i))) {
+            return -XEN_ENOENT;
+        }
+    }
+    for (uint64_t i = 0; i < r->nr; i += in_table(r->first + i, r->nr - i)) {
+        add_due(pm, r->first + i, 1, &due);
+    }
+    return can_take_due(pm, &due, r->put ? r->payer : PAYER_HOST) ? 0 : -XEN_ENOMEM;
+}
+
+/* The part of a run that lies in one lowest table. */
+static void replace_part(struct physmap *pm, const struct run *r, uint64_t g, uint64_t n,
+                         struct was_mapped *pages)
+{
+    uint64_t *slot = make_slot(pm, g, 1, r->payer);
+    uint64_t scope = host_scope(pm);
+    uint32_t table = table_of(pm, slot);
+    int more = 0;
+
+    for (uint64_t i = 0; i < n; i++, slot++, pages++) {
+        uint64_t old = *slot, e = pm->empty;
+
+        if (r->put) {
+            e = entry_put(pm, old, pages->mfn.v, r->type, r->most);
+        }
+        describe(pm, old, pages);
+        physmap_write(pm, slot, e, scope);
+        more += entry_valid(pm, e) - entry_valid(pm, old);
+    }
+    pm->pool.page[table].own = (uint16_t)(pm->pool.page[table].own + more);
+    if (pm->pool.page[table].own == 0) {
+        drop_empty(pm, table, g);
+    }
+}
+
+static int change_run(struct physmap *pm, const struct run *r, bool by_guest,
+                      struct was_mapped *pages)
+{
+    uint64_t last = r->first + r->nr - 1;
+    int rc;
+
+    physmap_lock_for(pm, by_guest);
+    rc = run_refused(pm, r, by_guest);
+    if (rc == 0) {
+        for (uint64_t i = 0; i < r->nr; i += in_table(r->first + i, r->nr - i)) {
+            replace_part(pm, r, r->first + i, in_table(r->first + i, r->nr - i), pages + i);
+        }
+        if (pm->flush.unshared) {
+            physmap_wants_flush(pm, pm->flush.unshared);
+        }
+        view_host_run_changed(pm, r->first, last);
+        remap_host_changed(pm, r->first, r->nr);
+        changed(pm);
+    }
+    physmap_unlock(pm);
+    return rc;
+}
+
+static bool valid_run(const struct physmap *pm, uint64_t g, unsigned nr)
+{
+    return nr > 0 && nr <= HOSTMAP_RUN_MOST && g <= pm->max_gfn && nr - 1 <= pm->max_gfn - g;
+}
+
+int hostmap_put_run(struct physmap *pm, gfn_t first, unsigned nr, enum map_type type, access_t most,
+                    bool by_guest, struct was_mapped *pages)
+{
+    const struct run r = {
+        first.v, nr, true, type, most, by_guest ? PAYER_GUEST : PAYER_MONITOR,
+    };
+
+    if (!valid_run(pm, first.v, nr) || most >= ACCESS_DEFAULT) {
+        return -XEN_EINVAL;
+    }
+    return change_run(pm, &r, by_guest, pages);
+}
+
+int hostmap_take_run(struct physmap *pm, gfn_t first, unsigned nr, bool by_guest,
+                     struct was_mapped *pages)
+{
+    const struct run r = {.first = first.v, .nr = nr, .payer = PAYER_HOST};
+
+    return valid_run(pm, first.v, nr) ? change_run(pm, &r, by_guest, pages) : -XEN_ENOENT;
 }

@@ -220,6 +220,8 @@ static inline void view_touch(struct view_state *vs, uint64_t g)
 /* The host map's entry at `level` for g changed, from `old`: views with a copy of
  * that table follow. */
 void view_host_changed(struct physmap *pm, unsigned level, uint64_t g, uint64_t old);
+/* The same for 4 KiB entries of several gfns, in pieces (work.h). */
+void view_host_run_changed(struct physmap *pm, uint64_t first, uint64_t last);
 /* It became a table of what it was: views that have a table of their own there hold
  * that already. */
 void view_host_split(struct physmap *pm, unsigned level, uint64_t g);
@@ -283,8 +285,8 @@ struct remap *remap_find(const struct physmap *pm, uint16_t view, uint64_t sourc
 void remap_forget(struct physmap *pm, struct remap *r);
 /* A few of the view's; false: none is left. */
 bool remap_forget_some(struct physmap *pm, struct view_state *vs);
-/* The host map changed in [g, g + 2^order): remaps that show something there follow (work.h). */
-void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order);
+/* The host map changed in [g, g + size): remaps that show something there follow (work.h). */
+void remap_host_changed(struct physmap *pm, uint64_t g, uint64_t size);
 /* A view's default access changed: some of its remaps, from *at on, follow; false: that
  * were all. */
 bool remap_view_follows(struct physmap *pm, uint32_t *at);

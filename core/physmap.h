@@ -134,9 +134,9 @@ static inline uint64_t hostmap_generation(const struct physmap *pm);
 /* What hostmap_put() and its relatives replaced: a RAM or foreign frame is the caller's
  * to release afterwards. */
 struct was_mapped {
-    bool any; /* false: a hole */
     mfn_t mfn;
     enum map_type type;
+    bool any; /* false: a hole */
 };
 
 /*
@@ -155,6 +155,18 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
 int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *was);
 int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_guest,
                  struct was_mapped *was);
+
+/*
+ * The same for up to HOSTMAP_RUN_MOST gfns in a row, all of them or none: put takes the frames from
+ * `pages`, and both leave there what stood at each gfn. The host map is changed at once, tables of
+ * views may follow in pieces: what stood there is the caller's to release when the physmap is
+ * settled. take: -ENOENT if one of them is a hole.
+ */
+#define HOSTMAP_RUN_MOST 512u
+int hostmap_put_run(struct physmap *pm, gfn_t first, unsigned nr, enum map_type type, access_t most,
+                    bool by_guest, struct was_mapped *pages);
+int hostmap_take_run(struct physmap *pm, gfn_t first, unsigned nr, bool by_guest,
+                     struct was_mapped *pages);
 
 /*
  * Changes whenever a right or a frame was taken away anywhere, in the host map or a view, by

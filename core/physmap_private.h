@@ -115,8 +115,8 @@ struct physmap_work {
     bool busy;  /* a piece is being done */
     bool told;  /* the embedder was told */
     struct {
-        uint64_t g; /* what the host map has there, at `level`, changed; level 0: the default of a
-                       view did */
+        uint64_t g, last;   /* what the host map has from there to there, at `level`, changed;
+                               level 0: the default of a view did */
         uint32_t table;     /* to be looked at next, of `view` */
         uint32_t remap;     /* the same, when a default changed */
         uint16_t view, end; /* the first that is not done, and behind the last */

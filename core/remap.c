@@ -387,9 +387,8 @@ static struct work_remaps *begin_range(struct physmap *pm, uint64_t g, uint64_t 
     return &w[pm->work.nr_remaps++];
 }
 
-void remap_host_changed(struct physmap *pm, uint64_t g, unsigned order)
+void remap_host_changed(struct physmap *pm, uint64_t g, uint64_t size)
 {
-    uint64_t size = 1ULL << order;
     bool by_view = size > pm->remaps.nr + (uint64_t)pm->max_views;
     struct work_remaps *w;
 

@@ -64,13 +64,12 @@ bool seal_needs(const struct physmap *pm, view_t v)
     return pm->sealed && (view_eq(v, pm->agent_view) || view_eq(v, pm->start_view));
 }
 
-bool seal_guards(const struct physmap *pm, uint64_t g)
+bool seal_guards_defaults(const struct physmap *pm)
 {
     for (uint16_t v = 1; pm->sealed && v <= pm->guest_views; v++) {
-        const struct view_state *vs = view_get(pm, view(v));
-        uint64_t e = vs && v != pm->agent_view.v ? override_leaf(pm, vs, g) : pm->empty;
+        const struct view_state *vs = v != pm->agent_view.v ? view_get(pm, view(v)) : NULL;
 
-        if (entry_valid(pm, e) && !entry_permits(pm, e, RIGHT_R | RIGHT_W | RIGHT_X)) {
+        if (vs && vs->default_access != ACCESS_RWX) {
             return true;
         }
     }

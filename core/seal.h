@@ -20,5 +20,6 @@ void seal_set(struct physmap *pm, view_t agent, view_t start);
 void seal_clear(struct physmap *pm);
 /* Whether the view is one that the seal needs, and so cannot be destroyed. */
 bool seal_needs(const struct physmap *pm, view_t v);
-/* Whether one of the sealed guest's own views but the agent's keeps an access of g from it. */
-bool seal_guards(const struct physmap *pm, uint64_t g);
+/* Whether one of the sealed guest's own views but the agent's keeps an access of all from it that
+ * it says nothing else of. */
+bool seal_guards_defaults(const struct physmap *pm);

@@ -445,13 +445,18 @@ static void follow_slot(struct physmap *pm, struct view_state *vs, uint32_t tabl
     }
 }
 
+static bool any_view(const struct physmap *pm)
+{
+    return pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists;
+}
+
 static void follow(struct physmap *pm, unsigned level, uint64_t g, bool below)
 {
     const struct pool *p = &pm->pool;
     uint32_t region = entry_region(level, g);
 
     if (level == pm->format->levels) {
-        bool any = pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists;
+        bool any = any_view(pm);
 
         for (unsigned v = 0; any && v < pm->max_views + 2u; v++) {
             if (pm->views[v].exists) {
@@ -470,14 +475,15 @@ static void follow(struct physmap *pm, unsigned level, uint64_t g, bool below)
 #define TABLE_EFFORT                                                                               \
     256u /* a table's 512 entries follow: 120,000 instructions if all have overrides */
 
-static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint16_t first,
-                         uint16_t end)
+static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint64_t last,
+                         uint16_t first, uint16_t end)
 {
     if (pm->work.pending & WORK_TABLES) {
         work_finish(pm);
     }
     pm->work.tables.level = (uint8_t)level;
     pm->work.tables.g = g;
+    pm->work.tables.last = last;
     pm->work.tables.view = first;
     pm->work.tables.end = end;
     pm->work.tables.table = pm->views[first].tables;
@@ -485,14 +491,18 @@ static void begin_tables(struct physmap *pm, unsigned level, uint64_t g, uint16_
     work_begin(pm, WORK_TABLES);
 }
 
-/* Whether the table lies below the host map's entry that changed. */
+/* Whether the table lies below the host map's entries that changed. */
 static bool concerned(const struct physmap *pm, const struct pool_page *page)
 {
     unsigned level = pm->work.tables.level;
+    uint64_t at;
 
-    return level == 0 || (page->level < level &&
-                          (uint64_t)page->region >> (PT_LEVEL_BITS * (level - 1 - page->level)) ==
-                              pm->work.tables.g >> entry_shift(level));
+    if (level == 0 || page->level >= level) {
+        return level == 0;
+    }
+    at = (uint64_t)page->region >> (PT_LEVEL_BITS * (level - 1 - page->level));
+    return at >= pm->work.tables.g >> entry_shift(level) &&
+           at <= pm->work.tables.last >> entry_shift(level);
 }
 
 /* A view's tables in any order: none is taken or given back meanwhile. */
@@ -537,9 +547,15 @@ void view_host_changed(struct physmap *pm, unsigned level, uint64_t g, uint64_t 
     bool deep = level > 2 && entry_is_table(pm, old, level);
 
     follow(pm, level, g, deep);
-    if (level > 1 && !deep &&
-        (pm->nr_views > 0 || lift_view(pm)->exists || walk_view(pm)->exists)) {
-        begin_tables(pm, level, g, 0, pm->max_views + 2);
+    if (level > 1 && !deep && any_view(pm)) {
+        begin_tables(pm, level, g, g, 0, pm->max_views + 2);
+    }
+}
+
+void view_host_run_changed(struct physmap *pm, uint64_t first, uint64_t last)
+{
+    if (any_view(pm)) {
+        begin_tables(pm, 2, first, last, 0, pm->max_views + 2); /* tables below level 2 */
     }
 }
 
@@ -556,6 +572,6 @@ void view_set_default(struct physmap *pm, struct view_state *vs, access_t access
     set_masks(pm, vs, access);
     count_default(pm, vs, true);
     if (vs->default_access != before) {
-        begin_tables(pm, 0, 0, view_number(pm, vs), view_number(pm, vs) + 1u);
+        begin_tables(pm, 0, 0, 0, view_number(pm, vs), view_number(pm, vs) + 1u);
     }
 }

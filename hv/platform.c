@@ -144,6 +144,15 @@ bool guest_settle_other(struct vcpu *v)
     return !v->guest.settles;
 }
 
+bool guest_settle_last(struct vcpu *v)
+{
+    if (v->guest.settles && physmap_settle(&v->guest.settles->physmap)) {
+        return true;
+    }
+    guest_settle_drop(v);
+    return false;
+}
+
 bool guest_settle_some(struct vcpu *v)
 {
     if (guest_console_more(v->domain)) {

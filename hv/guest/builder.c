@@ -524,7 +524,7 @@ static void put_frame(mfn_t m)
 
 static void destroy_vcpu(struct vcpu *v)
 {
-    guest_settle_drop(v);
+    memory_extent_release(v);
     lapic_stop(v);
     guest_time_stop_vcpu(v);
     hand_area_unbind(&v->guest.info_area);
@@ -558,6 +558,9 @@ static bool end_views(struct domain *d, uint64_t *at)
 
 static bool end_vcpus(struct domain *d, uint64_t *at)
 {
+    if (*at < d->nr_vcpus && guest_settle_last(d->vcpus[*at])) {
+        return true;
+    }
     if (*at < d->nr_vcpus) {
         destroy_vcpu(d->vcpus[*at]);
     }

@@ -63,6 +63,8 @@ int domain_target(struct vcpu *v, unsigned domid, struct domain **out);
 /* Does what v's call about another domain left to be done, before it makes the next; false: others
  * want the processor. */
 bool guest_settle_other(struct vcpu *v);
+/* v ends: does a piece of that; false: nothing is left. */
+bool guest_settle_last(struct vcpu *v);
 
 /* ---- watching: monitor.c, vmevent.c, foreign.c ---- */
 
@@ -172,6 +174,8 @@ unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
 uint64_t memory_most(const struct domain *d, bool monitor);
 /* Frees a guest frame that the host map no longer shows. */
 void memory_release(struct domain *d, const struct was_mapped *was);
+/* Frees what v's last call took out of a map; that is settled. */
+void memory_extent_release(struct vcpu *v);
 /* Puts one page at g, with `most` access at most, freeing what was there. d is locked. */
 int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t most);
 /* ---- event channels: evtchn.c ---- */

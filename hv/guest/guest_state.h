@@ -61,12 +61,10 @@ struct guest_vcpu {
     struct domain *settles; /* another domain, of which a call of this vCPU left something to be
                                done; else NULL */
     bool settles_pinned;
-    struct extent_progress {
-        uint64_t gfn;
-        unsigned op, order;
-        uint16_t domid;
-        uint32_t done; /* pages; 0: none is in progress */
-    } extent;          /* of memory_op, that stopped in the middle of it */
+    struct extent {
+        struct was_mapped *pages; /* frames of the hypervisor's */
+        unsigned nr;              /* 0: none */
+    } extent; /* what memory_op took out of a map, and views may show until that is settled */
     struct monitor_vcpu monitor;
 };
 

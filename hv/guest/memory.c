@@ -1,76 +1,68 @@
 /* SPDX-License-Identifier: MIT */
 /* memory_op: what a guest may do to its own physical memory. Changes run under the domain's lock.
  */
-#include "guest.h"
+#include "memory.h"
 #include "core/platform.h"
 #include "mm/frame.h"
 #include <string.h>
 
-#define EXTENT_SHIFT 6u /* Xen's: extents done are kept in the command above it */
-#define COMMAND_MASK ((1u << EXTENT_SHIFT) - 1)
-#define EXTENTS_MOST                                                                               \
-    (UINT32_MAX >> EXTENT_SHIFT) /* as on Xen: what a command of 32 bits can count */
-#define MAX_ORDER ORDER_2M       /* of one extent, for unprivileged callers */
-
 /* ---- changing one gfn ---- */
 
-void memory_release(struct domain *d, const struct was_mapped *was)
+void memory_drop(const struct was_mapped *was)
 {
-    if (!was->any) {
-        return;
-    }
-    if (was->type == MAP_RAM) {
-        d->guest.ram_pages--;
+    if (was->any && was->type == MAP_RAM) {
         frame_put(was->mfn);
-    } else if (was->type == MAP_FOREIGN) {
+    } else if (was->any && was->type == MAP_FOREIGN) {
         frame_put_foreign(was->mfn);
     }
 }
 
-static void note_mapped(struct domain *d, uint64_t g)
+void memory_release(struct domain *d, const struct was_mapped *was)
+{
+    d->guest.ram_pages -= was->any && was->type == MAP_RAM;
+    memory_drop(was);
+}
+
+void memory_note_mapped(struct domain *d, uint64_t g)
 {
     if (g > d->guest.max_gfn) {
         d->guest.max_gfn = g;
     }
 }
 
-/* The domain itself asks: held to what is its own, and what it needs is on its account. */
-static bool by_guest(const struct domain *d)
+bool memory_by_guest(const struct domain *d)
 {
     const struct vcpu *v = vcpu_current();
 
     return v && v->domain == d;
 }
 
-/* The ring's place is the monitor's to fill: a guest that was there first would have a hand
- * in its ring. */
-static bool kept_free(struct domain *d, uint64_t g)
+bool memory_kept_free(struct domain *d, uint64_t g, uint64_t nr)
 {
+    uint64_t ring = d->guest.params[HVM_PARAM_MONITOR_RING_PFN];
     struct mapping m;
 
-    return by_guest(d) && g == d->guest.params[HVM_PARAM_MONITOR_RING_PFN] &&
-           !hostmap_lookup(&d->physmap, gfn(g), &m);
+    return memory_by_guest(d) && ring - g < nr && !hostmap_lookup(&d->physmap, gfn(ring), &m);
 }
 
 int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t most)
 {
     struct was_mapped was;
-    int error = kept_free(d, g)
+    int error = memory_kept_free(d, g, 1)
                     ? -EPERM
-                    : hostmap_put(&d->physmap, gfn(g), m, type, most, by_guest(d), &was);
+                    : hostmap_put(&d->physmap, gfn(g), m, type, most, memory_by_guest(d), &was);
 
     if (!error) {
-        note_mapped(d, g);
+        memory_note_mapped(d, g);
         memory_release(d, &was);
     }
     return error;
 }
 
-/* Leaves a hole at g, freeing what was there. -ENOENT if nothing was. */
-static int punch(struct domain *d, uint64_t g)
+int memory_punch(struct domain *d, uint64_t g)
 {
     struct was_mapped was;
-    int error = hostmap_take(&d->physmap, gfn(g), by_guest(d), &was);
+    int error = hostmap_take(&d->physmap, gfn(g), memory_by_guest(d), &was);
 
     if (!error) {
         memory_release(d, &was);
@@ -82,11 +74,12 @@ static int punch(struct domain *d, uint64_t g)
 static int move_frame(struct domain *d, gfn_t from, uint64_t to, mfn_t m)
 {
     struct was_mapped was;
-    int error =
-        kept_free(d, to) ? -EPERM : hostmap_move(&d->physmap, from, gfn(to), m, by_guest(d), &was);
+    int error = memory_kept_free(d, to, 1)
+                    ? -EPERM
+                    : hostmap_move(&d->physmap, from, gfn(to), m, memory_by_guest(d), &was);
 
     if (!error) {
-        note_mapped(d, to);
+        memory_note_mapped(d, to);
         memory_release(d, &was);
     }
     return error;
@@ -172,9 +165,7 @@ static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
 
 /* ---- add_to_physmap and its relatives ---- */
 
-/* Whether others want the processor, looked at when all is done that the last change of d's memory
- * left to be done. */
-static bool must_stop(struct domain *d)
+bool memory_must_stop(struct domain *d)
 {
     return !physmap_settle_politely(&d->physmap) || platform_preempt_pending();
 }
@@ -182,10 +173,10 @@ static bool must_stop(struct domain *d)
 /* True, with the command changed, if the operation on d has to stop after `done` extents. */
 static bool stop_after(struct hypercall *h, struct domain *d, uint64_t done)
 {
-    if (!must_stop(d)) {
+    if (!memory_must_stop(d)) {
         return false;
     }
-    h->arg[0] = (h->arg[0] & COMMAND_MASK) | done << EXTENT_SHIFT;
+    memory_continue(h, done);
     return true;
 }
 
@@ -322,172 +313,9 @@ static long remove_from_physmap(struct hypercall *h)
         return error;
     }
     lock_acquire(&d->lock);
-    error = punch(d, g);
+    error = memory_punch(d, g);
     lock_release(&d->lock);
     return error;
-}
-
-/* ---- reservations ---- */
-
-struct reservation {
-    uint64_t extents, nr;
-    uint32_t order, flags;
-    uint16_t domid;
-};
-
-static int read_reservation(struct hypercall *h, struct reservation *r)
-{
-    struct {
-        uint32_t extents, nr, order, flags;
-        uint16_t domid;
-    } r32;
-
-    if (!h->compat) {
-        return copy_in(h, r, h->arg[1], offsetof(struct reservation, domid) + sizeof(r->domid));
-    }
-    if (copy_in(h, &r32, h->arg[1], offsetof(__typeof__(r32), domid) + sizeof(r32.domid)) != 0) {
-        return -EFAULT;
-    }
-    *r = (struct reservation){r32.extents, r32.nr, r32.order, r32.flags, r32.domid};
-    return 0;
-}
-_Static_assert(offsetof(struct reservation, domid) ==
-                   offsetof(struct xen_memory_reservation, domid),
-               "memory.h");
-
-/* Pages beyond its memory that a domain's monitor may give it: for rings and copies. */
-#define MONITOR_PAGES 256u
-
-uint64_t memory_most(const struct domain *d, bool monitor)
-{
-    return d->memory_pages + d->guest.extra_pages + (monitor ? MONITOR_PAGES : 0);
-}
-
-static bool populate_page(struct domain *d, uint64_t g, uint64_t most)
-{
-    mfn_t m;
-
-    if (frame_owned(d->owner) >= most) {
-        return false;
-    }
-    m = frame_alloc(d->owner, ORDER_4K);
-    if (mfn_eq(m, MFN_INVALID)) {
-        return false;
-    }
-    if (memory_replace(d, g, m, MAP_RAM, XENMEM_access_rwx) != 0) {
-        frame_put(m);
-        return false;
-    }
-    d->guest.ram_pages++;
-    return true;
-}
-
-/* Below which gfn pages may be put: a monitor's may also stand directly behind the last gfn in
- * use, where its tools put them. */
-static uint64_t populate_end(const struct domain *d, bool monitor)
-{
-    uint64_t end = d->guest.ram_end_gfn, behind = d->guest.max_gfn + 1 + MONITOR_PAGES;
-    uint64_t all = 1ULL << (cpuid_address_bits() - PAGE_SHIFT);
-
-    end = monitor && behind > end ? behind : end;
-    return end < all ? end : all;
-}
-
-/* Whether an extent lies where pages may be put. They come one by one: a guest that gave back
- * single pages finds no large ones to take. */
-static bool may_populate(const struct domain *d, uint64_t g, unsigned order, bool monitor)
-{
-    uint64_t nr = 1ULL << order, end = populate_end(d, monitor);
-
-    return !(g & (nr - 1)) && g < end && nr <= end - g;
-}
-
-static bool change_page(struct hypercall *h, struct domain *d, unsigned op, uint64_t g)
-{
-    bool monitor = d != h->v->domain, ok;
-
-    lock_acquire(&d->lock);
-    ok = op == XENMEM_decrease_reservation ? punch(d, g) == 0
-                                           : populate_page(d, g, memory_most(d, monitor));
-    lock_release(&d->lock);
-    return ok;
-}
-
-/* How many pages of this extent the vCPU has done, if it stopped in the middle of just this one. */
-static uint32_t extent_continues(const struct hypercall *h, const struct domain *d, unsigned op,
-                                 uint64_t g, unsigned order)
-{
-    const struct extent_progress *e = &h->v->guest.extent;
-
-    return e->op == op && e->gfn == g && e->order == order && e->domid == d->id ? e->done : 0;
-}
-
-enum extent_result { EXTENT_DONE, EXTENT_FAILED, EXTENT_STOPPED };
-
-/* Stopped: the same call goes on with the page that is next. */
-static enum extent_result change_extent(struct hypercall *h, struct domain *d, unsigned op,
-                                        uint64_t g, unsigned order)
-{
-    struct extent_progress *e = &h->v->guest.extent;
-    uint32_t i = extent_continues(h, d, op, g, order);
-
-    e->done = 0;
-    if (i == 0 && op == XENMEM_populate_physmap && !may_populate(d, g, order, d != h->v->domain)) {
-        return EXTENT_FAILED;
-    }
-    for (; i < 1u << order; i++) {
-        if (!change_page(h, d, op, g + i)) {
-            return EXTENT_FAILED;
-        }
-        if (i + 1 < 1u << order && must_stop(d)) {
-            *e = (struct extent_progress){g, op, order, d->id, i + 1};
-            return EXTENT_STOPPED;
-        }
-    }
-    return EXTENT_DONE;
-}
-
-static long change_extents(struct hypercall *h, struct domain *d, unsigned op, uint64_t start,
-                           const struct reservation *r)
-{
-    for (uint64_t i = start; i < r->nr; i++) {
-        enum extent_result result = EXTENT_FAILED;
-        uint64_t g;
-
-        if (copy_in_long(h, r->extents, i, &g) == 0) {
-            result = change_extent(h, d, op, g, r->order);
-        }
-        if (result == EXTENT_FAILED) {
-            return (long)i;
-        }
-        if (result == EXTENT_STOPPED) {
-            h->arg[0] = (h->arg[0] & COMMAND_MASK) | i << EXTENT_SHIFT;
-            return -ERESTART;
-        }
-        if (i + 1 < r->nr && stop_after(h, d, i + 1)) {
-            return -ERESTART;
-        }
-    }
-    return (long)r->nr;
-}
-
-/* As Xen: the number of extents done, also when one could not be; errors only before the first. */
-static long change_reservation(struct hypercall *h, unsigned op, uint64_t start)
-{
-    struct reservation r;
-    struct domain *d;
-    long done;
-
-    if (read_reservation(h, &r) != 0 || start > r.nr || r.nr > EXTENTS_MOST ||
-        (r.order > MAX_ORDER && r.nr > 0)) {
-        return (long)start;
-    }
-    if (domain_target(h->v, r.domid, &d) != 0) {
-        return (long)start;
-    }
-    done = change_extents(h, d, op, start, &r);
-    domain_put(d);
-    return done;
 }
 
 /* ---- questions ---- */
@@ -538,13 +366,13 @@ static long question(struct hypercall *h, unsigned op)
 
 long memory_op(struct hypercall *h)
 {
-    unsigned op = (unsigned)h->arg[0] & COMMAND_MASK;
-    uint64_t start = (h->compat ? (uint32_t)h->arg[0] : h->arg[0]) >> EXTENT_SHIFT;
+    unsigned op = (unsigned)h->arg[0] & MEMORY_COMMAND_MASK;
+    uint64_t start = (h->compat ? (uint32_t)h->arg[0] : h->arg[0]) >> MEMORY_EXTENT_SHIFT;
 
     switch (op) {
     case XENMEM_decrease_reservation:
     case XENMEM_populate_physmap:
-        return change_reservation(h, op, start);
+        return memory_reservation(h, op, start);
     case XENMEM_increase_reservation:
         return (long)start; /* there is no memory without a gfn */
     case XENMEM_exchange:

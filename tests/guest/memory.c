@@ -120,6 +120,84 @@ static void give_and_take(void)
     }
 }
 
+static uint64_t *filled(unsigned pages, unsigned align)
+{
+    uint64_t *p = page_alloc(pages, align);
+
+    for (unsigned i = 0; i < pages; i++)
+        p[i * 512] = 0x1000 + i;
+    return p;
+}
+
+static void expect_filled(const uint64_t *p, unsigned first, unsigned end)
+{
+    for (unsigned i = first; i < end; i++)
+        check(((const volatile uint64_t *)p)[i * 512] == 0x1000 + i, "page %u is lost", i);
+}
+
+/* Each of several pages: one that cannot be done leaves the others of its extent as they were, and
+ * the answer counts the extents before it. */
+static void whole_extents(void)
+{
+    domid_t self = DOMID_SELF;
+    uint64_t *p = filled(24, 8), first = gfn_of(p), hole = first + 11;
+    uint64_t gfns[3] = {first, first + 8, first + 16}, again[2] = {first + 8, first + 16};
+    long had = memory_op(XENMEM_current_reservation, &self);
+
+    if (!on_facet)
+        skip("an extent that is all or nothing");
+    expect(reserve(XENMEM_decrease_reservation, &hole, 1, 0), 1);
+    expect(reserve(XENMEM_decrease_reservation, gfns, 3, 3), 1);
+    expect(memory_op(XENMEM_current_reservation, &self), had - 9);
+    expect(*(volatile uint64_t *)p, -1);
+    expect_filled(p, 8, 11);
+    expect_filled(p, 12, 24);
+    expect(reserve(XENMEM_decrease_reservation, again, 2, 3), 0);
+    expect_filled(p, 8, 11);
+    expect_filled(p, 12, 24);
+    hole = first + 13; /* not aligned, and so over the hole's end */
+    expect(reserve(XENMEM_decrease_reservation, &hole, 1, 3), 1);
+    expect_filled(p, 8, 11);
+    expect_filled(p, 21, 24);
+    expect(reserve(XENMEM_populate_physmap, gfns, 2, 3), 2); /* what stood there is replaced */
+    for (hole = first + 16; hole < first + 21; hole++)
+        expect(reserve(XENMEM_populate_physmap, &hole, 1, 0), 1);
+    expect(memory_op(XENMEM_current_reservation, &self), had);
+    for (unsigned i = 0; i < 21; i++)
+        expect(((volatile uint64_t *)p)[i * 512], 0);
+    expect_filled(p, 21, 24);
+}
+
+/* With less left of the maximum than the extent takes. */
+static void no_part_of_an_extent(void)
+{
+    domid_t self = DOMID_SELF;
+    uint64_t *p = filled(8, 8), hole = HOLE_GFN + 0x100, single;
+    long left, in = 0;
+
+    if (!on_facet)
+        skip("an extent that is all or nothing");
+    for (single = hole; reserve(XENMEM_populate_physmap, &single, 1, 0) == 1; single++)
+        in++;
+    for (unsigned i = 0; i < 7; i++) {
+        single = gfn_of(p) + i;
+        expect(reserve(XENMEM_decrease_reservation, &single, 1, 0), 1);
+    }
+    left = memory_op(XENMEM_current_reservation, &self);
+    single = gfn_of(p);
+    expect(reserve(XENMEM_populate_physmap, &single, 1, 3), 0);
+    expect(memory_op(XENMEM_current_reservation, &self), left);
+    expect(*(volatile uint64_t *)p, -1);
+    expect_filled(p, 7, 8);
+    expect(reserve(XENMEM_populate_physmap, &single, 1, 2), 1);
+    expect(memory_op(XENMEM_current_reservation, &self), left + 4);
+    while (in-- > 0) {
+        single = hole + (uint64_t)in;
+        check(reserve(XENMEM_decrease_reservation, &single, 1, 0) == 1 || test_is_failing(),
+              "frame %ld", in);
+    }
+}
+
 /* One frame out of the middle of what is likely a superpage: its neighbours stay. */
 static void neighbours(void)
 {
@@ -229,5 +307,6 @@ static void continuations(void)
 }
 
 TEST_CASES(CASE(continuations), CASE(sizes), CASE(unknown), CASE(memory_map), CASE(shared_info),
-           CASE(add_elsewhere), CASE(give_and_take), CASE(neighbours), CASE(nothing_there),
+           CASE(add_elsewhere), CASE(give_and_take), CASE(whole_extents),
+           CASE(no_part_of_an_extent), CASE(neighbours), CASE(nothing_there),
            CASE(absurd_reservations), CASE(no_more_than_the_maximum), CASE(remove_from_physmap))

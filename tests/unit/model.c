@@ -17,7 +17,7 @@ uint64_t model_gfn(unsigned slot)
 
 /* ---- what the model says ---- */
 
-static access_t both(access_t a, access_t b)
+access_t model_both(access_t a, access_t b)
 {
     unsigned sa = a == 8 ? 5 : a == 9 ? 0 : a, sb = b == 8 ? 5 : b == 9 ? 0 : b;
 
@@ -55,7 +55,7 @@ struct shown model_shows(uint16_t v, unsigned s)
     if (l->own_frame && r.type != MAP_RAM) {
         r.valid = false;
     }
-    r.access = l->own_access ? l->access : both(r.access, model.view_default[v]);
+    r.access = l->own_access ? l->access : model_both(r.access, model.view_default[v]);
     if (l->own_ve) {
         r.ve = l->ve;
     }
@@ -643,6 +643,7 @@ static const struct {
     [STEP_SWITCH_ONE] = {"switch_one", model_step_switch_one, true},
     [STEP_OVERRIDES] = {"overrides", model_step_overrides, true},
     [STEP_SHADOW] = {"shadow", model_step_shadow, true},
+    [STEP_RUN] = {"run", model_step_run, false},
 };
 
 const char *model_describe(const struct step *s)

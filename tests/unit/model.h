@@ -38,6 +38,7 @@ enum step_kind {
     STEP_SWITCH_ONE,
     STEP_OVERRIDES,
     STEP_SHADOW,
+    STEP_RUN,
     STEP_KINDS,
 };
 

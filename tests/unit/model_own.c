@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "model_private.h"
 
-/* Steps of the model that are Facet's own sub-operations. */
+/* Steps of the model that are Facet's own sub-operations, and what memory_op does to several pages
+ * at once. */
 
 /* A range of up to 8 slots in one cluster, so that they are neighbours. */
 static unsigned range_of(const struct step *s, unsigned *n)
@@ -231,6 +232,73 @@ void model_step_shadow(const struct step *s)
         if (model_same(change_gfn(v, model_gfn(slot), model.shadow[i]), rc, false, 5)) {
             model.leaf[v][slot] =
                 (struct leaf){.own_frame = true, .own_ve = true, .target = SLOTS + i};
+        }
+    }
+}
+
+static bool all_mapped(uint64_t g, unsigned n)
+{
+    struct mapping m;
+    unsigned mapped = 0;
+
+    while (mapped < n && hostmap_lookup(&fake.pm, gfn(g + mapped), &m)) {
+        mapped++;
+    }
+    return mapped == n;
+}
+
+/* What stood there was as the model says; now there are the new frames, or holes. */
+static void run_at(unsigned slot, const struct was_mapped *was, bool put, uint64_t m, access_t most)
+{
+    struct host *h = &model.host[slot];
+
+    EXPECT(was->any == h->mapped && (!was->any || (was->mfn.v == h->mfn && was->type == h->type)),
+           "slot %u: a run replaced another page", slot);
+    if (!put) {
+        *h = (struct host){.ve = true};
+        return;
+    }
+    most = model_both(most, model.host_default);
+    *h = (struct host){
+        .mapped = true,
+        .ve = h->ve,
+        .mfn = m,
+        .type = MAP_RAM,
+        .access = h->mapped ? model_both(most, h->access) : most,
+    };
+}
+
+/* Several pages come or go at once, over the border of a table too. */
+void model_step_run(const struct step *s)
+{
+    static struct was_mapped pages[HOSTMAP_RUN_MOST];
+    uint64_t base = model_gfn(s->slot), m = F((uint64_t)(s->n % 8) << ORDER_1G);
+    unsigned n = s->order % 4 ? 1u + s->order % 16 : HOSTMAP_RUN_MOST - s->n % 8u;
+    bool put = s->flags & 1;
+    access_t most = s->access % 10;
+    int rc;
+
+    m += base & (G_1G - 1);
+    for (unsigned i = 0; put && i < n; i++) {
+        pages[i] = (struct was_mapped){.mfn = mfn(m + i)};
+    }
+    if (put) {
+        rc = hostmap_put_run(&fake.pm, gfn(base), n, MAP_RAM, most, false, pages);
+        EXPECT(rc != 0 || (base & (G_1G - 1)) + n <= G_1G, "the frames of the test");
+    } else {
+        bool all = all_mapped(base, n);
+
+        rc = hostmap_take_run(&fake.pm, gfn(base), n, false, pages);
+        EXPECT(rc == -XEN_ENOMEM || rc == (all ? 0 : -XEN_ENOENT), "returned %d", rc);
+    }
+    if (rc == -XEN_ENOENT || !model_same(rc, 0, false, 7)) {
+        return;
+    }
+    for (unsigned i = 0; i < SLOTS; i++) {
+        uint64_t at = model_gfn(i) - base;
+
+        if (at < n) {
+            run_at(i, &pages[at], put, m + at, most);
         }
     }
 }

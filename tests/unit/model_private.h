@@ -37,6 +37,9 @@ struct model_state {
 };
 extern struct model_state model;
 
+/* Two accesses meet. */
+access_t model_both(access_t a, access_t b);
+
 struct shown {
     bool valid, ve;
     uint64_t mfn;
@@ -70,3 +73,4 @@ void model_step_isolate(const struct step *s);
 void model_step_switch_one(const struct step *s);
 void model_step_overrides(const struct step *s);
 void model_step_shadow(const struct step *s);
+void model_step_run(const struct step *s);

@@ -548,6 +548,92 @@ static void refused_changes_nothing(void **state)
     assert_true(hostmap_generation(&fake.pm) > generation);
 }
 
+static struct was_mapped pages[HOSTMAP_RUN_MOST];
+
+static int put_run(uint64_t g, uint64_t m, unsigned nr)
+{
+    int rc;
+
+    for (unsigned i = 0; i < nr; i++) {
+        pages[i] = (struct was_mapped){.mfn = mfn(m + i)};
+    }
+    rc = hostmap_put_run(&fake.pm, gfn(g), nr, MAP_RAM, ACCESS_RWX, true, pages);
+    fake_settle();
+    fake_audit();
+    return rc;
+}
+
+static int take_run(uint64_t g, unsigned nr)
+{
+    int rc = hostmap_take_run(&fake.pm, gfn(g), nr, true, pages);
+
+    fake_settle();
+    fake_audit();
+    return rc;
+}
+
+/* One of several pages that cannot be changed, the first, the last or another, and none is. */
+static void runs_are_whole(void **state)
+{
+    uint64_t generation, end = fake.pm.max_gfn;
+    uint16_t own, theirs;
+    unsigned n = 0;
+
+    (void)state;
+    assert_int_equal(set_state(true), 0);
+    assert_int_equal(create(ACCESS_RWX, &own), 0);
+    assert_int_equal(set_access(own, 40, ACCESS_R), 0);
+    monitor_on();
+    assert_int_equal(monitor_create(ACCESS_RWX, &theirs), 0);
+    assert_int_equal(monitor_access(theirs, 60, ACCESS_RX), 0);
+    assert_int_equal(monitor_access(0, 80, ACCESS_RX), 0);
+    assert_int_equal(take(100), 0);
+    while (put(FAR(n), F(n)) == 0) {
+        n++;
+    }
+    generation = hostmap_generation(&fake.pm);
+    for (uint64_t at = 40; at <= 80; at += 20) {
+        for (uint64_t g = at - 7; g <= at; g++) {
+            assert_int_equal(put_run(g, F(1), 8), -XEN_EPERM);
+            assert_int_equal(take_run(g, 8), -XEN_EPERM);
+        }
+    }
+    assert_int_equal(take_run(93, 8), -XEN_ENOENT);
+    assert_int_equal(take_run(100, 2), -XEN_ENOENT);
+    assert_int_equal(put_run(FAR(n), F(1), 8), -XEN_ENOMEM);
+    assert_int_equal(put_run(FAR(n) - 4, F(1), 8), -XEN_ENOMEM);
+    assert_int_equal(put_run(end - 2, F(1), 8), -XEN_EINVAL);
+    assert_int_equal(take_run(end - 2, 8), -XEN_ENOENT);
+    assert_int_equal(put_run(5, F(1), 0), -XEN_EINVAL);
+    for (uint64_t g = 33; g < 100; g++) {
+        if (g != 80) {
+            unchanged(g, F(g), ACCESS_RWX, true, generation);
+        }
+    }
+    assert_int_equal(take_run(41, 19), 0); /* between them */
+    assert_int_equal(pages[18].mfn.v, F(59));
+    assert_int_equal(put_run(41, F(141), 19), 0);
+    assert_false(pages[0].any);
+    unchanged(59, F(159), ACCESS_RWX, true, hostmap_generation(&fake.pm));
+}
+
+/* The tables of a run go with its last page. */
+static void runs_leave_no_tables(void **state)
+{
+    uint32_t tables = fake.pm.nr_host;
+
+    (void)state;
+    assert_int_equal(put_run(FAR(0) - 3, F(7), 9), 0);
+    assert_int_equal(take_run(FAR(0) - 3, 9), 0);
+    assert_int_equal(fake.pm.nr_host, tables);
+    assert_int_equal(fake.pm.abroad, 0);
+    assert_int_equal(put_run(FAR(0), F(7), HOSTMAP_RUN_MOST), 0);
+    assert_int_equal(take_run(FAR(0), 500), 0);
+    assert_int_not_equal(fake.pm.nr_host, tables);
+    assert_int_equal(take_run(FAR(0) + 500, 12), 0);
+    assert_int_equal(fake.pm.nr_host, tables);
+}
+
 /* F6: a monitor's view that restricts all by its default guards each gfn; the guest's
  * own does not. */
 static void a_default_guards(void **state)
@@ -596,6 +682,8 @@ int main(void)
         cmocka_unit_test_teardown(a_quarter_at_most, stop),
         cmocka_unit_test_setup_teardown(the_default_reaches_them, external, stop),
         cmocka_unit_test_setup_teardown(refused_changes_nothing, audited, stop),
+        cmocka_unit_test_setup_teardown(runs_are_whole, audited, stop),
+        cmocka_unit_test_setup_teardown(runs_leave_no_tables, external, stop),
         cmocka_unit_test_setup_teardown(a_default_guards, audited, stop),
     };
 

@@ -128,12 +128,18 @@ static bool compat(const struct vcpu *v)
 
 long call_reservation(struct vcpu *v, unsigned about, unsigned op, uint64_t g)
 {
+    return call_extent(v, about, op, g, 0);
+}
+
+long call_extent(struct vcpu *v, unsigned about, unsigned op, uint64_t g, unsigned order)
+{
     struct xen_memory_reservation r;
-    uint32_t r32[5] = {(uint32_t)AT + 64, 1, 0, 0, about};
+    uint32_t r32[5] = {(uint32_t)AT + 64, 1, order, 0, about};
 
     memset(&r, 0, sizeof(r));
     set_xen_guest_handle_raw(r.extent_start, (void *)(AT + 64));
     r.nr_extents = 1;
+    r.extent_order = order;
     r.domid = (domid_t)about;
     if (!v || !machine_page(v->domain, AT >> PAGE_SHIFT)) {
         return MACHINE_NOT_RUN;

@@ -15,8 +15,10 @@ long call_enable_notify(struct vcpu *v, unsigned vcpu, uint64_t gfn);
 long call_vmfunc(struct vcpu *v, unsigned vcpu, bool on);
 long call_seal(struct vcpu *v, unsigned agent, unsigned start);
 long call_facet(struct vcpu *v, unsigned about, uint32_t cmd, void *argument, size_t n);
-/* XENMEM_decrease_reservation and XENMEM_populate_physmap: the number of pages done. */
+/* XENMEM_decrease_reservation and XENMEM_populate_physmap, of one page or one extent: the number
+ * done. */
 long call_reservation(struct vcpu *v, unsigned about, unsigned op, uint64_t gfn);
+long call_extent(struct vcpu *v, unsigned about, unsigned op, uint64_t gfn, unsigned order);
 long call_add_to_physmap(struct vcpu *v, unsigned space, uint64_t index, uint64_t gfn);
 /* XENMEM_access_op. */
 long call_access_op(struct vcpu *v, uint64_t gfn, unsigned access);

@@ -240,6 +240,17 @@ static bool guest_altp2m(struct vcpu *v)
     return true;
 }
 
+/* One page mostly; or an extent, which is done as a whole or refused. */
+static long some_extent(struct vcpu *v, unsigned op, uint64_t g)
+{
+    unsigned pick = byte(), order = pick % 2 ? pick / 2 % 6 : 0;
+    long done;
+
+    g &= pick < 192 ? ~0ULL << order : ~0ULL;
+    done = call_extent(v, DOMID_SELF, op, g, order);
+    return done == 1 ? 0 : done == 0 ? -ENOENT : done;
+}
+
 static bool guest_memory(struct vcpu *v)
 {
     unsigned what = byte() % 8;
@@ -249,11 +260,11 @@ static bool guest_memory(struct vcpu *v)
     switch (what) {
     case 0:
     case 1:
-        result = call_reservation(v, DOMID_SELF, XENMEM_decrease_reservation, g);
+        result = some_extent(v, XENMEM_decrease_reservation, g);
         break;
     case 2:
     case 3:
-        result = call_reservation(v, DOMID_SELF, XENMEM_populate_physmap, g);
+        result = some_extent(v, XENMEM_populate_physmap, g);
         break;
     case 4:
         result = call_add_to_physmap(v, XENMAPSPACE_shared_info, 0, g);

@@ -414,6 +414,39 @@ static void empty_tables_are_given_back(void)
     property_monitor_can();
 }
 
+/* Eight pages from g on. */
+static void extent(unsigned op, uint64_t g, bool done)
+{
+    long n;
+
+    property_before();
+    n = call_extent(a, DOMID_SELF, op, g, 3);
+    property_after(true, n == 0 ? -ENOENT : 0, false);
+    EXPECT(n == done, "extent %lx: %ld done", g, n);
+}
+
+/* A page of them that a view restricts, the guest's or a monitor's, a hole, or one too many:
+ * nothing is done. */
+static void extents_are_whole(void)
+{
+    uint16_t v;
+
+    restricted_view();
+    NEED(call_altp2m_state(m, 1, true));
+    NEED(call_create(m, 1, ACCESS_RWX, &v));
+    NEED(call_set_access(m, 1, v, PLAY + 21, ACCESS_R));
+    EXPECT(call_reservation(a, DOMID_SELF, XENMEM_decrease_reservation, PLAY + 30) == 1, "a page");
+    property_begin(true);
+    for (uint64_t g = PLAY; g <= PLAY + 16; g += 16) {
+        extent(XENMEM_decrease_reservation, g, false);
+        extent(XENMEM_populate_physmap, g, false);
+    }
+    extent(XENMEM_decrease_reservation, PLAY + 24, false);
+    extent(XENMEM_populate_physmap, PLAY + 8, false);
+    extent(XENMEM_decrease_reservation, PLAY + 8, true);
+    extent(XENMEM_populate_physmap, PLAY + 8, true);
+}
+
 /* ---- the ring ---- */
 
 static void ring_cannot_be_forged(bool populate_first)
@@ -487,6 +520,7 @@ static const struct attack {
     {"F7", "ve_page_obeys_the_view", ve_page_obeys_the_view},
     {"F10", "sparse_gfns_drain_nothing", sparse_gfns_drain_nothing},
     {"F10", "empty_tables_are_given_back", empty_tables_are_given_back},
+    {"3", "extents_are_whole", extents_are_whole},
     {"A2", "ring_of_the_guests_page", ring_of_the_guests_page},
     {"A2", "ring_of_the_monitors_page", ring_of_the_monitors_page},
     {"A2", "ring_under_open", ring_under_open},
