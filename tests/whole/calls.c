@@ -162,6 +162,25 @@ long call_add_to_physmap(struct vcpu *v, unsigned space, uint64_t index, uint64_
                : call(v, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, 0, false, &a, sizeof(a));
 }
 
+long call_foreign(struct vcpu *v, uint64_t g, uint64_t at)
+{
+    struct xen_add_to_physmap_batch a = {
+        .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_foreign, .size = 1, .u.foreign_domid = 1};
+    struct {
+        uint64_t index, gfn;
+        int32_t error;
+    } lists = {g, at, 0};
+
+    if (!v || !machine_page(v->domain, AT >> PAGE_SHIFT)) {
+        return MACHINE_NOT_RUN;
+    }
+    machine_poke_gpa(v->domain, AT + 64, &lists, sizeof(lists));
+    set_xen_guest_handle_raw(a.idxs, (void *)(AT + 64));
+    set_xen_guest_handle_raw(a.gpfns, (void *)(AT + 72));
+    set_xen_guest_handle_raw(a.errs, (void *)(AT + 80));
+    return call(v, __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, 0, false, &a, sizeof(a));
+}
+
 long call_access_op(struct vcpu *v, uint64_t g, unsigned access)
 {
     struct xen_mem_access_op a = {.op = XENMEM_access_op_set_access,

@@ -20,6 +20,8 @@ long call_facet(struct vcpu *v, unsigned about, uint32_t cmd, void *argument, si
 long call_reservation(struct vcpu *v, unsigned about, unsigned op, uint64_t gfn);
 long call_extent(struct vcpu *v, unsigned about, unsigned op, uint64_t gfn, unsigned order);
 long call_add_to_physmap(struct vcpu *v, unsigned space, uint64_t index, uint64_t gfn);
+/* The domain's page at gfn shows in the monitor's memory at `at`. */
+long call_foreign(struct vcpu *monitor, uint64_t gfn, uint64_t at);
 /* XENMEM_access_op. */
 long call_access_op(struct vcpu *v, uint64_t gfn, unsigned access);
 long call_register_info(struct vcpu *v, unsigned vcpu, uint64_t gfn, unsigned offset);

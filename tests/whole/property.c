@@ -200,6 +200,7 @@ void property_begin(bool audited)
 void property_accept(void)
 {
     machine_settled();
+    accounts_check();
     copy_all();
     looked = false;
 }
@@ -489,6 +490,9 @@ static void check_accounts(void)
     pages += abroad > ABROAD_FREE ? abroad - ABROAD_FREE : 0;
     EXPECT(!property.audited || pages <= pm->guest_quota, "the guest holds %u pages of %u", pages,
            pm->guest_quota);
+    accounts_check();
+    EXPECT(now.owned <= before.owned || now.owned <= memory_most(d, false),
+           "the guest has %lu frames on its account, of %lu", now.owned, memory_most(d, false));
 }
 
 /* ---- a refused call ---- */

@@ -40,6 +40,10 @@ void property_after(bool call, long result, bool partial);
 /* The monitor can still use what is its own. Changes the machine. */
 void property_monitor_can(void);
 
+/* Each frame on a domain's account is held by somebody, and they are as many as it says and as it
+ * may have: accounts.c. */
+void accounts_check(void);
+
 /* Requests that the monitor's ring was given since property_begin(). */
 unsigned property_told(void);
 

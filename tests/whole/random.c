@@ -550,6 +550,21 @@ static void monitor_answers(struct vcpu *m)
     call_evtchn_send(m, ring_port);
 }
 
+/* The guest's, or what of the guest's it holds in its own. */
+static void monitor_changes_memory(struct vcpu *m)
+{
+    unsigned what = byte() % 6;
+    uint64_t g = some_gfn();
+
+    if (what < 2) {
+        call_reservation(m, 1, what ? XENMEM_populate_physmap : XENMEM_decrease_reservation, g);
+    } else if (what < 5) {
+        call_foreign(m, g, FAR + byte() % 16);
+    } else {
+        call_reservation(m, DOMID_SELF, XENMEM_decrease_reservation, FAR + byte() % 16);
+    }
+}
+
 static void monitor_acts(void)
 {
     struct vcpu *m = machine_vcpu(2, 0);
@@ -568,8 +583,7 @@ static void monitor_acts(void)
               ((uint64_t *)&op)[4]);
         trace(": %ld\n", machine_altp2m(m, &op));
     } else {
-        call_reservation(m, 1, byte() % 2 ? XENMEM_populate_physmap : XENMEM_decrease_reservation,
-                         some_gfn());
+        monitor_changes_memory(m);
     }
     machine_switch(NULL);
     property_accept();

@@ -447,6 +447,30 @@ static void extents_are_whole(void)
     extent(XENMEM_populate_physmap, PLAY + 8, true);
 }
 
+/* A monitor maps pages that the guest gives back and takes again: what is mapped counts. */
+static void pinned_frames_count(void)
+{
+    start(POLICY_AUDITED);
+    property_begin(true);
+    for (uint64_t i = 0; i < 64; i++) {
+        EXPECT(call_foreign(m, PLAY + i, 0x1000 + i) == 0, "a page cannot be mapped");
+        property_accept();
+        STEP(call_reservation(a, DOMID_SELF, XENMEM_decrease_reservation, PLAY + i));
+        STEP(call_reservation(a, DOMID_SELF, XENMEM_populate_physmap, PLAY + i));
+        STEP(call_extent(a, DOMID_SELF, XENMEM_populate_physmap, GUEST_RAM + 0x200, 2));
+    }
+    for (uint64_t i = 0; i < 64; i++) { /* as many are free as the monitor lets go of */
+        long done = call_reservation(a, DOMID_SELF, XENMEM_populate_physmap, PLAY + i);
+
+        EXPECT(done == 0, "page %lu is given twice: %ld", i, done);
+        EXPECT(call_reservation(m, DOMID_SELF, XENMEM_decrease_reservation, 0x1000 + i) == 1,
+               "what is mapped cannot be let go");
+        property_accept();
+        STEP(done = call_reservation(a, DOMID_SELF, XENMEM_populate_physmap, PLAY + i));
+        EXPECT(done == 1, "page %lu does not come back: %ld", i, done);
+    }
+}
+
 /* ---- the ring ---- */
 
 static void ring_cannot_be_forged(bool populate_first)
@@ -521,6 +545,7 @@ static const struct attack {
     {"F10", "sparse_gfns_drain_nothing", sparse_gfns_drain_nothing},
     {"F10", "empty_tables_are_given_back", empty_tables_are_given_back},
     {"3", "extents_are_whole", extents_are_whole},
+    {"A6", "pinned_frames_count", pinned_frames_count},
     {"A2", "ring_of_the_guests_page", ring_of_the_guests_page},
     {"A2", "ring_of_the_monitors_page", ring_of_the_monitors_page},
     {"A2", "ring_under_open", ring_under_open},
