@@ -35,10 +35,10 @@ static void handle(const vm_event_request_t *r, answer_fn *answer)
 
 void listen_wait(uint32_t task)
 {
-    if (mail->ready == ACT_DONE) {
-        mail->ready = 0;
-    }
     while (mail->ready != task) {
+        if (mail->ready == ACT_DONE) {
+            mail->ready = 0;
+        }
         sched_op(SCHEDOP_yield, NULL);
     }
 }
