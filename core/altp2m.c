@@ -65,6 +65,7 @@ const struct subop subop_table[] = {
 #define LIMITED  SUBOP_LIMITED
 #define PARTIAL  SUBOP_PARTIAL
 #define ALWAYS   SUBOP_ALWAYS
+#define ASKED    SUBOP_ASKED
 #define ANYWHERE SUBOP_ANYWHERE
 #define SUBOP(nr, nm, snc, ar, pd, ou, os, fl, us, ve, re, te, su)                                 \
     {.number = (nr),                                                                               \
@@ -90,6 +91,7 @@ const struct subop subop_table[] = {
 #undef LIMITED
 #undef PARTIAL
 #undef ALWAYS
+#undef ASKED
 #undef ANYWHERE
 };
 const unsigned subop_count = ARRAY_SIZE(subop_table);
@@ -203,6 +205,12 @@ static bool pads_clear(const union altp2m_op *op, const struct subop *row)
     return true;
 }
 
+static int copy_back(const struct subop *row, const struct subop_call *call)
+{
+    return platform_copy_to_caller(call->caller, gva(call->arg.v + 16 + row->out),
+                                   &call->op->facet.u.bytes[row->out], row->out_size);
+}
+
 /* The checks that need the domain, in Xen's order, and the handler. */
 static long run(const struct subop *row, struct subop_call *call)
 {
@@ -226,12 +234,14 @@ static long run(const struct subop *row, struct subop_call *call)
     if (rc != 0) {
         return rc;
     }
+    if ((row->flags & SUBOP_ASKED) && copy_back(row, call) != 0) { /* as it is */
+        return -XEN_EFAULT;
+    }
     rc = row->handler(call);
     if (row->out_size &&
         (rc == 0 || (row->flags & SUBOP_ALWAYS) ||
          (rc == -XEN_ERESTART && (row->flags & SUBOP_PARTIAL))) &&
-        platform_copy_to_caller(call->caller, gva(call->arg.v + 16 + row->out),
-                                &call->op->facet.u.bytes[row->out], row->out_size) != 0) {
+        copy_back(row, call) != 0) {
         rc = -XEN_EFAULT;
     }
     return rc;

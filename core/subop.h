@@ -37,6 +37,7 @@ enum subop_flags {
     SUBOP_PARTIAL = 4,
     SUBOP_ALWAYS = 8,
     SUBOP_ANYWHERE = 16,
+    SUBOP_ASKED = 32,
 };
 
 /* What a sub-op does to the view that it names (subops.h). */

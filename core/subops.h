@@ -16,6 +16,7 @@
  *             LIMITED   open to the guest itself in `limited` mode
  *             PARTIAL   `out` goes back with -ERESTART too: it holds the progress
  *             ALWAYS    `out` goes back whatever it returns
+ *             ASKED     it changes something: whether `out` can go back is asked first
  *             ANYWHERE  a guest that has sealed itself may use it outside of its agent's view too
  *   use       what it does to the view in the first 16 bits of `u` (of switch_vcpu: the third):
  *             NO_VIEW   names none
@@ -61,7 +62,7 @@ SUBOP(8, change_gfn, 0x0406, 24, 0xfc, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
       "gives at the frame's own gfn",
       remaps_narrow_too,
       "Lets a gfn show what is at another gfn, or (new gfn ~0) reverts all that was said of it.")
-SUBOP(9, set_mem_access_multi, 0x040b, 32, 0x0c, 8, 8, 0, EDITS, SAFE_WHEN_OWNED,
+SUBOP(9, set_mem_access_multi, 0x040b, 32, 0x0c, 8, 8, ASKED, EDITS, SAFE_WHEN_OWNED,
       "as set_mem_access, for up to 2^32 - 1 gfns in slices", narrows_only,
       "Sets the access of each gfn of a list.")
 SUBOP(10, set_suppress_ve, 0x040c, 16, 0xf8, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
@@ -80,7 +81,7 @@ SUBOP(13, vcpu_disable_notify, 0x040c, 4, 0, 0, 0, 0, NO_VIEW, SAFE_WHEN_OWNED,
 SUBOP(14, get_p2m_idx, 0x040d, 6, 0, 4, 2, ANYWHERE, NO_VIEW, SAFE_WHEN_OWNED,
       "tells where a monitor put the vCPU; owned: -EPERM while a monitor holds it",
       enters_what_it_may, "Reads which view a vCPU is on.")
-SUBOP(15, set_suppress_ve_multi, 0x040e, 32, 0x08, 4, 28, PARTIAL, EDITS, SAFE_WHEN_OWNED,
+SUBOP(15, set_suppress_ve_multi, 0x040e, 32, 0x08, 4, 28, PARTIAL | ASKED, EDITS, SAFE_WHEN_OWNED,
       "as set_suppress_ve, for a range in slices", exits_stay_exits,
       "Sets for a range of gfns whether violations exit or become #VEs.")
 SUBOP(16, set_visibility, 0x040e, 4, 0x08, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
@@ -92,13 +93,13 @@ SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 45, INACTIVE | LIMITED | ALWA
 SUBOP(0x8001, usage, 0, 64, 0xe00000000000000c, 4, 57, INACTIVE, EDITS, SAFE_WHEN_OWNED,
       "tells how many views a monitor has, and how large; owned: its own, and its quota",
       usage_tells_own, "Reads how much table memory a view or the domain uses.")
-SUBOP(0x8002, change_gfn_range, 0, 40, 0xf0, 32, 8, ALWAYS, EDITS, SAFE_WHEN_OWNED,
+SUBOP(0x8002, change_gfn_range, 0, 40, 0xf0, 32, 8, ALWAYS | ASKED, EDITS, SAFE_WHEN_OWNED,
       "as change_gfn, for a range in slices", remaps_narrow_too,
       "Remaps or reverts a range of gfns.")
-SUBOP(0x8003, change_gfn_list, 0, 24, 0x0c, 16, 8, ALWAYS, EDITS, SAFE_WHEN_OWNED,
+SUBOP(0x8003, change_gfn_list, 0, 24, 0x0c, 16, 8, ALWAYS | ASKED, EDITS, SAFE_WHEN_OWNED,
       "as change_gfn, for up to 2^32 - 1 pairs in slices", remaps_narrow_too,
       "Remaps or reverts each gfn of a list.")
-SUBOP(0x8004, set_range, 0, 40, 0xf0, 24, 16, ALWAYS, EDITS, SAFE_WHEN_OWNED,
+SUBOP(0x8004, set_range, 0, 40, 0xf0, 24, 16, ALWAYS | ASKED, EDITS, SAFE_WHEN_OWNED,
       "as set_mem_access and set_suppress_ve, for a range in slices", narrows_only,
       "Sets the access, the #VE bit, or both together over a range of gfns.")
 SUBOP(0x8005, switch_vcpu, 0, 8, 0xc0, 0, 0, 0, ENTERS, SAFE_WHEN_OWNED,
@@ -116,7 +117,7 @@ SUBOP(0x8008, shadow_destroy, 0, 8, 0, 0, 0, 0, NO_VIEW, SAFE_WHEN_OWNED,
 SUBOP(0x8009, shadow_copy, 0, 32, 0xfe000000, 0, 0, 0, NO_VIEW, SAFE_WHEN_OWNED,
       "reads and writes a monitor's shadow pages; owned: they are absent", shadows_are_owned,
       "Reads or writes the content of a shadow page.")
-SUBOP(0x800a, isolate, 0, 32, 0xe0, 24, 8, ALWAYS, EDITS, UNSAFE,
+SUBOP(0x800a, isolate, 0, 32, 0xe0, 24, 8, ALWAYS | ASKED, EDITS, UNSAFE,
       "changes the host map, and what a monitor said in its views", unsafe_is_denied,
       "Gives gfns one access in a view and another in all others, at once.")
 SUBOP(0x800b, host_changes, 0, 64, 0x0c, 4, 60, 0, EDITS, SAFE_WHEN_OWNED,

@@ -2,7 +2,7 @@
 /*
  * HVMOP_altp2m as callers see it: check order, error codes, modes, padding, lists, continuations.
  */
-#include "core_test.h"
+#include "core_own.h"
 
 static long call(const struct altp2m_caller *c, uint32_t cmd, uint16_t domain)
 {
@@ -526,6 +526,39 @@ static void copy_back_faults(void **state)
     }
 }
 
+/* What changes something asks first whether its answer can be written. */
+static void no_effect_without_answer(void **state)
+{
+    const struct facet_altp2m_gfn_pair pair = {.old_gfn = 9, .new_gfn = 10};
+    struct xen_hvm_altp2m_op multi = altp2m_op(HVMOP_altp2m_set_mem_access_multi);
+    struct xen_hvm_altp2m_op ve = altp2m_op(HVMOP_altp2m_set_suppress_ve_multi);
+    uint64_t at[4] = {0, 0, FAKE_CALLER_BASE + 0x1000, FAKE_CALLER_BASE + 0x2000}, done, skipped;
+    uint16_t v;
+
+    (void)state;
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    *(uint64_t *)fake_caller_at(FAKE_CALLER_BASE + 0x1000) = 9;
+    *(uint8_t *)fake_caller_at(FAKE_CALLER_BASE + 0x2000) = ACCESS_R;
+    memcpy(&multi.u, at, sizeof(at));
+    multi.u.set_mem_access_multi.view = v;
+    multi.u.set_mem_access_multi.nr = 1;
+    ve.u.suppress_ve_multi.view = v;
+    ve.u.suppress_ve_multi.first_gfn = ve.u.suppress_ve_multi.last_gfn = 9;
+    for (unsigned round = 0; round < 2; round++) {
+        long want = round == 0 ? -XEN_EFAULT : 0;
+
+        fake.read_only[0] = round == 0;
+        assert_int_equal(fake_hvmop(&fake.self, &multi), want);
+        assert_int_equal(fake_hvmop(&fake.self, &ve), want);
+        assert_int_equal(own_change_range(v, 9, 10, 1, 0, &done), want);
+        assert_int_equal(own_change_list(v, &pair, 1, FAKE_CALLER_BASE + 0x3000, &done), want);
+        assert_int_equal(own_set_range(v, 9, 1, ACCESS_R, 0, &done, &skipped), want);
+        assert_int_equal(own_isolate(v, 9, 1, ACCESS_RW, ACCESS_R, 0, &skipped), want);
+        assert_int_equal(fake.pm.views[v].overrides, round);
+        assert_int_equal(rights(0xffff, 9), round == 0 ? 7 : 1);
+    }
+}
+
 static void notify_checks(void **state)
 {
     uint16_t v;
@@ -658,6 +691,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(multi_wild_pointers, start_active, stop),
         cmocka_unit_test_setup_teardown(create_without_copy_back, start_active, stop),
         cmocka_unit_test_setup_teardown(copy_back_faults, start_active, stop),
+        cmocka_unit_test_setup_teardown(no_effect_without_answer, start_active, stop),
         cmocka_unit_test_setup_teardown(notify_checks, start_active, stop),
         cmocka_unit_test_setup_teardown(query_lists_all, start_active, stop),
         cmocka_unit_test_setup_teardown(usage_reads, start_active, stop),

@@ -151,6 +151,9 @@ static void section(const struct row *r)
                r->flags & ALWAYS    ? ", whatever it returns"
                : r->flags & PARTIAL ? ", also while it goes on"
                                     : ", when it returns 0");
+        if (r->flags & ASKED) {
+            printf("  If that cannot be written it is `-EFAULT`, and nothing is done.\n");
+        }
     } else {
         printf("Writes nothing back.\n");
     }

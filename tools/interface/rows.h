@@ -4,7 +4,7 @@
 /* The table of sub-operations and their arguments (core/subops.h, core/fields.h), to be printed. */
 #include <stdint.h>
 
-enum { INACTIVE = 1, LIMITED = 2, PARTIAL = 4, ALWAYS = 8, ANYWHERE = 16 };
+enum { INACTIVE = 1, LIMITED = 2, PARTIAL = 4, ALWAYS = 8, ANYWHERE = 16, ASKED = 32 };
 enum { NO_VIEW, READS, ENTERS, EDITS };
 enum { IN = 1, OUT = 2, INOUT = 3 };
 enum {
