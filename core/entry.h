@@ -7,6 +7,7 @@
  * A level is 1 (entries map 4 KiB) to 4 (the root). Functions that take a gfn as a plain number are
  * inside the tables, where a gfn is an index to be shifted.
  */
+#include "abi.h"
 #include "physmap.h"
 
 /* In an override that has no frame: the suppress-#VE bit it will have when it gets one. */
@@ -61,6 +62,15 @@ static inline bool entry_suppress_ve(const struct physmap *pm, uint64_t e)
 static inline uint64_t entry_of_table(const struct physmap *pm, uint64_t mfn)
 {
     return mfn << PAGE_SHIFT | pm->format->full | pm->format->valid | pm->format->suppress_ve;
+}
+
+/* What asking for this access gives, ACCESS_DEFAULT allowed: 0, -EINVAL or -EOPNOTSUPP. */
+static inline int access_check(const struct physmap *pm, unsigned a)
+{
+    if (a > ACCESS_DEFAULT) {
+        return -XEN_EINVAL;
+    }
+    return pm->refused >> a & 1 ? -XEN_EOPNOTSUPP : 0;
 }
 
 /* Replaces the access of an entry, and with it the rights that hardware sees. */

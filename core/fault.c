@@ -183,10 +183,10 @@ static int set_host_access(struct physmap *pm, uint64_t g, access_t access)
 
 int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access)
 {
-    int rc;
+    int rc = access_check(pm, access);
 
-    if (access > ACCESS_DEFAULT) {
-        return -XEN_EINVAL;
+    if (rc != 0) {
+        return rc;
     }
     if (g.v > pm->max_gfn) {
         return -XEN_ESRCH;
@@ -199,7 +199,7 @@ int altp2m_host_set_access(struct physmap *pm, gfn_t g, unsigned access)
 
 int altp2m_host_set_range(struct physmap *pm, gfn_t first, uint64_t *nr, unsigned access)
 {
-    int rc = access > ACCESS_DEFAULT ? -XEN_EINVAL : 0;
+    int rc = access_check(pm, access);
     uint64_t i = 0;
 
     physmap_lock(pm);
@@ -231,8 +231,10 @@ int altp2m_host_get_access(struct physmap *pm, gfn_t g, access_t *access)
 /* As on Xen: what new entries get. */
 int altp2m_host_set_default(struct physmap *pm, unsigned access)
 {
-    if (access > ACCESS_DEFAULT) {
-        return -XEN_EINVAL;
+    int rc = access_check(pm, access);
+
+    if (rc != 0) {
+        return rc;
     }
     physmap_lock(pm);
     if (access != ACCESS_DEFAULT) {

@@ -11,7 +11,8 @@
  * entry.
  *
  * Core's own bits in an entry (positions below, all in bits that hardware ignores):
- *   valid   the entry holds a frame or a table, whatever rights it gives
+ *   valid   the entry holds a frame or a table, whatever rights it gives; may be the one bit that
+ *           tells the processor so, where `rights` can take all rights away without it
  *   own_access, own_frame, own_ve   (leaves of a view) an override that host changes keep
  *   access  4 bits, xenmem_access_t, what was asked for (hardware may get less, never more)
  *   type    2 bits, enum map_type
@@ -21,6 +22,8 @@
 struct table_format {
     const char *name;
     uint64_t rights[16];    /* xenmem_access_t -> hardware bits of a leaf; unknown codes: none */
+    uint16_t refused;       /* set of 1 << xenmem_access_t: asked for, they are -EOPNOTSUPP, since
+                               the processor cannot tell them from others */
     uint64_t full;          /* hardware bits of a table entry that restricts nothing */
     uint64_t suppress_ve;   /* bit that keeps a violation from becoming a #VE; 0: no such bit */
     uint64_t leaf_ram;      /* bits set in each leaf that maps RAM (memory type write-back) */

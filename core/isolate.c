@@ -167,6 +167,9 @@ long subop_isolate(struct subop_call *call)
         !subop_range_exists(pm, a->first_gfn, a->nr)) {
         return -XEN_EINVAL;
     }
+    if (access_check(pm, a->access) != 0 || access_check(pm, a->others) != 0) {
+        return -XEN_EOPNOTSUPP;
+    }
     if (a->nr > FACET_ALTP2M_ISOLATE_MAX) {
         return -XEN_E2BIG;
     }

@@ -135,7 +135,9 @@ static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu
         return FAULT_RETRY;
     }
     now |= f->rights;
-    now |= now & RIGHT_W ? RIGHT_R : 0;
+    if (!entry_permits(pm, pm->format->rights[now], now)) {
+        now |= RIGHT_R; /* no processor gives w alone, and not all give x */
+    }
     return override_set_access(pm, &c, g, (access_t)now) == 0 ? FAULT_RETRY : FAULT_DENIED;
 }
 _Static_assert(ACCESS_R == RIGHT_R && ACCESS_W == RIGHT_W && ACCESS_X == RIGHT_X,

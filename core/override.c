@@ -194,6 +194,17 @@ static void end_run(struct physmap *pm, const struct override_cursor *c, uint32_
     }
 }
 
+/* How many leading ones are not refused. */
+static uint32_t not_refused(const struct physmap *pm, const uint8_t *accesses, uint32_t n)
+{
+    uint32_t i = 0;
+
+    while (i < n && access_check(pm, accesses[i]) == 0) {
+        i++;
+    }
+    return i;
+}
+
 uint32_t override_set_access_run(struct physmap *pm, const struct override_cursor *c,
                                  const uint64_t *gfns, const uint8_t *accesses, uint32_t n)
 {
@@ -206,6 +217,9 @@ uint32_t override_set_access_run(struct physmap *pm, const struct override_curso
 
     if (c->table == POOL_NONE || c->vs->narrow) {
         return 0;
+    }
+    if (pm->refused) {
+        n = not_refused(pm, accesses, n);
     }
     for (; i < n && gfns[i] >> PT_LEVEL_BITS == c->region && accesses[i] < ACCESS_DEFAULT; i++) {
         uint64_t *slot = &table[gfns[i] & (PT_ENTRIES - 1)];

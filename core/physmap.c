@@ -77,6 +77,7 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     pm->given = pm->allowed = policy_allowed(cfg->altp2m_policy, cfg->allow, cfg->deny);
     pm->audited = cfg->altp2m_policy == POLICY_AUDITED;
     pm->traced = cfg->trace;
+    pm->refused = cfg->narrow ? 0 : cfg->format->refused;
     pm->usual = pm->mode == XEN_ALTP2M_mixed && pm->max_views > 0;
     pm->default_access = ACCESS_RWX;
     pm->list_page = MFN_INVALID;

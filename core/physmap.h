@@ -84,6 +84,7 @@ struct physmap_config {
     uint64_t allow, deny;     /* sets of rows (policy.h) that it gives beyond that, or not */
     unsigned guest_views;     /* policy audited: views that the guest itself may have; 0: half */
     unsigned guest_tables;    /* policy audited: table pages for them; 0: half of what is there */
+    bool narrow;              /* what the format refuses is taken, and gives the processor less */
     bool trace;               /* calls by the domain or about it go to platform_trace() */
     const struct table_format *format;
 };

@@ -117,10 +117,10 @@ long subop_create_p2m(struct subop_call *call)
     struct physmap *pm = call->pm;
     uint16_t access = call->op->xen.u.view.hvmmem_default_access;
     view_t v;
-    int rc;
+    int rc = access_check(pm, access);
 
-    if (access > ACCESS_DEFAULT) {
-        return -XEN_EINVAL;
+    if (rc != 0) {
+        return rc;
     }
     physmap_lock_for(pm, subop_by_guest(call));
     rc = pm->active ? view_create(pm, (access_t)access, call->caller->self == pm, &v)
@@ -198,13 +198,10 @@ static int set_host_access(struct physmap *pm, uint64_t g, access_t a)
 
 static int set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, unsigned a)
 {
-    int rc;
+    int rc = access_check(pm, a);
 
-    if (a > ACCESS_DEFAULT) {
-        return -XEN_EINVAL;
-    }
-    if (g > pm->max_gfn) {
-        return 0;
+    if (rc != 0 || g > pm->max_gfn) {
+        return rc;
     }
     if (c->vs == &pm->views[0]) {
         rc = set_host_access(pm, g, (access_t)a);
@@ -216,8 +213,10 @@ static int set_access(struct physmap *pm, struct override_cursor *c, uint64_t g,
 
 static int set_default_access(struct physmap *pm, struct view_state *vs, unsigned a)
 {
-    if (a > ACCESS_DEFAULT) {
-        return -XEN_EINVAL;
+    int rc = access_check(pm, a);
+
+    if (rc != 0) {
+        return rc;
     }
     if (vs != &pm->views[0]) {
         view_set_default(pm, vs, (access_t)a);

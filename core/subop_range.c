@@ -149,6 +149,9 @@ long subop_set_range(struct subop_call *call)
         !subop_range_exists(call->pm, a->first_gfn, a->nr) || !view_get(call->pm, view(a->view))) {
         return -XEN_EINVAL;
     }
+    if (a->access != FACET_ALTP2M_LEAVE) {
+        rc = access_check(call->pm, a->access);
+    }
     while (rc == 0 && a->done < a->nr) {
         rc = set_slice(call, a);
         rc = after_slice(call, rc, a->done, a->nr);

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    o.negative = data[0] & 1;
+    o.format = (data[0] & 1) | (data[0] >> 3 & 2);
+    o.format = o.format < FAKE_FORMATS ? o.format : FAKE_NPT;
     o.blind = data[0] & 2;
     o.scarce = (data[0] & 4) && !o.blind; /* memory that runs out is seen by all */
     o.sealed = (data[0] & 8) && !o.blind;

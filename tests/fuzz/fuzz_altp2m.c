@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     next = data;
     left = size;
     o.pool = take(1) & 1 ? 160 : 40;
-    o.format = take(1) & 1 ? &fake_negative : &fake_scrambled;
+    o.format = fake_format((enum fake_format)(take(1) % FAKE_FORMATS));
     fake_start(o);
     fake.may_control = true;
     hostmap_map(&fake.pm, gfn(0), mfn(FAKE_FRAME_FIRST), ORDER_1G, MAP_RAM, ACCESS_RWX);

@@ -6,16 +6,16 @@
 /* The hypervisor's own EPT, compiled into this program without the hypervisor. */
 const struct table_format *prove_ept_format(void);
 
-enum { SCRAMBLED, NEGATIVE, EPT };
+enum { SCRAMBLED, NEGATIVE, NPT, EPT };
 
 const struct table_format *prove_format(unsigned i)
 {
-    return i == SCRAMBLED ? &fake_scrambled : i == NEGATIVE ? &fake_negative : prove_ept_format();
+    return i == EPT ? prove_ept_format() : fake_format((enum fake_format)i);
 }
 
 unsigned spec_hardware(unsigned format, unsigned rights)
 {
-    if (format == NEGATIVE) { /* a present entry can be read */
+    if (format == NEGATIVE || format == NPT) { /* a present entry can be read */
         return rights & RIGHT_R ? rights : 0;
     }
     return rights & RIGHT_R ? rights : rights & RIGHT_X; /* no write without read */
@@ -28,6 +28,7 @@ unsigned spec_entry_rights(unsigned format, uint64_t e)
         return (e >> 5 & 1 ? RIGHT_R : 0) | (e >> 1 & 1 ? RIGHT_W : 0) |
                (e >> 58 & 1 ? RIGHT_X : 0);
     case NEGATIVE:
+    case NPT:
         if ((e & 1) == 0 || (e >> 2 & 1) == 0) {
             return 0;
         }
@@ -42,6 +43,11 @@ bool spec_misconfigured(unsigned format, uint64_t e, unsigned level)
     unsigned type = e >> 3 & 7;
     bool leaf = level == 1 || (e >> 7 & 1);
 
+    if (format == NPT) { /* written by the processor, or with reserved bits: APM 2, 5.3 and 15.25 */
+        return (e & 1) && (!(e >> 5 & 1) || (leaf && !(e >> 6 & 1)) || (e >> 59 & 15) ||
+                           (level > 1 && leaf &&
+                            (e & FORMAT_ADDRESS_MASK & ((PAGE_SIZE << 9 * (level - 1)) - 1))));
+    }
     if (format != EPT || (e & 7) == 0) {
         return false;
     }

@@ -25,7 +25,7 @@
     } while (0)
 
 /* The table formats there are, the processor's own among them. */
-#define PROVE_FORMATS 3u
+#define PROVE_FORMATS 4u
 const struct table_format *prove_format(unsigned i);
 
 /* A machine without guest memory whose tables have this format; altp2m on, view 1 exists. */

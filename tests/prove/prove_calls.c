@@ -299,7 +299,13 @@ static void gfns_of_two_tables(void **state)
 static void gfns_of_one_table_negative(void **state)
 {
     (void)state;
-    prove_world((struct model_options){.negative = true}, NEAR, "the same, no-execute bit");
+    prove_world((struct model_options){.format = FAKE_NEGATIVE}, NEAR, "the same, no-execute bit");
+}
+
+static void gfns_of_one_table_npt(void **state)
+{
+    (void)state;
+    prove_world((struct model_options){.format = FAKE_NPT}, NEAR, "the same, AMD's");
 }
 
 static void gfns_of_two_tables_scarce(void **state)
@@ -311,9 +317,8 @@ static void gfns_of_two_tables_scarce(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gfns_of_one_table),
-        cmocka_unit_test(gfns_of_two_tables),
-        cmocka_unit_test(gfns_of_one_table_negative),
+        cmocka_unit_test(gfns_of_one_table),          cmocka_unit_test(gfns_of_two_tables),
+        cmocka_unit_test(gfns_of_one_table_negative), cmocka_unit_test(gfns_of_one_table_npt),
         cmocka_unit_test(gfns_of_two_tables_scarce),
     };
 

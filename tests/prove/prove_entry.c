@@ -135,7 +135,7 @@ static void entries_say_what_they_were_made_of(void **state)
     (void)state;
     cases = 0;
     each_format(prove_single);
-    PROVEN("an entry is read as it was made, changed, narrowed", cases, 66240u);
+    PROVEN("an entry is read as it was made, changed, narrowed", cases, PROVE_FORMATS * 22080u);
 }
 
 /* ---- two entries: what may stay in a processor ---- */
@@ -213,7 +213,7 @@ static void what_is_taken_away_is_flushed(void **state)
     cases = 0;
     each_format(prove_pairs);
     PROVEN("a change is flushed exactly if a processor could go on using what is gone", cases,
-           3u * (ENTRIES * ENTRIES - 2u * LEAVES * (LEAVES + 2u)));
+           PROVE_FORMATS * (ENTRIES * ENTRIES - 2u * LEAVES * (LEAVES + 2u)));
 }
 
 /* ---- two accesses ---- */
@@ -361,7 +361,7 @@ static void a_view_shows_what_was_said_of_it(void **state)
     each_format(prove_composed);
     PROVEN("a view's entry is the host's, its default and its own, and under `audited` no wider "
            "than the host's",
-           cases, 3u * SPEC_ACCESSES * 2u * (HOSTS + 1u) * OWN_ENTRIES);
+           cases, PROVE_FORMATS * SPEC_ACCESSES * 2u * (HOSTS + 1u) * OWN_ENTRIES);
 }
 
 /* Tables that are shared: what the walk leaves of a host's leaf below a default is what
@@ -393,7 +393,7 @@ static void a_default_narrows_what_is_inherited(void **state)
     cases = 0;
     each_format(prove_inherited);
     PROVEN("what a view inherits is what the host and its default both give", cases,
-           3u * SPEC_ACCESSES * LEAVES);
+           PROVE_FORMATS * SPEC_ACCESSES * LEAVES);
 }
 
 int main(void)

@@ -44,7 +44,7 @@ static inline unsigned spec_converted(unsigned access)
 }
 
 /* What is left of a right set on this format's hardware: SDM 3, 28.2.2 (EPT); APM 2,
- * 15.25 (NPT's like). */
+ * 15.25 (NPT and its like). */
 unsigned spec_hardware(unsigned format, unsigned rights);
 /* What a processor gives by an entry's bits, and whether it would take them for
  * a mistake (28.2.3.1). */

@@ -21,11 +21,11 @@
 #include <stdint.h>
 
 struct adversary_options {
-    bool negative; /* the format with a no-execute bit */
-    bool scarce;   /* a small pool */
-    bool blind;    /* the monitor keeps to its own views, so that the guest must not notice it */
-    bool absent;   /* and now it does not even do that: the guest's answers are to be the same */
-    bool sealed;   /* not with the two before */
+    unsigned format; /* enum fake_format */
+    bool scarce;     /* a small pool */
+    bool blind;      /* the monitor keeps to its own views, so that the guest must not notice it */
+    bool absent;     /* and now it does not even do that: the guest's answers are to be the same */
+    bool sealed;     /* not with the two before */
 };
 
 /* Runs the sequence from a fresh machine; returns a hash of all that the guest was told. */

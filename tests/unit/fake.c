@@ -3,6 +3,7 @@
 #include <string.h>
 #include "fake.h"
 #include "core/abi.h"
+#include "hv/svm/npt.h"
 
 /* ---- table formats ---- */
 
@@ -10,7 +11,7 @@
 #define SW (1ULL << 1)
 #define SX (1ULL << 58)
 
-const struct table_format fake_scrambled = {
+static const struct table_format scrambled = {
     .name = "scrambled",
     .rights = {[1] = SR,
                [3] = SR | SW,
@@ -39,7 +40,7 @@ const struct table_format fake_scrambled = {
 #define NU (1ULL << 2)
 #define NX (1ULL << 63)
 
-const struct table_format fake_negative = {
+static const struct table_format negative = {
     .name = "negative",
     .rights = {[1] = NP | NU | NX,
                [3] = NP | NW | NU | NX,
@@ -58,10 +59,29 @@ const struct table_format fake_negative = {
     .levels = 4,
 };
 
+const struct table_format *fake_format(enum fake_format n)
+{
+    return n == FAKE_SCRAMBLED ? &scrambled : n == FAKE_NEGATIVE ? &negative : npt_format(true);
+}
+
+/*
+ * A present entry of nested page tables has A set, a leaf D too, so that the processor never writes
+ * it; and nothing where a protection key or an address that does not exist would be.
+ */
+static void check_npt(uint64_t e, unsigned level)
+{
+    uint64_t never = 0xfULL << 59 | 0xfffULL << 40, accessed = 1ULL << 5, dirty = 1ULL << 6;
+    bool leaf = level == 1 || (e & 1ULL << 7);
+
+    EXPECT(!(e & NP) || ((e & accessed) && (!leaf || (e & dirty)) && !(e & never)),
+           "entry %#llx of level %u: not as nested page tables have it", (unsigned long long)e,
+           level);
+}
+
 /* What the hardware of a format makes of one entry's bits; independent of the core's tables. */
 static unsigned entry_rights(const struct table_format *f, uint64_t e)
 {
-    if (f == &fake_scrambled) {
+    if (f == &scrambled) {
         return (e & SR ? RIGHT_R : 0) | (e & SW ? RIGHT_W : 0) | (e & SX ? RIGHT_X : 0);
     }
     if (!(e & NP) || !(e & NU)) {
@@ -113,23 +133,86 @@ uint32_t *lock_held_ranks(void)
 #define TLB_SIZE 256u
 #define PSC_SIZE 128u
 
-/* A translation. Direct-mapped by (root, gfn); an empty one has root 0. */
+/*
+ * A translation, tagged by what tells those of different roots apart. Direct-mapped by (tag, gfn);
+ * an empty one has tag 0.
+ */
 static struct tlb_entry {
-    uint64_t root, gfn;
+    uint64_t tag, gfn;
     struct fake_access a;
 } tlb[TLB_SIZE];
 
-/* A paging-structure cache entry: which table at `level` the root leads to for the region. */
+/* A paging-structure cache entry: which table at `level` the tag's root leads to for the region. */
 static struct psc_entry {
-    uint64_t root, region, table;
+    uint64_t tag, region, table;
     unsigned level, rights;
 } psc[PSC_SIZE];
 
-static unsigned cache_slot(uint64_t root, uint64_t n, unsigned level, unsigned size)
+static unsigned cache_slot(uint64_t tag, uint64_t n, unsigned level, unsigned size)
 {
-    uint64_t h = (root * 31 + n + level * 0x51ULL) * 0x9e3779b97f4a7c15ULL;
+    uint64_t h = (tag * 31 + n + level * 0x51ULL) * 0x9e3779b97f4a7c15ULL;
 
     return (unsigned)(h >> 40) % size;
+}
+
+/*
+ * The tag is the root itself, or with nested page tables an address space identifier: the processor
+ * does not look at the root. There are few; who runs vCPUs gives them to roots, and forgets all of
+ * one before it means another root.
+ */
+static struct {
+    uint64_t root, used;
+} asids[FAKE_ASIDS + 1];
+static uint64_t asid_uses;
+
+static uint64_t root_of_tag(uint64_t tag)
+{
+    return tag <= FAKE_ASIDS ? asids[tag].root : tag;
+}
+
+static void forget(uint64_t tag)
+{
+    for (unsigned i = 0; i < PSC_SIZE; i++) {
+        psc[i].tag = psc[i].tag == tag ? 0 : psc[i].tag;
+    }
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
+        tlb[i].tag = tlb[i].tag == tag ? 0 : tlb[i].tag;
+    }
+}
+
+/* 0: the processors have none for it. */
+static uint64_t find_tag(uint64_t root)
+{
+    if (fake.pm.format != npt_format(true)) {
+        return root;
+    }
+    for (unsigned i = 1; i <= FAKE_ASIDS; i++) {
+        if (asids[i].root == root) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* The one that was not used for longest becomes the root's. */
+static uint64_t take_tag(uint64_t root)
+{
+    uint64_t tag = find_tag(root);
+
+    if (tag == 0) {
+        tag = 1;
+        for (unsigned i = 2; i <= FAKE_ASIDS; i++) {
+            tag = asids[i].used < asids[tag].used ? i : tag;
+        }
+        if (!fake.keeps_asids) {
+            forget(tag);
+        }
+        asids[tag].root = root;
+    }
+    if (tag <= FAKE_ASIDS) {
+        asids[tag].used = ++asid_uses;
+    }
+    return tag;
 }
 
 static struct physmap *owner_of(uint64_t mfn)
@@ -161,7 +244,7 @@ static const uint64_t *table_at(uint64_t mfn)
  * Walks from `table` at `level`; `rights` are what the entries above left. Fills the cache if
  * asked.
  */
-static struct fake_access walk_from(uint64_t root, uint64_t table, unsigned level, unsigned rights,
+static struct fake_access walk_from(uint64_t tag, uint64_t table, unsigned level, unsigned rights,
                                     uint64_t gfn, bool fill)
 {
     const struct table_format *f = fake.pm.format;
@@ -171,6 +254,9 @@ static struct fake_access walk_from(uint64_t root, uint64_t table, unsigned leve
         uint64_t e = table_at(table)[gfn >> 9 * (level - 1) & 511];
         uint64_t address = e & 0x000ffffffffff000ULL;
 
+        if (f->valid == NP) {
+            check_npt(e, level);
+        }
         a.suppress_ve = !f->suppress_ve || (e & f->suppress_ve);
         if (entry_rights(f, e) == 0) {
             return a; /* not present */
@@ -191,23 +277,23 @@ static struct fake_access walk_from(uint64_t root, uint64_t table, unsigned leve
         if (fill) {
             uint64_t region = gfn >> 9 * (level - 1);
 
-            psc[cache_slot(root, region, level - 1, PSC_SIZE)] =
-                (struct psc_entry){root, region, table, level - 1, rights};
+            psc[cache_slot(tag, region, level - 1, PSC_SIZE)] =
+                (struct psc_entry){tag, region, table, level - 1, rights};
         }
     }
 }
 
 struct fake_access fake_walk(mfn_t root, uint64_t gfn)
 {
-    return walk_from(root.v, root.v, 4, 7, gfn, false);
+    return walk_from(0, root.v, 4, 7, gfn, false);
 }
 
-static struct psc_entry *psc_find(uint64_t root, uint64_t gfn, unsigned level)
+static struct psc_entry *psc_find(uint64_t tag, uint64_t gfn, unsigned level)
 {
     uint64_t region = gfn >> 9 * level;
-    struct psc_entry *p = &psc[cache_slot(root, region, level, PSC_SIZE)];
+    struct psc_entry *p = &psc[cache_slot(tag, region, level, PSC_SIZE)];
 
-    return p->root == root && p->region == region && p->level == level ? p : NULL;
+    return p->tag == tag && p->region == region && p->level == level ? p : NULL;
 }
 
 /*
@@ -217,20 +303,22 @@ static struct psc_entry *psc_find(uint64_t root, uint64_t gfn, unsigned level)
 struct fake_access fake_access(mfn_t root, uint64_t gfn)
 {
     EXPECT(!fake.unsettled, "a vCPU runs while something is left to be done");
-    struct tlb_entry *t = &tlb[cache_slot(root.v, gfn, 0, TLB_SIZE)];
+    uint64_t tag = take_tag(root.v);
+    struct tlb_entry *t = &tlb[cache_slot(tag, gfn, 0, TLB_SIZE)];
     struct psc_entry *p = NULL;
     struct fake_access a;
 
-    if (t->root == root.v && t->gfn == gfn) {
+    if (t->tag == tag && t->gfn == gfn) {
         return t->a;
     }
+    fake.walks++;
     for (unsigned level = 1; level < 4 && !p; level++) {
-        p = psc_find(root.v, gfn, level);
+        p = psc_find(tag, gfn, level);
     }
-    a = p ? walk_from(root.v, p->table, p->level, p->rights, gfn, true)
-          : walk_from(root.v, root.v, 4, 7, gfn, true);
+    a = p ? walk_from(tag, p->table, p->level, p->rights, gfn, true)
+          : walk_from(tag, root.v, 4, 7, gfn, true);
     if (a.present) {
-        *t = (struct tlb_entry){root.v, gfn, a};
+        *t = (struct tlb_entry){tag, gfn, a};
     }
     return a;
 }
@@ -238,19 +326,20 @@ struct fake_access fake_access(mfn_t root, uint64_t gfn)
 struct fake_access fake_access_all(mfn_t root, uint64_t gfn)
 {
     struct fake_access a = fake_access(root, gfn);
-    struct tlb_entry *t = &tlb[cache_slot(root.v, gfn, 0, TLB_SIZE)];
+    uint64_t tag = find_tag(root.v);
+    struct tlb_entry *t = &tlb[cache_slot(tag, gfn, 0, TLB_SIZE)];
 
     if (a.rights == 7) {
         return a;
     }
-    if (t->root == root.v && t->gfn == gfn) {
-        t->root = 0;
+    if (t->tag == tag && t->gfn == gfn) {
+        t->tag = 0;
     }
     for (unsigned level = 1; level < 4; level++) {
-        struct psc_entry *p = psc_find(root.v, gfn, level);
+        struct psc_entry *p = psc_find(tag, gfn, level);
 
         if (p) {
-            p->root = 0;
+            p->tag = 0;
         }
     }
     return fake_access(root, gfn);
@@ -266,6 +355,7 @@ static bool gives_more(struct fake_access cached, struct fake_access now)
 static void check_psc(const struct psc_entry *p)
 {
     const struct pool_page *page = page_of(p->table);
+    uint64_t root = root_of_tag(p->tag);
     uint64_t first = p->region << 9 * p->level;
 
     EXPECT(page->kind == PAGE_HOST || page->kind == PAGE_VIEW,
@@ -275,13 +365,13 @@ static void check_psc(const struct psc_entry *p)
     for (unsigned i = 0; i < 512; i += i < 8 || i > 508 ? 1 : 83) {
         uint64_t gfn = first + ((uint64_t)i << 9 * (p->level - 1));
 
-        EXPECT(!gives_more(walk_from(p->root, p->table, p->level, p->rights, gfn, false),
-                           fake_walk(mfn(p->root), gfn)),
+        EXPECT(!gives_more(walk_from(0, p->table, p->level, p->rights, gfn, false),
+                           fake_walk(mfn(root), gfn)),
                "gfn %#llx: a stale pointer to a table of level %u (rights %u, page kind %u) gives "
                "more "
                "than the tables of view %u",
                (unsigned long long)gfn, p->level, p->rights, page->kind,
-               page_of(p->root)->kind == PAGE_VIEW ? page_of(p->root)->view : 0xffff);
+               page_of(root)->kind == PAGE_VIEW ? page_of(root)->view : 0xffff);
     }
 }
 
@@ -309,8 +399,8 @@ void fake_flushed(void)
     for (unsigned i = 0; i < TLB_SIZE; i++) {
         const struct tlb_entry *t = &tlb[i];
 
-        if (t->root) {
-            struct fake_access now = fake_walk(mfn(t->root), t->gfn);
+        if (t->tag) {
+            struct fake_access now = fake_walk(mfn(root_of_tag(t->tag)), t->gfn);
 
             EXPECT(!owner_of(t->a.mfn) || page_of(t->a.mfn)->kind == PAGE_SHADOW,
                    "gfn %#llx: a processor can reach a page of kind %u", (unsigned long long)t->gfn,
@@ -323,7 +413,7 @@ void fake_flushed(void)
         }
     }
     for (unsigned i = 0; i < PSC_SIZE; i++) {
-        if (psc[i].root) {
+        if (psc[i].tag) {
             check_psc(&psc[i]);
         }
     }
@@ -336,18 +426,18 @@ void platform_flush(struct physmap *pm, mfn_t root)
     fake.flushed_root = root.v;
     EXPECT(held_ranks == 1u << LOCK_RANK_PHYSMAP, "flush without the lock");
     for (unsigned i = 0; i < PSC_SIZE; i++) {
-        if (psc[i].root && owner_of(psc[i].root) == pm) {
+        uint64_t tag = psc[i].tag;
+
+        if (tag && owner_of(root_of_tag(tag)) == pm) {
             EXPECT(page_of(psc[i].table)->kind != PAGE_FREE, "a table was freed before the flush");
         }
-        if (psc[i].root == root.v || (psc[i].root && mfn_eq(root, MFN_INVALID))) {
-            psc[i].root = 0;
-        }
     }
-    for (unsigned i = 0; i < TLB_SIZE; i++) {
-        if (tlb[i].root == root.v || mfn_eq(root, MFN_INVALID)) {
-            tlb[i].root = 0;
-        }
+    if (!mfn_eq(root, MFN_INVALID)) {
+        forget(find_tag(root.v));
+        return;
     }
+    memset(psc, 0, sizeof(psc));
+    memset(tlb, 0, sizeof(tlb));
 }
 
 /* ---- frames ---- */
@@ -370,7 +460,7 @@ static void put_ref(uint64_t mfn)
         return;
     }
     for (unsigned i = 0; i < TLB_SIZE; i++) {
-        EXPECT(!tlb[i].root || tlb[i].a.mfn != mfn,
+        EXPECT(!tlb[i].tag || tlb[i].a.mfn != mfn,
                "mfn %#llx is freed while a processor can reach it", (unsigned long long)mfn);
     }
 }
@@ -590,12 +680,14 @@ void fake_start(struct fake_options o)
         .guest_tables = o.guest_tables,
         .trace = o.trace,
         .format = o.format,
+        .narrow = o.narrow,
     };
     int rc;
 
     memset(&fake, 0, sizeof(fake));
     memset(tlb, 0, sizeof(tlb));
     memset(psc, 0, sizeof(psc));
+    memset(asids, 0, sizeof(asids));
     memset(pool, 0xa5, (o.pool + 64) * PAGE_SIZE);
     EXPECT(nr_touched < ARRAY_SIZE(touched), "too many frames for the fake machine");
     while (nr_touched > 0) {
@@ -631,7 +723,7 @@ void fake_stop(void)
     physmap_destroy(&fake.other);
     EXPECT(held_ranks == 0, "a lock is still held");
     for (unsigned i = 0; i < TLB_SIZE; i++) {
-        EXPECT(tlb[i].root == 0, "a processor can still use a domain that is gone");
+        EXPECT(tlb[i].tag == 0, "a processor can still use a domain that is gone");
     }
     for (unsigned i = 0; i < nr_touched; i++) {
         EXPECT(refs[touched[i]] <= 0, "mfn %#llx still has %d references",

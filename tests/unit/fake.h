@@ -7,7 +7,8 @@
  * walked.
  *
  * The processors are the point. fake_access() walks the tables by the format alone, never with the
- * core's code, and caches translations and table pointers for each root until platform_flush().
+ * core's code, and caches translations and table pointers for each root until platform_flush();
+ * with nested page tables for each of a few address space identifiers, as AMD's do.
  * fake_settled(), to be called after each operation of the core, fails the test if any cache still
  * holds a right, a frame or a table that the tables no longer give. Freeing a frame or a table that
  * a cache can still reach fails at once.
@@ -25,11 +26,14 @@
 #define FAKE_CALLER_BASE 0x400000ULL
 #define FAKE_CALLER_SIZE (64 * PAGE_SIZE)
 #define FAKE_VCPUS       3
+#define FAKE_ASIDS       5u
 
-extern const struct table_format
-    fake_scrambled; /* three positive rights, execute-only, 1 GiB leaves */
-extern const struct table_format
-    fake_negative; /* like NPT: no-execute bit, no #VE, no 1 GiB leaves */
+/*
+ * scrambled: three positive rights, execute-only, 1 GiB leaves. negative: a no-execute bit, no #VE,
+ * no 1 GiB leaves. npt: AMD's, by the hypervisor's own source.
+ */
+enum fake_format { FAKE_SCRAMBLED, FAKE_NEGATIVE, FAKE_NPT, FAKE_FORMATS };
+const struct table_format *fake_format(enum fake_format n);
 
 struct fake_access {
     bool present; /* some right at all */
@@ -53,6 +57,8 @@ struct fake {
     unsigned traces;       /* lines of traced calls so far, and the last one */
     char traced[256];
     unsigned flushes, flushes_all, updates, copies;
+    unsigned walks;   /* accesses that no cache answered */
+    bool keeps_asids; /* a bug: what an identifier translated is not forgotten with its root */
     uint64_t flushed_root;
     uint8_t caller[FAKE_CALLER_SIZE];
     bool unreadable[FAKE_CALLER_SIZE / PAGE_SIZE], read_only[FAKE_CALLER_SIZE / PAGE_SIZE];
@@ -76,6 +82,7 @@ struct fake_options {
     unsigned policy, guest_views, guest_tables, monitor_reserve;
     uint64_t allow, deny;
     bool trace;
+    bool narrow;
     const struct table_format *format;
 };
 #define FAKE_DEFAULTS                                                                              \
@@ -84,7 +91,7 @@ struct fake_options {
                            .max_views = 16,                                                        \
                            .mode = 1,                                                              \
                            .address_bits = 43,                                                     \
-                           .format = &fake_scrambled})
+                           .format = fake_format(FAKE_SCRAMBLED)})
 
 /*
  * A machine with domain 1, its vCPUs, and domain 2 without memory. Checks nothing is left of

@@ -65,9 +65,17 @@ struct shown model_shows(uint16_t v, unsigned s)
 static unsigned hardware_rights(access_t a)
 {
     static const uint8_t scrambled[] = {0, 1, 0, 3, 4, 5, 4, 7, 5, 0};
-    static const uint8_t negative[] = {0, 1, 0, 3, 0, 5, 0, 7, 5, 0};
+    static const uint8_t present[] = {0, 1, 0, 3, 0, 5, 0, 7, 5, 0}; /* can be read */
 
-    return model.negative ? negative[a] : scrambled[a];
+    return model.format == FAKE_SCRAMBLED ? scrambled[a] : present[a];
+}
+
+long model_access_error(unsigned a)
+{
+    bool refused = model.format == FAKE_NPT && !model.narrow &&
+                   (a == ACCESS_W || a == ACCESS_X || a == ACCESS_WX);
+
+    return a > ACCESS_DEFAULT ? -XEN_EINVAL : refused ? -XEN_EOPNOTSUPP : 0;
 }
 
 bool model_any_own(const struct leaf *l)
@@ -97,7 +105,7 @@ static void compare_at(uint16_t v, unsigned s)
     bool valid = view_lookup(&fake.pm, view(v), gfn(g), &have);
     struct fake_access walk = fake_walk(root_of(v), g);
     unsigned rights = want.valid ? hardware_rights(want.access) : 0;
-    bool ve = model.negative || want.ve;
+    bool ve = model.format == FAKE_NEGATIVE || want.ve;
 
     EXPECT(valid == want.valid, "view %u gfn %#lx: valid %d, not %d", v, g, valid, want.valid);
     EXPECT(walk.rights == rights, "view %u gfn %#lx: hardware gives %u, not %u", v, g, walk.rights,
@@ -236,7 +244,7 @@ static void step_map(const struct step *s)
     uint64_t base = model_gfn(s->slot) & ~((1ULL << order) - 1);
     uint64_t m = F((uint64_t)(s->n % 8) << ORDER_1G) + (base & (G_1G - 1));
     enum map_type type = s->flags % 8 < 5 ? MAP_RAM : (enum map_type)(s->flags % 8 - 4);
-    access_t a = s->access % 16 > 10 ? ACCESS_RWX : s->access % 16;
+    access_t a = s->access % 16 > 10 ? ACCESS_RWX : s->access % 16; /* refused ones, too */
     bool keep_ve = false;
 
     if (a == ACCESS_DEFAULT && order == ORDER_1G) {
@@ -313,7 +321,9 @@ static void step_create(const struct step *s)
     while (want < MODEL_VIEWS && model.exists[want]) {
         want++;
     }
-    if (model_same(rc, a > 10 || want == MODEL_VIEWS ? -XEN_EINVAL : 0, false, 1)) {
+    long error = model_access_error(a);
+
+    if (model_same(rc, error ? error : want == MODEL_VIEWS ? -XEN_EINVAL : 0, false, 1)) {
         EXPECT(v == want, "created view %u, not %u", v, want);
         new_view(v, a);
     }
@@ -365,8 +375,8 @@ static void step_access(const struct step *s)
     unsigned slot = s->slot % SLOTS;
     access_t a = s->access % 12;
 
-    if (model_same(set_access(v, model_gfn(slot), a), !model_view_ok(v) || a > 10 ? -XEN_EINVAL : 0,
-                   v == 0, 3)) {
+    if (model_same(set_access(v, model_gfn(slot), a),
+                   !model_view_ok(v) ? -XEN_EINVAL : model_access_error(a), v == 0, 3)) {
         model_access(v, slot, a);
     }
 }
@@ -376,8 +386,8 @@ static void step_default(const struct step *s)
     uint16_t v = s->view % MODEL_VIEWS;
     access_t a = s->access % 12;
 
-    if (!model_same(set_access(v, ~0ULL, a), !model_view_ok(v) || a > 10 ? -XEN_EINVAL : 0, false,
-                    0)) {
+    if (!model_same(set_access(v, ~0ULL, a),
+                    !model_view_ok(v) ? -XEN_EINVAL : model_access_error(a), false, 0)) {
         return;
     }
     if (v != 0) {
@@ -415,10 +425,10 @@ static void step_multi(const struct step *s)
         want = -XEN_EINVAL;
         n = 0;
     }
-    for (; done < n && accesses[done] <= 10; done++) {
+    for (; done < n && model_access_error(accesses[done]) == 0; done++) {
         model_access(v, (s->slot + done * (s->slot2 % 5u)) % SLOTS, accesses[done]);
     }
-    want = done < n ? -XEN_EINVAL : want;
+    want = done < n ? model_access_error(accesses[done]) : want;
     EXPECT(rc == want, "returned %ld, not %ld", rc, want);
     EXPECT(rc == 0 || !model_view_ok(v) || op.u.set_mem_access_multi.opaque == done,
            "failing index %lu, not %u", (unsigned long)op.u.set_mem_access_multi.opaque, done);
@@ -695,14 +705,16 @@ unsigned model_run(struct model_options o, const struct step *steps, unsigned n)
     volatile unsigned i = 0;
 
     options.max_views = MODEL_VIEWS;
-    options.format = o.negative ? &fake_negative : &fake_scrambled;
+    options.format = fake_format((enum fake_format)o.format);
+    options.narrow = o.narrow;
     options.pool = o.scarce ? 40 : 600;
     options.reserve = o.scarce ? 6 : 16;
     fake_trap = NULL;
     fake_start(options);
     fake.may_control = true;
     memset(&model, 0, sizeof(model));
-    model.negative = o.negative;
+    model.format = (enum fake_format)o.format;
+    model.narrow = o.narrow;
     model.scarce = o.scarce;
     model.host_default = ACCESS_RWX;
     for (unsigned s = 0; s < SLOTS; s++) {

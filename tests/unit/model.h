@@ -48,8 +48,9 @@ struct step {
 };
 
 struct model_options {
-    bool negative; /* the format with a no-execute bit */
-    bool scarce;   /* a pool so small that -ENOMEM is common */
+    unsigned format; /* enum fake_format */
+    bool narrow;     /* what the format refuses is narrowed */
+    bool scarce;     /* a pool so small that -ENOMEM is common */
 };
 
 /* Runs steps from a fresh machine. Returns the number of the step that failed, or n. */

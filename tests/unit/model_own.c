@@ -56,7 +56,10 @@ void model_step_set_range(const struct step *s)
     unsigned n, first = range_of(s, &n), skip = 0;
     unsigned a = s->access % 12 == 11 ? 0xffu : s->access % 12;
     unsigned ve = s->flags % 3 == 2 ? 0xffu : s->flags % 3;
-    bool wrong = !model_view_ok(v) || (a == 0xff && ve == 0xff);
+    long error = !model_view_ok(v) || (a == 0xff && ve == 0xff) ? -XEN_EINVAL
+                 : a != 0xff                                    ? model_access_error(a)
+                                                                : 0;
+    bool wrong = error != 0;
     uint64_t done, skipped;
     long rc;
 
@@ -66,7 +69,7 @@ void model_step_set_range(const struct step *s)
         model_check_enomem(v == 0, 3);
         n = (unsigned)done;
     }
-    EXPECT(rc == -XEN_ENOMEM || rc == (wrong ? -XEN_EINVAL : 0), "returned %ld", rc);
+    EXPECT(rc == -XEN_ENOMEM || rc == error, "returned %ld, not %ld", rc, error);
     for (unsigned i = first; !wrong && i < first + n; i++) {
         if (v == 0 ? !model.host[i].mapped : !model_may_override(v, i)) {
             skip++;
@@ -113,7 +116,7 @@ void model_step_isolate(const struct step *s)
     access_t in = s->access % 10, others = s->order % 10;
     unsigned ve = s->flags % 3 == 2 ? 0xffu : s->flags % 3;
     uint64_t skipped;
-    long rc;
+    long rc, want;
 
     n = n + first % OFFSETS > 8 ? 8 - first % OFFSETS : n;
     rc = own_isolate(v, model_gfn(first), n, in, others, ve, &skipped);
@@ -121,7 +124,10 @@ void model_step_isolate(const struct step *s)
         model_check_enomem(false, 6);
         return;
     }
-    EXPECT(rc == (v != 0 && model_view_ok(v) ? 0 : -XEN_EINVAL), "returned %ld", rc);
+    want = v == 0 ? -XEN_EINVAL : model_access_error(in);
+    want = want ? want : model_access_error(others);
+    want = want ? want : model_view_ok(v) ? 0 : -XEN_EINVAL;
+    EXPECT(rc == want, "returned %ld, not %ld", rc, want);
     for (unsigned i = first; rc == 0 && i < first + n; i++) {
         if (model.host[i].mapped && model.host[i].type != MAP_MMIO) {
             model_isolate(v, i, in, others, ve);
@@ -147,7 +153,7 @@ static unsigned leaf_flags(uint16_t v, unsigned i)
 {
     const struct leaf *l = &model.leaf[v][i];
     struct shown r = model_shows(v, i);
-    bool suppress = model.negative || (r.valid ? r.ve : !l->own_ve || l->ve);
+    bool suppress = model.format == FAKE_NEGATIVE || (r.valid ? r.ve : !l->own_ve || l->ve);
 
     return (l->own_access ? FACET_ALTP2M_OWN_ACCESS : 0) |
            (l->own_frame ? FACET_ALTP2M_OWN_FRAME : 0) | (l->own_ve ? FACET_ALTP2M_OWN_VE : 0) |

@@ -33,7 +33,8 @@ struct model_state {
     uint16_t on[FAKE_VCPUS];     /* view of each vCPU, 0xffff: none */
     uint64_t notify[FAKE_VCPUS]; /* frame of the #VE page, or ~0 */
     uint64_t shadow[SHADOWS];    /* names, 0: none */
-    bool negative, scarce;
+    enum fake_format format;
+    bool narrow, scarce;
 };
 extern struct model_state model;
 
@@ -62,6 +63,8 @@ void model_check_enomem(bool host, unsigned most);
 bool model_same(long have, long want, bool host, unsigned most);
 /* What changing one gfn returns; *after is the leaf, but for what a remap always sets. */
 long model_expect_change(uint16_t v, unsigned old, unsigned new, struct leaf *after);
+/* What asking for an access gives, apart from all else. */
+long model_access_error(unsigned a);
 /* Do to the model what sub-ops 7 and 10 do to one gfn. */
 void model_access(uint16_t v, unsigned slot, access_t a);
 long model_ve(uint16_t v, unsigned slot, bool suppress);

@@ -57,13 +57,19 @@ static void run_all(struct adversary_options o)
 static void gains_nothing(void **state)
 {
     (void)state;
-    run_all((struct adversary_options){.negative = false});
+    run_all((struct adversary_options){.format = FAKE_SCRAMBLED});
 }
 
 static void gains_nothing_negative(void **state)
 {
     (void)state;
-    run_all((struct adversary_options){.negative = true});
+    run_all((struct adversary_options){.format = FAKE_NEGATIVE});
+}
+
+static void gains_nothing_npt(void **state)
+{
+    (void)state;
+    run_all((struct adversary_options){.format = FAKE_NPT});
 }
 
 static void gains_nothing_scarce(void **state)
@@ -76,6 +82,12 @@ static void sealed_gains_nothing(void **state)
 {
     (void)state;
     run_all((struct adversary_options){.sealed = true});
+}
+
+static void sealed_gains_nothing_npt(void **state)
+{
+    (void)state;
+    run_all((struct adversary_options){.sealed = true, .format = FAKE_NPT});
 }
 
 static void sealed_gains_nothing_scarce(void **state)
@@ -110,6 +122,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gains_nothing),
         cmocka_unit_test(gains_nothing_negative),
+        cmocka_unit_test(gains_nothing_npt),
+        cmocka_unit_test(sealed_gains_nothing_npt),
         cmocka_unit_test(gains_nothing_scarce),
         cmocka_unit_test(sealed_gains_nothing),
         cmocka_unit_test(sealed_gains_nothing_scarce),

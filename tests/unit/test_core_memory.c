@@ -287,7 +287,7 @@ static void bad_configurations(void **state)
                                .max_views = 512,
                                .altp2m_mode = 1,
                                .host_reserve = 4,
-                               .format = &fake_scrambled};
+                               .format = fake_format(FAKE_SCRAMBLED)};
     mfn_t at = mfn(FAKE_POOL_FIRST + 4000);
 
     (void)state;
@@ -315,7 +315,7 @@ static void fits_as_announced(void **state)
     static const unsigned views[] = {0, 1, 10, 512}, reserves[] = {0, 4, 20, ~0u};
     static struct physmap pm;
     struct physmap_config c = {
-        .domid = 3, .address_bits = 40, .altp2m_mode = 1, .format = &fake_scrambled};
+        .domid = 3, .address_bits = 40, .altp2m_mode = 1, .format = fake_format(FAKE_SCRAMBLED)};
     unsigned fitted = 0;
 
     (void)state;

@@ -73,7 +73,7 @@ static void report(struct model_options o, uint64_t seed, unsigned failed)
 
     model_run(o, steps, n);
     print_message("seed %lu, %s format, %s pool: %s\n", (unsigned long)seed,
-                  o.negative ? "negative" : "scrambled", o.scarce ? "scarce" : "ample",
+                  fake_format((enum fake_format)o.format)->name, o.scarce ? "scarce" : "ample",
                   fake_message);
     for (unsigned i = 0; i < n; i++) {
         print_message("  %2u %s\n", i, model_describe(&steps[i]));
@@ -107,13 +107,13 @@ static void run_random(struct model_options o)
 static void random_ample(void **state)
 {
     (void)state;
-    run_random((struct model_options){.negative = false});
+    run_random((struct model_options){.format = FAKE_SCRAMBLED});
 }
 
 static void random_ample_negative(void **state)
 {
     (void)state;
-    run_random((struct model_options){.negative = true});
+    run_random((struct model_options){.format = FAKE_NEGATIVE});
 }
 
 static void random_scarce(void **state)
@@ -125,16 +125,34 @@ static void random_scarce(void **state)
 static void random_scarce_negative(void **state)
 {
     (void)state;
-    run_random((struct model_options){.negative = true, .scarce = true});
+    run_random((struct model_options){.format = FAKE_NEGATIVE, .scarce = true});
+}
+
+static void random_ample_npt(void **state)
+{
+    (void)state;
+    run_random((struct model_options){.format = FAKE_NPT});
+}
+
+static void random_ample_npt_narrow(void **state)
+{
+    (void)state;
+    run_random((struct model_options){.format = FAKE_NPT, .narrow = true});
+}
+
+static void random_scarce_npt(void **state)
+{
+    (void)state;
+    run_random((struct model_options){.format = FAKE_NPT, .scarce = true});
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_ample),
-        cmocka_unit_test(random_ample_negative),
-        cmocka_unit_test(random_scarce),
-        cmocka_unit_test(random_scarce_negative),
+        cmocka_unit_test(random_ample),      cmocka_unit_test(random_ample_negative),
+        cmocka_unit_test(random_scarce),     cmocka_unit_test(random_scarce_negative),
+        cmocka_unit_test(random_ample_npt),  cmocka_unit_test(random_ample_npt_narrow),
+        cmocka_unit_test(random_scarce_npt),
     };
 
     return cmocka_run_group_tests_name("core model", tests, NULL, NULL);

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <facet/types.h>
+#include "core/format.h"
+
+/* Nested page tables, whose leaves may be of 1 GiB, or not. */
+const struct table_format *npt_format(bool large_1g);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is particular about AMD's nested page tables: accesses that there are not, and processors
+ * that tell translations apart by a few identifiers and not by the tables that they come from.
+ */
+#include "core_own.h"
+
+#define PAGE 3u
+
+static void start(bool narrow)
+{
+    struct fake_options o = FAKE_DEFAULTS;
+
+    o.format = fake_format(FAKE_NPT);
+    o.narrow = narrow;
+    fake_start(o);
+    fake.may_control = true;
+    map_guest();
+    assert_int_equal(set_state(true), 0);
+}
+
+static void end(void)
+{
+    fake_settled();
+    fake_audit();
+    fake_stop();
+}
+
+static const access_t none[] = {ACCESS_W, ACCESS_X, ACCESS_WX};
+
+/* Every call that takes an access, with each that cannot be had: refused, and nothing has changed.
+ */
+static void what_cannot_be_had_is_refused(void **state)
+{
+    uint64_t done, skipped;
+    uint16_t v, other;
+
+    (void)state;
+    start(false);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(none); i++) {
+        uint64_t nr = 1;
+        unsigned before;
+
+        assert_int_equal(create(none[i], &other), -XEN_EOPNOTSUPP);
+        assert_int_equal(set_access(v, PAGE, ACCESS_R), 0);
+        before = free_pages();
+        assert_int_equal(set_access(v, PAGE, none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(set_access(0, PAGE, none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(set_access(v, ~0ULL, none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(set_access(0, ~0ULL, none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(own_set_range(v, PAGE, 4, none[i], 0, &done, &skipped), -XEN_EOPNOTSUPP);
+        assert_int_equal(own_isolate(v, PAGE, 1, none[i], ACCESS_N, 0, &skipped), -XEN_EOPNOTSUPP);
+        assert_int_equal(own_isolate(v, PAGE, 1, ACCESS_RWX, none[i], 0, &skipped),
+                         -XEN_EOPNOTSUPP);
+        assert_int_equal(altp2m_host_set_access(&fake.pm, gfn(PAGE), none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(altp2m_host_set_range(&fake.pm, gfn(PAGE), &nr, none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(altp2m_host_set_default(&fake.pm, none[i]), -XEN_EOPNOTSUPP);
+        assert_int_equal(free_pages(), before);
+        assert_int_equal(fake_walk(root_of(v), PAGE).rights, RIGHT_R);
+        assert_int_equal(fake_walk(root_of(0xffff), PAGE).rights, 7);
+        assert_int_equal(fake_walk(root_of(v), PAGE + 1).rights, 7);
+    }
+    end();
+}
+
+/* A list is done up to the one that cannot be had, which is named, as for an access that is none.
+ */
+static void a_list_stops_there(void **state)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_mem_access_multi);
+    uint64_t *gfns = fake_caller_at(FAKE_CALLER_BASE + 0x1000);
+    uint8_t *accesses = fake_caller_at(FAKE_CALLER_BASE + 0x2000);
+    uint64_t at[4] = {0, 0, FAKE_CALLER_BASE + 0x1000, FAKE_CALLER_BASE + 0x2000};
+    uint16_t v;
+
+    (void)state;
+    start(false);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_int_equal(set_access(v, 0, ACCESS_R), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        gfns[i] = i;
+        accesses[i] = i == 5 ? ACCESS_X : ACCESS_RX;
+    }
+    memcpy(&op.u, at, sizeof(at));
+    op.u.set_mem_access_multi.view = v;
+    op.u.set_mem_access_multi.nr = 8;
+    assert_int_equal(fake_hvmop(&fake.self, &op), -XEN_EOPNOTSUPP);
+    assert_int_equal(op.u.set_mem_access_multi.opaque, 5);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(fake_walk(root_of(v), i).rights, i < 5 ? RIGHT_R | RIGHT_X : 7);
+    }
+    end();
+}
+
+/* Who asked for it gets less than was asked for, never more, and reads back what was asked for. */
+static void or_narrowed_where_the_owner_says_so(void **state)
+{
+    uint16_t v, other;
+
+    (void)state;
+    start(true);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(none); i++) {
+        assert_int_equal(set_access(v, PAGE, none[i]), 0);
+        assert_int_equal(fake_walk(root_of(v), PAGE).rights, 0);
+        assert_int_equal(get_access(v, PAGE), none[i]);
+        assert_int_equal(create(none[i], &other), 0);
+        assert_int_equal(fake_walk(root_of(other), PAGE).rights, 0);
+        assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, other), 0);
+    }
+    end();
+}
+
+/* Let through for its page walks, a vCPU gets the fetch that its view gives: with the read that
+ * comes with it, or it would never get on. */
+static void a_fetch_comes_with_a_read(void **state)
+{
+    struct fault f = {.gfn = gfn(PAGE), .rights = RIGHT_X};
+    struct altp2m_vcpu *v = &fake.vcpus[0];
+
+    (void)state;
+    start(false);
+    assert_int_equal(altp2m_lift_walk(v), 0);
+    assert_int_equal(altp2m_fault(v, &f, true), FAULT_RETRY);
+    assert_int_equal(fake_walk(v->root, PAGE).rights, RIGHT_R | RIGHT_X);
+    altp2m_unlift(v);
+    end();
+}
+
+/* ---- identifiers ---- */
+
+static void touch_all(unsigned nr)
+{
+    for (uint16_t v = 0; v < nr; v++) {
+        fake_access(root_of(v), PAGE);
+    }
+}
+
+/* Views of which each shows another right, more than there are identifiers. */
+static void make_views(unsigned nr)
+{
+    static const access_t accesses[] = {ACCESS_R, ACCESS_RW, ACCESS_RX, ACCESS_RWX};
+    uint16_t v;
+
+    for (unsigned i = 1; i < nr; i++) {
+        assert_int_equal(create(ACCESS_RWX, &v), 0);
+        assert_int_equal(v, i);
+        assert_int_equal(set_access(v, PAGE, accesses[i % 4]), 0);
+    }
+}
+
+static void each_root_has_its_translations(void **state)
+{
+    static const unsigned rights[] = {RIGHT_R, RIGHT_R | RIGHT_W, RIGHT_R | RIGHT_X, 7};
+
+    (void)state;
+    start(false);
+    make_views(12);
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint16_t v = 1; v < 12; v++) {
+            assert_int_equal(fake_access(root_of(v), PAGE).rights, rights[v % 4]);
+        }
+        fake_settled();
+    }
+    end();
+}
+
+/* Two views that a vCPU alternates between keep what they translated: a switch flushes nothing. */
+static void a_switch_forgets_nothing(void **state)
+{
+    unsigned walks, flushes;
+
+    (void)state;
+    start(false);
+    make_views(3);
+    touch_all(3);
+    walks = fake.walks;
+    flushes = fake.flushes;
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, 1 + i % 2), 0);
+        fake_access(fake.vcpus[0].root, PAGE);
+    }
+    assert_int_equal(fake.walks, walks);
+    assert_int_equal(fake.flushes, flushes);
+    end();
+}
+
+/* A flush that names one root leaves the others' translations, whatever their identifiers. */
+static void a_flush_names_what_it_forgets(void **state)
+{
+    unsigned walks;
+
+    (void)state;
+    start(false);
+    make_views(4);
+    touch_all(4);
+    assert_int_equal(set_access(3, PAGE, ACCESS_N), 0);
+    assert_int_equal(fake.flushed_root, root_of(3).v);
+    walks = fake.walks;
+    touch_all(3);
+    assert_int_equal(fake.walks, walks);
+    fake_access(root_of(3), PAGE);
+    assert_int_equal(fake.walks, walks + 1);
+    end();
+}
+
+/* A view goes, and its root's page becomes another's: nothing that it translated is left. */
+static void a_new_view_at_an_old_root(void **state)
+{
+    uint16_t v;
+    mfn_t root;
+
+    (void)state;
+    start(false);
+    make_views(2);
+    touch_all(2);
+    root = root_of(1);
+    assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, 1), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(create(ACCESS_N, &v), 0);
+        if (mfn_eq(root_of(v), root)) {
+            break;
+        }
+    }
+    assert_true(mfn_eq(root_of(v), root));
+    assert_int_equal(fake_access(root, PAGE).rights, 0);
+    end();
+}
+
+/* Whether the model would see an identifier that comes to another root with what it translated. */
+static void a_kept_identifier_is_seen(void **state)
+{
+    static jmp_buf trap;
+    volatile bool seen = true;
+
+    (void)state;
+    start(false);
+    make_views(12);
+    fake.keeps_asids = true;
+    fake_trap = &trap;
+    if (setjmp(trap) == 0) {
+        touch_all(12);
+        fake_settled();
+        seen = false;
+    }
+    fake_trap = NULL;
+    assert_true(seen);
+    assert_non_null(strstr(fake_message, "stale"));
+    fake_stop();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_cannot_be_had_is_refused),
+        cmocka_unit_test(a_list_stops_there),
+        cmocka_unit_test(or_narrowed_where_the_owner_says_so),
+        cmocka_unit_test(a_fetch_comes_with_a_read),
+        cmocka_unit_test(each_root_has_its_translations),
+        cmocka_unit_test(a_switch_forgets_nothing),
+        cmocka_unit_test(a_flush_names_what_it_forgets),
+        cmocka_unit_test(a_new_view_at_an_old_root),
+        cmocka_unit_test(a_kept_identifier_is_seen),
+    };
+
+    return cmocka_run_group_tests_name("core: nested page tables", tests, NULL, NULL);
+}
