@@ -404,13 +404,14 @@ bool step_is_own(const struct vcpu *v, uint32_t reason)
     return !(step_debug(v, vmread(EXIT_QUALIFICATION)) & DR6_ANY);
 }
 
-/* SDM 3, 6.13: the error code names the vector in the IDT. Real mode has none. */
+/* SDM 3, 6.13: the error code names the vector in the IDT. Real mode has none, though Bochs 2.7
+ * tells one. */
 bool step_interrupts(struct vcpu *v, uint32_t info)
 {
     struct vmx_vcpu *x = &v->vmx;
 
     if (x->step_mode != STEP_TF || !x->step_int_length || INTR_VECTOR(info) != EXC_GP ||
-        ((info & INTR_ERROR_CODE) &&
+        ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) &&
          vmread(EXIT_INTR_ERROR) != (x->step_int_vector * 8u | ERROR_IDT))) {
         return false;
     }
