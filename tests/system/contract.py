@@ -211,10 +211,8 @@ class Contract:
 
     def test_processors(self):
         """A machine has as many as were asked for, and they start."""
-        for number in 1, 2, 4:
-            with self.subTest(number):
-                done = self.run_standin("(d1) ", "COUNT", "--processors", str(number), *LIMIT)
-                self.assertEqual(done.lines, [f"(d1) {number:08x}"])
+        done = self.run_standin("(d1) ", "COUNT", "--processors", "4", *LIMIT)
+        self.assertEqual(done.lines, ["(d1) 00000004"])
 
     def test_serial_console(self):
         """Without a debug port the serial port is the console; what is written to the port is lost."""

@@ -24,7 +24,7 @@ KINDS = {
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--junit": "output", **MACHINE},
-    "bench": {"--json": "output", "--runs": "count", "--plot": "output", "--from": "input"},
+    "bench": {"--json": "output", "--machine": "name", "--runs": "count", "--plot": "output", "--from": "input"},
     "compare": {}, "xtf": {**MACHINE, "DIR": "directory"},
     "libvmi": {"DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
     "trace": {**LIMITS, "--hypervisor": "input", "CONFIG": "input",

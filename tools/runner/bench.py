@@ -12,10 +12,10 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench_monitor, options, packages, stretch, uses
+from . import bench_monitor, machines, options, packages, stretch, uses
 from .base import Error, build, build_dir, readable, say, writable, write_result
 from .config import config
-from .machine import boot
+from .machine import boot, check
 from .plot import plot
 from .recorded import read_lines
 
@@ -101,11 +101,11 @@ def parse(texts):
     return found["TICKS"], found["TABLES"]
 
 
-def _measure(setting, memory):
+def _measure(setting, memory, machine):
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch) / f"{setting.key}.cfg"
         path.write_text(setting.config(), encoding="utf-8")
-        result = boot([path], ticks=TICKS, memory=memory)
+        result = boot([path], ticks=machine.limit(TICKS), memory=memory, machine=machine.name)
     texts = result.texts("d1")
     bad = [text for text in texts if re.match(r"TEST \S+: (fail|error)", text)]
     if result.status or bad or not any(text.startswith("END ") for text in texts):
@@ -114,12 +114,13 @@ def _measure(setting, memory):
     return parse(texts)
 
 
-def measure(setting, runs=1, memory=None):
+def measure(setting, runs=1, memory=None, machine=None):
     """({operation: fewest ticks of the runs}, {what: tables})."""
     say(f"measuring: {setting.text}")
-    ticks, tables = _measure(setting, memory)
+    machine = machine or machines.find()
+    ticks, tables = _measure(setting, memory, machine)
     for _ in range(runs - 1):
-        again, _ = _measure(setting, memory)
+        again, _ = _measure(setting, memory, machine)
         ticks = {name: min(n, again.get(name, n)) for name, n in ticks.items()}
     return ticks, tables
 
@@ -133,13 +134,13 @@ def _goal(goal, ticks):
     return ticks.get(SAME) if goal == SAME else goal
 
 
-def rows(ticks, xen):
-    """One dictionary for each operation that was measured."""
+def rows(ticks, xen, goals=True):
+    """One dictionary for each operation that was measured. goals: they are to be reached here."""
     out = []
     for name, text, goal in OPERATIONS:
         if name not in ticks:
             continue
-        goal, here, there = _goal(goal, ticks), ticks[name], xen.get(name)
+        goal, here, there = _goal(goal, ticks) if goals else None, ticks[name], xen.get(name)
         out.append({"name": name, "text": text, "xen": there, "facet": here, "target": goal,
                     "ratio": round(there / max(here, 1), 1) if there is not None else None,
                     "reached": None if goal is None else here <= goal})
@@ -188,12 +189,15 @@ def _print_tables(table):
         print(f"{row['text']:44} {row['facet']:>9} {row['target']:>8} {_verdict(row)}")
 
 
-def _arguments(arguments):
+def parsed(arguments):
+    """The options and their values."""
     parser = options.parser(
         "bench", "Measure what operations cost, in instructions of the "
         "emulated processor, and print them beside Xen's. Missed targets are printed, and are no "
         "error.")
     parser.add_argument("--json", metavar="FILE", help="also write all numbers to FILE")
+    parser.add_argument("--machine", metavar="NAME", help="measure on this machine; Xen's figures and the targets are "
+                        "those of corei7_skylake_x (default), and shown only there")
     parser.add_argument("--runs", type=options.count, default=1, metavar="N",
                         help="boot N times and keep the fewest ticks (default: %(default)s)")
     parser.add_argument("--quick", action="store_true",
@@ -207,12 +211,12 @@ def _arguments(arguments):
     return parser.parse_args(arguments)
 
 
-def _scaling(runs, report):
-    base, _ = measure(ONE, runs)
+def _scaling(runs, report, machine):
+    base, _ = measure(ONE, runs, machine=machine)
     report["settings"][ONE.key] = base
     for other in (MANY, LARGE):
         try:
-            ticks, _ = measure(other, runs)
+            ticks, _ = measure(other, runs, machine=machine)
         except Error as error:
             report["not_measured"][other.key] = str(error)
             continue
@@ -230,24 +234,28 @@ def _last_line(report):
     print(f"\nbench: {reached} targets reached, {missed} missed{tail}")
 
 
-def _measure_all(args):
-    packages.require("run")
+def measured(args):
+    """The report of what the options ask for."""
+    machine = check(args.machine, exits=args.exits)
+    packages.require("run", machine)
     build(["run-needs", "guests"])
-    ticks, tables = measure(MAIN, args.runs)
+    ticks, tables = measure(MAIN, args.runs, machine=machine)
+    same = machine.name == machines.DEFAULT
     report = {
-        "machine": "Bochs corei7_skylake_x, 1 processor; ticks are instructions",
-        "operations": rows(ticks, xen_ticks()),
+        "machine": f"{machine.backend.NAME} {machine.name}, 1 processor; ticks are instructions",
+        "operations": rows(ticks, xen_ticks() if same else {}, same),
         "tables": [{"name": name, "text": text, "facet": tables[name], "target": goal,
                     "reached": tables[name] <= goal}
                    for name, text, goal in TABLES if name in tables],
         "settings": {MAIN.key: ticks}, "scaling": {}, "not_measured": {}, "uses": [], "limits": []}
     if not args.quick:
-        _scaling(args.runs, report)
-        here, there = uses.on_facet(exits=args.exits), uses.recorded()
+        _scaling(args.runs, report, machine)
+        here = uses.on_facet(exits=args.exits, machine=machine)
+        there = uses.recorded() if same else uses.parse_all({})
         report["uses"], report["limits"] = uses.rows(here, there), uses.events(here, there)
-        report["monitor"], absent = bench_monitor.measure()
+        report["monitor"], absent = bench_monitor.measure(machine)
         report["not_measured"].update(absent)
-        report["stretch"], absent = stretch.measure()
+        report["stretch"], absent = stretch.measure(machine)
         report["not_measured"].update(absent)
     return report
 
@@ -301,7 +309,7 @@ def _print_read(report, path):
 
 def main(arguments):
     """Runs `facet bench`. Returns its exit status."""
-    args = _arguments(arguments)
+    args = parsed(arguments)
     for path in (args.json, None if args.plot is DEFAULT_CHART else args.plot):
         if path is not None:
             writable(path)
@@ -312,7 +320,7 @@ def main(arguments):
         report = _read(args.report)
         _print_read(report, args.report)
     else:
-        report = _measure_all(args)
+        report = measured(args)
         _print(report)
     if args.json is not None:
         write_result(args.json, json.dumps(report, indent=2) + "\n")

@@ -5,7 +5,7 @@ import pathlib
 import re
 import tempfile
 
-from . import initramfs
+from . import initramfs, machines
 from .base import Error, build_dir, say
 from .config import config
 from .debian import debian_kernel
@@ -54,13 +54,13 @@ done
 """
 
 
-def _boot(directory, texts, wanted):
+def _boot(machine, directory, texts, wanted):
     """The numbers that `wanted` finds in the lines of domains made of configuration texts."""
     paths = []
     for i, text in enumerate(texts):
         paths.append(directory / f"{i}.cfg")
         paths[-1].write_text(text, encoding="utf-8")
-    result = boot(paths, ticks=LIMIT_TICKS)
+    result = boot(paths, ticks=machine.limit(LIMIT_TICKS), machine=machine.name)
     said = [line.text for line in result.lines]
     bad = [text for text in said if re.match(r"TEST \S+: (fail|error)", text)]
     if result.status or bad:
@@ -68,17 +68,17 @@ def _boot(directory, texts, wanted):
     return [match.groups() for text in said if (match := re.fullmatch(wanted, text))]
 
 
-def _calls(directory):
+def _calls(machine, directory):
     """{operation: ticks} of a small guest that is the monitor."""
     guests = build_dir() / "guest"
     monitor = config(name="ticks", kernel=guests / "monitor-ticks.elf", memory=16, monitor=1)
     target = config(name="target", kernel=guests / "monitor-prey.elf", memory=256, vcpus=2,
                     altp2m="external", shadow_memory=8)
-    found = _boot(directory, [monitor, target], r"TICKS (\S+) (\d+)")
+    found = _boot(machine, directory, [monitor, target], r"TICKS (\S+) (\d+)")
     return {name: int(ticks) for name, ticks in found}
 
 
-def _event(directory):
+def _event(machine, directory):
     """{EVENT: ticks} from the guest's side: the fewest for one of 16 writes."""
     if not XEN_ACCESS.exists():
         raise Error("xen-access is not installed (package xen-utils-4.17)")
@@ -91,7 +91,7 @@ def _event(directory):
                      cmdline="console=hvc0 quiet mitigations=off cryptomgr.notests=1")
     target = config(name="target", kernel=build_dir() / "guest" / "mon-target.elf", memory=16,
                     altp2m="external", cmdline=TARGET)
-    found = _boot(directory, [monitor, target], TICKS)
+    found = _boot(machine, directory, [monitor, target], TICKS)
     return {EVENT: int(ticks) for ticks, in found}
 
 
@@ -122,14 +122,14 @@ def rows(ticks, there):
     return out
 
 
-def measure():
+def measure(machine=None):
     """(rows, {what could not be measured: why})."""
-    ticks, absent = {}, {}
+    machine, ticks, absent = machine or machines.find(), {}, {}
     say("measuring: a monitor")
     with tempfile.TemporaryDirectory() as scratch:
         for name, run in zip(WHAT, (_calls, _event)):
             try:
-                ticks.update(run(pathlib.Path(scratch)))
+                ticks.update(run(machine, pathlib.Path(scratch)))
             except Error as error:
                 absent[name] = str(error)
-    return rows(ticks, xen_ticks()), absent
+    return rows(ticks, xen_ticks() if machine.name == machines.DEFAULT else {}), absent

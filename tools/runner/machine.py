@@ -295,6 +295,8 @@ def check(machine, ticks=None, debugger=None, exits=False):
         found.need_bochs("the debugger")
     if exits:
         found.need_bochs("counting VM exits")
+        if found.has is not None and "vmx" not in found.has:
+            raise Error(f"VM exits can be counted on Intel's processors only, and '{found.name}' has none")
     return found
 
 

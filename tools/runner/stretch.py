@@ -10,6 +10,7 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 
+from . import machines
 from .base import Error, build, build_dir, say
 from .config import config
 from .machine import boot
@@ -95,12 +96,13 @@ def parse(texts):
     return found
 
 
-def _run(parts, directory):
+def _run(machine, parts, directory):
     paths = []
     for part in parts:
         paths.append(directory / f"{part.name}.cfg")
         paths[-1].write_text(_config(part, directory), encoding="utf-8")
-    result = boot(paths, ticks=TICKS, hypervisor=build_dir() / "stretch" / "facet.elf")
+    result = boot(paths, ticks=machine.limit(TICKS), machine=machine.name,
+                  hypervisor=build_dir() / "stretch" / "facet.elf")
     if result.status:
         raise Error(f"{parts[0].name}: {result.reason}")
     return parse(line.text for line in result.lines)
@@ -112,15 +114,16 @@ def rows(ticks):
              "reached": ticks[name] <= MOST} for name, text in ROWS if name in ticks]
 
 
-def measure():
+def measure(machine=None):
     """(rows, {run that could not be measured: why})."""
+    machine = machine or machines.find()
     say("measuring: longest stretch")
     build(["stretch"])
     ticks, absent = {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         for parts in RUNS:
             try:
-                ticks.update(_run(parts, pathlib.Path(scratch)))
+                ticks.update(_run(machine, parts, pathlib.Path(scratch)))
             except Error as error:
                 absent[f"longest stretch, {parts[0].name}"] = str(error)
     return rows(ticks), absent

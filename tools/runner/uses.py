@@ -16,7 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import initramfs, packages
+from . import initramfs, machines, packages
 from .base import ROOT, Error, build_dir, say, tool
 from .chain import chained
 from .config import config
@@ -73,11 +73,11 @@ USES = (
 LARGE_MIB = 1024  # guests of more want a machine of their own
 
 
-def linux_files(directory):
+def linux_files(directory, machine=None):
     """(kernel that begins with tests/guest/bench/chain.c, initramfs), made in `directory`."""
     kernel, ramdisk = directory / "linux.elf", directory / "linux.gz"
     if not ramdisk.exists():
-        packages.require("demo")
+        packages.require("demo", machine)
         debian = debian_kernel()
         plain = directory / "vmlinux"
         subprocess.run([tool("facet-kernel"), debian.vmlinuz, plain], check=True)
@@ -115,11 +115,11 @@ def exit_lines(found):
     return lines
 
 
-def _run(use, directory, exits):
+def _run(use, directory, exits, machine):
     path = directory / f"{use.key}.cfg"
     path.write_text(use.config(directory), encoding="utf-8")
     exits = exits and use.linux
-    result = boot([path], ticks=TICKS, exits=exits)
+    result = boot([path], ticks=machine.limit(TICKS), exits=exits, machine=machine.name)
     ending = result.endings.get(1)
     lines = result.texts("d1")
     bad = [line for line in lines if re.match(r"TEST \S+: (fail|error)|BROKEN ", line)]
@@ -130,17 +130,18 @@ def _run(use, directory, exits):
                   f"ENDED {ending.how.split(':')[0]}"])
 
 
-def on_facet(uses=USES, exits=False):
+def on_facet(uses=USES, exits=False, machine=None):
     """{use: {name: number}}, as many machines at a time as there are processors.
 
     exits: count those of the Linux guests, too, which takes minutes.
     """
+    machine = machine or machines.find()
     with tempfile.TemporaryDirectory() as scratch:
         directory = pathlib.Path(scratch)
         if any(use.linux for use in uses):
-            linux_files(directory)
+            linux_files(directory, machine)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            running = {use.key: pool.submit(_run, use, directory, exits) for use in uses}
+            running = {use.key: pool.submit(_run, use, directory, exits, machine) for use in uses}
             for key, future in running.items():
                 say(f"measuring: {key}")
                 future.exception()
