@@ -3,16 +3,10 @@
 and has to print what stands below it."""
 
 import re
-import sys
+import shlex
 
 import runner
 from harness import TICKS, FacetTest, quoted_steps
-from runner import initramfs
-
-sys.path.insert(0, str(runner.ROOT / "demo"))
-
-import demo  # noqa: E402  pylint: disable=wrong-import-position
-import monitor_demo  # noqa: E402  pylint: disable=wrong-import-position
 
 TUTORIAL = runner.ROOT / "docs" / "tutorial.md"
 PROMPT = "~ # "
@@ -60,9 +54,23 @@ class TutorialTest(FacetTest):
             values.update(told(below))
         return "\n".join(lines + ["echo '@ end'"])
 
-    def printed(self, paths):
-        """What each command printed in domain 1 of this machine."""
-        result = runner.boot(paths, ticks=TICKS)
+    def commands(self, part):
+        """The words of the commands in the part's block of kind `host`, in this test's directory."""
+        blocks = re.findall(r"^```host\n(.*?)^```$", TUTORIAL.read_text(encoding="utf-8"), re.M | re.S)
+        found = [shlex.split(line.replace("/tmp/", f"{self.dir}/")) for line in blocks[part - 1].splitlines()]
+        self.assertTrue(all(words[:2] == ["$", "./facet"] for words in found))
+        return [words[2:] for words in found]
+
+    def printed(self, part, script):
+        """What each command printed in domain 1 of the machine that the part's commands make. The guest that would give a shell
+        runs the script in its place."""
+        *made, run = self.commands(part)
+        for words in made:
+            shell = [] if "--command" in words else ["--command", script]
+            done = self.facet(*words, *shell, cwd=runner.ROOT)
+            self.assertEqual(done.status, 0, done.err)
+        self.assertEqual(run[:2], ["run", "--interactive"])
+        result = runner.boot(run[2:], ticks=TICKS)
         self.assertEqual(result.status, 0, result.reason)
         runs = []
         for text in result.texts("d1"):
@@ -84,24 +92,16 @@ class TutorialTest(FacetTest):
                 self.assertRegex("\n".join(lines), rf"\A{pattern(below)}\Z")
 
     def test_inside_a_guest(self):
-        """Part 1, in the guest of `./facet demo --shell`."""
+        """Part 1, in the guest that its first command makes."""
         wanted = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), "guest", PROMPT)
         self.assertGreater(len(wanted), 20)
-        kernel = runner.debian_kernel()
-        ramdisk = initramfs.script(self.dir / "tutorial.gz", kernel, runner.build_dir(),
-                                   self.script(wanted))
-        path = self.dir / "tutorial.cfg"
-        path.write_text(runner.config(
-            name="tutorial", kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=demo.CMDLINE,
-            memory=demo.MEMORY_MIB, vcpus=1, altp2m="mixed"), encoding="utf-8")
-        self.follow(wanted, self.printed([path])[0])
+        self.follow(wanted, self.printed(1, self.script(wanted))[0])
 
     def test_from_outside(self):
-        """Part 2, in the monitor of `./facet demo monitor --shell`."""
+        """Part 2, in the monitor that its second command makes."""
         wanted = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), "monitor", PROMPT)
-        self.assertGreater(len(wanted), 4)
-        paths, _ = monitor_demo.configurations(runner, self.dir, self.script(wanted))
-        runs, result = self.printed(paths)
+        self.assertGreater(len(wanted), 6)
+        runs, result = self.printed(2, self.script(wanted))
         self.follow(wanted, runs)
         self.assertIn("work: the code of __x64_sys_sethostname looked changed 0 times",
                       result.texts("d2"))
