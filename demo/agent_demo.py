@@ -78,6 +78,7 @@ def main(runner, arguments):
         prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
         "kernel around it from a rootkit. Installs what it needs, as root.")
     runner.options.limits(parser)
+    runner.options.quiet(parser)
     runner.options.machine(parser)
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--log", action="store_true",

@@ -198,6 +198,7 @@ def main(runner, arguments):
         "There are two more: `facet demo agent`, an agent in a Linux that protects its kernel, and "
         "`facet demo monitor`, a Linux that watches another from outside.")
     runner.options.limits(parser)
+    runner.options.quiet(parser)
     runner.options.machine(parser)
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",

@@ -94,6 +94,7 @@ def main(runner, arguments):
         "with Debian's xen-access, then with hidden breakpoints and a page watch. Installs what "
         "it needs, as root.")
     runner.options.limits(parser)
+    runner.options.quiet(parser)
     runner.options.machine(parser)
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",

@@ -5,16 +5,19 @@ Which version satisfies a dependency is looked up, never guessed from another pa
 source are rebuilt alone, and lists of several suites hold several versions of a name.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
 import re
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass
 
 from . import packages
 from .base import Error
+from .progress import Count
 
 # One alternative of a dependency: name, architecture qualifier, relation to a version.
 _ALTERNATIVE = re.compile(r"([a-z0-9][a-z0-9.+-]+)(?::\S+)?\s*(?:\((<<|<=|=|>=|>>)\s*(\S+?)\))?.*")
@@ -33,6 +36,7 @@ class Package:
     name: str
     version: str
     depends: str = ""
+    size: int = 0  # of its file
 
 
 def _run(*command, cwd=None):
@@ -62,7 +66,7 @@ def _records(name, *options):
     for record in _run("apt-cache", "show", *options, name).stdout.split("\n\n"):
         fields = dict(re.findall(r"^(\S+): (.*)$", record, re.M))
         if fields.get("Package") == name and "Filename" in fields:  # not one only installed here
-            found.append(Package(name, fields["Version"], fields.get("Depends", "")))
+            found.append(Package(name, fields["Version"], fields.get("Depends", ""), int(fields.get("Size", 0))))
     return found
 
 
@@ -109,13 +113,31 @@ def closure(package, pattern):
     return list(found.values())
 
 
+def _download(package, scratch):
+    """Downloads a package into the directory `scratch`, and tells how far it is; returns the finished process."""
+    over = threading.Event()
+    count = Count(package.name, -(-package.size // 1000000), " MB")
+
+    def watch():
+        while not over.wait(0.5):
+            with contextlib.suppress(OSError):  # apt renames what is whole
+                count.at(sum(file.stat().st_size for file in pathlib.Path(scratch).rglob("*") if file.is_file()) // 1000000)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return _run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", f"{package.name}={package.version}", cwd=scratch)
+    finally:
+        over.set()
+        watcher.join()
+        count.end()
+
+
 def fetch(some, tree):
     """Downloads packages and unpacks them into the directory `tree`."""
     for package in some:
         with tempfile.TemporaryDirectory(dir=tree.parent) as scratch:
-            wanted = f"{package.name}={package.version}"
-            done = _run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", wanted,
-                        cwd=scratch)
+            done = _download(package, scratch)
             debs = list(pathlib.Path(scratch).glob("*.deb"))
             if done.returncode or not debs:
                 raise _failure(f"download {package.name} {package.version}", done, Missing)

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from .progress import Count, progress, say  # noqa: F401  say is for those who import it from here
+
 try:
     from . import installed  # `make install` writes it: where the programs are, from here, and the version
 except ImportError:
@@ -20,6 +22,9 @@ except ImportError:
 HERE = pathlib.Path(__file__).resolve().parent
 # The clone or, installed, the folder that has this one and demo/.
 ROOT = HERE.parent if installed else HERE.parents[1]
+# What `make --trace` says when it makes a file, and what compilers, linkers and make say of trouble.
+_TARGET = re.compile(r"\S+:\d+: (?:update )?target '")
+_TROUBLE = re.compile(r"error:|undefined reference|\*\*\* |cannot find", re.I)
 
 
 class Error(Exception):
@@ -28,26 +33,6 @@ class Error(Exception):
 
 class ToolError(Error):
     """An error in the words of a tool, which name file and line: printed as they are."""
-
-
-def say(text):
-    """A message of the runner itself; the machine's own lines go to stdout."""
-    print(f"facet: {text}", file=sys.stderr, flush=True)
-
-
-_hushed = False
-
-
-def hush():
-    """From now on nothing is said of work that goes on."""
-    global _hushed  # pylint: disable=global-statement
-    _hushed = True
-
-
-def progress(text):
-    """What is being done now, or was done well: for who waits, so that --quiet hides it."""
-    if not _hushed:
-        say(text)
 
 
 def build_dir():
@@ -208,8 +193,32 @@ def _building():
         yield
 
 
+def _make(command):
+    """Runs make and tells how far it is; returns its status and what it printed."""
+    jobs = os.cpu_count() or 1
+    planned = subprocess.run([*command, "-n", "--trace"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    progress(f"building ({jobs} jobs)")
+    count = Count("building", sum(1 for line in planned.stdout.splitlines() if _TARGET.match(line)), " files")
+    lines, done = [], 0
+    with subprocess.Popen([*command, f"-j{jobs}", "--output-sync=target", "--trace"], text=True, errors="replace",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            for line in process.stdout:
+                if _TARGET.match(line):
+                    done += 1
+                    count.at(done)
+                else:
+                    lines.append(line.rstrip("\n"))
+        except BaseException:  # a signal: nobody waits for the rest
+            process.kill()
+            raise
+        finally:
+            count.end()
+    return process.returncode, lines
+
+
 def build(targets=()):
-    """Runs make for `targets` (default: everything) and shows its output if it fails."""
+    """Runs make for `targets` (default: everything) and shows what went wrong if it fails."""
     if installed:
         return
     command = ["make", "-C", str(ROOT), f"B={os.environ.get('B', 'build')}", *targets]
@@ -217,13 +226,9 @@ def build(targets=()):
         if subprocess.run([*command, "-q"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL, check=False).returncode == 0:
             return
-        jobs = os.cpu_count() or 1
-        say(f"building ({jobs} jobs)")
-        done = subprocess.run([*command, "-s", f"-j{jobs}", "--output-sync=target"], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        lines = done.stdout.splitlines()
-        errors = [i for i, line in enumerate(lines) if "error" in line.lower()]
+        status, lines = _make(command)
+    if status:
+        errors = [i for i, line in enumerate(lines) if _TROUBLE.search(line)]
         first = max(0, errors[0] - 3) if errors else 0
         print("\n".join(lines[first:first + 30]), file=sys.stderr)
         raise Error("the build failed; `make` shows all of it")

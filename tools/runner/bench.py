@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import bench_monitor, machines, options, packages, stretch, uses
-from .base import Error, build, build_dir, readable, say, writable, write_result
+from .base import Error, build, build_dir, progress, readable, say, writable, write_result
 from .config import config
 from .machine import boot, check
 from .plot import plot
@@ -116,7 +116,7 @@ def _measure(setting, memory, machine):
 
 def measure(setting, runs=1, memory=None, machine=None):
     """({operation: fewest ticks of the runs}, {what: tables})."""
-    say(f"measuring: {setting.text}")
+    progress(f"measuring: {setting.text}")
     machine = machine or machines.find()
     ticks, tables = _measure(setting, memory, machine)
     for _ in range(runs - 1):

@@ -6,7 +6,7 @@ import re
 import tempfile
 
 from . import initramfs, machines
-from .base import Error, build_dir, say
+from .base import Error, build_dir, progress
 from .config import config
 from .debian import debian_kernel
 from .machine import boot
@@ -125,7 +125,7 @@ def rows(ticks, there):
 def measure(machine=None):
     """(rows, {what could not be measured: why})."""
     machine, ticks, absent = machine or machines.find(), {}, {}
-    say("measuring: a monitor")
+    progress("measuring: a monitor")
     with tempfile.TemporaryDirectory() as scratch:
         for name, run in zip(WHAT, (_calls, _event)):
             try:

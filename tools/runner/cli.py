@@ -8,7 +8,7 @@ import signal
 import sys
 
 from . import machine, machines, options, packages
-from .base import ROOT, Error, ToolError, build, installed, readable, say, version, writable
+from .base import ROOT, Error, ToolError, build, installed, progress, readable, say, version, writable
 from .image import check_files_directory, make_files, make_image
 
 EXIT_CODES = """\
@@ -37,6 +37,8 @@ def _command(commands, name, text, run, **more):
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
                                  formatter_class=argparse.RawDescriptionHelpFormatter, **more)
     parser.set_defaults(run=run)
+    if more.get("add_help", True):  # the others' parsers are their own
+        options.quiet(parser)
     return parser
 
 
@@ -140,7 +142,7 @@ def _add_configs(parser):
 
 def _setup(args):
     packages.require(args.purpose, machines.find(args.machine), asked=True)
-    say(f"all packages for `{args.purpose}` are there")
+    progress(f"all packages for `{args.purpose}` are there")
     return 0
 
 
@@ -186,7 +188,7 @@ def _image(args):
     build(["tools" if args.hypervisor else "run-needs"])
     make, where = (make_image, args.output) if args.output is not None else (make_files, args.files)
     image = make(args.configs, where, args.interactive, args.memory, args.hypervisor, _warn)
-    say(f"wrote {image.path}; a machine needs {image.memory_mib} MiB for it")
+    progress(f"wrote {image.path}; a machine needs {image.memory_mib} MiB for it")
     return 0
 
 

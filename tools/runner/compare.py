@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import bench, bench_monitor, options, packages, toolrun, uses
-from .base import Error, build, build_dir, say
+from .base import Error, build, build_dir, progress
 from .guests import parse_manifest
 from .machine import boot
 from .recorded import RECORDED_DIR, read_lines, write_lines
@@ -252,7 +252,7 @@ def main(arguments):
     else:
         there = {name: read_lines(name) for name in [
             "ticks", *(g.name for g in guests), *(uses.PREFIX + use.key for use in uses.USES)]}
-    say(f"running {len(guests)} guests on Facet")
+    progress(f"running {len(guests)} guests on Facet")
     calls = compare_all(guests, there, rules)
     _print_calls(calls, reasons, args.all)
     stale = unused(calls, rules)

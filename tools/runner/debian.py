@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import archive
-from .base import Error, cache_dir, locked, say
+from .base import Error, cache_dir, locked, progress, say
 
 META_PACKAGE = "linux-image-cloud-amd64"
 IMAGE = r"linux-image-[0-9]"
@@ -101,7 +101,7 @@ def _fetch(directory, meta_package=META_PACKAGE):
     whole = [kernel for kernel in _cached(directory) if kernel.vmlinuz.parents[1] == target]
     if whole:
         return whole[0]
-    say(f"downloading Debian's kernel package {package.name} (to unpack, not to install)")
+    progress(f"downloading Debian's kernel package {package.name} (to unpack, not to install)")
     with scratch_dir(directory) as path:
         archive.fetch([package], path / "tree")
         keep(path / "tree", target)
@@ -132,7 +132,7 @@ def _fetch_headers(directory, kernel, same_version):
     if not found:
         raise archive.Missing(f"the archive has no {name} {kernel.version}")
     needed = archive.closure(found[0], HEADERS)
-    say(f"downloading the headers of kernel {kernel.release} (to unpack, not to install)")
+    progress(f"downloading the headers of kernel {kernel.release} (to unpack, not to install)")
     top, place = _headers_place(directory, kernel)
     with scratch_dir(directory) as path:
         tree = path / "tree"

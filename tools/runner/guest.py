@@ -385,7 +385,6 @@ def _arguments(arguments):
     parser.add_argument("--memory", type=options.mebibytes, metavar="MIB", help="default: by what is in it")
     parser.add_argument("--vcpus", type=options.count, metavar="N", default=1)
     parser.add_argument("--altp2m", choices=MODES, help="default: mixed, and disabled for a monitor")
-    options.quiet(parser)
     return parser.parse_args(arguments)
 
 

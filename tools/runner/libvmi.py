@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 from . import initramfs, machine, packages
-from .base import ROOT, Error, build, build_dir, locked, say, source_of
+from .base import ROOT, Error, build, build_dir, locked, progress, source_of
 from .config import config
 from .debian import debian_kernel
 from .options import parser as command_parser
@@ -240,7 +240,7 @@ def build_examples(source):
     """Builds LibVMI in the build directory. Returns the directory."""
     tree = build_dir() / "libvmi"
     with locked(build_dir() / ".libvmi-lock"):
-        say("building LibVMI and its examples")
+        progress("building LibVMI and its examples")
         build_library(source, tree)
         _run("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",
              str(tree / "busy"), str(ROOT / "tools" / "libvmi" / "busy.c"))
@@ -368,6 +368,7 @@ class Watcher:
         text = line.text
         if text.startswith("LV begin "):
             self._now = self.outputs[text[9:]] = Output()
+            progress(text[9:])
         elif text.startswith("LV : ") and self._now:
             self._now.lines.append(text[5:])
         elif text.startswith("LV end ") and self._now:
@@ -439,10 +440,9 @@ def _arguments(arguments):
         "libvmi", "Build LibVMI from its source in DIR, run its examples in a "
         "Debian domain on Facet against another Debian domain, and compare with what "
         "tests/recorded/libvmi.txt says.",
-        epilog="exit status: 0 if every result is the recorded one, else 1")
+        epilog="exit status: 0 if every result is the recorded one, else 1; with --quiet the table is printed alone")
     parser.add_argument("directory", metavar="DIR", help="LibVMI's source; it is left as it is")
     parser.add_argument("examples", metavar="EXAMPLE", nargs="*", help="run only these")
-    parser.add_argument("--quiet", action="store_true", help="print the table alone")
     parser.add_argument("--verbose", action="store_true", help="print all that the machine says")
     return parser.parse_args(arguments)
 
@@ -462,7 +462,7 @@ def main(arguments):
     watcher = Watcher(options.verbose)
     with tempfile.TemporaryDirectory() as scratch:
         paths = _configs(pathlib.Path(scratch), tree, examples)
-        say(f"running {len(examples)} examples")
+        progress(f"running {len(examples)} examples")
         machine.boot(paths, ticks=TICKS, on_line=watcher.line)
     found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
              for one in examples}

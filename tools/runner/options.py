@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from .base import hush
+from .progress import hush
 
 
 def _number(name, kind, least, beyond):
@@ -88,4 +88,6 @@ class Parser(argparse.ArgumentParser):
 
 def parser(name, description, **more):
     """A parser for a command whose arguments are its own."""
-    return Parser(prog=f"facet {name}", description=description, allow_abbrev=False, **more)
+    made = Parser(prog=f"facet {name}", description=description, allow_abbrev=False, **more)
+    quiet(made)
+    return made

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 
-from .base import Error, installed, say
+from .base import Error, installed, progress, say
+from .progress import hushed
 
 LOCK_SECONDS = 600
 
@@ -137,8 +138,14 @@ def missing(purpose, emulator="bochs"):
 def _apt(*arguments):
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
     # A machine that has just started may be installing its updates.
-    return _run("apt-get", "-q", "-o", "Dpkg::Use-Pty=0", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}", *arguments,
-                env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode
+    command = ["apt-get", "-q", "-o", "Dpkg::Use-Pty=0", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}", *arguments]
+    if not hushed():
+        return _run(*command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode
+    done = _run(*command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace")
+    if done.returncode:
+        print(done.stdout, end="", file=sys.stderr)
+    return done.returncode
 
 
 def _all_known(names):
@@ -150,7 +157,7 @@ def _all_known(names):
 
 def update():
     """Refreshes the package lists. If that fails, what is tried next tells more."""
-    say("refreshing apt's package lists")
+    progress("refreshing apt's package lists")
     if _apt("update"):
         say("that failed; going on with the lists as they are")
 
@@ -166,9 +173,9 @@ def require(purpose, machine=None, asked=False):
     line = "apt-get install --no-install-recommends " + " ".join(names)
     if os.geteuid() != 0 or (installed and not asked):
         raise Error(f"packages are missing; as root, run:\n  {line}")
-    say(f"installing {len(names)} missing packages:")
+    progress(f"installing {len(names)} missing packages:")
     for name, reason in absent:
-        say(f"  {name}: {reason}")
+        progress(f"  {name}: {reason}")
     install = ("install", "-y", "--no-install-recommends", *names)
     if not _all_known(names):
         update()

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import options, packages
-from .base import ROOT, Error, build_dir, say
+from .base import ROOT, Error, build_dir, progress
 
 # Each analysis: the harness tests/prove/eva/NAME.c, and the source that it looks at.
 ANALYSES = {
@@ -157,11 +157,11 @@ def main(arguments):
     count = Count()
 
     packages.require("prove")
-    say("enumerating")
+    progress("enumerating")
     _enumerate(args.depth, count)
-    say("exploring protocols")
+    progress("exploring protocols")
     _protocols(count)
-    say("analysing what parses bytes of others")
+    progress("analysing what parses bytes of others")
     _eva(count)
     print(f"prove: {count.proven} proven, {count.open} open", flush=True)
     return 1 if count.open else 0

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 from . import machines
-from .base import Error, build, build_dir, say
+from .base import Error, build, build_dir, progress
 from .config import config
 from .machine import boot
 
@@ -117,7 +117,7 @@ def rows(ticks):
 def measure(machine=None):
     """(rows, {run that could not be measured: why})."""
     machine = machine or machines.find()
-    say("measuring: longest stretch")
+    progress("measuring: longest stretch")
     build(["stretch"])
     ticks, absent = {}, {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,6 +14,7 @@ from . import options, packages
 from .base import Error, build, result, writable
 from .guests import guest_jobs, places
 from .hosttests import make_jobs
+from .progress import hushed
 from .results import BAD, Case
 from .systemtests import system_jobs
 
@@ -44,6 +45,8 @@ class Report:
 
     def note(self, text):
         """A line of progress."""
+        if hushed():
+            return
         with self._lock:
             self._print(f"----- {text}")
 

@@ -12,7 +12,7 @@ import re
 import tempfile
 
 from . import initramfs, packages
-from .base import Error, build_dir, say
+from .base import Error, build_dir, progress
 from .config import config
 from .debian import debian_kernel
 from .machine import Stop, boot
@@ -85,7 +85,7 @@ def on_facet():
             config(name="target", kernel=build_dir() / "guest" / "bench.elf", memory=320,
                    altp2m="mixed", cmdline="part=wait"), encoding="utf-8")
         for place, names in zip(PLACES, (["guest"], ["monitor", "target"])):
-            say(f"the altp2m command on Facet: {place}")
+            progress(f"the altp2m command on Facet: {place}")
 
             def stop(line):
                 if line.text == "TOOL end":

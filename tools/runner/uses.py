@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import initramfs, machines, packages
-from .base import ROOT, Error, build_dir, say, tool
+from .base import ROOT, Error, build_dir, progress, tool
 from .chain import chained
 from .config import config
 from .debian import debian_kernel
@@ -143,7 +143,7 @@ def on_facet(uses=USES, exits=False, machine=None):
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             running = {use.key: pool.submit(_run, use, directory, exits, machine) for use in uses}
             for key, future in running.items():
-                say(f"measuring: {key}")
+                progress(f"measuring: {key}")
                 future.exception()
             return {key: future.result() for key, future in running.items()}
 

@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import machine, machines, packages
-from .base import Error, build, build_dir, locked, say, source_of
+from .base import Error, build, build_dir, locked, progress, source_of
 from .config import config
 from .options import machine as machine_options
 from .options import parser as command_parser
@@ -133,7 +133,7 @@ def build_tests(source):
     tests = []
     with locked(build_dir() / ".xtf-lock"):
         shutil.copytree(source, tree, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_MADE))
-        say("building XTF's tests")
+        progress("building XTF's tests")
         for path in sorted(source.glob("tests/*/Makefile")):
             here = tree / "tests" / path.parent.name
             _make(tree, "-C", str(here), "info.json")
@@ -229,6 +229,6 @@ def main(arguments):
              any(fnmatch.fnmatchcase(test.name, one) for one in options.tests)]
     if not tests:
         raise Error("no test is called that")
-    say(f"running {len(tests)} tests")
+    progress(f"running {len(tests)} tests")
     table = rows(run(tests, options), expected, options.tests)
     return 1 if print_rows(table, reasons) else 0

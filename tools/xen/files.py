@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 from runner import archive
-from runner.base import Error, build_dir, say
+from runner.base import Error, build_dir, progress
 from runner.debian import cache, cache_dir, keep, real_kernel, scratch_dir
 
 HYPERVISOR = "xen-hypervisor-4.17-amd64"
@@ -37,7 +37,7 @@ def _fetch(directory):
     if not found:
         raise archive.Missing(f"apt does not know {HYPERVISOR}")
     some = [real_kernel(KERNEL_META), found]
-    say(f"downloading {' and '.join(one.name for one in some)} (to unpack, not to install)")
+    progress(f"downloading {' and '.join(one.name for one in some)} (to unpack, not to install)")
     with scratch_dir(directory.parent) as path:
         tree = path / "tree"
         archive.fetch(some, tree)

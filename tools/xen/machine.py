@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from runner import bochs, machines
-from runner.base import Error, build_dir, say
+from runner.base import Error, build_dir, progress
 from runner.emulator import Order
 from runner.exits import named, windows
 from runner.image import Image, write_iso
@@ -171,7 +171,7 @@ def _wait(emulator, serial, deadline, total):
         text = serial.read_text(encoding="utf-8", errors="replace") if serial.exists() else ""
         begun = text.count(f"{MARK} begin")
         if begun != seen:
-            say(f"Xen: guest {begun} of {total}" if begun else "Xen: starting (takes minutes)")
+            progress(f"Xen: guest {begun} of {total}" if begun else "Xen: starting (takes minutes)")
             seen = begun
         if f"{MARK} done" in text:
             return True
