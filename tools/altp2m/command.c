@@ -227,6 +227,8 @@ static int parse_options(int argc, char **argv, struct session *s, struct option
     while ((c = getopt_long(argc, argv, "d:jhV", longs, NULL)) != -1) {
         switch (c) {
         case 'd':
+            if (o->domid)
+                return usage_error(s->err, "given twice: -d ", optarg);
             o->domid = optarg;
             break;
         case 'j':
@@ -239,6 +241,8 @@ static int parse_options(int argc, char **argv, struct session *s, struct option
             o->version = true;
             break;
         default:
+            if (c >= OWN_OPTIONS && optarg && s->opt[c - OWN_OPTIONS])
+                return usage_error(s->err, "given twice: --", own_options[c - OWN_OPTIONS].name);
             if (c >= OWN_OPTIONS) {
                 s->opt[c - OWN_OPTIONS] = optarg ? optarg : "";
                 break;

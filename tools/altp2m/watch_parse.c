@@ -254,18 +254,21 @@ static bool parse_shown_one(char *text, struct watch_shown *x)
     return false;
 }
 
+#define SHOWN_ARE "as rdi,rsi:str,[rdi+0x70]:str; at most 8"
+#define KINDS_ARE "as write,break,cr3"
+
 static enum command_status parse_shown(struct watch *w, const char *arg)
 {
     char text[256], *save = NULL;
 
-    snprintf(text, sizeof(text), "%s", arg);
+    if (snprintf(text, sizeof(text), "%s", arg) >= (int)sizeof(text))
+        *text = 0;
     for (char *x = strtok_r(text, ",", &save); x; x = strtok_r(NULL, ",", &save)) {
         if (w->nr_shown == WATCH_SHOWN || !parse_shown_one(x, &w->shown[w->nr_shown]))
-            return command_misuse(w->s, "a list of registers", arg,
-                                  "as rdi,rsi:str,[rdi+0x70]:str; at most 8");
+            return command_misuse(w->s, "a list of registers", arg, SHOWN_ARE);
         w->nr_shown++;
     }
-    return COMMAND_OK;
+    return w->nr_shown ? COMMAND_OK : command_misuse(w->s, "a list of registers", arg, SHOWN_ARE);
 }
 
 static enum command_status parse_kinds(struct watch *w, const char *arg)
@@ -273,17 +276,19 @@ static enum command_status parse_kinds(struct watch *w, const char *arg)
     char text[256], *save = NULL;
 
     w->only_kinds = 0;
-    snprintf(text, sizeof(text), "%s", arg);
+    if (snprintf(text, sizeof(text), "%s", arg) >= (int)sizeof(text))
+        *text = 0;
     for (char *x = strtok_r(text, ",", &save); x; x = strtok_r(NULL, ",", &save)) {
         unsigned int k = 0;
 
         while (k < WATCH_KINDS && strcmp(kind_names[k], x))
             k++;
         if (k == WATCH_KINDS)
-            return command_misuse(w->s, "a list of kinds of events", arg, "as write,break,cr3");
+            return command_misuse(w->s, "a list of kinds of events", arg, KINDS_ARE);
         w->only_kinds |= 1u << k;
     }
-    return COMMAND_OK;
+    return w->only_kinds ? COMMAND_OK
+                         : command_misuse(w->s, "a list of kinds of events", arg, KINDS_ARE);
 }
 
 static enum command_status parse_numbers(struct watch *w)
@@ -308,6 +313,8 @@ static enum command_status parse_numbers(struct watch *w)
             continue;
         if (!parse_number(arg + minus, UINT64_MAX, numbers[i].to))
             return command_misuse(w->s, "a number", arg, "decimal, or 0x and hexadecimal");
+        if (numbers[i].opt == OPT_COUNT && !w->count)
+            return command_misuse(w->s, "a number of events", arg, "1 or more");
         if (minus)
             *numbers[i].to = -*numbers[i].to;
         if (numbers[i].has)
