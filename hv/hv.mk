@@ -2,8 +2,8 @@
 # The hypervisor image: build/facet.elf, a multiboot 1 kernel.
 -include hv/guest/guest.mk
 
-HV_SRCS := $(wildcard hv/*.c hv/boot/*.c hv/lib/*.c hv/mm/*.c hv/x86/*.c hv/vmx/*.c) $(HV_GUEST_SRCS) $(CORE_SRCS)
-HV_ASMS := $(wildcard hv/boot/*.S hv/x86/*.S hv/vmx/*.S)
+HV_SRCS := $(wildcard hv/*.c hv/boot/*.c hv/lib/*.c hv/mm/*.c hv/x86/*.c hv/vcpu/*.c hv/vmx/*.c hv/svm/*.c hv/exit/*.c) $(HV_GUEST_SRCS) $(CORE_SRCS)
+HV_ASMS := $(wildcard hv/boot/*.S hv/x86/*.S hv/vmx/*.S hv/svm/*.S)
 HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
 
 # No SSE and no red zone: guest FPU state stays in the registers across exits, and interrupts use
@@ -11,7 +11,8 @@ HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
 # Optimized as one program: the exit path crosses many small files. LTO=0 links faster.
 LTO ?= 1
 HV_LTO := $(if $(filter 1,$(LTO)),-flto=auto)
-HV_CFLAGS := -O2 -g $(HV_LTO) $(WARN) -ffreestanding -DFACET_VERSION=\"$(VERSION)\" $(if $(filter 1,$(DEBUG)),-DFACET_DEBUG) $(if $(filter 1,$(STRETCH)),-DFACET_STRETCH) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+HV_CFLAGS := -O2 -g $(HV_LTO) $(WARN) -ffreestanding -DFACET_VERSION=\"$(VERSION)\" $(if $(filter 1,$(DEBUG)),-DFACET_DEBUG) $(if $(filter 1,$(STRETCH)),-DFACET_STRETCH) \
+             $(if $(wildcard hv/svm/*.c),-DFACET_SVM) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
              -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
              -ffunction-sections -fdata-sections -fcf-protection=none \
              -Ihv -Iinclude -I. -isystem /usr/include/x86_64-linux-gnu

@@ -30,7 +30,7 @@ bool monitor_skips_walks(const struct vcpu *v);
 void monitor_not_emulated(struct vcpu *v);
 /* A stepped instruction is done; v must have stepping on. */
 void monitor_stepped(struct vcpu *v);
-/* `type` and `length` as the interruption information of the exit tells them. */
+/* `type` is enum event_type, `length` the instruction's. */
 enum monitor_result monitor_breakpoint(struct vcpu *v, unsigned type, unsigned length);
 /* The result is in the registers already if the answer is MONITOR_PAUSED: the monitor moves RIP. */
 bool monitor_wants_cpuid(const struct vcpu *v);
@@ -74,7 +74,7 @@ void monitor_wants(const struct domain *d, struct monitor_wants *out);
 /* An answer's registers are not taken. */
 void monitor_registers_refused(struct vcpu *v);
 
-/* ---- offered by the machine: hv/vmx/step.c and regs.c ---- */
+/* ---- offered by the machine: hv/exit/ and hv/vcpu/ ---- */
 
 struct vm_event_regs_x86;
 /* Registers of v, current or not running anywhere. */
@@ -92,7 +92,7 @@ bool vcpu_stepping(const struct vcpu *v);
 /* The exits that monitor_wants() asks for are brought up to date before v's next entry. */
 void vcpu_monitor_changed(struct vcpu *v);
 /*
- * Lets the current instruction through, by hv/vmx/emulate.c: it runs with everything allowed, one
+ * Lets the current instruction through, by hv/exit/emulate.c: it runs with everything allowed, one
  * iteration of a REP if `once`. With `bytes` (16 of them) these are fetched in its place. v is
  * current.
  */
@@ -107,25 +107,13 @@ void vcpu_emulate_stop(struct vcpu *v);
  */
 bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
 /*
- * Raises an event at the next entry; types of interruption information. v is not running anywhere.
- * -EBUSY: an interrupt or NMI that it could not take now.
+ * Raises an event at the next entry; `due`, `has_error` and `with_cr2` are found out. v is not
+ * running anywhere. -EBUSY: an interrupt or NMI that it could not take now.
  */
-int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error,
-                      unsigned length, uint64_t cr2);
+int vcpu_inject_event(struct vcpu *v, const struct event *e);
 /* Finishes a write that monitor_cr_write() or monitor_msr_write() held back; a bad value raises
  * #GP. v is current. */
 void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value);
 void vcpu_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
-/* Whether accesses to descriptor-table registers can be told. */
-bool vcpu_has_descriptor_exits(void);
-/* Prepares a page as a list of MSRs whose writes exit as usual; adds or removes one. */
-void vcpu_msr_exits(uint8_t *page);
-void vcpu_msr_exits_set(uint8_t *page, uint32_t msr, bool on);
-/* The event that the next entry delivers, which is fixed thereby; false: none. Types of
- * interruption information. */
-struct vcpu_event {
-    unsigned vector, type;
-    uint32_t error;
-    uint64_t cr2;
-};
-bool vcpu_event_due(struct vcpu *v, struct vcpu_event *out);
+/* The event that the next entry delivers, which is fixed thereby; false: none. */
+bool vcpu_event_due(struct vcpu *v, struct event *out);

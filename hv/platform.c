@@ -4,7 +4,6 @@
 #include "core/platform.h"
 #include "guest/guest.h"
 #include "mm/frame.h"
-#include "vmx/vmx.h"
 #include "x86/timer.h"
 
 static struct domain *domain_of(struct physmap *pm)
@@ -21,18 +20,18 @@ static struct vcpu *vcpu_of(struct altp2m_vcpu *a)
 
 bool platform_has_altp2m(void)
 {
-    return true;
+    return vendor_caps.views;
 }
 
 bool platform_has_ve(void)
 {
-    return vmx_caps()->vmfunc && vmx_caps()->ve;
+    return vendor_caps.ve;
 }
 
 void platform_flush(struct physmap *pm, mfn_t root)
 {
     (void)pm;
-    ept_flush(root);
+    VENDOR(flush, NULL, root);
 }
 
 /* The page is the one that VMFUNC reads, where there is VMFUNC: an entry of all ones makes it
@@ -46,13 +45,15 @@ void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root)
 {
     uint64_t *list = frame_virt(pm->list_page);
 
-    __atomic_store_n(&list[v.v], mfn_eq(root, MFN_INVALID) ? ~0ULL : ept_pointer(root),
+    __atomic_store_n(&list[v.v],
+                     mfn_eq(root, MFN_INVALID) ? ~0ULL
+                                               : root.v << PAGE_SHIFT | vendor_caps.root_flags,
                      __ATOMIC_RELEASE);
 }
 
 void platform_vcpu_update(struct altp2m_vcpu *a)
 {
-    vcpu_of(a)->vmx.update = true;
+    vcpu_of(a)->altp2m_changed = true;
 }
 
 void platform_vcpu_sync(struct altp2m_vcpu *a)

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A virtual processor, vendor-free. Its hardware half is behind hv/vmx (later hv/svm too); what the
- * guest interface keeps for it is struct guest_vcpu (hv/guest/guest.h).
+ * A virtual processor, vendor-free. Its hardware half is behind vcpu/vendor.h; what the guest
+ * interface keeps for it is struct guest_vcpu (hv/guest/guest.h), what the handling of exits does
+ * struct exit_vcpu (hv/exit/exit_state.h).
  *
  * Functions here that read or write guest registers work on the vCPU that is running on this
  * processor (between its exit and its next entry) or on one that is not running anywhere; both are
@@ -11,10 +12,14 @@
  */
 #include <facet/types.h>
 #include <sys/queue.h>
+#include <facet/check.h>
 #include "core/altp2m.h"
+#include "exit/exit_state.h"
 #include "guest/guest_state.h"
+#include "vcpu/event.h"
 #include "vcpu/state.h"
-#include "vmx/vmx_state.h"
+#include "vcpu/vendor.h"
+#include "x86/cpu.h"
 
 struct domain;
 
@@ -57,11 +62,14 @@ struct linear_page {
 /* A place in the run queue: a vCPU's, or that of work which a domain has to wait for. */
 struct turn {
     TAILQ_ENTRY(turn) link;
-    bool queued, lent; /* see hv/x86/sched.c */
+    bool queued, lent; /* see hv/vcpu/sched.c */
     /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the
      * turn may be gone. */
     bool (*work)(struct turn *);
 };
+
+/* What the vendor keeps per vCPU, in a form of its own. */
+#define VENDOR_STATE 320u
 
 struct vcpu {
     struct vcpu_regs regs; /* first: the entry stub addresses it from the vCPU pointer */
@@ -72,8 +80,12 @@ struct vcpu {
     struct turn turn;
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
-    struct vmx_vcpu vmx;
-    struct ram_slot ram[RAM_SLOTS]; /* these four: hv/x86/hand.c */
+    struct event event;  /* for the next entry */
+    bool altp2m_changed; /* view, VMFUNC or #VE page: the vendor must follow */
+    bool windows;        /* an exit was asked for when an interrupt or NMI can be taken */
+    struct exit_vcpu exit;
+    uint64_t vendor[VENDOR_STATE / sizeof(uint64_t)];
+    struct ram_slot ram[RAM_SLOTS]; /* these four: hv/vcpu/hand.c */
     struct shown_slot shown[SHOWN_SLOTS];
     struct linear_page linear;        /* the last one */
     struct linear_page linear_before; /* the one before, if `linear` has a page */
@@ -81,11 +93,39 @@ struct vcpu {
     uint64_t xcr0;
 };
 
-/* ---- registers and events: hv/vmx/vcpu.c ---- */
+/* ---- in and out of the processor: hv/vcpu/load.c ---- */
 
 /* Allocates the hardware state. -ENOMEM. The vCPU is OFFLINE with undefined registers. */
 int vcpu_create(struct vcpu *v, struct domain *d, unsigned id);
 void vcpu_destroy(struct vcpu *v);
+/* v's state comes into this processor, in the place of another's. */
+void vcpu_load(struct vcpu *v);
+void vcpu_unload(struct vcpu *v);
+/* Loads v for a moment, perhaps in the middle of another's exit; vcpu_return() takes what
+ * vcpu_borrow() gave. */
+struct vcpu *vcpu_borrow(struct vcpu *v);
+void vcpu_return(struct vcpu *v, struct vcpu *before);
+
+/* ---- registers: hv/vcpu/state.h names them ---- */
+
+static inline uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
+{
+    CHECK(cpu_loaded(v));
+    return VENDOR(get, v, f);
+}
+static inline void vcpu_set(struct vcpu *v, enum vcpu_field f, uint64_t value)
+{
+    CHECK(cpu_loaded(v));
+    VENDOR(set, v, f, value);
+}
+/* General registers by ModRM numbering, with REX; 4 is RSP. */
+uint64_t vcpu_gpr(struct vcpu *v, unsigned n);
+void vcpu_set_gpr(struct vcpu *v, unsigned n, uint64_t value);
+struct segment vcpu_segment(const struct vcpu *v, unsigned segment);
+void vcpu_set_segment(struct vcpu *v, unsigned segment, const struct segment *s);
+void vcpu_dump(struct vcpu *v); /* on the console */
+
+/* ---- starts: hv/vcpu/start.c ---- */
 
 /* What can be set before a start; everything else gets the architectural reset value. */
 struct vcpu_start {
@@ -101,13 +141,37 @@ void vcpu_start_sipi(struct vcpu_start *s, uint8_t sipi_vector);
 bool vcpu_start_valid(const struct vcpu_start *s);
 /* Sets all registers from s, which is valid; does not make it runnable. */
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s);
+/* Sets CR0, CR4 and EFER together, as given; values are valid, and CR3 is set. */
+void vcpu_reset_control(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
+/* Whether the processor would read the four entries of PAE paging (SDM 3, 4.4.1); and does so.
+ * False: an entry is bad or not to be had, #GP. */
+bool vcpu_keeps_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer);
+bool vcpu_load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer);
+uint64_t vcpu_cr4_allowed(void); /* bits of CR4 that a guest may set */
 
-unsigned vcpu_cpl(const struct vcpu *v);
-bool vcpu_long_mode(const struct vcpu *v);          /* CS.L with EFER.LMA: 64-bit caller */
-bool vcpu_in_ia32e(const struct vcpu *v);           /* EFER.LMA: 4-level paging */
-uint64_t vcpu_cr4_allowed(void);                    /* bits of CR4 that a guest may set */
-const struct table_format *vcpu_table_format(void); /* of the nested page tables on this machine */
-bool vcpu_interrupts_enabled(const struct vcpu *v); /* RFLAGS.IF */
+static inline unsigned vcpu_cpl(const struct vcpu *v)
+{
+    return (unsigned)vcpu_get(v, VCPU_CPL);
+}
+static inline bool vcpu_long_mode(const struct vcpu *v) /* CS.L with EFER.LMA: 64-bit caller */
+{
+    return vcpu_get(v, VCPU_CODE_64);
+}
+static inline bool vcpu_in_ia32e(const struct vcpu *v) /* EFER.LMA: 4-level paging */
+{
+    return vcpu_get(v, VCPU_EFER) & EFER_LMA;
+}
+static inline bool vcpu_interrupts_enabled(const struct vcpu *v) /* RFLAGS.IF */
+{
+    return vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_IF;
+}
+/* The vCPU's linear addresses mean something else from now on. */
+static inline void vcpu_flush(struct vcpu *v)
+{
+    VENDOR(flush, v, MFN_INVALID);
+}
+
+/* ---- events: hv/vcpu/inject.c ---- */
 
 enum {
     EXC_DE = 0,
@@ -118,6 +182,8 @@ enum {
     EXC_UD = 6,
     EXC_NM = 7,
     EXC_DF = 8,
+    EXC_TS = 10,
+    EXC_NP = 11,
     EXC_SS = 12,
     EXC_GP = 13,
     EXC_PF = 14,
@@ -129,8 +195,12 @@ enum {
 void vcpu_inject(struct vcpu *v, unsigned vector);
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);
 void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error);
+/* Delivers an event that an exit took from the guest, as if it had not. */
+void vcpu_pass_on(struct vcpu *v, const struct event *e);
+/* Whether an entry may inject an interrupt. */
+bool vcpu_can_take_interrupt(struct vcpu *v);
 
-/* ---- scheduling: hv/x86/sched.c ---- */
+/* ---- scheduling: hv/vcpu/sched.c, and hv/exit/run.c for sched_run() and sched_look() ---- */
 
 void sched_wake(struct vcpu *v); /* BLOCKED -> RUNNABLE; OFFLINE stays */
 /* v, which the current vCPU has just woken, runs in what that one leaves of its

@@ -10,7 +10,8 @@
 #include "domain.h"
 #include "lib/console.h"
 #include "mm/frame.h"
-#include "vmx/vmx.h"
+#include "exit/selftest.h"
+#include "vcpu/vendor.h"
 #include "x86/cpu.h"
 #include "x86/timer.h"
 
@@ -190,8 +191,8 @@ void boot_main(uint32_t magic, const struct multiboot_info *info)
     fpu_init();
     apic_init();
     time_init();
-    vmx_init();
-    vmx_selftest();
+    vendor_init();
+    exit_selftest();
     if (nr_modules == 0) {
         fatal("no boot module: the first must be the device tree that describes the domains");
     }

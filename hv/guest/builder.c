@@ -131,7 +131,7 @@ static bool create_physmap(struct build *b)
         .trace = b->config->altp2m_trace,
         .host_reserve = (uint32_t)layout_host_reserve(b->config->memory_kib << 10),
         .monitor_reserve = (uint32_t)layout_monitor_reserve(b->config->memory_kib << 10),
-        .format = vcpu_table_format(),
+        .format = vendor_caps.format,
     };
 
     g->pool_pages = c.host_reserve + (unsigned)(b->config->table_kib >> 2);
@@ -159,7 +159,7 @@ static unsigned best_order(uint64_t g, uint64_t nr, bool large_1g)
 /* The next block, as large as alignment, the `nr` gfns that are left and free memory allow. */
 static bool take_block(struct build *b, uint64_t nr)
 {
-    b->order = best_order(b->next_gfn, nr, vcpu_table_format()->large_1g);
+    b->order = best_order(b->next_gfn, nr, vendor_caps.format->large_1g);
     b->cleared = 0;
     for (;;) {
         b->block = frame_reserve(1ULL << b->order);

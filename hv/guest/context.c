@@ -4,7 +4,7 @@
  * the time stamp counter. Checks are in Xen's order. With one processor the target does not run
  * meanwhile; what it was interrupted in is done.
  */
-#include "context.h"
+#include "vcpu/context.h"
 #include "domctl_abi.h"
 #include "guest.h"
 #include "monitor.h"

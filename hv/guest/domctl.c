@@ -362,14 +362,17 @@ static long inject_event(struct domain *d, const struct xen_dm_op_inject_event *
     if (e->pad0 || e->pad1 || e->vcpuid >= d->nr_vcpus) {
         return -EINVAL;
     }
-    /* Types of interruption information; software ones need the length of the instruction. */
-    if (e->type == 7 || e->type == 1 || (e->type == 2 && e->vector != 2) ||
+    /* Types are enum event_type; software ones need the length of the instruction. */
+    if (e->type > EVENT_SW_EXC || e->type == 1 || (e->type == 2 && e->vector != 2) ||
         (e->type == 3 && e->vector > 31) ||
         (e->type >= 4 && (e->insn_len == 0 || e->insn_len > 15))) {
         return -EINVAL;
     }
-    return vcpu_inject_event(d->vcpus[e->vcpuid], e->vector, e->type, e->error_code, e->insn_len,
-                             e->cr2);
+    return vcpu_inject_event(d->vcpus[e->vcpuid], &(struct event){.vector = (uint8_t)e->vector,
+                                                                  .type = (uint8_t)e->type,
+                                                                  .length = (uint8_t)e->insn_len,
+                                                                  .error = e->error_code,
+                                                                  .cr2 = e->cr2});
 }
 
 long dm_op(struct hypercall *h)

@@ -4,7 +4,7 @@
 /* Inside the guest interface: what its files offer each other. */
 #include "domain.h"
 #include "dtree.h"
-#include "x86/hand.h"
+#include "vcpu/hand.h"
 #include "xen_abi.h"
 
 /* ---- hypercalls: hypercall.c ---- */

@@ -5,7 +5,7 @@
 #include <facet/lock.h>
 #include <facet/types.h>
 #include "monitor_state.h"
-#include "x86/area.h"
+#include "vcpu/area.h"
 #include "x86/timer.h"
 
 struct vcpu_info;

@@ -362,7 +362,7 @@ enum monitor_result monitor_vmexit(struct vcpu *v, uint32_t reason, uint64_t qua
 /* The first event that is delivered after the monitor asked for it. False: v is paused now. */
 bool monitor_next_interrupt(struct vcpu *v)
 {
-    struct vcpu_event e;
+    struct event e;
     vm_event_request_t r;
 
     if (!vcpu_event_due(v, &e)) {

@@ -15,7 +15,7 @@
 
 static uint32_t offered(void)
 {
-    return EVENTS_OFFERED | (vcpu_has_descriptor_exits() ? EVENT(DESC_ACCESS) : 0);
+    return EVENTS_OFFERED | (vendor_caps.descriptors ? EVENT(DESC_ACCESS) : 0);
 }
 
 /* -EEXIST if it is so already, as on Xen. */
@@ -49,6 +49,11 @@ static void flip(uint8_t *map, int bit, bool on)
     map[bit / 8] = (uint8_t)(on ? map[bit / 8] | 1u << bit % 8 : map[bit / 8] & ~(1u << bit % 8));
 }
 
+static unsigned msr_frames(void)
+{
+    return MONITOR_MSR_FRAMES + vendor_caps.msr_map_pages;
+}
+
 static int take_msr_maps(struct monitor_wish *w)
 {
     mfn_t m;
@@ -56,17 +61,17 @@ static int take_msr_maps(struct monitor_wish *w)
     if (w->msrs) {
         return 0;
     }
-    m = frame_alloc_run(FRAME_OWNER_HV, MONITOR_MSR_FRAMES);
+    m = frame_alloc_run(FRAME_OWNER_HV, msr_frames());
     if (mfn_eq(m, MFN_INVALID)) {
         return -ENOMEM;
     }
     w->msrs = frame_virt(m);
-    w->msr_exits = (uint8_t *)w->msrs + (MONITOR_MSR_FRAMES - 1) * PAGE_SIZE;
-    vcpu_msr_exits(w->msr_exits);
+    w->msr_exits = (uint8_t *)w->msrs + MONITOR_MSR_FRAMES * PAGE_SIZE;
+    VENDOR(msr_map, w->msr_exits, MSR_MAP_NEW, false);
     return 0;
 }
-_Static_assert(sizeof(struct monitor_msrs) <= (MONITOR_MSR_FRAMES - 1) * PAGE_SIZE,
-               "the last is msr_exits");
+_Static_assert(sizeof(struct monitor_msrs) <= MONITOR_MSR_FRAMES * PAGE_SIZE,
+               "msr_exits is behind them");
 
 static long set_msr(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
 {
@@ -90,7 +95,7 @@ static long set_msr(struct monitor_domain *m, const struct xen_domctl_monitor_op
     }
     flip(w->msrs->watched, monitor_msr_bit(msr), on);
     flip(w->msrs->onchange, monitor_msr_bit(msr), on && op->u.mov_to_msr.onchangeonly);
-    vcpu_msr_exits_set(w->msr_exits, msr, on);
+    VENDOR(msr_map, w->msr_exits, msr, on);
     return 0;
 }
 
@@ -205,7 +210,7 @@ void monitor_wish_nothing(struct domain *d)
     struct monitor_wish *w = &d->guest.monitor.wish;
 
     if (w->msrs) {
-        frame_put_run(frame_of(w->msrs), MONITOR_MSR_FRAMES);
+        frame_put_run(frame_of(w->msrs), msr_frames());
     }
     memset(w, 0, sizeof(*w));
 }

@@ -65,10 +65,10 @@ struct monitor_wish {
     bool holds; /* writes of control registers and MSRs wait for the answer, which may deny them */
     uint8_t cr, cr_sync;           /* bit masks by VM_EVENT_X86_* */
     uint64_t cr_mask[MONITOR_CRS]; /* bits whose changes do not count */
-    struct monitor_msrs *msrs;     /* in a run of MONITOR_MSR_FRAMES frames, or NULL */
-    uint8_t *msr_exits;            /* in the last of them: the processor's list (vcpu_msr_exits) */
+    struct monitor_msrs *msrs;     /* in a run of frames, or NULL */
+    uint8_t *msr_exits;            /* behind them: the vendor's map */
 };
-#define MONITOR_MSR_FRAMES 3u
+#define MONITOR_MSR_FRAMES 2u
 
 /* Who watches this domain, and what for. Changed under the domain's lock. */
 struct monitor_domain {

@@ -39,6 +39,9 @@ enum vcpu_exit_kind {
 /* Who accesses CR0 to CR8, and how. */
 enum vcpu_cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
+/* As Xen's public vm_event.h numbers them. */
+enum vcpu_descriptor { DESCRIPTOR_IDTR = 1, DESCRIPTOR_GDTR, DESCRIPTOR_LDTR, DESCRIPTOR_TR };
+
 struct vcpu_exit {
     enum vcpu_exit_kind kind;
     uint32_t reason; /* VMX's number for monitors that are told of each exit, and for messages */
@@ -67,7 +70,7 @@ struct vcpu_exit {
             uint8_t address_size; /* string: bytes: 2, 4, 8 */
         } io;
         struct {
-            uint8_t which;        /* VM_EVENT_DESC_* */
+            uint8_t which;        /* enum vcpu_descriptor */
             bool write;           /* LGDT, LIDT, LLDT, LTR */
             uint32_t information; /* as VMX tells it (SDM 3, tables 27-11 and 27-12) */
         } descriptor;

@@ -76,5 +76,4 @@ static inline enum vcpu_field vcpu_segment_field(enum vcpu_field group, unsigned
     return (enum vcpu_field)(group + segment);
 }
 
-uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f);
-void vcpu_set(struct vcpu *v, enum vcpu_field f, uint64_t value);
+/* vcpu_get() and vcpu_set(): hv/vcpu.h, where both vendors are known. */

@@ -7,7 +7,7 @@
  * calls neither guest nor monitor, and keeps what it needs in v->vendor.
  *
  * All functions that take a vCPU but load(), create() and destroy() want it loaded on this
- * processor.
+ * processor; while create() runs no vCPU is.
  */
 #include <facet/types.h>
 #include "core/format.h"
@@ -52,13 +52,15 @@ struct vendor {
     const char *name;
     bool (*present)(void);                  /* CPUID says that this processor has it */
     void (*init)(struct vendor_caps *caps); /* turns it on, or fatal() with what is missing */
-    int (*create)(struct vcpu *v);          /* -ENOMEM. The registers are undefined */
+    int (*create)(struct vcpu *v);          /* -ENOMEM. v->vendor is zero; registers undefined */
     void (*destroy)(struct vcpu *v);        /* not loaded anywhere */
     void (*load)(struct vcpu *v);           /* no other vCPU is loaded */
     void (*unload)(struct vcpu *v);
     /*
-     * Delivers v->event if it is due, runs the guest until it exits, and says why. v->altp2m.view
-     * and root are what the guest made of them by then (VMFUNC).
+     * Delivers v->event if it is due, runs the guest until it exits, and says why. Before, what
+     * v->altp2m says is brought into effect if v->altp2m_changed, which is then false; after,
+     * v->altp2m.view and root are what the guest made of them (VMFUNC). v->event is due again if
+     * the exit broke its delivery off.
      */
     void (*run)(struct vcpu *v, struct vcpu_exit *e);
     uint64_t (*get)(const struct vcpu *v, enum vcpu_field f);
@@ -70,21 +72,57 @@ struct vendor {
     bool (*step)(struct vcpu *v, enum vendor_step how); /* false: it cannot */
     /* A map of MSRs whose writes exit: one more, or not; MSR_MAP_NEW: as usual. */
     void (*msr_map)(uint8_t *map, uint32_t msr, bool on);
-    /* Translations through these tables, MFN_INVALID: through all; or v's linear ones (v may be
-     * NULL). */
+    /* Forgets v's translations of linear addresses; without v (NULL) those through these nested
+     * tables, MFN_INVALID: through all. */
     void (*flush)(struct vcpu *v, mfn_t root);
 };
 
 #define MSR_MAP_NEW 0xffffffffu
 
-extern const struct vendor vmx_vendor, svm_vendor;
-extern bool vendor_is_svm;
-extern struct vendor_caps vendor_caps;
-
 /*
- * One of two, and the linker sees both: a test of one byte, and a call that can be inlined. An
- * operation of the table is named nowhere else.
+ * The tables are here, and not beside their functions, so that a call through them is a call of the
+ * function, and can be inlined. An operation is named nowhere else.
  */
+#define VENDOR_OPERATIONS(p)                                                                       \
+    bool p##_present(void);                                                                        \
+    void p##_init(struct vendor_caps *caps);                                                       \
+    int p##_create(struct vcpu *v);                                                                \
+    void p##_destroy(struct vcpu *v);                                                              \
+    void p##_load(struct vcpu *v);                                                                 \
+    void p##_unload(struct vcpu *v);                                                               \
+    void p##_run(struct vcpu *v, struct vcpu_exit *e);                                             \
+    uint64_t p##_get(const struct vcpu *v, enum vcpu_field f);                                     \
+    void p##_set(struct vcpu *v, enum vcpu_field f, uint64_t value);                               \
+    void p##_skip(struct vcpu *v, unsigned length);                                                \
+    void p##_windows(struct vcpu *v, bool interrupt, bool nmi);                                    \
+    void p##_watch(struct vcpu *v, const struct vendor_watch *w);                                  \
+    bool p##_step(struct vcpu *v, enum vendor_step how);                                           \
+    void p##_msr_map(uint8_t *map, uint32_t msr, bool on);                                         \
+    void p##_flush(struct vcpu *v, mfn_t root);
+#define VENDOR_TABLE(p, called)                                                                    \
+    {                                                                                              \
+        .name = (called), .present = p##_present, .init = p##_init, .create = p##_create,          \
+        .destroy = p##_destroy, .load = p##_load, .unload = p##_unload, .run = p##_run,            \
+        .get = p##_get, .set = p##_set, .skip = p##_skip, .windows = p##_windows,                  \
+        .watch = p##_watch, .step = p##_step, .msr_map = p##_msr_map, .flush = p##_flush           \
+    }
+
+VENDOR_OPERATIONS(vmx)
+static const struct vendor vmx_vendor = VENDOR_TABLE(vmx, "VMX");
+
+extern struct vendor_caps vendor_caps;
+extern const char *vendor_name;
+/* Turns on what this processor has, or fatal(). */
+void vendor_init(void);
+
+/* Of two vendors, a test of one byte chooses. FACET_SVM: hv/svm/ is there (hv/hv.mk). */
+#ifdef FACET_SVM
+VENDOR_OPERATIONS(svm)
+static const struct vendor svm_vendor = VENDOR_TABLE(svm, "SVM");
+extern bool vendor_is_svm;
 #define VENDOR(operation, ...)                                                                     \
     (__builtin_expect(vendor_is_svm, 0) ? svm_vendor.operation(__VA_ARGS__)                        \
                                         : vmx_vendor.operation(__VA_ARGS__))
+#else
+#define VENDOR(operation, ...) vmx_vendor.operation(__VA_ARGS__)
+#endif

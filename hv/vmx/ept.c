@@ -2,8 +2,6 @@
 /* EPT as a table format (SDM 3, 28.2), and invalidation (28.3.3.1). */
 #include <facet/check.h>
 #include "vmx.h"
-#include "vmcs.h"
-#include "guest/xen_abi.h"
 
 #define EPT_R          (1ULL << 0)
 #define EPT_W          (1ULL << 1)
@@ -33,16 +31,16 @@ static struct table_format format = {
     .name = "EPT",
     .rights =
         {
-            [XENMEM_access_n] = 0,
-            [XENMEM_access_r] = EPT_R,
-            [XENMEM_access_w] = 0,
-            [XENMEM_access_rw] = EPT_R | EPT_W,
-            [XENMEM_access_x] = EPT_X,
-            [XENMEM_access_rx] = EPT_R | EPT_X,
-            [XENMEM_access_wx] = EPT_X,
-            [XENMEM_access_rwx] = EPT_RWX,
-            [XENMEM_access_rx2rw] = EPT_R | EPT_X,
-            [XENMEM_access_n2rwx] = 0,
+            [ACCESS_N] = 0,
+            [ACCESS_R] = EPT_R,
+            [ACCESS_W] = 0,
+            [ACCESS_RW] = EPT_R | EPT_W,
+            [ACCESS_X] = EPT_X,
+            [ACCESS_RX] = EPT_R | EPT_X,
+            [ACCESS_WX] = EPT_X,
+            [ACCESS_RWX] = EPT_RWX,
+            [ACCESS_RX2RW] = EPT_R | EPT_X,
+            [ACCESS_N2RWX] = 0,
         },
     .full = EPT_RWX,
     .suppress_ve = EPT_SUPPRESS,
@@ -63,17 +61,12 @@ void ept_init(const struct vmx_caps *caps)
     format.large_1g = caps->ept_1g;
     single_context = caps->invept_single;
     if (!caps->ept_exec_only) {
-        format.rights[XENMEM_access_x] = 0;
-        format.rights[XENMEM_access_wx] = 0;
+        format.rights[ACCESS_X] = 0;
+        format.rights[ACCESS_WX] = 0;
     }
 }
 
 const struct table_format *ept_format(void)
-{
-    return &format;
-}
-
-const struct table_format *vcpu_table_format(void)
 {
     return &format;
 }
@@ -94,21 +87,7 @@ static void invept(uint64_t type, uint64_t eptp)
     CHECK(!bad);
 }
 
-void ept_invalidate_all(void)
-{
-    invept(INVEPT_ALL, 0);
-}
-
-void ept_flush(mfn_t root)
-{
-    if (single_context && !mfn_eq(root, MFN_INVALID)) {
-        invept(INVEPT_SINGLE, ept_pointer(root));
-    } else {
-        ept_invalidate_all();
-    }
-}
-
-void vpid_invalidate(const struct vcpu *v)
+static void invvpid(const struct vcpu *v)
 {
     struct {
         uint64_t vpid, address;
@@ -123,4 +102,15 @@ void vpid_invalidate(const struct vcpu *v)
                      : "m"(descriptor), "r"(INVVPID_SINGLE)
                      : "memory");
     CHECK(!bad);
+}
+
+void vmx_flush(struct vcpu *v, mfn_t root)
+{
+    if (v) {
+        invvpid(v);
+    } else if (single_context && !mfn_eq(root, MFN_INVALID)) {
+        invept(INVEPT_SINGLE, ept_pointer(root));
+    } else {
+        invept(INVEPT_ALL, 0);
+    }
 }

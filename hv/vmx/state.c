@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A vCPU's state as hv/vcpu/state.h names it, in the VMCS and in the processor. */
-#include "vcpu/state.h"
 #include <facet/check.h>
 #include "vmcs.h"
 #include "vmx.h"
-#include "x86/cpu.h"
 
 #define SEGMENTS(group, first)                                                                     \
     [(group) + SEG_ES] = (first), [(group) + SEG_CS] = (first) + 2,                                \
@@ -50,16 +48,19 @@ static const uint32_t msrs[VCPU_FIELDS] = {
     [VCPU_TSC_AUX] = MSR_TSC_AUX, [VCPU_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
 };
 
-extern inline uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f);
-extern inline void vcpu_set(struct vcpu *v, enum vcpu_field f, uint64_t value);
+/* Each use names its field: little is left of these. */
+extern inline uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f);
+extern inline void vmx_set(struct vcpu *v, enum vcpu_field f, uint64_t value);
 
 static uint64_t get_derived(const struct vcpu *v, enum vcpu_field f)
 {
+    const struct vmx_vcpu *x = vmx_of(v);
+
     switch (f) {
     case VCPU_CR0:
-        return (vmread(CR0_SHADOW) & ~v->vmx.cr0_owned) | (vmread(GUEST_CR0) & v->vmx.cr0_owned);
+        return (vmread(CR0_SHADOW) & ~x->cr0_owned) | (vmread(GUEST_CR0) & x->cr0_owned);
     case VCPU_CR4:
-        return (vmread(CR4_SHADOW) & ~v->vmx.cr4_owned) | (vmread(GUEST_CR4) & v->vmx.cr4_owned);
+        return (vmread(CR4_SHADOW) & ~x->cr4_owned) | (vmread(GUEST_CR4) & x->cr4_owned);
     case VCPU_CPL: /* SS.DPL, in every mode (SDM 3, 24.4.1) */
         return AR_DPL(vmread(GUEST_SS_AR));
     case VCPU_CODE_64:
@@ -82,10 +83,24 @@ static uint64_t get_derived(const struct vcpu *v, enum vcpu_field f)
     }
 }
 
-__attribute__((always_inline)) inline uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
+__attribute__((always_inline)) inline uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
 {
-    CHECK(cpu_loaded(v));
     return fields[f] ? vmread((enum vmcs_field)fields[f]) : get_derived(v, f);
+}
+
+void state_own(struct vcpu *v, uint64_t cr0, uint64_t cr4)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    if (cr0 == x->cr0_owned && cr4 == x->cr4_owned) {
+        return;
+    }
+    vmwrite(CR0_SHADOW, vmx_get(v, VCPU_CR0));
+    vmwrite(CR4_SHADOW, vmx_get(v, VCPU_CR4));
+    vmwrite(CR0_MASK, ~cr0);
+    vmwrite(CR4_MASK, ~cr4);
+    x->cr0_owned = cr0;
+    x->cr4_owned = cr4;
 }
 
 static void set_efer(uint64_t efer)
@@ -141,10 +156,10 @@ static void set_derived(uint64_t value, enum vcpu_field f)
     }
 }
 
-__attribute__((always_inline)) inline void vcpu_set(struct vcpu *v, enum vcpu_field f,
-                                                    uint64_t value)
+__attribute__((always_inline)) inline void vmx_set(struct vcpu *v, enum vcpu_field f,
+                                                   uint64_t value)
 {
-    CHECK(cpu_loaded(v));
+    (void)v;
     if (fields[f] && f != VCPU_EFER) {
         vmwrite((enum vmcs_field)fields[f], value);
     } else {

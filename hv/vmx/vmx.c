@@ -2,6 +2,7 @@
 /* Detection and start of VMX (SDM 3, 23.6 to 23.8, appendix A). */
 #include "vmx.h"
 #include <facet/check.h>
+#include <string.h>
 #include "lib/console.h"
 #include "mm/frame.h"
 #include "vmcs.h"
@@ -99,6 +100,7 @@ static void read_controls(void)
                            CPU_CR8_STORE | CPU_IO_EXITING | CPU_MSR_BITMAPS | CPU_MONITOR_EXITING |
                            CPU_SECONDARY,
                        0);
+    caps.step = rdmsr(MSR_VMX_TRUE_CPU) >> 32 & CPU_MONITOR_TRAP;
     uint64_t cpu2 = rdmsr(MSR_VMX_CPU2) >> 32;
     if (!(cpu2 & CPU2_EPT)) {
         fatal("this processor has VT-x but no EPT");
@@ -142,17 +144,41 @@ static void vmxon(void)
     }
 }
 
-void vmx_init(void)
+bool vmx_present(void)
 {
     uint32_t r[4];
 
     cpuid(1, 0, r);
-    if (!(r[2] & CPUID_VMX)) {
-        fatal("this processor has no VT-x (or it is hidden): Facet needs an Intel processor with "
-              "VT-x and EPT");
-    }
+    return r[2] & CPUID_VMX;
+}
+
+static void tell(struct vendor_caps *to)
+{
+    *to = (struct vendor_caps){
+        .format = ept_format(),
+        .cr0_fixed = caps.cr0_fixed0,
+        .cr4_allowed = caps.cr4_fixed1,
+        .root_flags = ept_pointer(mfn(0)),
+        .msr_map_pages = 1,
+        .views = true,
+        .vmfunc = caps.vmfunc,
+        .ve = caps.vmfunc && caps.ve,
+        .step = caps.step,
+        .slice = caps.preemption,
+        .descriptors = caps.descriptors,
+        .tsc_aux = caps.cpu2 & CPU2_RDTSCP,
+    };
+    strcpy(to->summary, "EPT");
+    strcat(to->summary, caps.vmfunc ? ", VMFUNC" : "");
+    strcat(to->summary, caps.ve ? ", #VE" : "");
+}
+
+void vmx_init(struct vendor_caps *to)
+{
+    uint64_t basic;
+
     enable_in_feature_control();
-    uint64_t basic = rdmsr(MSR_VMX_BASIC);
+    basic = rdmsr(MSR_VMX_BASIC);
     if ((basic & BASIC_NEEDED) != BASIC_NEEDED) {
         fatal("this processor's VT-x is too old: no TRUE control MSRs, or no information on string "
               "I/O");
@@ -166,7 +192,8 @@ void vmx_init(void)
     read_ept_caps();
     vmxon();
     ept_init(&caps);
-    ept_invalidate_all();
+    vmx_flush(NULL, MFN_INVALID);
+    tell(to);
 }
 
 void vmcs_clear(void *vmcs)

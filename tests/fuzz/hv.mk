@@ -14,5 +14,5 @@ $(B)/fuzz-hv/%.o: %.c
 	@mkdir -p $(@D)
 	$(or $(FUZZ_CC),clang) $(WARN) -D_GNU_SOURCE $(HV_FUZZ_FLAGS) -Iinclude -I. -Ihv $(DEPFLAGS) -c -o $@ $<
 
-$(B)/fuzz_decode: $(patsubst %,$(B)/fuzz-hv/%.o,tests/fuzz/fuzz_decode tests/unit/decode_oracle hv/x86/decode)
+$(B)/fuzz_decode: $(patsubst %,$(B)/fuzz-hv/%.o,tests/fuzz/fuzz_decode tests/unit/decode_oracle hv/exit/decode)
 	$(or $(FUZZ_CC),clang) $(HV_FUZZ_FLAGS) -o $@ $^ -lZydis

@@ -81,11 +81,10 @@ SERVED = (
     ("hv/guest/evtchn.c", r"\[(EVTCHNOP_\w+)\]"),
     ("hv/guest/msr.c", r"\bcase (MSR_\w+):"),
     ("hv/guest/msr.c", r"msr >= (MSR_\w+)"),
-    ("hv/vmx/msr.c", r"\{(MSR_\w+),"),
-    ("hv/vmx/msr.c", r"msr == (MSR_\w+)"),
-    ("hv/vmx/exit.c", r"\bcase EXIT_REASON_(\w+):"),
-    ("hv/vmx/exit.c", r"reason == EXIT_REASON_(VMCALL)"),
-    ("hv/x86/decode.h", r"^    (DECODE_(?!NO_|KEEP_|BIT_)[A-Z]+),"),
+    ("hv/exit/msr.c", r"\{(MSR_\w+),"),
+    ("hv/exit/msr.c", r"msr == (MSR_\w+)"),
+    ("hv/vmx/exit.c", r"\[EXIT_REASON_(\w+)\] ="),
+    ("hv/exit/decode.h", r"^    (DECODE_(?!NO_|KEEP_|BIT_)[A-Z]+),"),
 )
 
 
@@ -164,7 +163,7 @@ def planted(names, found, run):
     yield "planted: an MSR without a row", seen(
         served(lambda files: [*read_source(files), "    case MSR_NEW:\n"]), found, run)
     yield "planted: an exit without a row", seen(
-        served(lambda files: [*read_source(files), "    case EXIT_REASON_NEW:\n"]), found, run)
+        served(lambda files: [*read_source(files), "    [EXIT_REASON_NEW] = {1, 0, NULL},\n"]), found, run)
     yield "planted: a row without an attack", seen(names, {**found, "CPUID": []}, run)
     yield "planted: an attack that is not there", seen(names, {**found, "CPUID": ["cpuid.gone"]}, run)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Finds code beside the hand that makes a pointer of a frame or looks one up: one TAP line a check.
 
-hv/x86/hand.h is the one way into a guest's memory. Whatever else uses the functions below is listed
+hv/vcpu/hand.h is the one way into a guest's memory. Whatever else uses the functions below is listed
 here with how often at most and why; a use more fails. Plants a few violations first, to see itself fail.
 """
 
@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-HAND = {"hv/x86/hand.c", "hv/x86/hand_area.c"}
+HAND = {"hv/vcpu/hand.c", "hv/vcpu/hand_area.c"}
 RAW = ("frame_virt", "hostmap_lookup", "view_lookup", "platform_map", "domain_ram")
 # An address made by hand: a pointer cast of something shifted by the page size.
 CAST = re.compile(r"\(\s*(?:const\s+|volatile\s+)*(?:void|u?int\d+_t|struct \w+|char)\s*\*+\s*\)"
@@ -39,10 +39,11 @@ ALLOWED = {
     ("hv/mm/frame.h", "cast"): (1, "the same"),
     ("hv/platform.c", "frame_virt"): (3, "platform_map(), and twice the list of views in a page of the pool"),
     ("hv/platform.c", "platform_map"): (1, "its definition"),
-    ("hv/vmx/emulate.c", "frame_virt"): (2, "a new frame: a copy of the hand's page"),
+    ("hv/exit/emulate.c", "frame_virt"): (2, "a new frame: a copy of the hand's page"),
+    ("hv/exit/selftest.c", "frame_virt"): (1, "a new frame: code of its own"),
     ("hv/vmx/msr.c", "frame_virt"): (1, "a new frame: the MSR bitmap"),
-    ("hv/vmx/selftest.c", "frame_virt"): (1, "a new frame: code of its own"),
-    ("hv/vmx/vcpu.c", "frame_virt"): (2, "new frames: VMCS, FPU state"),
+    ("hv/vcpu/load.c", "frame_virt"): (1, "a new frame: FPU state"),
+    ("hv/vmx/vcpu.c", "frame_virt"): (1, "a new frame: the VMCS"),
     ("hv/vmx/vmx.c", "frame_virt"): (1, "a new frame: the VMXON region"),
 }
 
@@ -90,7 +91,7 @@ def planted(sources):
         found(some, "uint8_t *p = (uint8_t *)(g.v << PAGE_SHIFT);")
     yield "a file that is new", found("hv/guest/new.c", "p = domain_ram(d, g);")
     yield "nothing, by a comment", not found(some, "/* frame_virt(m) */ // view_lookup")
-    yield "nothing, by the hand", not found("hv/x86/hand.c", "p = frame_virt(m);")
+    yield "nothing, by the hand", not found("hv/vcpu/hand.c", "p = frame_virt(m);")
 
 
 def main():

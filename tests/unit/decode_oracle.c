@@ -3,7 +3,7 @@
 #include <Zydis/Zydis.h>
 #include <stdlib.h>
 #include <string.h>
-#include "x86/decode.h"
+#include "exit/decode.h"
 
 struct oracle {
     ZydisDecodedInstruction i;

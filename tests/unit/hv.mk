@@ -17,9 +17,9 @@ $(B)/unit-hv/%.o: %.c
 $(B)/unit-hv/test_hv_%: $(B)/unit-hv/tests/unit/test_hv_%.o $(B)/unit-hv/tests/unit/hv_test.o
 	$(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka $(HV_TEST_LIBS) -o $@
 
-$(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/x86/decode)
+$(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/exit/decode)
 $(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
-$(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vmx/entry_state.o
+$(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vcpu/entry_state.o
 
 .PRECIOUS: $(B)/unit-hv/tests/unit/%.o
 

@@ -33,10 +33,10 @@ void apic_init(void)
 void time_init(void)
 {
 }
-void vmx_init(void)
+void vendor_init(void)
 {
 }
-void vmx_selftest(void)
+void exit_selftest(void)
 {
 }
 void paging_init(uint64_t top)

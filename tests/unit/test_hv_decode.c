@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "decode_oracle.h"
-#include "x86/decode.h"
+#include "exit/decode.h"
 
 static const unsigned modes[] = {16, 32, 64};
 
@@ -265,11 +265,11 @@ static void rex_not_last(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE("hv/x86/decode", test_by_hand),      CASE("hv/x86/decode", test_length_limit),
-        CASE("hv/x86/decode", test_opcodes),      CASE("hv/x86/decode", test_other_opcodes),
-        CASE("hv/x86/decode", test_random_bytes), CASE("hv/x86/decode", test_addresses_by_hand),
-        CASE("hv/x86/decode", rex_not_last),      CASE("hv/x86/decode", locked),
+        CASE("hv/exit/decode", test_by_hand),      CASE("hv/exit/decode", test_length_limit),
+        CASE("hv/exit/decode", test_opcodes),      CASE("hv/exit/decode", test_other_opcodes),
+        CASE("hv/exit/decode", test_random_bytes), CASE("hv/exit/decode", test_addresses_by_hand),
+        CASE("hv/exit/decode", rex_not_last),      CASE("hv/exit/decode", locked),
     };
 
-    return cmocka_run_group_tests_name("hv/x86/decode", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("hv/exit/decode", tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
  * fields made wrong. */
 #include "hv_test.h"
 #include <string.h>
-#include "vmx/entry_state.h"
+#include "vcpu/entry_state.h"
 #include "x86/cpu.h"
 
 #define CR4_OFFERED (X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_PSE)

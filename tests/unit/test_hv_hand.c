@@ -10,8 +10,9 @@
 #include "x86/cpu.h"
 
 static struct cpu test_cpu;
-#define this_cpu() (&test_cpu)
-#include "hv/x86/hand.c"
+#define this_cpu()    (&test_cpu)
+#define cpu_loaded(v) (test_cpu.loaded == (v))
+#include "hv/vcpu/hand.c"
 
 /* Where the guest has RAM. The odd ones are what indices 0 to 3 and 511 make of large pages. */
 static const uint64_t ram_gfns[] = {
@@ -41,10 +42,12 @@ static bool moved;    /* gfn 5 shows the frame of gfn 6 */
 
 /* ---- what hand.c asks for ---- */
 
-uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
+uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
 {
     assert_ptr_equal(test_cpu.loaded, v);
     switch (f) {
+    case VCPU_CPL:
+        return cpu.cpl;
     case VCPU_CR0:
         return X86_CR0_PE | (cpu.mode == MODE_OFF ? 0 : X86_CR0_PG) | (cpu.wp ? X86_CR0_WP : 0);
     case VCPU_CR3:
@@ -62,12 +65,6 @@ uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
     }
 }
 
-bool vcpu_in_ia32e(const struct vcpu *v)
-{
-    (void)v;
-    return cpu.mode == MODE_LONG;
-}
-
 unsigned cpuid_physical_bits(void)
 {
     return cpu.bits;
@@ -76,12 +73,6 @@ unsigned cpuid_physical_bits(void)
 bool cpuid_gib_pages(void)
 {
     return cpu.gib_pages;
-}
-
-unsigned vcpu_cpl(const struct vcpu *v)
-{
-    (void)v;
-    return cpu.cpl;
 }
 
 static uint8_t *page_in(uint8_t (*pages)[PAGE_SIZE], uint64_t g)
@@ -957,13 +948,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE("hv/x86/hand", test_translate),     CASE("hv/x86/hand", test_copy),
-        CASE("hv/x86/hand", test_access),        CASE("hv/x86/hand", test_memory),
-        CASE("hv/x86/hand", test_view),          CASE("hv/x86/hand", test_in_walk),
-        CASE("hv/x86/hand", test_smap),          CASE("hv/x86/hand", test_confined),
-        CASE("hv/x86/hand", test_confined_walk), CASE("hv/x86/hand", test_lost),
-        CASE("hv/x86/hand", test_fetch),         CASE("hv/x86/hand", test_pdptes),
+        CASE("hv/vcpu/hand", test_translate),     CASE("hv/vcpu/hand", test_copy),
+        CASE("hv/vcpu/hand", test_access),        CASE("hv/vcpu/hand", test_memory),
+        CASE("hv/vcpu/hand", test_view),          CASE("hv/vcpu/hand", test_in_walk),
+        CASE("hv/vcpu/hand", test_smap),          CASE("hv/vcpu/hand", test_confined),
+        CASE("hv/vcpu/hand", test_confined_walk), CASE("hv/vcpu/hand", test_lost),
+        CASE("hv/vcpu/hand", test_fetch),         CASE("hv/vcpu/hand", test_pdptes),
     };
 
-    return cmocka_run_group_tests_name("hv/x86/hand", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("hv/vcpu/hand", tests, set_up, tear_down);
 }

@@ -4,8 +4,8 @@
 #include "hv_test.h"
 #include <stdlib.h>
 #include <string.h>
-#include "x86/hand.h"
-#include "hv/x86/hand_area.c"
+#include "vcpu/hand.h"
+#include "hv/vcpu/hand_area.c"
 
 static uint8_t (*pages)[PAGE_SIZE];
 static struct domain domain = {.id = 1};
@@ -207,7 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_elsewhere, start, stop),
         cmocka_unit_test_setup_teardown(test_crosses, start, stop),
     };
-    int failed = pages ? cmocka_run_group_tests_name("hv/x86/hand_area", tests, NULL, NULL) : 1;
+    int failed = pages ? cmocka_run_group_tests_name("hv/vcpu/hand_area", tests, NULL, NULL) : 1;
 
     free(pages);
     return failed;

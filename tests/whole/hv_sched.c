@@ -4,7 +4,8 @@
 #define __asm__                                                                                    \
     if (0)                                                                                         \
     __asm__
-#include "hv/x86/sched.c"
+#include "hv/vcpu/sched.c"
+#include "hv/exit/run.c"
 #undef __asm__
 
 static void leave(struct vcpu *v)
@@ -38,7 +39,7 @@ bool machine_switch(struct vcpu *v)
         return true;
     }
     if (before) {
-        leaves |= SLICE_OVER;
+        sched_leaves |= SCHED_SLICE_OVER;
         leave(before);
     }
     domains_reap();
@@ -46,7 +47,7 @@ bool machine_switch(struct vcpu *v)
     if (!v || !v->turn.queued) {
         return false;
     }
-    vmx_vcpu_load(v);
+    vcpu_load(v);
     begin(v);
     guest_vcpu_running(v);
     return true;
@@ -54,17 +55,17 @@ bool machine_switch(struct vcpu *v)
 
 bool machine_run(struct vcpu *v)
 {
-    if (!machine_switch(v) || !may_run(v)) {
+    if (!machine_switch(v) || !sched_may_run(v)) {
         return false;
     }
     while (guest_unsettled && !guest_settle_some(v)) {
     }
-    vmx_run_once(v);
+    exit_once(v);
     if (this_cpu()->timer_fired) {
-        leaves |= timer_interrupt() ? SLICE_OVER : 0;
-        arm_preemption(v, time_now());
+        sched_leaves |= timer_interrupt() ? SCHED_SLICE_OVER : 0;
+        limit(v, time_now());
     }
-    if (!may_run(v) || leaves) {
+    if (!sched_may_run(v) || sched_leaves) {
         leave(v);
     }
     return true;

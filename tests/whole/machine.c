@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "machine.h"
-#include <asm/vmx.h>
 #include <elf.h>
 #include <libfdt.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include "guest/guest.h"
 #include "lib/console.h"
 #include "mm/frame.h"
+#include "vendor.h"
 #include "vmx/vmx.h"
 #include "x86/apic.h"
 #include "x86/timer.h"
@@ -26,7 +26,6 @@ const char *machine_doing;
 void (*machine_act)(struct vcpu *v);
 void (*machine_wrote)(void *at, size_t n);
 
-static bool entered;
 static char console[4096];
 static size_t console_length;
 
@@ -58,37 +57,10 @@ void machine_fail(const char *format, ...)
 
 /* ---- the processor ---- */
 
-uint64_t rdmsr(uint32_t msr)
-{
-    for (unsigned i = 0; i < PROCESSOR_MSRS; i++) {
-        if (processor.msrs[i].msr == msr) {
-            return processor.msrs[i].value;
-        }
-    }
-    return 0;
-}
-
-void wrmsr(uint32_t msr, uint64_t v)
-{
-    for (unsigned i = 0; i < PROCESSOR_MSRS; i++) {
-        if (processor.msrs[i].msr == msr || processor.msrs[i].msr == 0) {
-            processor.msrs[i].msr = msr;
-            processor.msrs[i].value = v;
-            return;
-        }
-    }
-    machine_fail("MSR %x: no room", msr);
-}
-
 bool rdmsr_safe(uint32_t msr, uint64_t *v)
 {
-    *v = rdmsr(msr);
-    return true;
-}
-
-bool wrmsr_safe(uint32_t msr, uint64_t v)
-{
-    wrmsr(msr, v);
+    (void)msr;
+    *v = 0;
     return true;
 }
 
@@ -154,21 +126,6 @@ void apic_calibrate_end(uint64_t tsc_per_ms, uint64_t elapsed_us)
     (void)tsc_per_ms, (void)elapsed_us;
 }
 
-uint64_t desc_tss_base(void)
-{
-    return 0;
-}
-
-uint64_t desc_gdt_base(void)
-{
-    return 0;
-}
-
-uint64_t desc_idt_base(void)
-{
-    return 0;
-}
-
 uint64_t fpu_supported_xcr0(void)
 {
     return 7;
@@ -194,44 +151,18 @@ void fpu_load(const void *area)
     (void)area;
 }
 
-char vmx_exit[1];
+static const struct vmx_caps caps = {.ept_1g = true, .ept_exec_only = true, .invept_single = true};
 
-static const struct vmx_caps caps = {
-    .pin = PIN_EXTINT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMI,
-    .cpu = CPU_HLT_EXITING | CPU_IO_EXITING | CPU_MSR_BITMAPS | CPU_SECONDARY,
-    .cpu2 = CPU2_EPT | CPU2_UNRESTRICTED | CPU2_RDTSCP | CPU2_VPID,
-    .cr0_fixed1 = ~0ULL,
-    .cr4_fixed1 = ~0ULL,
-    .preemption = true,
-    .vpid = true,
-    .vmfunc = true,
-    .ve = true,
-    .descriptors = true,
-    .ept_1g = true,
-    .ept_exec_only = true,
-    .invept_single = true,
-};
-
+/* What is left over of hv/vmx/ept.c. */
 const struct vmx_caps *vmx_caps(void)
 {
     return &caps;
 }
 
-bool vmx_has_mtf(void)
+uint16_t vmx_vpid(const struct vcpu *v)
 {
-    return true;
-}
-
-void vmcs_clear(void *vmcs)
-{
-    if (processor.vmcs == vmcs) {
-        processor.vmcs = NULL;
-    }
-}
-
-void vmcs_load(void *vmcs)
-{
-    processor.vmcs = vmcs;
+    (void)v;
+    return 0;
 }
 
 /* ---- nested translations: Intel SDM volume 3, 28.3 ---- */
@@ -323,47 +254,15 @@ void machine_settled(void)
 
 /* ---- entries ---- */
 
-static void exit_for(uint32_t reason, uint64_t qualification, unsigned length)
-{
-    vmwrite(EXIT_REASON, reason);
-    vmwrite(EXIT_QUALIFICATION, qualification);
-    vmwrite(EXIT_INSTR_LENGTH, length);
-}
-
-int vmx_enter(struct vcpu_regs *regs, bool launched)
-{
-    struct vcpu *v = (struct vcpu *)(void *)regs;
-
-    (void)launched;
-    EXPECT(processor.vmcs == v->vmx.vmcs && processor.cpu.current == v,
-           "an entry of a vCPU that is not loaded");
-    EXPECT(vmread(EPT_POINTER) >> PAGE_SHIFT == v->altp2m.root.v,
-           "an entry on another view than it should be");
-    vmwrite(ENTRY_INTR_INFO, vmread(ENTRY_INTR_INFO) & ~(uint64_t)INTR_VALID);
-    vmwrite(IDT_VECTORING_INFO, 0);
-    exit_for(EXIT_REASON_PREEMPTION_TIMER, 0, 0);
-    entered = true;
-    machine_act(v);
-    if (vmread(EXIT_REASON) == EXIT_REASON_PREEMPTION_TIMER &&
-        processor.tsc >= processor.deadline) {
-        processor.deadline = ~0ULL;
-        vmwrite(EXIT_INTR_INFO, INTR_VALID | APIC_TIMER_VECTOR);
-        exit_for(EXIT_REASON_EXTERNAL_INTERRUPT, 0, 0);
-    } else if (vmread(EXIT_REASON) == EXIT_REASON_PREEMPTION_TIMER) {
-        exit_for(EXIT_REASON_INTERRUPT_WINDOW, 0, 0);
-    }
-    return 0;
-}
-
 bool machine_enter(struct vcpu *v, void (*act)(struct vcpu *v))
 {
     if (!v) {
         return false;
     }
     machine_act = act;
-    entered = false;
+    whole_entered = false;
     machine_run(v);
-    return entered;
+    return whole_entered;
 }
 
 void machine_wait(uint64_t ns)
@@ -381,23 +280,12 @@ struct domain *machine_domain(unsigned id)
     return d;
 }
 
-/* A field of v's VMCS, loaded or not. */
-static uint64_t field(struct vcpu *v, enum vmcs_field f)
-{
-    uint64_t *before = processor.vmcs, value;
-
-    processor.vmcs = v->vmx.vmcs;
-    value = vmread(f);
-    processor.vmcs = before;
-    return value;
-}
-
 int machine_fault(struct vcpu *v)
 {
-    uint32_t info = v->vmx.inject;
+    bool due = v->event.due;
 
-    v->vmx.inject = 0;
-    return info & INTR_VALID ? (int)INTR_VECTOR(info) : -1;
+    v->event.due = false;
+    return due ? v->event.vector : -1;
 }
 
 /* ---- what a guest does ---- */
@@ -406,28 +294,29 @@ int machine_fault(struct vcpu *v)
 
 static struct {
     uint64_t number, a, b, c, d;
+    __typeof__(whole_exit.io) io;
     void *buffer;
     size_t n;
     bool again, done;
 } todo;
 
-static void at_code(unsigned i)
+static void at_code(struct vcpu *v, unsigned i)
 {
-    vmwrite(GUEST_RIP, CODE_AT(i));
-    vmwrite(GUEST_RFLAGS, X86_EFLAGS_FIXED);
+    *whole_field(v, VCPU_RIP) = CODE_AT(i);
+    *whole_field(v, VCPU_RFLAGS) = X86_EFLAGS_FIXED;
 }
 
 static void do_hypercall(struct vcpu *v)
 {
     struct vcpu_regs *r = &v->regs;
 
-    exit_for(EXIT_REASON_VMCALL, 0, 3);
+    whole_says(VCPU_EXIT_HYPERCALL, 3);
     if (todo.again) {
         return;
     }
-    at_code(CODE_NR);
+    at_code(v, CODE_NR);
     r->rax = todo.number;
-    if (vmread(GUEST_EFER) & EFER_LMA) {
+    if (*whole_field(v, VCPU_EFER) & EFER_LMA) {
         r->rdi = todo.a;
         r->rsi = todo.b;
         r->rdx = todo.c;
@@ -462,8 +351,9 @@ long machine_hypercall(struct vcpu *v, unsigned nr, uint64_t a, uint64_t b, uint
         if (!machine_domain(domid)) {
             return MACHINE_NOT_RUN;
         }
-        if (field(v, GUEST_RIP) != CODE_AT(CODE_NR)) {
-            return field(v, GUEST_EFER) & EFER_LMA ? (long)v->regs.rax : (long)(int32_t)v->regs.rax;
+        if (*whole_field(v, VCPU_RIP) != CODE_AT(CODE_NR)) {
+            return *whole_field(v, VCPU_EFER) & EFER_LMA ? (long)v->regs.rax
+                                                         : (long)(int32_t)v->regs.rax;
         }
         todo.again = true;
     }
@@ -489,11 +379,11 @@ long machine_altp2m(struct vcpu *v, void *op)
 
 static void do_wrmsr(struct vcpu *v)
 {
-    at_code(CODE_NR);
+    at_code(v, CODE_NR);
     v->regs.rcx = todo.number;
     v->regs.rax = (uint32_t)todo.a;
     v->regs.rdx = todo.a >> 32;
-    exit_for(EXIT_REASON_MSR_WRITE, 0, 2);
+    whole_says(VCPU_EXIT_WRMSR, 2);
 }
 
 bool machine_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
@@ -505,9 +395,9 @@ bool machine_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 
 static void do_rdmsr(struct vcpu *v)
 {
-    at_code(CODE_NR);
+    at_code(v, CODE_NR);
     v->regs.rcx = todo.number;
-    exit_for(EXIT_REASON_MSR_READ, 0, 2);
+    whole_says(VCPU_EXIT_RDMSR, 2);
 }
 
 bool machine_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -522,9 +412,10 @@ bool machine_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 static void do_mov_cr(struct vcpu *v)
 {
-    at_code(CODE_NR);
+    at_code(v, CODE_NR);
     v->regs.rax = todo.a;
-    exit_for(EXIT_REASON_CR_ACCESS, todo.number, 3);
+    whole_exit.cr.cr = (uint8_t)todo.number;
+    whole_says(VCPU_EXIT_CR, 3); /* MOV to it, from RAX */
 }
 
 bool machine_mov_cr(struct vcpu *v, unsigned cr, uint64_t value)
@@ -536,43 +427,44 @@ bool machine_mov_cr(struct vcpu *v, unsigned cr, uint64_t value)
 
 /* The information area of #VE: SDM 3, table 25-1. Not told to machine_wrote(): the hypervisor chose
  * the page. */
-static bool virtualize(uint64_t qualification, uint64_t a)
+static bool virtualize(const struct vcpu *v, uint64_t qualification, uint64_t a)
 {
+    const struct whole_vcpu *w = whole_of(v);
     uint8_t *area;
 
-    if (!(vmread(CPU_CONTROLS_2) & CPU2_VE)) {
+    if (!w->ve) {
         return false;
     }
-    area = (uint8_t *)vmread(VE_INFO);
+    area = machine_frame(w->ve_info.v);
     if (*(uint32_t *)(void *)(area + 4) != 0) {
         return false;
     }
-    *(uint32_t *)(void *)area = EXIT_REASON_EPT_VIOLATION;
+    *(uint32_t *)(void *)area = 48; /* EPT violation */
     *(uint32_t *)(void *)(area + 4) = 0xffffffff;
     memcpy(area + 8, &qualification, 8);
     memcpy(area + 16, &a, 8);
     memcpy(area + 24, &a, 8);
-    *(uint16_t *)(void *)(area + 32) = (uint16_t)vmread(EPTP_INDEX);
+    *(uint16_t *)(void *)(area + 32) = w->ve_view.v;
     return true;
 }
 
-static void violate(uint64_t a, unsigned access, unsigned rights)
+static void violate(uint64_t a, unsigned access)
 {
-    uint64_t q = access | rights << 3 | 1u << 7 | 1u << 8;
-
-    vmwrite(GUEST_PHYSICAL, a);
-    vmwrite(GUEST_LINEAR, a);
-    exit_for(EXIT_REASON_EPT_VIOLATION, q, 0);
+    whole_exit.violation.gpa = gpa(a);
+    whole_exit.violation.gla = a;
+    whole_exit.violation.gla_valid = true;
+    whole_exit.violation.rights = (uint8_t)access;
+    whole_says(VCPU_EXIT_VIOLATION, 0);
 }
 
 static void do_access(struct vcpu *v)
 {
-    uint64_t root = vmread(EPT_POINTER) >> PAGE_SHIFT, g = todo.a >> PAGE_SHIFT;
+    uint64_t root = whole_of(v)->root.v, g = todo.a >> PAGE_SHIFT;
     unsigned access = (unsigned)todo.number;
     struct machine_entry e = translate(root, g);
 
     (void)v;
-    at_code(CODE_NR);
+    at_code(v, CODE_NR);
     if (access & ~e.rights) { /* forgets what it has cached, and looks again: SDM 3, 28.3.3.1 */
         e = machine_walk(root, g);
     }
@@ -586,8 +478,8 @@ static void do_access(struct vcpu *v)
             memcpy(todo.buffer, at, todo.n);
         }
         todo.done = true;
-    } else if (e.suppress_ve || !virtualize(access | e.rights << 3, todo.a)) {
-        violate(todo.a, access, e.rights);
+    } else if (e.suppress_ve || !virtualize(v, access | e.rights << 3, todo.a)) {
+        violate(todo.a, access & RIGHT_W ? RIGHT_R | RIGHT_W : access);
     }
 }
 
@@ -603,19 +495,24 @@ bool machine_access(struct vcpu *v, uint64_t gpa, unsigned rights, void *buffer,
 
 static void do_string_io(struct vcpu *v)
 {
-    at_code(CODE_NR);
+    at_code(v, CODE_NR);
     v->regs.rdi = v->regs.rsi = todo.c;
     v->regs.rcx = todo.b;
-    vmwrite(GUEST_LINEAR, todo.c);
-    vmwrite(EXIT_INSTR_INFO, 2u << 7); /* 64-bit addresses */
-    exit_for(EXIT_REASON_IO_INSTRUCTION, todo.number, 2);
+    whole_exit.io = todo.io;
+    whole_says(VCPU_EXIT_IO, 2);
 }
 
 void machine_string_io(struct vcpu *v, bool in, uint16_t port, unsigned size, unsigned count,
                        uint64_t at)
 {
-    todo.number =
-        (uint64_t)port << 16 | (count > 1) << 5 | 1u << 4 | (unsigned)in << 3 | (size - 1);
+    memset(&todo.io, 0, sizeof(todo.io));
+    todo.io.port = port;
+    todo.io.size = (uint8_t)size;
+    todo.io.in = in;
+    todo.io.string = true;
+    todo.io.rep = count > 1;
+    todo.io.segment = in ? SEG_ES : SEG_DS;
+    todo.io.address_size = 8;
     todo.b = count;
     todo.c = at;
     machine_enter(v, do_string_io);
@@ -633,11 +530,11 @@ static const struct {
 
 static void do_instruction(struct vcpu *v)
 {
-    at_code((unsigned)todo.number);
+    at_code(v, (unsigned)todo.number);
     v->regs.rsi = todo.a;
     v->regs.rdi = todo.b;
-    vmwrite(GUEST_RSP, todo.number == CODE_PUSH ? todo.b + 8 : todo.a);
-    violate(todo.c, code[todo.number].hole_is_written ? RIGHT_W : RIGHT_R, 0);
+    *whole_field(v, VCPU_RSP) = todo.number == CODE_PUSH ? todo.b + 8 : todo.a;
+    violate(todo.c, code[todo.number].hole_is_written ? RIGHT_R | RIGHT_W : RIGHT_R);
 }
 
 void machine_instruction(struct vcpu *v, enum machine_instruction i, uint64_t from, uint64_t to,
@@ -652,14 +549,15 @@ void machine_instruction(struct vcpu *v, enum machine_instruction i, uint64_t fr
 
 static void do_task_switch(struct vcpu *v)
 {
-    (void)v;
-    at_code(CODE_NR);
-    vmwrite(GUEST_GDTR_BASE, todo.a);
-    vmwrite(GUEST_GDTR_LIMIT, 0xff);
-    vmwrite(vmcs_seg(GUEST_ES_BASE, SEG_TR), todo.b);
-    vmwrite(vmcs_seg(GUEST_ES_LIMIT, SEG_TR), 0x67);
-    vmwrite(vmcs_seg(GUEST_ES_SEL, SEG_TR), 0x18);
-    exit_for(EXIT_REASON_TASK_SWITCH, 0x20 | 2u << 30, 5); /* JMP */
+    at_code(v, CODE_NR);
+    *whole_field(v, VCPU_GDTR_BASE) = todo.a;
+    *whole_field(v, VCPU_GDTR_LIMIT) = 0xff;
+    *whole_field(v, vcpu_segment_field(VCPU_BASE, SEG_TR)) = todo.b;
+    *whole_field(v, vcpu_segment_field(VCPU_LIMIT, SEG_TR)) = 0x67;
+    *whole_field(v, vcpu_segment_field(VCPU_SELECTOR, SEG_TR)) = 0x18;
+    whole_exit.task.selector = 0x20;
+    whole_exit.task.source = TASK_JMP;
+    whole_says(VCPU_EXIT_TASK, 5);
 }
 
 void machine_task_switch(struct vcpu *v, uint64_t gdt, uint64_t tss)
@@ -671,17 +569,17 @@ void machine_task_switch(struct vcpu *v, uint64_t gdt, uint64_t tss)
 
 static void do_vmfunc(struct vcpu *v)
 {
+    struct whole_vcpu *w = whole_of(v);
     uint64_t eptp;
 
-    at_code(CODE_NR);
-    (void)v;
-    if (!(vmread(CPU_CONTROLS_2) & CPU2_VMFUNC)) {
+    at_code(v, CODE_NR);
+    if (!w->vmfunc) {
         return;
     }
-    eptp = ((uint64_t *)(void *)vmread(EPTP_LIST))[todo.number & 511];
+    memcpy(&eptp, machine_frame(w->list.v) + 8 * (todo.number & 511), sizeof(eptp));
     if (eptp != ~0ULL && (eptp & 0xfff) == 0x1e) {
-        vmwrite(EPT_POINTER, eptp);
-        vmwrite(EPTP_INDEX, todo.number);
+        w->root = mfn(eptp >> PAGE_SHIFT);
+        w->ve_view = view((uint16_t)todo.number);
     }
 }
 
@@ -694,9 +592,9 @@ void machine_vmfunc(struct vcpu *v, unsigned index)
 static void do_halt(struct vcpu *v)
 {
     (void)v;
-    at_code(CODE_NR);
-    vmwrite(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_IF);
-    exit_for(EXIT_REASON_HLT, 0, 1);
+    at_code(v, CODE_NR);
+    *whole_field(v, VCPU_RFLAGS) = X86_EFLAGS_FIXED | X86_EFLAGS_IF;
+    whole_says(VCPU_EXIT_HALT, 1);
 }
 
 void machine_halt(struct vcpu *v)
@@ -948,6 +846,7 @@ void machine_start(const struct machine_options *o)
     frame_add_range(MACHINE_BASE, MACHINE_BASE + MACHINE_FRAMES * PAGE_SIZE);
     time_init();
     ept_init(&caps);
+    vendor_init();
     create_domains(o);
     for (unsigned id = 1; id <= 2; id++) {
         struct domain *d = machine_domain(id);

@@ -3,10 +3,11 @@
 
 /*
  * The whole hypervisor, but for boot code and instructions of the processor, as a program on the
- * host: core/, hv/guest, hv/vmx, hv/x86 and hv/mm as they are, over a processor whose registers,
- * VMCS and nested translations are modelled here. Memory is a range of the host's addresses where
- * frames are at their own machine addresses, so everything that the hypervisor keeps in frames is
- * real. Two domains: 1, whom the test attacks with, and 2, a monitor with control over it.
+ * host: core/, hv/guest, hv/exit, hv/vcpu and hv/mm as they are, over a vendor of its own
+ * (vendor.c) and nested translations that are modelled here. Memory is a range of the host's
+ * addresses where frames are at their own machine addresses, so everything that the hypervisor
+ * keeps in frames is real. Two domains: 1, whom the test attacks with, and 2, a monitor with
+ * control over it.
  *
  * A guest has no code: the test says what the processor does next in the guest, and which exit that
  * causes. It may be called with a vCPU that cannot run now, and then nothing happens.

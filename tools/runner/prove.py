@@ -19,7 +19,7 @@ from .base import ROOT, Error, build_dir, progress
 
 # Each analysis: the harness tests/prove/eva/NAME.c, and the source that it looks at.
 ANALYSES = {
-    "decode": "hv/x86/decode.c",
+    "decode": "hv/exit/decode.c",
     "elf": "hv/guest/elf_image.c",
 }
 # Each protocol: tests/prove/spin/NAME.pml, what it keeps, and its mutants (macros), each of which breaks that.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* decode_mmio() with 15 arbitrary bytes, any length of them, all modes. */
 #include "__fc_builtin.h"
-#include "x86/decode.h"
+#include "exit/decode.h"
 
 volatile unsigned char any_byte;
 

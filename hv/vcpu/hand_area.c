@@ -5,7 +5,7 @@
 #include <string.h>
 #include "core/altp2m.h"
 #include "domain.h"
-#include "hand.h"
+#include "vcpu/hand.h"
 #include "lib/console.h"
 #include "mm/frame.h"
 

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The processor's checks of a segment, for instructions that are carried out here (SDM 3,
  * 5.3 to 5.5). */
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
+#include "exit/exit.h"
 
 static bool canonical(uint64_t a)
 {
     return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-bool vmx_segment_holds(uint64_t ar, uint64_t limit, uint64_t offset, size_t n)
+bool segment_holds(uint64_t ar, uint64_t limit, uint64_t offset, size_t n)
 {
     uint64_t last = offset + n - 1;
 
@@ -30,18 +28,30 @@ static bool type_allows(uint64_t ar, bool write)
 
 static bool allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)
 {
-    uint64_t base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment)), ar;
+    uint64_t ar;
 
     if (vcpu_long_mode(v)) {
-        base = segment == SEG_FS || segment == SEG_GS ? base : 0;
+        uint64_t base = segment == SEG_FS || segment == SEG_GS
+                            ? vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment))
+                            : 0;
+
         return canonical(base + offset) && canonical(base + offset + n - 1);
     }
     ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, segment));
     return ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) == 0 || type_allows(ar, write)) &&
-           vmx_segment_holds(ar, vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, segment)), offset, n);
+           segment_holds(ar, vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, segment)), offset, n);
 }
 
-bool vmx_segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)
+uint64_t segment_base(struct vcpu *v, unsigned segment)
+{
+    /* Only FS and GS have one in 64-bit mode. */
+    if (vcpu_long_mode(v) && segment != SEG_FS && segment != SEG_GS) {
+        return 0;
+    }
+    return vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment));
+}
+
+bool segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write)
 {
     if (allows(v, segment, offset, n, write)) {
         return true;

@@ -7,18 +7,10 @@
  */
 #include <string.h>
 #include "domain.h"
-#include "io.h"
+#include "exit/decode.h"
+#include "exit/exit.h"
 #include "monitor.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
-#include "x86/decode.h"
-#include "x86/hand.h"
 
-#define VIOLATION_FETCH (1u << 2)
-#define VIOLATION_GLA   (1u << 7) /* the linear address is known ... */
-#define VIOLATION_FINAL                                                                            \
-    (1u << 8) /* ... and it is its translation that failed, not a page-table access */
 #define FLAGS_ARITHMETIC                                                                           \
     (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF)
 
@@ -31,7 +23,7 @@ static uint64_t size_mask(unsigned bytes)
  * keeps it. */
 static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high, uint64_t value)
 {
-    uint64_t old = vmx_read_gpr(v, n), mask = size_mask(bytes);
+    uint64_t old = vcpu_gpr(v, n), mask = size_mask(bytes);
 
     if (high) {
         value = (old & ~0xff00ULL) | (value & 0xff) << 8;
@@ -40,7 +32,7 @@ static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high
     } else {
         value &= mask;
     }
-    vmx_write_gpr(v, n, value);
+    vcpu_set_gpr(v, n, value);
 }
 
 /* A memory operand. */
@@ -51,31 +43,31 @@ struct place {
     gpa_t device; /* where, if it is */
 };
 
-static uint64_t segment_base(struct vcpu *v, unsigned segment)
+/* Whether the page there is the hole that the exit told. */
+static bool in_hole(struct vcpu *v, const struct vcpu_exit *e, uint64_t linear, uint64_t wrap)
 {
-    /* Only FS and GS have one in 64-bit mode. */
-    if (vcpu_long_mode(v) && segment != SEG_FS && segment != SEG_GS) {
-        return 0;
+    gpa_t a;
+
+    if (e->violation.gla_valid) {
+        return (linear & PAGE_MASK) == (e->violation.gla & wrap & PAGE_MASK);
     }
-    return vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment));
+    return hand_translate(v, gva(linear), &a) && gpa_to_gfn(a).v == gpa_to_gfn(e->violation.gpa).v;
 }
 
-/* The exit told which page is a hole: an operand that lies in it all is one. */
+/* An operand that lies in the hole all is one. */
 static struct place place_at(struct vcpu *v, unsigned segment, uint64_t offset, unsigned size)
 {
     uint64_t wrap = vcpu_long_mode(v) ? ~0ULL : 0xffffffff;
     uint64_t linear = (segment_base(v, segment) + offset) & wrap;
-    uint64_t page = vmread(GUEST_LINEAR) & wrap & PAGE_MASK;
+    const struct vcpu_exit *e = v->exit.hole;
+    struct place p = {
+        .linear = linear, .offset = offset, .segment = (uint8_t)segment, .size = (uint8_t)size};
 
-    return (struct place){
-        .linear = linear,
-        .offset = offset,
-        .segment = (uint8_t)segment,
-        .size = (uint8_t)size,
-        .hole = !v->vmx.stand_in && (linear & PAGE_MASK) == page &&
-                ((linear + size - 1) & PAGE_MASK) == page,
-        .device = gpa((vmread(GUEST_PHYSICAL) & PAGE_MASK) | (linear & ~PAGE_MASK)),
-    };
+    if (e && ((linear ^ (linear + size - 1)) & PAGE_MASK) == 0 && in_hole(v, e, linear, wrap)) {
+        p.hole = true;
+        p.device = gpa((e->violation.gpa.v & PAGE_MASK) | (linear & ~PAGE_MASK));
+    }
+    return p;
 }
 
 static unsigned log2_of(unsigned size)
@@ -87,7 +79,7 @@ static unsigned log2_of(unsigned size)
 static uint64_t bit_displacement(struct vcpu *v, const struct decoded *d)
 {
     unsigned unused = 64 - 8 * d->size;
-    int64_t offset = (int64_t)(vmx_read_gpr(v, d->reg) << unused) >> unused;
+    int64_t offset = (int64_t)(vcpu_gpr(v, d->reg) << unused) >> unused;
 
     return (uint64_t)(offset >> (3 + log2_of(d->size))) << log2_of(d->size);
 }
@@ -102,10 +94,10 @@ static struct place operand(struct vcpu *v, const struct decoded *d)
     if (d->base == DECODE_RIP) {
         a += vcpu_get(v, VCPU_RIP) + d->length;
     } else if (d->base != DECODE_NO_REGISTER) {
-        a += vmx_read_gpr(v, d->base);
+        a += vcpu_gpr(v, d->base);
     }
     if (d->index != DECODE_NO_REGISTER) {
-        a += vmx_read_gpr(v, d->index) * d->scale;
+        a += vcpu_gpr(v, d->index) * d->scale;
     }
     return place_at(v, d->segment, a & size_mask(d->address_size), d->size);
 }
@@ -115,7 +107,7 @@ static bool reach(struct vcpu *v, const struct place *p, bool write, struct hand
 {
     *r = (struct hand_reach){
         .linear = p->linear, .n = p->size, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R};
-    return vmx_segment_allows(v, p->segment, p->offset, p->size, write) && vmx_reach(v, r);
+    return segment_allows(v, p->segment, p->offset, p->size, write) && access_reach(v, r);
 }
 
 /* The same before anything that has effects, where an instruction has two operands. */
@@ -123,7 +115,7 @@ static bool place_prove(struct vcpu *v, const struct place *p, bool write)
 {
     struct hand_reach r;
 
-    return p->hole || v->vmx.stand_in || reach(v, p, write, &r);
+    return p->hole || v->exit.stand_in || reach(v, p, write, &r);
 }
 
 /* The bytes that are read where no RAM is. */
@@ -137,7 +129,7 @@ static uint64_t hole_read(struct vcpu *v, const struct place *p)
 /* What a monitor puts in the place of memory. */
 static bool stands_in(struct vcpu *v, const struct place *p, uint64_t *value)
 {
-    const struct stand_in *s = v->vmx.stand_in;
+    const struct stand_in *s = v->exit.stand_in;
 
     if (!s || !s->data) {
         return false;
@@ -180,7 +172,7 @@ static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
 {
     struct hand_reach r;
 
-    if (v->vmx.stand_in && v->vmx.stand_in->discard) {
+    if (v->exit.stand_in && v->exit.stand_in->discard) {
         return true;
     }
     if (p->hole) {
@@ -197,7 +189,7 @@ static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
 /* The register or immediate of an instruction that has one. */
 static uint64_t other_operand(struct vcpu *v, const struct decoded *d)
 {
-    return d->has_immediate ? d->immediate : vmx_read_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
+    return d->has_immediate ? d->immediate : vcpu_gpr(v, d->reg) >> (d->high_byte ? 8 : 0);
 }
 
 static void write_destination(struct vcpu *v, const struct decoded *d, uint64_t value)
@@ -500,19 +492,19 @@ static bool carry_out(struct vcpu *v, const struct decoded *d)
     return false;
 }
 
-void io_unmapped(struct vcpu *v, gpa_t a, uint64_t qualification)
+void mmio_exit(struct vcpu *v, const struct vcpu_exit *e)
 {
     struct decoded d;
 
-    (void)a;
-    if ((qualification & VIOLATION_FETCH) || !(qualification & VIOLATION_GLA) ||
-        !(qualification & VIOLATION_FINAL) || !fetch(v, &d)) {
+    if ((e->violation.rights & RIGHT_X) || e->violation.walk || !fetch(v, &d)) {
         vcpu_inject_error(v, EXC_GP, 0);
         return;
     }
+    v->exit.hole = e;
     if (carry_out(v, &d)) {
-        vmx_skip_bytes(v, d.length);
+        exit_skip(v, d.length);
     }
+    v->exit.hole = NULL;
 }
 
 bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard)
@@ -523,11 +515,11 @@ bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool dis
     if (v->altp2m.lifted || !fetch(v, &d) || altp2m_lift(&v->altp2m) != 0) {
         return false;
     }
-    v->vmx.stand_in = &s;
+    v->exit.stand_in = &s;
     if (carry_out(v, &d)) {
-        vmx_skip_bytes(v, d.length);
+        exit_skip(v, d.length);
     }
-    v->vmx.stand_in = NULL;
+    v->exit.stand_in = NULL;
     altp2m_unlift(&v->altp2m);
     return true;
 }

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A vCPU's state out of the VMCS and what is kept beside it, and back. */
+/* A vCPU's state in Xen's format, and back. */
 #include "guest/domctl_abi.h"
 #include <facet/check.h>
 #include <string.h>
 #include <xen/hvm/save.h>
-#include "context.h"
+#include "vcpu/context.h"
 #include "domain.h"
-#include "entry_state.h"
+#include "vcpu/entry_state.h"
 #include "monitor.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
 
 _Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw_cpu, rip) == 640 &&
                    offsetof(struct hvm_hw_cpu, cr0) == 656 &&
@@ -42,7 +39,7 @@ static uint32_t attributes(struct vcpu *v, unsigned seg)
     return (ar & AR_UNUSABLE ? 0 : 0x80) | (ar & 0x7f) | (ar >> 4 & 0xf00);
 }
 
-/* SEGMENT(in the VMCS, in struct hvm_hw_cpu) for each. */
+/* SEGMENT(here, in struct hvm_hw_cpu) for each. */
 #define EACH_SEGMENT                                                                               \
     SEGMENT(SEG_CS, cs);                                                                           \
     SEGMENT(SEG_DS, ds);                                                                           \
@@ -106,25 +103,27 @@ static void get_system(const struct vcpu *v, struct hvm_hw_cpu *c)
     c->msr_efer = vcpu_get(v, VCPU_EFER);
 }
 
-/* What the processor holds only while the vCPU is loaded. */
 static void get_kept(const struct vcpu *v, struct hvm_hw_cpu *c)
 {
-    const struct vmx_vcpu *x = &v->vmx;
+    c->cr2 = v->event.with_cr2 ? v->event.cr2 : vcpu_get(v, VCPU_CR2);
+    c->dr0 = vcpu_get(v, VCPU_DR0);
+    c->dr1 = vcpu_get(v, VCPU_DR1);
+    c->dr2 = vcpu_get(v, VCPU_DR2);
+    c->dr3 = vcpu_get(v, VCPU_DR3);
+    c->dr6 = vcpu_get(v, VCPU_DR6);
+    c->shadow_gs = vcpu_get(v, VCPU_KERNEL_GS_BASE);
+    c->msr_lstar = vcpu_get(v, VCPU_LSTAR);
+    c->msr_star = vcpu_get(v, VCPU_STAR);
+    c->msr_cstar = vcpu_get(v, VCPU_CSTAR);
+    c->msr_syscall_mask = vcpu_get(v, VCPU_FMASK);
+    c->msr_tsc_aux = vendor_caps.tsc_aux ? vcpu_get(v, VCPU_TSC_AUX) : 0;
+}
 
-    c->cr2 = x->set_cr2 ? x->new_cr2 : x->saved_cr2;
-    c->dr0 = x->dr[0];
-    c->dr1 = x->dr[1];
-    c->dr2 = x->dr[2];
-    c->dr3 = x->dr[3];
-    c->dr6 = x->dr6;
-    c->shadow_gs = x->kernel_gs_base;
-    c->msr_lstar = x->lstar;
-    c->msr_star = x->star;
-    c->msr_cstar = x->cstar;
-    c->msr_syscall_mask = x->fmask;
-    c->msr_tsc_aux = x->tsc_aux;
-    c->pending_event = x->inject;
-    c->error_code = x->inject & INTR_VALID ? x->inject_error : 0;
+/* What no processor holds while the vCPU is not loaded. */
+static void get_unloaded(const struct vcpu *v, struct hvm_hw_cpu *c)
+{
+    c->pending_event = event_info(&v->event);
+    c->error_code = v->event.due ? v->event.error : 0;
     memcpy(c->fpu_regs, v->fpu, sizeof(c->fpu_regs));
     c->flags = XEN_X86_FPU_INITIALISED;
     c->tsc = rdtsc();
@@ -136,29 +135,30 @@ void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out)
 
     CHECK(this_cpu()->loaded != v);
     memset(out, 0, sizeof(*out));
+    get_unloaded(v, out);
+    before = vcpu_borrow(v);
     get_kept(v, out);
-    before = vmx_borrow(v);
     get_general(v, out);
     get_system(v, out);
     get_segments(v, out);
-    vmx_return(v, before);
+    vcpu_return(v, before);
 }
 
 bool vcpu_context_registers(struct vcpu *v, const uint64_t *r)
 {
-    struct vcpu *before = vmx_borrow(v);
+    struct vcpu *before = vcpu_borrow(v);
     bool done = vcpu_registers_load(v, r);
 
-    vmx_return(v, before);
+    vcpu_return(v, before);
     return done;
 }
 
 uint64_t vcpu_pat(struct vcpu *v)
 {
-    struct vcpu *before = vmx_borrow(v);
+    struct vcpu *before = vcpu_borrow(v);
     uint64_t pat = vcpu_get(v, VCPU_PAT);
 
-    vmx_return(v, before);
+    vcpu_return(v, before);
     return pat;
 }
 
@@ -220,22 +220,23 @@ static bool fpu_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 /* SDM 3, 26.2.1.3 and 26.3.1.4. */
 static bool event_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    uint32_t e = c->pending_event, vector = INTR_VECTOR(e), type = INTR_TYPE(e);
-    bool error = vector == EXC_DF || (vector >= 10 && vector <= EXC_PF) || vector == EXC_AC;
+    const struct event e = event_of_info(c->pending_event);
+    bool error =
+        e.vector == EXC_DF || (e.vector >= EXC_TS && e.vector <= EXC_PF) || e.vector == EXC_AC;
 
-    if (!(e & INTR_VALID) || (e == v->vmx.inject && type >= INTR_SOFTWARE)) {
+    if (!e.due || (c->pending_event == event_info(&v->event) && e.type >= EVENT_SOFTWARE)) {
         return true;
     }
-    if (e & ~(uint32_t)(INTR_VALID | INTR_ERROR_CODE | 0x7ff)) {
+    if (c->pending_event != event_info(&e)) { /* other bits */
         return false;
     }
-    if (type == INTR_HARDWARE) {
-        return vector < 32 && vector != 2 &&
-               !(e & INTR_ERROR_CODE) == !(error && (c->cr0 & X86_CR0_PE)) &&
-               c->error_code <= 0xffff;
+    if (e.type == EVENT_HARDWARE) {
+        return e.vector < 32 && e.vector != EXC_NMI &&
+               e.has_error == (error && (c->cr0 & X86_CR0_PE)) && c->error_code <= 0xffff;
     }
-    return !(e & INTR_ERROR_CODE) &&
-           (type == INTR_NMI ? vector == 2 : type == INTR_EXTERNAL && (c->rflags & X86_EFLAGS_IF));
+    return !e.has_error &&
+           (e.type == EVENT_NMI ? e.vector == EXC_NMI
+                                : e.type == EVENT_EXTERNAL && (c->rflags & X86_EFLAGS_IF));
 }
 
 bool vcpu_context_valid(const struct vcpu *v, const struct hvm_hw_cpu *c)
@@ -266,6 +267,7 @@ static void set_segments(struct vcpu *v, const struct hvm_hw_cpu *c)
 
 static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
+    const struct event e = event_of_info(c->pending_event);
     uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
 
     v->regs = (struct vcpu_regs){.rax = c->rax,
@@ -287,7 +289,7 @@ static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
     vcpu_set(v, VCPU_RIP, c->rip);
     vcpu_set(v, VCPU_RFLAGS, flags_of(c));
     blocking &= ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS);
-    if ((c->pending_event & INTR_VALID) && INTR_TYPE(c->pending_event) == INTR_NMI) {
+    if (e.due && e.type == EVENT_NMI) {
         blocking &= ~(uint64_t)BLOCKING_NMI; /* or the entry would fail (SDM 3, 26.3.1.5) */
     }
     vcpu_set(v, VCPU_BLOCKING, blocking);
@@ -296,12 +298,12 @@ static void set_general(struct vcpu *v, const struct hvm_hw_cpu *c)
 static void set_system(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
     vcpu_set(v, VCPU_CR3, c->cr3);
-    control_reset(v, c->cr0, c->cr4, c->msr_efer);
+    vcpu_reset_control(v, c->cr0, c->cr4, c->msr_efer);
     vcpu_set(v, VCPU_DR7, c->dr7);
     vcpu_set(v, VCPU_SYSENTER_CS, c->sysenter_cs);
     vcpu_set(v, VCPU_SYSENTER_ESP, c->sysenter_esp);
     vcpu_set(v, VCPU_SYSENTER_EIP, c->sysenter_eip);
-    vpid_invalidate(v);
+    vcpu_flush(v);
 }
 
 static void set_fpu(struct vcpu *v, const struct hvm_hw_cpu *c)
@@ -320,27 +322,32 @@ static void set_fpu(struct vcpu *v, const struct hvm_hw_cpu *c)
 
 static void set_kept(struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    vcpu_set(v, VCPU_CR2, c->cr2);
+    vcpu_set(v, VCPU_DR0, c->dr0);
+    vcpu_set(v, VCPU_DR1, c->dr1);
+    vcpu_set(v, VCPU_DR2, c->dr2);
+    vcpu_set(v, VCPU_DR3, c->dr3);
+    vcpu_set(v, VCPU_DR6, c->dr6);
+    vcpu_set(v, VCPU_KERNEL_GS_BASE, c->shadow_gs);
+    vcpu_set(v, VCPU_LSTAR, c->msr_lstar);
+    vcpu_set(v, VCPU_STAR, c->msr_star);
+    vcpu_set(v, VCPU_CSTAR, c->msr_cstar);
+    vcpu_set(v, VCPU_FMASK, c->msr_syscall_mask);
+    if (vendor_caps.tsc_aux) {
+        vcpu_set(v, VCPU_TSC_AUX, c->msr_tsc_aux);
+    }
+}
 
-    x->set_cr2 = false;
-    x->saved_cr2 = c->cr2;
-    x->dr[0] = c->dr0;
-    x->dr[1] = c->dr1;
-    x->dr[2] = c->dr2;
-    x->dr[3] = c->dr3;
-    x->dr6 = c->dr6;
-    x->kernel_gs_base = c->shadow_gs;
-    x->lstar = c->msr_lstar;
-    x->star = c->msr_star;
-    x->cstar = c->msr_cstar;
-    x->fmask = c->msr_syscall_mask;
-    x->tsc_aux = c->msr_tsc_aux;
-    if (!(c->pending_event & INTR_VALID)) {
-        x->inject = 0;
-    } else if (c->pending_event != x->inject) {
-        x->inject = c->pending_event;
-        x->inject_error = c->error_code;
-        x->inject_length = 0;
+static void set_unloaded(struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    const struct event e = event_of_info(c->pending_event);
+
+    v->event.with_cr2 = false;
+    if (!e.due) {
+        v->event.due = false;
+    } else if (c->pending_event != event_info(&v->event)) {
+        v->event = e;
+        v->event.error = c->error_code;
     }
     set_fpu(v, c);
 }
@@ -350,11 +357,11 @@ void vcpu_context_set(struct vcpu *v, const struct hvm_hw_cpu *c)
     struct vcpu *before;
 
     CHECK(this_cpu()->loaded != v);
+    set_unloaded(v, c);
+    before = vcpu_borrow(v);
     set_kept(v, c);
-    before = vmx_borrow(v);
     set_general(v, c);
     set_system(v, c);
     set_segments(v, c);
-    v->vmx.monitor_update = true; /* control_reset() knows nothing of what a monitor asks for */
-    vmx_return(v, before);
+    vcpu_return(v, before);
 }

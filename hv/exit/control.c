@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Control registers, EFER and XCR0 of the guest. The guest owns the bits of CR0 and CR4 that need
- * no help; the rest exits here, is checked as the processor would (SDM 3, 2.5 and 4.1; SDM 2, MOV
+ * Control registers, EFER and XCR0 of the guest. What the vendor does not leave to the guest exits
+ * here, is checked as the processor would (SDM 3, 2.5 and 4.1; SDM 2, MOV
  * to CR), and takes effect.
  */
 #include <facet/check.h>
@@ -9,20 +9,12 @@
 #include "guest/xen_abi.h"
 #include "domain.h"
 #include "monitor.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
-#include "x86/hand.h"
+#include "exit/exit.h"
 #include "x86/trap.h"
 
-#define CR0_GUEST_OWNED (X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_AM | X86_CR0_WP)
 #define CR0_DEFINED                                                                                \
-    (CR0_GUEST_OWNED | X86_CR0_PE | X86_CR0_ET | X86_CR0_NE | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
-#define CR4_GUEST_OWNED                                                                            \
-    (X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_MCE |            \
-     X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE |          \
-     X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_UMIP)
-#define CR4_OFFERED (CR4_GUEST_OWNED | X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_OSXSAVE)
+    (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP |    \
+     X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 #define CR4_FLUSHES                                                                                \
     (X86_CR4_PGE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP)
 #define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
@@ -31,72 +23,6 @@
 #define XCR0_SSE    2ULL
 #define XCR0_AVX    4ULL
 #define XCR0_AVX512 0xe0ULL
-
-#define PDPTE_RESERVED 0x1e6ULL /* SDM 3, table 4-8, and every bit beyond the physical address */
-
-void control_watch(struct vcpu *v, uint64_t cr0, uint64_t cr4)
-{
-    struct vmx_vcpu *x = &v->vmx;
-    uint64_t owned0 = CR0_GUEST_OWNED & ~cr0,
-             owned4 = CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1 & ~cr4;
-
-    if (owned0 == x->cr0_owned && owned4 == x->cr4_owned) {
-        return;
-    }
-    vmwrite(CR0_SHADOW, vcpu_get(v, VCPU_CR0));
-    vmwrite(CR4_SHADOW, vcpu_get(v, VCPU_CR4));
-    vmwrite(CR0_MASK, ~owned0);
-    vmwrite(CR4_MASK, ~owned4);
-    x->cr0_owned = owned0;
-    x->cr4_owned = owned4;
-}
-
-uint64_t vcpu_cr4_allowed(void)
-{
-    return CR4_OFFERED & vmx_caps()->cr4_fixed1;
-}
-
-static bool keeps_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
-    return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
-}
-
-/* PAE paging keeps four entries in the processor (SDM 3, 4.4.1). False: an entry is bad or not to
- * be had, #GP. */
-static bool load_pdptes(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
-    uint64_t e[4];
-
-    if (!keeps_pdptes(cr0, cr4, efer)) {
-        return true;
-    }
-    if (hand_copy_from_gpa(v, e, gpa(vcpu_get(v, VCPU_CR3) & 0xffffffe0), sizeof(e)) != 0) {
-        return false;
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        if ((e[i] & 1) && ((e[i] & PDPTE_RESERVED) || e[i] >> cpuid_physical_bits())) {
-            return false;
-        }
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        vcpu_set(v, (enum vcpu_field)(VCPU_PDPTE0 + i), e[i]);
-    }
-    return true;
-}
-
-void control_reset(struct vcpu *v, uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
-    vmwrite(CR0_MASK, ~v->vmx.cr0_owned);
-    vmwrite(CR4_MASK, ~v->vmx.cr4_owned);
-    vcpu_set(v, VCPU_CR0, cr0);
-    vcpu_set(v, VCPU_CR4, cr4);
-    vcpu_set(v, VCPU_EFER, efer);
-    if (!load_pdptes(v, cr0, cr4, efer)) { /* none, and the first access faults */
-        for (unsigned i = 0; i < 4; i++) {
-            vcpu_set(v, (enum vcpu_field)(VCPU_PDPTE0 + i), 0);
-        }
-    }
-}
 
 static bool cr0_valid(struct vcpu *v, uint64_t cr0, uint64_t efer)
 {
@@ -126,11 +52,11 @@ static bool set_cr0(struct vcpu *v, uint64_t cr0)
     if ((cr0 & X86_CR0_PG) && (efer & EFER_LME)) {
         efer |= EFER_LMA;
     }
-    if (!load_pdptes(v, cr0, vcpu_get(v, VCPU_CR4), efer)) {
+    if (!vcpu_load_pdptes(v, cr0, vcpu_get(v, VCPU_CR4), efer)) {
         return false;
     }
     if ((cr0 ^ vcpu_get(v, VCPU_CR0)) & X86_CR0_PG) {
-        vpid_invalidate(v);
+        vcpu_flush(v);
     }
     vcpu_set(v, VCPU_CR0, cr0);
     vcpu_set(v, VCPU_EFER, efer);
@@ -139,7 +65,7 @@ static bool set_cr0(struct vcpu *v, uint64_t cr0)
 
 static bool cr4_valid(struct vcpu *v, uint64_t cr4, uint64_t efer)
 {
-    if (cr4 & ~(CR4_OFFERED & vmx_caps()->cr4_fixed1)) {
+    if (cr4 & ~vcpu_cr4_allowed()) {
         return false;
     }
     if ((efer & EFER_LMA) && !(cr4 & X86_CR4_PAE)) {
@@ -153,18 +79,15 @@ static bool set_cr4(struct vcpu *v, uint64_t cr4)
 {
     uint64_t old = vcpu_get(v, VCPU_CR4), efer = vcpu_get(v, VCPU_EFER);
 
-    if (((cr4 ^ old) & X86_CR4_PAE) && !load_pdptes(v, vcpu_get(v, VCPU_CR0), cr4, efer)) {
+    if (((cr4 ^ old) & X86_CR4_PAE) && !vcpu_load_pdptes(v, vcpu_get(v, VCPU_CR0), cr4, efer)) {
         return false;
     }
     if ((cr4 ^ old) & CR4_FLUSHES) {
-        vpid_invalidate(v);
+        vcpu_flush(v);
     }
     vcpu_set(v, VCPU_CR4, cr4);
     return true;
 }
-
-/* Exit qualification for control-register accesses: SDM 3, table 27-3. */
-enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
 #define CR3_KEEP (1ULL << 63) /* with PCIDs: translations stay (SDM 2, MOV to CR) */
 
@@ -179,12 +102,13 @@ static bool set_cr3(struct vcpu *v, uint64_t cr3)
     uint64_t old = vcpu_get(v, VCPU_CR3);
 
     vcpu_set(v, VCPU_CR3, cr3_bits(v, cr3));
-    if (!load_pdptes(v, vcpu_get(v, VCPU_CR0), vcpu_get(v, VCPU_CR4), vcpu_get(v, VCPU_EFER))) {
+    if (!vcpu_load_pdptes(v, vcpu_get(v, VCPU_CR0), vcpu_get(v, VCPU_CR4),
+                          vcpu_get(v, VCPU_EFER))) {
         vcpu_set(v, VCPU_CR3, old);
         return false;
     }
     if (!keep) {
-        vpid_invalidate(v);
+        vcpu_flush(v);
     }
     return true;
 }
@@ -224,8 +148,8 @@ static bool may_load_pdptes(struct vcpu *v, unsigned cr, uint64_t value)
              efer = vcpu_get(v, VCPU_EFER);
     struct hand_reach r = {.n = 32, .rights = RIGHT_R};
 
-    return (efer & EFER_LME) || !keeps_pdptes(cr0, cr4, efer) ||
-           vmx_reach_gpa(v, gpa(cr3 & 0xffffffe0), &r);
+    return (efer & EFER_LME) || !vcpu_keeps_pdptes(cr0, cr4, efer) ||
+           access_reach_gpa(v, gpa(cr3 & 0xffffffe0), &r);
 }
 
 /* A write by the guest. False: #GP. `*again`: the instruction has to run once more, or
@@ -254,7 +178,7 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
 
 static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
 {
-    uint64_t value = vmx_read_gpr(v, reg);
+    uint64_t value = vcpu_gpr(v, reg);
 
     if (!vcpu_long_mode(v)) {
         value &= 0xffffffff;
@@ -274,36 +198,41 @@ static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
     }
 }
 
-static bool lmsw(struct vcpu *v, uint64_t qualification, bool *again)
+static bool lmsw(struct vcpu *v, uint16_t value, bool *again)
 {
     uint64_t low = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
-    uint64_t old = vcpu_get(v, VCPU_CR0), msw = qualification >> 16 & low;
+    uint64_t old = vcpu_get(v, VCPU_CR0), msw = value & low;
 
     /* LMSW cannot clear PE. */
     return write_cr(v, VM_EVENT_X86_CR0, (old & ~low) | msw | (old & X86_CR0_PE), again);
 }
 
-void control_cr_exit(struct vcpu *v, uint64_t qualification)
+void control_exit(struct vcpu *v, const struct vcpu_exit *e)
 {
-    unsigned cr = qualification & 0xf, type = qualification >> 4 & 3,
-             reg = qualification >> 8 & 0xf;
-    bool ok = true, again = false;
+    unsigned cr = e->cr.cr, gpr = e->cr.gpr;
+    bool ok = false, again = false;
 
-    if (type == CR_MOV_TO) {
-        ok = mov_to_cr(v, cr, reg, &again);
-    } else if (type == CR_MOV_FROM && cr == 8) {
-        vmx_write_gpr(v, reg, guest_cr8(v));
-    } else if (type == CR_LMSW) {
-        ok = lmsw(v, qualification, &again);
-    } else if (type == CR_CLTS) {
+    switch (e->cr.access) {
+    case CR_MOV_TO:
+        ok = mov_to_cr(v, cr, gpr, &again);
+        break;
+    case CR_MOV_FROM:
+        ok = cr == 8;
+        if (ok) {
+            vcpu_set_gpr(v, gpr, guest_cr8(v));
+        }
+        break;
+    case CR_LMSW:
+        ok = lmsw(v, e->cr.msw, &again);
+        break;
+    case CR_CLTS:
         ok = write_cr(v, VM_EVENT_X86_CR0, vcpu_get(v, VCPU_CR0) & ~(uint64_t)X86_CR0_TS, &again);
-    } else {
-        ok = false;
+        break;
     }
     if (!ok) {
         vcpu_inject_error(v, EXC_GP, 0);
     } else if (!again) {
-        vmx_skip_instruction(v);
+        exit_skip(v, 0);
     }
 }
 
@@ -331,11 +260,12 @@ static bool xcr0_valid(uint64_t x)
     return !(x & XCR0_AVX512) || ((x & XCR0_AVX512) == XCR0_AVX512 && (x & XCR0_AVX));
 }
 
-void control_xsetbv(struct vcpu *v)
+void control_xsetbv(struct vcpu *v, const struct vcpu_exit *e)
 {
     uint64_t value = (v->regs.rdx << 32) | (uint32_t)v->regs.rax;
     bool to_xcr0 = (uint32_t)v->regs.rcx == 0;
 
+    (void)e;
     /* The processor checks CPL before the exit; Bochs 2.7 does not. */
     if (vcpu_cpl(v) == 0 && to_xcr0 &&
         monitor_cr_write(v, VM_EVENT_X86_XCR0, value, v->xcr0) == MONITOR_FULL) {
@@ -346,5 +276,5 @@ void control_xsetbv(struct vcpu *v)
         return;
     }
     v->xcr0 = value;
-    vmx_skip_instruction(v);
+    exit_skip(v, 0);
 }

@@ -4,8 +4,7 @@
  * domain. Unrestricted guests only, as everywhere here, so that a segment's RPL does not matter
  * (SDM 3, 26.3.1.2).
  */
-#include "entry_state.h"
-#include "x86/cpu.h"
+#include "vcpu/entry_state.h"
 
 #define RFLAGS_RESERVED 0xffffffffffc08028ULL
 #define VM86_AR         0xf3u

@@ -1,16 +1,90 @@
 /* SPDX-License-Identifier: MIT */
-/* A vCPU's registers as a monitor sees and sets them (Xen's public vm_event.h). */
+/* General and segment registers by number, and as a monitor sees and sets them (Xen's public
+ * vm_event.h). */
 #include "guest/xen_abi.h"
 #include "domain.h"
-#include "entry_state.h"
+#include "lib/console.h"
 #include "monitor.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
+#include "vcpu/entry_state.h"
 
 #define AR_BITS 0xffffu
 #define RFLAGS_SETTABLE                                                                            \
     0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
+
+static uint64_t *gpr(struct vcpu *v, unsigned n)
+{
+    static const uint8_t offset[16] = {
+        offsetof(struct vcpu_regs, rax),
+        offsetof(struct vcpu_regs, rcx),
+        offsetof(struct vcpu_regs, rdx),
+        offsetof(struct vcpu_regs, rbx),
+        0 /* RSP */,
+        offsetof(struct vcpu_regs, rbp),
+        offsetof(struct vcpu_regs, rsi),
+        offsetof(struct vcpu_regs, rdi),
+        offsetof(struct vcpu_regs, r8),
+        offsetof(struct vcpu_regs, r9),
+        offsetof(struct vcpu_regs, r10),
+        offsetof(struct vcpu_regs, r11),
+        offsetof(struct vcpu_regs, r12),
+        offsetof(struct vcpu_regs, r13),
+        offsetof(struct vcpu_regs, r14),
+        offsetof(struct vcpu_regs, r15),
+    };
+    CHECK(n < 16);
+    return (uint64_t *)((char *)&v->regs + offset[n]);
+}
+
+uint64_t vcpu_gpr(struct vcpu *v, unsigned n)
+{
+    return n == 4 ? vcpu_get(v, VCPU_RSP) : *gpr(v, n);
+}
+
+void vcpu_set_gpr(struct vcpu *v, unsigned n, uint64_t value)
+{
+    if (n == 4) {
+        vcpu_set(v, VCPU_RSP, value);
+    } else {
+        *gpr(v, n) = value;
+    }
+}
+
+struct segment vcpu_segment(const struct vcpu *v, unsigned segment)
+{
+    return (struct segment){
+        .selector = (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, segment)),
+        .base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, segment)),
+        .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, segment)),
+        .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, segment)),
+    };
+}
+
+void vcpu_set_segment(struct vcpu *v, unsigned segment, const struct segment *s)
+{
+    vcpu_set(v, vcpu_segment_field(VCPU_SELECTOR, segment), s->selector);
+    vcpu_set(v, vcpu_segment_field(VCPU_BASE, segment), s->base);
+    vcpu_set(v, vcpu_segment_field(VCPU_LIMIT, segment), s->limit);
+    vcpu_set(v, vcpu_segment_field(VCPU_AR, segment), s->ar);
+}
+
+void vcpu_dump(struct vcpu *v)
+{
+    const struct vcpu_regs *r = &v->regs;
+
+    say("d%uv%u rip %016lx rsp %016lx rflags %lx", v->domain->id, v->id, vcpu_get(v, VCPU_RIP),
+        vcpu_get(v, VCPU_RSP), vcpu_get(v, VCPU_RFLAGS));
+    say("rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
+    say("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r->rsi, r->rdi, r->rbp, r->r8);
+    say("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", r->r9, r->r10, r->r11, r->r12);
+    say("r13 %016lx r14 %016lx r15 %016lx efer %lx", r->r13, r->r14, r->r15,
+        vcpu_get(v, VCPU_EFER));
+    say("cr0 %lx cr2 %lx cr3 %lx cr4 %lx cs %lx/%lx view %d", vcpu_get(v, VCPU_CR0),
+        vcpu_get(v, VCPU_CR2), vcpu_get(v, VCPU_CR3), vcpu_get(v, VCPU_CR4),
+        vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_CS)),
+        vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), (int16_t)v->altp2m.view.v);
+}
+
+/* ---- for a monitor ---- */
 
 static void general(struct vcpu *v, struct vm_event_regs_x86 *r)
 {
@@ -48,9 +122,9 @@ static void control(struct vcpu *v, struct vm_event_regs_x86 *r)
     r->sysenter_esp = vcpu_get(v, VCPU_SYSENTER_ESP);
     r->sysenter_eip = vcpu_get(v, VCPU_SYSENTER_EIP);
     r->msr_efer = vcpu_get(v, VCPU_EFER);
-    r->msr_star = rdmsr(MSR_STAR);
-    r->msr_lstar = rdmsr(MSR_LSTAR);
-    r->shadow_gs = rdmsr(MSR_KERNEL_GS_BASE);
+    r->msr_star = vcpu_get(v, VCPU_STAR);
+    r->msr_lstar = vcpu_get(v, VCPU_LSTAR);
+    r->shadow_gs = vcpu_get(v, VCPU_KERNEL_GS_BASE);
     r->gdtr_base = vcpu_get(v, VCPU_GDTR_BASE);
     r->gdtr_limit = (uint16_t)vcpu_get(v, VCPU_GDTR_LIMIT);
     r->vmtrace_pos = ~0ULL;
@@ -96,12 +170,12 @@ static void segments(struct vcpu *v, struct vm_event_regs_x86 *r)
 
 void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out)
 {
-    struct vcpu *before = vmx_borrow(v);
+    struct vcpu *before = vcpu_borrow(v);
 
     general(v, out);
     control(v, out);
     segments(v, out);
-    vmx_return(v, before);
+    vcpu_return(v, before);
 }
 
 /* STI's and MOV SS's blocking belongs to the instruction that it stands before (SDM
@@ -125,7 +199,7 @@ bool vcpu_registers_load(struct vcpu *v, const uint64_t *r)
 {
     uint64_t rip = r[17], vm = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_VM;
     uint64_t rflags = (r[16] & RFLAGS_SETTABLE) | X86_EFLAGS_FIXED | vm;
-    bool interrupted = (v->vmx.inject & INTR_VALID) && INTR_TYPE(v->vmx.inject) == INTR_EXTERNAL;
+    bool interrupted = v->event.due && v->event.type == EVENT_EXTERNAL;
 
     if (!entry_rip_valid(rip, vcpu_long_mode(v)) || (interrupted && !(rflags & X86_EFLAGS_IF))) {
         return false;

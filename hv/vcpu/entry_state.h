@@ -4,7 +4,6 @@
 /* What an entry wants of the guest state that others than the processor wrote (SDM
  * 3, 26.3.1). Pure. */
 #include "vcpu.h"
-#include "vmcs.h"
 
 struct entry_state {
     uint64_t cr0, cr4, efer;

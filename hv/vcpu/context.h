@@ -3,7 +3,7 @@
 
 /*
  * A vCPU's whole state in Xen's format (struct hvm_hw_cpu of the public hvm/save.h), for a monitor
- * in another domain: v is not loaded. Implemented in hv/vmx/context.c; used by hv/guest/context.c.
+ * in another domain: v is not loaded. Implemented in hv/vcpu/context.c; used by hv/guest/context.c.
  */
 #include "vcpu.h"
 

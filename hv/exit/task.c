@@ -7,11 +7,8 @@
 #include <stddef.h>
 #include "domain.h"
 #include "guest/xen_abi.h"
+#include "exit/exit.h"
 #include "monitor.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
-#include "x86/hand.h"
 
 /* SDM 3, figure 7-2; upper halves of selector fields are reserved. */
 struct tss {
@@ -32,10 +29,6 @@ struct tss16 {
 };
 _Static_assert(sizeof(struct tss16) == 44, "SDM 3, figure 7-10");
 
-enum source { SOURCE_CALL, SOURCE_IRET, SOURCE_JMP, SOURCE_GATE }; /* exit qualification 31:30 */
-
-#define EXC_TS       10u
-#define EXC_NP       11u
 #define NULL_MASK    0xfffcu
 #define SELECTOR_LDT 4u
 #define ERROR_EXT    1u
@@ -44,7 +37,7 @@ enum source { SOURCE_CALL, SOURCE_IRET, SOURCE_JMP, SOURCE_GATE }; /* exit quali
 #define DR7_LOCAL    0x55ULL
 #define DR6_BT       (1ULL << 15)
 
-/* Access rights, in the VMCS's format. */
+/* Access rights. */
 #define AR_LEGACY    0xd0ffu /* all but the L bit */
 #define AR_LDT_TYPE  2u
 #define AR_TSS       0x15u /* what a TSS's type is told by, of 16 bits or 32, busy or free ... */
@@ -77,7 +70,7 @@ static struct refusal reach_as(struct vcpu *v, enum hand_name name, uint64_t at,
 {
     *r = (struct hand_reach){
         .linear = at, .n = n, .rights = write ? RIGHT_R | RIGHT_W : RIGHT_R, .name = name};
-    switch (vmx_reach_quietly(v, r)) {
+    switch (access_reach_quietly(v, r)) {
     case HAND_DONE:
         return none;
     case HAND_FAULT:
@@ -171,21 +164,13 @@ static struct refusal change_descriptor(struct vcpu *v, uint16_t selector, uint6
     return r.vector ? r : put(v, at, &d, sizeof(d));
 }
 
+/* Of its base the lower half counts here. */
 static struct segment segment_now(const struct vcpu *v, unsigned seg)
 {
-    return (struct segment){.selector =
-                                (uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, seg)),
-                            .base = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_BASE, seg)),
-                            .limit = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_LIMIT, seg)),
-                            .ar = (uint32_t)vcpu_get(v, vcpu_segment_field(VCPU_AR, seg))};
-}
+    struct segment s = vcpu_segment(v, seg);
 
-static void write_segment(struct vcpu *v, unsigned seg, const struct segment *s)
-{
-    vcpu_set(v, vcpu_segment_field(VCPU_SELECTOR, seg), s->selector);
-    vcpu_set(v, vcpu_segment_field(VCPU_BASE, seg), s->base);
-    vcpu_set(v, vcpu_segment_field(VCPU_LIMIT, seg), s->limit);
-    vcpu_set(v, vcpu_segment_field(VCPU_AR, seg), s->ar);
+    s.base = (uint32_t)s.base;
+    return s;
 }
 
 /* Whether the type and privilege of a segment let this register hold it (SDM 3, table 7-1). */
@@ -241,7 +226,7 @@ static struct refusal load_ldt(struct vcpu *v, uint16_t selector)
     struct segment s = {.selector = selector, .ar = AR_UNUSABLE};
     struct refusal r = none;
 
-    write_segment(v, SEG_LDTR, &s);
+    vcpu_set_segment(v, SEG_LDTR, &s);
     if (!(selector & NULL_MASK)) {
         return none;
     }
@@ -250,7 +235,7 @@ static struct refusal load_ldt(struct vcpu *v, uint16_t selector)
         r = invalid(selector);
     }
     if (!r.vector) {
-        write_segment(v, SEG_LDTR, &s);
+        vcpu_set_segment(v, SEG_LDTR, &s);
     }
     return r;
 }
@@ -268,12 +253,12 @@ static struct refusal load_segments(struct vcpu *v, const uint32_t *selectors)
     if (r.vector) {
         return r;
     }
-    write_segment(v, SEG_CS, &cs); /* only together are they a privilege level */
-    write_segment(v, SEG_SS, &ss);
+    vcpu_set_segment(v, SEG_CS, &cs); /* only together are they a privilege level */
+    vcpu_set_segment(v, SEG_SS, &ss);
     for (unsigned i = 0; i < ARRAY_SIZE(data) && !r.vector; i++) {
         r = find_segment(v, data[i], (uint16_t)selectors[data[i]], cpl, &s);
         s = r.vector ? (struct segment){.selector = s.selector, .ar = AR_UNUSABLE} : s;
-        write_segment(v, data[i], &s);
+        vcpu_set_segment(v, data[i], &s);
     }
     return r;
 }
@@ -290,7 +275,7 @@ static void drop_vm86(struct vcpu *v, const uint32_t *selectors)
         struct segment s = {(uint16_t)selectors[seg], 0, ar == AR_UNUSABLE ? 0 : 0xffffffff, ar};
 
         s.ar |= ar == AR_UNUSABLE ? 0 : (selectors[SEG_CS] & 3) << 5;
-        write_segment(v, seg, &s);
+        vcpu_set_segment(v, seg, &s);
     }
 }
 
@@ -304,7 +289,7 @@ static void load_vm86(struct vcpu *v, const uint32_t *selectors)
     for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
         const struct segment s = vm86_segment((uint16_t)selectors[seg]);
 
-        write_segment(v, seg, &s);
+        vcpu_set_segment(v, seg, &s);
     }
 }
 
@@ -441,7 +426,7 @@ static void load_registers(struct vcpu *v, const struct tss *t, uint32_t eflags)
 }
 
 /* Leaves the old task. Nothing is changed in the processor yet. */
-static struct refusal leave_task(struct vcpu *v, enum source source, const struct segment *to,
+static struct refusal leave_task(struct vcpu *v, enum task_source source, const struct segment *to,
                                  uint32_t eip)
 {
     struct segment from = segment_now(v, SEG_TR);
@@ -451,16 +436,16 @@ static struct refusal leave_task(struct vcpu *v, enum source source, const struc
     struct tss16 old16;
     struct refusal r;
 
-    save_task(v, &old, eip, source == SOURCE_IRET ? eflags & ~RFLAGS_NT : eflags);
+    save_task(v, &old, eip, source == TASK_IRET ? eflags & ~RFLAGS_NT : eflags);
     narrow(&old, &old16);
     r = put(v, s.at, (is_32(&from) ? (char *)&old : (char *)&old16) + s.from, s.n);
-    if (!r.vector && (source == SOURCE_CALL || source == SOURCE_GATE)) {
+    if (!r.vector && (source == TASK_CALL || source == TASK_GATE)) {
         r = put(v, to->base + offsetof(struct tss, link), &from.selector, sizeof(from.selector));
     }
-    if (!r.vector && (source == SOURCE_JMP || source == SOURCE_IRET)) {
+    if (!r.vector && (source == TASK_JMP || source == TASK_IRET)) {
         r = change_descriptor(v, from.selector, 0, DESCRIPTOR_BUSY);
     }
-    if (!r.vector && source != SOURCE_IRET) {
+    if (!r.vector && source != TASK_IRET) {
         r = change_descriptor(v, to->selector, DESCRIPTOR_BUSY, 0);
     }
     return r;
@@ -494,17 +479,17 @@ static bool descriptor_later(struct vcpu *v, uint16_t selector, bool write)
 }
 
 /* As leave_task() goes about it, but for the new task's state, which has been read. */
-static bool leave_later(struct vcpu *v, enum source source, const struct segment *to)
+static bool leave_later(struct vcpu *v, enum task_source source, const struct segment *to)
 {
     struct segment from = segment_now(v, SEG_TR);
     struct saved s = saved_part(&from);
 
     return later(v, s.at, s.n, true) ||
-           ((source == SOURCE_CALL || source == SOURCE_GATE) &&
+           ((source == TASK_CALL || source == TASK_GATE) &&
             later(v, to->base + offsetof(struct tss, link), sizeof(uint16_t), true)) ||
-           ((source == SOURCE_JMP || source == SOURCE_IRET) &&
+           ((source == TASK_JMP || source == TASK_IRET) &&
             descriptor_later(v, from.selector, true)) ||
-           (source != SOURCE_IRET && descriptor_later(v, to->selector, true));
+           (source != TASK_IRET && descriptor_later(v, to->selector, true));
 }
 
 static bool segments_later(struct vcpu *v, const uint32_t *selectors)
@@ -539,7 +524,7 @@ static bool push_at(const struct vcpu *v, uint64_t old, unsigned width, uint64_t
 
     *rsp = (old & ~mask) | offset;
     *linear = (ss.base + offset) & 0xffffffff;
-    return vmx_segment_holds(ss.ar, ss.limit, offset, width);
+    return segment_holds(ss.ar, ss.limit, offset, width);
 }
 
 static bool push_later(struct vcpu *v, const struct tss *t, unsigned width)
@@ -553,11 +538,11 @@ static bool push_later(struct vcpu *v, const struct tss *t, unsigned width)
     if (!next_stack(v, t, &ss)) {
         return false;
     }
-    write_segment(v, SEG_SS, &ss);
+    vcpu_set_segment(v, SEG_SS, &ss);
     vcpu_set(v, VCPU_RFLAGS, (flags & ~(uint64_t)X86_EFLAGS_AC) | (t->eflags & X86_EFLAGS_AC));
     asks = push_at(v, t->esp, width, &rsp, &at) &&
            reach_as(v, HAND_AS_CODE, at, width, true, &r).vector == LATER;
-    write_segment(v, SEG_SS, &before);
+    vcpu_set_segment(v, SEG_SS, &before);
     vcpu_set(v, VCPU_RFLAGS, flags);
     return asks;
 }
@@ -576,13 +561,13 @@ static bool enter_later(struct vcpu *v, const struct tss *t, unsigned pushes)
     asks = load_ldt(v, (uint16_t)t->ldtr).vector == LATER ||
            (!(t->eflags & X86_EFLAGS_VM) && segments_later(v, &t->es)) ||
            (pushes && push_later(v, t, pushes));
-    write_segment(v, SEG_LDTR, &ldt);
+    vcpu_set_segment(v, SEG_LDTR, &ldt);
     vcpu_set(v, VCPU_CR3, cr3);
     return asks;
 }
 
 /* From here on exceptions are the new task's. */
-static struct refusal enter_task(struct vcpu *v, enum source source, const struct segment *to,
+static struct refusal enter_task(struct vcpu *v, enum task_source source, const struct segment *to,
                                  const struct tss *t)
 {
     struct segment tr = *to;
@@ -590,11 +575,11 @@ static struct refusal enter_task(struct vcpu *v, enum source source, const struc
     bool was_vm86 = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_VM;
     struct refusal r;
 
-    if (source == SOURCE_CALL || source == SOURCE_GATE) {
+    if (source == TASK_CALL || source == TASK_GATE) {
         eflags |= RFLAGS_NT;
     }
     tr.ar |= TSS_BUSY;
-    write_segment(v, SEG_TR, &tr);
+    vcpu_set_segment(v, SEG_TR, &tr);
     load_registers(v, t, eflags);
     if (vcpu_get(v, VCPU_CR0) & X86_CR0_PG) {
         vcpu_write_cr(v, VM_EVENT_X86_CR3, t->cr3);
@@ -644,11 +629,11 @@ static struct refusal begin_task(struct vcpu *v, uint32_t error, unsigned pushes
  * only where the switch has overwritten tables that it goes by: what was found out before does not
  * hold.
  */
-static void refuse(struct vcpu *v, struct refusal r, uint32_t event)
+static void refuse(struct vcpu *v, struct refusal r, const struct event *event)
 {
-    uint32_t ext = event && INTR_TYPE(event) != INTR_SOFTWARE ? ERROR_EXT : 0;
+    uint32_t ext = event->due && event->type != EVENT_SOFTWARE ? ERROR_EXT : 0;
 
-    v->vmx.inject = event;
+    v->event = *event;
     if (r.vector == LATER) {
         r = invalid((uint16_t)vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_TR)));
     }
@@ -661,56 +646,61 @@ static void refuse(struct vcpu *v, struct refusal r, uint32_t event)
 
 /* What of the interrupted instruction is done: one that caused the switch is, one that an event
  * struck is not. */
-static uint32_t next_eip(struct vcpu *v, enum source source, uint32_t event)
+static uint32_t next_eip(struct vcpu *v, enum task_source source, const struct event *event)
 {
-    unsigned type = INTR_TYPE(event);
-    bool done = source != SOURCE_GATE || type == INTR_SOFTWARE || type == INTR_PRIV_SW ||
-                type == INTR_SW_EXC;
+    bool done = source != TASK_GATE || event->type == EVENT_SOFTWARE ||
+                event->type == EVENT_PRIV_SW || event->type == EVENT_SW_EXC;
 
     return (uint32_t)(vcpu_get(v, VCPU_RIP) + (done ? vcpu_get(v, VCPU_EXIT_LENGTH) : 0));
 }
 
-static void set_blocking(struct vcpu *v, enum source source, uint32_t event)
+static void set_blocking(struct vcpu *v, enum task_source source, const struct event *event)
 {
     uint64_t blocking = vcpu_get(v, VCPU_BLOCKING) & BLOCKING_NMI;
 
-    if (source == SOURCE_IRET) {
+    if (source == TASK_IRET) {
         blocking = 0;
-    } else if (event && INTR_TYPE(event) == INTR_NMI) {
+    } else if (event->due && event->type == EVENT_NMI) {
         blocking = BLOCKING_NMI;
     }
     vcpu_set(v, VCPU_BLOCKING, blocking);
 }
 
-void task_switch(struct vcpu *v)
+/* `pushes`: bytes of an error code on the new task's stack. */
+static struct refusal switch_task(struct vcpu *v, enum task_source source,
+                                  const struct event *event, const struct segment *to,
+                                  const struct tss *next, unsigned pushes)
 {
-    uint64_t q = vmread(EXIT_QUALIFICATION);
-    enum source source = q >> 30 & 3;
-    uint32_t event = source == SOURCE_GATE ? v->vmx.inject : 0, error = v->vmx.inject_error;
+    struct refusal r = leave_task(v, source, to, next_eip(v, source, event));
+
+    if (!r.vector) {
+        set_blocking(v, source, event);
+        r = enter_task(v, source, to, next);
+    }
+    return r.vector ? r : begin_task(v, event->error, pushes);
+}
+
+void task_exit(struct vcpu *v, const struct vcpu_exit *e)
+{
+    enum task_source source = (enum task_source)e->task.source;
+    const struct event event = source == TASK_GATE ? v->event : (struct event){.due = false};
     struct segment to;
     struct tss next;
-    struct refusal r = read_task(v, (uint16_t)q, &to, &next);
-    unsigned pushes = !(event & INTR_ERROR_CODE) ? 0 : !r.vector && !is_32(&to) ? 2 : 4;
+    struct refusal r = read_task(v, e->task.selector, &to, &next);
+    unsigned pushes = !event.due || !event.has_error ? 0 : !r.vector && !is_32(&to) ? 2 : 4;
 
-    v->vmx.inject = 0; /* an event is delivered by the switch itself */
+    v->event.due = false; /* an event is delivered by the switch itself */
     if (r.vector == LATER ||
         (!r.vector && (leave_later(v, source, &to) || enter_later(v, &next, pushes)))) {
-        v->vmx.inject = event; /* all of it again, when the listener has answered */
+        v->event = event; /* all of it again, when the listener has answered */
         return;
     }
     if (!r.vector) {
-        r = leave_task(v, source, &to, next_eip(v, source, event));
+        r = switch_task(v, source, &event, &to, &next, pushes);
     }
-    if (!r.vector) {
-        set_blocking(v, source, event);
-        r = enter_task(v, source, &to, &next);
-    }
-    if (!r.vector) {
-        r = begin_task(v, error, pushes);
-    }
-    v->vmx.stepped = !r.vector;
+    v->exit.stepped = !r.vector;
     if (r.vector) {
-        refuse(v, r, event);
+        refuse(v, r, &event);
     } else if (next.trap & 1) {
         vcpu_set(v, VCPU_DR6, vcpu_get(v, VCPU_DR6) | DR6_BT);
         vcpu_inject(v, EXC_DB);

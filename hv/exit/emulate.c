@@ -5,17 +5,13 @@
  * every instruction, and no other vCPU notices. As with Xen's emulator the host map's frames show
  * there, so a view's remaps do not count.
  */
-#include <asm/vmx.h>
 #include <errno.h>
 #include <string.h>
 #include "domain.h"
-#include "emulate.h"
+#include "exit/emulate.h"
 #include "mm/frame.h"
 #include "monitor.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
-#include "x86/hand.h"
+#include "vcpu/hand.h"
 
 #define ROUNDS_MAX 4096u /* iterations of a REP: as many as Xen's emulator does at once */
 
@@ -32,7 +28,7 @@ static gva_t linear_rip(struct vcpu *v)
 
 static void drop_patch(struct vcpu *v)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
 
     while (x->patch_pages > 0) {
         x->patch_pages--;
@@ -45,7 +41,7 @@ static void drop_patch(struct vcpu *v)
 /* A copy of the page at `at` with `n` bytes in it replaced. */
 static bool patch_page(struct vcpu *v, gva_t at, const uint8_t *bytes, size_t n)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
     const void *ram;
     gpa_t a;
     mfn_t m;
@@ -69,7 +65,7 @@ static bool patch_page(struct vcpu *v, gva_t at, const uint8_t *bytes, size_t n)
 /* The instruction may end before the second page, which then need not be there. */
 static bool show_patch(struct vcpu *v, const uint8_t *bytes)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
     gva_t at = linear_rip(v);
     size_t first = PAGE_SIZE - (at.v & ~PAGE_MASK);
 
@@ -91,7 +87,7 @@ static bool show_patch(struct vcpu *v, const uint8_t *bytes)
 static bool others_patch(const struct vcpu *v)
 {
     for (unsigned i = 0; i < v->domain->nr_vcpus; i++) {
-        if (v->domain->vcpus[i] != v && v->domain->vcpus[i]->vmx.patch_pages > 0) {
+        if (v->domain->vcpus[i] != v && v->domain->vcpus[i]->exit.patch_pages > 0) {
             return true;
         }
     }
@@ -102,9 +98,10 @@ static bool others_patch(const struct vcpu *v)
 
 static void begin(struct vcpu *v, bool once)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
 
-    x->emulating = x->update = true; /* CPU_CONTROLS_2: descriptor-table exits are off meanwhile */
+    x->emulating = true;
+    x->watch_update = x->watch_update || x->watch.descriptors; /* not watched meanwhile */
     x->emulate_once = once;
     x->emulate_failed = false;
     x->emulate_rounds = 0;
@@ -113,7 +110,7 @@ static void begin(struct vcpu *v, bool once)
 
 enum emulate_result emulate_walk(struct vcpu *v)
 {
-    int rc = v->vmx.emulating ? -EINVAL : altp2m_lift_walk(&v->altp2m);
+    int rc = v->exit.emulating ? -EINVAL : altp2m_lift_walk(&v->altp2m);
 
     if (rc == 0) {
         begin(v, false);
@@ -126,7 +123,7 @@ enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once
     if (bytes && others_patch(v)) {
         return EMULATE_LATER;
     }
-    if (v->vmx.emulating || altp2m_lift(&v->altp2m) != 0) {
+    if (v->exit.emulating || altp2m_lift(&v->altp2m) != 0) {
         return EMULATE_REFUSED;
     }
     begin(v, once);
@@ -139,11 +136,11 @@ enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once
 
 void vcpu_emulate_stop(struct vcpu *v)
 {
-    if (!v->vmx.emulating) {
+    if (!v->exit.emulating) {
         return;
     }
-    v->vmx.emulating = false;
-    v->vmx.update = true;
+    v->exit.emulating = false;
+    v->exit.watch_update = true;
     drop_patch(v);
     altp2m_unlift(&v->altp2m);
 }
@@ -169,9 +166,9 @@ static bool repeats(struct vcpu *v)
 }
 
 /* Whether there is more to do. */
-static bool goes_on(struct vcpu *v, uint32_t reason)
+static bool goes_on(struct vcpu *v, const struct vcpu_exit *e, bool broke_off)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
 
     if (x->emulate_failed || v->domain->dying) {
         return false;
@@ -180,24 +177,23 @@ static bool goes_on(struct vcpu *v, uint32_t reason)
         return !x->emulate_once && vcpu_get(v, VCPU_RIP) == x->emulate_rip &&
                ++x->emulate_rounds < ROUNDS_MAX && repeats(v);
     }
-    switch (reason) {
-    case EXIT_REASON_EXTERNAL_INTERRUPT:
-    case EXIT_REASON_INTERRUPT_WINDOW:
-    case EXIT_REASON_NMI_WINDOW:
-    case EXIT_REASON_PREEMPTION_TIMER:
+    switch (e->kind) {
+    case VCPU_EXIT_INTERRUPT:
+    case VCPU_EXIT_WINDOW:
+    case VCPU_EXIT_SLICE:
         return true;
-    case EXIT_REASON_EPT_VIOLATION:
-        return !(x->inject & INTR_VALID) || (vmread(IDT_VECTORING_INFO) & INTR_VALID);
+    case VCPU_EXIT_VIOLATION:
+        return !v->event.due || broke_off;
     default: /* a fault, or something that was done for it */
         return false;
     }
 }
 
-void emulate_finish(struct vcpu *v, uint32_t reason)
+void emulate_finish(struct vcpu *v, const struct vcpu_exit *e, bool broke_off)
 {
-    bool failed = v->vmx.emulate_failed;
+    bool failed = v->exit.emulate_failed;
 
-    if (!v->vmx.emulating || goes_on(v, reason)) {
+    if (!v->exit.emulating || goes_on(v, e, broke_off)) {
         return;
     }
     vcpu_emulate_stop(v);

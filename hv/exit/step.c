@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Single-step. Without MTF, the guest runs one instruction with TF set and all exceptions
- * intercepted:
+ * Single-step, by the vendor where it can. Else the guest runs one instruction with TF set and all
+ * exceptions intercepted:
  * - external interrupts wait until stepping ends, as they do on Xen; what STI holds back of them it
  *   holds back afterwards too;
  * - what an instruction stores of TF (PUSHF, SYSCALL) is put right afterwards, what it loads (POPF,
@@ -10,20 +10,14 @@
  *   then: it raises #GP, and whatever else stands in its way comes first, as ever. They are
  *   injected, so that the frame that they push has the guest's TF;
  * - that delivery, like that of an exception which the instruction raised, is a step of its own,
- *   ended by the preemption timer at zero: it expires after the delivery and before the handler's
- *   first instruction (SDM 3, 25.5.1);
+ *   where the vendor can end one there;
  * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the
  *   second one exits.
  */
-#include <asm/vmx.h>
-#include <errno.h>
 #include "domain.h"
 #include "monitor.h"
-#include "step.h"
-#include "vmcs.h"
-#include "vmx.h"
-#include "x86/cpu.h"
-#include "x86/hand.h"
+#include "exit/step.h"
+#include "vcpu/hand.h"
 
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define DR6_BS            (1u << 14)
@@ -31,7 +25,7 @@
 #define INSTRUCTION_MAX   15u
 #define ERROR_IDT         2u
 
-enum step_mode { STEP_IDLE, STEP_MTF, STEP_TF, STEP_DELIVERY };
+enum step_mode { STEP_IDLE, STEP_VENDOR, STEP_TF, STEP_DELIVERY };
 enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_STI };
 
 struct step_instruction {
@@ -64,8 +58,8 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
     if (!s->long_mode) {
         base = vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS));
     }
-    for (s->nr = 0; s->nr < v->vmx.patch_length; s->nr++) {
-        s->bytes[s->nr] = v->vmx.patch[s->nr];
+    for (s->nr = 0; s->nr < v->exit.patch_length; s->nr++) {
+        s->bytes[s->nr] = v->exit.patch[s->nr];
     }
     at = base + vcpu_get(v, VCPU_RIP) + s->nr;
     s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr,
@@ -188,19 +182,12 @@ static void look(struct vcpu *v, struct step_instruction *s)
 
 /* ---- arming ---- */
 
-static void set_exceptions(struct vcpu *v, uint32_t bitmap)
+static void watch_all_exceptions(struct vcpu *v)
 {
-    if (v->vmx.exceptions != bitmap) {
-        v->vmx.exceptions = bitmap;
-        vmwrite(EXCEPTION_BITMAP, bitmap);
-    }
-}
+    struct vendor_watch w = v->exit.watch;
 
-static void arm_mtf(struct vcpu *v)
-{
-    v->vmx.step_mode = STEP_MTF;
-    v->vmx.cpu_controls |= CPU_MONITOR_TRAP;
-    vmwrite(CPU_CONTROLS, v->vmx.cpu_controls);
+    w.exceptions = ~0u;
+    VENDOR(watch, v, &w);
 }
 
 /*
@@ -209,7 +196,7 @@ static void arm_mtf(struct vcpu *v)
  */
 static void arm_int(struct vcpu *v, const struct step_instruction *s)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
 
     x->step_int_length = (uint8_t)s->length;
     x->step_int_vector = (uint8_t)s->vector;
@@ -225,7 +212,7 @@ static void arm_int(struct vcpu *v, const struct step_instruction *s)
 /* Nothing but MOV SS can have been done in between, which changes no flag. */
 static void disarm_int(struct vcpu *v)
 {
-    const struct vmx_vcpu *x = &v->vmx;
+    const struct exit_vcpu *x = &v->exit;
 
     vcpu_set(v, VCPU_IDTR_LIMIT, x->step_idt_limit);
     if (x->step_vme) {
@@ -239,7 +226,7 @@ static void disarm_int(struct vcpu *v)
 static void arm_tf(struct vcpu *v, const struct step_instruction *s)
 {
     uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
 
     x->step_mode = STEP_TF;
     x->step_kind = s->kind;
@@ -256,24 +243,23 @@ static void arm_tf(struct vcpu *v, const struct step_instruction *s)
     if (s->kind == KIND_INT && s->length) {
         arm_int(v, s);
     }
-    vmwrite(EXCEPTION_BITMAP, ~0U);
+    watch_all_exceptions(v);
 }
 
 void step_arm(struct vcpu *v)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
     struct step_instruction s = {.kind = KIND_OTHER};
 
     x->stepped = false;
     x->step_rip = vcpu_get(v, VCPU_RIP);
     x->step_tf = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF;
-    if (vmx_has_mtf()) {
-        arm_mtf(v);
-    } else if ((x->inject & INTR_VALID) && vmx_caps()->preemption) {
+    if (vendor_caps.step && VENDOR(step, v, VENDOR_STEP_INSTRUCTION)) {
+        x->step_mode = STEP_VENDOR;
+    } else if (v->event.due && VENDOR(step, v, VENDOR_STEP_DELIVERY)) {
         x->step_mode = STEP_DELIVERY;
-        vmwrite(PREEMPTION_TIMER, 0);
     } else {
-        if (!(x->inject & INTR_VALID)) {
+        if (!v->event.due) {
             look(v, &s);
         }
         arm_tf(v, &s);
@@ -307,48 +293,43 @@ static bool own_tf(struct vcpu *v)
 {
     bool now = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF;
 
-    switch (v->vmx.step_kind) {
+    switch (v->exit.step_kind) {
     case KIND_PUSHF:
-        if (!v->vmx.step_tf) {
+        if (!v->exit.step_tf) {
             patch_pushed(v);
         }
-        return v->vmx.step_tf;
+        return v->exit.step_tf;
     case KIND_LOADS_TF:
         return now;
     case KIND_SYSCALL:
-        if (!v->vmx.step_tf) {
+        if (!v->exit.step_tf) {
             v->regs.r11 &= ~(uint64_t)X86_EFLAGS_TF;
         }
-        return v->vmx.step_tf && now;
+        return v->exit.step_tf && now;
     default:
-        return v->vmx.step_tf;
+        return v->exit.step_tf;
     }
 }
 
 /* STI holds interrupts back for one instruction if they were off. The trap behind it does
  * not show that. */
-static bool holds_interrupts(const struct vmx_vcpu *x, uint64_t flags)
+static bool holds_interrupts(const struct exit_vcpu *x, uint64_t flags)
 {
     return x->step_kind == KIND_STI && !(x->step_flags & X86_EFLAGS_IF) && (flags & X86_EFLAGS_IF);
 }
 
-static bool is_step_trap(uint32_t reason)
+static bool is_debug_trap(const struct vcpu_exit *e)
 {
-    uint32_t info;
-
-    if (reason != EXIT_REASON_EXCEPTION_NMI) {
-        return false;
-    }
-    info = (uint32_t)vmread(EXIT_INTR_INFO);
-    return INTR_TYPE(info) == INTR_HARDWARE && INTR_VECTOR(info) == EXC_DB &&
-           (vmread(EXIT_QUALIFICATION) & DR6_BS);
+    return e->kind == VCPU_EXIT_EXCEPTION && e->exception.event.type == EVENT_HARDWARE &&
+           e->exception.event.vector == EXC_DB;
 }
 
 /* Behind the trap all is done; elsewhere than before without one, only MOV SS is. */
-static void disarm_tf(struct vcpu *v, uint32_t reason)
+static void disarm_tf(struct vcpu *v, const struct vcpu_exit *e)
 {
-    struct vmx_vcpu *x = &v->vmx;
-    bool trapped = is_step_trap(reason), done = trapped || vcpu_get(v, VCPU_RIP) != x->step_rip;
+    struct exit_vcpu *x = &v->exit;
+    bool trapped = is_debug_trap(e) && (e->exception.pending & DR6_BS);
+    bool done = trapped || vcpu_get(v, VCPU_RIP) != x->step_rip;
     bool tf = trapped ? own_tf(v) : x->step_tf;
     uint64_t flags, blocking = done ? 0 : x->step_blocking;
 
@@ -357,7 +338,7 @@ static void disarm_tf(struct vcpu *v, uint32_t reason)
     }
     flags = vcpu_get(v, VCPU_RFLAGS);
     vcpu_set(v, VCPU_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
-    vmwrite(EXCEPTION_BITMAP, x->exceptions);
+    VENDOR(watch, v, &x->watch);
     if (!x->step_tf) {
         vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) & ~(uint64_t)TRAP_BS);
         blocking |= trapped && holds_interrupts(x, flags) ? BLOCKING_STI : 0;
@@ -368,71 +349,71 @@ static void disarm_tf(struct vcpu *v, uint32_t reason)
     x->stepped = done;
 }
 
-void step_disarm(struct vcpu *v, uint32_t reason)
+void step_disarm(struct vcpu *v, const struct vcpu_exit *e)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    struct exit_vcpu *x = &v->exit;
 
     switch (x->step_mode) {
-    case STEP_MTF:
-        x->cpu_controls &= ~CPU_MONITOR_TRAP;
-        vmwrite(CPU_CONTROLS, x->cpu_controls);
-        x->stepped = reason == EXIT_REASON_MONITOR_TRAP_FLAG;
+    case STEP_VENDOR:
+        VENDOR(step, v, VENDOR_STEP_NONE);
+        x->stepped = e->kind == VCPU_EXIT_STEPPED;
         break;
     case STEP_TF:
-        disarm_tf(v, reason);
+        disarm_tf(v, e);
         break;
     case STEP_DELIVERY:
-        this_cpu()->timer_fired = true; /* has the timer armed again for the slice */
-        x->stepped = !(vmread(IDT_VECTORING_INFO) & INTR_VALID);
+        VENDOR(step, v, VENDOR_STEP_NONE);
+        this_cpu()->timer_fired = true; /* has VCPU_SLICE set again */
+        x->stepped = !v->event.due;
         break;
     default:
         break;
     }
 }
 
-bool step_is_own(const struct vcpu *v, uint32_t reason)
+bool step_is_own(const struct vcpu *v, const struct vcpu_exit *e)
 {
-    uint32_t info;
-
-    if (reason != EXIT_REASON_EXCEPTION_NMI || v->vmx.step_mode != STEP_TF) {
-        return reason == EXIT_REASON_PREEMPTION_TIMER;
+    if (v->exit.step_mode != STEP_TF) {
+        return e->kind == VCPU_EXIT_SLICE;
     }
-    info = (uint32_t)vmread(EXIT_INTR_INFO);
-    if (INTR_TYPE(info) != INTR_HARDWARE || INTR_VECTOR(info) != EXC_DB) {
-        return !(v->vmx.exceptions & (1u << INTR_VECTOR(info)));
+    if (is_debug_trap(e)) {
+        return !(step_debug(v, e->exception.pending) & DR6_ANY);
     }
-    return !(step_debug(v, vmread(EXIT_QUALIFICATION)) & DR6_ANY);
+    return e->kind == VCPU_EXIT_EXCEPTION
+               ? !(v->exit.watch.exceptions & (1u << e->exception.event.vector))
+               : e->kind == VCPU_EXIT_SLICE || e->kind == VCPU_EXIT_NMI;
 }
 
 /* SDM 3, 6.13: the error code names the vector in the IDT. Real mode has none, though Bochs 2.7
  * tells one. */
-bool step_interrupts(struct vcpu *v, uint32_t info)
+bool step_interrupts(struct vcpu *v, const struct event *e)
 {
-    struct vmx_vcpu *x = &v->vmx;
+    const struct exit_vcpu *x = &v->exit;
 
-    if (x->step_mode != STEP_TF || !x->step_int_length || INTR_VECTOR(info) != EXC_GP ||
+    if (x->step_mode != STEP_TF || !x->step_int_length || e->vector != EXC_GP ||
         ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) &&
-         vmread(EXIT_INTR_ERROR) != (x->step_int_vector * 8u | ERROR_IDT))) {
+         e->error != (x->step_int_vector * 8u | ERROR_IDT))) {
         return false;
     }
-    x->inject = INTR_VALID | INTR_SOFTWARE << 8 | x->step_int_vector;
-    x->inject_length = x->step_int_length;
+    v->event = (struct event){.vector = x->step_int_vector,
+                              .type = EVENT_SOFTWARE,
+                              .length = x->step_int_length,
+                              .due = true};
     return true;
 }
 
-uint64_t step_debug(const struct vcpu *v, uint64_t qualification)
+uint64_t step_debug(const struct vcpu *v, uint64_t pending)
 {
-    return v->vmx.step_mode == STEP_TF && !v->vmx.step_tf ? qualification & ~(uint64_t)DR6_BS
-                                                          : qualification;
+    return v->exit.step_mode == STEP_TF && !v->exit.step_tf ? pending & ~(uint64_t)DR6_BS : pending;
 }
 
 void step_finish(struct vcpu *v)
 {
-    bool done = v->vmx.stepped;
+    bool done = v->exit.stepped;
 
-    v->vmx.step_mode = STEP_IDLE;
-    v->vmx.stepped = false;
-    if (done && v->vmx.stepping && !v->domain->dying) {
+    v->exit.step_mode = STEP_IDLE;
+    v->exit.stepped = false;
+    if (done && v->exit.stepping && !v->domain->dying) {
         monitor_stepped(v);
     }
 }
@@ -441,112 +422,35 @@ void step_finish(struct vcpu *v)
 
 void vcpu_step(struct vcpu *v, bool on)
 {
-    v->vmx.stepping = on;
+    v->exit.stepping = on;
 }
 
 bool vcpu_stepping(const struct vcpu *v)
 {
-    return v->vmx.stepping;
-}
-
-bool vcpu_has_descriptor_exits(void)
-{
-    return vmx_caps()->descriptors;
+    return v->exit.stepping;
 }
 
 void vcpu_monitor_changed(struct vcpu *v)
 {
-    v->vmx.monitor_update = true;
+    v->exit.watch_update = true;
 }
 
 void step_apply_monitor(struct vcpu *v)
 {
+    struct exit_vcpu *x = &v->exit;
     struct monitor_wants wants;
-    uint32_t controls;
 
-    v->vmx.monitor_update = false;
     monitor_wants(v->domain, &wants);
-    set_exceptions(v, EXCEPTIONS_ALWAYS | (wants.breakpoint ? 1u << EXC_BP : 0));
-    controls = wants.cr3 ? v->vmx.cpu_controls | CPU_CR3_LOAD : v->vmx.cpu_controls & ~CPU_CR3_LOAD;
-    if (controls != v->vmx.cpu_controls) {
-        v->vmx.cpu_controls = controls;
-        vmwrite(CPU_CONTROLS, controls);
-    }
-    control_watch(v, wants.cr0, wants.cr4);
-    msr_apply_exits(wants.msr_exits);
-    v->vmx.vmexits = wants.vmexit;
-    v->vmx.needs_room = wants.room;
-    if (wants.descriptor != v->vmx.descriptor_exits) {
-        v->vmx.descriptor_exits = wants.descriptor;
-        v->vmx.update = true; /* CPU_CONTROLS_2 */
-    }
-}
-
-bool vcpu_event_due(struct vcpu *v, struct vcpu_event *out)
-{
-    struct vmx_vcpu *x = &v->vmx;
-
-    vmx_take_interrupt(v);
-    if (!(x->inject & INTR_VALID)) {
-        return false;
-    }
-    *out = (struct vcpu_event){
-        .vector = INTR_VECTOR(x->inject),
-        .type = INTR_TYPE(x->inject),
-        .error = x->inject & INTR_ERROR_CODE ? x->inject_error : 0,
-        .cr2 = x->set_cr2 ? x->new_cr2 : vcpu_get(v, VCPU_CR2),
+    x->watch_update = false;
+    x->vmexits = wants.vmexit;
+    x->needs_room = wants.room;
+    x->watch = (struct vendor_watch){
+        .exceptions = EXCEPTIONS_ALWAYS | (wants.breakpoint ? 1u << EXC_BP : 0),
+        .cr0 = wants.cr0,
+        .cr4 = wants.cr4,
+        .cr3 = wants.cr3,
+        .descriptors = wants.descriptor && !x->emulating,
+        .msr_map = wants.msr_exits,
     };
-    return true;
-}
-
-/* What an entry with this event would demand (SDM 3, 26.3.1.4 and 26.3.1.5). */
-static bool can_take(struct vcpu *v, unsigned type)
-{
-    uint64_t blocking = vcpu_get(v, VCPU_BLOCKING);
-
-    return type == INTR_EXTERNAL ? vmx_can_take_interrupt(v)
-           : type == INTR_NMI    ? !(blocking & (BLOCKING_STI | BLOCKING_MOVSS | BLOCKING_NMI))
-                                 : true;
-}
-
-static void inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error,
-                         unsigned length)
-{
-    static const uint32_t with_error =
-        1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
-    struct vmx_vcpu *x = &v->vmx;
-
-    x->inject = INTR_VALID | type << 8 | vector;
-    x->inject_length = length;
-    if (type != INTR_HARDWARE) {
-        return;
-    }
-    vmx_resume_flag(v, vector);
-    if ((with_error & (1u << vector)) &&
-        (vcpu_get(v, VCPU_CR0) & X86_CR0_PE)) { /* real mode pushes none */
-        x->inject |= INTR_ERROR_CODE;
-        x->inject_error = error & 0xffff;
-    }
-}
-
-int vcpu_inject_event(struct vcpu *v, unsigned vector, unsigned type, uint32_t error,
-                      unsigned length, uint64_t cr2)
-{
-    struct vcpu *before;
-    bool taken;
-
-    if (v->vmx.inject & INTR_VALID) {
-        return 0; /* one at a time: the first is already on its way */
-    }
-    before = vmx_borrow(v);
-    taken = can_take(v, type);
-    if (taken) {
-        inject_event(v, vector, type, error, length);
-    }
-    vmx_return(v, before);
-    if (taken && type == INTR_HARDWARE && vector == EXC_PF) {
-        v->vmx.set_cr2 = true;
-        v->vmx.new_cr2 = cr2;
-    }
-    return taken ? 0 : -EBUSY;
+    VENDOR(watch, v, &x->watch);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest page walks (SDM 3, chapter 4), copies for hypercalls, and accesses in an instruction's
  * place. The contract is in hand.h. */
-#include "hand.h"
+#include "vcpu/hand.h"
 #include <errno.h>
 #include <string.h>
 #include "domain.h"
@@ -9,7 +9,6 @@
 #include "guest/xen_abi.h"
 #include "mm/frame.h"
 #include "monitor.h"
-#include "vmx/vmx.h"
 #include "x86/cpu.h"
 
 #define PTE_P      1ULL

@@ -107,7 +107,7 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out);
 /* Linear to guest physical, for what a monitor is told. False: not mapped. */
 bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out);
 
-/* ---- frames and areas: hv/x86/hand_area.c ---- */
+/* ---- frames and areas: hv/vcpu/hand_area.c ---- */
 
 /*
  * A reference on the frame of d's own RAM that its host map has at g, for who controls d, or for d
@@ -118,7 +118,7 @@ void *hand_frame_get(struct domain *d, gfn_t g, mfn_t *frame);
 int hand_build(struct domain *d, gpa_t dst, const void *src, size_t n);
 void *hand_build_page(struct domain *d, gfn_t g);
 
-/* struct hand_area: hv/x86/area.h */
+/* struct hand_area: hv/vcpu/area.h */
 
 /* -EINVAL: no RAM of the domain, or `by` may not write there. */
 int hand_area_bind(struct vcpu *by, gfn_t g, struct hand_area *a);

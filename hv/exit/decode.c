@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "decode.h"
+#include "exit/decode.h"
 
 #define MAX_LENGTH 15u
 #define REX_W      8u

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* One entry into the guest, and who handles its exit. */
+#include "exit/exit.h"
+#include <facet/check.h>
+#include "domain.h"
+#include "exit/emulate.h"
+#include "exit/step.h"
+#include "guest/xen_abi.h"
+#include "x86/stretch.h"
+
+#define REASON_STEPPED 37u /* VMX's number of VCPU_EXIT_STEPPED, for monitors */
+
+void exit_crash(struct vcpu *v, const char *what, uint64_t detail)
+{
+    vcpu_dump(v);
+    domain_crash(v->domain, "%s (%lx) at rip %lx", what, (unsigned long)detail,
+                 (unsigned long)vcpu_get(v, VCPU_RIP));
+}
+
+/* ---- the small ones ---- */
+
+static void hypercall(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    if (guest_hypercall(v)) {
+        exit_skip(v, 0);
+    }
+}
+
+static void interrupt(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)v;
+    if (e->vector == APIC_TIMER_VECTOR) {
+        this_cpu()->timer_fired = true;
+    }
+    if (e->vector && e->vector != APIC_SPURIOUS_VECTOR) {
+        apic_eoi();
+    }
+}
+
+/* The slice is over, as sched_run() will find. */
+static void slice_over(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)v, (void)e;
+    this_cpu()->timer_fired = true;
+}
+
+static void nothing(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)v, (void)e;
+}
+
+static void halt(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    exit_skip(v, 0);
+    if (vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF) {
+        return; /* the single-step trap wakes it at once */
+    }
+    if (!vcpu_interrupts_enabled(v)) {
+        guest_vcpu_down(v);
+    } else if (guest_pending_interrupt(v) < 0 && !guest_nmi_pending(v)) {
+        sched_block(v);
+    }
+}
+
+static void cpuid_exit(struct vcpu *v, const struct vcpu_exit *e)
+{
+    uint32_t leaf = (uint32_t)v->regs.rax, subleaf = (uint32_t)v->regs.rcx;
+    const struct vcpu_regs before = v->regs;
+    enum monitor_result told;
+    struct cpuid_result r;
+
+    (void)e;
+    if (v->guest.cpuid_faults && vcpu_cpl(v) > 0) {
+        vcpu_inject_error(v, EXC_GP, 0);
+        return;
+    }
+    guest_cpuid(v, leaf, subleaf, &r);
+    v->regs.rax = r.eax;
+    v->regs.rbx = r.ebx;
+    v->regs.rcx = r.ecx;
+    v->regs.rdx = r.edx;
+    if (monitor_wants_cpuid(v)) {
+        told = monitor_cpuid(v, (unsigned)vcpu_get(v, VCPU_EXIT_LENGTH), leaf, subleaf);
+        if (told == MONITOR_FULL) {
+            v->regs = before;
+        }
+        if (told == MONITOR_FULL || told == MONITOR_PAUSED) {
+            return;
+        }
+    }
+    exit_skip(v, 0);
+}
+
+_Static_assert(DESCRIPTOR_IDTR == VM_EVENT_DESC_IDTR && DESCRIPTOR_GDTR == VM_EVENT_DESC_GDTR &&
+                   DESCRIPTOR_LDTR == VM_EVENT_DESC_LDTR && DESCRIPTOR_TR == VM_EVENT_DESC_TR,
+               "vm_event.h");
+
+static void descriptor_access(struct vcpu *v, const struct vcpu_exit *e)
+{
+    /* Unwanted: nobody listens any more, and it does not exit when it runs again. */
+    monitor_descriptor(v, e->descriptor.which, e->descriptor.write, e->descriptor.information,
+                       vcpu_get(v, VCPU_EXIT_DETAIL));
+}
+
+/* Caches hold other domains' data too: written back or left, never dropped. */
+static void leave_caches(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    exit_skip(v, 0);
+}
+
+static void privileged(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    vcpu_inject_error(v, EXC_GP, 0);
+}
+
+static void undefined(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    vcpu_inject(v, EXC_UD);
+}
+
+static void shutdown(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    exit_crash(v, "triple fault", 0);
+}
+
+static void refused(struct vcpu *v, const struct vcpu_exit *e)
+{
+    exit_crash(v, "VM entry refused", e->reason);
+}
+
+static void broken(struct vcpu *v, const struct vcpu_exit *e)
+{
+    exit_crash(v, "unexpected exit", e->reason);
+}
+
+/* ---- all ---- */
+
+static void (*const handlers[VCPU_EXIT_KINDS])(struct vcpu *, const struct vcpu_exit *) = {
+    [VCPU_EXIT_HYPERCALL] = hypercall,
+    [VCPU_EXIT_VIOLATION] = access_violation,
+    [VCPU_EXIT_INTERRUPT] = interrupt,
+    [VCPU_EXIT_SLICE] = slice_over,
+    [VCPU_EXIT_WINDOW] = nothing,
+    [VCPU_EXIT_STEPPED] = nothing,
+    [VCPU_EXIT_EXCEPTION] = exception_exit,
+    [VCPU_EXIT_NMI] = nothing, /* nothing here raises one */
+    [VCPU_EXIT_CPUID] = cpuid_exit,
+    [VCPU_EXIT_HALT] = halt,
+    [VCPU_EXIT_CR] = control_exit,
+    [VCPU_EXIT_IO] = io_exit,
+    [VCPU_EXIT_RDMSR] = msr_read_exit,
+    [VCPU_EXIT_WRMSR] = msr_write_exit,
+    [VCPU_EXIT_XSETBV] = control_xsetbv,
+    [VCPU_EXIT_DESCRIPTOR] = descriptor_access,
+    [VCPU_EXIT_CACHES] = leave_caches,
+    [VCPU_EXIT_PRIVILEGED] = privileged,
+    [VCPU_EXIT_UNDEFINED] = undefined,
+    [VCPU_EXIT_TASK] = task_exit,
+    [VCPU_EXIT_SHUTDOWN] = shutdown,
+    [VCPU_EXIT_REFUSED] = refused,
+    [VCPU_EXIT_BROKEN] = broken,
+};
+
+void exit_handle(struct vcpu *v, const struct vcpu_exit *e)
+{
+    handlers[e->kind](v, e);
+}
+
+/* Runs the guest until it exits. Inline: every exit comes by here. */
+__attribute__((always_inline)) static inline void enter(struct vcpu *v, struct vcpu_exit *e)
+{
+    interrupt_offer(v);
+#ifdef FACET_DEBUG
+    altp2m_check_flushed(&v->domain->physmap);
+#endif
+    stretch_look();
+    VENDOR(run, v, e);
+    stretch_begin();
+    hand_forget(v);
+}
+
+/* ---- what a monitor wants of exits ---- */
+
+/*
+ * A monitor is told of exits, but for those that are Facet's own affair. True: the exit is not to
+ * be handled. Interrupts are the machine's and always are.
+ */
+static bool tell_exit(struct vcpu *v, const struct vcpu_exit *e)
+{
+    uint64_t detail = vcpu_get(v, VCPU_EXIT_DETAIL);
+    uint32_t reason = e->reason;
+
+    if (e->kind == VCPU_EXIT_INTERRUPT) {
+        interrupt(v, e);
+        monitor_vmexit(v, reason, detail);
+        return true;
+    }
+    if (step_is_own(v, e)) {
+        if (!v->exit.stepped) {
+            return false;
+        }
+        reason = REASON_STEPPED; /* what it stands for */
+        detail = 0;
+    }
+    if (monitor_vmexit(v, reason, detail) != MONITOR_PAUSED) {
+        return false;
+    }
+    v->exit.stepped = false;
+    return true;
+}
+
+/* What has to be done first; false: v does not run now. */
+static bool prepare_special(struct vcpu *v)
+{
+    if (v->guest.monitor.work && !monitor_before_entry(v)) {
+        return false;
+    }
+    if (v->exit.watch_update) {
+        step_apply_monitor(v);
+    }
+    return !v->exit.needs_room || monitor_room(v);
+}
+
+static __attribute__((noinline)) void once_special(struct vcpu *v)
+{
+    struct vcpu_exit e;
+    bool stepping, broke_off;
+
+    if (!prepare_special(v)) {
+        return;
+    }
+    stepping = v->exit.stepping || v->exit.emulating;
+    if (stepping) {
+        step_arm(v);
+    }
+    enter(v, &e);
+    broke_off = v->event.due;
+    if (stepping) {
+        step_disarm(v, &e);
+    }
+    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || !tell_exit(v, &e)) {
+        exit_handle(v, &e);
+    }
+    if (stepping && v->exit.emulating) { /* that instruction is nobody's step */
+        emulate_finish(v, &e, broke_off);
+        v->exit.stepped = false;
+    }
+    if (stepping) {
+        step_finish(v);
+    }
+}
+
+static __attribute__((noinline)) void handle_rare(struct vcpu *v, const struct vcpu_exit *e)
+{
+    exit_handle(v, e);
+}
+
+void exit_once(struct vcpu *v)
+{
+    struct vcpu_exit e;
+
+    if (v->exit.special || v->guest.monitor.work) {
+        once_special(v);
+        return;
+    }
+    enter(v, &e);
+    if (e.kind == VCPU_EXIT_HYPERCALL) { /* the most frequent one */
+        hypercall(v, &e);
+    } else {
+        handle_rare(v, &e);
+    }
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What a vCPU's exits ask for. run.c enters guests, exit.c has the table of who handles what, and
+ * the files named below do. Private to hv/exit/, but for sched_run() (vcpu.h) and what monitor.h
+ * offers.
+ */
+#include "vcpu.h"
+#include "monitor.h"
+#include "vcpu/hand.h"
+
+/* One entry, and what its exit asks for. v is current and loaded. */
+void exit_once(struct vcpu *v);
+/* The same but for the entry. */
+void exit_handle(struct vcpu *v, const struct vcpu_exit *e);
+/* RIP moves behind the instruction, which is done thereby; length 0: as the exit told it. */
+static inline void exit_skip(struct vcpu *v, unsigned length)
+{
+    VENDOR(skip, v, length);
+    v->exit.stepped = true;
+}
+/* Ends the domain, with v's registers on the console. */
+void exit_crash(struct vcpu *v, const char *what, uint64_t detail);
+
+/* ---- access.c: of the instruction that exited, or that is carried out here ---- */
+
+void access_violation(struct vcpu *v, const struct vcpu_exit *e);
+/*
+ * An access in the current instruction's place, and what the hand's answer asks for: exceptions are
+ * injected, listeners told. True: the bytes can be moved. False: the instruction is over for now,
+ * with nothing done.
+ */
+bool access_reach(struct vcpu *v, struct hand_reach *r);
+/* The same, but a HAND_FAULT's exception is left to the caller. */
+enum hand_answer access_reach_quietly(struct vcpu *v, struct hand_reach *r);
+bool access_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r);
+
+/* ---- segment.c ---- */
+
+/* Whether the segment lets n bytes at the offset be accessed (SDM 3, 5.3 to 5.5); else its
+ * exception is injected. */
+bool segment_allows(struct vcpu *v, unsigned segment, uint64_t offset, size_t n, bool write);
+/* Whether [offset, offset + n) lies within the limit of a segment with these access rights. */
+bool segment_holds(uint64_t ar, uint64_t limit, uint64_t offset, size_t n);
+/* Its base, as an address in it has it. */
+uint64_t segment_base(struct vcpu *v, unsigned segment);
+
+/* ---- exception.c ---- */
+
+void exception_exit(struct vcpu *v, const struct vcpu_exit *e);
+
+/* ---- interrupt.c ---- */
+
+/* Chooses what the next entry delivers, and asks for an exit when more can be taken. */
+void interrupt_offer(struct vcpu *v);
+
+/* ---- control.c ---- */
+
+void control_exit(struct vcpu *v, const struct vcpu_exit *e);
+void control_xsetbv(struct vcpu *v, const struct vcpu_exit *e);
+/* False: the guest may not set it so. */
+bool control_set_efer(struct vcpu *v, uint64_t efer);
+
+/* ---- msr.c ---- */
+
+void msr_read_exit(struct vcpu *v, const struct vcpu_exit *e);
+void msr_write_exit(struct vcpu *v, const struct vcpu_exit *e);
+
+/* ---- io.c, mmio.c, task.c ---- */
+
+/* Writes an index or count register as an instruction with that address size does
+ * (SDM 1, 3.4.1.1). */
+static inline void io_set_index(uint64_t *reg, uint64_t value, uint64_t mask)
+{
+    *reg = mask == 0xffff ? (*reg & ~mask) | (value & mask) : value & mask;
+}
+void io_exit(struct vcpu *v, const struct vcpu_exit *e);
+/* A violation where there is no memory. */
+void mmio_exit(struct vcpu *v, const struct vcpu_exit *e);
+void task_exit(struct vcpu *v, const struct vcpu_exit *e);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the handling of exits keeps per vCPU. Only hv/exit/ touches the members. */
+#include <facet/types.h>
+#include "vcpu/vendor.h"
+
+/* What counts in the place of memory while an instruction is carried out for a monitor. */
+struct stand_in {
+    const uint8_t *data; /* reads; NULL: memory's own */
+    uint32_t size;
+    bool discard; /* writes */
+};
+
+struct exit_vcpu {
+    /* Most exits need none of these looked at: that they do not is one test. */
+    union {
+        struct {
+            bool stepping;     /* single-step is on; the rest is step.c's */
+            bool emulating;    /* an instruction is let through; the rest is emulate.c's */
+            bool vmexits;      /* a monitor is told of each exit */
+            bool needs_room;   /* no entry unless its ring has room */
+            bool watch_update; /* exits that a monitor asks for changed: the vendor must follow */
+        };
+        uint64_t special;
+    };
+    struct vendor_watch watch;       /* while no instruction is stepped by TF */
+    const struct stand_in *stand_in; /* mmio.c; NULL: memory itself */
+    const struct vcpu_exit *hole;    /* mmio.c: the violation where no memory is, or NULL */
+    bool emulate_once, emulate_failed;
+    uint16_t emulate_rounds;
+    uint64_t emulate_rip;
+    uint8_t patch_length; /* of patch[], which is fetched at emulate_rip; 0: what is there */
+    uint8_t patch[16];
+    mfn_t patch_frame[2];
+    gfn_t patch_gfn[2];
+    unsigned patch_pages;
+    bool stepped, step_tf;
+    uint8_t step_mode, step_kind;
+    uint8_t step_int_length,
+        step_int_vector; /* of INT n, while the IDT has no limit; 0: it has its own */
+    bool step_vme;       /* ... and CR4.VME is off, with IOPL 3 */
+    uint16_t step_idt_limit;
+    uint64_t step_rip, step_blocking, step_flags;
+};

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop that runs vCPUs, and work that nobody else does, a slice each. */
+#include "domain.h"
+#include "exit/exit.h"
+#include "vcpu/sched.h"
+#include "x86/stretch.h"
+#include "x86/timer.h"
+
+#define SLICE_NS 10000000ULL
+/* Exits between two looks at the clock. One that lasts because it has much to do stops for the
+ * next, and looks itself. */
+#define LOOK_EXITS 8u
+
+static uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
+
+/* Fires timers that are due; true if the slice is over and somebody else could run. */
+static bool timer_interrupt(void)
+{
+    this_cpu()->timer_fired = false;
+    timer_run();
+    uint64_t now = time_now();
+    if (now < slice_end) {
+        return false;
+    }
+    if (sched_first()) {
+        return true;
+    }
+    slice_end = now + SLICE_NS;
+    timer_slice(slice_end);
+    return false;
+}
+
+/* In case the end of the slice cannot interrupt v. */
+static void limit(struct vcpu *v, uint64_t now)
+{
+    uint64_t left = now < slice_end ? slice_end - now : 0;
+
+    vcpu_set(v, VCPU_SLICE, time_tsc_khz() * left / 1000000);
+}
+
+static void begin_slice(uint64_t now)
+{
+    slice_end = now + SLICE_NS;
+    timer_slice(slice_end);
+}
+
+/* Makes v current, in a slice of its own or in what is left of the one that it was lent. */
+static void begin(struct vcpu *v)
+{
+    uint64_t now = time_now();
+
+    if (!sched_begin(v)) {
+        begin_slice(now);
+    }
+    limit(v, now);
+}
+
+static void end(struct vcpu *v)
+{
+    bool yielded = sched_leaves & SCHED_YIELDED;
+
+    sched_end(v);
+    if (yielded) {
+        timer_run(); /* who yields again and again may never be interrupted: see VCPU_SLICE */
+    }
+}
+
+/*
+ * Lets the timer's interrupt in, which otherwise waits until a guest runs: who calls the hypervisor
+ * all the time does that too rarely for either timer of its slice to end it. True if it came.
+ */
+static bool timer_came(void)
+{
+    if (timer_due()) {
+        __asm__ volatile("sti; nop; cli" : : : "memory");
+    }
+    return this_cpu()->timer_fired;
+}
+
+void sched_look(void)
+{
+    timer_came();
+}
+
+/* One exit, or a piece of what is left to be done before the guest goes on. */
+static void run_some(struct vcpu *v, unsigned *until_look)
+{
+    bool settled = __builtin_expect(guest_unsettled == 0, true) || guest_settle_some(v);
+
+    if (settled) {
+        exit_once(v);
+    }
+    if (!settled || --*until_look == 0) {
+        *until_look = LOOK_EXITS;
+        timer_came();
+    }
+}
+
+static void run_slice(struct vcpu *v)
+{
+    unsigned until_look = LOOK_EXITS;
+
+    vcpu_load(v); /* its address space is needed */
+    begin(v);
+    guest_vcpu_running(v);
+    while (sched_may_run(v) && !sched_leaves) {
+        run_some(v, &until_look);
+        if (this_cpu()->timer_fired) {
+            sched_leaves |= timer_interrupt() ? SCHED_SLICE_OVER : 0;
+            limit(v, time_now());
+        }
+    }
+    if (guest_unsettled) {
+        guest_settle_keep(v);
+    }
+    guest_vcpu_stopped(v);
+    end(v);
+}
+
+static void run_work(struct turn *t)
+{
+    bool more, over = false;
+
+    sched_take(t);
+    begin_slice(time_now());
+    do {
+        more = t->work(t);
+        over = timer_came() && timer_interrupt();
+    } while (more && !over);
+    sched_end_slice();
+    if (more) {
+        sched_put(t);
+    }
+}
+
+static void idle(bool more)
+{
+    timer_slice(UINT64_MAX);
+    stretch_look();
+    if (more) {
+        timer_came();
+    } else {
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
+    stretch_begin();
+    if (this_cpu()->timer_fired) {
+        this_cpu()->timer_fired = false;
+        timer_run();
+    }
+}
+
+void sched_run(void)
+{
+    stretch_begin();
+    for (;;) {
+        stretch_look();
+        bool more = domains_reap();
+
+        if (domains_all_ended()) {
+            return;
+        }
+        struct turn *t = sched_first();
+        if (!t) {
+            idle(more);
+        } else if (t->work) {
+            run_work(t);
+        } else {
+            run_slice(container_of(t, struct vcpu, turn));
+        }
+    }
+}
