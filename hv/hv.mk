@@ -12,7 +12,7 @@ HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
 LTO ?= 1
 HV_LTO := $(if $(filter 1,$(LTO)),-flto=auto)
 HV_CFLAGS := -O2 -g $(HV_LTO) $(WARN) -ffreestanding -DFACET_VERSION=\"$(VERSION)\" $(if $(filter 1,$(DEBUG)),-DFACET_DEBUG) $(if $(filter 1,$(STRETCH)),-DFACET_STRETCH) \
-             $(if $(wildcard hv/svm/*.c),-DFACET_SVM) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+             $(if $(wildcard hv/svm/exit.c),-DFACET_SVM) -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
              -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
              -ffunction-sections -fdata-sections -fcf-protection=none \
              -Ihv -Iinclude -I. -isystem /usr/include/x86_64-linux-gnu

@@ -115,7 +115,7 @@ extern const char *vendor_name;
 /* Turns on what this processor has, or fatal(). */
 void vendor_init(void);
 
-/* Of two vendors, a test of one byte chooses. FACET_SVM: hv/svm/ is there (hv/hv.mk). */
+/* Of two vendors, a test of one byte chooses. FACET_SVM: hv/svm/ has all of it (hv/hv.mk). */
 #ifdef FACET_SVM
 VENDOR_OPERATIONS(svm)
 static const struct vendor svm_vendor = VENDOR_TABLE(svm, "SVM");
