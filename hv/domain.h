@@ -18,9 +18,10 @@ struct domain {
     struct physmap physmap;
     unsigned nr_vcpus;
     struct vcpu *vcpus[DOMAIN_VCPUS];
-    struct console_line line;  /* unfinished line of console output */
-    uint64_t memory_pages;     /* RAM given at creation */
-    struct guest_domain guest; /* hv/guest/guest_state.h */
+    struct console_line line;   /* unfinished line of console output */
+    struct console_notes notes; /* what the hypervisor has to say because of it */
+    uint64_t memory_pages;      /* RAM given at creation */
+    struct guest_domain guest;  /* hv/guest/guest_state.h */
 };
 
 /* ---- called by the machine: implemented in hv/guest/ ---- */
@@ -33,8 +34,8 @@ struct boot_module {
  * bad input. */
 void domains_create(const struct boot_module *modules, unsigned nr);
 bool domains_all_ended(void);
-/* Frees, restarts or keeps domains that ended; called by the scheduler with no vCPU current. True:
- * one has more to say first. */
+/* Frees, restarts or keeps domains that ended, and prints a piece of what domains have to say that
+ * stand still; called by the scheduler with no vCPU current. True: there is more to print. */
 bool domains_reap(void);
 /* Prints the closing line (see the console contract). */
 void domains_report(void);
@@ -42,6 +43,12 @@ void domains_report(void);
 /* Ends a domain. It stops running at once (its current vCPU does not return to the guest). */
 void domain_shutdown(struct domain *d, unsigned reason); /* SHUTDOWN_* of Xen's sched.h */
 void domain_crash(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * A line of the hypervisor's that d causes, which it may do as often as it likes: what it takes to
+ * print it comes out of d's time, and d does not go on before it is out.
+ */
+void domain_say(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A vCPU that nothing can wake goes offline; with the last one the domain has powered off,
  * as on Xen. */

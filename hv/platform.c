@@ -157,7 +157,7 @@ bool guest_settle_last(struct vcpu *v)
 bool guest_settle_some(struct vcpu *v)
 {
     if (guest_console_more(v->domain)) {
-        if (console_guest_waits(&v->domain->line)) {
+        if (guest_console_waits(v->domain)) {
             sched_yield(v);
         }
         return false;
@@ -230,12 +230,13 @@ void platform_trace(const struct altp2m_caller *c, const char *text)
 
     if (__atomic_exchange_n(&g->trace_second, now, __ATOMIC_RELAXED) != now) {
         if (lines > TRACE_LINES) {
-            say("d%u altp2m: %u calls not shown", v->domain->id, lines - TRACE_LINES);
+            domain_say(v->domain, "d%u altp2m: %u calls not shown", v->domain->id,
+                       lines - TRACE_LINES);
         }
         lines = 0;
         __atomic_store_n(&g->trace_lines, 1, __ATOMIC_RELAXED);
     }
     if (lines < TRACE_LINES) {
-        say("d%uv%u altp2m %s", v->domain->id, c->vcpu->id, text);
+        domain_say(v->domain, "d%uv%u altp2m %s", v->domain->id, c->vcpu->id, text);
     }
 }

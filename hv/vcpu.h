@@ -219,6 +219,8 @@ void sched_unpause_now(struct vcpu *v);
 /* Work gets a slice whenever its turn comes, like a vCPU, until it has none left. No vCPU is
  * current meanwhile. */
 void sched_work(struct turn *t, bool (*work)(struct turn *));
+/* From work(): the rest of the slice is of no use. */
+void sched_yield_work(void);
 /* The current vCPU's exit has lasted: whether its slice is over is looked at right after it. */
 void sched_look(void);
 struct vcpu *vcpu_current(void); /* the vCPU whose exit is being handled, or NULL */

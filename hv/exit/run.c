@@ -122,11 +122,12 @@ static void run_work(struct turn *t)
     bool more, over = false;
 
     sched_take(t);
+    sched_leaves = 0;
     begin_slice(time_now());
     do {
         more = t->work(t);
         over = timer_came() && timer_interrupt();
-    } while (more && !over);
+    } while (more && !over && !(sched_leaves & SCHED_YIELDED));
     sched_end_slice();
     if (more) {
         sched_put(t);

@@ -22,9 +22,12 @@ static bool sane(uint32_t producer, uint32_t consumer, size_t size)
     return producer - consumer <= size;
 }
 
-/* No vCPU of d runs guest code before all that it said is out: see guest_console_more(). */
-static void hold(struct domain *d, bool on)
+/* No vCPU of d runs guest code before all that it said, and had the hypervisor say, is out: see
+ * guest_console_more(). */
+static void hold(struct domain *d)
 {
+    bool on = d->line.whole || d->guest.console_rest || console_notes_any(&d->notes);
+
     if (d->guest.console_held != on) {
         d->guest.console_held = on;
         guest_unsettled += on ? 1 : -1u;
@@ -35,8 +38,18 @@ size_t guest_console_write(struct domain *d, const char *text, size_t n)
 {
     size_t taken = console_guest_write(d->id, &d->line, text, n);
 
-    hold(d, d->line.whole || d->guest.console_rest);
+    hold(d);
     return taken;
+}
+
+void domain_say(struct domain *d, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    console_note(&d->notes, format, ap);
+    va_end(ap);
+    hold(d);
 }
 
 /* How much it took. */
@@ -86,7 +99,7 @@ static void output(struct domain *d)
 static void notified(struct domain *d)
 {
     output(d);
-    hold(d, d->line.whole || d->guest.console_rest);
+    hold(d);
 }
 
 bool guest_console_more(struct domain *d)
@@ -94,11 +107,20 @@ bool guest_console_more(struct domain *d)
     if (!d->guest.console_held) {
         return false;
     }
-    if (!console_guest_more(d->id, &d->line) && d->guest.console_rest) {
+    if (d->line.whole) {
+        console_guest_more(d->id, &d->line);
+    } else if (console_notes_any(&d->notes)) {
+        console_notes_more(&d->notes);
+    } else {
         output(d);
     }
-    hold(d, d->line.whole || d->guest.console_rest);
+    hold(d);
     return d->guest.console_held;
+}
+
+bool guest_console_waits(const struct domain *d)
+{
+    return d->line.whole ? console_guest_waits(&d->line) : console_notes_wait(&d->notes);
 }
 
 bool guest_console_end(struct domain *d)
@@ -107,8 +129,8 @@ bool guest_console_end(struct domain *d)
         return true;
     }
     console_guest_end(&d->line);
-    hold(d, d->line.whole);
-    return d->line.whole;
+    hold(d);
+    return d->guest.console_held;
 }
 
 /* Moves what waits at COM2 into the input ring, as far as there is room. */

@@ -17,6 +17,7 @@ enum outcome {
 /* One described domain; stays when the domain itself is gone. */
 struct slot {
     bool described, ended;
+    bool reaped, end_said;      /* the domain's end was seen; was said */
     bool not_built;             /* when it was to start again */
     enum outcome outcome, last; /* of the slot; of the domain that ended last */
     enum domain_action action;  /* that follows it */
@@ -161,6 +162,7 @@ static bool build_end(struct slot *s)
     }
     lock_acquire(&domains_lock);
     s->d = d;
+    s->reaped = s->end_said = false;
     s->started = time_now();
     lock_release(&domains_lock);
     sched_online(d->vcpus[0]);
@@ -291,17 +293,17 @@ static const char *crash_text(const struct domain *d)
                                                          : "the guest says so";
 }
 
-static enum outcome say_end(const struct domain *d)
+static enum outcome say_outcome(struct domain *d)
 {
     switch (d->guest.shutdown_reason) {
     case SHUTDOWN_poweroff:
-        say("d%u %s: powered off", d->id, d->name);
+        domain_say(d, "d%u %s: powered off", d->id, d->name);
         return OUTCOME_POWERED_OFF;
     case SHUTDOWN_reboot:
-        say("d%u %s: rebooted", d->id, d->name);
+        domain_say(d, "d%u %s: rebooted", d->id, d->name);
         return OUTCOME_REBOOTED;
     default:
-        say("d%u %s: crashed: %s", d->id, d->name, crash_text(d));
+        domain_say(d, "d%u %s: crashed: %s", d->id, d->name, crash_text(d));
         return OUTCOME_CRASHED;
     }
 }
@@ -344,9 +346,23 @@ static bool crashes_always(struct slot *s, enum outcome outcome)
     if (s->quick_crashes < CRASHES_MOST) {
         return false;
     }
-    say("d%u %s: crashed %u times within a second of its start: not started again", s->config.domid,
-        s->config.name, s->quick_crashes);
+    domain_say(s->d, "d%u %s: crashed %u times within a second of its start: not started again",
+               s->config.domid, s->config.name, s->quick_crashes);
     return true;
+}
+
+/* Says how the domain ended and what follows; decides that. */
+static void say_end(struct slot *s)
+{
+    s->end_said = true;
+    s->last = say_outcome(s->d);
+    s->action = action_for(s, s->d->guest.shutdown_reason);
+    if (s->action == ACTION_RESTART && crashes_always(s, s->last)) {
+        s->action = ACTION_DESTROY;
+    }
+    if (s->action == ACTION_RESTART) {
+        domain_say(s->d, "d%u %s: starts again", s->config.domid, s->config.name);
+    }
 }
 
 static bool slot_over(struct slot *s, enum outcome outcome)
@@ -364,18 +380,56 @@ static bool after_ending(struct slot *s)
         return slot_over(s, OUTCOME_CRASHED);
     }
     tell_monitors();
-    if (s->action != ACTION_RESTART || crashes_always(s, s->last)) {
+    if (s->action != ACTION_RESTART) {
         return slot_over(s, s->last);
     }
-    say("d%u %s: starts again", s->config.domid, s->config.name);
     return build_begin(s) || slot_over(s, OUTCOME_CRASHED);
 }
 
-/* A piece of the work of taking a domain apart and starting it again. */
+/* The domain, which has said all, is gone for others; false: there is no more to be done. */
+static bool part(struct slot *s)
+{
+    struct domain *d = s->d;
+
+    monitor_domain_gone(d);
+    if (s->action == ACTION_PRESERVE) {
+        tell_monitors();
+        return slot_over(s, s->last);
+    }
+    lock_acquire(&domains_lock);
+    s->d = NULL;
+    lock_release(&domains_lock);
+    s->old = d;
+    s->ending = (struct builder_ending){0};
+    return true;
+}
+
+/* A piece of a domain's last words, and of what is said of its end; false: all is out. */
+static bool last_words(struct slot *s)
+{
+    if (guest_console_end(s->d)) {
+        return true;
+    }
+    if (!s->end_said) {
+        say_end(s);
+    }
+    return s->d->guest.console_held;
+}
+
+/* A piece of the work of ending a domain, taking it apart and starting it again. */
 static bool slot_work(struct turn *t)
 {
     struct slot *s = container_of(t, struct slot, turn);
 
+    if (s->d) {
+        if (!last_words(s)) {
+            return part(s);
+        }
+        if (guest_console_waits(s->d)) {
+            sched_yield_work();
+        }
+        return true;
+    }
     if (s->old) {
         return builder_destroy_more(s->old, &s->ending) || after_ending(s);
     }
@@ -389,44 +443,59 @@ static bool slot_work(struct turn *t)
 /* What takes long is left to slot_work(), which gets its slices as the domain's vCPUs did. */
 static void reap(struct slot *s)
 {
-    struct domain *d = s->d;
-
-    monitor_domain_gone(d);
-    s->last = say_end(d);
-    s->action = action_for(s, d->guest.shutdown_reason);
-    if (s->action == ACTION_PRESERVE) {
-        tell_monitors();
-        slot_over(s, s->last);
-        return;
+    if (last_words(s) || part(s)) {
+        sched_work(&s->turn, slot_work);
     }
-    lock_acquire(&domains_lock);
-    s->d = NULL;
-    lock_release(&domains_lock);
-    s->old = d;
-    s->ending = (struct builder_ending){0};
-    sched_work(&s->turn, slot_work);
 }
 
-bool domains_reap(void)
+/* None of its vCPUs can print what it has to say. */
+static bool stands_still(const struct domain *d)
 {
-    bool more = false;
-
-    if (__atomic_load_n(&nr_dying, __ATOMIC_RELAXED) == 0) {
-        return false;
+    for (unsigned i = 0; i < d->nr_vcpus; i++) {
+        if (d->vcpus[i]->state == VCPU_RUNNABLE && d->vcpus[i]->paused == 0) {
+            return false;
+        }
     }
+    return true;
+}
+
+static void reap_dying(void)
+{
     for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
         struct slot *s = &slots[i];
 
-        if (s->d && !s->ended && s->d->dying && s->d->guest.pins == 0) {
-            if (guest_console_end(s->d)) {
-                more = true;
-                continue;
-            }
+        if (s->d && !s->reaped && s->d->dying && s->d->guest.pins == 0) {
+            s->reaped = true;
             __atomic_fetch_sub(&nr_dying, 1, __ATOMIC_RELAXED);
             reap(s);
         }
     }
-    return more;
+}
+
+/* Prints a piece of what domains have to say that stand still. True: there is more. */
+static bool speak_for_others(void)
+{
+    static unsigned last; /* who spoke; the others come first */
+    unsigned from = last;
+
+    for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+        struct domain *d = slots[(from + i) % DOMAIN_MAX + 1].d;
+
+        if (d && d->guest.console_held && !d->dying && stands_still(d)) {
+            last = d->id;
+            guest_console_more(d);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool domains_reap(void)
+{
+    if (__atomic_load_n(&nr_dying, __ATOMIC_RELAXED) > 0) {
+        reap_dying();
+    }
+    return guest_unsettled > 0 && speak_for_others();
 }
 
 bool domains_all_ended(void)

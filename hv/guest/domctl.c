@@ -25,7 +25,8 @@ static void log_once(const struct hypercall *h, const char *call, unsigned cmd)
     word += call[0] == 's' ? 2 : 0;
     if (!(*word & bit)) {
         *word |= bit;
-        say("d%u %s asked for %s %u: not offered", h->v->domain->id, h->v->domain->name, call, cmd);
+        domain_say(h->v->domain, "d%u %s asked for %s %u: not offered", h->v->domain->id,
+                   h->v->domain->name, call, cmd);
     }
 }
 

@@ -274,6 +274,8 @@ size_t guest_console_write(struct domain *d, const char *text, size_t n);
 bool guest_console_more(struct domain *d);
 /* The same of one that has ended, its unfinished line included. */
 bool guest_console_end(struct domain *d);
+/* Whether what d has to say next has to wait for a line that is half out. */
+bool guest_console_waits(const struct domain *d);
 void guest_console_destroy(struct domain *d);
 
 /* ---- processor features: cpuid.c ---- */

@@ -181,7 +181,7 @@ static long multicall(struct hypercall *h)
         if (h->v->domain->dying) {
             return 0;
         }
-        if (platform_preempt_pending() && i + 1 < nr) {
+        if ((platform_preempt_pending() || h->v->domain->guest.console_held) && i + 1 < nr) {
             h->arg[1] = nr - i - 1;
             return -ERESTART;
         }

@@ -132,7 +132,9 @@ static void tell_root_denied(struct vcpu *v, gpa_t a, uint32_t flags)
         return;
     }
     m->told_walks = true;
-    say("d%u %s: view %u denies reads of its page tables (gfn %lx): each instruction there is an "
+    domain_say(
+        v->domain,
+        "d%u %s: view %u denies reads of its page tables (gfn %lx): each instruction there is an "
         "event (default access n?)",
         v->domain->id, v->domain->name, view_eq(v->altp2m.view, VIEW_NONE) ? 0u : v->altp2m.view.v,
         (unsigned long)root);
@@ -174,8 +176,9 @@ void monitor_not_emulated(struct vcpu *v)
         tell(v, &r, true); /* full: as above, when there is room */
     } else if (!d->complained) {
         d->complained = true;
-        say("d%u %s: an instruction at rip %lx could not be carried out for its monitor",
-            v->domain->id, v->domain->name, (unsigned long)vcpu_get(v, VCPU_RIP));
+        domain_say(v->domain,
+                   "d%u %s: an instruction at rip %lx could not be carried out for its monitor",
+                   v->domain->id, v->domain->name, (unsigned long)vcpu_get(v, VCPU_RIP));
     }
 }
 
@@ -185,9 +188,10 @@ void monitor_registers_refused(struct vcpu *v)
 
     if (!d->complained) {
         d->complained = true;
-        say("d%u %s: its monitor gave registers that it cannot run with: rip %lx rflags %lx",
-            v->domain->id, v->domain->name, (unsigned long)v->guest.monitor.registers[17],
-            (unsigned long)v->guest.monitor.registers[16]);
+        domain_say(v->domain,
+                   "d%u %s: its monitor gave registers that it cannot run with: rip %lx rflags %lx",
+                   v->domain->id, v->domain->name, (unsigned long)v->guest.monitor.registers[17],
+                   (unsigned long)v->guest.monitor.registers[16]);
     }
 }
 

@@ -67,9 +67,13 @@ bool vmevent_room(struct domain *d)
 
 static void complain(struct domain *d, const char *what, unsigned long detail)
 {
+    const struct vcpu *by = vcpu_current();
+
     if (!d->guest.monitor.complained) {
         d->guest.monitor.complained = true;
-        say("d%u %s: bad vm_event ring: %s (%lx)", d->id, d->name, what, detail);
+        /* Who takes answers is the monitor, mostly, which can have its ring begin anew. */
+        domain_say(by ? by->domain : d, "d%u %s: bad vm_event ring: %s (%lx)", d->id, d->name, what,
+                   detail);
     }
 }
 

@@ -20,7 +20,7 @@ void waits_param_read(struct domain *d, uint32_t index, uint64_t value)
 static void say_store(struct domain *d)
 {
     d->guest.waits = WAITS_SAID;
-    say("d%u %s: waits for xenstore, which is not there", d->id, d->name);
+    domain_say(d, "d%u %s: waits for xenstore, which is not there", d->id, d->name);
 }
 
 void waits_port_refused(struct domain *d, uint32_t port)
@@ -60,7 +60,9 @@ void waits_blocked(struct vcpu *v)
     }
     if (!evtchn_has_peer(d)) {
         d->guest.waits = WAITS_SAID;
-        say("d%u %s: waits for an event, and none can come: xenstore, which it asked for, is not "
+        domain_say(
+            d,
+            "d%u %s: waits for an event, and none can come: xenstore, which it asked for, is not "
             "there",
             d->id, d->name);
     }

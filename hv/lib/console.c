@@ -15,13 +15,14 @@ int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
 #define LSR_CAN_SEND  0x20
 #define LSR_ALL_SENT  0x40
 #define LINE_MAX_TEXT 240
+#define HYPERVISOR    "(facet) "
 #define PIECE         16u /* characters: 1.4 ms */
 /* Whose domain does not run meanwhile loses its right to an unbroken line. */
 #define LOOKS_MOST 64u
 
 static struct lock console_lock = LOCK_INIT(LOCK_RANK_CONSOLE);
 static bool debug_port;
-static struct console_line *half_out; /* under the lock */
+static unsigned *half_out; /* the looks of what has a line half out; under the lock */
 
 static void uart_init(uint16_t port)
 {
@@ -75,7 +76,7 @@ static void break_half_out(void)
 {
     if (half_out) {
         put("\n", 1);
-        half_out->looks = 0;
+        *half_out = 0;
         half_out = NULL;
     }
 }
@@ -114,7 +115,7 @@ void say(const char *format, ...)
     va_start(ap, format);
     size_t n = format_text(text, sizeof(text), format, ap);
     va_end(ap);
-    put_line("(facet) ", text, n);
+    put_line(HYPERVISOR, text, n);
 }
 
 /* "(d12) " without a formatter: guest output can be long. */
@@ -137,9 +138,19 @@ static void guest_source(char out[16], unsigned domid)
     out[at] = '\0';
 }
 
+static bool waits(const unsigned *looks)
+{
+    return half_out && half_out != looks && *half_out < LOOKS_MOST;
+}
+
 bool console_guest_waits(const struct console_line *line)
 {
-    return half_out && half_out != line && half_out->looks < LOOKS_MOST;
+    return waits(&line->looks);
+}
+
+bool console_notes_wait(const struct console_notes *n)
+{
+    return waits(&n->looks);
 }
 
 /* Prints up to a piece of a whole line; caller holds the lock. */
@@ -148,11 +159,11 @@ static void put_piece(unsigned domid, struct console_line *line)
     size_t n = line->length - line->out, most = debug_port ? n : PIECE;
     char source[16];
 
-    if (half_out != line) {
+    if (half_out != &line->looks) {
         break_half_out();
         guest_source(source, domid);
         put(source, strlen(source));
-        half_out = line;
+        half_out = &line->looks;
     }
     n = n < most ? n : most;
     put(line->text + line->out, n);
@@ -170,8 +181,8 @@ bool console_guest_more(unsigned domid, struct console_line *line)
 {
     if (line->whole) {
         lock_acquire(&console_lock);
-        if (console_guest_waits(line)) {
-            half_out->looks++;
+        if (waits(&line->looks)) {
+            ++*half_out;
         } else {
             put_piece(domid, line);
         }
@@ -218,6 +229,82 @@ size_t console_guest_write(unsigned domid, struct console_line *line, const char
     return i;
 }
 
+/* ---- the hypervisor's lines about a domain ---- */
+
+/* Caller holds the lock. */
+static void add_note(struct console_notes *n, const char *text, size_t length)
+{
+    if (n->lost || length + 1 > sizeof(n->text) - n->length) {
+        n->lost++;
+        return;
+    }
+    memcpy(n->text + n->length, text, length);
+    n->length += (unsigned)length;
+    n->text[n->length++] = '\n';
+}
+
+void console_note(struct console_notes *n, const char *format, va_list ap)
+{
+    char text[LINE_MAX_TEXT];
+    size_t length = format_text(text, sizeof(text), format, ap);
+
+    if (debug_port) {
+        put_line(HYPERVISOR, text, length);
+        return;
+    }
+    lock_acquire(&console_lock);
+    add_note(n, text, length);
+    lock_release(&console_lock);
+}
+
+static void add_lost(struct console_notes *n, const char *format, ...)
+{
+    char text[LINE_MAX_TEXT];
+    va_list ap;
+
+    va_start(ap, format);
+    size_t length = format_text(text, sizeof(text), format, ap);
+    va_end(ap);
+    n->lost = 0;
+    add_note(n, text, length);
+}
+
+/* Prints up to a piece of the first line; caller holds the lock. */
+static void put_notes_piece(struct console_notes *n)
+{
+    const char *from = n->text + n->out;
+    size_t left = n->length - n->out, most = left < PIECE ? left : PIECE;
+    const char *end = memchr(from, '\n', most);
+
+    if (half_out != &n->looks) {
+        break_half_out();
+        put(HYPERVISOR, strlen(HYPERVISOR));
+    }
+    most = end ? (size_t)(end + 1 - from) : most;
+    put(from, most);
+    n->out += (unsigned)most;
+    n->looks = 0;
+    half_out = end ? NULL : &n->looks;
+    if (n->out == n->length) {
+        n->out = n->length = 0;
+        if (n->lost) {
+            add_lost(n, "%u more lines of this kind had no room", n->lost);
+        }
+    }
+}
+
+bool console_notes_more(struct console_notes *n)
+{
+    lock_acquire(&console_lock);
+    if (n->length && waits(&n->looks)) {
+        ++*half_out;
+    } else if (n->length) {
+        put_notes_piece(n);
+    }
+    lock_release(&console_lock);
+    return n->length > 0;
+}
+
 void console_raw_init(void)
 {
     uart_init(PORT_COM2);
@@ -262,7 +349,7 @@ void fatal(const char *format, ...)
     size_t n = start + format_text(text + start, sizeof(text) - start, format, ap);
     va_end(ap);
     /* The lock may be held by whoever failed. */
-    put("(facet) ", 8);
+    put(HYPERVISOR, strlen(HYPERVISOR));
     put(text, n);
     put("\n", 1);
     machine_off();

@@ -18,6 +18,15 @@ struct console_line {
     char text[1000];
 };
 
+/* What the hypervisor has to say about a domain, or because of one: whole lines, without their
+ * source. */
+struct console_notes {
+    unsigned length, out;
+    unsigned looks; /* as above */
+    unsigned lost;  /* lines for which there was no room; told when the others are out */
+    char text[1000];
+};
+
 void console_init(void);
 /* One line "(facet) TEXT". */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -31,10 +40,22 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 size_t console_guest_write(unsigned domid, struct console_line *line, const char *text, size_t n);
 bool console_guest_more(unsigned domid, struct console_line *line);
-/* Whether more of this line has to wait for one that another domain has half out. */
+/* Whether more of this line has to wait for one that is half out. */
 bool console_guest_waits(const struct console_line *line);
 /* An unfinished line is whole as it is: to be printed by console_guest_more(). */
 void console_guest_end(struct console_line *line);
+
+/*
+ * Lines "(facet) TEXT" that a domain can cause at any rate: on a UART they wait in the notes, and
+ * go out in pieces as guest output does; else they are printed at once.
+ */
+void console_note(struct console_notes *n, const char *format, va_list ap);
+bool console_notes_more(struct console_notes *n);
+bool console_notes_wait(const struct console_notes *n);
+static inline bool console_notes_any(const struct console_notes *n)
+{
+    return n->length > 0;
+}
 
 /* COM2 as the raw console of domain 1, with --interactive. getc returns -1 if nothing waits. */
 void console_raw_init(void);

@@ -155,7 +155,9 @@ void hand_area_look(struct domain *d, view_t now, struct hand_area *a)
     if (!stands(d, a)) {
         hand_area_unbind(a);
         if (d->guest.areas_lost++ == 0) {
-            say("d%u %s: an area that it registered at gfn %lx is not its own to be written any "
+            domain_say(
+                d,
+                "d%u %s: an area that it registered at gfn %lx is not its own to be written any "
                 "more",
                 d->id, d->name, (unsigned long)a->gfn.v);
         }

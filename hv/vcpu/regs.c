@@ -70,18 +70,19 @@ void vcpu_set_segment(struct vcpu *v, unsigned segment, const struct segment *s)
 void vcpu_dump(struct vcpu *v)
 {
     const struct vcpu_regs *r = &v->regs;
+    struct domain *d = v->domain;
 
-    say("d%uv%u rip %016lx rsp %016lx rflags %lx", v->domain->id, v->id, vcpu_get(v, VCPU_RIP),
-        vcpu_get(v, VCPU_RSP), vcpu_get(v, VCPU_RFLAGS));
-    say("rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
-    say("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r->rsi, r->rdi, r->rbp, r->r8);
-    say("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", r->r9, r->r10, r->r11, r->r12);
-    say("r13 %016lx r14 %016lx r15 %016lx efer %lx", r->r13, r->r14, r->r15,
-        vcpu_get(v, VCPU_EFER));
-    say("cr0 %lx cr2 %lx cr3 %lx cr4 %lx cs %lx/%lx view %d", vcpu_get(v, VCPU_CR0),
-        vcpu_get(v, VCPU_CR2), vcpu_get(v, VCPU_CR3), vcpu_get(v, VCPU_CR4),
-        vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_CS)),
-        vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), (int16_t)v->altp2m.view.v);
+    domain_say(d, "d%uv%u rip %016lx rsp %016lx rflags %lx", v->domain->id, v->id,
+               vcpu_get(v, VCPU_RIP), vcpu_get(v, VCPU_RSP), vcpu_get(v, VCPU_RFLAGS));
+    domain_say(d, "rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
+    domain_say(d, "rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r->rsi, r->rdi, r->rbp, r->r8);
+    domain_say(d, "r9  %016lx r10 %016lx r11 %016lx r12 %016lx", r->r9, r->r10, r->r11, r->r12);
+    domain_say(d, "r13 %016lx r14 %016lx r15 %016lx efer %lx", r->r13, r->r14, r->r15,
+               vcpu_get(v, VCPU_EFER));
+    domain_say(d, "cr0 %lx cr2 %lx cr3 %lx cr4 %lx cs %lx/%lx view %d", vcpu_get(v, VCPU_CR0),
+               vcpu_get(v, VCPU_CR2), vcpu_get(v, VCPU_CR3), vcpu_get(v, VCPU_CR4),
+               vcpu_get(v, vcpu_segment_field(VCPU_SELECTOR, SEG_CS)),
+               vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), (int16_t)v->altp2m.view.v);
 }
 
 /* ---- for a monitor ---- */

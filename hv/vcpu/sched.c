@@ -188,6 +188,11 @@ void sched_end(struct vcpu *v)
     }
 }
 
+void sched_yield_work(void)
+{
+    sched_leaves |= SCHED_YIELDED;
+}
+
 void sched_work(struct turn *t, bool (*work)(struct turn *))
 {
     *t = (struct turn){.work = work};

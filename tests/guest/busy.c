@@ -15,13 +15,14 @@
 #include "lib/page.h"
 #include "lib/test.h"
 
-#define VIEWS       500u
-#define ALL_REMAPS  100000u
-#define EACH_REMAPS (ALL_REMAPS / VIEWS)
-#define TARGET      4096u /* above all that the guest uses itself; what is worked on lies behind */
-#define FIRST       4608u /* at the begin of a leaf of 2 MiB */
-#define EXTENT      512u
-#define MARGIN_NS   400000000UL /* it looks its last so long before the end */
+#define VIEWS         500u
+#define ALL_REMAPS    100000u
+#define EACH_REMAPS   (ALL_REMAPS / VIEWS)
+#define TARGET        4096u /* above all that the guest uses itself; what is worked on lies behind */
+#define FIRST         4608u /* at the begin of a leaf of 2 MiB */
+#define EXTENT        512u
+#define CRASH_EACH_NS 100000000UL
+#define MARGIN_NS     400000000UL /* it looks its last so long before the end */
 
 static uint64_t end_ns;
 static uint64_t prepared_ns, first_ns;
@@ -108,6 +109,23 @@ static void reboot(void)
 {
     while (clock_now() < end_ns) {
         shut_down(SHUTDOWN_reboot);
+    }
+}
+
+/* Computes a while and crashes by a triple fault, of which the hypervisor says all registers. Not
+ * so often that it is not started again. */
+static void crash(void)
+{
+    struct __attribute__((packed)) {
+        uint16_t limit;
+        uint64_t base;
+    } none = {0, 0};
+    uint64_t next = clock_now() + CRASH_EACH_NS;
+
+    if (next < end_ns) {
+        while (clock_now() < next) {
+        }
+        __asm__ volatile("lidt %0; ud2" ::"m"(none) : "memory");
     }
 }
 
@@ -276,9 +294,15 @@ static void talk(void)
 static const struct {
     const char *name;
     void (*work)(void);
-} works[] = {{"reboot", reboot},          {"extents", extents}, {"target", target},
-             {"default", default_access}, {"destroy", destroy}, {"off", off},
-             {"isolate", isolate},        {"talk", talk}};
+} works[] = {{"reboot", reboot},
+             {"crash", crash},
+             {"extents", extents},
+             {"target", target},
+             {"default", default_access},
+             {"destroy", destroy},
+             {"off", off},
+             {"isolate", isolate},
+             {"talk", talk}};
 
 static void work(void)
 {

@@ -121,12 +121,115 @@ static void two_at_a_time(void **state)
     assert_string_equal(printed, "(d1) a line of more t\n(d2) other\n(d1) han one piece\n");
 }
 
+static void note(struct console_notes *n, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    console_note(n, format, ap);
+    va_end(ap);
+}
+
+/* Prints the notes to their end, each look short. */
+static void finish(struct console_notes *n)
+{
+    for (bool more = true; more;) {
+        size_t before = nr_printed;
+
+        more = console_notes_more(n);
+        assert_true(nr_printed - before <= MOST);
+    }
+}
+
+/* What a domain has the hypervisor say waits, and goes out in pieces: nothing is printed by whom it
+ * is said. */
+static void notes(void **state)
+{
+    static struct console_notes n;
+
+    (void)state;
+    note(&n, "d%u a: a line of more than one piece", 7u);
+    note(&n, "%s", "");
+    note(&n, "%s", "third");
+    assert_int_equal(nr_printed, 0);
+    assert_true(console_notes_any(&n));
+    finish(&n);
+    assert_false(console_notes_any(&n));
+    assert_string_equal(printed,
+                        "(facet) d7 a: a line of more than one piece\n(facet) \n(facet) third\n");
+}
+
+/* Guests' lines and notes do not break each other, but what is said at once breaks both. */
+static void notes_beside_lines(void **state)
+{
+    static struct console_line a;
+    static struct console_notes n;
+
+    (void)state;
+    console_guest_write(1, &a, "a line of more than one piece\n", 30);
+    assert_true(console_guest_more(1, &a));
+    note(&n, "%s", "some note that is long enough");
+    assert_true(console_notes_wait(&n));
+    assert_true(console_notes_more(&n));
+    while (console_guest_more(1, &a)) {
+    }
+    assert_true(console_notes_more(&n));
+    console_guest_write(1, &a, "next\n", 5);
+    assert_true(console_guest_waits(&a));
+    say("now");
+    finish(&n);
+    assert_false(console_guest_more(1, &a));
+    assert_string_equal(
+        printed, "(d1) a line of more than one piece\n(facet) some note that i\n(facet) now\n"
+                 "(facet) s long enough\n(d1) next\n");
+}
+
+/* Who has more said than there is room for loses the rest, whose number is told; later lines come
+ * again. */
+static void notes_without_room(void **state)
+{
+    static struct console_notes n;
+    static const char line[] = "a line of fifty characters without its newline ...";
+    unsigned fit = sizeof(n.text) / sizeof(line), seen = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < fit + 7; i++) {
+        note(&n, "%s", line);
+    }
+    note(&n, "%s", "no room even for a short one that comes later: nothing is out of order");
+    finish(&n);
+    for (const char *p = printed; (p = strstr(p, line)); p++) {
+        seen++;
+    }
+    assert_int_equal(seen, fit);
+    assert_non_null(strstr(printed, "(facet) 8 more lines of this kind had no room\n"));
+    note(&n, "%s", "again");
+    finish(&n);
+    assert_string_equal(printed + nr_printed - 14, "(facet) again\n");
+}
+
+/* With the debug port there is nothing to wait for. */
+static void notes_at_once(void **state)
+{
+    static struct console_notes n;
+
+    (void)state;
+    debug_port = true;
+    note(&n, "%s", "now");
+    debug_port = false;
+    assert_false(console_notes_any(&n));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(in_pieces, begin),
         cmocka_unit_test_setup(end_of_a_line_without_newline, begin),
         cmocka_unit_test_setup(two_at_a_time, begin),
+        cmocka_unit_test_setup(notes, begin),
+        cmocka_unit_test_setup(notes_beside_lines, begin),
+        cmocka_unit_test_setup(notes_without_room, begin),
+        cmocka_unit_test_setup(notes_at_once, begin),
     };
 
     return cmocka_run_group_tests_name("console", tests, NULL, NULL);

@@ -60,8 +60,9 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
     return true;
 }
 
-void say(const char *format, ...)
+void domain_say(struct domain *d, const char *format, ...)
 {
+    assert_ptr_equal(d, &domain);
     assert_non_null(format);
 }
 

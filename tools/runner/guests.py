@@ -22,7 +22,7 @@ _TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
 _END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
-             "on_reboot": "destroy", "chosen": "0"}
+             "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0"}
 _KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "alone", "console", "group",
          "monitors", "needs", "chosen", "cmdline"}
 _WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
@@ -85,7 +85,7 @@ class Guest:
         out = {"name": self.name, "kernel": build_dir() / "guest" / f"{s['elf']}.elf",
                "memory": int(s["memory"]), "vcpus": int(s["vcpus"]), "altp2m": s["altp2m"],
                "altp2m_count": int(s["count"]), "cmdline": s.get("cmdline", ""),
-               "on_reboot": s["on_reboot"]}
+               "on_reboot": s["on_reboot"], "on_crash": s["on_crash"]}
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
         if "policy" in s:
