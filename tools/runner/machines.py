@@ -49,7 +49,7 @@ class Machine:
 
 # Whoever makes Facet start on AMD's processors sets the last two words: with "chosen" or "all" the suite
 # runs guests there, and the tests of the runner (tests/system/test_machines.py) expect a guest to
-# power off instead of the line that says what the processor lacks.
+# power off instead of the line that says what the processor lacks. facet(1) has a sentence, too.
 MACHINES = (
     Machine(DEFAULT, "bochs", DEFAULT, "Bochs, Intel with EPT, VMFUNC and #VE", INTEL, "all"),
     Machine("ryzen", "bochs", "ryzen", "Bochs, AMD with nested paging", AMD, ""),
