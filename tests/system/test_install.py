@@ -17,7 +17,7 @@ from test_embedding import blocks
 
 PREFIX = "/usr"
 # What the tree's commands say once there is no tree.
-TREE_ONLY = ("build", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
+TREE_ONLY = ("build", "packages", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
 BOTH = """\
 #include <stdio.h>
 #include <altp2m.h>
@@ -146,6 +146,7 @@ class InstallTest(Installed):
         scratch = self.dir / "tmp"
         scratch.mkdir()
         environment = dict(os.environ, TMPDIR=str(scratch), HOME="/nonexistent")
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what compiles them must not leave them there
         version = self.alone("usr/bin/facet", "--version", env=environment)
         self.assertEqual((version.returncode, version.stdout), (0, self.facet("--version").out))
         done = self.alone("usr/bin/facet", "run", *self.hello(), env=environment)

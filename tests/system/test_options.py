@@ -9,14 +9,15 @@ import subprocess
 import runner
 from harness import FacetTest
 
-COMMANDS = ("setup", "build", "run", "image", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
+COMMANDS = ("setup", "build", "packages", "run", "image", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
             "xtf", "libvmi", "prove", "trace")
 # What each command needs besides, and (option or metavar of an argument: kind of its values).
 MACHINE = {"--machine": "name", "--processors": "processors"}
 LIMITS = {"--timeout": "seconds", "--ticks": "count", **MACHINE}
-NEEDS = {"run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["--at", "vmx_exit", "{config}"],
+NEEDS = {"packages": ["-o", "{new}"], "run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["--at", "vmx_exit", "{config}"],
          "xtf": ["{xtf}"], "libvmi": ["{libvmi}"], "guest": ["-o", "{new}"]}
 KINDS = {
+    "packages": {"--output": "outdir"},
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
     "run": {**LIMITS, "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--files": "folder", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
@@ -45,6 +46,7 @@ BAD = {
                "{config}:/../x", "{config}:/proc/x"),
     "new": ("/nonexistent/a/x", "{dir}", "{fifo}", "{locked}", "/dev/full", "/sys/nothing", "{config}/x", "x" * 5000, "", "/"),
     "empty": ("", " "), "words": ("", "a b", "\x01", "x" * 5000),
+    "outdir": ("/nonexistent/a/x", "{fifo}", "{locked}", "{config}", "/dev/full", "/proc/nothing", "{config}/x", "x" * 5000, ""),
     "folder": (MISSING, "{fifo}", "{locked}", "{config}", "{dir}", "/dev/full", "/proc/nothing", "{config}/x", "x" * 5000, ""),
     "directory": (MISSING, "{dir}", "{fifo}", "{config}", "/dev/full", "x" * 5000, ""),
 }
@@ -139,8 +141,8 @@ class OptionsTest(FacetTest):
                 self.assertEqual(valued, table)
 
     def test_run(self):
-        """run, setup, build."""
-        self.walk("run", "setup", "build")
+        """run, setup, build, packages."""
+        self.walk("run", "setup", "build", "packages")
 
     def test_image_trace(self):
         """image, trace."""

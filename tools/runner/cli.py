@@ -55,6 +55,8 @@ def _parser():
     setup.add_argument("--machine", metavar="NAME", help="what is run, or shown, on this machine")
     if not installed:
         _command(commands, "build", "build the hypervisor, the tools and the test guests", _build)
+        debs = _command(commands, "packages", "build Debian packages", _packages)
+        debs.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder that they are put into")
     run = _command(commands, "run", "run domains on Facet on an emulated machine", _run,
                    epilog=EXIT_CODES)
     _add_configs(run)
@@ -89,7 +91,7 @@ def _parser():
 
 
 # What works on the sources, and says so where there are none.
-TREE_ONLY = ("build", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
+TREE_ONLY = ("build", "packages", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
 
 
 def _add_absent(commands):
@@ -150,6 +152,11 @@ def _build(_args):
     packages.require("build")
     build()
     return 0
+
+
+def _packages(args):
+    from . import debs
+    return debs.main(args)
 
 
 def _look(args):

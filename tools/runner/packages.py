@@ -69,6 +69,10 @@ PACKAGES = {
         ("xen-utils-4.17", "oxenstored: names of domains"),
         ("xenstore-utils", "writes them"),
     ),
+    "packages": (
+        ("dpkg-dev", "builds Debian packages"),
+        ("debhelper", "likewise"),
+    ),
     "prove": (
         ("libcmocka-dev", "the enumerations' frame"),
         ("spin", "explores protocols"),
@@ -84,6 +88,8 @@ PACKAGES = {
         ("cpio", "checks the initramfs writer"),
         ("groff-base", "checks the man pages"),
         ("pkg-config|pkgconf", "finds the installed libraries"),
+        ("lintian", "checks the packages"),
+        ("debootstrap", "a Debian to install the packages into"),
         ("grub-xen-bin", "a PVH image that waits for xenstore"),
         ("lz4", "makes compressed kernels to unpack"),
         ("xz-utils", "likewise"),
@@ -102,8 +108,9 @@ NEEDS = {
     "compare": ("build", "emulator", "demo", "compare"),
     "plot": ("plot",),
     "libvmi": ("build", "emulator", "demo", "libvmi"),
+    "packages": ("build", "packages"),
     "prove": ("build", "prove"),
-    "test": ("build", "image", "bochs", "qemu", "demo", "monitor", "plot", "test"),
+    "test": ("build", "image", "bochs", "qemu", "demo", "monitor", "plot", "packages", "test"),
 }
 
 
