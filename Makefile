@@ -22,4 +22,4 @@ include $(wildcard core/core.mk hv/hv.mk tools/tools.mk tests/unit/unit.mk tests
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

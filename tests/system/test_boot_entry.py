@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GRUB's menu entries (packaging/grub.d/20_facet), made as grub-mkconfig makes them, of made-up folders; and a machine that
+"""GRUB's menu entries (packaging/grub/20_facet), made as grub-mkconfig makes them, of made-up folders; and a machine that
 is started by one. Only what GRUB's tools say of the disk is made up: tests run on file systems that GRUB cannot read."""
 
 import os

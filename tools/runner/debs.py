@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 from . import packages
-from .base import ROOT, Error, build, build_dir, result, run_dir, say
+from .base import ROOT, Error, build, build_dir, result, say
 
 # Not the source's: what builds and editors leave.
 LEFT_OUT = (".git", "__pycache__", ".ci")
@@ -43,7 +43,8 @@ def _copy(target):
 def make(output):
     """Builds the packages and puts them into the folder. Returns their paths."""
     build()  # what the packages hold, and headers that changed
-    with tempfile.TemporaryDirectory(prefix="packages-", dir=run_dir()) as scratch:
+    # Not in the build directory, where make looks for what it included.
+    with tempfile.TemporaryDirectory(prefix="facet-packages-") as scratch:
         tree = pathlib.Path(scratch) / "facet"
         _copy(tree)
         environment = dict(os.environ, B="build", LC_ALL="C.UTF-8", SOURCE_DATE_EPOCH=_date(tree))
