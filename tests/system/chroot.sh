@@ -28,7 +28,7 @@ ok install
 
 expect "facet 0" facet --version
 expect "source tree" sh -c 'facet test; [ $? = 2 ]'
-for page in facet.1 altp2m.1 facet.cfg.5 facet.7 facet-boot.8; do
+for page in facet.1 altp2m.1 facet.cfg.5 facet-tests.5 facet.7 facet-boot.8; do
     man -w "${page##*.}" "${page%.*}" >out
 done
 ok command

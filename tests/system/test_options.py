@@ -19,12 +19,12 @@ NEEDS = {"packages": ["-o", "{new}"], "run": ["{config}"], "image": ["-o", "{new
 KINDS = {
     "packages": {"--output": "outdir"},
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
-    "run": {**LIMITS, "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "run": {**LIMITS, "--tap": "output", "--junit": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--files": "folder", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
-    "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--junit": "output", **MACHINE},
+    "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--tap": "output", "--junit": "output", **MACHINE},
     "bench": {"--json": "output", "--machine": "name", "--runs": "count", "--plot": "output", "--from": "input"},
     "compare": {}, "xtf": {**MACHINE, "DIR": "directory"},
     "libvmi": {"DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
@@ -173,6 +173,8 @@ class OptionsTest(FacetTest):
         self.assert_refused("run", path, path)
         self.assert_refused("image", "-o", path, path)
         self.assert_refused("bench", "--json", new, "--plot", new)
+        self.assert_refused("run", "--tap", new, "--junit", new, path)
+        self.assert_refused("test", "--tap", new, "--junit", new)
         report = str(self.write("report", "{}"))
         self.assert_refused("bench", "--from", report, "--plot", report)
 

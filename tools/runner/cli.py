@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 
-from . import machine, machines, options, packages
+from . import machine, machines, options, packages, reports, testlines
 from .base import ROOT, Error, ToolError, build, installed, progress, readable, say, version, writable
 from .image import check_files_directory, make_files, make_image
+from .results import BAD
 
 EXIT_CODES = """\
 exit status:
   0    every domain powered off (or rebooted, with on_reboot = "destroy")
-  1    a domain crashed, or the hypervisor or the machine stopped
+  1    a domain crashed, or the hypervisor or the machine stopped;
+       with --tap or --junit also: a test failed, or there was none
   2    wrong options or configuration
   124  --timeout or --ticks ended the run
   130  Ctrl-C or Ctrl-] ended it
@@ -69,6 +71,7 @@ def _parser():
     run.add_argument("--serial", action="store_true", help="the machine has no debug port: the hypervisor's console "
                      "is the first serial port, as on a real machine, and as slow")
     run.add_argument("--keep", action="store_true", help="keep the run's files, say where")
+    options.reports(run)
     image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
                      _image)
     _add_configs(image)
@@ -174,6 +177,7 @@ def _look(args):
 
 def _run(args):
     _look(args)
+    reports.check(args)
     packages.require("run", machine.check(args.machine, args.ticks))
     build(["tools" if args.hypervisor else "run-needs"])
     result = machine.boot(
@@ -186,7 +190,11 @@ def _run(args):
         say(result.reason)
     if result.directory:
         say(f"the run's files are in {result.directory}")
-    return result.status
+    if args.tap is None and args.junit is None:
+        return result.status
+    cases = testlines.cases(result)
+    reports.write(args, cases)
+    return result.status or int(any(case.outcome in BAD for case in cases))
 
 
 def _image(args):

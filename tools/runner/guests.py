@@ -7,10 +7,11 @@ import tempfile
 from dataclasses import dataclass, replace
 
 from . import machines
+from . import testlines
 from .base import ROOT, Error, build_dir
 from .config import config
 from .machine import boot
-from .results import OUTCOMES, Case, Job
+from .results import Case, Job
 
 GUEST_DIR = ROOT / "tests" / "guest"
 DOMAINS_PER_BOOT = 8
@@ -18,8 +19,6 @@ DOMAINS_PER_BOOT = 8
 TICKS_PER_BOOT = 2_000_000_000
 TICKS_PER_DOMAIN = 500_000_000
 
-_TEST = re.compile(r"TEST ([^\s:]+): (pass|skip|error|fail)(?: (.*))?")
-_END = re.compile(r"END (\S+): (\d+) passed, (\d+) skipped, (\d+) errors?, (\d+) failed")
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
              "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0"}
@@ -128,14 +127,8 @@ def parse_manifest(text, file="tests/guest/manifest"):
 
 def judge(guest, texts, ending):
     """The Cases of one guest, from the lines it printed and its Ending (None: it had none)."""
-    cases, end = [], None
-    for text in texts:
-        test, last = _TEST.fullmatch(text), _END.fullmatch(text)
-        if test:
-            name = test.group(1).partition(".")[2] or test.group(1)
-            cases.append(Case(f"{guest.title}/{name}", test.group(2), test.group(3) or ""))
-        elif last:
-            end = tuple(int(number) for number in last.groups()[1:])
+    tests, end = testlines.parse(texts)
+    cases = [Case(f"{guest.title}/{name.partition('.')[2] or name}", *said) for name, *said in tests]
     wanted = guest.settings["end"]
     problem = None
     if not ending:
@@ -148,7 +141,7 @@ def judge(guest, texts, ending):
         problem = "printed no result"
     elif wanted == "poweroff" and not end:
         problem = "printed no END line"
-    elif end and end != tuple(sum(c.outcome == o for c in cases) for o in OUTCOMES):
+    elif end and not testlines.agrees(end, [case.outcome for case in cases]):
         problem = "its END line does not count the TEST lines seen"
     if problem:
         last = f"; last line: {texts[-1]}" if texts else ""

@@ -83,6 +83,7 @@ class Result:
     reason: str = None
     lines: list = field(default_factory=list)
     endings: dict = field(default_factory=dict)
+    domains: dict = field(default_factory=dict)  # domid -> name, of all that were to run
     seconds: float = 0.0
     boot_seconds: float = None
     ticks: int = None
@@ -323,6 +324,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
         order = Order(found.cpu, directory, image, _machine_memory(image, memory, limit), processors,
                       ticks=ticks, debugger=debugger, exits=exits, serial=serial)
         result = Run(found.backend, order, options).result()
+        result.domains = dict(image.domains)
         keep_log = bool(result.log_tail)
     except BaseException:
         if not keep:

@@ -38,6 +38,12 @@ skipped.__name__ = "number from 0 on"
 processors = _number("number from 1 to 64", int, 1, 65)
 
 
+def reports(parser):
+    """The options for results that machines read (reports.py)."""
+    parser.add_argument("--tap", metavar="FILE", help="also write the results as TAP")
+    parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
+
+
 def machine(parser):
     """The options that choose a machine."""
     parser.add_argument("--machine", metavar="NAME",

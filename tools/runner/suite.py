@@ -8,10 +8,9 @@ import sys
 import threading
 import time
 import traceback
-from xml.etree import ElementTree
 
-from . import options, packages
-from .base import Error, build, result, writable
+from . import options, packages, reports
+from .base import Error, build, writable
 from .guests import guest_jobs, places
 from .hosttests import make_jobs
 from .progress import hushed
@@ -91,19 +90,6 @@ def _run_all(jobs, workers, report):
             thread.join()
 
 
-def _junit(path, cases):
-    root = ElementTree.Element("testsuite", name="facet", tests=str(len(cases)))
-    for case in cases:
-        group, _, name = case.name.rpartition("/")
-        node = ElementTree.SubElement(root, "testcase", classname=group, name=name,
-                                      time=f"{case.seconds:.3f}")
-        kind = {"fail": "failure", "error": "error", "skip": "skipped"}.get(case.outcome)
-        if kind:
-            ElementTree.SubElement(node, kind, message=case.text).text = case.text
-    with result(path) as beside:
-        ElementTree.ElementTree(root).write(beside, encoding="utf-8", xml_declaration=True)
-
-
 def count(cases):
     """(passed, failed, skipped); what broke counts as failed."""
     failed = sum(case.outcome in BAD for case in cases)
@@ -143,7 +129,7 @@ def _arguments(arguments):
                         "the same one for the same SEED (default: the long ones first)")
     parser.add_argument("--jobs", type=options.count, default=min(2, os.cpu_count() or 1), metavar="N",
                         help="run N jobs at a time (default: %(default)s)")
-    parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
+    options.reports(parser)
     parser.add_argument("--machine", metavar="NAME", help="only the test guests, all of them, on this machine "
                         "('all': on each; default: all tests, guests on the machines that are to run them)")
     parser.add_argument("--processors", type=options.processors, metavar="N",
@@ -176,8 +162,7 @@ def main(arguments):
         for name in sorted(name for job in find_jobs(args.filter, where=where) for name in job.contents):
             print(name)
         return 0
-    if args.junit is not None:
-        writable(args.junit)
+    reports.check(args)
     find_jobs(args.filter, where=where)  # that there are any, before anything is built
     # Machines whose clock and random numbers are the same in each run (facet(1)).
     os.environ.setdefault("FACET_SEED", MACHINE_SEED)
@@ -195,7 +180,6 @@ def main(arguments):
         raise report.broken
     sys.stdout.flush()
     _summary(report.cases, time.monotonic() - started)
-    if args.junit is not None:
-        _junit(args.junit, report.cases)
+    reports.write(args, report.cases)
     return status(report.cases)
 
