@@ -91,6 +91,7 @@ struct vcpu {
     struct linear_page linear_before; /* the one before, if `linear` has a page */
     void *fpu;                        /* XSAVE area */
     uint64_t xcr0;
+    uint8_t breakpoints_met; /* hv/exit/breakpoint.h */
 };
 
 /* ---- in and out of the processor: hv/vcpu/load.c ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "domain.h"
+#include "exit/breakpoint.h"
 #include "exit/exit.h"
 
 /* A REP instruction is served in slices so that a long one cannot keep the processor. */
@@ -34,6 +35,7 @@ static bool string_once(struct vcpu *v, const struct vcpu_exit *e, uint64_t line
         hand_read(&r, &value);
         guest_out(v, e->io.port, size, value);
     }
+    breakpoint_access(v, linear, size, e->io.in);
     return true;
 }
 
@@ -46,6 +48,7 @@ static void string_io(struct vcpu *v, const struct vcpu_exit *e)
     uint64_t *index = e->io.in ? &v->regs.rdi : &v->regs.rsi;
     uint64_t left = e->io.rep ? v->regs.rcx & mask : 1;
 
+    breakpoint_begin(v);
     for (unsigned n = 0; left && n < IO_SLICE && !v->domain->guest.console_held; n++, left--) {
         if (!segment_allows(v, segment, *index & mask, size, e->io.in) ||
             !string_once(v, e, (base + (*index & mask)) & wrap)) {
@@ -55,9 +58,13 @@ static void string_io(struct vcpu *v, const struct vcpu_exit *e)
         if (e->io.rep) {
             io_set_index(&v->regs.rcx, left - 1, mask);
         }
+        if (left > 1 && breakpoint_iteration(v)) {
+            return;
+        }
     }
     if (left == 0) {
         exit_skip(v, 0);
+        breakpoint_due(v);
     }
 }
 

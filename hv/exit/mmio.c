@@ -7,6 +7,7 @@
  */
 #include <string.h>
 #include "domain.h"
+#include "exit/breakpoint.h"
 #include "exit/decode.h"
 #include "exit/exit.h"
 #include "monitor.h"
@@ -144,6 +145,7 @@ static bool place_load(struct vcpu *v, const struct place *p, uint64_t *value, b
 {
     struct hand_reach r;
 
+    breakpoint_access(v, p->linear, p->size, false);
     if (stands_in(v, p, value)) {
         return true;
     }
@@ -172,6 +174,7 @@ static bool place_write(struct vcpu *v, const struct place *p, uint64_t value)
 {
     struct hand_reach r;
 
+    breakpoint_access(v, p->linear, p->size, true);
     if (v->exit.stand_in && v->exit.stand_in->discard) {
         return true;
     }
@@ -448,7 +451,11 @@ static bool string_step(struct vcpu *v, const struct decoded *d)
         return true;
     }
     io_set_index(&v->regs.rcx, v->regs.rcx - 1, mask);
-    return (v->regs.rcx & mask) == 0;
+    if ((v->regs.rcx & mask) == 0) {
+        return true;
+    }
+    breakpoint_iteration(v);
+    return false;
 }
 
 static bool fetch(struct vcpu *v, struct decoded *d)
@@ -492,6 +499,15 @@ static bool carry_out(struct vcpu *v, const struct decoded *d)
     return false;
 }
 
+static void finish(struct vcpu *v, const struct decoded *d)
+{
+    breakpoint_begin(v);
+    if (carry_out(v, d)) {
+        exit_skip(v, d->length);
+        breakpoint_due(v);
+    }
+}
+
 void mmio_exit(struct vcpu *v, const struct vcpu_exit *e)
 {
     struct decoded d;
@@ -501,9 +517,7 @@ void mmio_exit(struct vcpu *v, const struct vcpu_exit *e)
         return;
     }
     v->exit.hole = e;
-    if (carry_out(v, &d)) {
-        exit_skip(v, d.length);
-    }
+    finish(v, &d);
     v->exit.hole = NULL;
 }
 
@@ -516,9 +530,7 @@ bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool dis
         return false;
     }
     v->exit.stand_in = &s;
-    if (carry_out(v, &d)) {
-        exit_skip(v, d.length);
-    }
+    finish(v, &d);
     v->exit.stand_in = NULL;
     altp2m_unlift(&v->altp2m);
     return true;

@@ -68,8 +68,9 @@ enum vcpu_field {
 #define BLOCKING_MOVSS (1u << 1)
 #define BLOCKING_NMI   (1u << 3)
 
-#define TRAP_BS  (1u << 14)
-#define TRAP_ANY 0x500fu /* BS, an enabled breakpoint, B3 to B0 */
+#define TRAP_ENABLED (1u << 12) /* beside B3 to B0 */
+#define TRAP_BS      (1u << 14)
+#define TRAP_ANY     0x500fu /* BS, an enabled breakpoint, B3 to B0 */
 
 static inline enum vcpu_field vcpu_segment_field(enum vcpu_field group, unsigned segment)
 {

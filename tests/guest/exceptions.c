@@ -266,6 +266,111 @@ static void watchpoint(void)
     trap_handle(VEC_DB, NULL);
 }
 
+/* ---- breakpoints on what is carried out ---- */
+
+static volatile unsigned traps;
+static volatile uint64_t trap_dr6, trap_rcx;
+
+static void count_trap(struct regs *r)
+{
+    if (traps++ == 0)
+        trap_rcx = r->rcx;
+    trap_dr6 |= read_dr6();
+    try_write_dr6(0xffff0ff0);
+}
+
+enum { BY_RAM, BY_PORT, BY_HOLE, WAYS };
+
+/* Four bytes read or written: by the processor, by INS or OUTS, or in a hole. */
+static unsigned touch(unsigned way, bool write, uint8_t *p)
+{
+    traps = 0;
+    trap_dr6 = 0;
+    if (way == BY_PORT && write)
+        __asm__ volatile("insl" : "+D"(p) : "d"(0x84) : "memory");
+    else if (way == BY_PORT)
+        __asm__ volatile("outsl" : "+S"(p) : "d"(0x84) : "memory");
+    else if (write)
+        __asm__ volatile("movl $0, (%0)" : "+r"(p)::"memory");
+    else
+        __asm__ volatile("movl (%0), %%eax" : "+r"(p)::"memory", "rax");
+    __asm__ volatile("nop");
+    return traps;
+}
+
+static void same_traps(uint8_t *const *at, unsigned rw, unsigned length, int offset, bool write)
+{
+    unsigned got[WAYS];
+    uint64_t dr6[WAYS];
+
+    for (unsigned way = 0; way < WAYS; way++) {
+        try_write_dr2((uint64_t)at[way]);
+        try_write_dr7(0x400 | 1 << 4 | (uint64_t)(length << 2 | rw) << 24);
+        got[way] = touch(way, write, at[way] + offset);
+        dr6[way] = trap_dr6;
+        try_write_dr7(0x400);
+    }
+    for (unsigned way = 1; way < WAYS; way++)
+        check(got[way] == got[0] && dr6[way] == dr6[0],
+              "rw %u, length %u, offset %d, %s: %u traps, DR6 %lx, wanted %u, %lx; way %u", rw,
+              length, offset, write ? "write" : "read", got[way], dr6[way], got[0], dr6[0], way);
+}
+
+/* A string of ten with a breakpoint in its midst, or a trap behind each: where is it first? */
+static uint64_t string_traps(bool port, uint8_t *p, uint64_t flags)
+{
+    uint64_t rcx = 10;
+
+    traps = 0;
+    trap_dr6 = 0;
+    if (port)
+        __asm__ volatile("push %3; popf; rep insb; pushf; andl $~0x100, (%%rsp); popf; nop"
+                         : "+D"(p), "+c"(rcx)
+                         : "d"(0x84), "r"(flags)
+                         : "memory", "cc");
+    else
+        __asm__ volatile("push %2; popf; rep stosb; pushf; andl $~0x100, (%%rsp); popf; nop"
+                         : "+D"(p), "+c"(rcx)
+                         : "r"(flags)
+                         : "memory", "cc", "rax");
+    return trap_rcx;
+}
+
+/*
+ * Data breakpoints (SDM volume 3, 17.2.4): what the hypervisor carries out meets them as what the
+ * processor does. Also the trap flag, within a string.
+ */
+static void breakpoints_carried_out(void)
+{
+    static uint8_t ram[64] __attribute__((aligned(64)));
+    uint8_t *hole;
+    uint64_t rcx;
+
+    __asm__("" : "=r"(hole) : "0"(0xd0000000UL));
+    trap_handle(VEC_DB, count_trap);
+    uint8_t *const at[WAYS] = {ram + 16, ram + 16, hole + 16};
+    for (unsigned length = 0; length < 4; length++) {
+        for (int offset = -8; offset <= 8; offset++) {
+            for (unsigned rw = 1; rw <= 3; rw += 2) {
+                same_traps(at, rw, length, offset, true);
+                same_traps(at, rw, length, offset, false);
+            }
+        }
+    }
+    try_write_dr2((uint64_t)ram + 20);
+    try_write_dr7(0x400 | 1 << 4 | 1ULL << 24);
+    rcx = string_traps(false, ram + 16, 2);
+    expect(traps, 1);
+    expect(string_traps(true, ram + 16, 2), rcx);
+    expect(traps, 1);
+    try_write_dr7(0x400);
+    rcx = string_traps(false, ram, 0x102);
+    unsigned wanted = traps;
+    expect(string_traps(true, ram, 0x102), rcx);
+    expect(traps, wanted);
+    trap_handle(VEC_DB, NULL);
+}
+
 static void device_not_available(void)
 {
     uint64_t v = read_cr0();
@@ -396,5 +501,5 @@ static void double_fault(void)
 
 TEST_CASES(CASE(divide), CASE(undefined), CASE(general_protection), CASE(forbidden_gate),
            CASE(stack_fault), CASE(page_faults), CASE(page_faults_from_user), CASE(reserved_bits),
-           CASE(breakpoint), CASE(icebp), CASE(watchpoint), CASE(device_not_available),
-           CASE(alignment), CASE(resume_flag), CASE(double_fault))
+           CASE(breakpoint), CASE(icebp), CASE(watchpoint), CASE(breakpoints_carried_out),
+           CASE(device_not_available), CASE(alignment), CASE(resume_flag), CASE(double_fault))
