@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "altp2m.h"
 #include "owner.h"
+#include "platform.h"
 #include "seal.h"
 #include "subop.h"
 #include "trace.h"

@@ -6,6 +6,32 @@
  *
  * A level is 1 (entries map 4 KiB) to 4 (the root). Functions that take a gfn as a plain number are
  * inside the tables, where a gfn is an index to be shifted.
+ *
+ * What an entry can be; `own` is any of own_access, own_frame and own_ve:
+ *
+ *   state      valid  large  own   leads to    rights     access     stands in
+ *   hole         0      0     0    -           -          -          any table
+ *   table        1      0     0    a table     full       -          levels 2 to 4
+ *   leaf         1      *     0    memory      access's   the host's host's tables, views' tables
+ *   override     1      0    some  memory      access's   asked for  level 1 of views' own tables
+ *   frameless    0      0    some  -           -          asked for  level 1 of views' own tables
+ *
+ *   *  1 at levels 2 and 3, 0 at level 1
+ *
+ * In a view, a leaf's rights are narrowed by the view's default access, an override's by the host
+ * map (policy audited), while `access` stays. The bit that keeps violations from being #VEs is set
+ * in holes, tables and frameless entries, where FRAMELESS_SUPPRESS_VE is what comes with a frame.
+ *
+ *   from       to         when
+ *   hole       leaf       the host map gets memory
+ *   leaf       table      a part of a larger leaf gets an access or an override of its own
+ *   leaf       override   a gfn's access, #VE bit or frame is said in the view
+ *   override   frameless  the host map, or a remap's target, loses the memory that shows
+ *   frameless  override   it gets some again
+ *   override   leaf       the last of what was said is reverted
+ *   frameless  hole       the same
+ *   table      leaf       the last override below is reverted; a larger leaf is mapped over it
+ *   leaf       hole       the host map loses memory
  */
 #include "abi.h"
 #include "physmap.h"
@@ -123,21 +149,19 @@ static inline bool entry_takes_away(const struct physmap *pm, uint64_t old, uint
 }
 
 /*
- * What remains of access a when b limits it too. Codes 0 to 7 are sets of RIGHT_*. rx2rw and n2rwx
- * convert on a fault, so they survive only beside rwx or themselves; otherwise they count as what
- * they allow before the conversion (rx, n), which never gives more than either.
+ * What remains of access a when b limits it too. rx2rw and n2rwx convert on a fault, so they
+ * survive only beside rwx or themselves; otherwise they count as what they give before the
+ * conversion (rx, n), which never gives more than either.
  */
 static inline access_t access_intersect(access_t a, access_t b)
 {
-    static const access_t plain[16] = {0, 1, 2, 3, 4, 5, 6, 7, ACCESS_RX, ACCESS_N};
-
     if (a == b || b == ACCESS_RWX) {
         return a;
     }
     if (a == ACCESS_RWX) {
         return b;
     }
-    return plain[a & 15] & plain[b & 15];
+    return (access_t)(access_rights(a) & access_rights(b));
 }
 
 /* A host entry as a view with this default access inherits it. */

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
 #include "altp2m.h"
-#include "internal.h"
+#include "hostmap.h"
 #include "lift.h"
+#include "locked.h"
+#include "override.h"
+#include "platform.h"
+#include "remap.h"
+#include "vcpus.h"
+#include "view.h"
 
 /*
  * Out of table memory and the guest must go on: the restriction that cannot be lifted for one page

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "hostmap.h"
 #include "abi.h"
+#include "locked.h"
 #include "owner.h"
+#include "remap.h"
 #include "seal.h"
+#include "view.h"
 
 void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above)
 {

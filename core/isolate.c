@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "override.h"
+#include "platform.h"
 #include "range.h"
 #include "subop.h"
+#include "view.h"
 #include "work.h"
 
 /*

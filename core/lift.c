@@ -4,8 +4,14 @@
  * host map's frames and allows everything. It has no id, so nobody can name it, enter it by VMFUNC
  * or restrict it; a lifted vCPU stays, for everybody else, on the view that it was on.
  */
-#include "abi.h"
 #include "lift.h"
+#include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "override.h"
+#include "platform.h"
+#include "vcpus.h"
+#include "view.h"
 
 static void set_lifted(struct physmap *pm, struct altp2m_vcpu *v, bool lifted, bool walk)
 {
@@ -140,8 +146,6 @@ static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu
     }
     return override_set_access(pm, &c, g, (access_t)now) == 0 ? FAULT_RETRY : FAULT_DENIED;
 }
-_Static_assert(ACCESS_R == RIGHT_R && ACCESS_W == RIGHT_W && ACCESS_X == RIGHT_X,
-               "an access is a set of rights");
 
 enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f)
 {

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "override.h"
 #include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
 #include "owner.h"
+#include "remap.h"
 #include "shadow.h"
+#include "view.h"
 
 uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
                           uint64_t own)

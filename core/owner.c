@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "altp2m.h"
-#include "abi.h"
 #include "owner.h"
+#include "abi.h"
+#include "altp2m.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "override.h"
+#include "platform.h"
 #include "seal.h"
 #include "shadow.h"
+#include "vcpus.h"
+#include "view.h"
 
 bool owner_enterable(const struct physmap *pm, const struct view_state *vs)
 {

@@ -18,7 +18,7 @@
  * Under the other policies nothing here applies. Caller holds the physmap lock unless told else.
  */
 #include "altp2m.h"
-#include "internal.h"
+#include "physmap.h"
 
 /* Out of line, so that what runs under every policy stays short. */
 #define COLD __attribute__((noinline, cold))

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "physmap.h"
 #include "abi.h"
-#include "internal.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "platform.h"
+#include "remap.h"
+#include "vcpus.h"
+#include "view.h"
 
 #define ADDRESS_BITS_MAX 48 /* what four levels reach */
 

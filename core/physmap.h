@@ -53,6 +53,14 @@ struct mapping {
 #define RIGHT_R 1u
 #define RIGHT_W 2u
 #define RIGHT_X 4u
+FACET_STATIC_ASSERT(ACCESS_R == RIGHT_R && ACCESS_W == RIGHT_W && ACCESS_X == RIGHT_X,
+                    "an access is a set of rights");
+
+/* What an access gives before a fault converts it, as RIGHT_*. Codes 0 to 7 are sets of them. */
+static inline unsigned access_rights(access_t a)
+{
+    return a < ACCESS_RX2RW ? a : a == ACCESS_RX2RW ? RIGHT_R | RIGHT_X : 0;
+}
 
 /* One per vCPU, embedded in the hypervisor's vCPU. Written by the core under the physmap lock. */
 struct altp2m_vcpu {
@@ -64,7 +72,7 @@ struct altp2m_vcpu {
     mfn_t ve_info; /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
     view_t ve_view;           /* policy audited: of who named that page; VIEW_NONE: the host map */
-    bool vmfunc_asked;        /* VMFUNC is to be on, unless a monitor holds the vCPU */
+    bool vmfunc_asked;        /* it is to be so, unless a monitor holds the vCPU */
     bool vmfunc_by_monitor;   /* policy audited: a monitor asked for it */
     bool ve_by_monitor;       /* policy audited: a monitor turned #VE on */
     bool lifted;              /* altp2m_lift(): `root` is not the view's */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "abi.h"
 #include "pool.h"
+#include "abi.h"
+#include "platform.h"
 
 int pool_init(struct physmap *pm, mfn_t first, uint32_t nr, uint32_t reserve)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How the fixed part of a pool is laid out, and how large it is: also for who sizes pools without
  * having one. */
-#include "internal.h"
+#include "pool.h"
 
 _Static_assert(sizeof(struct pool_page) == 32, "2 % of the pool is the promise");
 _Static_assert(PAGE_SIZE % sizeof(struct remap) == 0, "slabs waste nothing");

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "abi.h"
-#include "owner.h"
 #include "range.h"
+#include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "override.h"
+#include "owner.h"
+#include "remap.h"
+#include "view.h"
 
 #define PARTS 16u /* tables or shared parts looked at by one range_overrides() */
 

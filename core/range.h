@@ -6,7 +6,7 @@
  * larger leaf. Caller holds the physmap lock; ranges end within the guest's address width.
  */
 #include <facet/hvmop.h>
-#include "internal.h"
+#include "physmap.h"
 
 #define RANGE_LEAVE 0xffu
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "remap.h"
 #include "abi.h"
+#include "locked.h"
+#include "override.h"
 #include "owner.h"
 #include "shadow.h"
+#include "view.h"
 #include "work.h"
 
 #define PER_SLAB   (PAGE_SIZE / sizeof(struct remap))

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "seal.h"
+#include "locked.h"
 #include "owner.h"
+#include "platform.h"
 #include "subop.h"
+#include "vcpus.h"
+#include "view.h"
 
 bool seal_shuts_out(const struct altp2m_caller *c)
 {
@@ -15,7 +19,7 @@ bool seal_shuts_out(const struct altp2m_caller *c)
     return out;
 }
 
-/* VMFUNC's entry of view 0 depends on the seal. */
+/* Whether view 0 can be entered depends on the seal. */
 static void update_list(struct physmap *pm)
 {
     if (pm->views[0].exists) {

@@ -10,7 +10,7 @@
  * Caller holds the physmap lock unless told else.
  */
 #include "altp2m.h"
-#include "internal.h"
+#include "physmap.h"
 
 /* Whether the caller, who is inside the guest, is not its agent. Takes the lock. */
 bool seal_shuts_out(const struct altp2m_caller *c);

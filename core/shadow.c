@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "abi.h"
-#include "owner.h"
 #include "shadow.h"
+#include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "owner.h"
+#include "platform.h"
 #include "work.h"
 
 static bool in_pool(const struct physmap *pm, uint64_t m)

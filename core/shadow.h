@@ -10,7 +10,7 @@
  * is 1 if the guest itself made it. Caller holds the physmap lock.
  */
 #include <facet/hvmop.h>
-#include "internal.h"
+#include "pool.h"
 
 #define SHADOW_BASE FACET_ALTP2M_SHADOW_BASE
 

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+#include "subop.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "override.h"
 #include "owner.h"
+#include "platform.h"
+#include "remap.h"
 #include "seal.h"
 #include "shadow.h"
-#include "subop.h"
+#include "vcpus.h"
+#include "view.h"
 
 /*
  * Handlers of Xen's sixteen sub-operations. Each gets the call after the common checks (version,

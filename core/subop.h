@@ -6,7 +6,7 @@
  */
 #include "args.h"
 #include "altp2m.h"
-#include "internal.h"
+#include "physmap.h"
 
 /* The caller's argument. Offsets of `u` are asserted in altp2m.c. */
 union altp2m_op {

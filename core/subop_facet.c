@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "locked.h"
 #include "owner.h"
+#include "platform.h"
 #include "subop.h"
+#include "vcpus.h"
+#include "view.h"
 
 /* Handlers of Facet's own sub-operations: include/facet/hvmop.h says what they do. */
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "range.h"
+#include "locked.h"
 #include "owner.h"
+#include "platform.h"
+#include "range.h"
 #include "subop.h"
+#include "vcpus.h"
+#include "view.h"
 
 /*
  * Handlers of Facet's sub-operations on ranges and lists. Each works in slices under one lock and

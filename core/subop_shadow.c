@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "locked.h"
 #include "owner.h"
+#include "platform.h"
 #include "shadow.h"
 #include "subop.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "trace.h"
+#include "platform.h"
 
 const struct subop_field subop_fields[] = {
 #define FIELD(nm, mb, wy, kd)                                                                      \

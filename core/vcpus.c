@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include "vcpus.h"
 #include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
 #include "owner.h"
+#include "platform.h"
 #include "seal.h"
 #include "shadow.h"
+#include "view.h"
 
 void vcpus_set_root(struct physmap *pm, struct altp2m_vcpu *v)
 {

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "view.h"
 #include "abi.h"
+#include "hostmap.h"
+#include "locked.h"
+#include "override.h"
 #include "owner.h"
+#include "platform.h"
+#include "remap.h"
 #include "work.h"
 
 struct view_state *view_get(const struct physmap *pm, view_t v)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "work.h"
+#include "locked.h"
+#include "platform.h"
 
 /* By the bit of their kind, which is the order in which they are done: what one begins of its own
  * comes before it. */

@@ -14,7 +14,7 @@
  *
  * Caller holds the physmap lock.
  */
-#include "internal.h"
+#include "remap.h"
 
 enum {
     WORK_TABLES = 1,   /* private tables follow the host map or their view's default access */

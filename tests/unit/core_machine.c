@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "core/abi.h"
-#include "core/internal.h"
+#include "core/view.h"
 #include "fake.h"
 
 /* The caller's lists lie where the fake machine has caller memory; its first

@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "core/override.h"
+#include "core/remap.h"
 #include "core/subop.h"
+#include "core/vcpus.h"
 #include "fake.h"
 
 #define G_2M   512ULL

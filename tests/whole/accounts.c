@@ -4,7 +4,7 @@
  * tables of both domains and by asking each place that may hold a frame beside them.
  */
 #include "property.h"
-#include "core/internal.h"
+#include "core/locked.h"
 #include "guest/guest.h"
 #include "mm/frame.h"
 #include <string.h>

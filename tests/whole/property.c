@@ -2,7 +2,7 @@
 #include "property.h"
 #include <stdio.h>
 #include <string.h>
-#include "core/internal.h"
+#include "core/hostmap.h"
 #include "guest/guest.h"
 #include "mm/frame.h"
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Holds the walls between the rooms of hv/ and the core: one TAP line a check.
+
+1. What is one vendor's (its headers, instructions, fields, constants) stays in hv/vmx or hv/svm.
+2. A room includes headers of rooms that stand before it in ORDER, and of no others.
+What is not so is listed below, with how often at most and why; a use more fails, and so does an entry
+that is not needed any more. Plants a few violations first, to see itself fail.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+# Words of a vendor's, in code and in comments. VMFUNC, VMCALL and #VE are in the interface, and the SDM
+# is the reference for what both vendors have.
+VENDORS = re.compile(
+    r"\b(?:vm(?:read|write|ptrld|clear|xon|launch|resume|run|load|save)\w*|inv(?:ept|vpid|lpga)|stgi|clgi|skinit"
+    r"|VMCS\w*|VMCB\w*|EPTP\w*|EPT|EPT_\w+|VPID|NPT|NPT_\w+|nCR3|ASID\w*|EXITINTINFO|EVENTINJ|EXIT_REASON_\w+|SVM_EXIT_\w+"
+    r"|(?:vmx|svm|ept|npt|vmcs|vmcb|vpid|asid)_\w+|MSR_(?:IA32_)?VMX\w*|(?:MSR_)?VM_HSAVE\w*|VMX|SVM|MTF|VT-x|AMD-V)\b"
+    r"|asm/(?:vmx|svm)\.h", re.IGNORECASE)
+
+# Rooms, the lowest first: each may include those before it. `vcpu.h` stands for all that struct vcpu and
+# struct domain are made of, which everybody above knows.
+ORDER = ("include", "core", "lib", "x86", "mm", "vcpu.h", "vmx", "svm", "vcpu", "guest", "exit", "boot")
+SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/monitor.h", "hv/context.h", "hv/guest/guest_state.h", "hv/exit/exit_state.h",
+          "hv/guest/xen_abi.h", "hv/guest/domctl_abi.h",
+          "hv/vcpu/area.h", "hv/vcpu/event.h", "hv/vcpu/exit.h", "hv/vcpu/state.h", "hv/vcpu/vendor.h"}
+APART = {("vmx", "svm"), ("svm", "vmx")}  # neither knows the other
+CORE = {"abi.h", "altp2m.h", "format.h", "physmap.h", "platform.h", "policy.h"}  # for the hypervisor
+
+# (file, word or header): (uses, why)
+ALLOWED = {
+}
+
+
+def code(text):
+    """The text without comments."""
+    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
+
+
+def room(path):
+    """The room of a file, by its path."""
+    parts = Path(path).parts
+    if path in SHARED:
+        return "vcpu.h"
+    if path == "hv/platform.c":
+        return "guest"
+    return parts[1] if parts[0] == "hv" and len(parts) > 2 else parts[0]
+
+
+def find(source, name, sources):
+    """The path of what `source` includes as "name", or None if it is not of ours."""
+    for base in (str(Path(source).parent), "hv", "."):
+        path = str(Path(base, name)) if base != "." else name
+        if path in sources:
+            return path
+    return None
+
+
+def climbs(path, sources):
+    """Headers that the file includes and may not."""
+    here = room(path)
+    for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', sources[path], re.M):
+        other = find(path, name, sources)
+        there = room(other) if other else here
+        if there == here:
+            continue
+        inside = there == "core" and Path(other).name not in CORE
+        if ORDER.index(there) > ORDER.index(here) or (here, there) in APART or inside:
+            yield other
+
+
+def words(path, sources):
+    """Words of a vendor's in a file that is in neither's room."""
+    if room(path) in ("vmx", "svm"):
+        return []
+    return [word.lower() for word in VENDORS.findall(sources[path])]
+
+
+def problems(sources, allowed):
+    """What is wrong with the sources, a dictionary of path -> text."""
+    wrong, seen = [], {}
+    for path in sorted(sources):
+        for what in (*words(path, sources), *climbs(path, sources)):
+            seen[path, what] = seen.get((path, what), 0) + 1
+    for (path, what), n in seen.items():
+        most = allowed.get((path, what), (0, ""))[0]
+        if n > most:
+            wrong.append(f"{path}: {what} {n} times, {most} allowed")
+    wrong += [f"{path}: {what} is allowed {most} times, and used {seen.get((path, what), 0)}"
+              for (path, what), (most, _) in allowed.items() if seen.get((path, what), 0) < most]
+    return wrong
+
+
+def planted(sources):
+    """(what is planted, whether it is found)"""
+    clean = not problems(sources, ALLOWED)
+
+    def found(path, text):
+        return clean and bool(problems({**sources, path: sources.get(path, "") + text}, ALLOWED))
+
+    yield "a field of Intel's", found("hv/guest/msr.c", "void f(void) { vmwrite(GUEST_RIP, 0); }")
+    yield "a structure of AMD's", found("hv/x86/fpu.c", "struct vmcb_save *save;")
+    yield "a header of a vendor's", found("hv/guest/hvm.c", "#include <asm/svm.h>\n")
+    yield "a function of a vendor's", found("hv/boot/boot.c", "void f(void) { vmx_selftest(); }")
+    yield "a word in a comment", found("core/view.c", "/* an entry of the EPTP list */")
+    yield "an include that climbs", found("hv/mm/frame.c", '#include "guest/guest.h"\n')
+    yield "the core knows the hypervisor", found("core/view.c", '#include "hv/vcpu.h"\n')
+    yield "the inside of the core", found("hv/guest/hvm.c", '#include "core/pool.h"\n')
+    yield "one vendor knows the other", found("hv/svm/npt.c", '#include "vmx/vmx.h"\n')
+    yield "a file that is new", found("hv/guest/new.c", "uint64_t e = EPTP_FLAGS;")
+    yield "nothing, in a vendor's room", not found("hv/vmx/vmx.c", "void f(void) { vmwrite(0, 0); }")
+    yield "nothing, by the way down", not found("hv/guest/hvm.c", '#include "mm/frame.h"\n')
+    yield "nothing, by the interface", not found("core/view.c", "/* VMFUNC, VMCALL, #VE */")
+
+
+def main():
+    """Prints the checks; the exit status is 1 if one fails."""
+    sources = {str(path): path.read_text(encoding="utf-8") for top in ("core", "hv", "include")
+               for path in Path(top).rglob("*.[chS]")}
+    checks = [("each room keeps to itself what is its own", problems(sources, ALLOWED))]
+    checks += [(f"planted: {what}", [] if right else ["not seen"]) for what, right in planted(sources)]
+    for check, wrong in checks:
+        print(f"not ok - {check}\n# " + "\n# ".join(wrong) if wrong else f"ok - {check}")
+    return 1 if any(wrong for _, wrong in checks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
