@@ -63,6 +63,10 @@ bool guest_hypercall(struct vcpu *v);
 struct cpuid_result {
     uint32_t eax, ebx, ecx, edx;
 };
+/* What the machine has, as guests are told of it: hv/guest/cpuid.c. */
+unsigned cpuid_address_bits(void);  /* guest physical address width */
+unsigned cpuid_physical_bits(void); /* the machine's: which bits of a page table are reserved */
+bool cpuid_gib_pages(void);
 void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_result *out);
 /* MSRs that hardware does not keep for the guest by itself. False: #GP. */
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);

@@ -5,7 +5,6 @@
  * to CR), and takes effect.
  */
 #include <facet/check.h>
-#include "guest/guest.h"
 #include "guest/xen_abi.h"
 #include "domain.h"
 #include "monitor.h"

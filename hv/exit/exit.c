@@ -8,7 +8,7 @@
 #include "guest/xen_abi.h"
 #include "x86/stretch.h"
 
-#define REASON_STEPPED 37u /* VMX's number of VCPU_EXIT_STEPPED, for monitors */
+#define REASON_STEPPED 37u /* VCPU_EXIT_STEPPED, for monitors: struct vcpu_exit's `reason` */
 
 void exit_crash(struct vcpu *v, const char *what, uint64_t detail)
 {

@@ -81,8 +81,8 @@ void exit_selftest(void)
     frame_put_run(pool, POOL_PAGES);
     frame_put(page);
     say("%s: %s, single-step by %s", vendor_name, vendor_caps.summary,
-        works              ? "MTF"
-        : vendor_caps.step ? "TF (MTF does not work here)"
+        works              ? "the processor"
+        : vendor_caps.step ? "TF (the processor's own does not work here)"
                            : "TF");
     vendor_caps.step = works;
 }

@@ -277,9 +277,3 @@ bool guest_console_end(struct domain *d);
 /* Whether what d has to say next has to wait for a line that is half out. */
 bool guest_console_waits(const struct domain *d);
 void guest_console_destroy(struct domain *d);
-
-/* ---- processor features: cpuid.c ---- */
-
-unsigned cpuid_address_bits(void);  /* guest physical address width */
-unsigned cpuid_physical_bits(void); /* the machine's: which bits of a page table are reserved */
-bool cpuid_gib_pages(void);

@@ -48,21 +48,10 @@ static void answer_deny(struct monitor_vcpu *m, const vm_event_response_t *r)
 /* As on Xen, only where the vCPU's view still denies what was told of. */
 static bool still_denied(struct vcpu *v, const struct vm_event_mem_access *a)
 {
-    static const uint8_t gives[] = {[ACCESS_N] = 0,
-                                    [ACCESS_R] = RIGHT_R,
-                                    [ACCESS_W] = RIGHT_W,
-                                    [ACCESS_X] = RIGHT_X,
-                                    [ACCESS_RW] = RIGHT_R | RIGHT_W,
-                                    [ACCESS_RX] = RIGHT_R | RIGHT_X,
-                                    [ACCESS_WX] = RIGHT_W | RIGHT_X,
-                                    [ACCESS_RWX] = RIGHT_R | RIGHT_W | RIGHT_X,
-                                    [ACCESS_RX2RW] = RIGHT_R | RIGHT_X,
-                                    [ACCESS_N2RWX] = 0};
     struct mapping m;
 
     return !view_lookup(v->altp2m.pm, v->altp2m.view, gfn(a->gfn), &m) ||
-           m.access >= ARRAY_SIZE(gives) ||
-           (a->flags & (RIGHT_R | RIGHT_W | RIGHT_X) & ~(uint32_t)gives[m.access]);
+           (a->flags & (RIGHT_R | RIGHT_W | RIGHT_X) & ~access_rights(m.access));
 }
 
 static bool may_emulate(struct vcpu *v, const vm_event_response_t *r)

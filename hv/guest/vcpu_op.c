@@ -28,12 +28,12 @@ static long register_info(struct vcpu *caller, struct vcpu *v,
 
 /* ---- VCPUOP_initialise ---- */
 
-/* Xen's 12-bit attributes to the VMCS format: bits 8..11 move to 12..15. */
+/* Xen's 12-bit attributes as x86/segment.h has them: bits 8 to 11 move to 12 to 15. */
 static uint32_t segment_ar(uint16_t ar)
 {
     uint32_t v = (ar & 0xffu) | (ar & 0xf00u) << 4;
 
-    return ar & 0x80 ? v : v | 0x10000; /* not present: unusable (SDM 24.4.1) */
+    return ar & 0x80 ? v : v | 0x10000; /* not present: it holds nothing */
 }
 
 static long start_from_32(struct vcpu_start *s, const struct vcpu_hvm_x86_32 *r)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 #include "domain.h"
-#include "guest/guest.h"
 #include "guest/xen_abi.h"
 #include "mm/frame.h"
 #include "monitor.h"
@@ -53,13 +52,12 @@ static inline __attribute__((always_inline)) uint8_t *ram(struct vcpu *v, uint64
     return ram_refill(v, s, g, generation);
 }
 
-/* What each access gives before it converts. No processor writes what may not be read. */
+/* No processor writes what may not be read. */
 static unsigned rights_of(access_t a)
 {
-    if (a > XENMEM_access_rwx) {
-        return a == XENMEM_access_rx2rw ? RIGHT_R | RIGHT_X : 0;
-    }
-    return a & RIGHT_R ? a : a & RIGHT_X;
+    unsigned rights = access_rights(a);
+
+    return rights & RIGHT_R ? rights : rights & RIGHT_X;
 }
 
 /* What shows at a gfn, to whom, and what for. */

@@ -80,7 +80,7 @@ struct hand_reach {
     unsigned vector;
     uint32_t error;
     uint64_t address; /* of a #PF */
-    /* HAND_DENIED, HAND_CONVERTED: as an EPT violation tells them */
+    /* HAND_DENIED, HAND_CONVERTED: as a violation of the nested tables tells them */
     gpa_t gpa;
     uint64_t gla;
     unsigned denied; /* RIGHT_*: what the access was */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The states that a vCPU starts from. */
 #include "domain.h"
-#include "guest/guest.h"
 #include "vcpu/hand.h"
 
 #define PAT_RESET 0x0007040600070406ULL

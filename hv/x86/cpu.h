@@ -38,7 +38,7 @@ struct cpu {
     unsigned id;
     uint32_t lock_ranks;
     struct vcpu *current; /* whose exit is being handled */
-    struct vcpu *loaded;  /* whose VMCS, FPU and MSRs are in the processor */
+    struct vcpu *loaded;  /* whose control structure, FPU and MSRs are in the processor */
     bool timer_fired;
     uint64_t stack_guard; /* at %fs:0x28, where libfdt's stack protector looks */
 };
@@ -129,7 +129,7 @@ static inline void xsetbv(uint64_t v)
 
 /* GDT, TSS and IDT of this processor; GS and FS base to its struct cpu. hv/x86/desc.c */
 void desc_init(struct cpu *c);
-/* Where the TSS of this processor lives, for the VMCS host state. */
+/* Where the TSS of this processor lives, for who has to load it after an exit. */
 uint64_t desc_tss_base(void);
 uint64_t desc_gdt_base(void);
 uint64_t desc_idt_base(void);

@@ -22,7 +22,7 @@ VENDORS = re.compile(
 # Rooms, the lowest first: each may include those before it. `vcpu.h` stands for all that struct vcpu and
 # struct domain are made of, which everybody above knows.
 ORDER = ("include", "core", "lib", "x86", "mm", "vcpu.h", "vmx", "svm", "vcpu", "guest", "exit", "boot")
-SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/monitor.h", "hv/context.h", "hv/guest/guest_state.h", "hv/exit/exit_state.h",
+SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/monitor.h", "hv/context.h", "hv/guest/guest_state.h", "hv/guest/monitor_state.h", "hv/exit/exit_state.h",
           "hv/guest/xen_abi.h", "hv/guest/domctl_abi.h",
           "hv/vcpu/area.h", "hv/vcpu/event.h", "hv/vcpu/exit.h", "hv/vcpu/state.h", "hv/vcpu/vendor.h"}
 APART = {("vmx", "svm"), ("svm", "vmx")}  # neither knows the other
@@ -30,6 +30,23 @@ CORE = {"abi.h", "altp2m.h", "format.h", "physmap.h", "platform.h", "policy.h"} 
 
 # (file, word or header): (uses, why)
 ALLOWED = {
+    ("hv/guest/monitor.c", "vmx"): (4, "Xen's events have fields of that name"),
+    ("hv/vcpu/event.h", "vmx"): (1, "the form that Xen's structures have is VMX's"),
+    ("hv/vcpu/exit.h", "vmx"): (2, "so are the numbers that monitors are told"),
+    ("hv/vcpu/state.h", "vmx"): (1, "the same"),
+    ("hv/vcpu/vendor.c", "ept"): (1, "says what is missing"),
+    ("hv/vcpu/vendor.c", "svm_vendor"): (5, "chooses"),
+    ("hv/vcpu/vendor.c", "vmx_vendor"): (5, "chooses"),
+    ("hv/vcpu/vendor.c", "vt-x"): (2, "says what is missing"),
+    ("hv/vcpu/vendor.h", "ept"): (1, "an example of what caps.summary says"),
+    ("hv/vcpu/vendor.h", "svm"): (6, "the seam itself"),
+    ("hv/vcpu/vendor.h", "svm_vendor"): (4, "the seam itself"),
+    ("hv/vcpu/vendor.h", "vmx"): (5, "the seam itself"),
+    ("hv/vcpu/vendor.h", "vmx_vendor"): (4, "the seam itself"),
+    ("hv/lib/console.c", "hv/x86/cpu.h"): (1, "writes to ports"),
+    ("hv/mm/frame.c", "hv/boot/boot.h"): (1, "where the image lies"),
+    ("hv/x86/paging.c", "hv/boot/boot.h"): (1, "the same"),
+    ("hv/x86/paging.c", "hv/boot/early.h"): (1, "runs before there are frames"),
 }
 
 
@@ -87,8 +104,7 @@ def problems(sources, allowed):
         most = allowed.get((path, what), (0, ""))[0]
         if n > most:
             wrong.append(f"{path}: {what} {n} times, {most} allowed")
-    wrong += [f"{path}: {what} is allowed {most} times, and used {seen.get((path, what), 0)}"
-              for (path, what), (most, _) in allowed.items() if seen.get((path, what), 0) < most]
+    wrong += [f"{path}: {what} is allowed and not used" for path, what in allowed if (path, what) not in seen]
     return wrong
 
 

@@ -27,4 +27,5 @@ check-reference: $(B)/facet-reference $(B)/facet-stubs
 	else echo "not ok - include/facet/altp2m_stubs.h is stale: run make stubs"; exit 1; fi
 	@python3 tests/unit/check_audit.py $(B)/facet-reference
 	@python3 tests/unit/check_hand.py
+	@python3 tests/unit/check_rooms.py
 	@python3 tests/unit/check_format.py
