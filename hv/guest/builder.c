@@ -537,11 +537,11 @@ static void destroy_vcpu(struct vcpu *v)
 /* The steps of an ending; each is called until it has no more to do. */
 static bool end_channels(struct domain *d, uint64_t *at)
 {
-    (void)at;
-    vmevent_disable(d);
-    guest_console_destroy(d);
-    evtchn_destroy(d);
-    return false;
+    if ((*at)++ == 0) {
+        vmevent_disable(d);
+        guest_console_destroy(d);
+    }
+    return evtchn_destroy_some(d);
 }
 
 static bool end_ram(struct domain *d, uint64_t *at)

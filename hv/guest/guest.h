@@ -178,10 +178,11 @@ void memory_release(struct domain *d, const struct was_mapped *was);
 void memory_extent_release(struct vcpu *v);
 /* Puts one page at g, with `most` access at most, freeing what was there. d is locked. */
 int memory_replace(struct domain *d, uint64_t g, mfn_t m, enum map_type type, access_t most);
-/* ---- event channels: evtchn.c ---- */
+/* ---- event channels: evtchn.c, evtchn_bind.c, evtchn_op.c ---- */
 
 void evtchn_init(struct domain *d);
-void evtchn_destroy(struct domain *d);
+/* In pieces of bounded time: called until it answers false. */
+bool evtchn_destroy_some(struct domain *d);
 /* Channel whose other end is the hypervisor; `send` runs when the guest notifies it. */
 int evtchn_create_internal(struct domain *d, void (*send)(struct domain *d), uint32_t *port);
 /*

@@ -78,7 +78,7 @@ SERVED = (
     ("hv/guest/*.c", r"\bcase ((?:XENMEM|VCPUOP|SCHEDOP|HVMOP|XENVER|GNTTABOP|CONSOLEIO|VMASST_CMD|XENMAPSPACE|"
                      r"XEN_VM_EVENT)_\w+):"),
     ("hv/guest/*.c", r"\bcase (XEN_DOMCTL_[a-z]\w+):"),
-    ("hv/guest/evtchn.c", r"\[(EVTCHNOP_\w+)\]"),
+    ("hv/guest/evtchn_op.c", r"\[(EVTCHNOP_\w+)\]"),
     ("hv/guest/msr.c", r"\bcase (MSR_\w+):"),
     ("hv/guest/msr.c", r"msr >= (MSR_\w+)"),
     ("hv/exit/msr.c", r"\{(MSR_\w+),"),

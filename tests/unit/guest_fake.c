@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest_fake.h"
+#include "core/platform.h"
 #include "mm/frame.h"
 #include <stdio.h>
 
@@ -115,6 +116,11 @@ void sched_wake(struct vcpu *v)
     if (v->state == VCPU_BLOCKED) {
         v->state = VCPU_RUNNABLE;
     }
+}
+
+bool platform_preempt_pending(void)
+{
+    return false;
 }
 
 void sched_lend(struct vcpu *v)
