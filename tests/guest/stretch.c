@@ -8,16 +8,21 @@
  *   calls     what altp2m and memory_op are called for
  *   fault     a view's default access goes because no table is left
  *   talk      console output
+ *   channels  all event channels that there are
+ *   timers    all timers of eight vCPUs, due at once
  *   restart   starts again and again; `views` and `remaps` say with how many
  *   end       ends with 500 views and a view of 100,000 remaps, beside
  *   after     who says how long that took
  */
 #include <string.h>
+#include <stdint.h>
+#include <xen/io/console.h>
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/hypercall.h"
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 
 #define PORT     0xeb
@@ -184,6 +189,27 @@ static void by_fault(void)
          "the default is still there: %u", now);
 }
 
+#define RING_VA 0x0000600000000000ULL
+
+static void talk_by_ring(void)
+{
+    volatile struct xencons_interface *ring = (volatile struct xencons_interface *)RING_VA;
+    uint64_t pfn = 0, channel = 0;
+
+    need(hvm_param_get(HVM_PARAM_CONSOLE_PFN, &pfn) == 0 &&
+             hvm_param_get(HVM_PARAM_CONSOLE_EVTCHN, &channel) == 0,
+         "no console");
+    page_map(RING_VA, pfn * PAGE, PTE_RWX);
+    for (unsigned i = 0; i < sizeof(ring->out); i++)
+        ring->out[i] = '\n';
+    ring->out_prod = ring->out_cons + sizeof(ring->out);
+    begin();
+    event_send((uint32_t)channel);
+    while (ring->out_cons != ring->out_prod)
+        pause();
+    tell("talk.ring");
+}
+
 #define TALK 32768u
 
 static void talk(void)
@@ -199,6 +225,70 @@ static void talk(void)
     begin();
     __asm__ volatile("rep outsb" : "+S"(p), "+c"(n) : "d"(0xe9) : "memory");
     tell("talk.string");
+    event_init();
+    talk_by_ring();
+}
+
+/* As many as there are, each of a pair that leads back to this domain. */
+static void channels(void)
+{
+    struct evtchn_reset all = {.dom = DOMID_SELF};
+    long last = 0, port;
+
+    event_init();
+    while ((port = event_alloc(DOMID_SELF)) > 0) {
+        last = port;
+        if ((port = event_bind(DOMID_SELF, (uint32_t)last)) < 0)
+            break;
+        last = port;
+    }
+    say("DONE channels %ld\n", last);
+    event_close((uint32_t)last);
+    begin();
+    need(event_alloc(DOMID_SELF) == last, "another port was free");
+    tell("channel.last");
+    begin();
+    for (uint32_t i = 1; i < (uint32_t)last; i++)
+        event_send(i);
+    tell("channel.send");
+    begin();
+    need(hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_reset, (uint64_t)&all, 0, 0, 0) == 0,
+         "reset");
+    tell("channel.reset");
+}
+
+#define TIMED 8u
+
+static volatile unsigned armed;
+static uint64_t due;
+
+static void arm(unsigned vcpu)
+{
+    struct vcpu_set_singleshot_timer once = {.timeout_abs_ns = due};
+    struct vcpu_set_periodic_timer often = {.period_ns = 1000000};
+    struct sched_poll wait = {.timeout = due};
+
+    hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, vcpu, (uint64_t)&once, 0, 0);
+    hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_periodic_timer, vcpu, (uint64_t)&often, 0, 0);
+    __atomic_fetch_add(&armed, 1, __ATOMIC_SEQ_CST);
+    sched_op(SCHEDOP_poll, &wait);
+}
+
+static void timers(void)
+{
+    event_init();
+    due = clock_now() + 400000000ULL;
+    for (unsigned i = 1; i < TIMED; i++)
+        need(smp_start(i, arm) == 0, "vCPU %u", i);
+    while (armed < TIMED - 1)
+        sched_op(SCHEDOP_yield, NULL);
+    need(clock_now() < due, "they were due before they were armed");
+    say("DONE timers %u\n", armed);
+    begin();
+    arm(0);
+    while (clock_now() < due + 50000000ULL)
+        pause();
+    tell("timers");
 }
 
 static unsigned number(const char *key)
@@ -256,8 +346,8 @@ static void after(void)
 static const struct part {
     const char *name;
     void (*run)(void);
-} parts[] = {{"calls", calls},     {"fault", by_fault}, {"talk", talk},
-             {"restart", restart}, {"end", end},        {"after", after}};
+} parts[] = {{"calls", calls}, {"fault", by_fault}, {"talk", talk},         {"restart", restart},
+             {"end", end},     {"after", after},    {"channels", channels}, {"timers", timers}};
 
 static void part(void)
 {

@@ -42,6 +42,8 @@ RUNS = (
     (Part("calls", 960, "part=calls"),),
     (Part("fault", 960, "part=fault", table=4),),
     (Part("talk", 16, "part=talk"),),
+    (Part("channels", 16, "part=channels"),),
+    (Part("timers", 16, "part=timers", more={"vcpus": 8}),),
 )
 
 # name in the guest, what it is
@@ -62,9 +64,14 @@ ROWS = (
     ("isolate", "isolate, 512 gfns, 500 views"),
     ("talk.call", "console_io of 32,768 lines"),
     ("talk.string", "OUTS of 32,768 lines to port 0xE9"),
+    ("talk.ring", "a console ring full of lines"),
+    ("channel.last", "the last of 4,095 event channels is made"),
+    ("channel.send", "each of them is sent to"),
+    ("channel.reset", "EVTCHNOP_reset of all"),
+    ("timers", "24 timers of 8 vCPUs due at once"),
 )
 # What a guest has to have made for its row to be one.
-WANTED = {"remaps": REMAPS, "full_view": FULL, "fault": FULL}
+WANTED = {"remaps": REMAPS, "full_view": FULL, "fault": FULL, "channels": 4095, "timers": 7}
 
 
 def _config(part, directory):
