@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "dtree.h"
+#include <facet/words.h>
 #include <libfdt.h>
 #include <string.h>
 #include "core/policy.h"
 #include "xen_abi.h"
+
+_Static_assert(ACTION_RESTART == 1 && ACTION_PRESERVE == 2, "words.h");
+_Static_assert(XEN_ALTP2M_mixed == 1 && XEN_ALTP2M_external == 2 && XEN_ALTP2M_limited == 3,
+               "words.h");
+_Static_assert(POLICY_GRANDFATHERED == 1 && POLICY_AUDITED == 2, "words.h");
 
 #define MEMORY_MAX_KIB (1024ULL * DOMAIN_MEMORY_MAX)
 
@@ -89,8 +95,7 @@ static int get_choice(const struct dtree *t, int node, const char *name, const c
 
 static bool get_action(const struct dtree *t, int node, const char *name, enum domain_action *out)
 {
-    static const char *const words[] = {
-        [ACTION_DESTROY] = "destroy", [ACTION_RESTART] = "restart", [ACTION_PRESERVE] = "preserve"};
+    static const char *const words[] = {WORDS_ACTION};
     int i = get_choice(t, node, name, words, ARRAY_SIZE(words));
 
     if (i < 0) {
@@ -172,10 +177,7 @@ static const char *read_sizes(const struct dtree *t, int node, unsigned max_vcpu
 
 static const char *read_altp2m(const struct dtree *t, int node, struct domain_config *c)
 {
-    static const char *const words[] = {[XEN_ALTP2M_disabled] = "disabled",
-                                        [XEN_ALTP2M_mixed] = "mixed",
-                                        [XEN_ALTP2M_external] = "external",
-                                        [XEN_ALTP2M_limited] = "limited"};
+    static const char *const words[] = {WORDS_ALTP2M_MODE};
     int mode = get_choice(t, node, "altp2m", words, ARRAY_SIZE(words));
 
     if (mode < 0) {
@@ -224,9 +226,7 @@ static bool get_subops(const struct dtree *t, int node, const char *name, uint64
 
 static const char *read_policy(const struct dtree *t, int node, struct domain_config *c)
 {
-    static const char *const words[] = {[POLICY_OPEN] = "open",
-                                        [POLICY_GRANDFATHERED] = "grandfathered",
-                                        [POLICY_AUDITED] = "audited"};
+    static const char *const words[] = {WORDS_ALTP2M_POLICY};
     int policy = POLICY_OPEN;
 
     if (fdt_getprop(t->fdt, node, "altp2m-policy", NULL)) {

@@ -5,6 +5,7 @@
 #include "core/policy.h"
 #include "hv/guest/layout.h"
 #include "keys.h"
+#include <facet/words.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -53,12 +54,10 @@ static const char *const domain_keys[] = {
     "altp2m_trace",
 };
 
-/* In the order of their numbers, XEN_ALTP2M_*. */
-static const char *const domain_modes[] = {"disabled", "mixed", "external", "limited", NULL};
-/* xl's. */
+static const char *const domain_modes[] = {WORDS_ALTP2M_MODE, NULL};
+/* xl's: what is carried out, then what is taken for one of those. */
 static const char *const domain_actions[] = {
-    "destroy",          "restart",          "preserve",   "rename-restart",
-    "coredump-destroy", "coredump-restart", "soft-reset", NULL};
+    WORDS_ACTION, "rename-restart", "coredump-destroy", "coredump-restart", "soft-reset", NULL};
 
 static char *domain_format(const char *a, const char *b, const char *c)
 {
@@ -421,10 +420,7 @@ static uint64_t domain_subops(const struct domain_reader *r, const char *key)
 /* What callers inside the guest may do, within what the mode says. */
 static void domain_read_policy(const struct domain_reader *r, struct domain *out)
 {
-    static const char *const policies[] = {[POLICY_OPEN] = "open",
-                                           [POLICY_GRANDFATHERED] = "grandfathered",
-                                           [POLICY_AUDITED] = "audited",
-                                           NULL};
+    static const char *const policies[] = {WORDS_ALTP2M_POLICY, NULL};
     static const char *const keys[] = {"altp2m_policy", "altp2m_allow", "altp2m_deny",
                                        "altp2m_guest_views", "altp2m_guest_tables"};
     bool audited;
