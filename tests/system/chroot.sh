@@ -59,6 +59,12 @@ gcc -std=c11 /usr/share/doc/libfacet-core-dev/examples/embed/embed.c $(pkg-confi
 ./embed | diff /facet/embed.txt -
 ok embedding
 
+cp -r /usr/share/doc/libfacet-agent-dev/examples/project project
+(cd project && sh -e /facet/steps) >out 2>&1 || { cat out && exit 1; }
+[ "$(grep -c '^ok' project/facet.tap)" = 5 ]
+rm -r project
+ok project
+
 $APT remove facet altp2m libfacet-agent-dev libfacet-core-dev >remove.log 2>&1
 [ ! -e /usr/bin/facet ] && [ ! -e /usr/bin/altp2m ] && [ ! -e /boot/facet ]
 /etc/grub.d/20_facet >out 2>&1 # what was left behind is silent

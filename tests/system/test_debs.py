@@ -17,11 +17,12 @@ from harness import FacetTest
 from runner.base import cache_dir, locked
 from test_embedding import blocks
 from test_install import BOTH
+from test_project import github
 
 PACKAGES = ("altp2m", "facet", "libfacet-agent-dev", "libfacet-core-dev")
 # What a user has who builds programs and runs guests on an emulated machine: in the Debian that is kept. Nothing that the packages
 # depend on, so that what a dependency forgets is missing.
-TOOLS = ("bochs", "bochs-term", "bochsbios", "vgabios", "gcc", "g++", "libc6-dev", "pkg-config", "man-db")
+TOOLS = ("bochs", "bochs-term", "bochsbios", "vgabios", "gcc", "g++", "libc6-dev", "make", "pkg-config", "man-db")
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -97,14 +98,16 @@ class ChrootTest(Debs):
             self.skipTest("an archive of this Debian in apt's sources")
         place = cache_dir() / f"debian-{release.group(1)}"
         with locked(cache_dir() / ".debian-lock"):
-            if not (place / "whole").exists():
+            if not (place / "made").exists():
                 shutil.rmtree(place, ignore_errors=True)
                 self.needed(["debootstrap", "--variant=minbase", release.group(1), place / "root", site])
                 (place / "archives/partial").mkdir(parents=True)
+                (place / "made").write_text("", encoding="ascii")
+            if (place / "made").read_text(encoding="ascii").split() != list(TOOLS):
                 apt = "apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io"
                 self.needed([*self.inside(place, place / "root"), "sh", "-c",
                              f"export DEBIAN_FRONTEND=noninteractive; {apt} update && {apt} install {' '.join(TOOLS)}"])
-                (place / "whole").touch()
+                (place / "made").write_text(" ".join(TOOLS), encoding="ascii")
         return place
 
     def needed(self, command):
@@ -139,6 +142,8 @@ class ChrootTest(Debs):
         shutil.copy(HERE / "chroot.sh", inside)
         (inside / "hello.cfg").write_text(runner.config(name="hello", kernel="/facet/hello.elf", memory=16),
                                           encoding="ascii")
+        (inside / "steps").write_text("".join(f"{line}\n" for name in ("build", "test") for line in github()[name]),
+                                      encoding="utf-8")
         (inside / "both.c").write_text(BOTH, encoding="ascii")
         (inside / "embed.txt").write_text(blocks("")[0], encoding="utf-8")
         command = self.inside(
@@ -149,4 +154,4 @@ class ChrootTest(Debs):
                                   stderr=subprocess.STDOUT, text=True, check=False)
         steps = re.findall(r"^== (\w+): ok$", done.stdout, re.M)
         self.assertEqual(done.returncode, 0, done.stdout[-4000:])
-        self.assertEqual(steps, ["install", "command", "run", "altp2m", "boot", "libraries", "embedding", "remove", "purge"])
+        self.assertEqual(steps, ["install", "command", "run", "altp2m", "boot", "libraries", "embedding", "project", "remove", "purge"])
