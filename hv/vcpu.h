@@ -109,12 +109,14 @@ void vcpu_return(struct vcpu *v, struct vcpu *before);
 
 /* ---- registers: hv/vcpu/state.h names them ---- */
 
-static inline uint64_t vcpu_get(const struct vcpu *v, enum vcpu_field f)
+static inline __attribute__((always_inline)) uint64_t vcpu_get(const struct vcpu *v,
+                                                               enum vcpu_field f)
 {
     CHECK(cpu_loaded(v));
     return VENDOR(get, v, f);
 }
-static inline void vcpu_set(struct vcpu *v, enum vcpu_field f, uint64_t value)
+static inline __attribute__((always_inline)) void vcpu_set(struct vcpu *v, enum vcpu_field f,
+                                                           uint64_t value)
 {
     CHECK(cpu_loaded(v));
     VENDOR(set, v, f, value);

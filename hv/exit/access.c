@@ -120,12 +120,16 @@ bool access_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r)
     return answer == HAND_DONE;
 }
 
+static uint32_t violation_flags(const struct vcpu_exit *e)
+{
+    return access_flags(e->violation.rights, e->violation.gla_valid, e->violation.walk);
+}
+
 void access_violation(struct vcpu *v, const struct vcpu_exit *e)
 {
     gpa_t a = e->violation.gpa;
     const struct fault f = {
         .gfn = gpa_to_gfn(a), .rights = e->violation.rights, .walk = e->violation.walk};
-    uint32_t flags = access_flags(f.rights, e->violation.gla_valid, f.walk);
 
     switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
     case FAULT_RETRY:
@@ -142,10 +146,10 @@ void access_violation(struct vcpu *v, const struct vcpu_exit *e)
         vcpu_inject_error(v, EXC_GP, 0);
         break;
     case FAULT_CONVERTED:
-        monitor_converted(v, a, e->violation.gla, flags);
+        monitor_converted(v, a, e->violation.gla, violation_flags(e));
         break;
     case FAULT_DENIED:
-        access_denied(v, a, e->violation.gla, flags);
+        access_denied(v, a, e->violation.gla, violation_flags(e));
         break;
     }
 }

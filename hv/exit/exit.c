@@ -67,7 +67,7 @@ static void halt(struct vcpu *v, const struct vcpu_exit *e)
 static void cpuid_exit(struct vcpu *v, const struct vcpu_exit *e)
 {
     uint32_t leaf = (uint32_t)v->regs.rax, subleaf = (uint32_t)v->regs.rcx;
-    const struct vcpu_regs before = v->regs;
+    uint64_t rax = v->regs.rax, rbx = v->regs.rbx, rcx = v->regs.rcx, rdx = v->regs.rdx;
     enum monitor_result told;
     struct cpuid_result r;
 
@@ -84,7 +84,10 @@ static void cpuid_exit(struct vcpu *v, const struct vcpu_exit *e)
     if (monitor_wants_cpuid(v)) {
         told = monitor_cpuid(v, (unsigned)vcpu_get(v, VCPU_EXIT_LENGTH), leaf, subleaf);
         if (told == MONITOR_FULL) {
-            v->regs = before;
+            v->regs.rax = rax;
+            v->regs.rbx = rbx;
+            v->regs.rcx = rcx;
+            v->regs.rdx = rdx;
         }
         if (told == MONITOR_FULL || told == MONITOR_PAUSED) {
             return;
@@ -175,7 +178,9 @@ void exit_handle(struct vcpu *v, const struct vcpu_exit *e)
 /* Runs the guest until it exits. Inline: every exit comes by here. */
 __attribute__((always_inline)) static inline void enter(struct vcpu *v, struct vcpu_exit *e)
 {
-    interrupt_offer(v);
+    if (guest_nmi_pending(v) || v->windows || guest_pending_interrupt(v) >= 0) {
+        interrupt_offer(v);
+    }
 #ifdef FACET_DEBUG
     altp2m_check_flushed(&v->domain->physmap);
 #endif

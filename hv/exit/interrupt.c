@@ -33,7 +33,7 @@ static bool take_interrupt(struct vcpu *v)
     return vector >= 0;
 }
 
-void interrupt_offer(struct vcpu *v)
+__attribute__((noinline)) void interrupt_offer(struct vcpu *v)
 {
     bool nmi = offer_nmi(v), interrupt = guest_pending_interrupt(v) >= 0 && take_interrupt(v);
 

@@ -39,7 +39,8 @@ static bool string_once(struct vcpu *v, const struct vcpu_exit *e, uint64_t line
     return true;
 }
 
-static void string_io(struct vcpu *v, const struct vcpu_exit *e)
+/* Not inline: what others need is little. */
+static __attribute__((noinline)) void string_io(struct vcpu *v, const struct vcpu_exit *e)
 {
     unsigned segment = e->io.segment, size = e->io.size;
     uint64_t mask = e->io.address_size == 8 ? ~0ULL : (1ULL << 8 * e->io.address_size) - 1;

@@ -65,7 +65,8 @@ struct vcpu_exit {
         struct {
             uint16_t port;
             uint8_t size; /* bytes: 1, 2, 4 */
-            bool in, string, rep;
+            bool in, string;
+            bool rep;             /* string: with a REP prefix */
             uint8_t segment;      /* string: SEG_*; INS: ES */
             uint8_t address_size; /* string: bytes: 2, 4, 8 */
         } io;

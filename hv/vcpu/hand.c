@@ -408,13 +408,13 @@ static int copy(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_gues
 
 int hand_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n)
 {
-    CHECK(this_cpu()->loaded == v);
+    CHECK(cpu_loaded(v));
     return copy(v, src, dst, n, false);
 }
 
 int hand_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n)
 {
-    CHECK(this_cpu()->loaded == v);
+    CHECK(cpu_loaded(v));
     /* copy() only reads the buffer when it writes to the guest. */
     return copy(v, dst, (uint8_t *)(uintptr_t)src, n, true);
 }

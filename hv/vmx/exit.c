@@ -176,8 +176,8 @@ static void io(struct vcpu *v, struct vcpu_exit *e)
     e->io.size = IO_SIZE(q);
     e->io.in = q & IO_IN;
     e->io.string = q & IO_STRING;
-    e->io.rep = q & IO_REP;
     if (e->io.string) {
+        e->io.rep = q & IO_REP;
         information = vmread(EXIT_INSTR_INFO);
         e->io.address_size = address_sizes[information >> 7 & 3];
         e->io.segment = e->io.in ? SEG_ES : information >> 15 & 7;
@@ -252,24 +252,27 @@ static const struct decode {
     [EXIT_REASON_VMFUNC] = {1, VCPU_EXIT_UNDEFINED, NULL},
 };
 
-static __attribute__((noinline)) void decode(struct vcpu *v, struct vcpu_exit *e)
+static __attribute__((noinline)) enum vcpu_exit_kind decode(struct vcpu *v, struct vcpu_exit *e)
 {
     const struct decode *d = e->reason < ARRAY_SIZE(decodes) ? &decodes[e->reason] : NULL;
 
     if (e->reason & ENTRY_FAILED) {
-        e->kind = VCPU_EXIT_REFUSED;
-        return;
+        return VCPU_EXIT_REFUSED;
     }
     requeue(v);
-    e->kind = d && d->known ? (enum vcpu_exit_kind)d->kind : VCPU_EXIT_BROKEN;
-    if (d && d->details) {
+    if (!d || !d->known) {
+        return VCPU_EXIT_BROKEN;
+    }
+    e->kind = (enum vcpu_exit_kind)d->kind;
+    if (d->details) {
         d->details(v, e);
     }
+    return e->kind;
 }
 
-extern inline void vmx_run(struct vcpu *v, struct vcpu_exit *e);
-
-__attribute__((always_inline)) inline void vmx_run(struct vcpu *v, struct vcpu_exit *e)
+/* Enters, and tells why the guest stopped; the details are in *e. */
+__attribute__((always_inline)) static inline enum vcpu_exit_kind run(struct vcpu *v,
+                                                                     struct vcpu_exit *e)
 {
     struct vmx_vcpu *x = vmx_of(v);
 
@@ -280,18 +283,21 @@ __attribute__((always_inline)) inline void vmx_run(struct vcpu *v, struct vcpu_e
         follow(v);
     }
     if (vmx_enter(&v->regs, x->launched)) {
-        e->kind = VCPU_EXIT_REFUSED;
         e->reason = (uint32_t)vmread(INSTRUCTION_ERROR);
-        return;
+        return VCPU_EXIT_REFUSED;
     }
     x->launched = true;
     if (x->vmfunc_on) {
         sync_view(v);
     }
     e->reason = (uint32_t)vmread(EXIT_REASON);
-    if (e->reason == EXIT_REASON_VMCALL) { /* the most frequent one; no event is in flight */
-        e->kind = VCPU_EXIT_HYPERCALL;
-    } else {
-        decode(v, e);
-    }
+    /* The most frequent one; no event is in flight. */
+    return e->reason == EXIT_REASON_VMCALL ? VCPU_EXIT_HYPERCALL : decode(v, e);
+}
+
+extern inline void vmx_run(struct vcpu *v, struct vcpu_exit *e);
+
+__attribute__((always_inline)) inline void vmx_run(struct vcpu *v, struct vcpu_exit *e)
+{
+    e->kind = run(v, e);
 }

@@ -61,10 +61,6 @@ static uint64_t get_derived(const struct vcpu *v, enum vcpu_field f)
         return (vmread(CR0_SHADOW) & ~x->cr0_owned) | (vmread(GUEST_CR0) & x->cr0_owned);
     case VCPU_CR4:
         return (vmread(CR4_SHADOW) & ~x->cr4_owned) | (vmread(GUEST_CR4) & x->cr4_owned);
-    case VCPU_CPL: /* SS.DPL, in every mode (SDM 3, 24.4.1) */
-        return AR_DPL(vmread(GUEST_SS_AR));
-    case VCPU_CODE_64:
-        return (vmread(GUEST_EFER) & EFER_LMA) && (vmread(GUEST_CS_AR) & AR_LONG);
     case VCPU_CR2:
         return read_cr2();
     case VCPU_DR0:
@@ -85,6 +81,12 @@ static uint64_t get_derived(const struct vcpu *v, enum vcpu_field f)
 
 __attribute__((always_inline)) inline uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
 {
+    if (f == VCPU_CPL) { /* SS.DPL, in every mode (SDM 3, 24.4.1) */
+        return AR_DPL(vmread(GUEST_SS_AR));
+    }
+    if (f == VCPU_CODE_64) {
+        return (vmread(GUEST_EFER) & EFER_LMA) && (vmread(GUEST_CS_AR) & AR_LONG);
+    }
     return fields[f] ? vmread((enum vmcs_field)fields[f]) : get_derived(v, f);
 }
 

@@ -52,14 +52,17 @@ static inline struct cpu *this_cpu(void)
     return c;
 }
 
-/* this_cpu()->loaded == v, in one comparison. */
+/*
+ * this_cpu()->loaded == v, in one comparison. It reads *v for the compiler, which so knows that a
+ * call may change the answer and little else does.
+ */
 static inline bool cpu_loaded(const struct vcpu *v)
 {
     bool same;
 
-    __asm__ volatile("cmpq %%gs:%c2, %1"
-                     : "=@cce"(same)
-                     : "r"(v), "i"(offsetof(struct cpu, loaded)));
+    __asm__("cmpq %%gs:%c2, %1"
+            : "=@cce"(same)
+            : "r"(v), "i"(offsetof(struct cpu, loaded)), "m"(*(const char *)v));
     return same;
 }
 
