@@ -159,6 +159,19 @@ class InstallTest(Installed):
         self.assertEqual(list(scratch.iterdir()), [])
         self.assertEqual(self.files(), before)
 
+    def test_guest(self):
+        """facet guest: a Debian guest that makes a view and tells of it, without the tree."""
+        runner.debian_kernel()  # in the cache
+        guest, tap = self.dir / "guest", self.dir / "guest.tap"
+        script = ("altp2m on && altp2m create && echo TEST guest.create: pass && "
+                  "echo END guest: 1 passed, 0 skipped, 0 errors, 0 failed")
+        done = self.alone("usr/bin/facet", "guest", "-o", guest, "--altp2m", "mixed", "--command", script)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f" facet run --interactive {guest}/guest.cfg", done.stderr)
+        done = self.alone("usr/bin/facet", "run", "--ticks", "20000000000", "--tap", tap, guest / "guest.cfg")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(tap.read_text(encoding="utf-8"), "TAP version 13\n1..1\nok 1 - guest/guest.create\n")
+
     def test_says_what_needs_the_tree(self):
         """The tree's commands are not listed, and say why they are not there; bad ones are refused as ever."""
         shown = self.alone("usr/bin/facet", "--help").stdout

@@ -26,6 +26,9 @@ ROOT = HERE.parent if installed else HERE.parents[1]
 _TARGET = re.compile(r"\S+:\d+: (?:update )?target '")
 _TROUBLE = re.compile(r"error:|undefined reference|\*\*\* |cannot find", re.I)
 
+# What a user types.
+COMMAND = "facet" if installed else "./facet"
+
 
 class Error(Exception):
     """Wrong input or environment. The text is for the user; the command exits with 2."""

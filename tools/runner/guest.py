@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import guestkernel, initramfs, kmodules, options, packages, pyguest
-from .base import Error, build, build_dir, progress, readable, tool
+from .base import COMMAND, Error, build, build_dir, progress, readable, tool
 from .config import config
 
 FILES = {"guest.cfg", "initramfs.gz", "vmlinuz"}
@@ -303,7 +303,7 @@ def _config_text(args, name, directory, memory, more):
                 **({"monitor": 1} if args.monitor else {"altp2m": args.altp2m or "mixed"})}
     if args.monitor and args.altp2m:
         settings["altp2m"] = args.altp2m
-    text = f"# Made by `facet guest`. Run it: ./facet run --interactive {directory}/guest.cfg\n" + config(**settings)
+    text = f"# Made by `facet guest`. Run it: {COMMAND} run --interactive {directory}/guest.cfg\n" + config(**settings)
     if args.monitor:
         text += '# monitor = 1: it may watch all others; instead of that: monitors = ["NAME", ...]\n'
     return text
@@ -401,5 +401,5 @@ def main(arguments):
     build(["demo", "tools"])
     kernel = guestkernel.find(args.kernel)
     memory = make(args, wanted, name, directory, kernel)
-    progress(f"wrote {directory}: Linux {kernel.release}, {memory} MiB; ./facet run --interactive {directory}/guest.cfg")
+    progress(f"wrote {directory}: Linux {kernel.release}, {memory} MiB; {COMMAND} run --interactive {directory}/guest.cfg")
     return 0
