@@ -67,6 +67,7 @@ struct cpuid_result {
 unsigned cpuid_address_bits(void);  /* guest physical address width */
 unsigned cpuid_physical_bits(void); /* the machine's: which bits of a page table are reserved */
 bool cpuid_gib_pages(void);
+bool cpuid_amd(void); /* the machine, and so what guests take theirs for */
 void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_result *out);
 /* MSRs that hardware does not keep for the guest by itself. False: #GP. */
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);

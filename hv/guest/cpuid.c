@@ -2,13 +2,15 @@
 /*
  * CPUID as a guest sees it: the machine's own features, as far as Facet keeps their promises, and
  * Xen's leaves. What is not in a list here is hidden: a new processor's features wait until
- * somebody looked. Bits: SDM 2A, CPUID.
+ * somebody looked. The machine's vendor is the guest's: leaves and bits that only AMD has are given
+ * where the machine is AMD's. Bits: SDM 2A, CPUID; APM 3, appendix E.
  */
 #include "guest.h"
 #include "x86/cpu.h"
 
 #define MAX_BASIC    0xdu
 #define MAX_EXTENDED 0x80000008u
+#define MAX_AMD      0x8000001eu
 #define XEN_LEAF     0x40000000u
 #define BIT(n)       (1u << (n))
 
@@ -54,10 +56,19 @@
 #define LEAFD1_EAX (BIT(0) | BIT(2))
 /* LAHF ABM SSE4A MISALIGNSSE PREFETCHW */
 #define EXT1_ECX (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
+/* CMP_LEGACY, which is about the guest, and TOPOEXT */
+#define ECX1_CMP_LEGACY BIT(1)
+#define ECX1_TOPOEXT    BIT(22)
 /* SYSCALL NX 1GB RDTSCP LM */
 #define EXT1_EDX     (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
 #define EDX1_SYSCALL BIT(11)
 #define EDX1_GIB     BIT(26)
+#define EDX1_RDTSCP  BIT(27)
+#define ECX7_RDPID   BIT(22)
+/* AMD's: what leaf 1 has there, too, and MMXEXT */
+#define EXT1_EDX_AMD ((LEAF1_EDX & 0x0183f3ffu) | BIT(22))
+/* CLZERO XSAVEERPTR. No IBPB and its like, as above. */
+#define EXT8_EBX_AMD (BIT(0) | BIT(2))
 
 static void host(uint32_t leaf, uint32_t sub, struct cpuid_result *out)
 {
@@ -65,6 +76,19 @@ static void host(uint32_t leaf, uint32_t sub, struct cpuid_result *out)
 
     cpuid(leaf, sub, r);
     *out = (struct cpuid_result){r[0], r[1], r[2], r[3]};
+}
+
+/* Who made it. */
+static struct cpuid_result machine;
+
+bool cpuid_amd(void)
+{
+    static const uint32_t auth = 0x68747541; /* of AuthenticAMD */
+
+    if (machine.ebx == 0) {
+        host(0, 0, &machine);
+    }
+    return machine.ebx == auth;
 }
 
 unsigned cpuid_physical_bits(void)
@@ -124,12 +148,13 @@ static void leaf_7(uint32_t sub, struct cpuid_result *r)
         return;
     }
     *r = (struct cpuid_result){0, r->ebx & LEAF7_EBX, r->ecx & LEAF7_ECX, r->edx & LEAF7_EDX};
+    r->ecx &= vendor_caps.tsc_aux ? ~0u : ~ECX7_RDPID;
     /*
      * A machine that has both and says that its strings are not fast (Bochs as a Tiger Lake)
      * misleads Linux: it drops ERMS for that, keeps FSRM, and lets memmove() rely on ERMS where
      * FSRM is.
      */
-    if (!msr_fast_strings()) {
+    if (!cpuid_amd() && !msr_fast_strings()) {
         r->ebx &= ~EBX7_ERMS;
         r->edx &= ~EDX7_FSRM;
     }
@@ -226,24 +251,90 @@ static void basic(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_resu
     }
 }
 
-static void extended(struct vcpu *v, uint32_t leaf, struct cpuid_result *r)
+static bool has_topology(void)
 {
-    host(leaf, 0, r);
+    struct cpuid_result r;
+
+    host(0x80000001, 0, &r);
+    return cpuid_amd() && (r.ecx & ECX1_TOPOEXT);
+}
+
+static void extended_1(const struct vcpu *v, struct cpuid_result *r)
+{
+    uint32_t ecx = EXT1_ECX, edx = EXT1_EDX;
+
+    if (cpuid_amd()) {
+        ecx |= ECX1_TOPOEXT;
+        edx |= EXT1_EDX_AMD;
+        edx &= v->guest.lapic.mode == LAPIC_OFF ? ~EDX1_APIC : ~0u;
+    } else if (!vcpu_long_mode(v)) {
+        edx &= ~EDX1_SYSCALL; /* Intel's rule: only in 64-bit mode */
+    }
+    edx &= vendor_caps.tsc_aux ? ~0u : ~EDX1_RDTSCP;
+    r->ecx &= ecx;
+    r->edx &= edx;
+    if (cpuid_amd() && v->domain->nr_vcpus > 1) {
+        r->ecx |= ECX1_CMP_LEGACY; /* they are cores */
+    }
+}
+
+/* Widths; AMD's: how many cores, and how many bits of an APIC id name one of them. */
+static void extended_8(const struct vcpu *v, struct cpuid_result *r)
+{
+    unsigned nr = v->domain->nr_vcpus;
+
+    r->eax = (r->eax & 0xff00) | cpuid_address_bits();
+    r->ebx &= cpuid_amd() ? EXT8_EBX_AMD : 0;
+    r->ecx = cpuid_amd() ? log2_up(2 * nr) << 12 | (nr - 1) : 0;
+    r->edx = 0;
+}
+
+/* Leaves that only AMD has. Virtualization, LWP and IBS are not for guests. */
+static void extended_amd(const struct vcpu *v, uint32_t leaf, struct cpuid_result *r)
+{
+    switch (leaf) {
+    case 0x80000019: /* TLBs of 1 GiB pages */
+        break;
+    case 0x8000001a: /* how wide units are */
+        *r = (struct cpuid_result){r->eax & 7, 0, 0, 0};
+        break;
+    case 0x8000001d: /* caches, each vCPU's own, as in leaf 4 */
+        r->eax &= 0x3fff;
+        break;
+    case 0x8000001e: /* one node; cores of one thread */
+        *r = (struct cpuid_result){v->guest.lapic.id, v->guest.lapic.id / 2, 0, 0};
+        break;
+    default:
+        *r = (struct cpuid_result){0, 0, 0, 0};
+        break;
+    }
+    if (leaf >= 0x8000001d && !has_topology()) {
+        *r = (struct cpuid_result){0, 0, 0, 0};
+    }
+}
+
+static uint32_t max_extended(void)
+{
+    return cpuid_amd() ? MAX_AMD : MAX_EXTENDED;
+}
+
+static void extended(const struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_result *r)
+{
+    host(leaf, sub, r);
     switch (leaf) {
     case 0x80000000:
-        r->eax = r->eax < MAX_EXTENDED ? r->eax : MAX_EXTENDED;
+        r->eax = r->eax < max_extended() ? r->eax : max_extended();
         break;
     case 0x80000001:
-        r->ecx &= EXT1_ECX;
-        r->edx &= EXT1_EDX;
-        if (!vcpu_long_mode(v)) {
-            r->edx &= ~EDX1_SYSCALL; /* Intel's rule: only in 64-bit mode */
-        }
+        extended_1(v, r);
         break;
     case 0x80000002 ... 0x80000006:
         break;
     case 0x80000008:
-        *r = (struct cpuid_result){(r->eax & 0xff00) | cpuid_address_bits(), 0, 0, 0};
+        extended_8(v, r);
+        break;
+    case 0x80000019 ... MAX_AMD:
+        extended_amd(v, leaf, r);
         break;
     default:
         *r = (struct cpuid_result){0, 0, 0, 0};
@@ -313,8 +404,8 @@ void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_resul
     host(leaf & 0x80000000, 0, &max);
     if (leaf < 0x80000000 && leaf <= MAX_BASIC && leaf <= max.eax) {
         basic(v, leaf, sub, out);
-    } else if (leaf >= 0x80000000 && leaf <= MAX_EXTENDED && leaf <= max.eax) {
-        extended(v, leaf, out);
+    } else if (leaf >= 0x80000000 && leaf <= max_extended() && leaf <= max.eax) {
+        extended(v, leaf, sub, out);
     } else {
         *out = (struct cpuid_result){0, 0, 0, 0};
     }

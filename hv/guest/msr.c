@@ -15,6 +15,12 @@
 #define MSR_X2APIC_FIRST  0x800
 #define MSR_X2APIC_LAST   0x8ff
 #define MSR_XEN_HYPERCALL 0x40000000
+/* AMD's (APM 2, appendix A) */
+#define MSR_SYSCFG 0xc0010010
+#define MSR_HWCR   0xc0010015
+#define MSR_DE_CFG 0xc0011029
+
+#define DE_CFG_LFENCE (1ULL << 1) /* LFENCE waits for what stands before it */
 
 #define CPUID_FAULTING_THERE (1ULL << 31) /* of MSR_PLATFORM_INFO */
 #define CPUID_FAULTING       (1ULL << 0)  /* of MSR_MISC_FEATURES */
@@ -34,6 +40,32 @@ bool msr_fast_strings(void)
 static uint64_t misc_enable(void)
 {
     return (msr_fast_strings() ? MISC_FAST_STRINGS : 0) | MISC_NO_BTS | MISC_NO_PEBS;
+}
+
+/* What kernels look at without asking first. LFENCE is as the machine has it. */
+static bool amd_rdmsr(uint32_t msr, uint64_t *value)
+{
+    uint64_t machine;
+
+    switch (msr) {
+    case MSR_SYSCFG:
+    case MSR_HWCR:
+        *value = 0;
+        return true;
+    case MSR_DE_CFG:
+        *value = rdmsr_safe(MSR_DE_CFG, &machine) ? machine & DE_CFG_LFENCE : 0;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Nothing can be changed. */
+static bool amd_wrmsr(uint32_t msr, uint64_t value)
+{
+    uint64_t now;
+
+    return msr != MSR_SYSCFG && amd_rdmsr(msr, &now) && value == now;
 }
 
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -65,7 +97,7 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = 0;
         return true;
     default:
-        return false;
+        return cpuid_amd() && amd_rdmsr(msr, value);
     }
 }
 
@@ -115,6 +147,6 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_MTRR_DEF_TYPE: /* taken and without effect */
         return !(value & ~0xcffULL) && mtrr_type_valid((uint8_t)value);
     default:
-        return false;
+        return cpuid_amd() && amd_wrmsr(msr, value);
     }
 }
