@@ -31,7 +31,8 @@ long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg);
 enum fault_result {
     FAULT_RETRY,     /* the access is allowed now: run the instruction again */
     FAULT_UNMAPPED,  /* neither view nor host map has the gfn, or it is MMIO: not the core's */
-    FAULT_CONVERTED, /* the same, for n2rwx: the listener is told, without waiting for its answer */
+    FAULT_CONVERTED, /* as FAULT_RETRY, for n2rwx: the listener is told, its answer not waited for
+                      */
     FAULT_DENIED,    /* a view restricts it and a listener must decide */
     FAULT_REFUSED,   /* a sealed guest's own view restricts it, nobody listens: its fault */
     FAULT_VE,        /* what a processor with #VE makes one of; only if `reflect` */

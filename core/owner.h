@@ -61,11 +61,11 @@ static inline bool owner_state(const struct altp2m_caller *c, const struct physm
            (!owner_confines(c, pm) || __atomic_load_n(&pm->guest_on, __ATOMIC_RELAXED));
 }
 
-/* Whether the caller may have the content of g, a gfn or a shadow page's name; ~0: zeroes. */
 /* Whether a view (VIEW_NONE, or one that is gone: the host map) shows the frame at g
  * with these rights. */
 COLD bool owner_gives(const struct physmap *pm, view_t at, uint64_t g, uint64_t frame,
                       unsigned rights);
+/* Whether the caller may have the content of g, a gfn or a shadow page's name; ~0: zeroes. */
 COLD bool owner_may_copy(const struct altp2m_caller *c, const struct physmap *pm, uint64_t g);
 
 /*
