@@ -58,7 +58,8 @@ enum monitor_result monitor_vmexit(struct vcpu *v, uint32_t reason, uint64_t qua
 /* Whether a request would find room; else v is paused until there is. */
 bool monitor_room(struct vcpu *v);
 
-/* Before each entry, if v->guest.monitor.work. False: v is paused again. */
+/* Before each entry, if v->guest.monitor.work, with v's orders carried out. False: v does not run
+ * now. */
 bool monitor_before_entry(struct vcpu *v);
 
 /* What the monitor wants to see of the processor. */
@@ -91,29 +92,12 @@ void vcpu_step(struct vcpu *v, bool on);
 bool vcpu_stepping(const struct vcpu *v);
 /* The exits that monitor_wants() asks for are brought up to date before v's next entry. */
 void vcpu_monitor_changed(struct vcpu *v);
-/*
- * Lets the current instruction through, by hv/exit/emulate.c: it runs with everything allowed, one
- * iteration of a REP if `once`. With `bytes` (16 of them) these are fetched in its place. v is
- * current.
- */
-enum emulate_result { EMULATE_DONE, EMULATE_LATER, EMULATE_REFUSED };
-enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once);
-/* Ends that early. v need not be current. */
+/* Ends what emulate_begin() began (hv/exit/emulate.h). v need not be current. */
 void vcpu_emulate_stop(struct vcpu *v);
-/*
- * Carries out the current instruction here: memory reads as `data` (zeroes beyond its end) if that
- * is not NULL, and is not written to if `discard`. False: it is not one of those that can be. v is
- * current.
- */
-bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
 /*
  * Raises an event at the next entry; `due`, `has_error` and `with_cr2` are found out. v is not
  * running anywhere. -EBUSY: an interrupt or NMI that it could not take now.
  */
 int vcpu_inject_event(struct vcpu *v, const struct event *e);
-/* Finishes a write that monitor_cr_write() or monitor_msr_write() held back; a bad value raises
- * #GP. v is current. */
-void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value);
-void vcpu_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* The event that the next entry delivers, which is fixed thereby; false: none. */
 bool vcpu_event_due(struct vcpu *v, struct event *out);

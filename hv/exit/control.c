@@ -130,7 +130,7 @@ static bool set_cr(struct vcpu *v, unsigned cr, uint64_t value)
                                                                : set_cr4(v, value));
 }
 
-void vcpu_write_cr(struct vcpu *v, unsigned cr, uint64_t value)
+void control_write(struct vcpu *v, unsigned cr, uint64_t value)
 {
     if (!set_cr(v, cr, value)) {
         vcpu_inject_error(v, EXC_GP, 0);

@@ -118,7 +118,7 @@ enum emulate_result emulate_walk(struct vcpu *v)
     return rc == 0 ? EMULATE_DONE : rc == -EBUSY ? EMULATE_LATER : EMULATE_REFUSED;
 }
 
-enum emulate_result vcpu_emulate(struct vcpu *v, const uint8_t *bytes, bool once)
+enum emulate_result emulate_begin(struct vcpu *v, const uint8_t *bytes, bool once)
 {
     if (bytes && others_patch(v)) {
         return EMULATE_LATER;

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Instructions that a monitor lets through. Private to hv/exit/; monitor.h has what begins them. */
+/* Instructions that a monitor lets through. Private to hv/exit/; monitor.h has what ends them. */
 #include "monitor.h"
 #include "vcpu.h"
 
+/*
+ * Lets the current instruction through: it runs with everything allowed, one
+ * iteration of a REP if `once`. With `bytes` (16 of them) these are fetched in its place. v is
+ * current.
+ */
+enum emulate_result { EMULATE_DONE, EMULATE_LATER, EMULATE_REFUSED };
+enum emulate_result emulate_begin(struct vcpu *v, const uint8_t *bytes, bool once);
 /* Lets the current instruction's page walks through, and nothing else. EMULATE_LATER: another vCPU
  * of the domain is at it. */
 enum emulate_result emulate_walk(struct vcpu *v);

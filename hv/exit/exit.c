@@ -4,6 +4,7 @@
 #include <facet/check.h>
 #include "domain.h"
 #include "exit/emulate.h"
+#include "exit/orders.h"
 #include "exit/step.h"
 #include "guest/xen_abi.h"
 #include "x86/stretch.h"
@@ -223,8 +224,11 @@ static bool tell_exit(struct vcpu *v, const struct vcpu_exit *e)
 /* What has to be done first; false: v does not run now. */
 static bool prepare_special(struct vcpu *v)
 {
-    if (v->guest.monitor.work && !monitor_before_entry(v)) {
-        return false;
+    if (v->guest.monitor.work) {
+        orders_carry_out(v);
+        if (!monitor_before_entry(v)) {
+            return false;
+        }
     }
     if (v->exit.watch_update) {
         step_apply_monitor(v);

@@ -62,10 +62,15 @@ void control_xsetbv(struct vcpu *v, const struct vcpu_exit *e);
 /* False: the guest may not set it so. */
 bool control_set_efer(struct vcpu *v, uint64_t efer);
 
+/* Finishes a write that monitor_cr_write() held back; a bad value raises #GP. */
+void control_write(struct vcpu *v, unsigned cr, uint64_t value);
+
 /* ---- msr.c ---- */
 
 void msr_read_exit(struct vcpu *v, const struct vcpu_exit *e);
 void msr_write_exit(struct vcpu *v, const struct vcpu_exit *e);
+/* As control_write(). */
+void msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
 /* ---- io.c, mmio.c, task.c ---- */
 
@@ -78,4 +83,10 @@ static inline void io_set_index(uint64_t *reg, uint64_t value, uint64_t mask)
 void io_exit(struct vcpu *v, const struct vcpu_exit *e);
 /* A violation where there is no memory. */
 void mmio_exit(struct vcpu *v, const struct vcpu_exit *e);
+/*
+ * Carries out the current instruction here: memory reads as `data` (zeroes beyond its end) if that
+ * is not NULL, and is not written to if `discard`. False: it is not one of those that can be. v is
+ * current.
+ */
+bool mmio_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
 void task_exit(struct vcpu *v, const struct vcpu_exit *e);

@@ -521,7 +521,7 @@ void mmio_exit(struct vcpu *v, const struct vcpu_exit *e)
     v->exit.hole = NULL;
 }
 
-bool vcpu_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard)
+bool mmio_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard)
 {
     const struct stand_in s = {.data = data, .size = size, .discard = discard};
     struct decoded d;

@@ -162,7 +162,7 @@ void msr_write_exit(struct vcpu *v, const struct vcpu_exit *e)
     }
 }
 
-void vcpu_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
+void msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     if (!write_value(v, msr, value)) {
         vcpu_inject_error(v, EXC_GP, 0);

@@ -582,7 +582,7 @@ static struct refusal enter_task(struct vcpu *v, enum task_source source, const 
     vcpu_set_segment(v, SEG_TR, &tr);
     load_registers(v, t, eflags);
     if (vcpu_get(v, VCPU_CR0) & X86_CR0_PG) {
-        vcpu_write_cr(v, VM_EVENT_X86_CR3, t->cr3);
+        control_write(v, VM_EVENT_X86_CR3, t->cr3);
     }
     r = load_ldt(v, (uint16_t)t->ldtr);
     if (eflags & X86_EFLAGS_VM) {

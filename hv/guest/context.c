@@ -42,9 +42,9 @@ static void settle(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    if (m->set_registers) {
-        m->set_registers = false;
-        if (!vcpu_context_registers(v, m->registers)) {
+    if (m->orders.set_registers) {
+        m->orders.set_registers = false;
+        if (!vcpu_context_registers(v, m->orders.registers)) {
             monitor_registers_refused(v);
         }
     }

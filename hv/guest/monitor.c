@@ -190,8 +190,9 @@ void monitor_registers_refused(struct vcpu *v)
         d->complained = true;
         domain_say(v->domain,
                    "d%u %s: its monitor gave registers that it cannot run with: rip %lx rflags %lx",
-                   v->domain->id, v->domain->name, (unsigned long)v->guest.monitor.registers[17],
-                   (unsigned long)v->guest.monitor.registers[16]);
+                   v->domain->id, v->domain->name,
+                   (unsigned long)v->guest.monitor.orders.registers[17],
+                   (unsigned long)v->guest.monitor.orders.registers[16]);
     }
 }
 
@@ -257,8 +258,8 @@ static enum monitor_result tell_write(struct vcpu *v, vm_event_request_t *r, boo
     if (result != MONITOR_PAUSED || !wish(v)->holds || kind == MONITOR_WRITE_NONE) {
         return result;
     }
-    m->write = (uint8_t)kind;
-    m->write_value = value;
+    m->orders.write = (uint8_t)kind;
+    m->orders.write_value = value;
     m->work = true;
     return MONITOR_HELD;
 }
@@ -314,7 +315,7 @@ enum monitor_result monitor_msr_write(struct vcpu *v, uint32_t msr, uint64_t val
     r.u.mov_to_msr.old_value = old;
     result = tell_write(v, &r, true, MONITOR_WRITE_MSR, value);
     if (result == MONITOR_HELD) {
-        v->guest.monitor.write_msr = msr;
+        v->guest.monitor.orders.write_msr = msr;
     }
     return result;
 }

@@ -24,10 +24,10 @@ static void answer_registers(struct vcpu *v, const struct vm_event_regs_x86 *r)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    memcpy(m->registers, &r->rax, 16 * sizeof(uint64_t));
-    m->registers[16] = r->rflags;
-    m->registers[17] = r->rip;
-    m->set_registers = m->work = true;
+    memcpy(m->orders.registers, &r->rax, 16 * sizeof(uint64_t));
+    m->orders.registers[16] = r->rflags;
+    m->orders.registers[17] = r->rip;
+    m->orders.set_registers = m->work = true;
 }
 _Static_assert(offsetof(struct vm_event_regs_x86, r15) == 15 * 8, "vm_event.h");
 
@@ -40,8 +40,8 @@ static void answer_deny(struct monitor_vcpu *m, const vm_event_response_t *r)
             ? MONITOR_WRITE_CR0 + r->u.write_ctrlreg.index
             : MONITOR_WRITE_NONE;
 
-    if (m->write == told) {
-        m->write = MONITOR_WRITE_NONE;
+    if (m->orders.write == told) {
+        m->orders.write = MONITOR_WRITE_NONE;
     }
 }
 
@@ -73,28 +73,28 @@ static void answer_emulate(struct vcpu *v, const vm_event_response_t *r)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    m->emulate = MONITOR_EMULATE_NONE;
+    m->orders.emulate = MONITOR_EMULATE_NONE;
     if (!(r->flags & VM_EVENT_FLAG_EMULATE) || !may_emulate(v, r)) {
         return;
     }
     m->work = true;
     if (r->flags & VM_EVENT_FLAG_SET_EMUL_READ_DATA) {
-        m->emulate = MONITOR_EMULATE_DATA;
-        m->emulate_size = r->data.emul.read.size;
-        if (m->emulate_size > sizeof(m->emulate_data)) {
-            m->emulate_size = sizeof(m->emulate_data);
+        m->orders.emulate = MONITOR_EMULATE_DATA;
+        m->orders.emulate_size = r->data.emul.read.size;
+        if (m->orders.emulate_size > sizeof(m->orders.emulate_data)) {
+            m->orders.emulate_size = sizeof(m->orders.emulate_data);
         }
-        memcpy(m->emulate_data, r->data.emul.read.data, m->emulate_size);
+        memcpy(m->orders.emulate_data, r->data.emul.read.data, m->orders.emulate_size);
     } else if (r->flags & VM_EVENT_FLAG_EMULATE_NOWRITE) {
-        m->emulate = MONITOR_EMULATE_NOWRITE;
+        m->orders.emulate = MONITOR_EMULATE_NOWRITE;
     } else if (r->flags & VM_EVENT_FLAG_SET_EMUL_INSN_DATA) {
-        m->emulate = MONITOR_EMULATE_BYTES;
-        memcpy(m->emulate_data, r->data.emul.insn.data, sizeof(r->data.emul.insn.data));
+        m->orders.emulate = MONITOR_EMULATE_BYTES;
+        memcpy(m->orders.emulate_data, r->data.emul.insn.data, sizeof(r->data.emul.insn.data));
     } else {
-        m->emulate = MONITOR_EMULATE_RUN;
+        m->orders.emulate = MONITOR_EMULATE_RUN;
     }
 }
-_Static_assert(sizeof(((struct monitor_vcpu *)0)->emulate_data) ==
+_Static_assert(sizeof(((struct monitor_orders *)0)->emulate_data) ==
                    sizeof(((struct vm_event_emul_read_data *)0)->data),
                "vm_event.h");
 
@@ -108,9 +108,9 @@ void monitor_vcpu_restarts(struct vcpu *v)
     struct monitor_vcpu *m = &v->guest.monitor;
 
     m->stale = m->sent;
-    m->set_registers = false;
-    m->write = MONITOR_WRITE_NONE;
-    m->emulate = MONITOR_EMULATE_NONE;
+    m->orders.set_registers = false;
+    m->orders.write = MONITOR_WRITE_NONE;
+    m->orders.emulate = MONITOR_EMULATE_NONE;
     vcpu_emulate_stop(v);
     if (vcpu_stepping(v)) {
         m->step_due = m->work = true;
@@ -156,45 +156,6 @@ void monitor_answer(struct vcpu *v, const vm_event_response_t *r)
     }
 }
 
-static void finish_write(struct vcpu *v)
-{
-    struct monitor_vcpu *m = &v->guest.monitor;
-    uint8_t write = m->write;
-
-    m->write = MONITOR_WRITE_NONE;
-    if (write == MONITOR_WRITE_MSR) {
-        vcpu_write_msr(v, m->write_msr, m->write_value);
-    } else if (write != MONITOR_WRITE_NONE) {
-        vcpu_write_cr(v, write - MONITOR_WRITE_CR0, m->write_value);
-    }
-}
-
-static void emulate(struct vcpu *v)
-{
-    struct monitor_vcpu *m = &v->guest.monitor;
-    bool once = v->domain->guest.monitor.wish.each_rep;
-    enum emulate_result done = EMULATE_DONE;
-    uint8_t how = m->emulate;
-
-    m->emulate = MONITOR_EMULATE_NONE;
-    if (how == MONITOR_EMULATE_RUN) {
-        done = vcpu_emulate(v, NULL, once);
-    } else if (how == MONITOR_EMULATE_BYTES) {
-        done = vcpu_emulate(v, m->emulate_data, once);
-    } else if (how != MONITOR_EMULATE_NONE &&
-               !vcpu_carry_out(v, how == MONITOR_EMULATE_DATA ? m->emulate_data : NULL,
-                               m->emulate_size, how == MONITOR_EMULATE_NOWRITE)) {
-        done = EMULATE_REFUSED;
-    }
-    if (done == EMULATE_LATER) {
-        m->emulate = how;
-        m->work = true;
-        sched_yield(v);
-    } else if (done == EMULATE_REFUSED) {
-        monitor_not_emulated(v);
-    }
-}
-
 /* What found no room in the ring. */
 static void tell_again(struct vcpu *v)
 {
@@ -212,18 +173,10 @@ bool monitor_before_entry(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    m->work = false;
-    if (m->set_registers) {
-        m->set_registers = false;
-        if (!vcpu_registers_load(v, m->registers)) {
-            monitor_registers_refused(v);
-        }
-    }
-    emulate(v);
-    finish_write(v);
+    m->work = m->orders.emulate != MONITOR_EMULATE_NONE; /* what has to wait for another vCPU */
     tell_again(v);
     if (m->next_interrupt && v->paused == 0 && !monitor_next_interrupt(v)) {
         return false;
     }
-    return v->paused == 0 && !v->domain->dying && m->emulate == MONITOR_EMULATE_NONE;
+    return v->paused == 0 && !v->domain->dying && m->orders.emulate == MONITOR_EMULATE_NONE;
 }

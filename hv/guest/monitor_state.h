@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What watching keeps per domain and per vCPU. Only hv/guest/ touches the members. */
+/* What watching keeps per domain and per vCPU. Only hv/guest/ touches the members, but for a vCPU's
+ * orders. */
 #include <facet/types.h>
 
 #define MONITOR_DOMAINS 65u /* domids 0..64 */
@@ -16,6 +17,27 @@ enum monitor_write {
     MONITOR_WRITE_MSR
 };
 
+/* How an instruction that a monitor wants emulated is carried out. */
+enum monitor_emulate {
+    MONITOR_EMULATE_NONE,
+    MONITOR_EMULATE_RUN,     /* it runs where everything is allowed */
+    MONITOR_EMULATE_BYTES,   /* these bytes run in its place */
+    MONITOR_EMULATE_DATA,    /* memory reads as the monitor says */
+    MONITOR_EMULATE_NOWRITE, /* nothing is written */
+};
+
+/* What a monitor ordered of a vCPU; hv/exit/orders.c carries it out before the next entry. */
+struct monitor_orders {
+    bool set_registers;     /* `registers` are the monitor's: they replace the guest's */
+    uint64_t registers[18]; /* as the first 16 of struct vm_event_regs_x86, then RFLAGS and RIP */
+    uint8_t write;          /* enum monitor_write */
+    uint32_t write_msr;
+    uint64_t write_value;
+    uint8_t emulate;           /* enum monitor_emulate */
+    uint32_t emulate_size;     /* bytes of emulate_data that count */
+    uint8_t emulate_data[340]; /* what memory reads, or the instruction itself */
+};
+
 struct monitor_vcpu {
     unsigned sent; /* requests that paused the vCPU and have no answer yet */
     unsigned
@@ -26,27 +48,11 @@ struct monitor_vcpu {
     uint16_t stepper; /* the domain whose debug_op turned single-step on, while it has */
     bool fast;        /* the next step switches to fast_view and ends stepping, unreported */
     view_t fast_view;
-    bool set_registers;     /* `registers` are the monitor's: they replace the guest's */
-    uint64_t registers[18]; /* as the first 16 of struct vm_event_regs_x86, then RFLAGS and RIP */
-    uint8_t write;          /* enum monitor_write */
-    uint32_t write_msr;
-    uint64_t write_value;
-    uint8_t emulate;           /* enum monitor_emulate: what is done before the next entry */
-    uint32_t emulate_size;     /* bytes of emulate_data that count */
-    uint8_t emulate_data[340]; /* what memory reads, or the instruction itself */
-    bool access_due;           /* a converted n2rwx page was not told, as the ring had no room */
+    struct monitor_orders orders;
+    bool access_due; /* a converted n2rwx page was not told, as the ring had no room */
     uint32_t access_flags;
     uint64_t access_gpa, access_gla;
     bool next_interrupt; /* the first event that is delivered from now on is told */
-};
-
-/* How an instruction that a monitor wants emulated is carried out. */
-enum monitor_emulate {
-    MONITOR_EMULATE_NONE,
-    MONITOR_EMULATE_RUN,     /* it runs where everything is allowed */
-    MONITOR_EMULATE_BYTES,   /* these bytes run in its place */
-    MONITOR_EMULATE_DATA,    /* memory reads as the monitor says */
-    MONITOR_EMULATE_NOWRITE, /* nothing is written */
 };
 
 /* Which MSRs' writes are told: bit n of a map's thirds is MSR n, 0x40000000 + n and

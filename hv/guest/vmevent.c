@@ -253,7 +253,7 @@ static void release_vcpu(struct vcpu *v)
         sched_unpause(v);
     }
     m->fast = m->step_due = m->access_due = m->next_interrupt = false;
-    m->emulate = MONITOR_EMULATE_NONE;
+    m->orders.emulate = MONITOR_EMULATE_NONE;
     vcpu_step(v, false);
     vcpu_emulate_stop(v);
     vcpu_monitor_changed(v);

@@ -600,7 +600,7 @@ static bool somebody_is_let_through(void)
     for (unsigned i = 0; i < GUEST_VCPUS; i++) {
         const struct vcpu *v = machine_vcpu(1, i);
 
-        any = any || (v && (v->altp2m.lifted || v->guest.monitor.emulate));
+        any = any || (v && (v->altp2m.lifted || v->guest.monitor.orders.emulate));
     }
     return any;
 }
