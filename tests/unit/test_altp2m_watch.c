@@ -224,6 +224,25 @@ static void values(void **state)
     assert_clean();
 }
 
+/* What the man page says of the lines: members by their kinds, times as numbers, no member twice.
+ */
+#define JSON_RULES                                                                                 \
+    "import json, sys\n"                                                                           \
+    "def unique(pairs):\n"                                                                         \
+    "    assert len(dict(pairs)) == len(pairs), pairs\n"                                           \
+    "    return dict(pairs)\n"                                                                     \
+    "lines = [json.loads(x, object_pairs_hook=unique) for x in sys.stdin]\n"                       \
+    "of = {\"cr3\": {\"old\", \"new\"}, \"cpuid\": {\"leaf\", \"subleaf\"}, \"request\": set()}\n" \
+    "for x in lines[:-1]:\n"                                                                       \
+    "    more = {\"event\", \"seconds\", \"vcpu\", \"rip\", \"cr3\", \"shown\"}\n"                 \
+    "    assert set(x) - {\"symbol\", \"symbol_offset\", \"label\"} == more | of[x[\"event\"]], "  \
+    "x\n"                                                                                          \
+    "    assert list(x[\"shown\"]) == [\"rsi\", \"[rsi]\", \"rax\"] and "                          \
+    "type(x[\"seconds\"]) is float, x\n"                                                           \
+    "assert type(lines[-1][\"seconds\"]) is float and set(lines[-1]) == {\"event\", \"ok\", "      \
+    "\"seconds\", \"events\", \"per_second\", "                                                    \
+    "\"untold\", \"kinds\", \"breakpoints\", \"domain_gone\"}, lines[-1]\n"
+
 static void registers_and_json(void **state)
 {
     FILE *p;
@@ -239,7 +258,7 @@ static void registers_and_json(void **state)
     assert_non_null(strstr(out, "\"rsi\": \"salt\\\"\""));
     assert_non_null(strstr(out, "\"leaf\": 7"));
     assert_int_equal(w->regs.rip, AT(2));
-    p = popen("python3 -c 'import json, sys; [json.loads(x) for x in sys.stdin]'", "w");
+    p = popen("python3 -c '" JSON_RULES "'", "w");
     assert_non_null(p);
     fputs(out, p);
     assert_int_equal(pclose(p), 0);
@@ -458,13 +477,17 @@ static void map(void **state)
     assert_int_equal(type("altp2m access 1 0x100+4 rx"), 0);
     assert_int_equal(type("altp2m remap 1 0x200 0x201"), 0);
     assert_int_equal(type("altp2m map 1 0x100+8"), 0);
-    assert_non_null(strstr(out, "  0x00000100  rrrr....\n"));
+    assert_non_null(strstr(out, "  0x00000100  RRRR....\n"));
     assert_non_null(strstr(out, "0x100+4  restricted  rx"));
-    assert_non_null(strstr(out, "  . same       the rest: as the host"));
+    assert_non_null(strstr(out, "  .  same       the rest: as the host"));
     assert_int_equal(type("altp2m map 1"), 0);
     assert_non_null(strstr(out, "gfns 0x0 to 0x1fff, 4 a character"));
-    assert_non_null(strstr(out, "  0x00000100  r......")); /* and the remap, 64 cells on */
-    assert_non_null(strstr(out, "  0x00000200  M......"));
+    assert_non_null(strstr(out, "  0x00000100  R......")); /* and the remap, 64 cells on */
+    assert_non_null(strstr(out, "  0x00000200  m......"));
+    assert_non_null(strstr(
+        out,
+        "  Mm remapped   1 pages: shows another page; all that a character stands for, or some\n"));
+    assert_null(strstr(out, "mixed") ? out : strstr(out, "(blank)"));
     assert_non_null(strstr(out, "0x200+1  remapped  rwx  shows 0x201"));
     assert_int_equal(type("altp2m --json map 1"), 0);
     assert_non_null(strstr(out, "\"kind\": \"remapped\", \"access\": \"rwx\", \"target\": 513"));
@@ -477,15 +500,25 @@ static void map(void **state)
     fclose(f);
     assert_non_null(strstr(text, "<title>0x100+4: restricted</title>"));
     assert_non_null(strstr(text, "</svg>"));
+    assert_non_null(strstr(text, "<title>0x200+4: remapped, in part</title>"));
+    assert_non_null(strstr(text, "fill-opacity"));
     free(text);
     snprintf(line, sizeof(line), "python3 -c 'import xml.dom.minidom as x; x.parse(\"%s\")'", file);
     assert_int_equal(system(line), 0);
     unlink(file);
     expect_words("altp2m map 1 --svg /nowhere/x.svg", 2, "can be written");
     expect_words("altp2m map 5", 1, "view 5 does not exist");
+    assert_int_equal(type("altp2m access 1 0x203 rx"), 0);
+    assert_int_equal(type("altp2m map 1"), 0);
+    assert_non_null(strstr(out, "  0x00000200  #..."));
+    assert_non_null(strstr(out, "  #  mixed      several of these\n"));
+    assert_int_equal(type("altp2m map 1 0x1ffc+8"), 0); /* beyond the model's memory */
+    assert_non_null(strstr(out, "  0x00001ffc  ....    \n"));
+    assert_non_null(strstr(out, "  (blank) hole: no memory"));
+    assert_int_equal(type("altp2m access 1 0x203 rwx"), 0);
     m->facet = false; /* as on Xen */
     assert_int_equal(type("altp2m map 1 0x100+8"), 0);
-    assert_non_null(strstr(out, "  0x00000100  rrrr....\n"));
+    assert_non_null(strstr(out, "  0x00000100  RRRR....\n"));
     assert_non_null(strstr(out, "judged by access alone"));
 }
 

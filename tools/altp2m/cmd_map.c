@@ -23,18 +23,19 @@
 #define PIXELS  10u /* of a cell */
 #define MARGIN  90u /* left, for the gfns */
 
-enum kind { SAME, PRIVATE, RESTRICTED, REMAPPED, EMPTY, MIXED, KINDS };
+enum kind { SAME, PRIVATE, RESTRICTED, REMAPPED, EMPTY, MIXED, HOLE, KINDS };
 
 static const struct {
-    char mark;
+    char mark, part; /* of all gfns of a cell, and of some */
     const char *colour, *name, *words;
 } kinds[KINDS] = {
-    [SAME] = {'.', "#e4e8ec", "same", "as the host's map has it"},
-    [PRIVATE] = {'p', "#4c9f70", "private", "set in this view: full access, or #VE alone"},
-    [RESTRICTED] = {'r', "#e0a030", "restricted", "less than full access"},
-    [REMAPPED] = {'M', "#3b6fb6", "remapped", "shows another page"},
-    [EMPTY] = {'-', "#b04a5a", "empty", "no page here"},
-    [MIXED] = {'#', "#7a4fa3", "mixed", "several of these"},
+    [SAME] = {'.', '.', "#e4e8ec", "same", "as the host's map has it"},
+    [PRIVATE] = {'P', 'p', "#4c9f70", "private", "set in this view: full access, or #VE alone"},
+    [RESTRICTED] = {'R', 'r', "#e0a030", "restricted", "less than full access"},
+    [REMAPPED] = {'M', 'm', "#3b6fb6", "remapped", "shows another page"},
+    [EMPTY] = {'=', '-', "#b04a5a", "empty", "no page here"},
+    [MIXED] = {'#', '#', "#7a4fa3", "mixed", "several of these"},
+    [HOLE] = {' ', ' ', "#ffffff", "hole", "no memory in the host's map either"},
 };
 
 struct run {
@@ -48,6 +49,7 @@ struct picture {
     uint64_t first, count, cell; /* gfns; gfns a cell */
     bool guessed;                /* judged by accesses alone: remaps cannot be seen */
     uint8_t *cells;
+    uint64_t *filled; /* gfns of each cell that are of its kind */
     unsigned int nr_cells;
     struct run *runs;
     size_t nr_runs, room;
@@ -58,8 +60,13 @@ static void mark(struct picture *p, uint64_t first, uint64_t count, enum kind k)
 {
     uint64_t from = (first - p->first) / p->cell, to = (first + count - 1 - p->first) / p->cell;
 
-    for (uint64_t i = from; i <= to && i < p->nr_cells; i++)
+    for (uint64_t i = from; i <= to && i < p->nr_cells; i++) {
+        uint64_t begin = p->first + i * p->cell, end = begin + p->cell;
+
         p->cells[i] = p->cells[i] == SAME || p->cells[i] == k ? (uint8_t)k : (uint8_t)MIXED;
+        p->filled[i] +=
+            (end < first + count ? end : first + count) - (begin > first ? begin : first);
+    }
 }
 
 static bool add(struct picture *p, const struct run *r)
@@ -148,7 +155,54 @@ static int survey(struct picture *p)
     return rc;
 }
 
+static uint64_t cell_size(const struct picture *p, unsigned int i)
+{
+    uint64_t left = p->count - i * p->cell;
+
+    return left < p->cell ? left : p->cell;
+}
+
+/* Where the view has nothing of its own there may be no memory at all: no gfn of the cell is in the
+ * host's map. */
+static void find_holes(struct picture *p)
+{
+    for (unsigned int i = 0; i < p->nr_cells; i++) {
+        uint64_t n = 0, size = p->cells[i] == SAME ? cell_size(p, i) : 0;
+        uint16_t access;
+
+        while (n < size && subop_get_access(&p->s->target, view(0), gfn(p->first + i * p->cell + n),
+                                            &access) == -ESRCH)
+            n++;
+        if (size && n == size)
+            p->cells[i] = HOLE;
+    }
+}
+
+static bool is_whole(const struct picture *p, unsigned int i)
+{
+    return p->cells[i] == SAME || p->cells[i] == MIXED || p->cells[i] == HOLE ||
+           p->filled[i] >= cell_size(p, i);
+}
+
+static char mark_of(const struct picture *p, unsigned int i)
+{
+    return is_whole(p, i) ? kinds[p->cells[i]].mark : kinds[p->cells[i]].part;
+}
+
+static bool is_used(const struct picture *p, enum kind k)
+{
+    return memchr(p->cells, (int)k, p->nr_cells);
+}
+
 /* ---- the pictures ---- */
+
+static bool is_row_above(const struct picture *p, unsigned int i)
+{
+    for (unsigned int c = 0; c < COLUMNS; c++)
+        if (mark_of(p, i + c) != mark_of(p, i + c - COLUMNS))
+            return false;
+    return true;
+}
 
 static void draw_rows(const struct picture *p)
 {
@@ -159,7 +213,7 @@ static void draw_rows(const struct picture *p)
         unsigned int n = p->nr_cells - i < COLUMNS ? p->nr_cells - i : COLUMNS;
 
         /* Rows like the one above are left out, as hexdump does. */
-        if (i && n == COLUMNS && !memcmp(p->cells + i, p->cells + i - COLUMNS, n)) {
+        if (i && n == COLUMNS && is_row_above(p, i)) {
             if (!skipped)
                 fprintf(f, "  *\n");
             skipped = true;
@@ -168,7 +222,7 @@ static void draw_rows(const struct picture *p)
         skipped = false;
         fprintf(f, "  0x%08" PRIx64 "  ", p->first + i * p->cell);
         for (unsigned int c = 0; c < n; c++)
-            fputc(kinds[p->cells[i + c]].mark, f);
+            fputc(mark_of(p, i + c), f);
         fputc('\n', f);
     }
 }
@@ -202,9 +256,14 @@ static void draw_text(const struct picture *p)
     draw_rows(p);
     for (unsigned int k = PRIVATE; k <= EMPTY; k++)
         if (p->totals[k])
-            fprintf(f, "  %c %-10s %" PRIu64 " pages: %s\n", kinds[k].mark, kinds[k].name,
-                    p->totals[k], kinds[k].words);
-    fprintf(f, "  %c %-10s the rest: %s\n", kinds[SAME].mark, kinds[SAME].name, kinds[SAME].words);
+            fprintf(f, "  %c%c %-10s %" PRIu64 " pages: %s%s\n", kinds[k].mark, kinds[k].part,
+                    kinds[k].name, p->totals[k], kinds[k].words,
+                    p->cell > 1 ? "; all that a character stands for, or some" : "");
+    if (is_used(p, MIXED))
+        fprintf(f, "  %c  %-10s %s\n", kinds[MIXED].mark, kinds[MIXED].name, kinds[MIXED].words);
+    if (is_used(p, HOLE))
+        fprintf(f, "  (blank) %s: %s\n", kinds[HOLE].name, kinds[HOLE].words);
+    fprintf(f, "  %c  %-10s the rest: %s\n", kinds[SAME].mark, kinds[SAME].name, kinds[SAME].words);
     list_runs(p);
     if (p->guessed)
         fprintf(f, "judged by access alone: this hypervisor does not tell of remaps\n");
@@ -238,10 +297,11 @@ static void draw_json(const struct picture *p)
     fputc('\n', p->s->out);
 }
 
-static void svg_rect(FILE *f, unsigned int x, unsigned int y, unsigned int width, unsigned int k)
+static void svg_rect(FILE *f, unsigned int x, unsigned int y, unsigned int width, unsigned int k,
+                     bool whole)
 {
-    fprintf(f, "<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\" fill=\"%s\">", x, y, width,
-            PIXELS - 1, kinds[k].colour);
+    fprintf(f, "<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\" fill=\"%s\"%s>", x, y, width,
+            PIXELS - 1, kinds[k].colour, whole ? "" : " fill-opacity=\"0.5\"");
 }
 
 /* Neighbours of one kind in a row become one rectangle, which tells its gfns. */
@@ -252,12 +312,14 @@ static void svg_row(FILE *f, const struct picture *p, unsigned int at, unsigned 
     fprintf(f, "<text x=\"4\" y=\"%u\">0x%" PRIx64 "</text>\n", y + PIXELS - 2,
             p->first + at * p->cell);
     for (unsigned int c = 1; c <= n; c++) {
-        if (c < n && p->cells[at + c] == p->cells[at + from])
+        bool whole = is_whole(p, at + from);
+
+        if (c < n && mark_of(p, at + c) == mark_of(p, at + from))
             continue;
-        svg_rect(f, MARGIN + from * PIXELS, y, (c - from) * PIXELS - 1, p->cells[at + from]);
-        fprintf(f, "<title>0x%" PRIx64 "+%" PRIu64 ": %s</title></rect>\n",
+        svg_rect(f, MARGIN + from * PIXELS, y, (c - from) * PIXELS - 1, p->cells[at + from], whole);
+        fprintf(f, "<title>0x%" PRIx64 "+%" PRIu64 ": %s%s</title></rect>\n",
                 p->first + (at + from) * p->cell, (c - from) * p->cell,
-                kinds[p->cells[at + from]].name);
+                kinds[p->cells[at + from]].name, whole ? "" : ", in part");
         from = c;
     }
 }
@@ -274,13 +336,13 @@ static int draw_svg(const struct picture *p, const char *file)
             "font-family=\"monospace\" font-size=\"9\">\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
             "<text x=\"4\" y=\"16\" font-size=\"12\">view %u against the host's map: gfns "
-            "0x%" PRIx64 " to 0x%" PRIx64 ", %" PRIu64 " a square</text>\n",
+            "0x%" PRIx64 " to 0x%" PRIx64 ", %" PRIu64 " a square; paler: some of them</text>\n",
             MARGIN + COLUMNS * PIXELS + 10, y + KINDS * 14 + 20, p->view.v, p->first,
             p->first + p->count - 1, p->cell);
     for (unsigned int i = 0; i < p->nr_cells; i += COLUMNS)
         svg_row(f, p, i, p->nr_cells - i < COLUMNS ? p->nr_cells - i : COLUMNS);
     for (unsigned int k = 0; k < KINDS; k++) {
-        svg_rect(f, MARGIN, y + k * 14, PIXELS, k);
+        svg_rect(f, MARGIN, y + k * 14, PIXELS, k, true);
         fprintf(f, "</rect><text x=\"%u\" y=\"%u\">%s: %s", MARGIN + 16, y + k * 14 + 8,
                 kinds[k].name, kinds[k].words);
         if (k > SAME && k < MIXED)
@@ -343,7 +405,8 @@ static enum command_status parse(struct picture *p, char **argv, int argc)
         p->cell *= 2;
     p->nr_cells = (unsigned int)((p->count + p->cell - 1) / p->cell);
     p->cells = calloc(p->nr_cells, 1);
-    return p->cells ? COMMAND_OK : command_refuse(p->s, "out of memory", NULL, ENOMEM);
+    p->filled = calloc(p->nr_cells, sizeof(*p->filled));
+    return p->cells && p->filled ? COMMAND_OK : command_refuse(p->s, "out of memory", NULL, ENOMEM);
 }
 
 static enum command_status draw(struct picture *p)
@@ -360,6 +423,8 @@ static enum command_status draw(struct picture *p)
         rc = survey(p);
     if (rc)
         return command_refused(p->s, FACET_ALTP2M_get_overrides, rc, &about);
+    if (!p->s->json || file)
+        find_holes(p);
     if (file) {
         rc = draw_svg(p, file);
         if (rc)
@@ -382,6 +447,7 @@ enum command_status cmd_map(struct session *s, char **argv, int argc)
     if (st == COMMAND_OK)
         st = draw(&p);
     free(p.cells);
+    free(p.filled);
     free(p.runs);
     return st;
 }

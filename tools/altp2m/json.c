@@ -55,6 +55,12 @@ void json_signed(struct json *j, const char *key, int64_t value)
     fprintf(j->f, "%" PRId64, value);
 }
 
+void json_seconds(struct json *j, const char *key, double value)
+{
+    begin(j, key);
+    fprintf(j->f, "%.6f", value);
+}
+
 void json_bool(struct json *j, const char *key, bool value)
 {
     begin(j, key);

@@ -181,14 +181,6 @@ static void json_details(struct json *j, enum watch_kind k, const vm_event_reque
     }
 }
 
-static void json_time(struct json *j, const struct watch *w)
-{
-    char text[32];
-
-    snprintf(text, sizeof(text), "%.6f", watch_seconds(w));
-    json_string(j, "time", text);
-}
-
 static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
                     const char *label, const uint8_t *before, const uint8_t *after)
 {
@@ -198,7 +190,7 @@ static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t
 
     json_open(&j, NULL, '{');
     json_string(&j, "event", watch_kind_name(k));
-    json_time(&j, w);
+    json_seconds(&j, "seconds", watch_seconds(w));
     json_number(&j, "vcpu", r->vcpu_id);
     if (label)
         json_string(&j, "label", label);
@@ -209,7 +201,11 @@ static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t
         json_number(&j, "symbol_offset", offset);
     }
     json_address(&j, "cr3", r->data.regs.x86.cr3);
-    show(w, r, &j);
+    if (w->nr_shown) { /* of their own, because --show may name what is there already */
+        json_open(&j, "shown", '{');
+        show(w, r, &j);
+        json_close(&j, '}');
+    }
     if (after) {
         json_bytes(&j, "before", before);
         json_bytes(&j, "after", after);
@@ -259,7 +255,7 @@ void watch_rates(struct watch *w)
     }
     json_open(&j, NULL, '{');
     json_string(&j, "event", "rate");
-    json_time(&j, w);
+    json_seconds(&j, "seconds", watch_seconds(w));
     json_number(&j, "events", w->told);
     json_number(&j, "per_second", (uint64_t)rate);
     json_close(&j, '}');
@@ -274,7 +270,7 @@ static void json_summary(struct watch *w, double seconds, double rate)
     json_open(&j, NULL, '{');
     json_string(&j, "event", "summary");
     json_bool(&j, "ok", true);
-    json_number(&j, "milliseconds", (uint64_t)(seconds * 1000));
+    json_seconds(&j, "seconds", seconds);
     json_number(&j, "events", w->told);
     json_number(&j, "per_second", (uint64_t)rate);
     json_number(&j, "untold", w->hidden);
