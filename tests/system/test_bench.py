@@ -88,9 +88,11 @@ class ReportTest(FacetTest):
                 {"text": "without", "ratio": None, "xen": None, "facet": 10, "target": None,
                  "reached": None, "name": "y"}]
         many = [{"heading": "Views, many", "text": "making one", "xen": 1, "facet": 2,
-                 "ratio": 0.5}]
+                 "ratio": 0.5}, {"heading": "Views, many", "text": "near", "xen": 127, "facet": 129, "ratio": 0.98}]
+        event = [{"name": "event", "text": "an event", "xen": 74199, "facet": 41732, "target": 37099, "ratio": 1.8,
+                  "reached": False}]
         return {"operations": rows, "tables": [], "scaling": {}, "not_measured": {}, "uses": many,
-                "limits": [["dry", "crashed", "refused"]]}
+                "monitor": event, "limits": [["dry", "crashed", "refused"]]}
 
     def test_plot(self):
         """From a report, in a moment: a well-formed SVG that shows each ratio."""
@@ -98,18 +100,18 @@ class ReportTest(FacetTest):
         done = self.facet("bench", "--from", report, "--plot", self.dir / "c.svg")
         self.assertEqual(done.status, 0, done.err)
         self.assertIn(f"the chart is {self.dir / 'c.svg'}", done.err + done.out)
-        self.assertIn("1 targets reached, 0 missed", done.out)
+        self.assertIn("1 targets reached, 1 missed", done.out)
         root = xml.parse(self.dir / "c.svg").getroot()
         self.assertEqual(root.tag, f"{SVG}svg")
         texts = ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
-        for wanted in ("9.5", "0.5", "Views: making one"):
+        for wanted in ("9.50", "0.50", "0.98", "1.78", "Views: making one", "an event (target missed)", "cost, logarithmic"):
             self.assertTrue(any(wanted in text for text in texts), f"{wanted} in {texts}")
         self.assertFalse(any("without" in text for text in texts))
 
     def test_plot_nothing(self):
         """Without a ratio there is no chart, and that is said."""
         report = self._report()
-        report["operations"], report["uses"] = [], []
+        report["operations"], report["uses"], report["monitor"] = [], [], []
         path = self.write("r.json", json.dumps(report))
         done = self.facet("bench", "--from", path, "--plot", self.dir / "c.svg")
         self.assertEqual((done.status, (self.dir / "c.svg").exists()), (2, False))
