@@ -6,6 +6,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/kdebug.h>
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/sysfs.h>
@@ -253,6 +254,25 @@ asm(".pushsection .text\n"
     "made_up: .skip 64\n"
     ".popsection\n");
 
+/*
+ * Who is refused dies in the address space that the kernel patches through. The end of a task reads
+ * its user memory, which is not there, and would fault for ever: the task gets its own back first,
+ * unless the scheduler did that by chance.
+ */
+static struct task_struct *patching;
+static unsigned long patching_from;
+
+static int on_death(struct notifier_block *block, unsigned long event, void *data)
+{
+    if (READ_ONCE(patching) == current) {
+        native_write_cr3(patching_from);
+        WRITE_ONCE(patching, NULL);
+    }
+    return NOTIFY_DONE;
+}
+
+static struct notifier_block death = {.notifier_call = on_death};
+
 /* Any 0xc3 in a function is a RET. */
 static unsigned long find_ret(const char *name)
 {
@@ -270,8 +290,9 @@ static void ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned l
 {
     u64 stack[2] = {find_ret("__text_poke"), 0};
     struct desc_ptr own = {.size = PAGE_SIZE - 1, .address = (unsigned long)idt};
-    unsigned long before = __read_cr3();
 
+    patching_from = __read_cr3();
+    WRITE_ONCE(patching, current);
     asm volatile("sidt %0" : "=m"(made_up.idt));
     memcpy(idt, (void *)made_up.idt.address, PAGE_SIZE);
     pack_gate(&idt[X86_TRAP_VE], GATE_INTERRUPT, (unsigned long)made_up_handler, 0, 0, __KERNEL_CS);
@@ -288,7 +309,8 @@ static void ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned l
                  :
                  : [own] "m"(own), [stack] "r"(stack), [to] "r"(to)
                  : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
-    native_write_cr3(before);
+    native_write_cr3(patching_from);
+    WRITE_ONCE(patching, NULL);
 }
 
 static void *map_page(const void *at)
@@ -357,12 +379,14 @@ static int __init attack_init(void)
     directory = kobject_create_and_add(KBUILD_MODNAME, kernel_kobj);
     if (!directory)
         return -ENOMEM;
+    register_die_notifier(&death);
     return sysfs_create_file(directory, &run_attribute.attr);
 }
 
 static void __exit attack_exit(void)
 {
     kobject_put(directory);
+    unregister_die_notifier(&death);
 }
 
 module_init(attack_init);
