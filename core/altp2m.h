@@ -54,6 +54,12 @@ struct fault {
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
 
 /*
+ * What VMFUNC does, for processors that have none: the vCPU enters a view by itself. False, and
+ * nothing changes: it may not.
+ */
+bool altp2m_enter(struct altp2m_vcpu *v, uint32_t index);
+
+/*
  * Lets a vCPU through, for one instruction that a listener allows: until altp2m_unlift() it runs
  * where everything is allowed and the host map's frames show; its view, as everybody else sees it,
  * stays. -ENOMEM. altp2m_fault() then answers FAULT_DENIED if it cannot be let through after all.

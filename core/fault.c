@@ -9,13 +9,15 @@
 #include "remap.h"
 #include "vcpus.h"
 #include "view.h"
+    
+#include "owner.h"
 
-/*
- * Out of table memory and the guest must go on: the restriction that cannot be lifted for one page
- * is lifted where it was made, in the view's default or in the host map.
- */
-static enum fault_result relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g,
-                                    unsigned rights)
+    /*
+     * Out of table memory and the guest must go on: the restriction that cannot be lifted for one
+     * page is lifted where it was made, in the view's default or in the host map.
+     */
+    static enum fault_result
+    relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g, unsigned rights)
 {
     if (vs) {
         vs->relaxed++;
@@ -149,6 +151,23 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
     result = v->lifted ? lift_fault(pm, v, f) : resolve(pm, vs, f, listener);
     physmap_unlock(pm);
     return result;
+}
+
+bool altp2m_enter(struct altp2m_vcpu *v, uint32_t index)
+{
+    struct physmap *pm = v->pm;
+    struct view_state *vs;
+    bool ok;
+
+    physmap_lock(pm);
+    vs = v->vmfunc && !v->lifted && index < VIEW_MAX ? view_get(pm, view((uint16_t)index)) : NULL;
+    ok = vs && owner_enterable(pm, vs);
+    if (ok) {
+        v->view = view((uint16_t)index);
+        v->root = mfn(view_root_mfn(pm, vs));
+    }
+    physmap_unlock(pm);
+    return ok;
 }
 
 bool altp2m_view_exists(struct physmap *pm, view_t v)

@@ -297,6 +297,34 @@ static void many_views(void **state)
     assert_int_equal(frame(511, 2 * G_512G), F(0));
 }
 
+/* VMFUNC, on a processor without it: by the same list, and only for whom it is on. */
+static void enters_as_by_vmfunc(void **state)
+{
+    struct altp2m_vcpu *cpu = &fake.vcpus[0];
+    uint16_t v;
+
+    (void)state;
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_false(altp2m_enter(cpu, v)); /* not turned on */
+    cpu->vmfunc = true;
+    assert_true(altp2m_enter(cpu, v));
+    assert_int_equal(cpu->view.v, v);
+    assert_true(mfn_eq(cpu->root, root_of(v)));
+    assert_false(altp2m_enter(cpu, v + 1u)); /* there is none */
+    assert_false(altp2m_enter(cpu, VIEW_MAX));
+    assert_false(altp2m_enter(cpu, 0x10000u + v));
+    assert_true(altp2m_enter(cpu, 0));
+    assert_int_equal(cpu->view.v, 0);
+    assert_int_equal(visible(v, false), 0);
+    assert_false(altp2m_enter(cpu, v));
+    assert_int_equal(visible(v, true), 0);
+    assert_int_equal(altp2m_lift(cpu), 0); /* a listener has it run elsewhere */
+    assert_false(altp2m_enter(cpu, v));
+    altp2m_unlift(cpu);
+    assert_true(altp2m_enter(cpu, v));
+    assert_true(altp2m_enter(cpu, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(default_changes, start_active, stop),
         cmocka_unit_test_setup_teardown(host_widening_stays_out_of_override, start_active, stop),
         cmocka_unit_test_setup_teardown(no_flush_without_need, start_active, stop),
+        cmocka_unit_test_setup_teardown(enters_as_by_vmfunc, start_active, stop),
         cmocka_unit_test_teardown(many_views, stop),
     };
 
