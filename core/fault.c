@@ -9,7 +9,6 @@
 #include "remap.h"
 #include "vcpus.h"
 #include "view.h"
-    
 #include "owner.h"
 
     /*

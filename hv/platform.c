@@ -25,7 +25,7 @@ bool platform_has_altp2m(void)
 
 bool platform_has_ve(void)
 {
-    return vendor_caps.ve;
+    return vendor_caps.ve || vendor_caps.reflects;
 }
 
 void platform_flush(struct physmap *pm, mfn_t root)

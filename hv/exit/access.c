@@ -3,6 +3,7 @@
 #include "domain.h"
 #include "exit/emulate.h"
 #include "exit/exit.h"
+#include "exit/reflect.h"
 #include "guest/xen_abi.h"
 
 static uint32_t access_flags(unsigned rights, bool gla_valid, bool walk)
@@ -120,18 +121,33 @@ bool access_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r)
     return answer == HAND_DONE;
 }
 
-static uint32_t violation_flags(const struct vcpu_exit *e)
+/* What a listener, or the guest itself, is told of. */
+static __attribute__((noinline)) void tell_violation(struct vcpu *v, const struct vcpu_exit *exit,
+                                                     enum fault_result result)
 {
-    return access_flags(e->violation.rights, e->violation.gla_valid, e->violation.walk);
+    struct vcpu_exit e = *exit;
+    uint32_t flags;
+
+    linear_find(v, &e);
+    flags = access_flags(e.violation.rights, e.violation.gla_valid, e.violation.walk);
+    if (result == FAULT_VE) {
+        reflect_violation(v, &e);
+    } else if (result == FAULT_CONVERTED) {
+        monitor_converted(v, e.violation.gpa, e.violation.gla, flags);
+    } else {
+        access_denied(v, e.violation.gpa, e.violation.gla, flags);
+    }
 }
 
 void access_violation(struct vcpu *v, const struct vcpu_exit *e)
 {
-    gpa_t a = e->violation.gpa;
-    const struct fault f = {
-        .gfn = gpa_to_gfn(a), .rights = e->violation.rights, .walk = e->violation.walk};
+    const struct fault f = {.gfn = gpa_to_gfn(e->violation.gpa),
+                            .rights = e->violation.rights,
+                            .walk = e->violation.walk,
+                            .reflect = reflect_can(v)};
+    enum fault_result result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
 
-    switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
+    switch (result) {
     case FAULT_RETRY:
         break;
     case FAULT_UNMAPPED:
@@ -141,15 +157,13 @@ void access_violation(struct vcpu *v, const struct vcpu_exit *e)
             mmio_exit(v, e);
         }
         break;
-    case FAULT_VE:      /* the processor's own, and not asked for */
     case FAULT_REFUSED: /* in the delivery of an exception: #DF, then the end of the domain */
         vcpu_inject_error(v, EXC_GP, 0);
         break;
+    case FAULT_VE:
     case FAULT_CONVERTED:
-        monitor_converted(v, a, e->violation.gla, violation_flags(e));
-        break;
     case FAULT_DENIED:
-        access_denied(v, a, e->violation.gla, violation_flags(e));
+        tell_violation(v, e, result);
         break;
     }
 }

@@ -2,6 +2,7 @@
 /* Exceptions that exit. */
 #include "domain.h"
 #include "exit/exit.h"
+#include "exit/reflect.h"
 #include "exit/step.h"
 #include "lib/console.h"
 
@@ -64,6 +65,9 @@ void exception_exit(struct vcpu *v, const struct vcpu_exit *exit)
     case EXC_MC:
         fatal("machine check");
     default:
+        if (e->vector == EXC_UD && reflect_instruction(v)) {
+            return;
+        }
         if (!step_interrupts(v, e)) {
             vcpu_pass_on(v, e);
         }

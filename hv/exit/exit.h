@@ -90,3 +90,15 @@ void mmio_exit(struct vcpu *v, const struct vcpu_exit *e);
  */
 bool mmio_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
 void task_exit(struct vcpu *v, const struct vcpu_exit *e);
+/* The linear addresses that the instruction at RIP accesses in memory, as far as it is one of those
+ * that can be carried out. */
+struct mmio_operands {
+    unsigned nr, size; /* bytes of each */
+    uint64_t linear[2];
+};
+void mmio_operands(struct vcpu *v, struct mmio_operands *out);
+
+/* ---- linear.c ---- */
+
+/* Finds the linear address of a violation, if the exit does not tell it. */
+void linear_find(struct vcpu *v, struct vcpu_exit *e);

@@ -469,6 +469,22 @@ static bool fetch(struct vcpu *v, struct decoded *d)
     return decode_mmio(code, hand_fetch(v, at, code, sizeof(code)), bits, d);
 }
 
+void mmio_operands(struct vcpu *v, struct mmio_operands *out)
+{
+    struct decoded d;
+
+    out->nr = 0;
+    if (!fetch(v, &d)) {
+        return;
+    }
+    out->size = d.size;
+    out->linear[out->nr++] = operand(v, &d).linear;
+    if (d.kind == DECODE_MOVS) {
+        out->linear[out->nr++] =
+            place_at(v, SEG_ES, v->regs.rdi & size_mask(d.address_size), d.size).linear;
+    }
+}
+
 /* False: a fault is on its way, or a REP has more to do. */
 static bool carry_out(struct vcpu *v, const struct decoded *d)
 {

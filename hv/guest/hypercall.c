@@ -95,7 +95,8 @@ void hypercall_page_fill(uint8_t *page)
 {
     memset(page, 0xcc, PAGE_SIZE);
     for (unsigned nr = 0; nr < PAGE_SIZE / STUB_SIZE; nr++) {
-        const uint8_t stub[] = {0xb8, (uint8_t)nr, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3};
+        const uint8_t *call = vendor_caps.hypercall;
+        const uint8_t stub[] = {0xb8, (uint8_t)nr, 0, 0, 0, call[0], call[1], call[2], 0xc3};
         static const uint8_t ud2[] = {0x0f, 0x0b};
 
         if (nr == __HYPERVISOR_iret) {

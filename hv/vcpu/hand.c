@@ -737,3 +737,13 @@ bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
     *out = gpa(w.base | (a.v & ~PAGE_MASK));
     return true;
 }
+
+size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)
+{
+    uint64_t linear = vcpu_get(v, VCPU_RIP);
+
+    if (!vcpu_long_mode(v)) {
+        linear = (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + linear) & 0xffffffff;
+    }
+    return hand_fetch(v, linear, to, n);
+}

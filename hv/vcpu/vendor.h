@@ -26,10 +26,12 @@ struct vendor_caps {
     bool views;             /* altp2m can be had */
     bool vmfunc;            /* VMFUNC switches views without an exit */
     bool ve;                /* violations can be #VE without an exit */
+    bool reflects;          /* #VE and VMFUNC are made of exits (hv/exit/reflect.c) */
     bool step;              /* step() works: tested at boot */
     bool slice;             /* VCPU_SLICE has an effect */
     bool descriptors;       /* descriptor-table accesses can be watched */
     bool tsc_aux;           /* RDTSCP and TSC_AUX for guests */
+    uint8_t hypercall[3];   /* the instruction: VMCALL or VMMCALL */
     char summary[64];       /* for people: "EPT, VMFUNC, #VE" */
 };
 
@@ -76,6 +78,10 @@ struct vendor {
      * tables, MFN_INVALID: through all. */
     void (*flush)(struct vcpu *v, mfn_t root);
 };
+
+/* Asked by a vendor: up to n bytes of code at v's RIP, as the processor fetches it; how many there
+ * are. */
+size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n);
 
 #define MSR_MAP_NEW 0xffffffffu
 

@@ -168,6 +168,7 @@ static void tell(struct vendor_caps *to)
         .descriptors = caps.descriptors,
         .tsc_aux = caps.cpu2 & CPU2_RDTSCP,
     };
+    memcpy(to->hypercall, "\x0f\x01\xc1", 3); /* VMCALL */
     strcpy(to->summary, "EPT");
     strcat(to->summary, caps.vmfunc ? ", VMFUNC" : "");
     strcat(to->summary, caps.ve ? ", #VE" : "");

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an Intel processor does for a guest by itself and another one does not: #VE, VMFUNC, VMCALL.
+ * As far as the guest can tell it is the same, but for the time it takes.
+ */
+#include "exit/reflect.h"
+#include <string.h>
+#include "domain.h"
+#include "exit/exit.h"
+#include "mm/frame.h"
+
+#define VMFUNC_LEAF_SWITCH 0u
+#define INSTRUCTION_BYTES  3u
+
+/* The information page (SDM 3, 25.5.7.2). */
+struct ve_page {
+    uint32_t reason, busy;
+    uint64_t qualification, gla, gpa;
+    uint16_t index;
+};
+_Static_assert(offsetof(struct ve_page, index) == 32, "SDM 3, table 25-1");
+
+#define VE_REASON    48u /* EPT violation */
+#define VE_BUSY      0xffffffffu
+#define VE_GLA_VALID (1u << 7)
+#define VE_FINAL     (1u << 8)
+
+static struct ve_page *ve_page(const struct vcpu *v)
+{
+    return frame_virt(v->altp2m.ve_info);
+}
+
+bool reflect_can(const struct vcpu *v)
+{
+    return vendor_caps.reflects && !mfn_eq(v->altp2m.ve_info, MFN_INVALID) && !v->event.due &&
+           !v->altp2m.lifted && (vcpu_get(v, VCPU_CR0) & X86_CR0_PE) && ve_page(v)->busy == 0;
+}
+
+/* What the tables give there, as the qualification has it in bits 3 to 5. */
+static unsigned given(const struct vcpu *v, gpa_t a)
+{
+    static const uint8_t rights[16] = {
+        [ACCESS_R] = RIGHT_R,
+        [ACCESS_RW] = RIGHT_R | RIGHT_W,
+        [ACCESS_RX] = RIGHT_R | RIGHT_X,
+        [ACCESS_RWX] = RIGHT_R | RIGHT_W | RIGHT_X,
+        [ACCESS_RX2RW] = RIGHT_R | RIGHT_X,
+    };
+    struct mapping m;
+
+    return view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) ? rights[m.access] : 0;
+}
+
+void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
+{
+    struct ve_page *p = ve_page(v);
+    unsigned rights = e->violation.rights;
+
+    p->reason = VE_REASON;
+    p->busy = VE_BUSY;
+    /* A write is RIGHT_R | RIGHT_W, and told as a write alone. */
+    p->qualification = (rights & RIGHT_W ? RIGHT_W : rights) | given(v, e->violation.gpa) << 3 |
+                       (e->violation.gla_valid ? VE_GLA_VALID : 0) |
+                       (e->violation.gla_valid && !e->violation.walk ? VE_FINAL : 0);
+    p->gla = e->violation.gla_valid ? e->violation.gla : 0;
+    p->gpa = e->violation.gpa.v;
+    p->index = (uint16_t)v->altp2m.view.v;
+    vcpu_inject(v, EXC_VE);
+}
+
+/* RCX names the view. False: #UD, as where the processor would have exited. */
+static bool vmfunc(struct vcpu *v)
+{
+    if ((uint32_t)v->regs.rax != VMFUNC_LEAF_SWITCH || v->regs.rcx >> 32 ||
+        !altp2m_enter(&v->altp2m, (uint32_t)v->regs.rcx)) {
+        return false;
+    }
+    v->altp2m_changed = true;
+    exit_skip(v, INSTRUCTION_BYTES);
+    return true;
+}
+
+bool reflect_instruction(struct vcpu *v)
+{
+    static const uint8_t vmcall[] = {0x0f, 0x01, 0xc1}, switches[] = {0x0f, 0x01, 0xd4};
+    uint8_t code[INSTRUCTION_BYTES];
+
+    if (vcpu_code(v, code, sizeof(code)) != sizeof(code)) {
+        return false;
+    }
+    if (memcmp(code, switches, sizeof(code)) == 0 && vendor_caps.reflects && v->altp2m.vmfunc) {
+        return vmfunc(v);
+    }
+    if (memcmp(code, vmcall, sizeof(code)) == 0 &&
+        memcmp(code, vendor_caps.hypercall, sizeof(code)) != 0) {
+        if (guest_hypercall(v)) {
+            exit_skip(v, INSTRUCTION_BYTES);
+        }
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Private to hv/exit/. For processors that lack what Intel's do by themselves. */
+#include "vcpu.h"
+
+/* Whether v would take a #VE now if its processor could raise one: struct fault's `reflect`. */
+bool reflect_can(const struct vcpu *v);
+/* Raises #VE for this violation (FAULT_VE). */
+void reflect_violation(struct vcpu *v, const struct vcpu_exit *e);
+/* Carries out VMFUNC or VMCALL that raised #UD. False: it is the guest's #UD. */
+bool reflect_instruction(struct vcpu *v);

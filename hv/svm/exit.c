@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* What the VMCB tells of an exit (APM 2, 15.9 to 15.25 and appendix C). */
+#include "svm.h"
+#include "guest/xen_abi.h"
+#include "x86/cpu.h"
+
+#define VMMCALL_LENGTH 3u
+
+#define DR6_BD     (1u << 13)
+#define DR6_CAUSES (TRAP_BS | DR6_BD | 0xfu)
+
+/* An event whose delivery the exit broke off is due again. */
+static void requeue(struct vcpu *v, struct svm_vcpu *x)
+{
+    struct vmcb *b = x->vmcb;
+    unsigned advanced = x->advanced;
+
+    x->advanced = 0;
+    if (!(b->exit_int_info & EVENT_INFO_VALID)) {
+        return;
+    }
+    v->event = event_of_info((uint32_t)b->exit_int_info);
+    v->event.error = (uint32_t)(b->exit_int_info >> 32);
+    if (v->event.type == EVENT_EXTERNAL && v->event.vector == EXC_VE) {
+        v->event.type = EVENT_HARDWARE; /* see inject() */
+    }
+    if (v->event.type == EVENT_NMI) {
+        svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) & ~(uint64_t)BLOCKING_NMI);
+    } else if (advanced) { /* it was injected: back to the instruction */
+        b->rip -= advanced;
+        v->event.length = (uint8_t)advanced;
+        v->event.type = x->injected_type;
+    } else if (v->event.type == EVENT_SOFTWARE || v->event.vector == EXC_BP ||
+               v->event.vector == EXC_OF) { /* the guest's own, not done yet */
+        unsigned n;
+
+        v->event.vector = svm_decode_int(v, &n);
+        v->event.length = (uint8_t)n;
+        v->event.type = n == 1 ? EVENT_SW_EXC : EVENT_SOFTWARE;
+    }
+}
+
+/*
+ * Instructions that exit and may be skipped. Where the processor does not save what comes next it
+ * is found out at once: who handles the exit may move the vCPU to where the code cannot be fetched.
+ */
+static void note_length(struct vcpu *v, struct svm_vcpu *x, unsigned code)
+{
+    x->length = 0;
+    if (!svm_features.next_rip && code != SVM_NPF && code != SVM_INTR && code != SVM_VINTR) {
+        x->length = (uint8_t)svm_decode_length(v);
+    }
+}
+
+#define LENGTH_MAX 15u
+
+unsigned svm_length(const struct vcpu *v)
+{
+    const struct svm_vcpu *x = svm_of(v);
+    const struct vmcb *b = x->vmcb;
+
+    if (x->length) {
+        return x->length;
+    }
+    return b->next_rip - b->rip - 1 < LENGTH_MAX ? (unsigned)(b->next_rip - b->rip) : 0;
+}
+
+static void violation(struct vcpu_exit *e, const struct vmcb *b)
+{
+    uint64_t i = b->exit_info1;
+
+    if (i & NPF_RESERVED && i & NPF_PRESENT) {
+        e->kind = VCPU_EXIT_BROKEN;
+        return;
+    }
+    e->kind = VCPU_EXIT_VIOLATION;
+    e->violation.gpa = gpa(b->exit_info2);
+    e->violation.gla = 0;
+    e->violation.gla_valid = false;
+    e->violation.walk = i & NPF_WALK;
+    e->violation.rights = (uint8_t)(i & NPF_WALK    ? RIGHT_R | RIGHT_W
+                                    : i & NPF_FETCH ? RIGHT_X
+                                    : i & NPF_WRITE ? RIGHT_R | RIGHT_W
+                                                    : RIGHT_R);
+}
+
+/*
+ * Bochs 2.7 leaves DR6 as it was where #DB is intercepted. Then TF tells of a step, RIP of an
+ * instruction's breakpoint; which of several on data it was cannot be told.
+ */
+static uint32_t debug_causes(const struct vmcb *b)
+{
+    const uint64_t dr[4] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
+    uint32_t causes = (uint32_t)b->dr6 & DR6_CAUSES, code = 0, data = 0;
+
+    if (causes) {
+        return causes;
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        if (b->dr7 >> 2 * n & 3) {
+            bool executes = (b->dr7 >> (16 + 4 * n) & 3) == 0;
+
+            code |= executes && dr[n] == b->cs.base + b->rip ? 1u << n : 0;
+            data |= !executes ? 1u << n : 0;
+        }
+    }
+    return code ? code : b->rflags & X86_EFLAGS_TF ? TRAP_BS : data;
+}
+
+static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector)
+{
+    static const uint32_t with_error =
+        1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
+
+    e->kind = VCPU_EXIT_EXCEPTION;
+    e->exception.pending = vector == EXC_DB ? debug_causes(b) : 0;
+    e->exception.event = (struct event){
+        .vector = (uint8_t)vector,
+        .type = vector == EXC_BP || vector == EXC_OF ? EVENT_SW_EXC : EVENT_HARDWARE,
+        .due = true,
+        .has_error = (with_error >> vector & 1) && (b->cr0 & X86_CR0_PE),
+        .error = (uint32_t)b->exit_info1,
+        .with_cr2 = vector == EXC_PF,
+        .cr2 = b->exit_info2,
+    };
+    if (e->exception.event.type == EVENT_SW_EXC) {
+        e->exception.event.length = (uint8_t)svm_length(v);
+    }
+}
+
+/* INT n exits only where INT3 is watched and exits no other way. */
+static void software_interrupt(struct vcpu *v, struct vcpu_exit *e)
+{
+    unsigned n;
+    uint8_t vector = svm_decode_int(v, &n);
+    struct event event = {
+        .vector = vector, .type = EVENT_SOFTWARE, .length = (uint8_t)n, .due = true};
+
+    e->kind = VCPU_EXIT_WINDOW;
+    if (n != 1) {
+        v->event = event;
+        return;
+    }
+    event.type = EVENT_SW_EXC;
+    e->kind = VCPU_EXIT_EXCEPTION;
+    e->exception.pending = 0;
+    e->exception.event = event;
+}
+
+static void io(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
+{
+    uint64_t i = b->exit_info1;
+
+    e->kind = VCPU_EXIT_IO;
+    e->io.port = IOIO_PORT(i);
+    e->io.size = (uint8_t)IOIO_SIZE(i);
+    e->io.in = i & IOIO_IN;
+    e->io.string = i & IOIO_STRING;
+    e->io.rep = i & IOIO_REP;
+    if (e->io.string) {
+        svm_decode_string(v, e);
+    }
+}
+
+static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
+{
+    e->kind = VCPU_EXIT_CR;
+    e->cr.cr = code == SVM_CR0_OTHERS ? 0 : code & 0xf;
+    svm_decode_cr(v, e);
+}
+
+static void table(struct vcpu_exit *e, unsigned code)
+{
+    static const uint8_t which[] = {VM_EVENT_DESC_IDTR, VM_EVENT_DESC_GDTR, VM_EVENT_DESC_LDTR,
+                                    VM_EVENT_DESC_TR};
+
+    e->kind = VCPU_EXIT_DESCRIPTOR;
+    e->descriptor.which = which[(code - SVM_IDTR_READ) & 3];
+    e->descriptor.write = code - SVM_IDTR_READ >= 4;
+    e->descriptor.information = 0;
+}
+
+static void task(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
+{
+    e->kind = VCPU_EXIT_TASK;
+    e->task.selector = (uint16_t)b->exit_info1;
+    e->task.source = v->event.due                   ? TASK_GATE
+                     : b->exit_info2 & TASK_BY_IRET ? TASK_IRET
+                     : b->exit_info2 & TASK_BY_JUMP ? TASK_JMP
+                                                    : TASK_CALL;
+}
+
+/* IRET ends the blocking of NMIs when it has run: its trap tells. It loads the guest's flags. */
+static void iret(struct svm_vcpu *x, struct vcpu_exit *e)
+{
+    e->kind = VCPU_EXIT_WINDOW;
+    x->iret_stepped = true;
+    x->iret_tf = x->vmcb->rflags & X86_EFLAGS_TF;
+    x->iret_rip = x->vmcb->rip;
+    x->vmcb->rflags |= X86_EFLAGS_TF;
+    x->vmcb->misc1 &= ~MISC1_IRET;
+    x->dirty |= CLEAN_INTERCEPTS;
+}
+
+/* True: the exit is that trap and nothing else. */
+static bool iret_done(struct vcpu *v, struct svm_vcpu *x, unsigned code)
+{
+    struct vmcb *b = x->vmcb;
+    bool trap = code == SVM_EXCEPTION + EXC_DB;
+
+    x->iret_stepped = false;
+    if (!trap && b->rip == x->iret_rip) { /* not run yet */
+        b->rflags = x->iret_tf ? b->rflags : b->rflags & ~(uint64_t)X86_EFLAGS_TF;
+        svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
+        return false;
+    }
+    svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) & ~(uint64_t)BLOCKING_NMI);
+    return trap && !x->iret_tf;
+}
+
+static enum vcpu_exit_kind plain(unsigned code)
+{
+    static const uint8_t kinds[] = {
+        [SVM_INIT] = VCPU_EXIT_WINDOW,       [SVM_NMI] = VCPU_EXIT_NMI,
+        [SVM_RDPMC] = VCPU_EXIT_PRIVILEGED,  [SVM_CPUID] = VCPU_EXIT_CPUID,
+        [SVM_INVD] = VCPU_EXIT_CACHES,       [SVM_WBINVD] = VCPU_EXIT_CACHES,
+        [SVM_HLT] = VCPU_EXIT_HALT,          [SVM_INVLPGA] = VCPU_EXIT_UNDEFINED,
+        [SVM_SHUTDOWN] = VCPU_EXIT_SHUTDOWN, [SVM_VMRUN] = VCPU_EXIT_UNDEFINED,
+        [SVM_VMLOAD] = VCPU_EXIT_UNDEFINED,  [SVM_VMSAVE] = VCPU_EXIT_UNDEFINED,
+        [SVM_STGI] = VCPU_EXIT_UNDEFINED,    [SVM_CLGI] = VCPU_EXIT_UNDEFINED,
+        [SVM_SKINIT] = VCPU_EXIT_UNDEFINED,  [SVM_MONITOR] = VCPU_EXIT_UNDEFINED,
+        [SVM_MWAIT] = VCPU_EXIT_UNDEFINED,   [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
+        [SVM_XSETBV] = VCPU_EXIT_XSETBV,
+    };
+    _Static_assert(VCPU_EXIT_HYPERCALL == 0, "0 stands for none, and a hypercall is told before");
+
+    return code < ARRAY_SIZE(kinds) && kinds[code] ? (enum vcpu_exit_kind)kinds[code]
+                                                   : VCPU_EXIT_BROKEN;
+}
+
+static void tell_other(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned code)
+{
+    if (code < SVM_EXCEPTION) {
+        control(v, e, code);
+    } else if (code < SVM_INTR) {
+        exception(v, e, b, code - SVM_EXCEPTION);
+    } else if (code >= SVM_IDTR_READ && code <= SVM_TR_WRITE) {
+        table(e, code);
+    } else {
+        e->kind = plain(code);
+    }
+}
+
+void svm_tell(struct vcpu *v, struct vcpu_exit *e)
+{
+    struct svm_vcpu *x = svm_of(v);
+    const struct vmcb *b = x->vmcb;
+    unsigned code = (unsigned)b->exit_code;
+
+    e->reason = code;
+    if (code == SVM_VMMCALL) {
+        e->kind = VCPU_EXIT_HYPERCALL;
+        x->advanced = 0;
+        x->length = svm_features.next_rip ? 0 : VMMCALL_LENGTH;
+        return;
+    }
+    requeue(v, x);
+    note_length(v, x, code);
+    if (x->iret_stepped && iret_done(v, x, code)) {
+        e->kind = VCPU_EXIT_WINDOW;
+        return;
+    }
+    switch (code) {
+    case SVM_NPF:
+        violation(e, b);
+        break;
+    case SVM_INTR: /* the machine's: taken as soon as it could be */
+        __asm__ volatile("sti; nop; cli" : : : "memory");
+        e->kind = VCPU_EXIT_INTERRUPT;
+        e->vector = 0;
+        break;
+    case SVM_VINTR:
+        e->kind = VCPU_EXIT_WINDOW;
+        svm_windows(v, false, false);
+        break;
+    case SVM_CR0_OTHERS:
+        control(v, e, code);
+        break;
+    case SVM_IOIO:
+        io(v, e, b);
+        break;
+    case SVM_MSR:
+        e->kind = b->exit_info1 & 1 ? VCPU_EXIT_WRMSR : VCPU_EXIT_RDMSR;
+        break;
+    case SVM_INTN:
+        software_interrupt(v, e);
+        break;
+    case SVM_IRET:
+        iret(x, e);
+        break;
+    case SVM_ICEBP:
+        exception(v, e, b, EXC_DB);
+        e->exception.event.type = EVENT_PRIV_SW;
+        e->exception.event.length = (uint8_t)svm_length(v);
+        break;
+    case SVM_TASK:
+        task(v, e, b);
+        break;
+    case SVM_INVALID:
+        e->kind = VCPU_EXIT_REFUSED;
+        break;
+    default:
+        tell_other(v, e, b, code);
+        break;
+    }
+}

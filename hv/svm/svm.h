@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Private to hv/svm/. */
+#include "core/format.h"
+#include "vcpu.h"
+#include "vcpu/vendor.h"
+#include "vmcb.h"
+
+/* What SVM keeps per vCPU, in v->vendor. */
+struct svm_vcpu {
+    struct vmcb *vmcb;
+    uint8_t *msr_map;    /* as last given to watch(); NULL: the usual one */
+    uint64_t root;       /* frame of the nested tables that vmcb->ncr3 and asid stand for */
+    uint32_t exceptions; /* intercepted but when a double fault is delivered */
+    uint32_t dirty;      /* CLEAN_* of what changed since the last VMRUN */
+    uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
+    uint16_t asid;
+    uint8_t length;   /* of the instruction that exited, where it has to be found out */
+    uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
+    uint8_t injected_type; /* of that: enum event_type */
+    bool nmi_blocked;      /* since one was delivered, until its IRET has run: ... */
+    bool iret_stepped,
+        iret_tf; /* ... that is at iret_rip, and is stepped; whether the guest has TF */
+    uint64_t iret_rip;
+    uint64_t dr[4], tsc_aux; /* while v is not loaded */
+};
+static inline struct svm_vcpu *svm_of(const struct vcpu *v)
+{
+    return (struct svm_vcpu *)(uintptr_t)v->vendor;
+}
+
+/* What the processor has (CPUID 8000_000A), and what boot found out. */
+struct svm_features {
+    uint32_t asids;
+    bool next_rip, flush_asid, clean_bits;
+    bool int3_as_int; /* INT3 exits as INT n, whatever the exceptions that are intercepted */
+};
+extern struct svm_features svm_features;
+extern uint64_t svm_host_cr0;
+extern struct vmcb *svm_host; /* the hypervisor's FS, GS, TR, LDTR and MSRs, for VMLOAD */
+
+/* entry.S: runs the guest until #VMEXIT. `regs` but RAX, which is in the VMCB. */
+void svm_enter(struct vcpu_regs *regs, struct vmcb *guest, struct vmcb *host);
+
+/* exit.c: what the VMCB tells of the exit. */
+void svm_tell(struct vcpu *v, struct vcpu_exit *e);
+unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0: not known */
+
+/* decode.c: what it does not tell. All read the guest's code at RIP. */
+unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
+void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e);
+void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
+/* The vector of INT n or INT3 there. */
+uint8_t svm_decode_int(struct vcpu *v, unsigned *length);
+
+/* asid.c: tags of translations, one for each vCPU and table that were used lately. */
+void asid_init(uint32_t number);
+/* Has the VMCB name v's tables and their tag, and flush what has to be. */
+void asid_use(struct vcpu *v);
+
+/* msr.c: maps of which MSRs exit. */
+int svm_msr_init(void); /* -ENOMEM */
+uint8_t *svm_msr_usual(void);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's VMCB: made, loaded, entered. */
+#include <errno.h>
+#include <facet/check.h>
+#include <string.h>
+#include "mm/frame.h"
+#include "svm.h"
+#include "x86/cpu.h"
+
+#define CR_READS_ALWAYS (1u << 8)
+/* There are no masks of bits that are the guest's own, and some emulators check no values. */
+#define CR_WRITES_ALWAYS (1u << 0 | 1u << 4 | 1u << 8)
+#define MISC1_ALWAYS                                                                               \
+    (MISC1_INTR | MISC1_NMI | MISC1_INIT | MISC1_RDPMC | MISC1_CPUID | MISC1_INVD | MISC1_HLT |    \
+     MISC1_INVLPGA | MISC1_IOIO | MISC1_MSR | MISC1_TASK | MISC1_SHUTDOWN)
+#define MISC2_ALWAYS (MISC2_OWN | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV)
+
+extern uint8_t *svm_io_map;
+
+_Static_assert(sizeof(struct svm_vcpu) <= sizeof(((struct vcpu *)0)->vendor), "v->vendor has room");
+
+int svm_create(struct vcpu *v)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct vmcb *b;
+    mfn_t m;
+
+    if (svm_msr_init() != 0) {
+        return -ENOMEM;
+    }
+    m = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
+    if (mfn_eq(m, MFN_INVALID)) {
+        return -ENOMEM;
+    }
+    b = frame_virt(m);
+    *x = (struct svm_vcpu){.vmcb = b, .dirty = CLEAN_ALL};
+    b->cr_reads = CR_READS_ALWAYS;
+    b->cr_writes = CR_WRITES_ALWAYS;
+    b->misc1 = MISC1_ALWAYS;
+    b->misc2 = MISC2_ALWAYS;
+    b->iopm = (uint64_t)svm_io_map;
+    b->msrpm = (uint64_t)svm_msr_usual();
+    b->vintr = VINTR_MASKING;
+    b->nested = NESTED_PAGING;
+    svm_flush(v, MFN_INVALID);
+    return 0;
+}
+
+void svm_destroy(struct vcpu *v)
+{
+    svm_flush(v, MFN_INVALID);
+    frame_put(frame_of(svm_of(v)->vmcb));
+    svm_of(v)->vmcb = NULL;
+}
+
+void svm_load(struct vcpu *v)
+{
+    struct svm_vcpu *x = svm_of(v);
+
+    write_dr0(x->dr[0]);
+    write_dr1(x->dr[1]);
+    write_dr2(x->dr[2]);
+    write_dr3(x->dr[3]);
+    if (vendor_caps.tsc_aux) {
+        wrmsr(MSR_TSC_AUX, x->tsc_aux);
+    }
+    x->dirty = CLEAN_ALL;
+}
+
+void svm_unload(struct vcpu *v)
+{
+    struct svm_vcpu *x = svm_of(v);
+
+    x->dr[0] = read_dr0();
+    x->dr[1] = read_dr1();
+    x->dr[2] = read_dr2();
+    x->dr[3] = read_dr3();
+    if (vendor_caps.tsc_aux) {
+        x->tsc_aux = rdmsr(MSR_TSC_AUX);
+    }
+}
+
+/* RIP of a software interrupt is to be behind its instruction by then (15.20). */
+static void inject(struct vcpu *v, struct svm_vcpu *x)
+{
+    struct vmcb *b = x->vmcb;
+    struct event *e = &v->event;
+    uint64_t info = event_info(e) & ~0x700ULL;
+
+    if (e->type >= EVENT_SOFTWARE) {
+        x->injected_type = e->type;
+        x->advanced = e->length;
+        b->rip += e->length;
+        b->next_rip = b->rip;
+        info |= (e->type == EVENT_PRIV_SW ? EVENT_HARDWARE : EVENT_SOFTWARE) << 8;
+    } else if (e->vector != EXC_VE || e->type != EVENT_HARDWARE) {
+        info |= (uint64_t)e->type << 8;
+    } /* else as an interrupt: a processor may refuse an exception that it does not know */
+    if (e->type == EVENT_NMI) {
+        svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
+    }
+    if (e->with_cr2) {
+        svm_set(v, VCPU_CR2, e->cr2);
+    }
+    b->event = info | (uint64_t)e->error << 32;
+    e->due = false;
+}
+
+static void enter(struct vcpu *v, struct svm_vcpu *x)
+{
+    struct vmcb *b = x->vmcb;
+
+    v->altp2m_changed = false;
+    asid_use(v);
+    b->clean = svm_features.clean_bits ? CLEAN_ALL & ~x->dirty : 0;
+    b->rax = v->regs.rax;
+    write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
+    svm_enter(&v->regs, b, svm_host);
+    if ((b->efer & (EFER_LME | EFER_LMA)) == EFER_LME) {
+        write_cr0(svm_host_cr0); /* QEMU 7.2 leaves paging off there, if the guest has no PAE */
+    }
+    v->regs.rax = b->rax;
+    b->event = 0;
+    x->dirty = 0;
+}
+
+/*
+ * An exception while a double fault is delivered is a triple fault, which Bochs 2.7 does not turn
+ * into an exit. So all are intercepted meanwhile; those of the handler are the guest's again.
+ */
+static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e)
+{
+    struct vmcb *b = x->vmcb;
+
+    b->exceptions = ~0u;
+    inject(v, x);
+    x->dirty |= CLEAN_INTERCEPTS;
+    enter(v, x);
+    b->exceptions = x->exceptions;
+    x->dirty |= CLEAN_INTERCEPTS;
+    if ((b->exit_int_info & EVENT_INFO_VALID) && (b->exit_int_info & 0xff) == EXC_DF &&
+        (unsigned)b->exit_code - SVM_EXCEPTION < 32) {
+        e->kind = VCPU_EXIT_SHUTDOWN;
+        e->reason = SVM_SHUTDOWN;
+        return true;
+    }
+    return false;
+}
+
+void svm_run(struct vcpu *v, struct vcpu_exit *e)
+{
+    struct svm_vcpu *x = svm_of(v);
+
+    if (x->pending && !v->event.due) { /* the guest gets nowhere before that trap */
+        e->kind = VCPU_EXIT_EXCEPTION;
+        e->reason = SVM_EXCEPTION + EXC_DB;
+        e->exception.event = (struct event){.vector = EXC_DB, .type = EVENT_HARDWARE, .due = true};
+        e->exception.pending = x->pending & (TRAP_BS | 0xf);
+        x->pending = 0;
+        return;
+    }
+    if (v->event.due && v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE) {
+        if (deliver_double_fault(v, x, e)) {
+            return;
+        }
+    } else {
+        if (v->event.due) {
+            inject(v, x);
+        }
+        enter(v, x);
+    }
+    svm_tell(v, e);
+}
+
+void svm_skip(struct vcpu *v, unsigned length)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct vmcb *b = x->vmcb;
+    uint64_t old = b->rip, rip = old + (length ? length : svm_length(v));
+
+    if (((old ^ rip) >> 32) && !svm_get(v, VCPU_CODE_64)) {
+        rip &= 0xffffffff;
+    }
+    b->rip = rip;
+    b->shadow = 0;
+    b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+    if (b->rflags & X86_EFLAGS_TF) {
+        x->pending |= TRAP_BS;
+    }
+}
+
+/*
+ * A virtual interrupt that exits when it could be taken (15.21.4). NMIs need no such window: the
+ * IRET that ends their blocking exits anyway.
+ */
+void svm_windows(struct vcpu *v, bool interrupt, bool nmi)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct vmcb *b = x->vmcb;
+
+    if (interrupt == !!(b->vintr & VINTR_IRQ)) {
+        return;
+    }
+    (void)nmi;
+    b->vintr = VINTR_MASKING | (interrupt ? VINTR_IRQ | VINTR_PRIORITY | VINTR_IGN_TPR : 0);
+    b->misc1 = interrupt ? b->misc1 | MISC1_VINTR : b->misc1 & ~MISC1_VINTR;
+    x->dirty |= CLEAN_VINTR | CLEAN_INTERCEPTS;
+}
+
+void svm_watch(struct vcpu *v, const struct vendor_watch *w)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct vmcb *b = x->vmcb;
+    bool breakpoints = w->exceptions & 1u << EXC_BP;
+
+    /* #UD: VMFUNC and VMCALL, which are not there. #DF: see deliver_double_fault(). */
+    x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF;
+    b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 ? 1u << 3 : 0));
+    b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) | (w->descriptors ? MISC1_TABLES : 0) |
+               (breakpoints && svm_features.int3_as_int ? MISC1_INTN : 0);
+    b->msrpm = (uint64_t)(w->msr_map ? w->msr_map : svm_msr_usual());
+    x->dirty |= CLEAN_INTERCEPTS | CLEAN_MAPS;
+}
+
+bool svm_step(struct vcpu *v, enum vendor_step how)
+{
+    (void)v;
+    return how == VENDOR_STEP_NONE;
+}
