@@ -11,12 +11,12 @@
 #include "view.h"
 #include "owner.h"
 
-    /*
-     * Out of table memory and the guest must go on: the restriction that cannot be lifted for one
-     * page is lifted where it was made, in the view's default or in the host map.
-     */
-    static enum fault_result
-    relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g, unsigned rights)
+/*
+ * Out of table memory and the guest must go on: the restriction that cannot be lifted for one
+ * page is lifted where it was made, in the view's default or in the host map.
+ */
+static enum fault_result relax_wide(struct physmap *pm, struct view_state *vs, uint64_t g,
+                                    unsigned rights)
 {
     if (vs) {
         vs->relaxed++;
