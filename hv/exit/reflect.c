@@ -20,7 +20,7 @@ struct ve_page {
 };
 _Static_assert(offsetof(struct ve_page, index) == 32, "SDM 3, table 25-1");
 
-#define VE_REASON    48u /* EPT violation */
+#define VE_REASON    48u /* the number of a violation */
 #define VE_BUSY      0xffffffffu
 #define VE_GLA_VALID (1u << 7)
 #define VE_FINAL     (1u << 8)
