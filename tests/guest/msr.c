@@ -95,7 +95,11 @@ static void absent(void)
 
 static const struct {
     uint32_t first, count;
-} ranges[] = {{0, 0x1000}, {0x40000000, 0x200}, {0xc0000000, 0x1000}, {0xc0010000, 0x200}};
+} ranges[] = {{0, 0x1000},
+              {0x40000000, 0x200},
+              {0xc0000000, 0x1000},
+              {0xc0010000, 0x200},
+              {0xc0011000, 0x200}};
 
 static void read_all(void)
 {
