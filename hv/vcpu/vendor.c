@@ -20,8 +20,8 @@ void vendor_init(void)
     }
 #endif
     if (!vmx_vendor.present()) {
-        fatal("this processor has no VT-x (or it is hidden): Facet needs an Intel processor with "
-              "VT-x and EPT");
+        fatal("this processor has no VT-x and no SVM (or they are hidden): Facet needs an Intel "
+              "processor with EPT, or an AMD processor with nested paging");
     }
     vendor_name = vmx_vendor.name;
     vmx_vendor.init(&vendor_caps);

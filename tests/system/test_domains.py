@@ -138,11 +138,12 @@ class DomainTest(FacetTest):
         self.assertIn("stopped at its limit of instructions", done.err)
 
     def test_machine_without_virtualization(self):
-        """A processor without VT-x: a line that says so, and status 1."""
+        """A processor without VT-x and SVM: a line that names both, and status 1."""
         done = self.facet("run", *LIMIT, "--machine", "athlon64_clawhammer",
                           self.config("a.cfg", kernel=self.guest()))
         self.assertEqual(done.status, 1, done.out + done.err)
-        self.assertTrue(any(line.startswith("(facet) fatal: ") for line in done.lines), done.out)
+        self.assertTrue(any(line.startswith("(facet) fatal: this processor has no VT-x and no SVM")
+                            for line in done.lines), done.out)
 
     def test_segment_outside_of_memory(self):
         """A kernel that wants to be loaded beyond the domain's memory is refused before anything starts."""
