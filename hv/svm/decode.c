@@ -13,7 +13,7 @@ struct code {
     uint8_t bytes[LENGTH_MAX];
     unsigned nr, at;    /* fetched; of the opcode */
     bool code_64, wide; /* 64-bit; 32-bit addresses or operands by default */
-    bool operand_size, address_size, rep;
+    bool operand_size, address_size, lock;
     uint8_t rex, segment;
 };
 
@@ -32,14 +32,14 @@ static bool prefix(struct code *c, uint8_t b)
                                        0x3e, SEG_DS, 0x64, SEG_FS, 0x65, SEG_GS};
 
     for (unsigned i = 0; i < sizeof(segments); i += 2) {
-        if (b == segments[i]) {
-            c->segment = segments[i + 1];
+        if (b == segments[i]) { /* in 64-bit code the first four have no effect (APM 3, 1.2.4) */
+            c->segment = c->code_64 && i < 8 ? c->segment : segments[i + 1];
             return true;
         }
     }
     c->operand_size |= b == 0x66;
     c->address_size |= b == 0x67;
-    c->rep |= b == 0xf2 || b == 0xf3;
+    c->lock |= b == 0xf0;
     return b == 0x66 || b == 0x67 || b == 0xf0 || b == 0xf2 || b == 0xf3;
 }
 
@@ -104,9 +104,7 @@ static unsigned operand_length(const struct code *c, unsigned n)
  */
 static unsigned length_0f(const struct code *c)
 {
-    uint8_t op = byte(c, 1), modrm = byte(c, 2);
-
-    switch (op) {
+    switch (byte(c, 1)) {
     case 0x01: /* LMSW and the descriptor tables have an operand in memory; the others none */
         return 2 + operand_length(c, 2);
     case 0x00:
@@ -123,7 +121,6 @@ static unsigned length_0f(const struct code *c)
     case 0xa2: /* CPUID */
         return 2;
     default:
-        (void)modrm;
         return 0;
     }
 }
@@ -198,14 +195,17 @@ void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
     case 0x20:
         e->cr.access = CR_MOV_FROM;
         break;
-    default:
+    case 0x22:
         e->cr.access = CR_MOV_TO;
         break;
+    default: /* the code is not what ran: the guest's own doing */
+        e->kind = VCPU_EXIT_UNDEFINED;
+        return;
     }
     if (e->cr.access == CR_MOV_TO || e->cr.access == CR_MOV_FROM) {
         /* LOCK stands for REX.R where there is none (APM 3, MOV CRn). */
         e->cr.cr = (uint8_t)((modrm >> 3 & 7) | (c.rex & 4) << 1);
-        e->cr.cr |= c.at > 0 && c.bytes[0] == 0xf0 ? 8 : 0;
+        e->cr.cr |= c.lock ? 8 : 0;
     }
 }
 
@@ -222,11 +222,12 @@ void svm_decode_string(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
-uint8_t svm_decode_int(struct vcpu *v, unsigned *n)
+uint8_t svm_decode_int(struct vcpu *v, unsigned *n, bool *exception)
 {
     struct code c;
 
     decode(v, &c);
     *n = c.at + length(&c);
+    *exception = byte(&c, 0) == 0xcc || byte(&c, 0) == 0xce;
     return byte(&c, 0) == 0xcd ? byte(&c, 1) : byte(&c, 0) == 0xce ? 4 : 3;
 }

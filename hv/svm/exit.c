@@ -32,11 +32,12 @@ static void requeue(struct vcpu *v, struct svm_vcpu *x)
         v->event.type = x->injected_type;
     } else if (v->event.type == EVENT_SOFTWARE || v->event.vector == EXC_BP ||
                v->event.vector == EXC_OF) { /* the guest's own, not done yet */
+        bool exception;
         unsigned n;
 
-        v->event.vector = svm_decode_int(v, &n);
+        v->event.vector = svm_decode_int(v, &n, &exception);
         v->event.length = (uint8_t)n;
-        v->event.type = n == 1 ? EVENT_SW_EXC : EVENT_SOFTWARE;
+        v->event.type = exception ? EVENT_SW_EXC : EVENT_SOFTWARE;
     }
 }
 
@@ -131,13 +132,14 @@ static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b,
 /* INT n exits only where INT3 is watched and exits no other way. */
 static void software_interrupt(struct vcpu *v, struct vcpu_exit *e)
 {
+    bool exception;
     unsigned n;
-    uint8_t vector = svm_decode_int(v, &n);
+    uint8_t vector = svm_decode_int(v, &n, &exception);
     struct event event = {
         .vector = vector, .type = EVENT_SOFTWARE, .length = (uint8_t)n, .due = true};
 
     e->kind = VCPU_EXIT_WINDOW;
-    if (n != 1) {
+    if (!exception) {
         v->event = event;
         return;
     }

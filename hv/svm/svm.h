@@ -51,8 +51,8 @@ unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0:
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
 void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e);
 void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
-/* The vector of INT n or INT3 there. */
-uint8_t svm_decode_int(struct vcpu *v, unsigned *length);
+/* The vector of INT n, INT3 or INTO there; the latter two are exceptions. */
+uint8_t svm_decode_int(struct vcpu *v, unsigned *length, bool *exception);
 
 /* asid.c: tags of translations, one for each vCPU and table that were used lately. */
 void asid_init(uint32_t number);
