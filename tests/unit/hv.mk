@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Host tests of the parts of hv/ that need no processor of their own: each program compiles the
 # source it tests into itself, or links it.
-HV_TEST_FLAGS = $(WARN) -DFACET_SVM -DFACET_VERSION=\"$(VERSION)\" -D_GNU_SOURCE -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+HV_TEST_FLAGS = $(WARN) -DFACET_VERSION=\"$(VERSION)\" -D_GNU_SOURCE -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -Iinclude -I. -Ihv -Itests/unit
 HV_TESTS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_hv_*.c))
 
@@ -19,6 +19,7 @@ $(B)/unit-hv/test_hv_%: $(B)/unit-hv/tests/unit/test_hv_%.o $(B)/unit-hv/tests/u
 
 $(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/exit/decode)
 $(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
+$(B)/unit-hv/tests/unit/test_hv_svm% $(B)/unit-hv/hv/svm/%.o: HV_TEST_FLAGS += -DFACET_SVM
 $(B)/unit-hv/test_hv_svm_decode: $(B)/unit-hv/hv/svm/decode.o
 $(B)/unit-hv/test_hv_svm_decode: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vcpu/entry_state.o
