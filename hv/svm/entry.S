@@ -37,7 +37,11 @@ svm_enter:
     sti
     vmload %rax
     vmrun %rax
-    vmsave %rax
+    /* Bochs 2.7 raises a #DB here that the guest had coming (TF, a watchpoint) when it exited. */
+1:  vmsave %rax
+    .pushsection .fixup, "a"
+    .quad 1b, 1b
+    .popsection
     pushq %rdi
     movq 8(%rsp), %rdi
     movq %rcx, 8(%rdi)

@@ -6,8 +6,8 @@ extern const struct fixup fixups_start[], fixups_end[];
 
 bool trap_fixup(struct trap_frame *f)
 {
-    if (f->vector != 6 && f->vector != 13 && f->vector != 14) {
-        return false; /* only #UD, #GP and #PF are ever expected */
+    if (f->vector != 1 && f->vector != 6 && f->vector != 13 && f->vector != 14) {
+        return false; /* only #DB, #UD, #GP and #PF are ever expected */
     }
     for (const struct fixup *x = fixups_start; x < fixups_end; x++) {
         if (x->at == f->rip) {
