@@ -209,6 +209,15 @@ void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
+bool svm_decode_is_cr3_load(struct vcpu *v)
+{
+    struct code c;
+
+    decode(v, &c);
+    return byte(&c, 0) == 0x0f && byte(&c, 1) == 0x22 && (byte(&c, 2) >> 3 & 7) == 3 &&
+           !(c.rex & 4) && c.bytes[0] != 0xf0;
+}
+
 void svm_decode_string(struct vcpu *v, struct vcpu_exit *e)
 {
     struct code c;

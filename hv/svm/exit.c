@@ -171,6 +171,15 @@ static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
     svm_decode_cr(v, e);
 }
 
+/* QEMU 7.2 ends a guest like this, too, that sets a reserved bit of CR3: that is to be #GP. */
+static void refused(struct vcpu *v, struct vcpu_exit *e)
+{
+    e->kind = VCPU_EXIT_REFUSED;
+    if (svm_decode_is_cr3_load(v)) {
+        control(v, e, SVM_CR_WRITE + 3);
+    }
+}
+
 static void table(struct vcpu_exit *e, unsigned code)
 {
     static const uint8_t which[] = {VM_EVENT_DESC_IDTR, VM_EVENT_DESC_GDTR, VM_EVENT_DESC_LDTR,
@@ -309,7 +318,7 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
         task(v, e, b);
         break;
     case SVM_INVALID:
-        e->kind = VCPU_EXIT_REFUSED;
+        refused(v, e);
         break;
     default:
         tell_other(v, e, b, code);

@@ -50,6 +50,7 @@ unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0:
 /* decode.c: what it does not tell. All read the guest's code at RIP. */
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
 void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e);
+bool svm_decode_is_cr3_load(struct vcpu *v); /* MOV to CR3 */
 void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
 /* The vector of INT n, INT3 or INTO there; the latter two are exceptions. */
 uint8_t svm_decode_int(struct vcpu *v, unsigned *length, bool *exception);
