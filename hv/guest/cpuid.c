@@ -278,12 +278,15 @@ static void extended_1(const struct vcpu *v, struct cpuid_result *r)
     }
 }
 
+#define LINEAR_BITS 48u /* LA57 is not offered */
+
 /* Widths; AMD's: how many cores, and how many bits of an APIC id name one of them. */
 static void extended_8(const struct vcpu *v, struct cpuid_result *r)
 {
-    unsigned nr = v->domain->nr_vcpus;
+    unsigned nr = v->domain->nr_vcpus, linear = r->eax >> 8 & 0xff;
 
-    r->eax = (r->eax & 0xff00) | cpuid_address_bits();
+    linear = linear < LINEAR_BITS ? linear : LINEAR_BITS;
+    r->eax = linear << 8 | cpuid_address_bits();
     r->ebx &= cpuid_amd() ? EXT8_EBX_AMD : 0;
     r->ecx = cpuid_amd() ? log2_up(2 * nr) << 12 | (nr - 1) : 0;
     r->edx = 0;
