@@ -4,6 +4,7 @@
 /* HVMOP_altp2m on the calling domain itself; each returns the hypercall's result. */
 #include <stddef.h>
 #include <stdint.h>
+#include "cpu.h"
 #include "hypercall.h"
 #include <facet/hvmop.h>
 #include <facet/altp2m_stubs.h>
@@ -25,6 +26,12 @@ enum access {
     ACCESS_N2RWX = XENMEM_access_n2rwx,
     ACCESS_DEFAULT = XENMEM_access_default,
 };
+
+/* AMD's nested paging has no page that can be run or written but not read: such is refused. */
+static inline bool access_possible(uint16_t a)
+{
+    return !cpu_is_amd() || (a != ACCESS_W && a != ACCESS_X && a != ACCESS_WX);
+}
 
 /* The information area that a #VE is reported in (SDM volume 3, 25.5.7.2). */
 struct ve_info {

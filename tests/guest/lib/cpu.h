@@ -118,6 +118,13 @@ static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
                      : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
                      : "0"(leaf), "2"(sub));
 }
+static inline bool cpu_is_amd(void)
+{
+    uint32_t r[4];
+
+    cpuid(0, 0, r);
+    return r[1] == 0x68747541; /* "Auth" */
+}
 
 static inline uint64_t rdtsc(void)
 {
