@@ -2,10 +2,11 @@
 """The test runner itself: it must not believe a guest or a program that says too little."""
 
 import shutil
+from dataclasses import replace
 
 from harness import FacetTest
-from runner import Ending, Error, packages
-from runner.guests import judge, parse_manifest
+from runner import Ending, Error, bugs, machines, packages
+from runner.guests import GUEST_DIR, Place, judge, parse_manifest
 from runner.hosttests import parse_tap
 from runner.results import Case
 from runner.suite import status
@@ -61,6 +62,40 @@ class JudgeTest(FacetTest):
                             ("console=serial", "on a machine of its own"), ("alone=192 console=loud", "can be serial")):
             with self.subTest(line), self.assertRaisesRegex(Error, f"manifest:2: .*{words}"):
                 parse_manifest(f"a\nb {line}")
+
+    def excused(self, known, *outcomes):
+        """What becomes of a guest's cases a, b, ... where an emulator is known to be wrong."""
+        guest = replace(parse_manifest("g")[0], place=Place(machines.find("amd")))
+        cases = [Case(f"guest@amd/g/{name}", outcome, "seen") for name, outcome in zip("abc", outcomes)]
+        return [(case.name, case.outcome, case.text) for case in bugs.excuse(guest, cases, known)]
+
+    def test_emulator_bugs(self):
+        """A failure that is listed is a skip with the reason, on that machine and in that guest only; a
+        pass says that the line can go, and a line for no test is an error."""
+        known = bugs.parse("# no\n\namd g/a  no such trap\namd g/b x\namd h/c x\nryzen g/c x", ["amd", "ryzen"])
+        self.assertEqual(self.excused(known, "fail", "pass", "fail"), [
+            ("guest@amd/g/a", "skip", "no such trap (seen)"),
+            ("guest@amd/g/b", "pass", "passes, its line in tests/guest/emulators can go: x"),
+            ("guest@amd/g/c", "fail", "seen")])
+        self.assertEqual(self.excused(known, "skip"), [
+            ("guest@amd/g/a", "skip", "seen"),
+            ("guest@amd/g/b", "error", "tests/guest/emulators has it, the guest has not")])
+
+    def test_emulator_bugs_of_a_guest_that_broke(self):
+        """What it did not get to is not asked for, and that it broke is never excused."""
+        guest = replace(parse_manifest("g")[0], place=Place(machines.find("amd")))
+        cases = [Case("guest@amd/g/a", "pass"), Case("guest@amd/g", "fail", "crashed")]
+        self.assertEqual(bugs.excuse(guest, cases, {("amd", "g/b"): "x"}), cases)
+
+    def test_emulator_list(self):
+        """Errors have a line, and the list that there is names tests of the manifest."""
+        for line, words in (("amd g/a", "wanted: MACHINE"), ("amd g reason", "wanted: MACHINE"),
+                            ("z80 g/a reason", "unknown machine 'z80'"), ("amd g/b again", "g/b is there twice")):
+            with self.subTest(line), self.assertRaisesRegex(Error, f"emulators:2: .*{words}"):
+                bugs.parse(f"amd g/b reason\n{line}", ["amd"])
+        names = {guest.name for guest in parse_manifest((GUEST_DIR / "manifest").read_text(encoding="utf-8"))}
+        known = bugs.load([machine.name for machine in machines.MACHINES])
+        self.assertEqual({name.partition("/")[0] for _, name in known} - names, set())
 
     def test_tap(self):
         """As cmocka prints it."""

@@ -47,15 +47,14 @@ class Machine:
                         f"{self.backend.NAME}; Bochs has: {names}")
 
 
-# Whoever makes Facet start on AMD's processors sets the last two words: with "chosen" or "all" the suite
-# runs guests there, and the tests of the runner (tests/system/test_machines.py) expect a guest to
-# power off instead of the line that says what the processor lacks. facet(1) has a sentence, too.
+# Where the last word is "", the tests of the runner (tests/system/test_machines.py) expect the line that
+# says what the processor lacks, instead of a guest that powers off.
 MACHINES = (
     Machine(DEFAULT, "bochs", DEFAULT, "Bochs, Intel with EPT, VMFUNC and #VE", INTEL, "all"),
-    Machine("ryzen", "bochs", "ryzen", "Bochs, AMD with nested paging", AMD, ""),
+    Machine("ryzen", "bochs", "ryzen", "Bochs, AMD with nested paging", AMD, "chosen"),
     # Bugs of QEMU's processor are left out of it: with SMAP, IRET at CPL 3 reads the stack as the
     # kernel; a guest's RDTSCP exits as RDTSC.
-    Machine("amd", "qemu", "max,-smap,-rdtscp", "QEMU, AMD with nested paging", AMD, ""),
+    Machine("amd", "qemu", "max,-smap,-rdtscp", "QEMU, AMD with nested paging", AMD, "chosen"),
 )
 
 
