@@ -102,6 +102,7 @@ void vcpu_destroy(struct vcpu *v);
 /* v's state comes into this processor, in the place of another's. */
 void vcpu_load(struct vcpu *v);
 void vcpu_unload(struct vcpu *v);
+uint64_t vcpu_xcr0(struct vcpu *v); /* v->xcr0, which is behind where the guest sets it itself */
 /* Loads v for a moment, perhaps in the middle of another's exit; vcpu_return() takes what
  * vcpu_borrow() gave. */
 struct vcpu *vcpu_borrow(struct vcpu *v);

@@ -203,16 +203,17 @@ static uint32_t xsave_size(uint64_t mask, bool compacted)
     return size;
 }
 
-static void leaf_d(const struct vcpu *v, uint32_t sub, struct cpuid_result *r)
+static void leaf_d(struct vcpu *v, uint32_t sub, struct cpuid_result *r)
 {
     uint64_t mask = fpu_supported_xcr0();
 
     if (sub == 0) {
-        *r = (struct cpuid_result){(uint32_t)mask, xsave_size(v->xcr0, false),
+        *r = (struct cpuid_result){(uint32_t)mask, xsave_size(vcpu_xcr0(v), false),
                                    xsave_size(mask, false), (uint32_t)(mask >> 32)};
     } else if (sub == 1) {
         r->eax &= LEAFD1_EAX;
-        *r = (struct cpuid_result){r->eax, r->eax & BIT(1) ? xsave_size(v->xcr0, true) : 0, 0, 0};
+        *r = (struct cpuid_result){r->eax, r->eax & BIT(1) ? xsave_size(vcpu_xcr0(v), true) : 0, 0,
+                                   0};
     } else if (sub > 62 || !(mask >> sub & 1)) {
         *r = (struct cpuid_result){0, 0, 0, 0};
     }

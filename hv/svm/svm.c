@@ -94,6 +94,7 @@ void svm_init(struct vendor_caps *caps)
     caps->descriptors = true;
     caps->views = true;
     caps->reflects = true;
+    caps->xcr0_direct = true;                   /* QEMU 7.2 does not intercept XSETBV */
     memcpy(caps->hypercall, "\x0f\x01\xd9", 3); /* VMMCALL */
     strcpy(caps->summary, "NPT, VMFUNC by #UD, #VE by reflection");
 }

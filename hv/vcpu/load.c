@@ -49,11 +49,20 @@ void vcpu_destroy(struct vcpu *v)
     v->fpu = NULL;
 }
 
+uint64_t vcpu_xcr0(struct vcpu *v)
+{
+    if (vendor_caps.xcr0_direct && v->xcr0 && this_cpu()->loaded == v) {
+        v->xcr0 = xgetbv() & fpu_supported_xcr0();
+    }
+    return v->xcr0;
+}
+
 void vcpu_unload(struct vcpu *v)
 {
     if (this_cpu()->loaded != v) {
         return;
     }
+    vcpu_xcr0(v);
     xsetbv(fpu_supported_xcr0());
     fpu_save(v->fpu);
     VENDOR(unload, v);

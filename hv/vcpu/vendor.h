@@ -27,6 +27,7 @@ struct vendor_caps {
     bool vmfunc;            /* VMFUNC switches views without an exit */
     bool ve;                /* violations can be #VE without an exit */
     bool reflects;          /* #VE and VMFUNC are made of exits (hv/exit/reflect.c) */
+    bool xcr0_direct;       /* a guest's XSETBV may take effect without an exit */
     bool step;              /* step() works: tested at boot */
     bool slice;             /* VCPU_SLICE has an effect */
     bool descriptors;       /* descriptor-table accesses can be watched */

@@ -129,6 +129,13 @@ static inline void xsetbv(uint64_t v)
 {
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
+static inline uint64_t xgetbv(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
 
 /* GDT, TSS and IDT of this processor; GS and FS base to its struct cpu. hv/x86/desc.c */
 void desc_init(struct cpu *c);
