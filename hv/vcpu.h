@@ -59,6 +59,20 @@ struct linear_page {
     bool writable;
 };
 
+/* A page of 64-bit code that was found lately, and the paging entries that led there; good while
+ * they are the same and no right is lost. */
+struct code_path {
+    uint64_t address, cr3, generation;
+    const uint8_t *page; /* NULL: none */
+    view_t view;
+    unsigned nr;
+    struct {
+        const volatile uint64_t *at;
+        uint64_t value;
+    } used[4];
+};
+#define CODE_PATHS 4u
+
 /* A place in the run queue: a vCPU's, or that of work which a domain has to wait for. */
 struct turn {
     TAILQ_ENTRY(turn) link;
@@ -91,7 +105,8 @@ struct vcpu {
     struct linear_page linear_before; /* the one before, if `linear` has a page */
     void *fpu;                        /* XSAVE area */
     uint64_t xcr0;
-    uint8_t breakpoints_met; /* hv/exit/breakpoint.h */
+    uint8_t breakpoints_met;           /* hv/exit/breakpoint.h */
+    struct code_path code[CODE_PATHS]; /* hv/vcpu/hand.c */
 };
 
 /* ---- in and out of the processor: hv/vcpu/load.c ---- */

@@ -4,7 +4,6 @@
  * As far as the guest can tell it is the same, but for the time it takes.
  */
 #include "exit/reflect.h"
-#include <string.h>
 #include "domain.h"
 #include "exit/exit.h"
 #include "mm/frame.h"
@@ -80,19 +79,25 @@ static bool vmfunc(struct vcpu *v)
     return true;
 }
 
+/* The first three bytes of code, as a number. */
+#define CODE_BYTES(a, b, c) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16)
+#define CODE_VMCALL         CODE_BYTES(0x0f, 0x01, 0xc1)
+#define CODE_VMFUNC         CODE_BYTES(0x0f, 0x01, 0xd4)
+
 bool reflect_instruction(struct vcpu *v)
 {
-    static const uint8_t vmcall[] = {0x0f, 0x01, 0xc1}, switches[] = {0x0f, 0x01, 0xd4};
-    uint8_t code[INSTRUCTION_BYTES];
+    const uint8_t *own = vendor_caps.hypercall;
+    uint8_t b[INSTRUCTION_BYTES];
+    uint32_t code;
 
-    if (vcpu_code(v, code, sizeof(code)) != sizeof(code)) {
+    if (vcpu_code(v, b, sizeof(b)) != sizeof(b)) {
         return false;
     }
-    if (memcmp(code, switches, sizeof(code)) == 0 && vendor_caps.reflects && v->altp2m.vmfunc) {
+    code = CODE_BYTES(b[0], b[1], b[2]);
+    if (code == CODE_VMFUNC && vendor_caps.reflects && v->altp2m.vmfunc) {
         return vmfunc(v);
     }
-    if (memcmp(code, vmcall, sizeof(code)) == 0 &&
-        memcmp(code, vendor_caps.hypercall, sizeof(code)) != 0) {
+    if (code == CODE_VMCALL && code != CODE_BYTES(own[0], own[1], own[2])) {
         if (guest_hypercall(v)) {
             exit_skip(v, INSTRUCTION_BYTES);
         }

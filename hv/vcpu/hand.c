@@ -115,6 +115,7 @@ struct path {
     struct used {
         uint8_t *at;
         gpa_t gpa;
+        uint64_t value; /* of 8 bytes: as it was read */
         uint8_t size;
     } used[4];
     unsigned nr;
@@ -141,7 +142,7 @@ entry_at(struct vcpu *v, enum law law, uint64_t a, uint8_t size, struct path *p)
     }
     page += a & ~PAGE_MASK;
     if (p && size) {
-        p->used[p->nr++] = (struct used){page, gpa(a), size};
+        p->used[p->nr++] = (struct used){.at = page, .gpa = gpa(a), .size = size};
     }
     return page;
 }
@@ -163,6 +164,9 @@ read_entry(struct vcpu *v, enum law law, uint64_t a, uint64_t *e, struct path *p
         return false;
     }
     *e = *at;
+    if (p) {
+        p->used[p->nr - 1].value = *e;
+    }
     return *e & PTE_P;
 }
 
@@ -738,11 +742,68 @@ bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
     return true;
 }
 
+static bool same_path(const struct code_path *c)
+{
+    for (unsigned i = 0; i < c->nr; i++) {
+        if (*c->used[i].at != c->used[i].value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, struct code_path *c,
+                                                            uint64_t a)
+{
+    struct path p = {.nr = 0};
+    struct walked w;
+
+    *c = (struct code_path){.address = a & PAGE_MASK,
+                            .cr3 = vcpu_get(v, VCPU_CR3),
+                            .generation = physmap_rights_generation(&v->domain->physmap),
+                            .view = v->altp2m.view};
+    if (!walk_view(v, a, &w, &p)) {
+        return NULL;
+    }
+    c->nr = p.nr;
+    for (unsigned i = 0; i < p.nr; i++) {
+        c->used[i].at = (const volatile uint64_t *)(void *)p.used[i].at;
+        c->used[i].value = p.used[i].value;
+    }
+    return c->page = shown_page(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
+}
+
+/*
+ * The page of 64-bit code at `a`. What is remembered is compared with the paging entries, so that
+ * the answer is a walk's. One place for each view: a change between two is what is most often
+ * looked for.
+ */
+static const uint8_t *code_page(struct vcpu *v, uint64_t a)
+{
+    struct code_path *c = &v->code[v->altp2m.view.v % CODE_PATHS];
+
+    if (c->page && c->address == (a & PAGE_MASK) && view_eq(c->view, v->altp2m.view) &&
+        c->cr3 == vcpu_get(v, VCPU_CR3) &&
+        c->generation == physmap_rights_generation(&v->domain->physmap) && same_path(c)) {
+        return c->page;
+    }
+    return code_refill(v, c, a);
+}
+
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)
 {
     uint64_t linear = vcpu_get(v, VCPU_RIP);
+    bool long_mode = vcpu_long_mode(v);
+    const uint8_t *page;
 
-    if (!vcpu_long_mode(v)) {
+    if (long_mode && (linear & ~PAGE_MASK) + n <= PAGE_SIZE && !v->altp2m.lifted) {
+        page = code_page(v, linear);
+        if (page) {
+            memcpy(to, page + (linear & ~PAGE_MASK), n);
+        }
+        return page ? n : 0;
+    }
+    if (!long_mode) {
         linear = (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + linear) & 0xffffffff;
     }
     return hand_fetch(v, linear, to, n);

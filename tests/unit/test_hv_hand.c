@@ -29,7 +29,7 @@ enum mode { MODE_OFF, MODE_32, MODE_32_PSE, MODE_PAE, MODE_LONG, MODES };
 
 static struct {
     enum mode mode;
-    uint64_t cr3;
+    uint64_t cr3, rip;
     bool wp, smap, ac, nxe, gib_pages;
     unsigned cpl, bits; /* of a physical address */
 } cpu;
@@ -46,6 +46,10 @@ uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
 {
     assert_ptr_equal(test_cpu.loaded, v);
     switch (f) {
+    case VCPU_RIP:
+        return cpu.rip;
+    case VCPU_CODE_64:
+        return cpu.mode == MODE_LONG;
     case VCPU_CPL:
         return cpu.cpl;
     case VCPU_CR0:
@@ -908,6 +912,48 @@ static void test_fetch(void **state)
     view_says.remapped = false;
 }
 
+/* What is remembered of code is what a walk would find, whatever changed since. */
+static void test_code(void **state)
+{
+    uint64_t *pte = simple_guest(A), old = *pte;
+    uint8_t code[3];
+
+    (void)state;
+    cpu.rip = A + 9;
+    memset(ram_pages[5], 0x55, PAGE_SIZE);
+    memset(ram_pages[6], 0x66, PAGE_SIZE);
+    memset(ram_pages[7], 0x77, PAGE_SIZE);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
+        assert_int_equal(code[2], 0x55);
+    }
+    *pte = (old & ~PTE_ADDR) | 7ULL << PAGE_SHIFT; /* the guest's own tables, with no flush */
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
+    assert_int_equal(code[0], 0x77);
+    *pte = 0;
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), 0);
+    *pte = old;
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
+    view_says.remapped = true; /* another frame */
+    domain.physmap.flush.wanted++;
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
+    assert_int_equal(code[0], 0x66);
+    view_changes(5, XENMEM_access_rw);
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), 0);
+    view_changes(5, XENMEM_access_rwx);
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
+    vcpu.altp2m.view = view(CODE_PATHS); /* in the same place */
+    view_says.remapped = false;
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
+    assert_int_equal(code[0], 0x55);
+    vcpu.altp2m.view = view(0);
+    cpu.cr3 = (uint64_t)NO_PAGE << PAGE_SHIFT; /* another process */
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), 0);
+    simple_guest(A);
+    cpu.rip = A + PAGE_SIZE - 2; /* two bytes, and then nothing */
+    assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), 2);
+}
+
 static void test_pdptes(void **state)
 {
     struct hand_reach r = {.n = 32, .rights = RIGHT_R};
@@ -953,7 +999,8 @@ int main(void)
         CASE("hv/vcpu/hand", test_view),          CASE("hv/vcpu/hand", test_in_walk),
         CASE("hv/vcpu/hand", test_smap),          CASE("hv/vcpu/hand", test_confined),
         CASE("hv/vcpu/hand", test_confined_walk), CASE("hv/vcpu/hand", test_lost),
-        CASE("hv/vcpu/hand", test_fetch),         CASE("hv/vcpu/hand", test_pdptes),
+        CASE("hv/vcpu/hand", test_fetch),         CASE("hv/vcpu/hand", test_code),
+        CASE("hv/vcpu/hand", test_pdptes),
     };
 
     return cmocka_run_group_tests_name("hv/vcpu/hand", tests, set_up, tear_down);
