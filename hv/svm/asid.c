@@ -43,8 +43,13 @@ static unsigned find(const struct vcpu *v, uint64_t root)
 
 static void change_root(struct vcpu *v, struct svm_vcpu *x)
 {
-    unsigned i = find(v, v->altp2m.root.v);
+    uint8_t *hint = &x->slots[v->altp2m.root.v % ARRAY_SIZE(x->slots)];
+    unsigned i = *hint;
 
+    if (slots[i].vcpu != v || slots[i].root != v->altp2m.root.v) {
+        i = find(v, v->altp2m.root.v);
+        *hint = (uint8_t)i;
+    }
     slots[i].used = ++uses;
     x->root = v->altp2m.root.v;
     x->asid = (uint16_t)(i + 1);

@@ -16,6 +16,7 @@ struct svm_vcpu {
     uint32_t dirty;      /* CLEAN_* of what changed since the last VMRUN */
     uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
     uint16_t asid;
+    uint8_t slots[8]; /* asid.c: where a table's tag was last, by the low bits of its frame */
     uint8_t length;   /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
     uint8_t injected_type; /* of that: enum event_type */
