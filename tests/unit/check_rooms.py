@@ -35,6 +35,7 @@ ALLOWED = {
     ("hv/vcpu/exit.h", "vmx"): (2, "so are the numbers that monitors are told"),
     ("hv/vcpu/state.h", "vmx"): (1, "the same"),
     ("hv/vcpu/vendor.c", "ept"): (1, "says what is missing"),
+    ("hv/vcpu/vendor.c", "svm"): (1, "says what is missing"),
     ("hv/vcpu/vendor.c", "svm_vendor"): (5, "chooses"),
     ("hv/vcpu/vendor.c", "vmx_vendor"): (5, "chooses"),
     ("hv/vcpu/vendor.c", "vt-x"): (2, "says what is missing"),

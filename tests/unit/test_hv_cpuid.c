@@ -36,6 +36,11 @@ uint64_t vmx_get(const struct vcpu *at, enum vcpu_field f)
     return 0;
 }
 
+uint64_t vcpu_xcr0(struct vcpu *at)
+{
+    return at->xcr0;
+}
+
 uint64_t fpu_supported_xcr0(void)
 {
     return 7;
