@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "locked.h"
+#include "override.h"
 #include "owner.h"
 #include "platform.h"
 #include "subop.h"
