@@ -176,6 +176,14 @@ static inline bool vcpu_long_mode(const struct vcpu *v) /* CS.L with EFER.LMA: 6
 {
     return vcpu_get(v, VCPU_CODE_64);
 }
+static inline uint64_t vcpu_linear_rip(const struct vcpu *v)
+{
+    uint64_t rip = vcpu_get(v, VCPU_RIP);
+
+    return vcpu_long_mode(v)
+               ? rip
+               : (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + rip) & 0xffffffff;
+}
 static inline bool vcpu_in_ia32e(const struct vcpu *v) /* EFER.LMA: 4-level paging */
 {
     return vcpu_get(v, VCPU_EFER) & EFER_LMA;
@@ -210,6 +218,14 @@ enum {
     EXC_MC = 18,
     EXC_VE = 20
 };
+/* Whether the frame of an exception has an error code, outside of real mode. */
+static inline bool vcpu_pushes_error(unsigned vector)
+{
+    static const uint32_t those = 1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS |
+                                  1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC;
+
+    return vector < 32 && (those >> vector & 1);
+}
 /* Raises an exception at the next entry, in place of completing the current instruction. */
 void vcpu_inject(struct vcpu *v, unsigned vector);
 void vcpu_inject_error(struct vcpu *v, unsigned vector, uint32_t error);

@@ -51,9 +51,8 @@ static void change_root(struct vcpu *v, struct svm_vcpu *x)
         *hint = (uint8_t)i;
     }
     slots[i].used = ++uses;
-    x->root = v->altp2m.root.v;
     x->asid = (uint16_t)(i + 1);
-    x->vmcb->ncr3 = x->root << PAGE_SHIFT;
+    x->vmcb->ncr3 = v->altp2m.root.v << PAGE_SHIFT;
     x->vmcb->asid = x->asid;
     x->dirty |= CLEAN_NESTED | CLEAN_ASID;
 }

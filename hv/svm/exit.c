@@ -110,16 +110,13 @@ static uint32_t debug_causes(const struct vmcb *b)
 
 static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector)
 {
-    static const uint32_t with_error =
-        1u << EXC_DF | 0x7c00u | 1u << EXC_AC; /* #TS #NP #SS #GP #PF */
-
     e->kind = VCPU_EXIT_EXCEPTION;
     e->exception.pending = vector == EXC_DB ? debug_causes(b) : 0;
     e->exception.event = (struct event){
         .vector = (uint8_t)vector,
         .type = vector == EXC_BP || vector == EXC_OF ? EVENT_SW_EXC : EVENT_HARDWARE,
         .due = true,
-        .has_error = (with_error >> vector & 1) && (b->cr0 & X86_CR0_PE),
+        .has_error = vcpu_pushes_error(vector) && (b->cr0 & X86_CR0_PE),
         .error = (uint32_t)b->exit_info1,
         .with_cr2 = vector == EXC_PF,
         .cr2 = b->exit_info2,
@@ -167,7 +164,7 @@ static void io(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
 static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
     e->kind = VCPU_EXIT_CR;
-    e->cr.cr = code == SVM_CR0_OTHERS ? 0 : code & 0xf;
+    e->cr.cr = code & 0xf;
     svm_decode_cr(v, e);
 }
 
@@ -293,9 +290,6 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     case SVM_VINTR:
         e->kind = VCPU_EXIT_WINDOW;
         svm_windows(v, false, false);
-        break;
-    case SVM_CR0_OTHERS:
-        control(v, e, code);
         break;
     case SVM_IOIO:
         io(v, e, b);

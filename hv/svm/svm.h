@@ -10,8 +10,6 @@
 /* What SVM keeps per vCPU, in v->vendor. */
 struct svm_vcpu {
     struct vmcb *vmcb;
-    uint8_t *msr_map;    /* as last given to watch(); NULL: the usual one */
-    uint64_t root;       /* frame of the nested tables that vmcb->ncr3 and asid stand for */
     uint32_t exceptions; /* intercepted but when a double fault is delivered */
     uint32_t dirty;      /* CLEAN_* of what changed since the last VMRUN */
     uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
@@ -39,6 +37,7 @@ struct svm_features {
 };
 extern struct svm_features svm_features;
 extern uint64_t svm_host_cr0;
+extern uint8_t *svm_io_map;   /* of all vCPUs: every port exits */
 extern struct vmcb *svm_host; /* the hypervisor's FS, GS, TR, LDTR and MSRs, for VMLOAD */
 
 /* entry.S: runs the guest until #VMEXIT. `regs` but RAX, which is in the VMCB. */

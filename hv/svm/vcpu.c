@@ -15,8 +15,6 @@
      MISC1_INVLPGA | MISC1_IOIO | MISC1_MSR | MISC1_TASK | MISC1_SHUTDOWN)
 #define MISC2_ALWAYS (MISC2_OWN | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV)
 
-extern uint8_t *svm_io_map;
-
 _Static_assert(sizeof(struct svm_vcpu) <= sizeof(((struct vcpu *)0)->vendor), "v->vendor has room");
 
 int svm_create(struct vcpu *v)

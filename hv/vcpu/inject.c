@@ -4,9 +4,6 @@
 #include "domain.h"
 #include "monitor.h"
 
-/* #DF #TS #NP #SS #GP #PF #AC */
-#define WITH_ERROR (1u << EXC_DF | 0x7c00u | 1u << EXC_AC)
-
 /*
  * A fault's frame has RF set, so that the handler may return to the instruction without meeting its
  * breakpoint again; entry pushes what the guest's flags say (SDM 3, 17.3.1.1). #DB that is a fault
@@ -125,7 +122,7 @@ int vcpu_inject_event(struct vcpu *v, const struct event *e)
     if (taken) {
         v->event = *e;
         v->event.due = true;
-        v->event.has_error = e->type == EVENT_HARDWARE && (WITH_ERROR >> e->vector & 1) &&
+        v->event.has_error = e->type == EVENT_HARDWARE && vcpu_pushes_error(e->vector) &&
                              (vcpu_get(v, VCPU_CR0) & X86_CR0_PE); /* real mode pushes none */
         v->event.error = v->event.has_error ? e->error & 0xffff : 0;
         v->event.with_cr2 = e->type == EVENT_HARDWARE && e->vector == EXC_PF;
