@@ -15,15 +15,6 @@
 
 #define ROUNDS_MAX 4096u /* iterations of a REP: as many as Xen's emulator does at once */
 
-static gva_t linear_rip(struct vcpu *v)
-{
-    uint64_t rip = vcpu_get(v, VCPU_RIP);
-
-    return gva(vcpu_long_mode(v)
-                   ? rip
-                   : (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + rip) & 0xffffffff);
-}
-
 /* ---- bytes in place of the instruction ---- */
 
 static void drop_patch(struct vcpu *v)
@@ -66,7 +57,7 @@ static bool patch_page(struct vcpu *v, gva_t at, const uint8_t *bytes, size_t n)
 static bool show_patch(struct vcpu *v, const uint8_t *bytes)
 {
     struct exit_vcpu *x = &v->exit;
-    gva_t at = linear_rip(v);
+    gva_t at = gva(vcpu_linear_rip(v));
     size_t first = PAGE_SIZE - (at.v & ~PAGE_MASK);
 
     memcpy(x->patch, bytes, sizeof(x->patch));
@@ -151,7 +142,7 @@ static bool repeats(struct vcpu *v)
     uint8_t code[6], op = 0;
     bool rep = false;
 
-    if (hand_fetch(v, linear_rip(v).v, code, sizeof(code)) < sizeof(code)) {
+    if (vcpu_code(v, code, sizeof(code)) < sizeof(code)) {
         return false; /* at the end of what is mapped: one iteration, then its event again */
     }
     for (unsigned i = 0; i < sizeof(code) && op == 0; i++) {

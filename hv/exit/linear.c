@@ -31,12 +31,7 @@ static bool either_fits(struct vcpu *v, struct vcpu_exit *e, uint64_t linear, un
 
 static void find_code(struct vcpu *v, struct vcpu_exit *e)
 {
-    uint64_t rip = vcpu_get(v, VCPU_RIP);
-
-    if (!vcpu_long_mode(v)) {
-        rip = (segment_base(v, SEG_CS) + rip) & 0xffffffff;
-    }
-    either_fits(v, e, rip, LENGTH_MAX);
+    either_fits(v, e, vcpu_linear_rip(v), LENGTH_MAX);
 }
 
 static void find_data(struct vcpu *v, struct vcpu_exit *e)

@@ -461,12 +461,10 @@ static bool string_step(struct vcpu *v, const struct decoded *d)
 static bool fetch(struct vcpu *v, struct decoded *d)
 {
     uint8_t code[15];
-    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)), rip = vcpu_get(v, VCPU_RIP);
+    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS));
     unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
-    uint64_t at =
-        bits == 64 ? rip : (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + rip) & 0xffffffff;
 
-    return decode_mmio(code, hand_fetch(v, at, code, sizeof(code)), bits, d);
+    return decode_mmio(code, vcpu_code(v, code, sizeof(code)), bits, d);
 }
 
 void mmio_operands(struct vcpu *v, struct mmio_operands *out)

@@ -38,16 +38,10 @@ bool reflect_can(const struct vcpu *v)
 /* What the tables give there, as the qualification has it in bits 3 to 5. */
 static unsigned given(const struct vcpu *v, gpa_t a)
 {
-    static const uint8_t rights[16] = {
-        [ACCESS_R] = RIGHT_R,
-        [ACCESS_RW] = RIGHT_R | RIGHT_W,
-        [ACCESS_RX] = RIGHT_R | RIGHT_X,
-        [ACCESS_RWX] = RIGHT_R | RIGHT_W | RIGHT_X,
-        [ACCESS_RX2RW] = RIGHT_R | RIGHT_X,
-    };
     struct mapping m;
 
-    return view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) ? rights[m.access] : 0;
+    return view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) ? access_rights(m.access)
+                                                                        : 0;
 }
 
 void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)

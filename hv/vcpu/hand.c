@@ -792,19 +792,15 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t a)
 
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)
 {
-    uint64_t linear = vcpu_get(v, VCPU_RIP);
-    bool long_mode = vcpu_long_mode(v);
+    uint64_t linear = vcpu_linear_rip(v);
     const uint8_t *page;
 
-    if (long_mode && (linear & ~PAGE_MASK) + n <= PAGE_SIZE && !v->altp2m.lifted) {
-        page = code_page(v, linear);
-        if (page) {
-            memcpy(to, page + (linear & ~PAGE_MASK), n);
-        }
-        return page ? n : 0;
+    if (!vcpu_long_mode(v) || (linear & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
+        return hand_fetch(v, linear, to, n);
     }
-    if (!long_mode) {
-        linear = (vcpu_get(v, vcpu_segment_field(VCPU_BASE, SEG_CS)) + linear) & 0xffffffff;
+    page = code_page(v, linear);
+    if (page) {
+        memcpy(to, page + (linear & ~PAGE_MASK), n);
     }
-    return hand_fetch(v, linear, to, n);
+    return page ? n : 0;
 }
