@@ -188,6 +188,7 @@ void boot_main(uint32_t magic, const struct multiboot_info *info)
     unsigned nr_modules = take_boot_memory(info);
     memory_init(top);
 
+    vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
     fpu_init();
     apic_init();
     time_init();

@@ -9,20 +9,25 @@ const char *vendor_name;
 bool vendor_is_svm;
 #endif
 
-void vendor_init(void)
+void vendor_choose(void)
 {
+    bool intel = vmx_vendor.present();
+
+    vendor_name = vmx_vendor.name;
 #ifdef FACET_SVM
-    vendor_is_svm = !vmx_vendor.present() && svm_vendor.present();
+    vendor_is_svm = !intel && svm_vendor.present();
     if (vendor_is_svm) {
         vendor_name = svm_vendor.name;
-        svm_vendor.init(&vendor_caps);
         return;
     }
 #endif
-    if (!vmx_vendor.present()) {
+    if (!intel) {
         fatal("this processor has no VT-x and no SVM (or they are hidden): Facet needs an Intel "
               "processor with EPT, or an AMD processor with nested paging");
     }
-    vendor_name = vmx_vendor.name;
-    vmx_vendor.init(&vendor_caps);
+}
+
+void vendor_init(void)
+{
+    VENDOR(init, &vendor_caps);
 }

@@ -119,7 +119,8 @@ static const struct vendor vmx_vendor = VENDOR_TABLE(vmx, "VMX");
 
 extern struct vendor_caps vendor_caps;
 extern const char *vendor_name;
-/* Turns on what this processor has, or fatal(). */
+/* Finds out which of them this processor has, or fatal(); then turns it on, or fatal(). */
+void vendor_choose(void);
 void vendor_init(void);
 
 /* Of two vendors, a test of one byte chooses. FACET_SVM: hv/svm/ has all of it (hv/hv.mk). */

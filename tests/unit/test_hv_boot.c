@@ -33,6 +33,10 @@ void apic_init(void)
 void time_init(void)
 {
 }
+void vendor_choose(void)
+{
+}
+
 void vendor_init(void)
 {
 }

@@ -846,6 +846,7 @@ void machine_start(const struct machine_options *o)
     frame_add_range(MACHINE_BASE, MACHINE_BASE + MACHINE_FRAMES * PAGE_SIZE);
     time_init();
     ept_init(&caps);
+    vendor_choose();
     vendor_init();
     create_domains(o);
     for (unsigned id = 1; id <= 2; id++) {
