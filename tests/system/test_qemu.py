@@ -16,6 +16,7 @@ class QemuTest(Contract, FacetTest):
     machine = "amd"
     program = "qemu-system-x86_64"
     kept = ("boot", "qemu.sh", "qemu.log", "com1.txt")
+    resolution = qemu.RESOLUTION
     reset = "the machine was reset"
 
     def test_watchdog(self):
