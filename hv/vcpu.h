@@ -99,7 +99,7 @@ struct vcpu {
     bool windows;        /* an exit was asked for when an interrupt or NMI can be taken */
     struct exit_vcpu exit;
     uint64_t vendor[VENDOR_STATE / sizeof(uint64_t)];
-    struct ram_slot ram[RAM_SLOTS]; /* these four: hv/vcpu/hand.c */
+    struct ram_slot ram[RAM_SLOTS]; /* these four: hv/vcpu/hand*.c */
     struct shown_slot shown[SHOWN_SLOTS];
     struct linear_page linear;        /* the last one */
     struct linear_page linear_before; /* the one before, if `linear` has a page */

@@ -7,12 +7,16 @@
 #include "hv_test.h"
 #include <stdlib.h>
 #include <string.h>
+#include "guest/xen_abi.h"
 #include "x86/cpu.h"
 
 static struct cpu test_cpu;
 #define this_cpu()    (&test_cpu)
 #define cpu_loaded(v) (test_cpu.loaded == (v))
 #include "hv/vcpu/hand.c"
+#include "hv/vcpu/hand_page.c"
+#include "hv/vcpu/hand_reach.c"
+#include "hv/vcpu/hand_walk.c"
 
 /* Where the guest has RAM. The odd ones are what indices 0 to 3 and 511 make of large pages. */
 static const uint64_t ram_gfns[] = {
@@ -40,7 +44,7 @@ static struct vcpu vcpu = {.domain = &domain};
 static bool listener; /* a monitor listens */
 static bool moved;    /* gfn 5 shows the frame of gfn 6 */
 
-/* ---- what hand.c asks for ---- */
+/* ---- what the hand asks for ---- */
 
 uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
 {
