@@ -333,7 +333,9 @@ void machine_off(void)
     for (size_t i = 0; i < sizeof(bochs) - 1; i++) {
         outb(0x8900, (uint8_t)bochs[i]);
     }
-    outb(0x43, 0);       /* the PIT keeps the count of its channel 0: the runner learns when the machine ended */
+    outb(
+        0x43,
+        0); /* the PIT keeps the count of its channel 0: the runner learns when the machine ended */
     outw(0x604, 0x2000); /* QEMU's ACPI PM1a control: S5 */
     for (;;) {
         __asm__ volatile("cli; hlt");
