@@ -19,9 +19,8 @@ struct vcpu;
 /* What this machine has; filled in by init() and true ever after. */
 struct vendor_caps {
     const struct table_format *format; /* of nested page tables */
-    uint64_t cr0_fixed,
-        cr4_allowed;     /* bits of CR4 that a guest may set, as far as the vendor cares */
-    uint64_t root_flags; /* stand beside a root's address in the page of roots that VMFUNC reads */
+    uint64_t cr4_allowed; /* bits of CR4 that a guest may set, as far as the vendor cares */
+    uint64_t root_flags;  /* stand beside a root's address in the page of roots that VMFUNC reads */
     unsigned msr_map_pages; /* size of a map of MSRs */
     bool views;             /* altp2m can be had */
     bool vmfunc;            /* VMFUNC switches views without an exit */

@@ -156,7 +156,6 @@ static void tell(struct vendor_caps *to)
 {
     *to = (struct vendor_caps){
         .format = ept_format(),
-        .cr0_fixed = caps.cr0_fixed0,
         .cr4_allowed = caps.cr4_fixed1,
         .root_flags = ept_pointer(mfn(0)),
         .msr_map_pages = 1,
