@@ -91,7 +91,6 @@ static void violation(struct vcpu_exit *e, const struct vmcb *b)
  */
 static uint32_t debug_causes(const struct vmcb *b)
 {
-    const uint64_t dr[4] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
     uint32_t causes = (uint32_t)b->dr6 & DR6_CAUSES, code = 0, data = 0;
 
     if (causes) {
@@ -101,7 +100,7 @@ static uint32_t debug_causes(const struct vmcb *b)
         if (b->dr7 >> 2 * n & 3) {
             bool executes = (b->dr7 >> (16 + 4 * n) & 3) == 0;
 
-            code |= executes && dr[n] == b->cs.base + b->rip ? 1u << n : 0;
+            code |= executes && read_dr(n) == b->cs.base + b->rip ? 1u << n : 0;
             data |= !executes ? 1u << n : 0;
         }
     }

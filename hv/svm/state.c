@@ -95,13 +95,10 @@ static uint64_t get_other(const struct vcpu *v, enum vcpu_field f)
     case VCPU_EFER:
         return b->efer & ~(uint64_t)EFER_SVME;
     case VCPU_DR0:
-        return read_dr0();
     case VCPU_DR1:
-        return read_dr1();
     case VCPU_DR2:
-        return read_dr2();
     case VCPU_DR3:
-        return read_dr3();
+        return read_dr(f - VCPU_DR0);
     case VCPU_TSC_AUX:
         return rdmsr(MSR_TSC_AUX);
     case VCPU_GDTR_LIMIT:
@@ -174,16 +171,10 @@ static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
         x->dirty |= CLEAN_CR;
         break;
     case VCPU_DR0:
-        write_dr0(value);
-        break;
     case VCPU_DR1:
-        write_dr1(value);
-        break;
     case VCPU_DR2:
-        write_dr2(value);
-        break;
     case VCPU_DR3:
-        write_dr3(value);
+        write_dr(f - VCPU_DR0, value);
         break;
     case VCPU_TSC_AUX:
         wrmsr(MSR_TSC_AUX, value);

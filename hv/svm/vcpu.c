@@ -55,10 +55,7 @@ void svm_load(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);
 
-    write_dr0(x->dr[0]);
-    write_dr1(x->dr[1]);
-    write_dr2(x->dr[2]);
-    write_dr3(x->dr[3]);
+    write_drs(x->dr);
     if (vendor_caps.tsc_aux) {
         wrmsr(MSR_TSC_AUX, x->tsc_aux);
     }
@@ -69,10 +66,7 @@ void svm_unload(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);
 
-    x->dr[0] = read_dr0();
-    x->dr[1] = read_dr1();
-    x->dr[2] = read_dr2();
-    x->dr[3] = read_dr3();
+    read_drs(x->dr);
     if (vendor_caps.tsc_aux) {
         x->tsc_aux = rdmsr(MSR_TSC_AUX);
     }

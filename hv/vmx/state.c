@@ -64,13 +64,10 @@ static uint64_t get_derived(const struct vcpu *v, enum vcpu_field f)
     case VCPU_CR2:
         return read_cr2();
     case VCPU_DR0:
-        return read_dr0();
     case VCPU_DR1:
-        return read_dr1();
     case VCPU_DR2:
-        return read_dr2();
     case VCPU_DR3:
-        return read_dr3();
+        return read_dr(f - VCPU_DR0);
     case VCPU_DR6:
         return read_dr6();
     default:
@@ -137,16 +134,10 @@ static void set_derived(uint64_t value, enum vcpu_field f)
         write_cr2(value);
         break;
     case VCPU_DR0:
-        write_dr0(value);
-        break;
     case VCPU_DR1:
-        write_dr1(value);
-        break;
     case VCPU_DR2:
-        write_dr2(value);
-        break;
     case VCPU_DR3:
-        write_dr3(value);
+        write_dr(f - VCPU_DR0, value);
         break;
     case VCPU_DR6:
         write_dr6(value);

@@ -123,10 +123,7 @@ void vmx_unload(struct vcpu *v)
         x->tsc_aux = rdmsr(MSR_TSC_AUX);
     }
     x->cr2 = read_cr2();
-    x->dr[0] = read_dr0();
-    x->dr[1] = read_dr1();
-    x->dr[2] = read_dr2();
-    x->dr[3] = read_dr3();
+    read_drs(x->dr);
     x->dr6 = read_dr6();
     vmcs_clear(x->vmcs);
     x->launched = false;
@@ -146,10 +143,7 @@ void vmx_load(struct vcpu *v)
         wrmsr(MSR_TSC_AUX, x->tsc_aux);
     }
     write_cr2(x->cr2);
-    write_dr0(x->dr[0]);
-    write_dr1(x->dr[1]);
-    write_dr2(x->dr[2]);
-    write_dr3(x->dr[3]);
+    write_drs(x->dr);
     write_dr6(x->dr6);
 }
 

@@ -125,6 +125,44 @@ CPU_CONTROL_REGISTER(dr3)
 CPU_CONTROL_REGISTER(dr6)
 #undef CPU_CONTROL_REGISTER
 
+/* DR0 to DR3. */
+static inline __attribute__((always_inline)) uint64_t read_dr(unsigned n)
+{
+    return n == 0 ? read_dr0() : n == 1 ? read_dr1() : n == 2 ? read_dr2() : read_dr3();
+}
+static inline __attribute__((always_inline)) void write_dr(unsigned n, uint64_t v)
+{
+    switch (n) {
+    case 0:
+        write_dr0(v);
+        break;
+    case 1:
+        write_dr1(v);
+        break;
+    case 2:
+        write_dr2(v);
+        break;
+    default:
+        write_dr3(v);
+        break;
+    }
+}
+
+static inline void read_drs(uint64_t dr[4])
+{
+    dr[0] = read_dr0();
+    dr[1] = read_dr1();
+    dr[2] = read_dr2();
+    dr[3] = read_dr3();
+}
+static inline void write_drs(const uint64_t dr[4])
+{
+    write_dr0(dr[0]);
+    write_dr1(dr[1]);
+    write_dr2(dr[2]);
+    write_dr3(dr[3]);
+}
+
 static inline void xsetbv(uint64_t v)
 {
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));

@@ -12,16 +12,10 @@
 
 /* What would be privileged is noted here. */
 static uint64_t dr[4], tsc_aux;
-#define read_dr0()        (dr[0])
-#define read_dr1()        (dr[1])
-#define read_dr2()        (dr[2])
-#define read_dr3()        (dr[3])
-#define write_dr0(value)  (dr[0] = (value))
-#define write_dr1(value)  (dr[1] = (value))
-#define write_dr2(value)  (dr[2] = (value))
-#define write_dr3(value)  (dr[3] = (value))
-#define rdmsr(msr)        (assert_int_equal(msr, MSR_TSC_AUX), tsc_aux)
-#define wrmsr(msr, value) (assert_int_equal(msr, MSR_TSC_AUX), tsc_aux = (value))
+#define read_dr(n)         (dr[n])
+#define write_dr(n, value) (dr[n] = (value))
+#define rdmsr(msr)         (assert_int_equal(msr, MSR_TSC_AUX), tsc_aux)
+#define wrmsr(msr, value)  (assert_int_equal(msr, MSR_TSC_AUX), tsc_aux = (value))
 
 #include "svm/asid.c"
 #include "svm/msr.c"
