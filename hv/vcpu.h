@@ -23,7 +23,7 @@
 
 struct domain;
 
-/* General registers as saved by the exit stub, in this order (offsets known to entry.S). */
+/* General registers as saved by the exit stub, in this order (vcpu/entry_regs.S). */
 struct vcpu_regs {
     uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
 };

@@ -11,6 +11,13 @@
 #define RFLAGS_SETTABLE                                                                            \
     0x3d7fd5ULL /* all that is defined, but VM86 mode, which is the segments' too */
 
+_Static_assert(offsetof(struct vcpu_regs, rax) == 0 && offsetof(struct vcpu_regs, rcx) == 8 &&
+                   offsetof(struct vcpu_regs, rdx) == 16 && offsetof(struct vcpu_regs, rbx) == 24 &&
+                   offsetof(struct vcpu_regs, rbp) == 32 && offsetof(struct vcpu_regs, rsi) == 40 &&
+                   offsetof(struct vcpu_regs, rdi) == 48 && offsetof(struct vcpu_regs, r8) == 56 &&
+                   offsetof(struct vcpu_regs, r15) == 112,
+               "entry_regs.S");
+
 static uint64_t *gpr(struct vcpu *v, unsigned n)
 {
     static const uint8_t offset[16] = {
