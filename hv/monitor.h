@@ -61,6 +61,13 @@ bool monitor_room(struct vcpu *v);
 /* Before each entry, if v->guest.monitor.work, with v's orders carried out. False: v does not run
  * now. */
 bool monitor_before_entry(struct vcpu *v);
+/* After that: whether the event that the next entry delivers is to be told; and tells it, or NULL
+ * if there is none, which has it asked for again. False: v does not run now. */
+static inline bool monitor_wants_event(const struct vcpu *v)
+{
+    return v->guest.monitor.next_interrupt;
+}
+bool monitor_next_event(struct vcpu *v, const struct event *due);
 
 /* What the monitor wants to see of the processor. */
 struct monitor_wants {
@@ -75,7 +82,7 @@ void monitor_wants(const struct domain *d, struct monitor_wants *out);
 /* An answer's registers are not taken. */
 void monitor_registers_refused(struct vcpu *v);
 
-/* ---- offered by the machine: hv/exit/ and hv/vcpu/ ---- */
+/* ---- offered by the machine: hv/vcpu/ ---- */
 
 struct vm_event_regs_x86;
 /* Registers of v, current or not running anywhere. */
@@ -86,18 +93,8 @@ void vcpu_registers(struct vcpu *v, struct vm_event_regs_x86 *out);
  * would be clear.
  */
 bool vcpu_registers_load(struct vcpu *v, const uint64_t *r);
-/* Runs one instruction and calls monitor_stepped(), again and again until turned off. Invisible to
- * the guest. */
-void vcpu_step(struct vcpu *v, bool on);
-bool vcpu_stepping(const struct vcpu *v);
-/* The exits that monitor_wants() asks for are brought up to date before v's next entry. */
-void vcpu_monitor_changed(struct vcpu *v);
-/* Ends what emulate_begin() began (hv/exit/emulate.h). v need not be current. */
-void vcpu_emulate_stop(struct vcpu *v);
 /*
  * Raises an event at the next entry; `due`, `has_error` and `with_cr2` are found out. v is not
  * running anywhere. -EBUSY: an interrupt or NMI that it could not take now.
  */
 int vcpu_inject_event(struct vcpu *v, const struct event *e);
-/* The event that the next entry delivers, which is fixed thereby; false: none. */
-bool vcpu_event_due(struct vcpu *v, struct event *out);

@@ -144,6 +144,27 @@ struct segment vcpu_segment(const struct vcpu *v, unsigned segment);
 void vcpu_set_segment(struct vcpu *v, unsigned segment, const struct segment *s);
 void vcpu_dump(struct vcpu *v); /* on the console */
 
+/* ---- what is ordered of it, and carried out before its next entry (hv/exit/) ---- */
+
+/* Runs one instruction and calls monitor_stepped(), again and again until turned off. Invisible to
+ * the guest. */
+static inline void vcpu_step(struct vcpu *v, bool on)
+{
+    v->exit.stepping = on;
+}
+static inline bool vcpu_stepping(const struct vcpu *v)
+{
+    return v->exit.stepping;
+}
+/* The exits that monitor_wants() asks for are brought up to date. */
+static inline void vcpu_monitor_changed(struct vcpu *v)
+{
+    v->exit.watch_update = true;
+}
+/* Ends at once what emulate_begin() began (hv/exit/emulate.h); v need not be loaded.
+ * hv/vcpu/patch.c */
+void vcpu_emulate_stop(struct vcpu *v);
+
 /* ---- starts: hv/vcpu/start.c ---- */
 
 /* What can be set before a start; everything else gets the architectural reset value. */
@@ -235,7 +256,7 @@ void vcpu_pass_on(struct vcpu *v, const struct event *e);
 /* Whether an entry may inject an interrupt. */
 bool vcpu_can_take_interrupt(struct vcpu *v);
 
-/* ---- scheduling: hv/vcpu/sched.c, and hv/exit/run.c for sched_run() and sched_look() ---- */
+/* ---- scheduling: hv/vcpu/sched.c, and hv/exit/run.c for sched_run() ---- */
 
 void sched_wake(struct vcpu *v); /* BLOCKED -> RUNNABLE; OFFLINE stays */
 /* v, which the current vCPU has just woken, runs in what that one leaves of its
@@ -256,8 +277,12 @@ void sched_unpause_now(struct vcpu *v);
 void sched_work(struct turn *t, bool (*work)(struct turn *));
 /* From work(): the rest of the slice is of no use. */
 void sched_yield_work(void);
-/* The current vCPU's exit has lasted: whether its slice is over is looked at right after it. */
-void sched_look(void);
+/*
+ * Lets the timer's interrupt in, which otherwise waits until a guest runs: who calls the hypervisor
+ * all the time, or for long, does that too rarely for either timer of its slice to end it. True if
+ * it came: whether the slice is over is looked at right after the current vCPU's exit.
+ */
+bool sched_look(void);
 struct vcpu *vcpu_current(void); /* the vCPU whose exit is being handled, or NULL */
 /* Runs vCPUs until domains_all_ended(). Deferred domain work (domain_reap) is done
  * between vCPUs. */

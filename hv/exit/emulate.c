@@ -6,86 +6,12 @@
  * there, so a view's remaps do not count.
  */
 #include <errno.h>
-#include <string.h>
 #include "domain.h"
 #include "exit/emulate.h"
-#include "mm/frame.h"
 #include "monitor.h"
-#include "vcpu/hand.h"
+#include "vcpu/patch.h"
 
 #define ROUNDS_MAX 4096u /* iterations of a REP: as many as Xen's emulator does at once */
-
-/* ---- bytes in place of the instruction ---- */
-
-static void drop_patch(struct vcpu *v)
-{
-    struct exit_vcpu *x = &v->exit;
-
-    while (x->patch_pages > 0) {
-        x->patch_pages--;
-        altp2m_lift_hide(v->altp2m.pm, x->patch_gfn[x->patch_pages]);
-        frame_put(x->patch_frame[x->patch_pages]);
-    }
-    x->patch_length = 0;
-}
-
-/* A copy of the page at `at` with `n` bytes in it replaced. */
-static bool patch_page(struct vcpu *v, gva_t at, const uint8_t *bytes, size_t n)
-{
-    struct exit_vcpu *x = &v->exit;
-    const void *ram;
-    gpa_t a;
-    mfn_t m;
-
-    ram = hand_code_page(v, at, &a);
-    m = ram ? frame_alloc(FRAME_OWNER_HV, ORDER_4K) : MFN_INVALID;
-    if (mfn_eq(m, MFN_INVALID)) {
-        return false;
-    }
-    memcpy(frame_virt(m), ram, PAGE_SIZE);
-    memcpy((uint8_t *)frame_virt(m) + (a.v & ~PAGE_MASK), bytes, n);
-    if (altp2m_lift_show(v->altp2m.pm, gpa_to_gfn(a), m) != 0) {
-        frame_put(m);
-        return false;
-    }
-    x->patch_gfn[x->patch_pages] = gpa_to_gfn(a);
-    x->patch_frame[x->patch_pages++] = m;
-    return true;
-}
-
-/* The instruction may end before the second page, which then need not be there. */
-static bool show_patch(struct vcpu *v, const uint8_t *bytes)
-{
-    struct exit_vcpu *x = &v->exit;
-    gva_t at = gva(vcpu_linear_rip(v));
-    size_t first = PAGE_SIZE - (at.v & ~PAGE_MASK);
-
-    memcpy(x->patch, bytes, sizeof(x->patch));
-    x->patch_length = sizeof(x->patch);
-    if (first >= sizeof(x->patch)) {
-        return patch_page(v, at, bytes, sizeof(x->patch));
-    }
-    if (!patch_page(v, at, bytes, first)) {
-        return false;
-    }
-    if (!patch_page(v, gva(at.v + first), bytes + first, sizeof(x->patch) - first)) {
-        x->patch_length = (uint8_t)first;
-    }
-    return true;
-}
-
-/* Two vCPUs cannot have different bytes at one place at a time. */
-static bool others_patch(const struct vcpu *v)
-{
-    for (unsigned i = 0; i < v->domain->nr_vcpus; i++) {
-        if (v->domain->vcpus[i] != v && v->domain->vcpus[i]->exit.patch_pages > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ---- beginning and end ---- */
 
 static void begin(struct vcpu *v, bool once)
 {
@@ -111,29 +37,18 @@ enum emulate_result emulate_walk(struct vcpu *v)
 
 enum emulate_result emulate_begin(struct vcpu *v, const uint8_t *bytes, bool once)
 {
-    if (bytes && others_patch(v)) {
+    if (bytes && patch_by_others(v)) {
         return EMULATE_LATER;
     }
     if (v->exit.emulating || altp2m_lift(&v->altp2m) != 0) {
         return EMULATE_REFUSED;
     }
     begin(v, once);
-    if (bytes && !show_patch(v, bytes)) {
+    if (bytes && !patch_show(v, bytes)) {
         vcpu_emulate_stop(v);
         return EMULATE_REFUSED;
     }
     return EMULATE_DONE;
-}
-
-void vcpu_emulate_stop(struct vcpu *v)
-{
-    if (!v->exit.emulating) {
-        return;
-    }
-    v->exit.emulating = false;
-    v->exit.watch_update = true;
-    drop_patch(v);
-    altp2m_unlift(&v->altp2m);
 }
 
 /* The string instructions: SDM 2, table A-2. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Instructions that a monitor lets through. Private to hv/exit/; monitor.h has what ends them. */
+/* Instructions that a monitor lets through. Private to hv/exit/; vcpu_emulate_stop() ends
+ * them. */
 #include "monitor.h"
 #include "vcpu.h"
 

@@ -221,12 +221,20 @@ static bool tell_exit(struct vcpu *v, const struct vcpu_exit *e)
     return true;
 }
 
+/* The event that the next entry delivers. False: v does not run now. */
+static bool tell_event(struct vcpu *v)
+{
+    struct event e;
+
+    return monitor_next_event(v, interrupt_event(v, &e) ? &e : NULL);
+}
+
 /* What has to be done first; false: v does not run now. */
 static bool prepare_special(struct vcpu *v)
 {
     if (v->guest.monitor.work) {
         orders_carry_out(v);
-        if (!monitor_before_entry(v)) {
+        if (!monitor_before_entry(v) || (monitor_wants_event(v) && !tell_event(v))) {
             return false;
         }
     }

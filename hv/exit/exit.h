@@ -3,8 +3,7 @@
 
 /*
  * What a vCPU's exits ask for. run.c enters guests, exit.c has the table of who handles what, and
- * the files named below do. Private to hv/exit/, but for sched_run() (vcpu.h) and what monitor.h
- * offers.
+ * the files named below do. Private to hv/exit/, but for sched_run() (vcpu.h).
  */
 #include "vcpu.h"
 #include "monitor.h"
@@ -54,6 +53,8 @@ void exception_exit(struct vcpu *v, const struct vcpu_exit *e);
 
 /* Chooses what the next entry delivers, and asks for an exit when more can be taken. */
 void interrupt_offer(struct vcpu *v);
+/* The event that the next entry delivers, which is fixed thereby; false: none. */
+bool interrupt_event(struct vcpu *v, struct event *out);
 
 /* ---- control.c ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What the handling of exits keeps per vCPU. Only hv/exit/ touches the members. */
+/* What the handling of exits keeps per vCPU. Only hv/exit/ touches the members, but for orders
+ * (hv/vcpu.h) and what is let through, with hv/vcpu/patch.c. */
 #include <facet/types.h>
 #include "vcpu/vendor.h"
 

@@ -43,7 +43,7 @@ __attribute__((noinline)) void interrupt_offer(struct vcpu *v)
     }
 }
 
-bool vcpu_event_due(struct vcpu *v, struct event *out)
+bool interrupt_event(struct vcpu *v, struct event *out)
 {
     take_interrupt(v);
     if (!v->event.due) {

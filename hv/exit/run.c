@@ -65,23 +65,6 @@ static void end(struct vcpu *v)
     }
 }
 
-/*
- * Lets the timer's interrupt in, which otherwise waits until a guest runs: who calls the hypervisor
- * all the time does that too rarely for either timer of its slice to end it. True if it came.
- */
-static bool timer_came(void)
-{
-    if (timer_due()) {
-        __asm__ volatile("sti; nop; cli" : : : "memory");
-    }
-    return this_cpu()->timer_fired;
-}
-
-void sched_look(void)
-{
-    timer_came();
-}
-
 /* One exit, or a piece of what is left to be done before the guest goes on. */
 static void run_some(struct vcpu *v, unsigned *until_look)
 {
@@ -92,7 +75,7 @@ static void run_some(struct vcpu *v, unsigned *until_look)
     }
     if (!settled || --*until_look == 0) {
         *until_look = LOOK_EXITS;
-        timer_came();
+        sched_look();
     }
 }
 
@@ -126,7 +109,7 @@ static void run_work(struct turn *t)
     begin_slice(time_now());
     do {
         more = t->work(t);
-        over = timer_came() && timer_interrupt();
+        over = sched_look() && timer_interrupt();
     } while (more && !over && !(sched_leaves & SCHED_YIELDED));
     sched_end_slice();
     if (more) {
@@ -139,7 +122,7 @@ static void idle(bool more)
     timer_slice(UINT64_MAX);
     stretch_look();
     if (more) {
-        timer_came();
+        sched_look();
     } else {
         __asm__ volatile("sti; hlt; cli" : : : "memory");
     }

@@ -418,23 +418,6 @@ void step_finish(struct vcpu *v)
     }
 }
 
-/* ---- from the guest interface ---- */
-
-void vcpu_step(struct vcpu *v, bool on)
-{
-    v->exit.stepping = on;
-}
-
-bool vcpu_stepping(const struct vcpu *v)
-{
-    return v->exit.stepping;
-}
-
-void vcpu_monitor_changed(struct vcpu *v)
-{
-    v->exit.watch_update = true;
-}
-
 void step_apply_monitor(struct vcpu *v)
 {
     struct exit_vcpu *x = &v->exit;

@@ -97,9 +97,6 @@ bool vmevent_room(struct domain *d);
 void monitor_answer(struct vcpu *v, const vm_event_response_t *r);
 /* v gets registers that somebody in the guest, or a context, chose, before it runs again. */
 void monitor_vcpu_restarts(struct vcpu *v);
-/* Tells of the event that v's next entry delivers, if there is one; else later. False: v
- * is paused now. */
-bool monitor_next_interrupt(struct vcpu *v);
 /* The listener has gone: nothing is wished any more. */
 void monitor_wish_nothing(struct domain *d);
 

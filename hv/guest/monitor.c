@@ -364,32 +364,22 @@ enum monitor_result monitor_vmexit(struct vcpu *v, uint32_t reason, uint64_t qua
     return tell(v, &r, wish(v)->vmexit_sync);
 }
 
-/* The first event that is delivered after the monitor asked for it. False: v is paused now. */
-bool monitor_next_interrupt(struct vcpu *v)
+bool monitor_next_event(struct vcpu *v, const struct event *due)
 {
-    struct event e;
     vm_event_request_t r;
+    enum monitor_result told;
 
-    if (!vcpu_event_due(v, &e)) {
-        v->guest.monitor.work = true; /* looks again before the next entry */
+    if (!due) {
         return true;
     }
     begin(v, &r, VM_EVENT_REASON_INTERRUPT);
-    r.u.interrupt.x86.vector = e.vector;
-    r.u.interrupt.x86.type = e.type;
-    r.u.interrupt.x86.error_code = e.error;
-    r.u.interrupt.x86.cr2 = e.cr2;
-    switch (tell(v, &r, true)) {
-    case MONITOR_UNWANTED:
-        v->guest.monitor.next_interrupt = false;
-        return true;
-    case MONITOR_FULL:
-        v->guest.monitor.work = true;
-        return false;
-    default:
-        v->guest.monitor.next_interrupt = false;
-        return false;
-    }
+    r.u.interrupt.x86.vector = due->vector;
+    r.u.interrupt.x86.type = due->type;
+    r.u.interrupt.x86.error_code = due->error;
+    r.u.interrupt.x86.cr2 = due->cr2;
+    told = tell(v, &r, true);
+    v->guest.monitor.next_interrupt = told == MONITOR_FULL;
+    return told == MONITOR_UNWANTED;
 }
 
 /* HVMOP_guest_request_vm_event. */

@@ -173,10 +173,8 @@ bool monitor_before_entry(struct vcpu *v)
 {
     struct monitor_vcpu *m = &v->guest.monitor;
 
-    m->work = m->orders.emulate != MONITOR_EMULATE_NONE; /* what has to wait for another vCPU */
+    /* What has to wait for another vCPU, or for an event. */
+    m->work = m->orders.emulate != MONITOR_EMULATE_NONE || m->next_interrupt;
     tell_again(v);
-    if (m->next_interrupt && v->paused == 0 && !monitor_next_interrupt(v)) {
-        return false;
-    }
     return v->paused == 0 && !v->domain->dying && m->orders.emulate == MONITOR_EMULATE_NONE;
 }

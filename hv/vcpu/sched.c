@@ -14,6 +14,7 @@
 #include <facet/check.h>
 #include "domain.h"
 #include "vcpu/sched.h"
+#include "x86/timer.h"
 
 static TAILQ_HEAD(run_queue, turn) queue = TAILQ_HEAD_INITIALIZER(queue);
 unsigned sched_leaves;
@@ -197,4 +198,12 @@ void sched_work(struct turn *t, bool (*work)(struct turn *))
 {
     *t = (struct turn){.work = work};
     enqueue(t);
+}
+
+bool sched_look(void)
+{
+    if (timer_due()) {
+        __asm__ volatile("sti; nop; cli" : : : "memory");
+    }
+    return this_cpu()->timer_fired;
 }

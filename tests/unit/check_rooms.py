@@ -3,10 +3,12 @@
 
 1. What is one vendor's (its headers, instructions, fields, constants) stays in hv/vmx or hv/svm.
 2. A room includes headers of rooms that stand before it in ORDER, and of no others.
+3. A room calls functions of those rooms, and of later ones those in UPWARD alone.
 What is not so is listed below, with how often at most and why; a use more fails, and so does an entry
 that is not needed any more. Plants a few violations first, to see itself fail.
 """
 
+import functools
 import re
 import sys
 from pathlib import Path
@@ -27,6 +29,14 @@ SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/monitor.h", "hv/context.h", "hv/guest/
           "hv/vcpu/area.h", "hv/vcpu/entry_regs.S", "hv/vcpu/event.h", "hv/vcpu/exit.h", "hv/vcpu/state.h", "hv/vcpu/vendor.h"}
 APART = {("vmx", "svm"), ("svm", "vmx")}  # neither knows the other
 CORE = {"abi.h", "altp2m.h", "format.h", "physmap.h", "platform.h", "policy.h"}  # for the hypervisor
+
+# (room that calls, room that is called): functions. What a room asks of a later one is a seam, and narrow.
+UPWARD = {
+    ("core", "guest"): r"platform_\w+",  # the core's seam: hv/platform.c
+    ("svm", "vcpu"): "vcpu_code",  # the instruction, where the processor does not tell it
+    ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",
+    ("x86", "boot"): "early_alloc",  # before there are frames
+}
 
 # (file, word or header): (uses, why)
 ALLOWED = {
@@ -51,6 +61,7 @@ ALLOWED = {
 }
 
 
+@functools.lru_cache(maxsize=None)
 def code(text):
     """The text without comments."""
     return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
@@ -88,6 +99,41 @@ def climbs(path, sources):
             yield other
 
 
+ATTRIBUTE = re.compile(r"__attribute__\s*\(\([^;{}]*?\)\)\s*")
+DEFINITION = re.compile(r"^(static\b)?[a-z_][\w *]*(?:\n[\w *]*)?\b(\w+)\([^;{}]*\)\s*\{", re.M)
+CALL = re.compile(r"(?<![\w.>])(\w+)\s*\(")
+
+
+@functools.lru_cache(maxsize=None)
+def defined(text):
+    """(whether it is static, name) of each function in a text without comments."""
+    return [(bool(static), name) for static, name in DEFINITION.findall(ATTRIBUTE.sub("", text))]
+
+
+def definitions(sources):
+    """Function -> the room that defines it, of those that others can call; a name of two rooms is nobody's."""
+    rooms = {}
+    for path, text in sources.items():
+        if path.endswith(".c"):
+            for static, name in defined(code(text)):
+                if not static:
+                    rooms.setdefault(name, set()).add(room(path))
+    return {name: where.pop() for name, where in rooms.items() if len(where) == 1}
+
+
+def calls(path, sources, rooms):
+    """Functions of later rooms that the file calls and may not."""
+    here, text = room(path), code(sources[path])
+    own = {name for _, name in defined(text)}
+    for name in set(CALL.findall(text)) - own:
+        there = rooms.get(name, here)
+        if there == here or path.endswith(".h"):
+            continue
+        if (ORDER.index(there) > ORDER.index(here) or (here, there) in APART) and \
+                not re.fullmatch(UPWARD.get((here, there), ""), name):
+            yield f"{name}() of {there}"
+
+
 def words(path, sources):
     """Words of a vendor's in a file that is in neither's room."""
     if room(path) in ("vmx", "svm"):
@@ -97,9 +143,9 @@ def words(path, sources):
 
 def problems(sources, allowed):
     """What is wrong with the sources, a dictionary of path -> text."""
-    wrong, seen = [], {}
+    wrong, seen, rooms = [], {}, definitions(sources)
     for path in sorted(sources):
-        for what in (*words(path, sources), *climbs(path, sources)):
+        for what in (*words(path, sources), *climbs(path, sources), *calls(path, sources, rooms)):
             seen[path, what] = seen.get((path, what), 0) + 1
     for (path, what), n in seen.items():
         most = allowed.get((path, what), (0, ""))[0]
@@ -122,12 +168,17 @@ def planted(sources):
     yield "a function of a vendor's", found("hv/boot/boot.c", "void f(void) { vmx_selftest(); }")
     yield "a word in a comment", found("core/view.c", "/* an entry of the EPTP list */")
     yield "an include that climbs", found("hv/mm/frame.c", '#include "guest/guest.h"\n')
+    yield "a call that climbs", found("hv/guest/hvm.c", "void f(void) { exit_once(v); }")
+    yield "a call that climbs by its own declaration", found("hv/mm/frame.c", "void sched_run(void); void f(void) { sched_run(); }")
+    yield "the core calls past its seam", found("core/view.c", "void f(void) { domain_say(d); }")
     yield "the core knows the hypervisor", found("core/view.c", '#include "hv/vcpu.h"\n')
     yield "the inside of the core", found("hv/guest/hvm.c", '#include "core/pool.h"\n')
     yield "one vendor knows the other", found("hv/svm/npt.c", '#include "vmx/vmx.h"\n')
     yield "a file that is new", found("hv/guest/new.c", "uint64_t e = EPTP_FLAGS;")
     yield "nothing, in a vendor's room", not found("hv/vmx/vmx.c", "void f(void) { vmwrite(0, 0); }")
     yield "nothing, by the way down", not found("hv/guest/hvm.c", '#include "mm/frame.h"\n')
+    yield "nothing, by a call down", not found("hv/exit/run.c", "void f(void) { domain_say(d); }")
+    yield "nothing, by a seam", not found("hv/vcpu/load.c", "void f(void) { domain_say(d); }")
     yield "nothing, by the interface", not found("core/view.c", "/* VMFUNC, VMCALL, #VE */")
 
 
