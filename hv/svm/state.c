@@ -52,7 +52,8 @@ static struct vmcb_segment *segment_at(struct vmcb *b, unsigned segment)
 
 /*
  * Attributes are the descriptor's bits without the four of the limit between them (APM 2, 15.5.1).
- * A segment that is not present cannot be used. SS has the CPL beside it.
+ * A segment that is not present cannot be used. SS has the CPL beside it. A TSS is busy while TR
+ * holds it: QEMU 7.2 says what it was before LTR.
  */
 static uint32_t ar_of(const struct vmcb *b, const struct vmcb_segment *s)
 {
@@ -60,6 +61,9 @@ static uint32_t ar_of(const struct vmcb *b, const struct vmcb_segment *s)
 
     if (s == &b->ss) {
         ar = (ar & ~(3u << 5)) | (uint32_t)b->cpl << 5;
+    }
+    if (s == &b->tr) {
+        ar |= AR_BUSY;
     }
     return a & AR_PRESENT ? ar : ar | AR_UNUSABLE;
 }

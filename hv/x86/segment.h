@@ -24,6 +24,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define AR_DEFINED    0xf0ffu /* what a descriptor has of these */
 #define AR_UNUSABLE   (1u << 16)
 
+#define AR_BUSY       (1u << 1) /* of a TSS */
 #define AR_TSS16_BUSY 0x3u
 #define AR_TSS32_BUSY 0xbu
 
