@@ -160,10 +160,20 @@ static void io(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
     }
 }
 
+/* Bochs 2.7 has EFER.LMA follow what is written to CR0.PG before the write exits. */
+static void write_not_done(struct vmcb *b)
+{
+    b->efer &= ~(uint64_t)EFER_LMA;
+    b->efer |= (b->efer & EFER_LME) && (b->cr0 & X86_CR0_PG) ? EFER_LMA : 0;
+}
+
 static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
     e->kind = VCPU_EXIT_CR;
     e->cr.cr = code & 0xf;
+    if (code == SVM_CR_WRITE) {
+        write_not_done(svm_of(v)->vmcb);
+    }
     svm_decode_cr(v, e);
 }
 
