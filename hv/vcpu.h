@@ -52,26 +52,24 @@ struct shown_slot {
 };
 #define SHOWN_SLOTS 64u
 
-/* A linear page that a copy reached; forgotten when the vCPU runs. */
+/*
+ * A page that a linear address led to lately, by which paging entries: good while they are the
+ * same, and what `stamp` stands for. Until the vCPU runs again they are not looked at.
+ */
 struct linear_page {
     uint64_t address, stamp;
-    uint8_t *page;
+    uint8_t *page; /* NULL: none */
+    uint64_t runs; /* v->runs when it was found good */
     bool writable;
-};
-
-/* A page of 64-bit code that was found lately, and the paging entries that led there; good while
- * they are the same and no right is lost. */
-struct code_path {
-    uint64_t address, cr3, generation;
-    const uint8_t *page; /* NULL: none */
-    view_t view;
-    unsigned nr;
+    uint8_t nr; /* 0: not good when the vCPU has run */
+    uint64_t cr3, efer;
     struct {
         const volatile uint64_t *at;
         uint64_t value;
     } used[4];
 };
-#define CODE_PATHS 4u
+#define LINEAR_PAGES 16u
+#define CODE_PAGES   4u
 
 /* A place in the run queue: a vCPU's, or that of work which a domain has to wait for. */
 struct turn {
@@ -99,14 +97,15 @@ struct vcpu {
     bool windows;        /* an exit was asked for when an interrupt or NMI can be taken */
     struct exit_vcpu exit;
     uint64_t vendor[VENDOR_STATE / sizeof(uint64_t)];
-    struct ram_slot ram[RAM_SLOTS]; /* these four: hv/vcpu/hand*.c */
-    struct shown_slot shown[SHOWN_SLOTS];
-    struct linear_page linear;        /* the last one */
-    struct linear_page linear_before; /* the one before, if `linear` has a page */
-    void *fpu;                        /* XSAVE area */
+    void *fpu; /* XSAVE area */
     uint64_t xcr0;
-    uint8_t breakpoints_met;           /* hv/exit/breakpoint.h */
-    struct code_path code[CODE_PATHS]; /* hv/vcpu/hand.c */
+    uint8_t breakpoints_met; /* hv/exit/breakpoint.h */
+    /* What hv/vcpu/hand*.c found lately. */
+    uint64_t runs;                           /* how often it ran */
+    struct linear_page linear[LINEAR_PAGES]; /* for copies, by address */
+    struct linear_page code[CODE_PAGES];     /* by view */
+    struct ram_slot ram[RAM_SLOTS];
+    struct shown_slot shown[SHOWN_SLOTS];
 };
 
 /* ---- in and out of the processor: hv/vcpu/load.c ---- */

@@ -3,83 +3,146 @@
 #include <errno.h>
 #include "vcpu/hand_private.h"
 
+/* ---- what was found lately ---- */
+
+/* The entries that led to l lead there still. A guest's own changes of its tables need no flush to
+ * be seen by a walk, so each is read again. */
+static inline __attribute__((always_inline)) bool same_path(struct vcpu *v,
+                                                            const struct linear_page *l)
+{
+    if (l->cr3 != vcpu_get(v, VCPU_CR3) || l->efer != vcpu_get(v, VCPU_EFER)) {
+        return false;
+    }
+    for (unsigned i = 0; i < l->nr; i++) {
+        if (*l->used[i].at != l->used[i].value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void keep_path(struct vcpu *v, struct linear_page *l, const struct path *p)
+{
+    l->efer = vcpu_get(v, VCPU_EFER);
+    l->cr3 = vcpu_get(v, VCPU_CR3);
+    if (!(l->efer & EFER_LMA)) { /* registers count that are not compared, or entries of 4 bytes */
+        return;
+    }
+    for (unsigned i = 0; i < p->nr; i++) {
+        l->used[i].at = (const volatile uint64_t *)(void *)p->used[i].at;
+        l->used[i].value = p->used[i].value;
+    }
+    l->nr = (uint8_t)p->nr;
+}
+
+static inline bool is_of(const struct linear_page *l, uint64_t a, uint64_t stamp)
+{
+    return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp;
+}
+
 /* ---- hypercalls ---- */
 
-static inline bool remembered(const struct linear_page *l, uint64_t a, uint64_t stamp,
-                              unsigned rights)
+/* By the law for copies: hand.h. Confined, the walk, too, is by the vCPU's view. */
+static uint8_t *reach(struct vcpu *v, uint64_t a, unsigned rights, struct walked *w, struct path *p)
 {
-    return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp &&
-           (l->writable || !(rights & RIGHT_W));
+    bool confined = physmap_confines(&v->domain->physmap);
+
+    if (!(confined ? hand_walk_view(v, a, w, p) : hand_walk_host(v, a, w, p)) ||
+        !hand_kernel_may(v, w, rights)) {
+        return NULL;
+    }
+    return confined ? hand_shown_ram(v, w->base >> PAGE_SHIFT, rights)
+                    : hand_ram(v, w->base >> PAGE_SHIFT);
 }
 
-/* Confined: by the vCPU's view, walk included. NULL: not mapped, or denied. */
-static __attribute__((noinline)) uint8_t *reach_confined(struct vcpu *v, uint64_t a,
-                                                         unsigned rights)
+static __attribute__((noinline)) uint8_t *linear_refill(struct vcpu *v, struct linear_page *l,
+                                                        uint64_t a, uint64_t stamp, unsigned rights)
 {
+    struct path p = {.nr = 0};
     struct walked w;
 
-    return hand_walk_view(v, a, &w, NULL) && hand_kernel_may(v, &w, rights)
-               ? hand_shown_ram(v, w.base >> PAGE_SHIFT, rights)
-               : NULL;
-}
-
-/*
- * The page behind a linear address. The last two answers are kept until the vCPU runs again
- * (hand_forget()): a call's argument is read and then written, and one call sees one address space,
- * as with a TLB.
- */
-static void *linear_page(struct vcpu *v, uint64_t a, unsigned rights)
-{
-    struct linear_page *l = &v->linear, *before = &v->linear_before;
-    uint64_t stamp = hand_stamp(&v->domain->physmap, v->altp2m.view);
-    struct linear_page was;
-    struct walked w;
-
-    if (remembered(l, a, stamp, rights)) {
-        return l->page;
+    *l = (struct linear_page){.address = a & PAGE_MASK,
+                              .stamp = stamp,
+                              .page = reach(v, a, rights, &w, &p),
+                              .runs = v->runs};
+    if (!l->page) {
+        return NULL;
     }
-    if (l->page && remembered(before, a, stamp, rights)) {
-        was = *l;
-        *l = *before;
-        *before = was;
-        return l->page;
+    /* What may be written was not asked of the view, if it was not asked for. */
+    l->writable =
+        (rights & RIGHT_W) || ((w.rights & PTE_W) && !physmap_confines(&v->domain->physmap));
+    if (((w.rights & PTE_W) || !l->writable) && !v->altp2m.lifted) { /* else CR0.WP counts */
+        keep_path(v, l, &p);
     }
-    *before = *l;
-    if (physmap_confines(&v->domain->physmap)) {
-        *l = (struct linear_page){a & PAGE_MASK, stamp, reach_confined(v, a, rights),
-                                  rights & RIGHT_W};
-        return l->page;
-    }
-    if (!hand_walk_host(v, a, &w) || !hand_kernel_may(v, &w, rights)) {
-        return l->page = NULL;
-    }
-    *l = (struct linear_page){a & PAGE_MASK, stamp, hand_ram(v, w.base >> PAGE_SHIFT),
-                              (w.rights & PTE_W) || (rights & RIGHT_W)};
     return l->page;
 }
 
-/* Copies each page's part of [a, a + n), in or out. */
-static int copy(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n, bool to_guest)
+/*
+ * The page behind a linear address. One call sees one address space, as with a TLB: until the vCPU
+ * runs again (hand_forget()) a page is found where it was; then, if the paging entries say so.
+ */
+static inline __attribute__((always_inline)) uint8_t *linear_page(struct vcpu *v, uint64_t a,
+                                                                  unsigned rights)
+{
+    struct linear_page *l = &v->linear[(a >> PAGE_SHIFT) % LINEAR_PAGES];
+    uint64_t stamp = hand_stamp(&v->domain->physmap, v->altp2m.view);
+
+    if (!is_of(l, a, stamp) || (!l->writable && (rights & RIGHT_W))) {
+        return linear_refill(v, l, a, stamp, rights);
+    }
+    if (l->runs != v->runs) {
+        if (!l->nr || v->altp2m.lifted || !same_path(v, l)) {
+            return linear_refill(v, l, a, stamp, rights);
+        }
+        l->runs = v->runs;
+    }
+    return l->page;
+}
+
+/* Bytes in one page, in or out. */
+static inline __attribute__((always_inline)) bool
+copy_part(struct vcpu *v, uint64_t a, uint8_t *buffer, size_t n, bool to_guest)
+{
+    uint8_t *page = linear_page(v, a, to_guest ? RIGHT_W : RIGHT_R);
+
+    if (!page) {
+        return false;
+    }
+    page += a & ~PAGE_MASK;
+    if (to_guest) {
+        memcpy(page, buffer, n);
+    } else {
+        memcpy(buffer, page, n);
+    }
+    return true;
+}
+
+/* Copies each page's part of [a, a + n). */
+static __attribute__((noinline)) int copy_pages(struct vcpu *v, gva_t a, uint8_t *buffer, size_t n,
+                                                bool to_guest)
 {
     while (n) {
         size_t part = PAGE_SIZE - (a.v & ~PAGE_MASK);
-        uint8_t *page = linear_page(v, a.v, to_guest ? RIGHT_W : RIGHT_R);
 
         part = part < n ? part : n;
-        if (!page) {
+        if (!copy_part(v, a.v, buffer, part, to_guest)) {
             return -EFAULT;
-        }
-        page += a.v & ~PAGE_MASK;
-        if (to_guest) {
-            memcpy(page, buffer, part);
-        } else {
-            memcpy(buffer, page, part);
         }
         buffer += part;
         a.v += part;
         n -= part;
     }
     return 0;
+}
+
+/* Most copies are of one page. */
+static inline __attribute__((always_inline)) int copy(struct vcpu *v, gva_t a, uint8_t *buffer,
+                                                      size_t n, bool to_guest)
+{
+    if (n - 1 >= PAGE_SIZE - (a.v & ~PAGE_MASK)) {
+        return copy_pages(v, a, buffer, n, to_guest);
+    }
+    return copy_part(v, a.v, buffer, n, to_guest) ? 0 : -EFAULT;
 }
 
 int hand_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n)
@@ -169,7 +232,7 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
     struct walked w;
 
     if (!(physmap_confines(&v->domain->physmap) ? hand_walk_view(v, a.v, &w, NULL)
-                                                : hand_walk_host(v, a.v, &w)) ||
+                                                : hand_walk_host(v, a.v, &w, NULL)) ||
         !hand_kernel_may(v, &w, RIGHT_W)) {
         return false;
     }
@@ -181,59 +244,36 @@ bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
 {
     struct walked w;
 
-    if (!hand_walk_host(v, a.v, &w)) {
+    if (!hand_walk_host(v, a.v, &w, NULL)) {
         return false;
     }
     *out = gpa(w.base | (a.v & ~PAGE_MASK));
     return true;
 }
 
-static bool same_path(const struct code_path *c)
-{
-    for (unsigned i = 0; i < c->nr; i++) {
-        if (*c->used[i].at != c->used[i].value) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, struct code_path *c,
-                                                            uint64_t a)
+static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, struct linear_page *l,
+                                                            uint64_t a, uint64_t stamp)
 {
     struct path p = {.nr = 0};
     struct walked w;
 
-    *c = (struct code_path){.address = a & PAGE_MASK,
-                            .cr3 = vcpu_get(v, VCPU_CR3),
-                            .generation = physmap_rights_generation(&v->domain->physmap),
-                            .view = v->altp2m.view};
-    if (!hand_walk_view(v, a, &w, &p)) {
-        return NULL;
+    *l = (struct linear_page){.address = a & PAGE_MASK, .stamp = stamp};
+    if (hand_walk_view(v, a, &w, &p)) {
+        keep_path(v, l, &p);
+        l->page = hand_shown(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
     }
-    c->nr = p.nr;
-    for (unsigned i = 0; i < p.nr; i++) {
-        c->used[i].at = (const volatile uint64_t *)(void *)p.used[i].at;
-        c->used[i].value = p.used[i].value;
-    }
-    return c->page = hand_shown(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
+    return l->page;
 }
 
-/*
- * The page of 64-bit code at `a`. What is remembered is compared with the paging entries, so that
- * the answer is a walk's. One place for each view: a change between two is what is most often
- * looked for.
- */
+/* The page of 64-bit code at `a`. One place for each view: a change between two is what is most
+ * often looked for. */
 static const uint8_t *code_page(struct vcpu *v, uint64_t a)
 {
-    struct code_path *c = &v->code[v->altp2m.view.v % CODE_PATHS];
+    view_t at = v->altp2m.view;
+    struct linear_page *l = &v->code[at.v % CODE_PAGES];
+    uint64_t stamp = physmap_rights_generation(&v->domain->physmap) << 16 | at.v;
 
-    if (c->page && c->address == (a & PAGE_MASK) && view_eq(c->view, v->altp2m.view) &&
-        c->cr3 == vcpu_get(v, VCPU_CR3) &&
-        c->generation == physmap_rights_generation(&v->domain->physmap) && same_path(c)) {
-        return c->page;
-    }
-    return code_refill(v, c, a);
+    return is_of(l, a, stamp) && same_path(v, l) ? l->page : code_refill(v, l, a, stamp);
 }
 
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)

@@ -45,7 +45,7 @@ void *hand_page_to_fill(struct vcpu *v, gfn_t g);
  * meant is forgotten. */
 static inline void hand_forget(struct vcpu *v)
 {
-    v->linear.page = NULL;
+    v->runs++;
 }
 
 /* ---- instructions carried out here ---- */

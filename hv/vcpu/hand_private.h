@@ -46,8 +46,8 @@ uint8_t *hand_shown_ram(struct vcpu *v, uint64_t g, unsigned rights);
 /* ---- hand_walk.c ---- */
 
 /*
- * A walk for an instruction: the entries that it used, for their accessed and dirty bits, and the
- * paging structure that could not be read. NULL where a call's copy walks, which does without both.
+ * What a walk used and met: the entries, for their accessed and dirty bits or to be compared later,
+ * and the paging structure that could not be read. NULL where nobody wants to know.
  */
 struct path {
     struct used {
@@ -70,7 +70,7 @@ struct walked {
 };
 
 /* By the host map's frames. False: not mapped. */
-bool hand_walk_host(struct vcpu *v, uint64_t a, struct walked *w);
+bool hand_walk_host(struct vcpu *v, uint64_t a, struct walked *w, struct path *p);
 /* By what the vCPU's view shows and lets be read. False: not mapped, or what *p tells. */
 bool hand_walk_view(struct vcpu *v, uint64_t a, struct walked *w, struct path *p);
 

@@ -189,9 +189,10 @@ static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law 
                              : walk_32(v, law, vcpu_get(v, VCPU_CR3), cr4 & X86_CR4_PSE, a, w, p);
 }
 
-__attribute__((noinline)) bool hand_walk_host(struct vcpu *v, uint64_t a, struct walked *w)
+__attribute__((noinline)) bool hand_walk_host(struct vcpu *v, uint64_t a, struct walked *w,
+                                              struct path *p)
 {
-    return walk(v, LAW_HOST, a, w, NULL);
+    return walk(v, LAW_HOST, a, w, p);
 }
 
 __attribute__((noinline)) bool hand_walk_view(struct vcpu *v, uint64_t a, struct walked *w,

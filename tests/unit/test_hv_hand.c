@@ -469,10 +469,9 @@ static unsigned check_translate(void)
     return t.present + ok;
 }
 
-static unsigned check_copy(void)
+static unsigned check_copy_at(uint64_t a)
 {
     uint8_t expected[3 * PAGE_SIZE], buffer[3 * PAGE_SIZE];
-    uint64_t a = random_address();
     size_t n = random_below(4) ? random_below(64) : random_below(sizeof(buffer));
     bool write = random_below(2);
     int rc;
@@ -488,6 +487,11 @@ static unsigned check_copy(void)
     }
     assert_memory_equal(ram_pages, model_pages, PAGES * PAGE_SIZE);
     return rc == 0 && n > 0;
+}
+
+static unsigned check_copy(void)
+{
+    return check_copy_at(random_address());
 }
 
 /* Where the entries of a's walk are, the topmost first, and their size. */
@@ -592,6 +596,62 @@ static unsigned check_access(void)
     return true;
 }
 
+/* The guest changes a paging entry on a's way, without a word to anybody. */
+static void change_entry(uint64_t a)
+{
+    uint64_t where[4], e = random_entry();
+    unsigned n = model_entries(a, where), size = cpu.mode < MODE_PAE ? 4 : 8;
+    uint64_t at = n ? where[random_below(n)] : 0;
+    uint8_t *page = page_in(ram_pages, at / PAGE_SIZE);
+
+    if (n && page) {
+        if (random_below(2)) { /* a bit of it */
+            e = 0;
+            memcpy(&e, page + at % PAGE_SIZE, size);
+            e ^= 1ULL << random_below(8 * size);
+        }
+        memcpy(page + at % PAGE_SIZE, &e, size);
+        memcpy(model_pages, ram_pages, PAGES * PAGE_SIZE);
+    }
+}
+
+/*
+ * What is remembered of a walk is what a walk would find, whatever the guest did since, and
+ * whichever law counts; while nothing is said that a frame or a right was lost.
+ */
+static unsigned check_kept(void)
+{
+    static uint64_t known[3];
+    uint64_t *a = &known[random_below(ARRAY_SIZE(known))];
+
+    for (unsigned i = 0; i < 20 && (i > 0 || random_below(8) == 0) && !model_walk(*a).present;
+         i++) {
+        *a = random_address();
+    }
+    switch (random_below(16)) {
+    case 0:
+    case 1:
+    case 2:
+        change_entry(*a);
+        break;
+    case 3:
+        cpu.wp = !cpu.wp;
+        break;
+    case 4:
+        cpu.nxe = !cpu.nxe;
+        break;
+    case 5: /* another process, and back */
+        cpu.cr3 ^= 1ULL << PAGE_SHIFT;
+        break;
+    case 6:
+        domain.physmap.audited = !domain.physmap.audited;
+        break;
+    default:
+        break;
+    }
+    return check_copy_at(*a);
+}
+
 static void in_every_mode(unsigned (*check)(void))
 {
     for (unsigned mode = 0; mode < MODES; mode++) {
@@ -625,6 +685,13 @@ static void test_access(void **state)
 {
     (void)state;
     in_every_mode(check_access);
+}
+
+static void test_kept(void **state)
+{
+    (void)state;
+    in_every_mode(check_kept);
+    domain.physmap.audited = false;
 }
 
 /* Page tables of one mapping, 4-level: `a` to gfn 5, read-only. */
@@ -898,6 +965,29 @@ static void test_lost(void **state)
     domain.physmap.audited = false;
 }
 
+/* Nor what the host map gave while a monitor let the vCPU through; and that one sees what it
+ * gives, not what was found before. */
+static void test_lifted(void **state)
+{
+    uint64_t *pte = simple_guest(A);
+    uint8_t byte = 0;
+
+    (void)state;
+    *pte |= PTE_W;
+    domain.physmap.audited = true;
+    ram_pages[5][7] = 0x55;
+    ram_pages[6][7] = 0x66;
+    view_says.remapped = true;
+    for (unsigned i = 0; i < 3; i++) {
+        vcpu.altp2m.lifted = i == 1;
+        hand_forget(&vcpu);
+        assert_int_equal(hand_copy_from(&vcpu, &byte, gva(A + 7), 1), 0);
+        assert_int_equal(byte, i == 1 ? 0x55 : 0x66);
+    }
+    view_says.remapped = false;
+    domain.physmap.audited = false;
+}
+
 /* Code need not be readable, and is the view's. */
 static void test_fetch(void **state)
 {
@@ -946,7 +1036,7 @@ static void test_code(void **state)
     assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), 0);
     view_changes(5, XENMEM_access_rwx);
     assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
-    vcpu.altp2m.view = view(CODE_PATHS); /* in the same place */
+    vcpu.altp2m.view = view(CODE_PAGES); /* in the same place */
     view_says.remapped = false;
     assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
     assert_int_equal(code[0], 0x55);
@@ -999,7 +1089,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE("hv/vcpu/hand", test_translate),     CASE("hv/vcpu/hand", test_copy),
-        CASE("hv/vcpu/hand", test_access),        CASE("hv/vcpu/hand", test_memory),
+        CASE("hv/vcpu/hand", test_access),        CASE("hv/vcpu/hand", test_kept),
+        CASE("hv/vcpu/hand", test_lifted),        CASE("hv/vcpu/hand", test_memory),
         CASE("hv/vcpu/hand", test_view),          CASE("hv/vcpu/hand", test_in_walk),
         CASE("hv/vcpu/hand", test_smap),          CASE("hv/vcpu/hand", test_confined),
         CASE("hv/vcpu/hand", test_confined_walk), CASE("hv/vcpu/hand", test_lost),
