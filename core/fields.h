@@ -117,6 +117,8 @@ FIELD(query, verdict, OUT, NUMBER)
 FIELD(query, since, OUT, NUMBER)
 FIELD(query, name, OUT, BYTES)
 FIELD(query, why, OUT, NUMBER)
+FIELD(query, accesses, OUT, FLAGS)
+FIELD(query, narrowed, OUT, FLAGS)
 
 ARGUMENT(usage, struct facet_altp2m_usage)
 VIEW_FIELD(usage, view)

@@ -9,13 +9,19 @@
 
 /* Handlers of Facet's own sub-operations: include/facet/hvmop.h says what they do. */
 
+#define ACCESSES_ALL ((1u << (ACCESS_DEFAULT + 1)) - 1)
+
 long subop_query(struct subop_call *call)
 {
     struct facet_altp2m_query *q = &call->op->facet.u.query;
+    const struct physmap *pm = call->pm;
     uint32_t index = q->index;
     const struct subop *row;
 
-    *q = (struct facet_altp2m_query){.index = index, .number = subop_count};
+    *q = (struct facet_altp2m_query){.index = index,
+                                     .number = subop_count,
+                                     .accesses = (uint16_t)(ACCESSES_ALL & ~pm->refused),
+                                     .narrowed = (uint16_t)(pm->format->refused & ~pm->refused)};
     if (index >= subop_count) {
         return -XEN_ENOENT;
     }

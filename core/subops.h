@@ -87,7 +87,7 @@ SUBOP(15, set_suppress_ve_multi, 0x040e, 32, 0x08, 4, 28, PARTIAL | ASKED, EDITS
 SUBOP(16, set_visibility, 0x040e, 4, 0x08, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
       "shows views that a monitor hid; owned: its own", others_views_are_absent,
       "Shows a view to VMFUNC and switch_p2m, or hides it.")
-SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 45, INACTIVE | LIMITED | ALWAYS | ANYWHERE,
+SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 50, INACTIVE | LIMITED | ALWAYS | ANYWHERE,
       NO_VIEW, SAFE, "tells what the caller may do and nothing of any view", query_says_why,
       "Lists the sub-operations, one a call.")
 SUBOP(0x8001, usage, 0, 64, 0xe00000000000000c, 4, 57, INACTIVE, EDITS, SAFE_WHEN_OWNED,

@@ -63,6 +63,7 @@ void ept_init(const struct vmx_caps *caps)
     if (!caps->ept_exec_only) {
         format.rights[ACCESS_X] = 0;
         format.rights[ACCESS_WX] = 0;
+        format.refused = 1u << ACCESS_X | 1u << ACCESS_WX;
     }
 }
 

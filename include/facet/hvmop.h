@@ -38,7 +38,14 @@ struct facet_altp2m_query {
     uint16_t since;  /* out: first Xen release, major << 8 | minor; 0: Facet's own */
     char name[32];   /* out: ends with a zero byte */
     uint8_t why;     /* in: 0; out: FACET_ALTP2M_WHY_*; 0: the caller may use it */
-    uint8_t pad[15]; /* in: 0 */
+    uint8_t pad0;    /* in: 0 */
+    /*
+     * in: 0; out: sets of 1 << xenmem_access_t, the same for every index. `accesses`: what can be
+     * asked for on this machine; others give -EOPNOTSUPP. `narrowed`: of those, what the processor
+     * cannot give: it gets less, and the hypervisor carries out the rest, an instruction at a time.
+     */
+    uint16_t accesses, narrowed;
+    uint8_t pad[10]; /* in: 0 */
 };
 
 /* Reads what a view, or the whole domain, holds of its table memory. Needs no active altp2m. */

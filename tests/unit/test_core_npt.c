@@ -64,6 +64,23 @@ static void what_cannot_be_had_is_refused(void **state)
     end();
 }
 
+/* `query` tells which those are, whatever row is asked for. */
+static void and_told_before(void **state)
+{
+    const unsigned lacking = 1u << ACCESS_W | 1u << ACCESS_X | 1u << ACCESS_WX;
+
+    for (unsigned narrow = 0; narrow < 2; narrow++) {
+        struct facet_altp2m_query q = {.index = 3};
+
+        (void)state;
+        start(narrow);
+        assert_int_equal(own_call(&fake.self, FACET_ALTP2M_query, &q, sizeof(q)), 0);
+        assert_int_equal(q.accesses, 0x7ff & ~(narrow ? 0 : lacking));
+        assert_int_equal(q.narrowed, narrow ? lacking : 0);
+        end();
+    }
+}
+
 /* A list is done up to the one that cannot be had, which is named, as for an access that is none.
  */
 static void a_list_stops_there(void **state)
@@ -254,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_had_is_refused),
+        cmocka_unit_test(and_told_before),
         cmocka_unit_test(a_list_stops_there),
         cmocka_unit_test(or_narrowed_where_the_owner_says_so),
         cmocka_unit_test(a_fetch_comes_with_a_read),

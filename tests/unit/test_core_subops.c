@@ -609,6 +609,8 @@ static void query_lists_all(void **state)
         if (want == 0) {
             assert_int_equal(op.facet.u.query.cmd, subop_table[i].number);
             assert_string_equal(op.facet.u.query.name, subop_table[i].name);
+            assert_int_equal(op.facet.u.query.accesses, (1u << (ACCESS_DEFAULT + 1)) - 1);
+            assert_int_equal(op.facet.u.query.narrowed, 0);
             assert_true(op.facet.u.query.flags & FACET_ALTP2M_QUERY_ALLOWED);
         }
     }
