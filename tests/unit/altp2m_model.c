@@ -56,12 +56,21 @@ static bool in_use(const struct model *m, uint16_t v)
     return false;
 }
 
+#define NOT_ON_AMD (1u << XENMEM_access_w | 1u << XENMEM_access_x | 1u << XENMEM_access_wx)
+
+static bool refused(const struct model *m, unsigned int access)
+{
+    return m->amd && !m->narrow && access <= XENMEM_access_default && (NOT_ON_AMD >> access & 1);
+}
+
 static int do_create(struct model *m, struct xen_hvm_altp2m_view *a)
 {
     uint16_t access_max = m->version >= ((4 << 16) | 20) ? 11 : XENMEM_access_default;
 
     if (a->hvmmem_default_access > access_max)
         return -EINVAL;
+    if (refused(m, a->hvmmem_default_access))
+        return -EOPNOTSUPP;
     for (uint16_t i = 0; i < MODEL_VIEWS; i++) {
         if (!m->view[i].exists) {
             fresh_view(&m->view[i], a->hvmmem_default_access >= 10
@@ -97,6 +106,8 @@ static int set_access(struct model *m, uint16_t view, uint64_t g, uint16_t acces
 
     if (!v || access > 11 || access == m->bad_access)
         return -EINVAL;
+    if (refused(m, access))
+        return -EOPNOTSUPP;
     if (g == m->refuse_gfn)
         return -ENOMEM;
     if (g < MODEL_PAGES)
@@ -268,6 +279,8 @@ static int own_set_range(struct model *m, struct facet_altp2m_set_range *a)
 {
     if (!get_view(m, a->view) || a->nr > MODEL_PAGES * 2 || a->first_gfn > MODEL_PAGES * 2)
         return -EINVAL;
+    if (refused(m, a->access))
+        return -EOPNOTSUPP;
     for (; a->done < a->nr; a->done++) {
         uint64_t g = a->first_gfn + a->done;
 
@@ -439,6 +452,8 @@ static int facet_op(const struct model *m, struct xen_hvm_altp2m_op *op)
         if (q->index >= ARRAY_SIZE(rows))
             return -ENOENT;
         *q = rows[q->index];
+        q->accesses = (uint16_t)(0x7ff & ~(m->amd && !m->narrow ? NOT_ON_AMD : 0));
+        q->narrowed = m->amd && m->narrow ? NOT_ON_AMD : 0;
         return 0;
     }
     if (u->view != FACET_ALTP2M_ALL_VIEWS && (u->view >= MODEL_VIEWS || !m->view[u->view].exists))

@@ -28,6 +28,8 @@ struct model_view {
 struct model {
     int version;
     bool facet;        /* has Facet's own sub-operations */
+    bool amd;          /* has no access that can be executed or written and not read */
+    bool narrow;       /* takes them all the same */
     bool available;    /* altp2m=1 and EPT */
     bool user_blocked; /* the guest's kernel refuses every hypercall */
     uint64_t mode;

@@ -21,6 +21,8 @@
 #define FIRST 64u /* io/ring.h */
 #define INT3  0xccu
 
+#define SENT_MAX 1000u
+
 static void entry(struct watched *w, unsigned int table, unsigned int i, uint64_t value)
 {
     memcpy(&w->page[table][8 * (size_t)i], &value, 8);
@@ -66,7 +68,7 @@ static void send(struct watched *w, vm_event_request_t *r, bool wait)
     *req_prod = w->req_prod;
     w->waiting += wait;
     w->notified = true;
-    w->sent++;
+    assert_true(++w->sent < SENT_MAX); /* it gets nowhere */
 }
 
 static bool listens(const struct watched *w, unsigned int event)
@@ -90,8 +92,8 @@ static uint8_t *shown(struct watched *w, uint64_t g)
                                              : w->page[shows];
 }
 
-/* True if the view forbids it, and the monitor was told. */
-static bool forbidden(struct watched *w, const struct act *a, uint64_t g)
+/* True if the view forbids it, and the monitor was told. `address` is in page g. */
+static bool forbidden(struct watched *w, const struct act *a, uint64_t address, uint64_t g)
 {
     static const uint8_t need[] = {[ACT_EXEC] = 4, [ACT_READ] = 1, [ACT_WRITE] = 2};
     vm_event_request_t r = {.reason = VM_EVENT_REASON_MEM_ACCESS};
@@ -100,8 +102,8 @@ static bool forbidden(struct watched *w, const struct act *a, uint64_t g)
     if ((access & need[a->kind]) || !w->ring)
         return false;
     r.u.mem_access.gfn = g;
-    r.u.mem_access.offset = a->address & 4095;
-    r.u.mem_access.gla = a->address;
+    r.u.mem_access.offset = address & 4095;
+    r.u.mem_access.gla = address;
     r.u.mem_access.flags =
         MEM_ACCESS_GLA_VALID | need[a->kind] | (a->kind == ACT_WRITE ? MEM_ACCESS_R : 0);
     send(w, &r, true);
@@ -116,7 +118,7 @@ static bool touch(struct watched *w, const struct act *a)
 
     if (a->kind == ACT_EXEC)
         w->regs.rip = a->address;
-    if (forbidden(w, a, g))
+    if (forbidden(w, a, a->address, g))
         return false;
     byte = shown(w, g) + (a->address & 4095);
     if (a->kind == ACT_EXEC && *byte == INT3 &&
@@ -129,6 +131,8 @@ static bool touch(struct watched *w, const struct act *a)
         send(w, &r, true);
         return false;
     }
+    if (a->kind == ACT_EXEC && a->value && forbidden(w, a, (a->address | 4095) + 1, g + 1))
+        return false;
     if (a->kind == ACT_WRITE)
         *byte = a->value;
     w->got[w->at] = *byte;

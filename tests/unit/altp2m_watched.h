@@ -37,7 +37,7 @@ enum act_kind {
 struct act {
     enum act_kind kind;
     uint64_t address; /* linear, in the 8 pages */
-    uint8_t value;    /* that is written */
+    uint8_t value;    /* that is written; executed: 1 if it ends in the next page */
 };
 
 struct watched {

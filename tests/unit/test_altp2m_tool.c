@@ -620,6 +620,29 @@ static void info(void **state)
 }
 
 /* What only Facet can tell, and that the same binary does without it on Xen. */
+/* What a processor cannot give is refused in words, and told of. */
+static void on_amd(void **state)
+{
+    (void)state;
+    m->facet = m->amd = true;
+    expect_words("altp2m info", 0, "accesses      n r rw rx rwx rx2rw n2rwx\nsub-operations\n");
+    expect_words("altp2m info --json", 0,
+                 "\"accesses\": [\"n\", \"r\", \"rw\", \"rx\", \"rwx\", \"rx2rw\", \"n2rwx\"], "
+                 "\"narrowed\": []");
+    assert_json("altp2m info --json");
+    expect_words("altp2m access 1 5 x", 1, "this processor cannot give that access");
+    assert_non_null(strstr(err, "there are n r rw rx rwx rx2rw n2rwx"));
+    expect_words("altp2m access 1 5+3 wx", 1, "this processor cannot give that access");
+    expect_words("altp2m create --access w", 1, "this processor cannot give that access");
+    m->narrow = true;
+    expect_words("altp2m access 1 5 x", 0, "");
+    expect_words("altp2m info", 0,
+                 "accesses      n r w rw x rx wx rwx rx2rw n2rwx\n"
+                 "narrowed      w x wx: carried out an instruction at a time\n");
+    m->facet = false;
+    expect_words("altp2m info --json", 0, "\"accesses\": null, \"narrowed\": null");
+}
+
 static void facets_own(void **state)
 {
     (void)state;
@@ -628,6 +651,8 @@ static void facets_own(void **state)
     expect_words("altp2m info", 0, "hypervisor    Facet, as Xen 4.17.7");
     assert_non_null(strstr(out, "  0x8000 query                  yes\n"
                                 "  0x8001 usage                  not permitted: policy\n"));
+    assert_non_null(strstr(out, "accesses      n r w rw x rx wx rwx rx2rw n2rwx\n"
+                                "sub-operations\n"));
     expect_words("altp2m list", 0,
                  "VIEW  DEFAULT  VISIBLE TABLES  OVERRIDES  REMAPS  VCPUS\n"
                  "0     rwx      yes     4       3          2       0,1,2,3\n"
@@ -743,6 +768,7 @@ int main(void)
         TEST(cannot_open),
         TEST(usage),
         TEST(info),
+        TEST(on_amd),
         TEST(facets_own),
         TEST(looking_changes_nothing),
         TEST(list),

@@ -168,6 +168,123 @@ static void breakpoint_is_hidden(void **state)
     assert_clean();
 }
 
+/* AMD: what can be executed can be read. All but the page's own code reads what the guest wrote. */
+static void breakpoint_is_hidden_by_a_pair(void **state)
+{
+    (void)state;
+    m->amd = true;
+    w->page[WATCHED_CODE + 1][0x10] = 0x55;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1000), 0}, {ACT_EXEC, AT(0x1010), 0},
+         {ACT_READ, AT(0x1010), 0}, {ACT_EXEC, AT(0x2000), 0}, {ACT_READ, AT(0x1010), 0},
+         {ACT_WRITE, AT(0x1010), 0x66}, {ACT_EXEC, AT(0x1010), 0}, {ACT_WRITE, AT(0x1011), 0x77},
+         {ACT_EXEC, AT(0x1011), 0}, {ACT_EXEC, AT(0x3000), 0}, {ACT_READ, AT(0x1010), 0},
+         {ACT_EXEC, AT(0x1010), 0});
+    assert_int_equal(type("altp2m -d 2 watch break do_thing --symbols SYMS"), 0);
+    assert_int_equal(count(out, "break do_thing"), 3);
+    assert_non_null(strstr(out, "3 break"));
+    assert_non_null(strstr(out, "; 2 more passed over")); /* the writes */
+    assert_non_null(strstr(err, "--by-steps"));
+    assert_int_equal(w->got[2], 0x55);
+    assert_int_equal(w->got[3], 0xcc); /* the page's own code: man page */
+    assert_int_equal(w->got[5], 0x55);
+    assert_int_equal(w->got[7], 0x66);
+    assert_int_equal(w->got[9], 0x77);
+    assert_int_equal(w->got[11], 0x66);
+    assert_int_equal(w->at, 13);
+    assert_false(m->view[2].exists);
+    assert_clean();
+}
+
+/* Nor does the code of one such page see the breakpoint in another, or get stuck between them. */
+static void two_pairs(void **state)
+{
+    (void)state;
+    m->amd = true;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1000), 0}, {ACT_READ, AT(0x2010), 0},
+         {ACT_EXEC, AT(0x2010), 0}, {ACT_EXEC, AT(0x2011), 0}, {ACT_READ, AT(0x1010), 0},
+         {ACT_EXEC, AT(0x1ffe), 1}, {ACT_EXEC, AT(0x0ffe), 1}, {ACT_EXEC, AT(0x2ffe), 1},
+         {ACT_EXEC, AT(0x1010), 0});
+    assert_int_equal(type("altp2m -d 2 watch break @0xffffffff81001010 @0xffffffff81002010"), 0);
+    assert_non_null(strstr(out, "2 events"));
+    assert_int_equal(w->got[2], WATCHED_NOP);
+    assert_int_equal(w->got[5], WATCHED_NOP);
+    assert_int_equal(w->at, 10);
+    assert_false(m->view[2].exists || m->view[3].exists);
+    assert_clean();
+}
+
+/* An instruction that begins in the page before is no breakpoint, wherever in it that is. */
+static void no_breakpoint_next_door(void **state)
+{
+    (void)state;
+    m->amd = true;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x0ffe), 1}, {ACT_EXEC, AT(0x1ffe), 0});
+    assert_int_equal(type("altp2m -d 2 watch break @0xffffffff81001ffe"), 0);
+    assert_non_null(strstr(out, "1 events"));
+    assert_int_equal(w->at, 3);
+    assert_clean();
+}
+
+/* Beside watched pages: what a view of such a page allows of them is what all do. */
+static void pairs_and_pages(void **state)
+{
+    (void)state;
+    m->amd = true;
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1000), 0}, {ACT_WRITE, AT(0x2000), 1},
+         {ACT_EXEC, AT(0x3000), 0}, {ACT_EXEC, AT(0x1001), 0}, {ACT_READ, AT(0x4000), 0},
+         {ACT_EXEC, AT(0x4000), 0}, {ACT_READ, AT(0x1010), 0}, {ACT_EXEC, AT(0x1001), 0},
+         {ACT_EXEC, AT(0x2001), 0}, {ACT_READ, AT(0x1010), 0});
+    assert_int_equal(
+        type("altp2m -d 2 watch break @0xffffffff81001010 write 10 exec 11 read 12 read 9"), 0);
+    assert_int_equal(count(out, " write  gfn 0xa+0x0"), 1);
+    assert_int_equal(count(out, " exec   gfn 0xb+0x0"), 1);
+    assert_int_equal(count(out, " read   gfn 0xc+0x0"), 1);
+    assert_int_equal(count(out, " read   gfn 0x9+0x10"), 2);
+    assert_non_null(strstr(out, "5 events"));
+    assert_int_equal(w->at, 11);
+    assert_clean();
+}
+
+/* No view is left for the page, or --by-steps: nothing of the breakpoint is in memory. */
+static void breakpoint_by_steps(void **state)
+{
+    (void)state;
+    for (unsigned int i = 0; i < 3; i++) {
+        m->amd = i > 0;
+        w->at = 0;
+        w->page[WATCHED_CODE + 1][0x10] = WATCHED_NOP;
+        for (unsigned int v = 2; v < MODEL_VIEWS; v++)
+            m->view[v].exists = m->on = i == 2;
+        ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1000), 0}, {ACT_EXEC, AT(0x1010), 0},
+             {ACT_READ, AT(0x1010), 0}, {ACT_WRITE, AT(0x1010), 0x66}, {ACT_EXEC, AT(0x1011), 0},
+             {ACT_EXEC, AT(0x1010), 0}, {ACT_EXEC, AT(0x1ffe), 1});
+        assert_int_equal(type(i < 2 ? "altp2m -d 2 watch break @0xffffffff81001010 --by-steps"
+                                    : "altp2m -d 2 watch break @0xffffffff81001010"),
+                         0);
+        assert_non_null(strstr(out, "2 events"));
+        assert_null(strstr(out, "passed over"));
+        assert_int_equal(w->got[3], WATCHED_NOP);
+        assert_int_equal(w->got[6], 0x66);
+        assert_int_equal(w->at, 8);
+        assert_true(i < 2 || strstr(err, "altp2m_count"));
+        m->on = false;
+        assert_clean();
+    }
+}
+
+static void returns_by_a_pair(void **state)
+{
+    (void)state;
+    m->amd = true;
+    w->page[WATCHED_CODE + 5][1] = 0x20; /* the address to return to */
+    ACTS({ACT_CR3, WATCHED_CR3, 0}, {ACT_EXEC, AT(0x1010), 0}, {ACT_EXEC, AT(0x1000), 0});
+    assert_int_equal(type("altp2m -d 2 watch break do_thing --symbols SYMS --return -1"), 0);
+    assert_int_equal(w->regs.rax, ~0ULL);
+    assert_int_equal(w->got[1], 0); /* it was not executed */
+    assert_int_equal(w->at, 3);
+    assert_clean();
+}
+
 static void breakpoints_of_the_guest(void **state)
 {
     (void)state;
@@ -446,6 +563,7 @@ static void misuse(void **state)
         {"altp2m -d 2 watch cr3 --symbols /nowhere", "a file that can be read"},
         {"altp2m -d 2 watch cr3 --symbols /dev/null", "a table of symbols"},
         {"altp2m -d 2 list --count 3", "--count does not belong to list"},
+        {"altp2m list --by-steps", "--by-steps does not belong to list"},
         {"altp2m -d 2 watch cr3 --svg x", "--svg does not belong to watch"},
     };
 
@@ -696,6 +814,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(breakpoint_is_hidden),
+        TEST(breakpoint_is_hidden_by_a_pair),
+        TEST(two_pairs),
+        TEST(no_breakpoint_next_door),
+        TEST(pairs_and_pages),
+        TEST(breakpoint_by_steps),
+        TEST(returns_by_a_pair),
         TEST(breakpoints_of_the_guest),
         TEST(return_from_function),
         TEST(pages),

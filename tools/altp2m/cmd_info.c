@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parse.h"
 #include "survey.h"
 #include "xenabi.h"
 
@@ -17,7 +18,8 @@ struct facts {
     int mode_rc, state_rc;
     uint64_t mode;
     bool on;
-    bool facet; /* answers Facet's own sub-operations */
+    bool facet;                  /* answers Facet's own sub-operations */
+    uint16_t accesses, narrowed; /* sets of 1 << xenmem_access_t; 0: not told */
 };
 
 static void version_text(const struct subop_target *t, unsigned int cmd, char *buf, size_t size)
@@ -42,6 +44,8 @@ static void gather(const struct subop_target *t, struct facts *f)
     f->mode_rc = subop_get_mode(t, &f->mode);
     f->state_rc = subop_get_state(t, &f->on);
     f->facet = !subop_query(t, 0, &q);
+    f->accesses = q.accesses;
+    f->narrowed = q.narrowed;
 }
 
 /* Xen 4.19 and later do not let everybody read the parameter: "unknown" then. */
@@ -115,6 +119,7 @@ static void human(struct session *s, const struct facts *f)
 {
     struct facet_altp2m_query q;
     struct words_refusal r;
+    char buf[64];
 
     fprintf(s->out, "hypervisor    %s %d.%d%s\n", f->facet ? "Facet, as Xen" : "Xen",
             f->version >> 16, f->version & 0xffff, f->extra);
@@ -128,6 +133,11 @@ static void human(struct session *s, const struct facts *f)
     fprintf(s->out, "state         %s\n", state_text(&s->target, f, &r));
     if (f->on)
         survey_vcpus(&s->target, human_vcpu, s->out);
+    if (f->accesses)
+        fprintf(s->out, "accesses      %s\n", words_accesses(f->accesses, buf));
+    if (f->narrowed)
+        fprintf(s->out, "narrowed      %s: carried out an instruction at a time\n",
+                words_accesses(f->narrowed, buf));
     fprintf(s->out, "sub-operations\n");
     for (unsigned int cmd = SUBOP_FIRST; cmd <= SUBOP_LAST; cmd++)
         fprintf(s->out, "  %6u %-22s %s\n", cmd, subop_name(cmd), xen_answer(&s->target, f, cmd));
@@ -153,6 +163,20 @@ static void json_subop(struct json *j, uint32_t cmd, const char *name, const cha
     json_string(j, "name", name);
     json_string(j, "answers", answers);
     json_close(j, '}');
+}
+
+/* An array of names, or null if they are not told. */
+static void json_accesses(struct json *j, const char *key, const struct facts *f, uint16_t set)
+{
+    if (!f->accesses) {
+        json_string(j, key, NULL);
+        return;
+    }
+    json_open(j, key, '[');
+    for (uint16_t a = 0; a < XENMEM_access_default; a++)
+        if (set >> a & 1)
+            json_string(j, NULL, parse_access_name(a));
+    json_close(j, ']');
 }
 
 static void json_subops(struct session *s, const struct facts *f, struct json *j)
@@ -190,6 +214,8 @@ static void machine(struct session *s, const struct facts *f)
     if (f->on)
         survey_vcpus(&s->target, json_vcpu, &j);
     json_close(&j, ']');
+    json_accesses(&j, "accesses", f, f->accesses);
+    json_accesses(&j, "narrowed", f, f->narrowed);
     json_subops(s, f, &j);
     json_close(&j, '}');
     fputc('\n', s->out);

@@ -40,22 +40,23 @@ static vm_event_response_t answer_to(const vm_event_request_t *r)
 }
 
 /* One instruction in view 0, and back; with a report after it, or without. */
-static void step_over(const struct watch *w, vm_event_response_t *a, bool reported)
+static void step_over(struct watch *w, vm_event_response_t *a, view_t back, bool reported)
 {
     a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M;
     a->altp2m_idx = 0;
+    w->steps[a->vcpu_id].fetch = WATCH_NOWHERE;
     if (reported) {
         a->flags |= VM_EVENT_FLAG_TOGGLE_SINGLESTEP;
     } else {
         a->flags |= VM_EVENT_FLAG_FAST_SINGLESTEP;
-        a->u.fast_singlestep.p2midx = w->view.v;
+        a->u.fast_singlestep.p2midx = back.v;
     }
 }
 
 static bool in_our_view(const struct watch *w, const vm_event_request_t *r)
 {
     return !view_eq(w->view, VIEW_NONE) && (r->flags & VM_EVENT_FLAG_ALTERNATE_P2M) &&
-           r->altp2m_idx == w->view.v;
+           (r->altp2m_idx == w->view.v || watch_pair_is_ours(w, view(r->altp2m_idx)));
 }
 
 /* Whether the filters let it through. Counts those that they do not. */
@@ -68,6 +69,80 @@ static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t 
         return true;
     w->hidden++;
     return false;
+}
+
+/* ---- breakpoints ---- */
+
+static struct watch_break *break_at(struct watch *w, const vm_event_request_t *r)
+{
+    for (unsigned int i = 0; i < w->nr_breaks; i++)
+        if (w->breaks[i].address.v == r->data.regs.x86.rip ||
+            (w->breaks[i].gfn.v == r->u.software_breakpoint.gfn &&
+             w->breaks[i].offset == r->data.regs.x86.rip % PAGE))
+            return &w->breaks[i];
+    return NULL;
+}
+
+/* As if the function had returned the value at once. False: there is no way back to be read. */
+static bool return_now(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    struct vm_event_regs_x86 *x = &a->data.regs.x86;
+    struct guestmem_paging p = watch_paging(r);
+    uint64_t to;
+
+    if (guestmem_read(&w->memory, &p, gva(r->data.regs.x86.rsp), &to, sizeof(to)) != sizeof(to))
+        return false;
+    *x = r->data.regs.x86;
+    x->rax = w->return_value;
+    x->rsp += sizeof(to);
+    x->rip = to;
+    a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
+    return true;
+}
+
+/* b was reached; the instruction that is there goes on in `back`. */
+static void hit(struct watch *w, struct watch_break *b, const vm_event_request_t *r,
+                vm_event_response_t *a, view_t back)
+{
+    b->hits++;
+    if (passes(w, WATCH_BREAK, r))
+        watch_tell(w, WATCH_BREAK, r, b->label, NULL, NULL);
+    if (!w->returns || !return_now(w, r, a))
+        step_over(w, a, back, false);
+}
+
+static void on_break(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    struct watch_break *b = in_our_view(w, r) ? break_at(w, r) : NULL;
+
+    if (b) {
+        hit(w, b, r, a, view(r->altp2m_idx));
+        return;
+    }
+    if (passes(w, WATCH_OWN_BREAK, r))
+        watch_tell(w, WATCH_OWN_BREAK, r, NULL, NULL, NULL);
+    control_inject_breakpoint(w->t, r->vcpu_id, r->u.software_breakpoint.type,
+                              (uint8_t)r->u.software_breakpoint.insn_length);
+}
+
+/* With pairs: a page may not be executed in this view. False: it is for on_page() to tell. */
+static bool on_fetch(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
+{
+    const struct watch_copy *c = watch_copy_at(w, gfn(r->u.mem_access.gfn));
+    struct watch_break *b = c ? watch_pair_break(w, r) : NULL;
+    view_t to;
+
+    if (b) {
+        hit(w, b, r, a, watch_pair_view(w, c));
+    } else if (watch_pair_turns(w, r, &to)) {
+        a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M;
+        a->altp2m_idx = to.v;
+    } else if (c) {
+        step_over(w, a, view(r->altp2m_idx), false);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* ---- memory ---- */
@@ -116,7 +191,8 @@ static void on_page(struct watch *w, const vm_event_request_t *r, vm_event_respo
 {
     enum watch_kind k = page_kind(r->u.mem_access.flags);
     const struct watch_range *range = range_of(w, r, k);
-    bool refresh = k == WATCH_WRITE && watch_copy_at(w, gfn(r->u.mem_access.gfn));
+    const struct watch_copy *copy = watch_copy_at(w, gfn(r->u.mem_access.gfn));
+    bool refresh = k == WATCH_WRITE && copy && !(w->pairs && view_eq(copy->executes, VIEW_NONE));
     bool tell = range && passes(w, k, r), values = tell && w->values && k == WATCH_WRITE;
     struct watch_step *step = &w->steps[r->vcpu_id];
 
@@ -124,6 +200,8 @@ static void on_page(struct watch *w, const vm_event_request_t *r, vm_event_respo
         lift(w, r);
         return;
     }
+    if (w->pairs && k == WATCH_EXEC && on_fetch(w, r, a))
+        return;
     w->hidden += !range;
     if (tell && !values)
         watch_tell(w, k, r, range->label, NULL, NULL);
@@ -133,7 +211,7 @@ static void on_page(struct watch *w, const vm_event_request_t *r, vm_event_respo
         step->request = *r;
         look(w, r, step->before);
     }
-    step_over(w, a, refresh || values);
+    step_over(w, a, view(r->altp2m_idx), refresh || values);
 }
 
 /* The instruction would meet its event again and again: meanwhile they are turned off. */
@@ -167,54 +245,6 @@ static void on_step(struct watch *w, const vm_event_request_t *r, vm_event_respo
         a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M;
         a->altp2m_idx = w->view.v;
     }
-}
-
-/* ---- breakpoints ---- */
-
-static struct watch_break *break_at(struct watch *w, const vm_event_request_t *r)
-{
-    for (unsigned int i = 0; i < w->nr_breaks; i++)
-        if (w->breaks[i].address.v == r->data.regs.x86.rip ||
-            (w->breaks[i].gfn.v == r->u.software_breakpoint.gfn &&
-             w->breaks[i].offset == r->data.regs.x86.rip % PAGE))
-            return &w->breaks[i];
-    return NULL;
-}
-
-/* As if the function had returned the value at once. */
-static void return_now(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
-{
-    struct vm_event_regs_x86 *x = &a->data.regs.x86;
-    struct guestmem_paging p = watch_paging(r);
-    uint64_t to;
-
-    if (guestmem_read(&w->memory, &p, gva(r->data.regs.x86.rsp), &to, sizeof(to)) != sizeof(to)) {
-        step_over(w, a, false);
-        return;
-    }
-    *x = r->data.regs.x86;
-    x->rax = w->return_value;
-    x->rsp += sizeof(to);
-    x->rip = to;
-    a->flags |= VM_EVENT_FLAG_SET_REGISTERS;
-}
-
-static void on_break(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
-{
-    struct watch_break *b = in_our_view(w, r) ? break_at(w, r) : NULL;
-    enum watch_kind k = b ? WATCH_BREAK : WATCH_OWN_BREAK;
-
-    if (b)
-        b->hits++;
-    if (passes(w, k, r))
-        watch_tell(w, k, r, b ? b->label : NULL, NULL, NULL);
-    if (!b)
-        control_inject_breakpoint(w->t, r->vcpu_id, r->u.software_breakpoint.type,
-                                  (uint8_t)r->u.software_breakpoint.insn_length);
-    else if (w->returns)
-        return_now(w, r, a);
-    else
-        step_over(w, a, false);
 }
 
 /* ---- registers ---- */

@@ -87,6 +87,8 @@ const struct command command_table[] = {
      "  --show LIST      registers to print: rdi,rsi:str,[rdi+0x70]:str\n"
      "  --values         with a write: the bytes before and after\n"
      "  --return N       at a breakpoint: the function returns N and does nothing\n"
+     "  --by-steps       pages with breakpoints are executed an instruction at a time: slow, and\n"
+     "                   on AMD the one way to hide a breakpoint from its own page's code, too\n"
      "  --kind LIST, --vcpu N, --gfn GFN[+COUNT]   tell only of these\n"
      "  --count N, --for SECONDS   end after that\n"
      "  --stats          a line with the rate each second\n"
@@ -202,6 +204,7 @@ static const struct option own_options[OPT_NR] = {
     [OPT_KIND] = {"kind", required_argument, NULL, OWN_OPTIONS + OPT_KIND},
     [OPT_VCPU] = {"vcpu", required_argument, NULL, OWN_OPTIONS + OPT_VCPU},
     [OPT_GFN] = {"gfn", required_argument, NULL, OWN_OPTIONS + OPT_GFN},
+    [OPT_BY_STEPS] = {"by-steps", no_argument, NULL, OWN_OPTIONS + OPT_BY_STEPS},
 };
 
 static enum command_status (*option_owner(unsigned int opt))(struct session *, char **, int)

@@ -32,6 +32,7 @@ enum session_option {
     OPT_KIND,
     OPT_VCPU,
     OPT_GFN,
+    OPT_BY_STEPS,
     OPT_NR
 };
 

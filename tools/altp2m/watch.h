@@ -8,6 +8,8 @@
  *
  * Everything that restricts the guest is in one view of its own, `view`, on which all vCPUs run.
  * What meets a restriction there is stepped over in view 0, which has none, and goes on in `view`.
+ * Where no page can be executed and not read, pages with breakpoints have views of their own beside
+ * it: watch_pair.c.
  */
 #include <time.h>
 
@@ -23,6 +25,8 @@
 #define WATCH_LABEL  64u
 #define WATCH_VALUES 16u /* bytes shown of a written place */
 #define WATCH_TEXT   48u /* characters of a guest's string */
+
+#define WATCH_NOWHERE (~0ULL) /* no address of code */
 
 /* Bits of watch_range.want, as in MEM_ACCESS_*. */
 #define WATCH_R 1u
@@ -68,11 +72,12 @@ struct watch_break {
     char label[WATCH_LABEL];
 };
 
-/* The page that `view` shows in place of one with breakpoints. */
+/* The page that `view`, or else `executes`, shows in place of one with breakpoints. */
 struct watch_copy {
     gfn_t gfn;
     gfn_t shows;
-    uint8_t *page; /* mapped; NULL for a shadow page of Facet's */
+    view_t executes; /* with pairs; VIEW_NONE: the page is stepped through, and there is no copy */
+    uint8_t *page;   /* mapped; NULL for a shadow page of Facet's */
 };
 
 /* A register, or what is in memory at it, as a number or as a string. */
@@ -87,6 +92,7 @@ struct watch_shown {
 struct watch_step {
     bool refresh, tell;
     bool descriptor; /* these events are off until the step is done */
+    uint64_t fetch;  /* rip that last changed the view (watch_pair.c), or WATCH_NOWHERE */
     vm_event_request_t request;
     uint8_t before[WATCH_VALUES];
 };
@@ -121,6 +127,8 @@ struct watch {
     uint64_t max_kib; /* to be restored; 0: not changed */
     view_t view;
     bool turned_on, gone;
+    bool pairs, by_steps; /* no page is executed and not read; and none is executed as a copy */
+    unsigned int stepped; /* pages that are stepped through */
 
     struct timespec start;
     double last_stats;
@@ -142,13 +150,28 @@ enum command_status watch_begin(struct watch *w);
 void watch_end(struct watch *w);
 /* Writes the copy anew from the page that it stands for. */
 int watch_copy_refresh(struct watch *w, const struct watch_copy *c);
-struct watch_copy *watch_copy_at(struct watch *w, gfn_t g);
+struct watch_copy *watch_copy_at(const struct watch *w, gfn_t g);
 /* True once the domain does not run any more; sets w->gone if it is not there at all. */
 bool watch_ended(struct watch *w);
 struct guestmem_paging watch_paging(const vm_event_request_t *r);
 /* CPUID's result is in the registers already: going on behind it is the listener's part. */
 void watch_pass_cpuid(const vm_event_request_t *r, vm_event_response_t *a);
 bool watch_stop_asked(void);
+
+/* watch_pair.c: breakpoints where what can be executed can be read. Sets `pairs`. */
+void watch_pair_ask(struct watch *w);
+/* False: it is to be stepped through. */
+bool watch_pair_view_made(struct watch *w, struct watch_copy *c);
+/* What a view allows of a page where the ranges leave `allowed`. */
+uint8_t watch_pair_access(const struct watch *w, view_t v, gfn_t g, uint8_t allowed);
+bool watch_pair_is_ours(const struct watch *w, view_t v);
+/* Where the page is executed; NULL: any page without a breakpoint. */
+view_t watch_pair_view(const struct watch *w, const struct watch_copy *c);
+/* A fetch was denied. True: it goes on in view `to`; false: it is to be stepped over. */
+bool watch_pair_turns(struct watch *w, const vm_event_request_t *r, view_t *to);
+/* The breakpoint that a denied fetch is about to reach, or NULL. */
+struct watch_break *watch_pair_break(struct watch *w, const vm_event_request_t *r);
+void watch_pair_drop(struct watch *w);
 
 /* watch_print.c */
 double watch_seconds(const struct watch *w);

@@ -341,6 +341,7 @@ static enum command_status parse_options(struct watch *w)
     w->only_kinds = ~0u;
     w->values = opt[OPT_VALUES];
     w->stats = opt[OPT_STATS];
+    w->by_steps = opt[OPT_BY_STEPS];
     if (!st && opt[OPT_FOR])
         st = parse_seconds(w, opt[OPT_FOR]);
     if (!st && opt[OPT_SHOW])

@@ -240,6 +240,15 @@ void watch_hello(struct watch *w)
         fprintf(w->s->err, "%s %s at gfn 0x%" PRIx64 "+0x%" PRIx32, i ? "," : ": breakpoint",
                 w->breaks[i].label, w->breaks[i].gfn.v, w->breaks[i].offset);
     fprintf(w->s->err, "; Ctrl-C ends it\n");
+    if (w->nr_copies > w->stepped && w->pairs)
+        fprintf(w->s->err, "this processor has no page that is executed and not read: code that "
+                           "reads its own page sees a breakpoint there; --by-steps hides it, "
+                           "slowly\n");
+    if (w->stepped && !w->by_steps)
+        fprintf(w->s->err,
+                "there are no more views: %u pages with breakpoints are executed by steps, which "
+                "is slow; raise altp2m_count in the domain's configuration\n",
+                w->stepped);
 }
 
 void watch_rates(struct watch *w)

@@ -29,6 +29,19 @@ static enum command_status refuse(struct watch *w, int rc, const char *text, con
     return command_refuse(w->s, line, hint, -rc);
 }
 
+/* Why a view's pages could not be made as they are to be. */
+static const char *page_hint(int rc, const char *missing)
+{
+    switch (rc) {
+    case -ENOMEM:
+        return "raise shadow_memory in the domain's configuration";
+    case -EOPNOTSUPP:
+        return "this processor lacks an access that is needed: altp2m info lists those it has";
+    default:
+        return missing;
+    }
+}
+
 bool watch_ended(struct watch *w)
 {
     struct xen_domctl_getdomaininfo info;
@@ -184,7 +197,7 @@ static enum command_status find(struct watch *w)
 
 /* ---- the pages with breakpoints ---- */
 
-struct watch_copy *watch_copy_at(struct watch *w, gfn_t g)
+struct watch_copy *watch_copy_at(const struct watch *w, gfn_t g)
 {
     for (unsigned int i = 0; i < w->nr_copies; i++)
         if (gfn_eq(w->copies[i].gfn, g))
@@ -202,6 +215,8 @@ int watch_copy_refresh(struct watch *w, const struct watch_copy *c)
     for (unsigned int i = 0; i < w->nr_breaks; i++)
         if (gfn_eq(w->breaks[i].gfn, c->gfn))
             w->scratch[w->breaks[i].offset] = INT3;
+    if (w->pairs && view_eq(c->executes, VIEW_NONE))
+        return 0;
     if (!c->page)
         return own_shadow_copy(w->t, c->shows, w->scratch, 0, PAGE, true);
     memcpy(c->page, w->scratch, PAGE);
@@ -235,20 +250,29 @@ static int populate_copy(struct watch *w, struct watch_copy *c)
     return rc;
 }
 
+static int make_page(struct watch *w, struct watch_copy *c)
+{
+    int rc = own_shadow_create(w->t, c->gfn, &c->shows);
+
+    return rc == -EOPNOTSUPP ? populate_copy(w, c) : rc;
+}
+
 static int make_copy(struct watch *w, gfn_t g)
 {
-    struct watch_copy c = {.gfn = g};
-    int rc = own_shadow_create(w->t, g, &c.shows);
+    struct watch_copy *c = &w->copies[w->nr_copies];
+    int rc;
 
-    if (rc == -EOPNOTSUPP)
-        rc = populate_copy(w, &c);
+    *c = (struct watch_copy){.gfn = g, .executes = VIEW_NONE};
+    if (w->pairs && !watch_pair_view_made(w, c)) {
+        w->nr_copies++;
+        return 0;
+    }
+    rc = make_page(w, c);
     if (rc)
         return rc;
-    w->copies[w->nr_copies++] = c;
-    rc = watch_copy_refresh(w, &c);
-    if (!rc)
-        rc = subop_change_gfn(w->t, w->view, g, c.shows);
-    return rc ? rc : subop_set_access(w->t, w->view, g, XENMEM_access_x);
+    w->nr_copies++;
+    rc = watch_copy_refresh(w, c);
+    return rc ? rc : subop_change_gfn(w->t, w->pairs ? c->executes : w->view, g, c->shows);
 }
 
 static void drop_copies(struct watch *w)
@@ -256,7 +280,9 @@ static void drop_copies(struct watch *w)
     for (unsigned int i = 0; i < w->nr_copies; i++) {
         const struct watch_copy *c = &w->copies[i];
 
-        if (c->page) {
+        if (w->pairs && view_eq(c->executes, VIEW_NONE)) {
+            continue;
+        } else if (c->page) {
             w->t->hc->unmap(w->t->hc->ctx, c->page);
             if (!w->gone)
                 control_remove(w->t, c->shows);
@@ -296,7 +322,16 @@ static unsigned int wanted(const struct watch *w, gfn_t g)
     return want;
 }
 
-static int restrict_list(struct watch *w, const struct watch_range *r)
+static uint8_t access_in(const struct watch *w, view_t v, gfn_t g)
+{
+    uint8_t access = allowed(wanted(w, g));
+
+    if (w->pairs)
+        return watch_pair_access(w, v, g, access);
+    return watch_copy_at(w, g) ? XENMEM_access_x : access;
+}
+
+static int restrict_list(struct watch *w, view_t v, const struct watch_range *r)
 {
     const struct hypercall *hc = w->t->hc;
     size_t size = CHUNK * (sizeof(uint64_t) + 1);
@@ -310,9 +345,9 @@ static int restrict_list(struct watch *w, const struct watch_range *r)
 
         for (; nr < CHUNK && done < r->count; done++) {
             gfns[nr] = r->first.v + done;
-            accesses[nr++] = allowed(wanted(w, gfn(r->first.v + done)));
+            accesses[nr++] = access_in(w, v, gfn(r->first.v + done));
         }
-        rc = subop_set_access_multi(w->t, w->view, nr, gfns, accesses);
+        rc = subop_set_access_multi(w->t, v, nr, gfns, accesses);
         progress_at(&p, done);
     }
     progress_end(&p);
@@ -321,29 +356,47 @@ static int restrict_list(struct watch *w, const struct watch_range *r)
     return rc;
 }
 
-static enum command_status restrict_pages(struct watch *w)
+static bool executes_too(const struct watch *w)
 {
-    for (unsigned int i = 0; i < w->nr_ranges; i++) {
+    for (unsigned int i = 0; i < w->nr_ranges; i++)
+        for (unsigned int c = 0; c < w->nr_copies; c++)
+            if (w->copies[c].gfn.v - w->ranges[i].first.v < w->ranges[i].count &&
+                (w->ranges[i].want & WATCH_X))
+                return true;
+    return false;
+}
+
+static int restrict_view(struct watch *w, view_t v)
+{
+    int rc = 0;
+
+    for (unsigned int i = 0; !rc && i < w->nr_ranges; i++) {
         const struct watch_range *r = &w->ranges[i];
         uint16_t access;
-        int rc;
 
-        for (unsigned int c = 0; c < w->nr_copies; c++)
-            if (w->copies[c].gfn.v - r->first.v < r->count && (r->want & WATCH_X))
-                return command_refuse(w->s,
-                                      "a page with a breakpoint cannot be watched for "
-                                      "execution too",
-                                      "start with one of them", EINVAL);
-        rc = restrict_list(w, r);
+        rc = restrict_list(w, v, r);
         if (!rc && r->count == 1) /* hypervisors skip a hole and report success */
-            rc = subop_get_access(w->t, w->view, r->first, &access);
-        if (rc)
-            return refuse(w, rc, "the pages cannot be restricted",
-                          "is it memory of the guest? raise shadow_memory if there is no room");
+            rc = subop_get_access(w->t, v, r->first, &access);
     }
-    for (unsigned int c = 0; c < w->nr_copies; c++)
-        subop_set_access(w->t, w->view, w->copies[c].gfn, XENMEM_access_x);
-    return COMMAND_OK;
+    for (unsigned int c = 0; !rc && c < w->nr_copies; c++)
+        rc = subop_set_access(w->t, v, w->copies[c].gfn, access_in(w, v, w->copies[c].gfn));
+    return rc;
+}
+
+static enum command_status restrict_pages(struct watch *w)
+{
+    int rc;
+
+    if (executes_too(w))
+        return command_refuse(w->s, "a page with a breakpoint cannot be watched for execution too",
+                              "start with one of them", EINVAL);
+    rc = restrict_view(w, w->view);
+    for (unsigned int c = 0; !rc && c < w->nr_copies; c++)
+        if (!view_eq(w->copies[c].executes, VIEW_NONE))
+            rc = restrict_view(w, w->copies[c].executes);
+    return rc ? refuse(w, rc, "the pages cannot be restricted",
+                       page_hint(rc, "is it memory of the guest?"))
+              : COMMAND_OK;
 }
 
 /* ---- the view ---- */
@@ -372,6 +425,7 @@ static enum command_status make_view(struct watch *w)
     rc = subop_create(w->t, XENMEM_access_rwx, &w->view);
     if (rc)
         return command_refused(w->s, HVMOP_altp2m_create_p2m, rc, NULL);
+    watch_pair_ask(w);
     return COMMAND_OK;
 }
 
@@ -388,7 +442,7 @@ static enum command_status fill_view(struct watch *w)
             rc = make_copy(w, w->breaks[i].gfn);
     if (rc)
         return refuse(w, rc, "no hidden page can be made for the breakpoint",
-                      "raise shadow_memory in the domain's configuration");
+                      page_hint(rc, "is it memory of the guest?"));
     st = restrict_pages(w);
     if (st)
         return st;
@@ -477,6 +531,8 @@ static enum command_status open_domain(struct watch *w)
     w->scratch = w->t->hc->alloc(w->t->hc->ctx, PAGE);
     if (!w->steps || !w->scratch)
         return refuse(w, -ENOMEM, "no memory", "");
+    for (uint32_t i = 0; i < w->vcpus; i++)
+        w->steps[i].fetch = WATCH_NOWHERE;
     rc = ring_open(&w->ring, w->t, &why);
     return rc ? command_refuse(w->s, why.text, why.hint, -rc) : COMMAND_OK;
 }
@@ -535,6 +591,7 @@ static void take_back(struct watch *w)
     release_waiting(w);
     if (!view_eq(w->view, VIEW_NONE))
         subop_destroy(w->t, w->view);
+    watch_pair_drop(w);
     drop_copies(w);
     if (w->turned_on)
         subop_set_state(w->t, false);

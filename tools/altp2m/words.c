@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "parse.h"
 #include "survey.h"
 #include "xenabi.h"
 
@@ -136,8 +137,36 @@ static bool say_no_tables(int err, struct words_refusal *r)
     return true;
 }
 
+const char *words_accesses(uint16_t set, char *buf)
+{
+    size_t n = 0;
+
+    *buf = '\0';
+    for (uint16_t a = 0; a < XENMEM_access_default; a++)
+        if (set >> a & 1)
+            n += (size_t)sprintf(buf + n, "%s%s", n ? " " : "", parse_access_name(a));
+    return buf;
+}
+
+#define EVERY_ACCESS ((1u << XENMEM_access_default) - 1)
+
+/* An access that the processor cannot give. */
+static bool say_lacking(const struct subop_target *t, struct words_refusal *r)
+{
+    struct facet_altp2m_query q;
+    char buf[64];
+
+    if (subop_query(t, 0, &q) || !q.accesses || !(EVERY_ACCESS & ~q.accesses))
+        return false;
+    SAY(r, "this processor cannot give that access: what can be executed or written can be read");
+    HINT(r, "there are %s", words_accesses(q.accesses, buf));
+    return true;
+}
+
 static bool say_create(const struct subop_target *t, int err, struct words_refusal *r)
 {
+    if (err == EOPNOTSUPP)
+        return say_lacking(t, r);
     if (err != EINVAL && err != ENOSPC && err != EBUSY)
         return say_no_tables(err, r);
     SAY(r, "no free view: %u exist and the domain may not have more", survey_count(t));
@@ -191,6 +220,8 @@ static bool say_access(const struct subop_target *t, int err, const struct words
                        struct words_refusal *r)
 {
     switch (err) {
+    case EOPNOTSUPP:
+        return say_lacking(t, r);
     case ESRCH:
         SAY(r, "gfn 0x%" PRIx64 " has no page in view %u", a->gfn.v, a->view.v);
         HINT(r, "%s", hole_or_unfilled(t, a));
@@ -332,6 +363,7 @@ static bool say_own(const struct subop_target *t, unsigned int cmd, int err,
         return say_switch(t, err, a->view, r);
     case HVMOP_altp2m_set_mem_access:
     case HVMOP_altp2m_get_mem_access:
+    case HVMOP_altp2m_set_mem_access_multi:
         return say_access(t, err, a, r);
     case HVMOP_altp2m_change_gfn:
         return say_change_gfn(t, err, a, r);

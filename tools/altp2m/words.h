@@ -27,6 +27,9 @@ struct words_refusal {
 void words_explain(const struct subop_target *t, unsigned int cmd, int err,
                    const struct words_about *about, struct words_refusal *r);
 
+/* The names of a set of 1 << xenmem_access_t, with blanks between them. `buf`: at least 64 bytes.
+ */
+const char *words_accesses(uint16_t set, char *buf);
 /* "mixed" and so on for XEN_ALTP2M_*, "unknown" for other values. */
 const char *words_mode(uint64_t mode);
 /* "EINVAL" and so on, or "error N" in `buf` (at least 24 bytes). */
