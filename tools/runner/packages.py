@@ -71,6 +71,7 @@ PACKAGES = {
     ),
     "packages": (
         ("dpkg-dev", "builds Debian packages"),
+        ("build-essential", "what each Debian package is built with"),
         ("debhelper", "likewise"),
     ),
     "prove": (
