@@ -3,7 +3,9 @@
  * From the boot loader's information to a running hypervisor: memory, processor, domains,
  * scheduler.
  */
+#include "ap.h"
 #include "boot.h"
+#include "cmdline.h"
 #include "early.h"
 #include <facet/check.h>
 #include <string.h>
@@ -12,13 +14,15 @@
 #include "mm/frame.h"
 #include "exit/selftest.h"
 #include "vcpu/vendor.h"
-#include "x86/cpu.h"
+#include "x86/madt.h"
+#include "x86/processors.h"
 #include "x86/timer.h"
 
 /* Multiboot 1 specification 0.6.96, section 3.3; the members Facet reads. */
-#define MULTIBOOT_LOADED 0x2badb002u
-#define MULTIBOOT_MODS   (1u << 3)
-#define MULTIBOOT_MMAP   (1u << 6)
+#define MULTIBOOT_LOADED  0x2badb002u
+#define MULTIBOOT_CMDLINE (1u << 2)
+#define MULTIBOOT_MODS    (1u << 3)
+#define MULTIBOOT_MMAP    (1u << 6)
 struct multiboot_info {
     uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
     uint32_t mmap_length, mmap_addr;
@@ -35,6 +39,8 @@ _Static_assert(sizeof(struct multiboot_range) == 24, "Multiboot 0.6.96, 3.3");
 _Static_assert(offsetof(struct multiboot_info, mmap_addr) == 48, "Multiboot 0.6.96, 3.3");
 
 void boot_main(uint32_t magic, const struct multiboot_info *info);
+/* hv/boot/start.S: goes on there with another stack. */
+_Noreturn void boot_on_stack(uint64_t top, void (*f)(void));
 
 #define MAX_RANGES 64u
 #define MAX_RAM    (512ULL << 30) /* what one level-3 table maps */
@@ -46,7 +52,9 @@ struct range {
 static struct range free_ranges[MAX_RANGES];
 static unsigned nr_free_ranges;
 static struct boot_module modules[BOOT_MODULES_MAX];
-static struct cpu boot_cpu;
+static unsigned nr_modules;
+static unsigned nr_found, nr_processors; /* that the firmware tells of; that are wanted */
+static struct cpu boot_cpu;              /* until there are page tables */
 
 static uint64_t page_down(uint64_t a)
 {
@@ -158,6 +166,23 @@ static unsigned take_boot_memory(const struct multiboot_info *info)
     return nr;
 }
 
+/* Whom the firmware tells of, the running one first. Those beyond what is wanted get nothing. */
+static void find_processors(void)
+{
+    uint32_t ids[CPU_MAX + 1], *others = ids + 1;
+    unsigned n = madt_find(others, CPU_MAX), nr = 1;
+
+    ids[0] = apic_id_by_cpuid();
+    for (unsigned i = 0; i < n; i++) {
+        if (others[i] != ids[0] && nr < CPU_MAX) {
+            ids[nr++] = others[i];
+        }
+    }
+    nr_found = nr;
+    nr_processors = nr < cmdline_processors() ? nr : cmdline_processors();
+    processors_place(ids, nr_processors);
+}
+
 static void memory_init(uint64_t top)
 {
     void *table;
@@ -167,6 +192,7 @@ static void memory_init(uint64_t top)
         fatal("too little memory: %lu KiB", (unsigned long)(top >> 10));
     }
     table = early_alloc(frame_table_size(top));
+    find_processors();
     paging_init(top);
     frame_init(table, top);
     for (unsigned i = 0; i < nr_free_ranges; i++) {
@@ -174,6 +200,36 @@ static void memory_init(uint64_t top)
     }
     say("memory: %lu MiB free of %lu MiB", (unsigned long)(frame_free_count() >> 8),
         (unsigned long)(top >> 20));
+}
+
+static void start_processors(void)
+{
+    unsigned run = nr_processors > 1 ? ap_start_all(nr_processors) : 1;
+
+    if (nr_found > 1) {
+        say("processors: %u of %u", run, nr_found);
+    }
+}
+
+/* On the processor's own stack. */
+static void run(void)
+{
+    desc_init(processors_get(0));
+    vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
+    fpu_init();
+    apic_init();
+    mce_start();
+    time_init();
+    vendor_init();
+    exit_selftest();
+    if (nr_modules == 0) {
+        fatal("no boot module: the first must be the device tree that describes the domains");
+    }
+    start_processors();
+    domains_create(modules, nr_modules);
+    sched_run();
+    domains_report();
+    machine_off();
 }
 
 void boot_main(uint32_t magic, const struct multiboot_info *info)
@@ -184,21 +240,11 @@ void boot_main(uint32_t magic, const struct multiboot_info *info)
         fatal("not started by a Multiboot 1 boot loader");
     }
     say("Facet " FACET_VERSION);
-    uint64_t top = read_memory_map(info);
-    unsigned nr_modules = take_boot_memory(info);
-    memory_init(top);
-
-    vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
-    fpu_init();
-    apic_init();
-    time_init();
-    vendor_init();
-    exit_selftest();
-    if (nr_modules == 0) {
-        fatal("no boot module: the first must be the device tree that describes the domains");
+    if (info->flags & MULTIBOOT_CMDLINE) {
+        cmdline_read((const char *)(uint64_t)info->cmdline);
     }
-    domains_create(modules, nr_modules);
-    sched_run();
-    domains_report();
-    machine_off();
+    uint64_t top = read_memory_map(info);
+    nr_modules = take_boot_memory(info);
+    memory_init(top);
+    boot_on_stack(processors_get(0)->stack, run);
 }

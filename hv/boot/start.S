@@ -91,6 +91,70 @@ start64:
     call boot_main
     ud2
 
+/* _Noreturn void boot_on_stack(uint64_t top, void (*f)(void)) */
+    .globl boot_on_stack
+boot_on_stack:
+    movq %rdi, %rsp
+    xorl %ebp, %ebp
+    call *%rsi
+    ud2
+
+/*
+ * A further processor starts in real mode at the beginning of a page below 1 MiB, to which this
+ * was copied. It takes its struct cpu from ap_cpu, which is then empty; without one it stays out.
+ */
+    .code16
+    .globl ap_start16, ap_start16_end
+ap_start16:
+    cli
+    cld
+    movw %cs, %ax
+    movw %ax, %ds
+    lgdtl ap_gdtr - ap_start16
+    movl %cr0, %eax
+    orl $1, %eax
+    movl %eax, %cr0
+    ljmpl $0x18, $ap_start32
+ap_gdtr:
+    .word boot_gdt_end - boot_gdt - 1
+    .long boot_gdt
+ap_start16_end:
+
+    .code32
+ap_start32:
+    movl $0x10, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl ap_cr3, %eax
+    movl %eax, %cr3
+    movl $0x20, %eax              /* CR4.PAE */
+    movl %eax, %cr4
+    movl $0xc0000080, %ecx        /* EFER: LME, NXE */
+    rdmsr
+    orl $((1 << 8) | (1 << 11)), %eax
+    wrmsr
+    movl $0x80010033, %eax        /* CR0: PG WP NE ET MP PE; caches on */
+    movl %eax, %cr0
+    ljmp $0x08, $ap_start64
+
+    .code64
+ap_start64:
+    xorl %eax, %eax
+    movl %eax, %fs
+    movl %eax, %gs
+    lldt %ax
+    xchgq %rax, ap_cpu
+    testq %rax, %rax
+    jz 1f
+    movq 0x30(%rax), %rsp         /* struct cpu's stack */
+    movq %rax, %rdi
+    xorl %ebp, %ebp
+    call ap_main
+1:  cli
+    hlt
+    jmp 1b
+
     .section .rodata
 no_long_mode:
     .asciz "(facet) fatal: this processor has no 64-bit mode with NX\n"
@@ -99,6 +163,8 @@ boot_gdt:
     .quad 0
     .quad 0x00af9b000000ffff      /* 0x08: code, 64-bit */
     .quad 0x00cf93000000ffff      /* 0x10: data */
+    .quad 0x00cf9b000000ffff      /* 0x18: code, 32-bit */
+boot_gdt_end:
 boot_gdtr:
     .word . - boot_gdt - 1
     .quad boot_gdt
@@ -115,3 +181,9 @@ boot_l2:
 boot_stack:
     .skip 32768
 boot_stack_top:
+    .globl ap_cpu, ap_cr3
+    .balign 8
+ap_cpu:
+    .skip 8
+ap_cr3:
+    .skip 8

@@ -63,7 +63,7 @@ void exception_exit(struct vcpu *v, const struct vcpu_exit *exit)
         }
         break;
     case EXC_MC:
-        fatal("machine check");
+        mce_fatal();
     default:
         if (e->vector == EXC_UD && reflect_instruction(v)) {
             return;

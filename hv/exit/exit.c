@@ -46,6 +46,12 @@ static void slice_over(struct vcpu *v, const struct vcpu_exit *e)
     this_cpu()->timer_fired = true;
 }
 
+static void nmi(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)v, (void)e;
+    cpu_look_nmi();
+}
+
 static void nothing(struct vcpu *v, const struct vcpu_exit *e)
 {
     (void)v, (void)e;
@@ -153,7 +159,7 @@ static void (*const handlers[VCPU_EXIT_KINDS])(struct vcpu *, const struct vcpu_
     [VCPU_EXIT_WINDOW] = nothing,
     [VCPU_EXIT_STEPPED] = nothing,
     [VCPU_EXIT_EXCEPTION] = exception_exit,
-    [VCPU_EXIT_NMI] = nothing, /* nothing here raises one */
+    [VCPU_EXIT_NMI] = nmi,
     [VCPU_EXIT_CPUID] = cpuid_exit,
     [VCPU_EXIT_HALT] = halt,
     [VCPU_EXIT_CR] = control_exit,

@@ -138,6 +138,9 @@ void sched_run(void)
     stretch_begin();
     for (;;) {
         stretch_look();
+        if (this_cpu()->nmi_came) {
+            cpu_look_nmi();
+        }
         bool more = domains_reap();
 
         if (domains_all_ended()) {

@@ -22,7 +22,6 @@
 #define IO_MAP_PAGES       3u
 
 struct svm_features svm_features;
-struct vmcb *svm_host;
 uint64_t svm_host_cr0;
 uint8_t *svm_io_map;
 
@@ -58,35 +57,42 @@ static void read_features(struct vendor_caps *caps)
     caps->format = npt_format(r[3] & CPUID_1G);
 }
 
-static void *page_run(unsigned nr)
+/* Two pages: where VMRUN saves the hypervisor's state, and what VMLOAD gives it back. */
+static bool turn_on(void)
 {
-    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, nr);
-
-    if (mfn_eq(m, MFN_INVALID)) {
-        fatal("too little memory for SVM");
-    }
-    return frame_virt(m);
-}
-
-static void turn_on(void)
-{
+    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, 2);
     uint64_t vm_cr;
 
     if (rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
-        fatal("SVM is switched off in the firmware's set-up: switch it on there");
+        return false;
+    }
+    if (mfn_eq(m, MFN_INVALID)) {
+        fatal("too little memory for SVM");
     }
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-    wrmsr(MSR_VM_HSAVE_PA, (uint64_t)page_run(1));
-    svm_host_cr0 = read_cr0();
-    svm_host = page_run(1);
-    __asm__ volatile("vmsave %0" : : "a"(svm_host) : "memory");
+    wrmsr(MSR_VM_HSAVE_PA, m.v << PAGE_SHIFT);
+    this_cpu()->vendor = frame_virt(mfn_add(m, 1));
+    __asm__ volatile("vmsave %0" : : "a"(this_cpu()->vendor) : "memory");
+    return true;
 }
 
-void svm_init(struct vendor_caps *caps)
+bool svm_init(struct vendor_caps *caps)
 {
+    mfn_t map;
+
+    if (!caps) {
+        return turn_on();
+    }
     read_features(caps);
-    turn_on();
-    svm_io_map = page_run(IO_MAP_PAGES);
+    if (!turn_on()) {
+        fatal("SVM is switched off in the firmware's set-up: switch it on there");
+    }
+    svm_host_cr0 = read_cr0();
+    map = frame_alloc_run(FRAME_OWNER_HV, IO_MAP_PAGES);
+    if (mfn_eq(map, MFN_INVALID)) {
+        fatal("too little memory for SVM");
+    }
+    svm_io_map = frame_virt(map);
     memset(svm_io_map, 0xff, IO_MAP_PAGES * PAGE_SIZE);
     asid_init(svm_features.asids);
     caps->cr4_allowed = ~0ULL;
@@ -97,4 +103,5 @@ void svm_init(struct vendor_caps *caps)
     caps->xcr0_direct = true;                   /* QEMU 7.2 does not intercept XSETBV */
     memcpy(caps->hypercall, "\x0f\x01\xd9", 3); /* VMMCALL */
     strcpy(caps->summary, "NPT, VMFUNC by #UD, #VE by reflection");
+    return true;
 }

@@ -37,8 +37,9 @@ struct svm_features {
 };
 extern struct svm_features svm_features;
 extern uint64_t svm_host_cr0;
-extern uint8_t *svm_io_map;   /* of all vCPUs: every port exits */
-extern struct vmcb *svm_host; /* the hypervisor's FS, GS, TR, LDTR and MSRs, for VMLOAD */
+extern uint8_t *svm_io_map; /* of all vCPUs: every port exits */
+/* The hypervisor's FS, GS, TR, LDTR and MSRs on this processor, for VMLOAD. */
+#define svm_host() ((struct vmcb *)this_cpu()->vendor)
 
 /* entry.S: runs the guest until #VMEXIT. `regs` but RAX, which is in the VMCB. */
 void svm_enter(struct vcpu_regs *regs, struct vmcb *guest, struct vmcb *host);

@@ -107,7 +107,7 @@ static void enter(struct vcpu *v, struct svm_vcpu *x)
     b->clean = svm_features.clean_bits ? CLEAN_ALL & ~x->dirty : 0;
     b->rax = v->regs.rax;
     write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
-    svm_enter(&v->regs, b, svm_host);
+    svm_enter(&v->regs, b, svm_host());
     if ((b->efer & (EFER_LME | EFER_LMA)) == EFER_LME) {
         write_cr0(svm_host_cr0); /* QEMU 7.2 leaves paging off there, if the guest has no PAE */
     }

@@ -31,3 +31,8 @@ void vendor_init(void)
 {
     VENDOR(init, &vendor_caps);
 }
+
+bool vendor_start(void)
+{
+    return VENDOR(present) && VENDOR(init, NULL);
+}

@@ -52,11 +52,13 @@ enum vendor_step {
 
 struct vendor {
     const char *name;
-    bool (*present)(void);                  /* CPUID says that this processor has it */
-    void (*init)(struct vendor_caps *caps); /* turns it on, or fatal() with what is missing */
-    int (*create)(struct vcpu *v);          /* -ENOMEM. v->vendor is zero; registers undefined */
-    void (*destroy)(struct vcpu *v);        /* not loaded anywhere */
-    void (*load)(struct vcpu *v);           /* no other vCPU is loaded */
+    bool (*present)(void); /* CPUID says that this processor has it */
+    /* Turns it on, or fatal() with what is missing. On a further processor `caps` is NULL; false:
+     * it lacks what the first has. */
+    bool (*init)(struct vendor_caps *caps);
+    int (*create)(struct vcpu *v);   /* -ENOMEM. v->vendor is zero; registers undefined */
+    void (*destroy)(struct vcpu *v); /* not loaded anywhere */
+    void (*load)(struct vcpu *v);    /* no other vCPU is loaded */
     void (*unload)(struct vcpu *v);
     /*
      * Delivers v->event if it is due, runs the guest until it exits, and says why. Before, what
@@ -91,7 +93,7 @@ size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n);
  */
 #define VENDOR_OPERATIONS(p)                                                                       \
     bool p##_present(void);                                                                        \
-    void p##_init(struct vendor_caps *caps);                                                       \
+    bool p##_init(struct vendor_caps *caps);                                                       \
     int p##_create(struct vcpu *v);                                                                \
     void p##_destroy(struct vcpu *v);                                                              \
     void p##_load(struct vcpu *v);                                                                 \
@@ -121,6 +123,7 @@ extern const char *vendor_name;
 /* Finds out which of them this processor has, or fatal(); then turns it on, or fatal(). */
 void vendor_choose(void);
 void vendor_init(void);
+bool vendor_start(void); /* on a further processor; false: it is not like the first */
 
 /* Of two vendors, a test of one byte chooses. FACET_SVM: hv/svm/ has all of it (hv/hv.mk). */
 #ifdef FACET_SVM

@@ -120,7 +120,8 @@ static void set_derived(uint64_t value, enum vcpu_field f)
         break;
     case VCPU_CR4:
         vmwrite(CR4_SHADOW, value);
-        vmwrite(GUEST_CR4, value | X86_CR4_VMXE);
+        /* A machine check exits, whatever the guest wants of its own. */
+        vmwrite(GUEST_CR4, value | X86_CR4_VMXE | (read_cr4() & X86_CR4_MCE));
         break;
     case VCPU_EFER:
         set_efer(value);

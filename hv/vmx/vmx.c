@@ -46,6 +46,7 @@
 #define EPT_NEEDED        (EPT_4_LEVELS | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT | EPT_INVEPT_ALL)
 
 static struct vmx_caps caps;
+static uint64_t first_basic; /* what the first processor said of itself */
 
 const struct vmx_caps *vmx_caps(void)
 {
@@ -65,18 +66,18 @@ static uint32_t control(uint32_t msr, const char *name, uint32_t wanted, uint32_
     return must | wanted | (optional & may);
 }
 
-static void enable_in_feature_control(void)
+static bool enable_in_feature_control(void)
 {
     uint64_t v;
 
     if (!rdmsr_safe(MSR_FEATURE_CONTROL, &v)) {
-        return; /* emulators without the MSR have VMX on */
+        return true; /* emulators without the MSR have VMX on */
     }
     if (!(v & FEATURE_LOCKED)) {
-        wrmsr(MSR_FEATURE_CONTROL, v | FEATURE_LOCKED | FEATURE_VMXON);
-    } else if (!(v & FEATURE_VMXON)) {
-        fatal("VT-x is switched off in the firmware's set-up: switch it on there");
+        v |= FEATURE_LOCKED | FEATURE_VMXON;
+        wrmsr(MSR_FEATURE_CONTROL, v);
     }
+    return v & FEATURE_VMXON;
 }
 
 static void read_ept_caps(void)
@@ -126,22 +127,20 @@ static void read_controls(void)
     caps.entry &= ~ENTRY_IA32E;
 }
 
-static void vmxon(void)
+static bool vmxon(void)
 {
     mfn_t region = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
     bool bad;
 
     if (mfn_eq(region, MFN_INVALID)) {
-        fatal("too little memory for VMX");
+        return false;
     }
     *(uint32_t *)frame_virt(region) = caps.revision;
     uint64_t at = region.v << PAGE_SHIFT;
     write_cr0((read_cr0() | caps.cr0_fixed0) & caps.cr0_fixed1);
     write_cr4((read_cr4() | caps.cr4_fixed0 | X86_CR4_VMXE) & caps.cr4_fixed1);
     __asm__ volatile("vmxon %1" : "=@ccbe"(bad) : "m"(at) : "memory");
-    if (bad) {
-        fatal("VMXON failed");
-    }
+    return !bad;
 }
 
 bool vmx_present(void)
@@ -173,12 +172,27 @@ static void tell(struct vendor_caps *to)
     strcat(to->summary, caps.ve ? ", #VE" : "");
 }
 
-void vmx_init(struct vendor_caps *to)
+/* Further processors are held to what the first one has. */
+static bool start_further(void)
+{
+    if (!enable_in_feature_control() || rdmsr(MSR_VMX_BASIC) != first_basic || !vmxon()) {
+        return false;
+    }
+    vmx_flush(NULL, MFN_INVALID);
+    return true;
+}
+
+bool vmx_init(struct vendor_caps *to)
 {
     uint64_t basic;
 
-    enable_in_feature_control();
-    basic = rdmsr(MSR_VMX_BASIC);
+    if (!to) {
+        return start_further();
+    }
+    if (!enable_in_feature_control()) {
+        fatal("VT-x is switched off in the firmware's set-up: switch it on there");
+    }
+    first_basic = basic = rdmsr(MSR_VMX_BASIC);
     if ((basic & BASIC_NEEDED) != BASIC_NEEDED) {
         fatal("this processor's VT-x is too old: no TRUE control MSRs, or no information on string "
               "I/O");
@@ -190,10 +204,13 @@ void vmx_init(struct vendor_caps *to)
     caps.cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1);
     read_controls();
     read_ept_caps();
-    vmxon();
+    if (!vmxon()) {
+        fatal("VMXON failed, or too little memory for it");
+    }
     ept_init(&caps);
     vmx_flush(NULL, MFN_INVALID);
     tell(to);
+    return true;
 }
 
 void vmcs_clear(void *vmcs)

@@ -9,6 +9,9 @@
 #define REG_TPR         0x08
 #define REG_EOI         0x0b
 #define REG_SPURIOUS    0x0f
+#define REG_ID          0x02
+#define REG_ICR         0x30
+#define REG_ICR_HIGH    0x31
 #define REG_LVT_TIMER   0x32
 #define REG_LVT_THERMAL 0x33 /* then performance counters */
 #define REG_LVT_LINT0   0x35
@@ -19,6 +22,7 @@
 #define REG_TIMER_DIV   0x3e
 
 #define LVT_MASKED       (1u << 16)
+#define LVT_NMI          (4u << 8)
 #define LVT_TSC_DEADLINE (2u << 17)
 #define DIVIDE_BY_1      0xb
 #define APIC_BASE_BSP    (1u << 8)
@@ -26,6 +30,13 @@
 #define APIC_BASE_X2APIC (1u << 10)
 #define MMIO_BASE        0xfee00000ULL
 #define X2APIC_MSR_BASE  0x800
+
+/* Interrupt commands (10.6.1); all edge triggered, to one processor by its number. */
+#define ICR_NMI     (4u << 8)
+#define ICR_INIT    (5u << 8)
+#define ICR_START   (6u << 8)
+#define ICR_ASSERT  (1u << 14)
+#define ICR_PENDING (1u << 12)
 
 static bool x2apic, tsc_deadline;
 static uint64_t apic_ticks_per_ms, tsc_ticks_per_ms;
@@ -73,6 +84,29 @@ static void enable(void)
     }
 }
 
+/* Performance counters: the fifth entry, thermal sensor: the sixth (10.4.8). */
+static void mask_more(void)
+{
+    for (unsigned lvt = REG_LVT_THERMAL; lvt < REG_LVT_LINT0; lvt++) {
+        if ((apic_read(REG_VERSION) >> 16 & 0xff) >= 4 + (REG_LVT_LINT0 - 1 - lvt)) {
+            apic_write(lvt, LVT_MASKED);
+        }
+    }
+}
+
+static void set_up(void)
+{
+    enable();
+    apic_write(REG_TPR, 0);
+    apic_write(REG_SPURIOUS, 0x100 | APIC_SPURIOUS_VECTOR);
+    for (unsigned lvt = REG_LVT_LINT0; lvt <= REG_LVT_ERROR; lvt++) {
+        apic_write(lvt, LVT_MASKED);
+    }
+    mask_more();
+    apic_write(REG_TIMER_DIV, DIVIDE_BY_1);
+    apic_write(REG_LVT_TIMER, LVT_MASKED | APIC_TIMER_VECTOR);
+}
+
 void apic_init(void)
 {
     uint32_t r[4];
@@ -84,20 +118,76 @@ void apic_init(void)
     x2apic = r[2] & (1u << 21);
     tsc_deadline = r[2] & (1u << 24);
     mask_pic();
-    enable();
-    apic_write(REG_TPR, 0);
-    apic_write(REG_SPURIOUS, 0x100 | APIC_SPURIOUS_VECTOR);
-    for (unsigned lvt = REG_LVT_LINT0; lvt <= REG_LVT_ERROR; lvt++) {
-        apic_write(lvt, LVT_MASKED);
-    }
-    for (unsigned lvt = REG_LVT_THERMAL; lvt < REG_LVT_LINT0; lvt++) {
-        /* Performance counters: the fifth entry, thermal sensor: the sixth (10.4.8). */
-        if ((apic_read(REG_VERSION) >> 16 & 0xff) >= 4 + (REG_LVT_LINT0 - 1 - lvt)) {
-            apic_write(lvt, LVT_MASKED);
+    set_up();
+    apic_write(REG_LVT_LINT1, LVT_NMI); /* the board's, to the first processor */
+}
+
+static void timer_on(void)
+{
+    apic_write(REG_LVT_TIMER, APIC_TIMER_VECTOR | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
+}
+
+void apic_start(void)
+{
+    set_up();
+    timer_on();
+}
+
+uint32_t apic_id(void)
+{
+    return x2apic ? apic_read(REG_ID) : apic_read(REG_ID) >> 24;
+}
+
+uint32_t apic_id_by_cpuid(void)
+{
+    uint32_t r[4];
+
+    cpuid(0, 0, r);
+    if (r[0] >= 0xb) {
+        cpuid(0xb, 0, r);
+        if (r[1]) {
+            return r[3];
         }
     }
-    apic_write(REG_TIMER_DIV, DIVIDE_BY_1);
-    apic_write(REG_LVT_TIMER, LVT_MASKED | APIC_TIMER_VECTOR);
+    cpuid(1, 0, r);
+    return r[1] >> 24;
+}
+
+static void command(uint32_t to, uint32_t what)
+{
+    if (x2apic) {
+        __asm__ volatile("mfence; lfence"
+                         :
+                         :
+                         : "memory"); /* what it tells of is written (10.12.3) */
+        wrmsr(X2APIC_MSR_BASE + REG_ICR, (uint64_t)to << 32 | what);
+        return;
+    }
+    apic_write(REG_ICR_HIGH, to << 24);
+    apic_write(REG_ICR, what);
+    while (apic_read(REG_ICR) & ICR_PENDING) {
+        __builtin_ia32_pause();
+    }
+}
+
+void apic_send_init(uint32_t to)
+{
+    command(to, ICR_INIT | ICR_ASSERT);
+}
+
+void apic_send_start(uint32_t to, uint8_t page)
+{
+    command(to, ICR_START | ICR_ASSERT | page);
+}
+
+void apic_send(uint32_t to, uint8_t vector)
+{
+    command(to, ICR_ASSERT | vector);
+}
+
+void apic_send_nmi(uint32_t to)
+{
+    command(to, ICR_NMI | ICR_ASSERT);
 }
 
 void apic_eoi(void)
@@ -117,7 +207,7 @@ void apic_calibrate_end(uint64_t tsc_per_ms, uint64_t elapsed_us)
     apic_write(REG_TIMER_INIT, 0);
     apic_ticks_per_ms = ticks * 1000 / elapsed_us;
     tsc_ticks_per_ms = tsc_per_ms;
-    apic_write(REG_LVT_TIMER, APIC_TIMER_VECTOR | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
+    timer_on();
 }
 
 void apic_timer_set(uint64_t tsc)

@@ -19,6 +19,10 @@
 #define MSR_GS_BASE         0xc0000101
 #define MSR_KERNEL_GS_BASE  0xc0000102
 #define MSR_TSC_AUX         0xc0000103
+#define MSR_MCG_CAP         0x179
+#define MSR_MCG_STATUS      0x17a
+#define MSR_MCG_CTL         0x17b
+#define MSR_MC0_CTL         0x400 /* then status, address, misc; 4 for each bank */
 
 #define EFER_SCE     (1u << 0)
 #define EFER_LME     (1u << 8)
@@ -32,6 +36,19 @@
 
 struct vcpu;
 
+/* SDM 3, 7.7: the 64-bit TSS. */
+struct cpu_tss {
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3, iomap;
+} __attribute__((packed));
+_Static_assert(sizeof(struct cpu_tss) == 104, "SDM 3, figure 7-11");
+
+#define CPU_MAX 64u
+
 /* One per processor; GS points to it while hypervisor code runs. */
 struct cpu {
     struct cpu *self; /* first: read through %gs:0 */
@@ -41,9 +58,16 @@ struct cpu {
     struct vcpu *loaded;  /* whose control structure, FPU and MSRs are in the processor */
     bool timer_fired;
     uint64_t stack_guard; /* at %fs:0x28, where libfdt's stack protector looks */
+    uint64_t stack;       /* its top; in hv/boot/start.S */
+    uint32_t apic_id;
+    bool nmi_came; /* to be looked into by cpu_look_nmi() */
+    void *vendor;  /* what the vendor keeps of this processor */
+    uint64_t gdt[5];
+    struct cpu_tss tss;
 };
 
 _Static_assert(offsetof(struct cpu, stack_guard) == 0x28, "x86-64 psABI, thread control block");
+_Static_assert(offsetof(struct cpu, stack) == 0x30, "hv/boot/start.S");
 
 static inline struct cpu *this_cpu(void)
 {
@@ -175,7 +199,10 @@ static inline uint64_t xgetbv(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-/* GDT, TSS and IDT of this processor; GS and FS base to its struct cpu. hv/x86/desc.c */
+/*
+ * GDT, TSS and IDT of this processor; GS and FS base to its struct cpu. The stacks of #DF, NMI and
+ * #MC are those in c->tss. hv/x86/desc.c
+ */
 void desc_init(struct cpu *c);
 /* Where the TSS of this processor lives, for who has to load it after an exit. */
 uint64_t desc_tss_base(void);
@@ -189,13 +216,28 @@ void paging_init(uint64_t top_of_ram);
 /* Local APIC: hv/x86/apic.c */
 #define APIC_TIMER_VECTOR    0xf0
 #define APIC_SPURIOUS_VECTOR 0xff
-void apic_init(void);
+void apic_init(void);  /* of the first processor, and what the others will need */
+void apic_start(void); /* of a further one */
 void apic_eoi(void);
 /* One shot at an absolute TSC value; a past one fires at once. */
 void apic_timer_set(uint64_t tsc);
 
+/* What one processor sends another; physical destinations only. */
+uint32_t apic_id(void);
+uint32_t apic_id_by_cpuid(void); /* before apic_init() */
+void apic_send_init(uint32_t to);
+void apic_send_start(uint32_t to, uint8_t page); /* real mode at page << 12 */
+void apic_send(uint32_t to, uint8_t vector);
+void apic_send_nmi(uint32_t to);
+
+/* NMIs and machine checks: hv/x86/mce.c */
+void mce_start(void);           /* turns #MC on, and tells what the firmware left */
+_Noreturn void mce_fatal(void); /* tells what the banks say, and ends it all */
+void cpu_nmi(void);             /* one came, in the middle of anything */
+void cpu_look_nmi(void);        /* says why */
+
 /* FPU: hv/x86/fpu.c */
-void fpu_init(void);
+void fpu_init(void); /* on each processor */
 size_t fpu_area_size(void);
 uint64_t fpu_supported_xcr0(void);
 void fpu_area_reset(void *area);

@@ -3,6 +3,7 @@
 #include "cpu.h"
 #include <facet/check.h>
 #include "lib/console.h"
+#include "processors.h"
 #include "trap.h"
 
 /* SDM 3, 6.14.1: a 64-bit gate. */
@@ -13,28 +14,13 @@ struct gate {
     uint32_t offset_high, zero;
 } __attribute__((packed));
 
-/* SDM 3, 7.7: the 64-bit TSS. */
-struct tss {
-    uint32_t reserved0;
-    uint64_t rsp[3];
-    uint64_t reserved1;
-    uint64_t ist[7];
-    uint64_t reserved2;
-    uint16_t reserved3, iomap;
-} __attribute__((packed));
 _Static_assert(sizeof(struct gate) == 16, "SDM 3, figure 6-8");
-_Static_assert(sizeof(struct tss) == 104, "SDM 3, figure 7-11");
 
-#define STACK_SIZE 8192
 #define VECTOR_NMI 2
-#define IST_FAULT  1
-#define IST_NMI    2
+#define VECTOR_DF  8
+#define VECTOR_MC  18
 
-static uint64_t gdt[5] __attribute__((aligned(16)));
 static struct gate idt[256] __attribute__((aligned(16)));
-static struct tss tss __attribute__((aligned(16)));
-static uint8_t fault_stack[STACK_SIZE] __attribute__((aligned(16)));
-static uint8_t nmi_stack[STACK_SIZE] __attribute__((aligned(16)));
 
 static void set_gate(unsigned vector, unsigned ist)
 {
@@ -50,43 +36,55 @@ static void set_gate(unsigned vector, unsigned ist)
     };
 }
 
-static void set_tss_descriptor(void)
+static void set_tss_descriptor(struct cpu *c)
 {
-    uint64_t base = (uint64_t)&tss, limit = sizeof(tss) - 1;
+    uint64_t base = (uint64_t)&c->tss, limit = sizeof(c->tss) - 1;
 
-    gdt[SEL_TSS / 8] = limit | (base & 0xffffff) << 16 | 0x89ULL << 40 | (base >> 24 & 0xff) << 56;
-    gdt[SEL_TSS / 8 + 1] = base >> 32;
+    c->gdt[SEL_TSS / 8] =
+        limit | (base & 0xffffff) << 16 | 0x89ULL << 40 | (base >> 24 & 0xff) << 56;
+    c->gdt[SEL_TSS / 8 + 1] = base >> 32;
 }
 
-void desc_init(struct cpu *c)
+/* Without a stack of its own each is taken on the stack that is in use. */
+static unsigned ist_of(unsigned vector)
+{
+    return vector == VECTOR_DF    ? CPU_IST_DF
+           : vector == VECTOR_NMI ? CPU_IST_NMI
+           : vector == VECTOR_MC  ? CPU_IST_MC
+                                  : 0;
+}
+
+static void load(const struct cpu *c)
 {
     struct {
         uint16_t limit;
         uint64_t base;
     } __attribute__((packed)) pointer;
 
-    c->self = c;
-    c->stack_guard = rdtsc() << 8; /* a zero byte first stops runaway strings */
-    wrmsr(MSR_GS_BASE, (uint64_t)c);
-    wrmsr(MSR_FS_BASE, (uint64_t)c);
-
-    gdt[SEL_CODE / 8] = 0x00af9b000000ffffULL;
-    gdt[SEL_DATA / 8] = 0x00cf93000000ffffULL;
-    set_tss_descriptor();
-    tss.ist[IST_FAULT - 1] = (uint64_t)fault_stack + sizeof(fault_stack);
-    tss.ist[IST_NMI - 1] = (uint64_t)nmi_stack + sizeof(nmi_stack);
-    tss.iomap = sizeof(tss);
-    for (unsigned v = 0; v < 256; v++) {
-        set_gate(v, v == 2 ? IST_NMI : v == 8 || v == 18 ? IST_FAULT : 0);
-    }
-
-    pointer.limit = sizeof(gdt) - 1;
-    pointer.base = (uint64_t)gdt;
+    pointer.limit = sizeof(c->gdt) - 1;
+    pointer.base = (uint64_t)c->gdt;
     __asm__ volatile("lgdt %0" : : "m"(pointer));
     pointer.limit = sizeof(idt) - 1;
     pointer.base = (uint64_t)idt;
     __asm__ volatile("lidt %0" : : "m"(pointer));
     __asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+}
+
+void desc_init(struct cpu *c)
+{
+    c->self = c;
+    c->stack_guard = rdtsc() << 8; /* a zero byte first stops runaway strings */
+    wrmsr(MSR_GS_BASE, (uint64_t)c);
+    wrmsr(MSR_FS_BASE, (uint64_t)c);
+
+    c->gdt[SEL_CODE / 8] = 0x00af9b000000ffffULL;
+    c->gdt[SEL_DATA / 8] = 0x00cf93000000ffffULL;
+    set_tss_descriptor(c);
+    c->tss.iomap = sizeof(c->tss);
+    for (unsigned v = 0; v < 256; v++) { /* the same on all processors that have their stacks */
+        set_gate(v, c->stack ? ist_of(v) : 0);
+    }
+    load(c);
 }
 
 /* Where the C library's libfdt ends up when its stack guard was overwritten. */
@@ -98,12 +96,12 @@ void __stack_chk_fail(void)
 
 uint64_t desc_tss_base(void)
 {
-    return (uint64_t)&tss;
+    return (uint64_t)&this_cpu()->tss;
 }
 
 uint64_t desc_gdt_base(void)
 {
-    return (uint64_t)gdt;
+    return (uint64_t)this_cpu()->gdt;
 }
 
 uint64_t desc_idt_base(void)
@@ -136,10 +134,17 @@ void trap_handle(struct trap_frame *f)
         }
         return;
     }
-    if (f->vector == VECTOR_NMI || trap_fixup(f)) {
-        return; /* NMIs of watchdogs: also ignored while a guest runs */
+    if (f->vector == VECTOR_NMI) {
+        cpu_nmi();
+        return;
+    }
+    if (trap_fixup(f)) {
+        return;
     }
     console_break_lock();
+    if (f->vector == VECTOR_MC) {
+        mce_fatal();
+    }
     dump(f);
     fatal("exception %lu in the hypervisor", f->vector);
 }

@@ -4,6 +4,7 @@
 #include <facet/check.h>
 #include "boot/boot.h"
 #include "boot/early.h"
+#include "processors.h"
 
 #define PTE_P     (1ULL << 0)
 #define PTE_W     (1ULL << 1)
@@ -15,8 +16,8 @@
 
 static uint64_t small_page_flags(uint64_t a)
 {
-    if (a == 0) {
-        return 0; /* a NULL pointer must fault */
+    if (a == 0 || processors_guard(a)) {
+        return 0; /* a NULL pointer must fault, and so must a stack that grew too far */
     }
     if (a >= (uint64_t)image_start && a < (uint64_t)image_text_end) {
         return PTE_P;
@@ -29,7 +30,8 @@ static uint64_t small_page_flags(uint64_t a)
 
 static bool needs_small_pages(uint64_t a)
 {
-    return a == 0 || (a < (uint64_t)image_rodata_end && a + LARGE > (uint64_t)image_start);
+    return a == 0 || (a < (uint64_t)image_rodata_end && a + LARGE > (uint64_t)image_start) ||
+           processors_guard_within(a, a + LARGE);
 }
 
 static uint64_t large_entry(uint64_t a)

@@ -2,6 +2,9 @@
 """The machines: that each is what it is said to be, that Facet starts there or says why not, and how
 tests choose among them."""
 
+import pathlib
+import subprocess
+import tempfile
 from unittest import mock
 
 import runner
@@ -45,6 +48,8 @@ class MachineTest(FacetTest):
             self.assertEqual((done.status, done.err), (0, ""))
             self.assertEqual(done.lines[-1] + "\n", GOODBYE.format(1, 0, 0))
             self.assertIn("(d1) TEST hello.greet: pass", done.lines)
+            said = [line for line in done.lines if "processor" in line]
+            self.assertEqual(said, [f"(facet) processors: {processors} of {processors}"] * (processors > 1))
         else:
             said = [line for line in done.lines if line.startswith("(facet) fatal: this processor")]
             self.assertEqual((done.status, len(said), done.lines[-1:]), (1, 1, said))
@@ -56,12 +61,36 @@ class MachineTest(FacetTest):
             with self.subTest(machine.name):
                 self.run_hello(machine, 1)
 
-    def test_guest_beside_sleeping_processors(self):
-        """Facet uses one processor and leaves the others, where the firmware left them, alone."""
+    def test_guest_beside_others(self):
+        """All processors come up; who is said to be there and does not, or has another clock, would be told of."""
         for machine in machines.MACHINES:
-            for number in (2, 4) if machine.name == machines.DEFAULT else (4,):
+            for number in (2, 4):
                 with self.subTest(machine.name, processors=number):
                     self.run_hello(machine, number)
+
+    def test_many_processors(self):
+        """As many as Facet takes."""
+        self.run_hello(machines.find("amd"), 64)
+
+    def test_command_line(self):
+        """What the hypervisor's own command line says: fewer processors than there are; or nonsense, which ends it."""
+        refused = {"processors=0": "a number from 1 to 64 is wanted, or all", "processors=65": "a number from 1",
+                   "processors=": "a number from 1", "processors=2x": "a number from 1",
+                   "processor=2": "which is unknown: there is processors="}
+        with tempfile.TemporaryDirectory() as directory:
+            done = self.facet("run", "--keep", "--machine", "amd", "--processors", "4", *LIMIT,
+                              self.config("a.cfg", kernel=runner.build_dir() / "guest" / "hello.elf"),
+                              env={"TMPDIR": directory})
+            script = next(pathlib.Path(directory).glob("facet-*/qemu.sh"))
+            for options, answer in {"processors=2": "(facet) processors: 2 of 4",
+                                    "processors=all": "(facet) processors: 4 of 4", **refused}.items():
+                with self.subTest(options):
+                    text = script.read_text(encoding="utf-8").replace("processors=4", options)
+                    ran = subprocess.run(["sh", "-c", text, "qemu.sh", "-action", "shutdown=poweroff"], cwd=script.parent,
+                                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+                    self.assertIn(answer, ran.stdout)
+                    self.assertEqual("(facet) fatal: the command line says" in ran.stdout, options in refused)
+        self.assertEqual(done.status, 0)
 
 
 class ChoiceTest(FacetTest):

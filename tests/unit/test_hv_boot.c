@@ -24,6 +24,47 @@ void desc_init(struct cpu *c)
 void console_init(void)
 {
 }
+void mce_start(void)
+{
+}
+void boot_on_stack(uint64_t top, void (*f)(void))
+{
+    (void)top;
+    (void)f;
+    abort();
+}
+uint32_t apic_id_by_cpuid(void)
+{
+    return 0;
+}
+unsigned madt_find(uint32_t *ids, unsigned most)
+{
+    (void)ids;
+    (void)most;
+    return 0;
+}
+void processors_place(const uint32_t *ids, unsigned nr)
+{
+    (void)ids;
+    (void)nr;
+}
+struct cpu *processors_get(unsigned n)
+{
+    (void)n;
+    return NULL;
+}
+unsigned ap_start_all(unsigned nr)
+{
+    return nr;
+}
+void cmdline_read(const char *text)
+{
+    (void)text;
+}
+unsigned cmdline_processors(void)
+{
+    return 1;
+}
 void fpu_init(void)
 {
 }

@@ -108,6 +108,15 @@ size_t machine_console(char *out, size_t size)
     return n;
 }
 
+void mce_fatal(void)
+{
+    abort();
+}
+
+void cpu_look_nmi(void)
+{
+}
+
 void apic_eoi(void)
 {
 }

@@ -17,7 +17,7 @@ bool vmx_present(void)
     return true;
 }
 
-void vmx_init(struct vendor_caps *caps)
+bool vmx_init(struct vendor_caps *caps)
 {
     *caps = (struct vendor_caps){
         .format = ept_format(),
@@ -32,6 +32,7 @@ void vmx_init(struct vendor_caps *caps)
         .descriptors = true,
         .tsc_aux = true,
     };
+    return true;
 }
 
 int vmx_create(struct vcpu *v)

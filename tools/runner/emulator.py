@@ -6,7 +6,7 @@ A backend (bochs.py, qemu.py) is a module with
     NAME                what people call it
     TICKS_PER_SECOND    instructions that its processor executes in a second of the machine's own clock
     MOST_TICKS          the highest limit of instructions; None: any
-    make_image(configs, directory, interactive, memory, hypervisor, warn) -> image.Image in `directory`
+    make_image(configs, directory, interactive, memory, hypervisor, warn, options) -> image.Image in `directory`
     start(Order) -> Emulator
 
 and all machines are alike in this: what is written to port 0xE9 comes out of the process' standard output

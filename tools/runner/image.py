@@ -37,6 +37,7 @@ class Image:
     domains: dict = field(default_factory=dict)  # domid -> name
     memory_mib: int = 0  # the least memory a machine needs to run it
     modules: list = field(default_factory=list)  # (file, text that the boot loader passes on)
+    options: str = ""  # the hypervisor's command line
 
     def remove(self):
         """Takes it off the disk."""
@@ -108,8 +109,8 @@ def _copy(source, target):
         raise Error(f"{source} cannot be copied to {target.parent}: {error.strerror}") from None
 
 
-def _grub_cfg(modules):
-    lines = ["set timeout=0", "multiboot /boot/facet.elf"]
+def _grub_cfg(modules, options=""):
+    lines = ["set timeout=0", f"multiboot /boot/facet.elf {options}".rstrip()]
     lines += [f"module /boot/{name} {text}" for name, text in modules]
     return "\n".join(lines) + "\nboot\n"
 
@@ -122,11 +123,11 @@ def write_iso(directory, output):
               f"--install-modules={GRUB_MODULES}", directory], f"{output} cannot be written", scratch)
 
 
-def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None, warn=None):
+def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None, warn=None, options=""):
     """Puts what a boot loader loads for `configs` into a new directory: facet.elf and modules.
 
     `memory` is what the machine has, in MiB, if known: domains that do not fit are refused.
-    `warn` is called with the text of warnings about the configurations.
+    `warn` is called with the text of warnings about the configurations. `options`: the hypervisor's command line.
     """
     elf = hypervisor_path(hypervisor)
     limit = memory - _overhead(memory) if memory else None
@@ -146,7 +147,7 @@ def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None,
     need = -(-kib // 1024) + -(-files // (1 << 20))
     need += _overhead(need)
     return Image(directory, domains, need, [("domains.dtb", "domains"),
-                                            *((f"module{i}", kind) for i, (kind, _) in enumerate(modules, 1))])
+                                            *((f"module{i}", kind) for i, (kind, _) in enumerate(modules, 1))], options)
 
 
 def make_image(configs, output, *more):
@@ -155,7 +156,7 @@ def make_image(configs, output, *more):
         boot = pathlib.Path(scratch) / "boot"
         made = lay_out(configs, boot, *more)
         (boot / "grub").mkdir()
-        (boot / "grub" / "grub.cfg").write_text(_grub_cfg(made.modules), encoding="ascii")
+        (boot / "grub" / "grub.cfg").write_text(_grub_cfg(made.modules, made.options), encoding="ascii")
         write_iso(scratch, output)
     return Image(pathlib.Path(output), made.domains, made.memory_mib, made.modules)
 

@@ -320,7 +320,8 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     directory = pathlib.Path(tempfile.mkdtemp(prefix="facet-", dir=run_dir()))
     options = Options(timeout, interactive, on_line, on_debugger, cancel, exits)
     try:
-        image = found.backend.make_image(configs, directory, interactive, memory or limit, hypervisor, warn)
+        image = found.backend.make_image(configs, directory, interactive, memory or limit, hypervisor, warn,
+                                         f"processors={processors}" if processors > 1 else "")
         order = Order(found.cpu, directory, image, _machine_memory(image, memory, limit), processors,
                       ticks=ticks, debugger=debugger, exits=exits, serial=serial)
         result = Run(found.backend, order, options).result()

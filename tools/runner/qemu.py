@@ -80,7 +80,7 @@ def _arguments(order, start_time, control, test):
         "-chardev", f"socket,id=control,fd={control.fileno()}", "-mon", "chardev=control,mode=control",
         "-chardev", f"socket,id=test,fd={test.fileno()}",
         "-object", "qtest,id=qtest,chardev=test,log=/dev/null", "-S",
-        "-kernel", "boot/facet.elf",
+        "-kernel", "boot/facet.elf", *(["-append", order.image.options] if order.image.options else []),
         "-initrd", ",".join(f"boot/{name} {text}" for name, text in order.image.modules)]
 
 
