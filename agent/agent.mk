@@ -24,8 +24,10 @@ $(AGENT_B)/%.o: agent/%.S
 	@mkdir -p $(@D)
 	$(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
 
+# A compiler may call these of its own accord: in a sealed guest they would be the kernel's.
 $(AGENT_LIB): $(AGENT_LIB_OBJS)
-	rm -f $@
+	@rm -f $@
+	@if nm -u $^ | grep -E '\<(mem(cpy|set|move|cmp)|__stack_chk_fail)\>'; then echo "the agent's library needs these" >&2; exit 1; fi
 	$(AR) rcs $@ $^
 
 # Whatever the agent's view needs must be in this one object: it can call nothing else there.

@@ -6,8 +6,8 @@
 #include <xen/memory.h>
 
 #include "facet/hvmop.h"
+#include "facet/altp2m_stubs.h"
 
-_Static_assert(sizeof(struct xen_hvm_altp2m_op) == 80, "xen/hvm/hvm_op.h");
 _Static_assert(ALTP2M_RWX == (int)XENMEM_access_rwx, "xen/memory.h");
 _Static_assert(ALTP2M_RX == (int)XENMEM_access_rx, "xen/memory.h");
 _Static_assert(ALTP2M_N2RWX == (int)XENMEM_access_n2rwx, "xen/memory.h");
@@ -15,185 +15,142 @@ _Static_assert(sizeof(altp2m_gfn_t) == sizeof(uint64_t), "lists of gfns are list
 
 #define BATCH 64u
 
-_Static_assert(sizeof(struct facet_altp2m_switch_vcpu) <= 64, "facet/hvmop.h");
-_Static_assert(sizeof(struct facet_altp2m_set_vmfunc) <= 64, "facet/hvmop.h");
-
-typedef struct xen_hvm_altp2m_op op_t;
-
-static op_t op_new(uint32_t cmd)
+static struct altp2m_stub stub(const struct altp2m *a)
 {
-    return (op_t){.version = HVMOP_ALTP2M_INTERFACE_VERSION, .cmd = cmd, .domain = DOMID_SELF};
-}
-
-static int call(const struct altp2m *a, op_t *op)
-{
-    return (int)a->hvm_op(a->context, HVMOP_altp2m, op);
+    return (struct altp2m_stub){a->hvm_op, a->context, DOMID_SELF};
 }
 
 int altp2m_get_state(const struct altp2m *a, bool *on)
 {
-    op_t op = op_new(HVMOP_altp2m_get_domain_state);
-    int rc = call(a, &op);
+    struct altp2m_stub s = stub(a);
+    uint8_t state = 0;
+    int rc = (int)altp2m_stub_get_domain_state(&s, &state);
 
-    *on = !rc && op.u.domain_state.state;
+    *on = !rc && state;
     return rc;
 }
 
 int altp2m_set_state(const struct altp2m *a, bool on)
 {
-    op_t op = op_new(HVMOP_altp2m_set_domain_state);
+    struct altp2m_stub s = stub(a);
 
-    op.u.domain_state.state = on;
-    return call(a, &op);
+    return (int)altp2m_stub_set_domain_state(&s, on);
 }
 
 int altp2m_enable_notify(const struct altp2m *a, uint32_t vcpu, altp2m_gfn_t page)
 {
-    op_t op = op_new(HVMOP_altp2m_vcpu_enable_notify);
+    struct altp2m_stub s = stub(a);
 
-    op.u.enable_notify.vcpu_id = vcpu;
-    op.u.enable_notify.gfn = page.v;
-    return call(a, &op);
-}
-
-/* Facet's arguments lie where Xen's do. */
-static int call_facet(const struct altp2m *a, uint32_t cmd, const void *argument, size_t size)
-{
-    op_t op = op_new(cmd);
-
-    for (size_t i = 0; i < size; i++)
-        ((uint8_t *)&op.u)[i] = ((const uint8_t *)argument)[i];
-    return call(a, &op);
+    return (int)altp2m_stub_vcpu_enable_notify(&s, vcpu, page.v);
 }
 
 int altp2m_set_vmfunc(const struct altp2m *a, uint32_t vcpu, bool on)
 {
-    struct facet_altp2m_set_vmfunc u = {.vcpu = vcpu, .on = on};
+    struct altp2m_stub s = stub(a);
 
-    return call_facet(a, FACET_ALTP2M_set_vmfunc, &u, sizeof(u));
+    return (int)altp2m_stub_set_vmfunc(&s, vcpu, on);
 }
 
 bool altp2m_may(const struct altp2m *a, uint32_t cmd)
 {
-    struct facet_altp2m_query q = {.number = 1};
+    struct altp2m_stub s = stub(a);
+    struct facet_altp2m_query q;
+    uint32_t i = 0;
 
-    for (uint32_t i = 0; i < q.number; i++) {
-        op_t op = op_new(FACET_ALTP2M_query);
-
-        op.u.pad[0] = (uint8_t)i;
-        if (call(a, &op))
+    do {
+        q = (struct facet_altp2m_query){.index = i};
+        if (altp2m_stub_query(&s, &q))
             return false;
-        for (size_t b = 0; b < sizeof(q); b++)
-            ((uint8_t *)&q)[b] = ((const uint8_t *)&op.u)[b];
         if (q.cmd == cmd)
             return q.flags & FACET_ALTP2M_QUERY_ALLOWED;
-    }
+    } while (++i < q.number);
     return false;
 }
 
 int altp2m_seal(const struct altp2m *a, altp2m_view_t agent, altp2m_view_t start)
 {
-    struct facet_altp2m_seal u = {.agent_view = agent.v, .start_view = start.v};
+    struct altp2m_stub s = stub(a);
 
-    return call_facet(a, FACET_ALTP2M_seal, &u, sizeof(u));
+    return (int)altp2m_stub_seal(&s, agent.v, start.v);
 }
 
 int altp2m_disable_notify(const struct altp2m *a, uint32_t vcpu)
 {
-    op_t op = op_new(HVMOP_altp2m_vcpu_disable_notify);
+    struct altp2m_stub s = stub(a);
 
-    op.u.disable_notify.vcpu_id = vcpu;
-    return call(a, &op);
+    return (int)altp2m_stub_vcpu_disable_notify(&s, vcpu);
 }
 
 int altp2m_create(const struct altp2m *a, enum altp2m_access access, altp2m_view_t *view)
 {
-    op_t op = op_new(HVMOP_altp2m_create_p2m);
-    int rc;
+    struct altp2m_stub s = stub(a);
 
-    op.u.view.hvmmem_default_access = (uint16_t)access;
-    rc = call(a, &op);
-    view->v = op.u.view.view;
-    return rc;
+    view->v = 0;
+    return (int)altp2m_stub_create_p2m(&s, &view->v, (uint16_t)access);
 }
 
 int altp2m_destroy(const struct altp2m *a, altp2m_view_t view)
 {
-    op_t op = op_new(HVMOP_altp2m_destroy_p2m);
+    struct altp2m_stub s = stub(a);
 
-    op.u.view.view = view.v;
-    return call(a, &op);
+    return (int)altp2m_stub_destroy_p2m(&s, view.v);
 }
 
 int altp2m_switch(const struct altp2m *a, altp2m_view_t view)
 {
-    op_t op = op_new(HVMOP_altp2m_switch_p2m);
+    struct altp2m_stub s = stub(a);
 
-    op.u.view.view = view.v;
-    return call(a, &op);
+    return (int)altp2m_stub_switch_p2m(&s, view.v);
 }
 
 int altp2m_switch_vcpu(const struct altp2m *a, uint32_t vcpu, altp2m_view_t view)
 {
-    struct facet_altp2m_switch_vcpu u = {.vcpu = vcpu, .view = view.v};
+    struct altp2m_stub s = stub(a);
 
-    return call_facet(a, FACET_ALTP2M_switch_vcpu, &u, sizeof(u));
+    return (int)altp2m_stub_switch_vcpu(&s, vcpu, view.v);
 }
 
 int altp2m_get_view(const struct altp2m *a, uint32_t vcpu, altp2m_view_t *view)
 {
-    op_t op = op_new(HVMOP_altp2m_get_p2m_idx);
-    int rc;
+    struct altp2m_stub s = stub(a);
 
-    op.u.get_vcpu_p2m_idx.vcpu_id = vcpu;
-    rc = call(a, &op);
-    view->v = op.u.get_vcpu_p2m_idx.altp2m_idx;
-    return rc;
+    view->v = 0;
+    return (int)altp2m_stub_get_p2m_idx(&s, vcpu, &view->v);
 }
 
 int altp2m_set_visible(const struct altp2m *a, altp2m_view_t view, bool visible)
 {
-    op_t op = op_new(HVMOP_altp2m_set_visibility);
+    struct altp2m_stub s = stub(a);
 
-    op.u.set_visibility.altp2m_idx = view.v;
-    op.u.set_visibility.visible = visible;
-    return call(a, &op);
+    return (int)altp2m_stub_set_visibility(&s, view.v, visible);
 }
 
 int altp2m_set_access(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t gfn,
                       enum altp2m_access access)
 {
-    op_t op = op_new(HVMOP_altp2m_set_mem_access);
+    struct altp2m_stub s = stub(a);
 
-    op.u.mem_access.view = view.v;
-    op.u.mem_access.access = (uint16_t)access;
-    op.u.mem_access.gfn = gfn.v;
-    return call(a, &op);
+    return (int)altp2m_stub_set_mem_access(&s, view.v, (uint16_t)access, gfn.v);
 }
 
 int altp2m_get_access(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t gfn,
                       enum altp2m_access *access)
 {
-    op_t op = op_new(HVMOP_altp2m_get_mem_access);
-    int rc;
+    struct altp2m_stub s = stub(a);
+    uint16_t got = 0;
+    int rc = (int)altp2m_stub_get_mem_access(&s, view.v, &got, gfn.v);
 
-    op.u.mem_access.view = view.v;
-    op.u.mem_access.gfn = gfn.v;
-    rc = call(a, &op);
-    *access = (enum altp2m_access)op.u.mem_access.access;
+    *access = (enum altp2m_access)got;
     return rc;
 }
 
 int altp2m_set_access_multi(const struct altp2m *a, altp2m_view_t view, const altp2m_gfn_t *gfns,
                             const uint8_t *access, uint32_t number)
 {
-    op_t op = op_new(HVMOP_altp2m_set_mem_access_multi);
+    struct altp2m_stub s = stub(a);
+    uint64_t opaque = 0;
 
-    op.u.set_mem_access_multi.view = view.v;
-    op.u.set_mem_access_multi.nr = number;
-    set_xen_guest_handle(op.u.set_mem_access_multi.pfn_list, (const uint64_t *)gfns);
-    set_xen_guest_handle(op.u.set_mem_access_multi.access_list, access);
-    return call(a, &op);
+    return (int)altp2m_stub_set_mem_access_multi(&s, view.v, number, &opaque, gfns, access);
 }
 
 int altp2m_set_access_range(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t first,
@@ -228,50 +185,39 @@ bool altp2m_default_holds(const struct altp2m *a, altp2m_view_t view, altp2m_gfn
 int altp2m_change_gfn(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t gfn,
                       altp2m_gfn_t shown)
 {
-    op_t op = op_new(HVMOP_altp2m_change_gfn);
+    struct altp2m_stub s = stub(a);
 
-    op.u.change_gfn.view = view.v;
-    op.u.change_gfn.old_gfn = gfn.v;
-    op.u.change_gfn.new_gfn = shown.v;
-    return call(a, &op);
+    return (int)altp2m_stub_change_gfn(&s, view.v, gfn.v, shown.v);
 }
 
 int altp2m_set_ve(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t gfn, bool on)
 {
-    op_t op = op_new(HVMOP_altp2m_set_suppress_ve);
+    struct altp2m_stub s = stub(a);
 
-    op.u.suppress_ve.view = view.v;
-    op.u.suppress_ve.suppress_ve = !on;
-    op.u.suppress_ve.gfn = gfn.v;
-    return call(a, &op);
+    return (int)altp2m_stub_set_suppress_ve(&s, view.v, !on, gfn.v);
 }
 
 int altp2m_get_ve(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t gfn, bool *on)
 {
-    op_t op = op_new(HVMOP_altp2m_get_suppress_ve);
-    int rc;
+    struct altp2m_stub s = stub(a);
+    uint8_t suppress = 0;
+    int rc = (int)altp2m_stub_get_suppress_ve(&s, view.v, &suppress, gfn.v);
 
-    op.u.suppress_ve.view = view.v;
-    op.u.suppress_ve.gfn = gfn.v;
-    rc = call(a, &op);
-    *on = !rc && !op.u.suppress_ve.suppress_ve;
+    *on = !rc && !suppress;
     return rc;
 }
 
 int altp2m_set_ve_range(const struct altp2m *a, altp2m_view_t view, altp2m_gfn_t first,
                         altp2m_gfn_t last, bool on, altp2m_gfn_t *first_error)
 {
-    op_t op = op_new(HVMOP_altp2m_set_suppress_ve_multi);
-    int rc;
+    struct altp2m_stub s = stub(a);
+    uint64_t from = first.v, to = last.v, where = 0;
+    int32_t error = 0;
+    int rc = (int)altp2m_stub_set_suppress_ve_multi(&s, view.v, !on, &error, &from, &to, &where);
 
-    op.u.suppress_ve_multi.view = view.v;
-    op.u.suppress_ve_multi.suppress_ve = !on;
-    op.u.suppress_ve_multi.first_gfn = first.v;
-    op.u.suppress_ve_multi.last_gfn = last.v;
-    rc = call(a, &op);
     if (rc)
         return rc;
-    if (op.u.suppress_ve_multi.first_error && first_error)
-        first_error->v = op.u.suppress_ve_multi.first_error_gfn;
-    return op.u.suppress_ve_multi.first_error;
+    if (error && first_error)
+        first_error->v = where;
+    return error;
 }

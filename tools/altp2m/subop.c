@@ -175,13 +175,13 @@ int subop_set_visibility(const struct subop_target *t, view_t v, bool visible)
 int subop_probe(const struct subop_target *t, unsigned int cmd)
 {
     struct altp2m_stub s = stub(t);
-    struct xen_hvm_altp2m_op op;
+    struct altp2m_stub_op op = {.cmd = cmd};
 
     if (cmd == HVMOP_altp2m_set_domain_state)
         return -EINVAL;
     /* All ones is a view, a vCPU, an access and a pad that none of them accepts. */
     memset(&op.u, 0xff, sizeof(op.u));
-    return (int)altp2m_stub_call(&s, cmd, &op.u, sizeof(op.u));
+    return (int)altp2m_stub_call(&s, &op);
 }
 
 int subop_query(const struct subop_target *t, uint32_t index, struct facet_altp2m_query *q)

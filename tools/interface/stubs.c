@@ -34,18 +34,27 @@ static const char head[] =
     "    void *context;\n"
     "    uint16_t domain; /* whom calls are about: DOMID_SELF, or another */\n"
     "};\n"
+    "\n";
+
+static const char call[] =
+    "/* struct xen_hvm_altp2m_op with Facet's arguments. It is filled in where it is sent from: "
+    "nothing is\n"
+    " * copied, and no function of a library called. */\n"
+    "struct altp2m_stub_op {\n"
+    "    uint32_t version, cmd;\n"
+    "    uint16_t domain, pad1;\n"
+    "    uint32_t pad2;\n"
+    "    union altp2m_stub_argument u;\n"
+    "};\n"
+    "typedef char altp2m_stub_op_is_xens\n"
+    "    [sizeof(struct altp2m_stub_op) == sizeof(struct xen_hvm_altp2m_op) ? 1 : -1];\n"
     "\n"
-    "static inline long altp2m_stub_call(const struct altp2m_stub *s, uint32_t cmd, void *u,\n"
-    "                                    unsigned long size)\n"
+    "/* `cmd` and its argument are there. */\n"
+    "static inline long altp2m_stub_call(const struct altp2m_stub *s, struct altp2m_stub_op *op)\n"
     "{\n"
-    "    struct xen_hvm_altp2m_op op = {\n"
-    "        .version = HVMOP_ALTP2M_INTERFACE_VERSION, .cmd = cmd, .domain = s->domain};\n"
-    "    long rc;\n"
-    "\n"
-    "    __builtin_memcpy(&op.u, u, size);\n"
-    "    rc = s->hvm_op(s->context, HVMOP_altp2m, &op);\n"
-    "    __builtin_memcpy(u, &op.u, size);\n"
-    "    return rc;\n"
+    "    op->version = HVMOP_ALTP2M_INTERFACE_VERSION;\n"
+    "    op->domain = s->domain;\n"
+    "    return s->hvm_op(s->context, HVMOP_altp2m, op);\n"
     "}\n";
 
 /* Values that come back; one that no pointer to a number can take counts as many. */
@@ -57,6 +66,18 @@ static unsigned count_results(const struct row *r)
         n += r->fields[i].kind == BYTES ? MANY + 1 : r->fields[i].way != IN;
     }
     return n;
+}
+
+/* Each row's argument by the row's name. */
+static void arguments(void)
+{
+    printf("union altp2m_stub_argument {\n    uint8_t pad[64];\n");
+    for (unsigned i = 0; i < nr_rows; i++) {
+        if (rows[i].nr_fields) {
+            printf("    %s %s;\n", rows[i].type, rows[i].name);
+        }
+    }
+    printf("};\n\n");
 }
 
 /* Prints ", PARAMETER" and returns the column, on a new line if it does not fit. */
@@ -82,18 +103,18 @@ static unsigned parameter(const struct field *f, unsigned column)
     return column + length;
 }
 
-static void fill(const struct field *f)
+static void fill(const struct row *r, const struct field *f)
 {
     switch (f->kind) {
     case HANDLE:
-        printf("    set_xen_guest_handle(u.%s, %s);\n", f->name, f->name);
+        printf("    set_xen_guest_handle(op.u.%s.%s, %s);\n", r->name, f->name, f->name);
         break;
     case LIST:
     case BUFFER:
-        printf("    u.%s = (uint64_t)(uintptr_t)%s;\n", f->name, f->name);
+        printf("    op.u.%s.%s = (uint64_t)(uintptr_t)%s;\n", r->name, f->name, f->name);
         break;
     default:
-        printf("    u.%s = %s%s;\n", f->name, f->way == IN ? "" : "*", f->name);
+        printf("    op.u.%s.%s = %s%s;\n", r->name, f->name, f->way == IN ? "" : "*", f->name);
         break;
     }
 }
@@ -107,22 +128,26 @@ static void stub(const struct row *r)
     printf("\n/* %s */\nstatic inline long altp2m_stub_%s(\n    const struct altp2m_stub *s",
            r->summary, r->name);
     if (results > MANY) {
-        printf(", %s *u)\n{\n    return altp2m_stub_call(s, %s%s, u, sizeof(*u));\n}\n", r->type,
-               prefix, r->name);
+        printf(", %s *u", r->type);
+    }
+    for (unsigned i = 0; results <= MANY && i < r->nr_fields; i++) {
+        column = parameter(&r->fields[i], column);
+    }
+    printf(")\n{\n    struct altp2m_stub_op op = {0};\n%s\n    op.cmd = %s%s;\n",
+           results ? "    long rc;\n" : "", prefix, r->name);
+    if (results > MANY) {
+        printf("    op.u.%s = *u;\n    rc = altp2m_stub_call(s, &op);\n    *u = op.u.%s;\n"
+               "    return rc;\n}\n",
+               r->name, r->name);
         return;
     }
     for (unsigned i = 0; i < r->nr_fields; i++) {
-        column = parameter(&r->fields[i], column);
+        fill(r, &r->fields[i]);
     }
-    printf(")\n{\n    %s u = {0};\n%s\n", r->type, results ? "    long rc;\n" : "");
-    for (unsigned i = 0; i < r->nr_fields; i++) {
-        fill(&r->fields[i]);
-    }
-    printf("    %s altp2m_stub_call(s, %s%s, &u, sizeof(u));\n", results ? "rc =" : "return",
-           prefix, r->name);
+    printf("    %s altp2m_stub_call(s, &op);\n", results ? "rc =" : "return");
     for (unsigned i = 0; i < r->nr_fields; i++) {
         if (r->fields[i].way != IN) {
-            printf("    *%s = u.%s;\n", r->fields[i].name, r->fields[i].name);
+            printf("    *%s = op.u.%s.%s;\n", r->fields[i].name, r->name, r->fields[i].name);
         }
     }
     printf("%s}\n", results ? "    return rc;\n" : "");
@@ -132,6 +157,8 @@ int main(void)
 {
     rows_init();
     fputs(head, stdout);
+    arguments();
+    fputs(call, stdout);
     for (unsigned i = 0; i < nr_rows; i++) {
         stub(&rows[i]);
     }
