@@ -4,7 +4,7 @@
 FUZZ_CC ?= clang
 FUZZ_FLAGS = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -O1 -g
 FUZZ_TOOL_OBJ = $(B)/fuzz-tools
-FUZZ_TOOLS = xlcfg kernel
+FUZZ_TOOLS = xlcfg kernel watch
 
 .PHONY: fuzz-smoke fuzz-tools
 fuzz-tools: $(FUZZ_TOOLS:%=$(B)/fuzz_%)
@@ -20,7 +20,7 @@ $(FUZZ_TOOLS:%=fuzz-smoke-%): fuzz-smoke-%: $(B)/fuzz_%
 
 $(FUZZ_TOOL_OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
+	$(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel -Itools/altp2m -Itests/unit $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
 $(B)/fuzz_xlcfg: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_xlcfg.o \
 		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o) $(CONFIG_SHARED:%=$(FUZZ_TOOL_OBJ)/%.o)
@@ -29,3 +29,7 @@ $(B)/fuzz_xlcfg: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_xlcfg.o \
 $(B)/fuzz_kernel: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_kernel.o \
 		$(KERNEL_LIB:%=$(FUZZ_TOOL_OBJ)/tools/kernel/%.o) $(FUZZ_TOOL_OBJ)/hv/guest/elf_image.o
 	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ $(KERNEL_LIBS)
+
+FUZZ_WATCH = tests/fuzz/fuzz_watch tests/unit/made_kernel $(addprefix tools/altp2m/,btf expr kallsyms symbols)
+$(B)/fuzz_watch: $(FUZZ_WATCH:%=$(FUZZ_TOOL_OBJ)/%.o)
+	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lcmocka

@@ -2,7 +2,8 @@
 # The altp2m command: one static binary, so that it also runs in a guest's initramfs. What only a
 # monitor needs is in it, but opens its devices only when used.
 ALTP2M_LIB = hypercall_xen subop own survey words parse json ranges command cmd_info cmd_list cmd_views cmd_pages cmd_own \
-             hypercall_monitor control ring guestmem symbols cmd_agent cmd_domains cmd_map cmd_watch watch_parse watch_view watch_pair watch_print
+             hypercall_monitor control ring guestmem symbols cmd_agent cmd_domains cmd_map cmd_watch watch_parse watch_view watch_pair watch_print \
+             kallsyms btf expr
 ALTP2M_CFLAGS = $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m -O2 -g $(DEPFLAGS)
 ALTP2M_LDLIBS = -lxenevtchn -lxenforeignmemory -lxencall -lxentoollog -lxentoolcore
 

@@ -80,6 +80,12 @@ static bool ascending(const struct symbols *s)
     return true;
 }
 
+void symbols_sort(struct symbols *s)
+{
+    if (!ascending(s))
+        qsort(s->list, s->nr, sizeof(*s->list), by_address);
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -134,8 +140,7 @@ int symbols_load(struct symbols *s, const char *file)
         if (parse_line(line, &address, &name) && !add(s, &room, address, name))
             return -ENOMEM;
     }
-    if (!ascending(s))
-        qsort(s->list, s->nr, sizeof(*s->list), by_address);
+    symbols_sort(s);
     return s->nr ? 0 : -ENOENT;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Names of a guest kernel's addresses, from a System.map or a /proc/kallsyms. */
+/* Names of a guest kernel's addresses, from a System.map, a /proc/kallsyms or its memory
+ * (kallsyms.h). */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ struct symbols {
    (what kallsyms shows to users without privilege). */
 int symbols_load(struct symbols *s, const char *file);
 void symbols_free(struct symbols *s);
+/* Brings a list that was made otherwise into order. */
+void symbols_sort(struct symbols *s);
 bool symbols_find(const struct symbols *s, const char *name, uint64_t *address);
 /* The nearest one at or below the address, not further away than 64 KiB; or NULL. */
 const char *symbols_name(const struct symbols *s, uint64_t address, uint64_t *offset);
