@@ -144,6 +144,10 @@ static bool special(struct watched *w, const struct act *a)
     vm_event_request_t r = {.reason = VM_EVENT_REASON_WRITE_CTRLREG};
 
     switch (a->kind) {
+    case ACT_POP:
+        w->regs.rsp += 8;
+        w->regs.rax = a->value;
+        return true;
     case ACT_CR3:
         r.u.write_ctrlreg.index = VM_EVENT_X86_CR3;
         r.u.write_ctrlreg.new_value = a->address;
@@ -333,6 +337,22 @@ static void fill(const struct watched *w, struct xen_domctl_getdomaininfo *info)
     info->flags = w->paused ? XEN_DOMINF_paused : XEN_DOMINF_running;
 }
 
+static int state_of(const struct watched *w, struct xen_domctl_hvmcontext_partial *p)
+{
+    struct hvm_hw_cpu cpu = {.cr0 = w->regs.cr0,
+                             .cr3 = w->regs.cr3,
+                             .cr4 = w->regs.cr4,
+                             .msr_efer = w->regs.msr_efer,
+                             .msr_lstar = w->regs.msr_lstar,
+                             .gs_base = w->regs.gs_base,
+                             .shadow_gs = w->regs.shadow_gs};
+
+    assert_true(p->type == HVM_SAVE_CODE(CPU) && p->bufsz >= sizeof(cpu));
+    memcpy(p->buffer.p, &cpu, sizeof(cpu));
+    p->bufsz = sizeof(cpu);
+    return 0;
+}
+
 static int do_domctl(void *ctx, void *arg)
 {
     struct watched *w = ((struct model *)ctx)->watched;
@@ -363,6 +383,8 @@ static int do_domctl(void *ctx, void *arg)
         w->step = op->u.debug_op.op == XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON;
         w->fast = false;
         return 0;
+    case XEN_DOMCTL_gethvmcontext_partial:
+        return w->gives_state ? state_of(w, &op->u.hvmcontext_partial) : -ENOSYS;
     case XEN_DOMCTL_max_mem:
         w->max_kib = op->u.max_mem.max_memkb;
         return 0;

@@ -31,6 +31,7 @@ enum act_kind {
     ACT_DESCRIPTOR,
     ACT_REQUEST,
     ACT_SIGNAL,
+    ACT_POP, /* RSP goes up by 8, RAX is `value` */
     ACT_DIE
 };
 
@@ -56,6 +57,7 @@ struct watched {
     struct vm_event_regs_x86 regs;
     long mapped; /* pages that the monitor has mapped now */
     uint64_t max_kib;
+    bool gives_state; /* the hypervisor has gethvmcontext_partial */
 
     /* What became of the acts. */
     uint8_t got[WATCHED_ACTS]; /* the byte that was read, or executed */

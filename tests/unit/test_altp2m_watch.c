@@ -350,7 +350,7 @@ static void values(void **state)
     "    return dict(pairs)\n"                                                                     \
     "lines = [json.loads(x, object_pairs_hook=unique) for x in sys.stdin]\n"                       \
     "of = {\"cr3\": {\"old\", \"new\"}, \"cpuid\": {\"leaf\", \"subleaf\"}, \"request\": set()}\n" \
-    "for x in lines[:-1]:\n"                                                                       \
+    "for x in lines[1:-1]:\n"                                                                      \
     "    more = {\"event\", \"seconds\", \"vcpu\", \"rip\", \"cr3\", \"shown\"}\n"                 \
     "    assert set(x) - {\"symbol\", \"symbol_offset\", \"label\"} == more | of[x[\"event\"]], "  \
     "x\n"                                                                                          \
@@ -547,15 +547,21 @@ static void misuse(void **state)
         {"altp2m -d 2 watch 10", "something to watch"},
         {"altp2m -d 2 watch write", "say which"},
         {"altp2m -d 2 watch write cr3", "say which"},
-        {"altp2m -d 2 watch break do_thing", "--symbols"},
+        {"altp2m -d 2 watch syscall a-b", "a system call"},
+        {"altp2m -d 2 watch break @0x1 @0x1", "given twice"},
+        {"altp2m -d 2 watch user 312", "a process' address"},
+        {"altp2m -d 2 watch user x:0x1000", "a process' address"},
+        {"altp2m -d 2 watch user 312:0xffffffff81000000", "a process' address"},
+        {"altp2m -d 2 watch cr3 --if rax==", "ends too early"},
+        {"altp2m -d 2 watch cr3 --if nobody==1", "there is no nobody"},
         {"altp2m -d 2 watch break nobody --symbols SYMS", "a symbol of that file"},
         {"altp2m -d 2 watch break @nobody", "an address"},
         {"altp2m -d 2 watch break _text+x --symbols SYMS", "OFFSET is a number"},
         {"altp2m -d 2 watch write @0x1000:0", "LENGTH is a number"},
         {"altp2m -d 2 watch write 10+0", "a range of gfns"},
         {"altp2m -d 2 watch msr x", "the number of an MSR"},
-        {"altp2m -d 2 watch cr3 --show rxx", "a list of registers"},
-        {"altp2m -d 2 watch cr3 --show [rdi+x]", "a list of registers"},
+        {"altp2m -d 2 watch cr3 --show rxx", "there is no rxx"},
+        {"altp2m -d 2 watch cr3 --show [rdi+x]", "there is no x"},
         {"altp2m -d 2 watch cr3 --kind cr9", "kinds of events"},
         {"altp2m -d 2 watch cr3 --for never", "a number of seconds"},
         {"altp2m -d 2 watch cr3 --count -3", "a number"},
@@ -571,6 +577,8 @@ static void misuse(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(list); i++)
         expect_words(list[i].line, 2, list[i].words);
     assert_int_equal(m->calls, 0);
+    expect_words("altp2m -d 2 watch break do_thing", 1, "no Linux kernel is found");
+    assert_clean();
 }
 
 static void domains(void **state)

@@ -65,7 +65,8 @@ static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t 
     bool page = r->reason == VM_EVENT_REASON_MEM_ACCESS;
 
     if ((w->only_kinds & (1u << k)) && (!w->has_vcpu || r->vcpu_id == w->only_vcpu) &&
-        (!w->has_gfns || !page || r->u.mem_access.gfn - w->gfn_first.v < w->gfn_count))
+        (!w->has_gfns || !page || r->u.mem_access.gfn - w->gfn_first.v < w->gfn_count) &&
+        watch_condition(w))
         return true;
     w->hidden++;
     return false;
@@ -73,14 +74,24 @@ static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t 
 
 /* ---- breakpoints ---- */
 
+/* Of several, one at the very address: a page that two processes map at others may have both. */
 static struct watch_break *break_at(struct watch *w, const vm_event_request_t *r)
 {
-    for (unsigned int i = 0; i < w->nr_breaks; i++)
-        if (w->breaks[i].address.v == r->data.regs.x86.rip ||
-            (w->breaks[i].gfn.v == r->u.software_breakpoint.gfn &&
-             w->breaks[i].offset == r->data.regs.x86.rip % PAGE))
-            return &w->breaks[i];
-    return NULL;
+    struct watch_break *same = NULL;
+
+    for (unsigned int i = 0; i < w->nr_breaks; i++) {
+        struct watch_break *b = &w->breaks[i];
+
+        if (b->gfn.v != r->u.software_breakpoint.gfn || b->offset != r->data.regs.x86.rip % PAGE) {
+            if (b->address.v == r->data.regs.x86.rip && b->kind != WATCH_USER)
+                return b;
+            continue;
+        }
+        if (b->kind != WATCH_USER || (b->pid == w->now.who.pid && w->now.who.known))
+            return b;
+        same = b;
+    }
+    return same;
 }
 
 /* As if the function had returned the value at once. False: there is no way back to be read. */
@@ -100,14 +111,52 @@ static bool return_now(struct watch *w, const vm_event_request_t *r, vm_event_re
     return true;
 }
 
+/* At the end of a function that was met at its beginning. */
+static void on_return(struct watch *w, const vm_event_request_t *r)
+{
+    struct watch_call *c = watch_call_ends(w, r);
+    struct watch_break *b;
+
+    if (!c)
+        return;
+    c->used = false;
+    b = &w->breaks[c->breakpoint];
+    w->now.b = b;
+    w->now.args = w->now.returned = true;
+    w->now.result = watch_result(b, r->data.regs.x86.rax);
+    memcpy(w->now.arg, c->arg, sizeof(c->arg));
+    if (passes(w, b->kind, r))
+        watch_tell(w, b->kind, r, b->label, NULL, NULL);
+}
+
+/* True if it counts: another process may execute the same page. */
+static bool on_own(struct watch *w, const vm_event_request_t *r, struct watch_break *b)
+{
+    if (b->kind == WATCH_USER && (b->pid != w->now.who.pid || !w->now.who.known))
+        return false;
+    b->hits++;
+    if (b->is_return) {
+        on_return(w, r);
+        return false;
+    }
+    w->now.b = b;
+    watch_args(w, r, b, w->now.arg);
+    w->now.args = w->args || b->kind == WATCH_SYSCALL;
+    if (!w->result)
+        return passes(w, b->kind, r);
+    w->hidden += !watch_call_begins(w, r, b);
+    return false;
+}
+
 /* b was reached; the instruction that is there goes on in `back`. */
 static void hit(struct watch *w, struct watch_break *b, const vm_event_request_t *r,
                 vm_event_response_t *a, view_t back)
 {
-    b->hits++;
-    if (passes(w, WATCH_BREAK, r))
-        watch_tell(w, WATCH_BREAK, r, b->label, NULL, NULL);
-    if (!w->returns || !return_now(w, r, a))
+    bool tell = on_own(w, r, b);
+
+    if (tell)
+        watch_tell(w, b->kind, r, b->label, NULL, NULL);
+    if (!tell || !w->returns || !return_now(w, r, a))
         step_over(w, a, back, false);
 }
 
@@ -235,6 +284,7 @@ static void on_step(struct watch *w, const vm_event_request_t *r, vm_event_respo
     if (step->tell) {
         const struct watch_range *range = range_of(w, was, WATCH_WRITE);
 
+        w->now.r = was;
         look(w, was, after);
         watch_tell(w, WATCH_WRITE, was, range ? range->label : NULL, step->before, after);
     }
@@ -296,6 +346,8 @@ static void answer(struct watch *w, const vm_event_request_t *r)
 {
     vm_event_response_t a = answer_to(r);
 
+    w->now = (struct watch_now){.r = r};
+    watch_who(w, r, &w->now.who);
     if (r->vcpu_id >= w->vcpus)
         w->hidden++;
     else if (r->reason == VM_EVENT_REASON_MEM_ACCESS)

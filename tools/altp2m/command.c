@@ -79,12 +79,18 @@ const struct command command_table[] = {
      "  read|write|exec|access PLACE...   accesses to pages: GFN[+COUNT], @ADDRESS[:LENGTH] or\n"
      "                                    SYMBOL[+OFFSET][:LENGTH]\n"
      "  break PLACE...                    hidden breakpoints: @ADDRESS or SYMBOL[+OFFSET]\n"
+     "  syscall NAME...                   system calls, with their arguments\n"
+     "  user PID:ADDRESS...               hidden breakpoints in a process\n"
      "  cr0 cr3 cr4 xcr0 msr NUMBER... cpuid descriptor debug request exit\n"
      "\n"
-     "  --symbols FILE   the guest kernel's System.map or kallsyms\n"
+     "  --if EXPR        tell only if it is true: 'pid == 312 && args.flags & 1'\n"
+     "  --args           at a function: what it is called with, by the kernel's types\n"
+     "  --result         tell when the function has returned, and what\n"
+     "  --process        pid and comm with every event (always with system calls)\n"
+     "  --symbols FILE   the guest kernel's System.map or kallsyms; else those in its memory\n"
      "  --slide N        how far the kernel was moved from there (KASLR); else found by itself\n"
      "  --cr3 N          page tables to look addresses up in; else those that it runs on\n"
-     "  --show LIST      registers to print: rdi,rsi:str,[rdi+0x70]:str\n"
+     "  --show LIST      expressions to print: rdi,rsi:str,[rdi+0x70]:str,task->mm\n"
      "  --values         with a write: the bytes before and after\n"
      "  --return N       at a breakpoint: the function returns N and does nothing\n"
      "  --by-steps       pages with breakpoints are executed an instruction at a time: slow, and\n"
@@ -205,6 +211,10 @@ static const struct option own_options[OPT_NR] = {
     [OPT_VCPU] = {"vcpu", required_argument, NULL, OWN_OPTIONS + OPT_VCPU},
     [OPT_GFN] = {"gfn", required_argument, NULL, OWN_OPTIONS + OPT_GFN},
     [OPT_BY_STEPS] = {"by-steps", no_argument, NULL, OWN_OPTIONS + OPT_BY_STEPS},
+    [OPT_IF] = {"if", required_argument, NULL, OWN_OPTIONS + OPT_IF},
+    [OPT_ARGS] = {"args", no_argument, NULL, OWN_OPTIONS + OPT_ARGS},
+    [OPT_RESULT] = {"result", no_argument, NULL, OWN_OPTIONS + OPT_RESULT},
+    [OPT_PROCESS] = {"process", no_argument, NULL, OWN_OPTIONS + OPT_PROCESS},
 };
 
 static enum command_status (*option_owner(unsigned int opt))(struct session *, char **, int)

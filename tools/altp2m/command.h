@@ -33,6 +33,10 @@ enum session_option {
     OPT_VCPU,
     OPT_GFN,
     OPT_BY_STEPS,
+    OPT_IF,
+    OPT_ARGS,
+    OPT_RESULT,
+    OPT_PROCESS,
     OPT_NR
 };
 

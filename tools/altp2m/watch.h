@@ -13,7 +13,9 @@
  */
 #include <time.h>
 
+#include "btf.h"
 #include "command.h"
+#include "expr.h"
 #include "guestmem.h"
 #include "ring.h"
 #include "symbols.h"
@@ -21,10 +23,15 @@
 #define WATCH_RANGES 64u
 #define WATCH_BREAKS 256u
 #define WATCH_ASKED  16u
+#define WATCH_PLACES 128u
 #define WATCH_SHOWN  8u
+#define WATCH_ARGS   6u  /* those in registers */
+#define WATCH_CALLS  64u /* functions that are inside at a time, with --result */
 #define WATCH_LABEL  64u
 #define WATCH_VALUES 16u /* bytes shown of a written place */
-#define WATCH_TEXT   48u /* characters of a guest's string */
+#define WATCH_NAME   128u
+#define WATCH_ENTRY  "__x64_sys_" /* where a system call begins */
+#define WATCH_COMM   16u          /* TASK_COMM_LEN */
 
 #define WATCH_NOWHERE (~0ULL) /* no address of code */
 
@@ -38,6 +45,8 @@ enum watch_kind {
     WATCH_WRITE,
     WATCH_EXEC,
     WATCH_BREAK,
+    WATCH_SYSCALL,
+    WATCH_USER,
     WATCH_OWN_BREAK, /* a breakpoint of the guest's own, given back to it */
     WATCH_CR0,
     WATCH_CR3,
@@ -64,12 +73,98 @@ struct watch_range {
     char label[WATCH_LABEL];
 };
 
+/* What is watched by linear address, as it was asked for. */
+struct watch_place {
+    enum watch_kind kind; /* of its events; WATCH_READ for all accesses */
+    unsigned int want;    /* of accesses */
+    uint64_t pid;         /* of a process' own address */
+    bool named;
+    uint64_t offset; /* from the name; else the address */
+    uint64_t length;
+    char name[WATCH_NAME], label[WATCH_LABEL];
+};
+
+enum watch_arg_kind {
+    WATCH_ARG_NUMBER, /* small or signed: decimal */
+    WATCH_ARG_ADDRESS,
+    WATCH_ARG_TEXT,
+    WATCH_ARG_TEXTS, /* a list of strings */
+};
+
+/* What a function is called with. */
+struct watch_proto {
+    unsigned int nr;
+    bool in_pt_regs; /* a system call's are where the first argument points to */
+    bool result_signed;
+    uint8_t result_size;
+    struct {
+        char name[32];
+        enum watch_arg_kind kind;
+        btf_id type; /* 0: not known */
+        bool is_signed;
+        uint8_t size;
+    } arg[WATCH_ARGS];
+};
+
 struct watch_break {
+    enum watch_kind kind;
+    bool is_return; /* of a function that is watched with --result */
+    bool found;     /* gfn and offset are known */
+    uint64_t pid;   /* of WATCH_USER */
     gva_t address;
     gfn_t gfn;
     uint32_t offset;
     uint64_t hits;
-    char label[WATCH_LABEL];
+    struct watch_proto proto;
+    char name[WATCH_NAME], label[WATCH_LABEL];
+};
+
+/* Who runs. */
+struct watch_process {
+    bool known;
+    uint64_t task; /* its struct task_struct */
+    uint32_t pid, tid;
+    char comm[WATCH_COMM + 1];
+};
+
+struct watch_value {
+    enum watch_arg_kind kind;
+    bool there, is_signed;
+    uint64_t number;
+    char text[EXPR_TEXT]; /* of WATCH_ARG_TEXTS, as it is printed */
+};
+
+/* A function that was called and has not returned. */
+struct watch_call {
+    bool used;
+    unsigned int breakpoint;
+    uint64_t task, rsp, to; /* the stack pointer before the return, and where it goes */
+    vm_event_request_t request;
+    struct watch_process who;
+    struct watch_value arg[WATCH_ARGS];
+};
+
+/* What is known of the event that is being answered. */
+struct watch_now {
+    const vm_event_request_t *r;
+    const struct watch_break *b; /* NULL for events of other kinds */
+    struct watch_process who;
+    bool args, returned;
+    uint64_t result;
+    struct watch_value arg[WATCH_ARGS];
+};
+
+/* The guest's Linux, by what it tells of itself (watch_kernel.c). */
+struct watch_kernel {
+    bool wanted, found;
+    bool names; /* the symbols are from its memory, not from a file */
+    struct guestmem_paging paging;
+    uint64_t lstar;
+    uint8_t *btf_bytes;
+    struct btf btf;
+    btf_id task_type;
+    uint64_t current, current_member; /* per-CPU address; offset in pcpu_hot */
+    int64_t pid, tgid, comm, tasks, mm, pgd;
 };
 
 /* The page that `view`, or else `executes`, shows in place of one with breakpoints. */
@@ -80,12 +175,11 @@ struct watch_copy {
     uint8_t *page;   /* mapped; NULL for a shadow page of Facet's */
 };
 
-/* A register, or what is in memory at it, as a number or as a string. */
+/* What --show prints, as a number or as a string. */
 struct watch_shown {
-    unsigned int reg; /* index in struct vm_event_regs_x86 */
-    bool memory, string;
-    uint64_t offset;
-    char label[32];
+    struct expr expr;
+    bool string;
+    char label[48];
 };
 
 /* What a vCPU is being stepped for, if its step is reported. */
@@ -108,7 +202,13 @@ struct watch {
     struct watch_break breaks[WATCH_BREAKS];
     struct xen_domctl_monitor_op asked[WATCH_ASKED];
     struct watch_shown shown[WATCH_SHOWN];
-    unsigned int nr_ranges, nr_breaks, nr_asked, nr_shown;
+    struct watch_place places[WATCH_PLACES];
+    struct watch_call calls[WATCH_CALLS];
+    unsigned int nr_ranges, nr_breaks, nr_asked, nr_shown, nr_places, next_call;
+    struct watch_kernel kernel;
+    struct watch_now now;
+    struct expr condition;
+    bool has_condition, args, result;
 
     uint64_t count; /* 0: no end */
     double seconds; /* 0: no end */
@@ -143,12 +243,59 @@ enum command_status watch_parse(struct watch *w, char **argv, int argc);
 bool watch_needs_view(const struct watch *w);
 
 /*
+ * watch_place.c. watch_places makes breakpoints and ranges of all places whose names are known:
+ * with `last`, all of them must be. watch_protos tells the breakpoints what they are called with.
+ */
+enum command_status watch_places(struct watch *w, bool last);
+enum command_status watch_protos(struct watch *w);
+/* --if, --show and the like against the names and types that there are. */
+enum command_status watch_check(struct watch *w);
+/* Adds a breakpoint; NULL if there is no room. */
+struct watch_break *watch_add_break(struct watch *w, enum watch_kind kind, uint64_t address);
+
+/*
+ * watch_kernel.c. watch_kernel_find: COMMAND_OK, or a refusal, if the kernel is wanted.
+ */
+enum command_status watch_kernel_find(struct watch *w);
+void watch_kernel_free(struct watch *w);
+/* Reads the kernel's own memory; returns how many bytes are there. */
+size_t watch_kernel_read(void *watch, uint64_t address, void *to, size_t n);
+/* Who runs on the event's vCPU. */
+void watch_who(struct watch *w, const vm_event_request_t *r, struct watch_process *who);
+/* The page tables of a process, or false if there is no such process, or it has none. */
+bool watch_process_tables(struct watch *w, uint64_t pid, uint64_t *cr3);
+
+/* watch_call.c: arguments and results. */
+/* Reads at a linear address as the event's vCPU would; kernel addresses as the kernel. */
+size_t watch_read(struct watch *w, const vm_event_request_t *r, uint64_t address, void *to,
+                  size_t n);
+void watch_args(struct watch *w, const vm_event_request_t *r, const struct watch_break *b,
+                struct watch_value *arg);
+/* A function begins whose result is to be told: false if that cannot be. */
+bool watch_call_begins(struct watch *w, const vm_event_request_t *r, const struct watch_break *b);
+/* What a function returned, by its type. */
+uint64_t watch_result(const struct watch_break *b, uint64_t rax);
+/* The call that ends at this event, or NULL; it is forgotten with `used`. */
+struct watch_call *watch_call_ends(struct watch *w, const vm_event_request_t *r);
+
+/* watch_expr.c */
+struct expr_env watch_env(struct watch *w, bool dry);
+bool watch_condition(struct watch *w);
+/* Notes whether the expression needs the kernel's types; returns a name that nobody knows, or NULL.
+ */
+const char *watch_wants(struct watch *w, const struct expr *e);
+
+/*
  * watch_view.c. watch_begin: COMMAND_OK, or a refusal; watch_end takes back everything, also after
  * a watch_begin that was refused half-way.
  */
 enum command_status watch_begin(struct watch *w);
 void watch_end(struct watch *w);
 /* Writes the copy anew from the page that it stands for. */
+/* Puts a breakpoint in while the watch runs; its gfn is known. */
+int watch_break_place(struct watch *w, const struct watch_break *b);
+/* Where SYSCALL leads tells how far the kernel was moved from where its symbols are. */
+void watch_find_slide(struct watch *w, uint64_t lstar);
 int watch_copy_refresh(struct watch *w, const struct watch_copy *c);
 struct watch_copy *watch_copy_at(const struct watch *w, gfn_t g);
 /* True once the domain does not run any more; sets w->gone if it is not there at all. */

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <string.h>
@@ -13,8 +12,8 @@
 #define PAGE 4096u
 
 static const char *const kind_names[WATCH_KINDS] = {
-    "read", "write", "exec", "break",      "own-break", "cr0",     "cr3",  "cr4",
-    "xcr0", "cpuid", "msr",  "descriptor", "debug",     "request", "exit", "other",
+    "read", "write", "exec",  "break", "syscall",    "user",  "own-break", "cr0",  "cr3",
+    "cr4",  "xcr0",  "cpuid", "msr",   "descriptor", "debug", "request",   "exit", "other",
 };
 
 const char *watch_kind_name(enum watch_kind k)
@@ -24,32 +23,35 @@ const char *watch_kind_name(enum watch_kind k)
 
 bool watch_needs_view(const struct watch *w)
 {
-    return w->nr_ranges || w->nr_breaks;
+    return w->nr_ranges || w->nr_breaks || w->nr_places;
 }
 
 /* What takes words after it, and what does not. */
 static const struct item {
     const char *name;
     unsigned int want;
-    bool breaks, msr;
+    bool msr;
     int cr; /* VM_EVENT_X86_*, or -1 */
     uint32_t event;
+    enum watch_kind breaks; /* the kind of a breakpoint's events; else WATCH_READ */
 } items[] = {
-    {"read", WATCH_R, false, false, -1, 0},
-    {"write", WATCH_W, false, false, -1, 0},
-    {"exec", WATCH_X, false, false, -1, 0},
-    {"access", WATCH_R | WATCH_W | WATCH_X, false, false, -1, 0},
-    {"break", 0, true, false, -1, 0},
-    {"msr", 0, false, true, -1, XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR},
-    {"cr0", 0, false, false, VM_EVENT_X86_CR0, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG},
-    {"cr3", 0, false, false, VM_EVENT_X86_CR3, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG},
-    {"cr4", 0, false, false, VM_EVENT_X86_CR4, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG},
-    {"xcr0", 0, false, false, VM_EVENT_X86_XCR0, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG},
-    {"cpuid", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_CPUID},
-    {"descriptor", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS},
-    {"debug", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION},
-    {"request", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST},
-    {"exit", 0, false, false, -1, XEN_DOMCTL_MONITOR_EVENT_VMEXIT},
+    {"read", WATCH_R, false, -1, 0, WATCH_READ},
+    {"write", WATCH_W, false, -1, 0, WATCH_READ},
+    {"exec", WATCH_X, false, -1, 0, WATCH_READ},
+    {"access", WATCH_R | WATCH_W | WATCH_X, false, -1, 0, WATCH_READ},
+    {"break", 0, false, -1, 0, WATCH_BREAK},
+    {"syscall", 0, false, -1, 0, WATCH_SYSCALL},
+    {"user", 0, false, -1, 0, WATCH_USER},
+    {"msr", 0, true, -1, XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR, WATCH_READ},
+    {"cr0", 0, false, VM_EVENT_X86_CR0, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG, WATCH_READ},
+    {"cr3", 0, false, VM_EVENT_X86_CR3, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG, WATCH_READ},
+    {"cr4", 0, false, VM_EVENT_X86_CR4, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG, WATCH_READ},
+    {"xcr0", 0, false, VM_EVENT_X86_XCR0, XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG, WATCH_READ},
+    {"cpuid", 0, false, -1, XEN_DOMCTL_MONITOR_EVENT_CPUID, WATCH_READ},
+    {"descriptor", 0, false, -1, XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS, WATCH_READ},
+    {"debug", 0, false, -1, XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION, WATCH_READ},
+    {"request", 0, false, -1, XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST, WATCH_READ},
+    {"exit", 0, false, -1, XEN_DOMCTL_MONITOR_EVENT_VMEXIT, WATCH_READ},
 };
 
 static const struct item *item_find(const char *word)
@@ -87,108 +89,111 @@ static enum command_status ask(struct watch *w, const struct item *item, const c
 
 /* @ADDRESS, or SYMBOL[+OFFSET]; `text` loses what is behind the symbol. */
 static enum command_status parse_address(struct watch *w, const char *arg, char *text,
-                                         uint64_t *address)
+                                         struct watch_place *p)
 {
     char *plus = strchr(text, '+');
-    uint64_t offset = 0;
 
-    if (plus && !parse_number(plus + 1, UINT32_MAX, &offset))
+    if (plus && !parse_number(plus + 1, UINT32_MAX, &p->offset))
         return command_misuse(w->s, "an address", arg, "SYMBOL+OFFSET: OFFSET is a number");
     if (plus)
         *plus = '\0';
     if (*text == '@' || isdigit((unsigned char)*text)) {
-        if (!parse_number(text + (*text == '@'), UINT64_MAX, address))
+        uint64_t address;
+
+        if (!parse_number(text + (*text == '@'), UINT64_MAX, &address))
             return command_misuse(w->s, "an address", arg, "@0xffffffff81000000");
-    } else if (!w->symbols.nr) {
-        return command_misuse(w->s, "an address", arg,
-                              "for names give the kernel's System.map or kallsyms with --symbols");
-    } else if (!symbols_find(&w->symbols, text, address)) {
-        return command_misuse(w->s, "a symbol of that file", arg, w->s->opt[OPT_SYMBOLS]);
+        p->offset += address;
+        return COMMAND_OK;
     }
-    *address += offset;
+    if (!*text || strlen(text) >= sizeof(p->name))
+        return command_misuse(w->s, "an address", arg, "@ADDRESS or SYMBOL[+OFFSET]");
+    p->named = true;
+    snprintf(p->name, sizeof(p->name), "%s", text);
+    w->kernel.wanted = w->kernel.wanted || !w->s->opt[OPT_SYMBOLS];
     return COMMAND_OK;
 }
 
-static enum command_status add_break(struct watch *w, const char *arg)
+/* PID:ADDRESS. */
+static enum command_status parse_user(struct watch *w, const char *arg, char *text,
+                                      struct watch_place *p)
 {
-    struct watch_break *b = &w->breaks[w->nr_breaks];
-    enum command_status st;
-    uint64_t address;
-    char text[256];
+    char *colon = strchr(text, ':');
 
-    if (w->nr_breaks == WATCH_BREAKS)
-        return too_many(w->s, arg);
-    snprintf(text, sizeof(text), "%s", arg);
-    st = parse_address(w, arg, text, &address);
-    if (st)
-        return st;
-    memset(b, 0, sizeof(*b));
-    b->address = gva(address);
-    b->gfn = GFN_INVALID;
-    snprintf(b->label, sizeof(b->label), "%s", arg);
-    w->nr_breaks++;
+    if (colon)
+        *colon = '\0';
+    if (!colon || !parse_number(text, INT32_MAX, &p->pid) ||
+        !parse_number(colon + 1 + (colon[1] == '@'), UINT64_MAX, &p->offset) ||
+        p->offset >= 1ULL << 47)
+        return command_misuse(w->s, "a process' address", arg, "PID:ADDRESS, as 312:0x401000");
+    w->kernel.wanted = true;
     return COMMAND_OK;
 }
 
-static enum command_status add_piece(struct watch *w, unsigned int want, const char *arg,
-                                     uint64_t address, uint64_t bytes)
+static enum command_status parse_syscall(struct watch *w, const char *arg, struct watch_place *p)
 {
-    struct watch_range *r = &w->ranges[w->nr_ranges];
-
-    if (w->nr_ranges == WATCH_RANGES)
-        return too_many(w->s, arg);
-    memset(r, 0, sizeof(*r));
-    r->want = want;
-    r->first = GFN_INVALID;
-    r->count = 1;
-    r->linear = true;
-    r->address = gva(address);
-    r->from = (uint32_t)(address % PAGE);
-    r->to = r->from + (uint32_t)bytes;
-    snprintf(r->label, sizeof(r->label), "%s", arg);
-    w->nr_ranges++;
+    for (const char *c = arg; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '_')
+            return command_misuse(w->s, "a system call", arg, "its name, as execve");
+    if (strlen(arg) + strlen(WATCH_ENTRY) >= sizeof(p->name))
+        return command_misuse(w->s, "a system call", arg, "its name, as execve");
+    p->named = true;
+    snprintf(p->name, sizeof(p->name), WATCH_ENTRY "%s", arg);
+    w->kernel.wanted = true;
     return COMMAND_OK;
 }
 
 /* @ADDRESS[:LENGTH] or SYMBOL[+OFFSET][:LENGTH]. */
-static enum command_status add_linear(struct watch *w, unsigned int want, const char *arg)
+static enum command_status parse_linear(struct watch *w, const char *arg, char *text,
+                                        struct watch_place *p)
 {
-    enum command_status st;
-    uint64_t address, length = 1;
-    char text[256], *colon;
+    char *colon = strchr(text, ':');
 
-    snprintf(text, sizeof(text), "%s", arg);
-    colon = strchr(text, ':');
     if (colon) {
         *colon = '\0';
-        if (!parse_number(colon + 1, WATCH_RANGES * PAGE, &length) || !length)
+        if (!parse_number(colon + 1, WATCH_RANGES * PAGE, &p->length) || !p->length)
             return command_misuse(w->s, "an address", arg, ":LENGTH is a number of bytes");
     }
-    st = parse_address(w, arg, text, &address);
-    while (st == COMMAND_OK && length > 0) {
-        uint64_t part = PAGE - address % PAGE;
+    return parse_address(w, arg, text, p);
+}
 
-        part = part < length ? part : length;
-        st = add_piece(w, want, arg, address, part);
-        address += part;
-        length -= part;
-    }
+static enum command_status add_place(struct watch *w, const struct item *item, const char *arg)
+{
+    struct watch_place *p = &w->places[w->nr_places];
+    enum command_status st;
+    char text[256];
+
+    if (w->nr_places == WATCH_PLACES)
+        return too_many(w->s, arg);
+    memset(p, 0, sizeof(*p));
+    p->kind = item->breaks;
+    p->want = item->want;
+    p->length = 1;
+    snprintf(text, sizeof(text), "%s", arg);
+    snprintf(p->label, sizeof(p->label), "%s", arg);
+    for (unsigned int i = 0; p->kind != WATCH_READ && i < w->nr_places; i++)
+        if (w->places[i].kind == p->kind && !strcmp(w->places[i].label, p->label))
+            return command_misuse(w->s, "a place of its own", arg, "it is given twice");
+    st = p->kind == WATCH_SYSCALL ? parse_syscall(w, arg, p)
+         : p->kind == WATCH_USER  ? parse_user(w, arg, text, p)
+         : p->kind == WATCH_BREAK ? parse_address(w, arg, text, p)
+                                  : parse_linear(w, arg, text, p);
+    w->nr_places += !st;
     return st;
 }
 
-static enum command_status add_range(struct watch *w, unsigned int want, const char *arg)
+static enum command_status add_range(struct watch *w, const struct item *item, const char *arg)
 {
     struct watch_range *r = &w->ranges[w->nr_ranges];
 
     if (!isdigit((unsigned char)*arg))
-        return add_linear(w, want, arg);
+        return add_place(w, item, arg);
     if (w->nr_ranges == WATCH_RANGES)
         return too_many(w->s, arg);
     memset(r, 0, sizeof(*r));
     if (!parse_range(arg, &r->first, &r->count))
         return command_misuse(w->s, "a range of gfns", arg,
                               "GFN or GFN+COUNT; @ADDRESS for a linear address");
-    r->want = want;
+    r->want = item->want;
     r->to = PAGE;
     w->nr_ranges++;
     return COMMAND_OK;
@@ -203,72 +208,85 @@ static enum command_status parse_items(struct watch *w, char **argv, int argc)
         bool takes = item && (item->want || item->breaks || item->msr);
 
         if (!item)
-            return command_misuse(w->s, "something to watch", argv[i],
-                                  "read write exec access break cr0 cr3 cr4 xcr0 cpuid msr "
-                                  "descriptor debug request exit");
+            return command_misuse(
+                w->s, "something to watch", argv[i],
+                "read write exec access break syscall user cr0 cr3 cr4 xcr0 cpuid msr "
+                "descriptor debug request exit");
         if (takes && (i + 1 == argc || item_find(argv[i + 1])))
             return command_misuse(w->s, "complete", argv[i], "say which");
         if (!takes)
             st = ask(w, item, NULL);
         while (takes && st == COMMAND_OK && i + 1 < argc && !item_find(argv[i + 1])) {
             i++;
-            st = item->breaks ? add_break(w, argv[i])
+            st = item->breaks ? add_place(w, item, argv[i])
                  : item->msr  ? ask(w, item, argv[i])
-                              : add_range(w, item->want, argv[i]);
+                              : add_range(w, item, argv[i]);
         }
     }
     return st;
 }
 
-static const char *const registers[] = {"rax", "rcx", "rdx", "rbx", "rsp",   "rbp",
-                                        "rsi", "rdi", "r8",  "r9",  "r10",   "r11",
-                                        "r12", "r13", "r14", "r15", "rflags"};
-_Static_assert(offsetof(struct vm_event_regs_x86, rflags) == 16 * 8, "vm_event.h");
+#define SHOWN_ARE "as rdi,args.filename,[rdi+0x70]:str; at most 8"
+#define KINDS_ARE "as write,break,cr3"
 
-/* REG, [REG] or [REG+OFFSET], and perhaps :str behind. */
-static bool parse_shown_one(char *text, struct watch_shown *x)
+/* Where a list's next comma is that is in no string and no bracket, or its end. */
+static const char *piece_end(const char *p)
 {
-    size_t length = strlen(text);
-    char *plus;
+    bool string = false;
+    int depth = 0;
 
-    memset(x, 0, sizeof(*x));
-    snprintf(x->label, sizeof(x->label), "%s", text);
-    if (length > 4 && !strcmp(text + length - 4, ":str")) {
-        x->string = true;
-        text[length -= 4] = '\0';
-        x->label[length < sizeof(x->label) ? length : sizeof(x->label) - 1] = '\0';
+    for (; *p && (string || depth > 0 || *p != ','); p++) {
+        string ^= *p == '"';
+        if (!string)
+            depth += (*p == '(' || *p == '[') - (*p == ')' || *p == ']');
     }
-    if (*text == '[' && text[length - 1] == ']') {
-        x->memory = true;
-        text[length - 1] = '\0';
-        text++;
-        plus = strchr(text, '+');
-        if (plus && !parse_number(plus + 1, UINT32_MAX, &x->offset))
-            return false;
-        if (plus)
-            *plus = '\0';
-    }
-    for (x->reg = 0; x->reg < ARRAY_SIZE(registers); x->reg++)
-        if (!strcmp(registers[x->reg], text))
-            return true;
-    return false;
+    return p;
 }
 
-#define SHOWN_ARE "as rdi,rsi:str,[rdi+0x70]:str; at most 8"
-#define KINDS_ARE "as write,break,cr3"
+static enum command_status parse_expr(struct watch *w, struct expr *e, const char *text,
+                                      const char *end)
+{
+    struct expr_trouble why;
+    char line[256];
+    const char *name;
+
+    snprintf(line, sizeof(line), "%.*s", (int)(end - text), text);
+    if (!expr_parse(e, text, end, &why))
+        return command_misuse(w->s, "an expression", line, why.text);
+    name = watch_wants(w, e);
+    if (!name)
+        return COMMAND_OK;
+    snprintf(why.text, sizeof(why.text), "there is no %.60s", name);
+    return command_misuse(w->s, "an expression", line, why.text);
+}
+
+static enum command_status parse_shown_one(struct watch *w, const char *text, const char *end,
+                                           struct watch_shown *x)
+{
+    memset(x, 0, sizeof(*x));
+    if (end - text > 4 && !memcmp(end - 4, ":str", 4)) {
+        x->string = true;
+        end -= 4;
+    }
+    snprintf(x->label, sizeof(x->label), "%.*s", (int)(end - text), text);
+    return parse_expr(w, &x->expr, text, end);
+}
 
 static enum command_status parse_shown(struct watch *w, const char *arg)
 {
-    char text[256], *save = NULL;
+    enum command_status st;
+    const char *end;
 
-    if (snprintf(text, sizeof(text), "%s", arg) >= (int)sizeof(text))
-        *text = 0;
-    for (char *x = strtok_r(text, ",", &save); x; x = strtok_r(NULL, ",", &save)) {
-        if (w->nr_shown == WATCH_SHOWN || !parse_shown_one(x, &w->shown[w->nr_shown]))
-            return command_misuse(w->s, "a list of registers", arg, SHOWN_ARE);
+    for (const char *p = arg; *p; p = *end ? end + 1 : end) {
+        end = piece_end(p);
+        if (w->nr_shown == WATCH_SHOWN)
+            return command_misuse(w->s, "a list of expressions", arg, SHOWN_ARE);
+        st = parse_shown_one(w, p, end, &w->shown[w->nr_shown]);
+        if (st)
+            return st;
         w->nr_shown++;
     }
-    return w->nr_shown ? COMMAND_OK : command_misuse(w->s, "a list of registers", arg, SHOWN_ARE);
+    return w->nr_shown ? COMMAND_OK : command_misuse(w->s, "a list of expressions", arg, SHOWN_ARE);
 }
 
 static enum command_status parse_kinds(struct watch *w, const char *arg)
@@ -342,10 +360,16 @@ static enum command_status parse_options(struct watch *w)
     w->values = opt[OPT_VALUES];
     w->stats = opt[OPT_STATS];
     w->by_steps = opt[OPT_BY_STEPS];
+    w->args = opt[OPT_ARGS];
+    w->result = opt[OPT_RESULT];
+    w->has_condition = opt[OPT_IF];
+    w->kernel.wanted = w->kernel.wanted || w->args || opt[OPT_PROCESS];
     if (!st && opt[OPT_FOR])
         st = parse_seconds(w, opt[OPT_FOR]);
     if (!st && opt[OPT_SHOW])
         st = parse_shown(w, opt[OPT_SHOW]);
+    if (!st && opt[OPT_IF])
+        st = parse_expr(w, &w->condition, opt[OPT_IF], opt[OPT_IF] + strlen(opt[OPT_IF]));
     if (!st && opt[OPT_KIND])
         st = parse_kinds(w, opt[OPT_KIND]);
     if (!st && opt[OPT_GFN]) {
@@ -372,5 +396,6 @@ enum command_status watch_parse(struct watch *w, char **argv, int argc)
         if (rc)
             return command_misuse(w->s, "a file that can be read", file, strerror(-rc));
     }
-    return parse_items(w, argv, argc);
+    st = parse_items(w, argv, argc);
+    return st ? st : watch_places(w, false);
 }

@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define NS 1e9
+#define NS     1e9
+#define SCHEMA 1 /* docs/watch.schema.json */
 
 double watch_seconds(const struct watch *w)
 {
@@ -47,52 +48,115 @@ static void json_address(struct json *j, const char *key, uint64_t value)
 
 /* ---- what --show asks for ---- */
 
-static uint64_t shown_value(struct watch *w, const struct watch_shown *x,
-                            const vm_event_request_t *r, bool *there)
+static void show(struct watch *w, struct json *j)
 {
-    struct guestmem_paging p = watch_paging(r);
-    uint64_t value = (&r->data.regs.x86.rax)[x->reg], at = value + x->offset;
-
-    *there = true;
-    if (x->memory)
-        *there = guestmem_read(&w->memory, &p, gva(at), &value, 8) == 8;
-    return value;
-}
-
-static bool shown_string(struct watch *w, const vm_event_request_t *r, uint64_t at, char *text)
-{
-    struct guestmem_paging p = watch_paging(r);
-    size_t n = guestmem_read(&w->memory, &p, gva(at), text, WATCH_TEXT);
-
-    text[n] = '\0';
-    n = strlen(text);
-    text_of((const uint8_t *)text, n, text);
-    return n > 0;
-}
-
-static void show(struct watch *w, const vm_event_request_t *r, struct json *j)
-{
-    char text[WATCH_TEXT + 1];
+    struct expr_env env = watch_env(w, false);
+    struct expr_trouble why;
 
     for (unsigned int i = 0; i < w->nr_shown; i++) {
         const struct watch_shown *x = &w->shown[i];
-        bool there;
-        uint64_t value = shown_value(w, x, r, &there);
-        bool string = there && x->string && shown_string(w, r, value, text);
+        struct expr_value v;
 
-        if (j && string)
-            json_string(j, x->label, text);
-        else if (j && there)
-            json_address(j, x->label, value);
+        if (!expr_eval(&x->expr, &env, &v, &why))
+            v.kind = EXPR_MISSING;
+        if (x->string || (v.type && btf_is_text(&w->kernel.btf, v.type)))
+            expr_to_text(&env, &v);
+        if (v.kind == EXPR_STRING)
+            text_of((const uint8_t *)v.text, strlen(v.text), v.text);
+        if (j && v.kind == EXPR_STRING)
+            json_string(j, x->label, v.text);
+        else if (j && v.kind == EXPR_NUMBER)
+            json_address(j, x->label, v.number);
         else if (j)
             json_string(j, x->label, NULL);
-        else if (string)
-            fprintf(w->s->out, "  %s=\"%s\"", x->label, text);
-        else if (there)
-            fprintf(w->s->out, "  %s=0x%" PRIx64, x->label, value);
+        else if (v.kind == EXPR_STRING)
+            fprintf(w->s->out, "  %s=\"%s\"", x->label, v.text);
+        else if (v.kind == EXPR_NUMBER)
+            fprintf(w->s->out, "  %s=0x%" PRIx64, x->label, v.number);
         else
             fprintf(w->s->out, "  %s=?", x->label);
     }
+}
+
+/* ---- who, and what with ---- */
+
+static void human_arg(FILE *f, const char *name, const struct watch_value *v)
+{
+    fprintf(f, "%s=", name);
+    if (!v->there && v->kind >= WATCH_ARG_TEXT && v->number)
+        fprintf(f, "0x%" PRIx64 " (not in memory)", v->number);
+    else if (!v->there && !v->number)
+        fprintf(f, "0");
+    else if (!v->there)
+        fprintf(f, "?");
+    else if (v->kind == WATCH_ARG_TEXT)
+        fprintf(f, "\"%s\"", v->text);
+    else if (v->kind == WATCH_ARG_TEXTS)
+        fprintf(f, "[%s]", v->text);
+    else if (v->kind == WATCH_ARG_NUMBER)
+        fprintf(f, "%" PRId64, (int64_t)v->number);
+    else
+        fprintf(f, "0x%" PRIx64, v->number);
+}
+
+static void human_call(struct watch *w)
+{
+    const struct watch_break *b = w->now.b;
+    FILE *f = w->s->out;
+
+    fputc('(', f);
+    for (unsigned int i = 0; i < b->proto.nr; i++) {
+        fputs(i ? ", " : "", f);
+        human_arg(f, b->proto.arg[i].name, &w->now.arg[i]);
+    }
+    fputc(')', f);
+}
+
+static void human_result(struct watch *w)
+{
+    const struct watch_break *b = w->now.b;
+    int64_t result = (int64_t)w->now.result;
+    char name[24];
+
+    if (!b->proto.result_signed && b->proto.result_size != 4)
+        fprintf(w->s->out, " = 0x%" PRIx64, w->now.result);
+    else if (result < 0 && result > -4096)
+        fprintf(w->s->out, " = %" PRId64 " (%s)", result, words_errno((int)-result, name));
+    else
+        fprintf(w->s->out, " = %" PRId64, result);
+}
+
+static void json_value(struct json *j, const char *name, const struct watch_value *v)
+{
+    if (!v->there)
+        json_string(j, name, NULL);
+    else if (v->kind >= WATCH_ARG_TEXT)
+        json_string(j, name, v->text);
+    else if (v->kind == WATCH_ARG_NUMBER)
+        json_signed(j, name, (int64_t)v->number);
+    else
+        json_address(j, name, v->number);
+}
+
+static void json_call(struct watch *w, struct json *j)
+{
+    const struct watch_break *b = w->now.b;
+
+    json_open(j, "args", '{');
+    for (unsigned int i = 0; i < b->proto.nr; i++)
+        json_value(j, b->proto.arg[i].name, &w->now.arg[i]);
+    json_close(j, '}');
+}
+
+/* The guest's strings, as they can be printed. */
+static void clean(struct watch *w)
+{
+    struct watch_process *who = &w->now.who;
+
+    text_of((const uint8_t *)who->comm, strlen(who->comm), who->comm);
+    for (unsigned int i = 0; w->now.b && i < w->now.b->proto.nr; i++)
+        text_of((const uint8_t *)w->now.arg[i].text, strlen(w->now.arg[i].text),
+                w->now.arg[i].text);
 }
 
 /* ---- one event ---- */
@@ -114,9 +178,16 @@ static void human(struct watch *w, enum watch_kind k, const vm_event_request_t *
     FILE *f = w->s->out;
 
     place(w, r->data.regs.x86.rip, rip, sizeof(rip));
-    fprintf(f, "%10.6f  vcpu %" PRIu32 "  %-5s", watch_seconds(w), r->vcpu_id, watch_kind_name(k));
+    fprintf(f, "%10.6f  vcpu %" PRIu32 "  ", watch_seconds(w), r->vcpu_id);
+    if (w->now.who.known)
+        fprintf(f, "%s(%" PRIu32 ")  ", w->now.who.comm, w->now.who.pid);
+    fprintf(f, "%-5s", watch_kind_name(k));
     if (label)
         fprintf(f, " %s", label);
+    if (w->now.args)
+        human_call(w);
+    if (w->now.returned)
+        human_result(w);
     if (is_page(k)) {
         fprintf(f, "  gfn 0x%" PRIx64 "+0x%" PRIx64, r->u.mem_access.gfn, r->u.mem_access.offset);
         if (r->u.mem_access.flags & MEM_ACCESS_GLA_VALID)
@@ -136,8 +207,9 @@ static void human(struct watch *w, enum watch_kind k, const vm_event_request_t *
         fprintf(f, "  reason %" PRIu64 " qualification 0x%" PRIx64, r->u.vmexit.arch.vmx.reason,
                 r->u.vmexit.arch.vmx.qualification);
     }
-    fprintf(f, "  %s %s", is_page(k) ? "by" : "rip", rip);
-    show(w, r, NULL);
+    if (k != WATCH_SYSCALL)
+        fprintf(f, "  %s %s", is_page(k) ? "by" : "rip", rip);
+    show(w, NULL);
     if (after) {
         text_of(before, WATCH_VALUES, was);
         text_of(after, WATCH_VALUES, is);
@@ -192,6 +264,11 @@ static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t
     json_string(&j, "event", watch_kind_name(k));
     json_seconds(&j, "seconds", watch_seconds(w));
     json_number(&j, "vcpu", r->vcpu_id);
+    if (w->now.who.known) {
+        json_number(&j, "pid", w->now.who.pid);
+        json_number(&j, "tid", w->now.who.tid);
+        json_string(&j, "comm", w->now.who.comm);
+    }
     if (label)
         json_string(&j, "label", label);
     json_details(&j, k, r);
@@ -201,9 +278,13 @@ static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t
         json_number(&j, "symbol_offset", offset);
     }
     json_address(&j, "cr3", r->data.regs.x86.cr3);
+    if (w->now.args)
+        json_call(w, &j);
+    if (w->now.returned)
+        json_signed(&j, "result", (int64_t)w->now.result);
     if (w->nr_shown) { /* of their own, because --show may name what is there already */
         json_open(&j, "shown", '{');
-        show(w, r, &j);
+        show(w, &j);
         json_close(&j, '}');
     }
     if (after) {
@@ -218,6 +299,7 @@ void watch_tell(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
                 const uint8_t *before, const uint8_t *after)
 {
     label = label && *label ? label : NULL;
+    clean(w);
     w->told++;
     w->counts[k]++;
     if (w->s->json)
@@ -229,10 +311,36 @@ void watch_tell(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
 
 /* ---- counters ---- */
 
+static void json_hello(struct watch *w)
+{
+    struct json j = json_to(w->s->out);
+
+    json_open(&j, NULL, '{');
+    json_string(&j, "event", "begin");
+    json_number(&j, "schema", SCHEMA);
+    json_number(&j, "domain", w->t->domid);
+    if (!view_eq(w->view, VIEW_NONE))
+        json_number(&j, "view", w->view.v);
+    json_open(&j, "breakpoints", '[');
+    for (unsigned int i = 0; i < w->nr_breaks; i++) {
+        json_open(&j, NULL, '{');
+        json_string(&j, "label", w->breaks[i].label);
+        json_number(&j, "gfn", w->breaks[i].gfn.v);
+        json_number(&j, "offset", w->breaks[i].offset);
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
+    json_close(&j, '}');
+    fputc('\n', w->s->out);
+    fflush(w->s->out);
+}
+
 void watch_hello(struct watch *w)
 {
-    if (w->s->json)
+    if (w->s->json) {
+        json_hello(w);
         return;
+    }
     fprintf(w->s->err, "watching domain %u", w->t->domid);
     if (!view_eq(w->view, VIEW_NONE))
         fprintf(w->s->err, " in view %u", w->view.v);
@@ -290,7 +398,8 @@ static void json_summary(struct watch *w, double seconds, double rate)
     json_close(&j, '}');
     json_open(&j, "breakpoints", '{');
     for (unsigned int i = 0; i < w->nr_breaks; i++)
-        json_number(&j, w->breaks[i].label, w->breaks[i].hits);
+        if (!w->breaks[i].is_return)
+            json_number(&j, w->breaks[i].label, w->breaks[i].hits);
     json_close(&j, '}');
     json_bool(&j, "domain_gone", w->gone);
     json_close(&j, '}');
@@ -317,5 +426,6 @@ void watch_summary(struct watch *w)
         fprintf(w->s->out, "; %" PRIu64 " more passed over", w->hidden);
     fputc('\n', w->s->out);
     for (unsigned int i = 0; i < w->nr_breaks; i++)
-        fprintf(w->s->out, "  %s: %" PRIu64 " times\n", w->breaks[i].label, w->breaks[i].hits);
+        if (!w->breaks[i].is_return)
+            fprintf(w->s->out, "  %s: %" PRIu64 " times\n", w->breaks[i].label, w->breaks[i].hits);
 }

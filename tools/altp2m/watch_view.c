@@ -14,7 +14,8 @@
 #define PAGE         4096u
 #define INT3         0xccu
 #define CHUNK        1024u
-#define FIND_SECONDS 15.0 /* to see the guest's page tables */
+#define PTI_USER     0x1000u /* in CR3, with page table isolation */
+#define FIND_SECONDS 15.0    /* to see the guest's page tables */
 #define SAMPLE_MS    50
 #define SAMPLE_WAITS 4u
 
@@ -69,8 +70,7 @@ static bool any_linear(const struct watch *w)
     return any;
 }
 
-/* Where SYSCALL leads tells how far the kernel was moved from where its symbols are. */
-static void find_slide(struct watch *w, uint64_t lstar)
+void watch_find_slide(struct watch *w, uint64_t lstar)
 {
     uint64_t entry;
 
@@ -80,7 +80,7 @@ static void find_slide(struct watch *w, uint64_t lstar)
     w->symbols.slide = lstar - entry;
     w->has_slide = true;
     for (unsigned int i = 0; i < w->nr_breaks; i++)
-        if (w->breaks[i].label[0] != '@')
+        if (w->breaks[i].name[0])
             w->breaks[i].address.v += w->symbols.slide;
     for (unsigned int i = 0; i < w->nr_ranges; i++)
         if (w->ranges[i].linear && w->ranges[i].label[0] != '@')
@@ -95,6 +95,8 @@ static bool find_all(struct watch *w, const struct guestmem_paging *p)
     gpa_t at;
 
     for (unsigned int i = 0; i < w->nr_breaks; i++) {
+        if (w->breaks[i].found)
+            continue;
         if (!guestmem_walk(&w->memory, p, w->breaks[i].address, &at))
             return false;
         w->breaks[i].gfn = gfn(at.v / PAGE);
@@ -114,7 +116,7 @@ static bool find_by_request(struct watch *w, const vm_event_request_t *r)
 {
     struct guestmem_paging p = watch_paging(r);
 
-    find_slide(w, r->data.regs.x86.msr_lstar);
+    watch_find_slide(w, r->data.regs.x86.msr_lstar);
     return find_all(w, &p);
 }
 
@@ -172,7 +174,10 @@ static bool find_by_state(struct watch *w)
         if (control_cpu(w->t, i, &cpu))
             continue;
         p = (struct guestmem_paging){cpu.cr0, w->has_cr3 ? w->cr3 : cpu.cr3, cpu.cr4, cpu.msr_efer};
-        find_slide(w, cpu.msr_lstar);
+        watch_find_slide(w, cpu.msr_lstar);
+        if (find_all(w, &p))
+            return true;
+        p.cr3 &= ~(uint64_t)PTI_USER; /* the kernel's tables lie before those of user space */
         if (find_all(w, &p))
             return true;
     }
@@ -399,6 +404,32 @@ static enum command_status restrict_pages(struct watch *w)
               : COMMAND_OK;
 }
 
+/* The page gets its access in all views, and its own view that of all pages. */
+static int place_copy(struct watch *w, gfn_t g)
+{
+    int rc = make_copy(w, g);
+    const struct watch_copy *c = &w->copies[w->nr_copies - 1];
+
+    if (!rc)
+        rc = subop_set_access(w->t, w->view, g, access_in(w, w->view, g));
+    if (!rc && !view_eq(c->executes, VIEW_NONE))
+        rc = restrict_view(w, c->executes);
+    for (unsigned int i = 0; !rc && i + 1 < w->nr_copies; i++)
+        if (!view_eq(w->copies[i].executes, VIEW_NONE))
+            rc = subop_set_access(w->t, w->copies[i].executes, g,
+                                  access_in(w, w->copies[i].executes, g));
+    return rc;
+}
+
+int watch_break_place(struct watch *w, const struct watch_break *b)
+{
+    struct watch_copy *c = watch_copy_at(w, b->gfn);
+
+    if (wanted(w, b->gfn) & WATCH_X)
+        return -EINVAL;
+    return c ? watch_copy_refresh(w, c) : place_copy(w, b->gfn);
+}
+
 /* ---- the view ---- */
 
 static void not_on_0(void *ctx, uint32_t vcpu, view_t v)
@@ -434,7 +465,7 @@ static enum command_status fill_view(struct watch *w)
     enum command_status st = COMMAND_OK;
     int rc = 0;
 
-    w->copies = calloc(w->nr_breaks + 1, sizeof(*w->copies));
+    w->copies = calloc(WATCH_BREAKS, sizeof(*w->copies));
     if (!w->copies)
         return refuse(w, -ENOMEM, "no memory", "");
     for (unsigned int i = 0; !rc && i < w->nr_breaks; i++)
@@ -545,6 +576,14 @@ enum command_status watch_begin(struct watch *w)
     w->view = VIEW_NONE;
     st = open_domain(w);
     if (!st)
+        st = watch_kernel_find(w);
+    if (!st)
+        st = watch_places(w, true);
+    if (!st)
+        st = watch_protos(w);
+    if (!st)
+        st = watch_check(w);
+    if (!st)
         st = find(w);
     if (st)
         return st;
@@ -618,5 +657,6 @@ void watch_end(struct watch *w)
         hc->release(hc->ctx, w->scratch, PAGE);
     free(w->steps);
     free(w->copies);
+    watch_kernel_free(w);
     symbols_free(&w->symbols);
 }

@@ -88,6 +88,7 @@ PACKAGES = {
         ("libclang-rt-14-dev", "libFuzzer and sanitizers for clang"),
         ("cpio", "checks the initramfs writer"),
         ("groff-base", "checks the man pages"),
+        ("python3-jsonschema", "holds JSON to its schema"),
         ("pkg-config|pkgconf", "finds the installed libraries"),
         ("lintian", "checks the packages"),
         ("debootstrap", "a Debian to install the packages into"),

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""`altp2m watch` on a Debian guest with its default mitigations, as README shows it: system calls, functions and addresses of
+processes by what the guest's kernel says of itself, without a file of symbols; its JSON against docs/watch.schema.json."""
+
+import re
+import subprocess
+
+import runner
+from harness import LIMIT, FacetTest
+
+SCHEMA = runner.ROOT / "docs" / "watch.schema.json"
+CHECK = runner.ROOT / "tests" / "unit" / "check_schema.py"
+MONITOR = """altp2m -d 2 watch syscall execve --count 4
+altp2m -d 2 watch syscall openat --result --count 3 --if 'comm == "date" && result >= 0'
+altp2m -d 2 watch break do_sys_openat2 --args --count 2 --if 'args.filename =~ "*localtime"' --show 'task->real_parent->comm'
+echo "{ json"
+altp2m -d 2 --json watch syscall execve break do_exit --args --count 6
+echo "} json"
+altp2m domains
+"""
+TARGET = """grep . /sys/devices/system/cpu/vulnerabilities/meltdown
+n=0
+until [ $n -ge 120 ]; do /bin/date >/dev/null; sleep 0.1; n=$((n + 1)); done
+echo "the target is at its end"
+"""
+EXECVE = r'\(d1\) +[0-9.]+  vcpu 0  init\(\d+\)  syscall execve\(filename="/bin/date", argv=\[/bin/date\], envp=0x[0-9a-f]+\)$'
+OPENAT = r'\(d1\) +[0-9.]+  vcpu 0  date\(\d+\)  syscall openat\(dfd=-100, filename="/[^"]+", flags=\d+, mode=\d+\) = \d+$'
+OPEN = (r'\(d1\) +[0-9.]+  vcpu 0  date\(\d+\)  break do_sys_openat2\(dfd=-100, filename="/etc/localtime", how=0x[0-9a-f]+\)'
+        r'  rip 0x[0-9a-f]+ \(do_sys_openat2\)  task->real_parent->comm="init"$')
+
+
+class WatchTest(FacetTest):
+    """Two Debian kernels."""
+
+    weight = 60.0
+
+    def _guest(self, name, *arguments):
+        done = self.facet("guest", "-o", self.dir / name, *arguments)
+        self.assertEqual(done.status, 0, done.err)
+        path = self.dir / name / "guest.cfg"
+        text = path.read_text(encoding="utf-8")
+        self.assertIn(" mitigations=off", text)
+        path.write_text(text.replace(" mitigations=off", ""), encoding="utf-8")
+        return path
+
+    def test_linux(self):
+        """Each line of the monitor's script."""
+        done = self.facet("run", *LIMIT, self._guest("monitor", "--monitor", "--command", MONITOR),
+                          self._guest("target", "--altp2m", "external", "--program", "/bin/date", "--command", TARGET))
+        self.assertEqual(done.status, 0, done.out[-3000:] + done.err[-1000:])
+        for pattern, count in ((EXECVE, 2), (OPENAT, 3), (OPEN, 2)):
+            self.assertGreaterEqual(len(re.findall(pattern, done.out, re.M)), count, done.out)
+        self.assertIn("(d2) Mitigation: PTI", done.lines)
+        self.assertIn("(d2) the target is at its end", done.lines)
+        self.assertRegex(done.out, r"\(d1\) 2 .* off *\n")
+        lines = [line.removeprefix("(d1) ") for line in done.lines]
+        lines = lines[lines.index("{ json") + 1:lines.index("} json")]
+        checked = subprocess.run(["/usr/bin/python3", CHECK, SCHEMA], input="\n".join(lines), text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        self.assertEqual((checked.returncode, checked.stdout), (0, ""))
+        for wanted in ('"event": "begin"', '"filename": "/bin/date"', '"label": "do_exit"', '"code": 0'):
+            self.assertIn(wanted, "\n".join(lines))
