@@ -39,6 +39,7 @@ _Static_assert(sizeof(struct facet_altp2m_shadow_copy) == 32, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_isolate) == 32, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_set_vmfunc) == 8, "the row's arg");
 _Static_assert(sizeof(struct facet_altp2m_seal) == 8, "the row's arg");
+_Static_assert(sizeof(struct facet_altp2m_enter) == 56, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_isolate, skipped) == 24, "the row's out");
 _Static_assert(sizeof(struct facet_altp2m_host_changes) == 64, "the row's arg");
 _Static_assert(offsetof(struct facet_altp2m_host_changes, count) == 4, "the row's out");

@@ -89,6 +89,13 @@ void altp2m_lift_hide(struct physmap *pm, gfn_t g);
  */
 void altp2m_vcpu_restarts(struct altp2m_vcpu *v);
 
+/*
+ * The vCPU makes the call that enters the agent (FACET_ALTP2M_enter), or that leaves it. Errors of
+ * enter are that call's; 0: it is on the agent's view and v->inside, until leave.
+ */
+int altp2m_agent_enter(struct altp2m_vcpu *v);
+void altp2m_agent_leave(struct altp2m_vcpu *v);
+
 /* Puts one vCPU on a view; false, and no effect, if there is no such view. */
 bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to);
 bool altp2m_view_exists(struct physmap *pm, view_t v);

@@ -211,6 +211,17 @@ ARGUMENT(seal, struct facet_altp2m_seal)
 VIEW_FIELD(seal, agent_view)
 FIELD(seal, start_view, IN, VIEW)
 
+ARGUMENT(enter, struct facet_altp2m_enter)
+VIEW_FIELD(enter, view)
+FIELD(enter, vcpu, IN, VCPU)
+FIELD(enter, rip, IN, NUMBER)
+FIELD(enter, rsp, IN, NUMBER)
+FIELD(enter, cr3, IN, NUMBER)
+FIELD(enter, gdt, IN, NUMBER)
+FIELD(enter, idt, IN, NUMBER)
+FIELD(enter, gdt_limit, IN, NUMBER)
+FIELD(enter, idt_limit, IN, NUMBER)
+
 #undef ARGUMENT
 #undef FIELD
 #undef VIEW_FIELD

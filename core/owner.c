@@ -18,7 +18,8 @@ bool owner_enterable(const struct physmap *pm, const struct view_state *vs)
     if (v == 0) {
         return vs->visible && !pm->sealed;
     }
-    return vs->visible && (!pm->audited || owner_is_guests(pm, v) || vs->shown);
+    return vs->visible && (!pm->audited || owner_is_guests(pm, v) || vs->shown) &&
+           !(pm->gated && v == pm->agent_view.v);
 }
 
 bool owner_holds(struct physmap *pm, struct altp2m_vcpu *v)
@@ -75,7 +76,7 @@ bool owner_may_take(const struct physmap *pm, uint32_t n)
 
 void owner_update_vmfunc(struct physmap *pm, struct altp2m_vcpu *v)
 {
-    bool on = (v->vmfunc_asked || v->vmfunc_by_monitor) && !owner_holds(pm, v);
+    bool on = (v->vmfunc_asked || v->vmfunc_by_monitor) && !v->inside && !owner_holds(pm, v);
 
     if (v->vmfunc != on) {
         v->vmfunc = on;

@@ -62,6 +62,14 @@ static inline unsigned access_rights(access_t a)
     return a < ACCESS_RX2RW ? a : a == ACCESS_RX2RW ? RIGHT_R | RIGHT_X : 0;
 }
 
+/* What an entry into the agent depends on: code, stack, descriptor tables and the paging structures
+ * that lead there. */
+#define ENTRY_PAGES 24u
+struct entry_pages {
+    unsigned nr;
+    gfn_t gfn[ENTRY_PAGES];
+};
+
 /* One per vCPU, embedded in the hypervisor's vCPU. Written by the core under the physmap lock. */
 struct altp2m_vcpu {
     struct physmap *pm;
@@ -71,12 +79,16 @@ struct altp2m_vcpu {
     bool vmfunc;   /* it may enter views by itself: those that platform_view_enterable() told */
     mfn_t ve_info; /* frame of the #VE information page, or MFN_INVALID: #VE off */
     gfn_t ve_info_gfn;
-    view_t ve_view;           /* policy audited: of who named that page; VIEW_NONE: the host map */
-    bool vmfunc_asked;        /* it is to be so, unless a monitor holds the vCPU */
-    bool vmfunc_by_monitor;   /* policy audited: a monitor asked for it */
-    bool ve_by_monitor;       /* policy audited: a monitor turned #VE on */
-    bool lifted;              /* altp2m_lift(): `root` is not the view's */
-    bool lifted_walk;         /* only for page walks: altp2m_lift_walk() */
+    view_t ve_view;         /* policy audited: of who named that page; VIEW_NONE: the host map */
+    bool vmfunc_asked;      /* it is to be so, unless a monitor holds the vCPU */
+    bool vmfunc_by_monitor; /* policy audited: a monitor asked for it */
+    bool ve_by_monitor;     /* policy audited: a monitor turned #VE on */
+    bool lifted;            /* altp2m_lift(): `root` is not the view's */
+    bool lifted_walk;       /* only for page walks: altp2m_lift_walk() */
+    bool entry;             /* enter.h: it has one, into agent_view */
+    bool inside;            /* it is in the agent, which it entered from `outside` */
+    view_t agent_view, outside;
+    struct entry_pages entry_pages;
     struct altp2m_vcpu *next; /* of the same domain */
 };
 

@@ -181,6 +181,7 @@ struct physmap {
     bool sealed;               /* seal.h */
     view_t agent_view;         /* sealed: calls from here are the agent's */
     view_t start_view;         /* sealed: for vCPUs that would otherwise be on view 0 */
+    bool gated;                /* sealed: agent_view is entered by entries alone (enter.h) */
     uint16_t refused;          /* accesses: of the format, if they are not to be narrowed */
     uint8_t mode;
     uint8_t default_access; /* of new host entries and of views that ask for "default" */

@@ -57,6 +57,17 @@ void platform_views_begin(struct physmap *pm);
 void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root);
 
 /*
+ * Where v is to enter the agent, on view `agent`. The platform looks whether it could, keeps what
+ * it needs for that, and tells the pages that it depends on; altp2m_agent_enter() is what it asks
+ * at the time. -EINVAL, -EFAULT, -EACCES as FACET_ALTP2M_enter has them; -EOPNOTSUPP: the platform
+ * has no such way in. Called without the lock: view_lookup() may be called.
+ */
+struct facet_altp2m_enter;
+struct entry_pages;
+int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_altp2m_enter *e,
+                       struct entry_pages *pages);
+
+/*
  * The vCPU's view (its root), `vmfunc` or #VE information page changed: the processor must go by it
  * before the vCPU next runs guest code.
  */

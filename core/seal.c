@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "seal.h"
+#include "enter.h"
 #include "locked.h"
 #include "owner.h"
 #include "platform.h"
@@ -14,17 +15,24 @@ bool seal_shuts_out(const struct altp2m_caller *c)
 
     physmap_lock(pm);
     platform_vcpu_sync(c->vcpu);
-    out = pm->sealed && !view_eq(c->vcpu->view, pm->agent_view);
+    out =
+        pm->sealed && !(view_eq(c->vcpu->view, pm->agent_view) && (!pm->gated || c->vcpu->inside));
     physmap_unlock(pm);
     return out;
 }
 
-/* Whether view 0 can be entered depends on the seal. */
+/* Whether a view can be entered depends on the seal. */
+static void update(struct physmap *pm, struct view_state *vs)
+{
+    if (vs->exists) {
+        view_set_visible(pm, vs, vs->visible);
+    }
+}
+
 static void update_list(struct physmap *pm)
 {
-    if (pm->views[0].exists) {
-        view_set_visible(pm, &pm->views[0], pm->views[0].visible);
-    }
+    update(pm, &pm->views[0]);
+    update(pm, &pm->views[pm->agent_view.v]);
 }
 
 static uint64_t rows_for_anyone(void)
@@ -40,6 +48,7 @@ static uint64_t rows_for_anyone(void)
 void seal_set(struct physmap *pm, view_t agent, view_t start)
 {
     pm->sealed = true;
+    pm->gated = enter_any(pm);
     pm->agent_view = agent;
     pm->start_view = start;
     pm->given = pm->allowed & rows_for_anyone();
@@ -48,7 +57,7 @@ void seal_set(struct physmap *pm, view_t agent, view_t start)
                         NO_FRAME); /* for physmap_rights_generation(): who was on view 0 lost it */
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
         platform_vcpu_sync(v);
-        if (v->view.v == 0) {
+        if (v->view.v == 0 || (pm->gated && view_eq(v->view, agent) && !v->inside)) {
             vcpus_move(pm, v, start);
         }
     }
@@ -56,8 +65,9 @@ void seal_set(struct physmap *pm, view_t agent, view_t start)
 
 void seal_clear(struct physmap *pm)
 {
+    enter_forget(pm);
     if (pm->sealed) {
-        pm->sealed = false;
+        pm->sealed = pm->gated = false;
         pm->given = pm->allowed;
         update_list(pm);
     }
@@ -83,11 +93,14 @@ bool seal_guards_defaults(const struct physmap *pm)
 void altp2m_vcpu_restarts(struct altp2m_vcpu *v)
 {
     struct physmap *pm = v->pm;
+    bool inside;
 
     physmap_lock(pm);
-    if (pm->active && pm->sealed && !owner_holds(pm, v)) {
+    inside = v->inside;
+    v->inside = false;
+    if (pm->active && (pm->sealed || inside) && !owner_holds(pm, v)) {
         platform_vcpu_sync(v);
-        vcpus_move(pm, v, pm->start_view);
+        vcpus_move(pm, v, pm->sealed ? pm->start_view : enter_way_out(pm, v));
     }
     physmap_unlock(pm);
 }
@@ -115,7 +128,8 @@ long subop_seal(struct subop_call *call)
         seal_clear(pm);
         rc = 0;
     } else if (!open && a->start_view != a->agent_view && may_name(pm, a->agent_view) &&
-               may_name(pm, a->start_view)) {
+               may_name(pm, a->start_view) &&
+               enter_fits(pm, view(a->agent_view), view(a->start_view))) {
         seal_set(pm, view(a->agent_view), view(a->start_view));
         rc = 0;
     }

@@ -132,3 +132,7 @@ SUBOP(0x800d, seal, 0, 8, 0xf0, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
       "and a monitor undoes it",
       seals_itself_only,
       "Takes altp2m calls from one view of the guest only, or (all ones) from everywhere again.")
+SUBOP(0x800e, enter, 0, 56, 0xf000000000000c, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
+      "has the guest enter a view with registers that were given before; owned: its own, before "
+      "it is sealed, and off no view that a monitor holds",
+      enters_where_it_said, "Registers the one place where a vCPU enters a sealed guest's agent.")

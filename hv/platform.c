@@ -51,6 +51,12 @@ void platform_view_enterable(struct physmap *pm, view_t v, mfn_t root)
                      __ATOMIC_RELEASE);
 }
 
+int platform_entry_set(struct altp2m_vcpu *a, view_t agent, const struct facet_altp2m_enter *e,
+                       struct entry_pages *pages)
+{
+    return agent_register(vcpu_of(a), agent, e, pages);
+}
+
 void platform_vcpu_update(struct altp2m_vcpu *a)
 {
     vcpu_of(a)->altp2m_changed = true;

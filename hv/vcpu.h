@@ -16,6 +16,7 @@
 #include "core/altp2m.h"
 #include "exit/exit_state.h"
 #include "guest/guest_state.h"
+#include "vcpu/agent.h"
 #include "vcpu/event.h"
 #include "vcpu/state.h"
 #include "vcpu/vendor.h"
@@ -96,6 +97,7 @@ struct vcpu {
     bool altp2m_changed; /* view, VMFUNC or #VE page: the vendor must follow */
     bool windows;        /* an exit was asked for when an interrupt or NMI can be taken */
     struct exit_vcpu exit;
+    struct agent_vcpu agent;
     uint64_t vendor[VENDOR_STATE / sizeof(uint64_t)];
     void *fpu; /* XSAVE area */
     uint64_t xcr0;
@@ -254,6 +256,18 @@ void vcpu_inject_page_fault(struct vcpu *v, uint64_t cr2, uint32_t error);
 void vcpu_pass_on(struct vcpu *v, const struct event *e);
 /* Whether an entry may inject an interrupt. */
 bool vcpu_can_take_interrupt(struct vcpu *v);
+
+/* ---- in and out of the agent: hv/vcpu/agent.c ---- */
+
+/* The call that enters the agent or leaves it, by a 64-bit caller at CPL 0. -ERESTART: done, and
+ * nothing of the registers is to be touched; else refused. */
+long agent_call(struct vcpu *v);
+/* What takes the vCPU down waits while it is in the agent: true, and guest_agent_left() comes. */
+bool agent_delays(struct vcpu *v);
+/* platform_entry_set() */
+struct facet_altp2m_enter;
+int agent_register(struct vcpu *v, view_t at, const struct facet_altp2m_enter *e,
+                   struct entry_pages *pages);
 
 /* ---- scheduling: hv/vcpu/sched.c, and hv/exit/run.c for sched_run() ---- */
 

@@ -258,6 +258,13 @@ int platform_copy_to_caller(const struct altp2m_caller *c, gva_t dst, const void
     return 0;
 }
 
+int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_altp2m_enter *e,
+                       struct entry_pages *pages)
+{
+    (void)v, (void)agent, (void)e, (void)pages;
+    return -95; /* EOPNOTSUPP: guests have no agents here */
+}
+
 bool platform_preempt_pending(void)
 {
     return false;

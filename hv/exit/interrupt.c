@@ -7,7 +7,7 @@
 /* Whether an NMI still waits. */
 static bool offer_nmi(struct vcpu *v)
 {
-    if (v->exit.stepping || v->exit.emulating || !guest_nmi_pending(v)) {
+    if (v->exit.stepping || v->exit.emulating || v->altp2m.inside || !guest_nmi_pending(v)) {
         return false;
     }
     if (v->event.due || (vcpu_get(v, VCPU_PENDING_TRAP) & TRAP_ANY) ||

@@ -27,6 +27,7 @@ struct lapic {
     bool nmi;     /* one waits to be taken */
     bool irr_any; /* some bit of irr may be set */
     bool wait_for_sipi;
+    bool init_waits; /* until it has left its agent */
     uint32_t id, tpr, svr, esr, tdcr, tmict;
     uint32_t errors;         /* since ESR was last written */
     uint32_t ldr, dfr;       /* of xAPIC mode */

@@ -2,6 +2,7 @@
 /* hvm_op: parameters, the callback vector, and the door to altp2m. */
 #include "guest.h"
 #include "core/altp2m.h"
+#include <facet/hvmop.h>
 
 /* What a guest may read of its own parameters, as on Xen. */
 static bool readable(uint32_t index)
@@ -159,6 +160,8 @@ long hvm_op(struct hypercall *h)
     switch ((uint32_t)h->arg[0]) {
     case HVMOP_altp2m:
         return altp2m(h);
+    case FACET_ALTP2M_enter:
+        return h->compat ? -EOPNOTSUPP : agent_call(h->v);
     case HVMOP_set_param:
         return param_op(h, true);
     case HVMOP_get_param:

@@ -249,9 +249,23 @@ static bool addressed(const struct lapic *l, uint32_t dest, bool logical)
 
 static void receive_init(struct vcpu *v)
 {
+    if (agent_delays(v)) {
+        v->guest.lapic.init_waits = true;
+        return;
+    }
+    v->guest.lapic.init_waits = false;
     sched_offline(v);
     reset(&v->guest.lapic);
     v->guest.lapic.wait_for_sipi = true;
+}
+
+void guest_agent_left(struct vcpu *v)
+{
+    if (v->guest.lapic.init_waits) {
+        receive_init(v);
+    } else {
+        guest_vcpu_down(v);
+    }
 }
 
 static void receive_startup(struct vcpu *v, uint8_t vector)

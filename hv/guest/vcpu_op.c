@@ -266,7 +266,7 @@ static long up(struct vcpu *v)
 
 static long down(struct vcpu *v)
 {
-    if (v->state != VCPU_OFFLINE) {
+    if (v->state != VCPU_OFFLINE && !agent_delays(v)) {
         guest_vcpu_down(v);
     }
     return 0;

@@ -107,6 +107,21 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out);
 /* Linear to guest physical, for what a monitor is told. False: not mapped. */
 bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out);
 
+/* ---- page tables that nobody runs on yet: hv/vcpu/hand_entry.c ---- */
+
+/* Four levels from cr3, in a view; the pages that walks used, those found included. */
+struct hand_walk {
+    struct domain *domain;
+    view_t view;
+    uint64_t cr3;
+    struct entry_pages pages;
+};
+/*
+ * Whether the kernel has these rights at a linear address, by page tables and view: 0, -EINVAL (no
+ * such address, or too many pages), -EFAULT (not mapped, or no RAM of the domain's), -EACCES.
+ */
+int hand_walk(struct hand_walk *w, uint64_t a, unsigned rights);
+
 /* ---- frames and areas: hv/vcpu/hand_area.c ---- */
 
 /*

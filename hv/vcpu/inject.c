@@ -118,7 +118,7 @@ int vcpu_inject_event(struct vcpu *v, const struct event *e)
         return 0; /* one at a time: the first is already on its way */
     }
     before = vcpu_borrow(v);
-    taken = can_take(v, e->type);
+    taken = !v->altp2m.inside && can_take(v, e->type);
     if (taken) {
         v->event = *e;
         v->event.due = true;

@@ -516,3 +516,22 @@ static inline long altp2m_stub_seal(
     op.u.seal.start_view = start_view;
     return altp2m_stub_call(s, &op);
 }
+
+/* Registers the one place where a vCPU enters a sealed guest's agent. */
+static inline long altp2m_stub_enter(
+    const struct altp2m_stub *s, uint16_t view, uint32_t vcpu, uint64_t rip, uint64_t rsp,
+    uint64_t cr3, uint64_t gdt, uint64_t idt, uint16_t gdt_limit, uint16_t idt_limit)
+{
+    struct facet_altp2m_enter u = {0};
+
+    u.view = view;
+    u.vcpu = vcpu;
+    u.rip = rip;
+    u.rsp = rsp;
+    u.cr3 = cr3;
+    u.gdt = gdt;
+    u.idt = idt;
+    u.gdt_limit = gdt_limit;
+    u.idt_limit = idt_limit;
+    return altp2m_stub_call(s, FACET_ALTP2M_enter, &u, sizeof(u));
+}

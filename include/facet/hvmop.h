@@ -325,3 +325,45 @@ struct facet_altp2m_seal {
     uint16_t start_view; /* in */
     uint8_t pad[4];      /* in: 0 */
 };
+
+/*
+ * Registers where a vCPU enters the agent: before the seal, for each vCPU that is to, also for
+ * those that are not up. A seal that names `view` as its agent's view then makes that view
+ * enterable by this entry alone: by no VMFUNC and no switch. A call with registers alone, from the
+ * guest's kernel on any other view of its own, at any place,
+ *
+ *     rax = 34 (__HYPERVISOR_hvm_op), rdi = FACET_ALTP2M_enter, VMCALL (VMMCALL)
+ *
+ * puts the vCPU on the agent's view with what is registered here in the place of what the caller
+ * has: RIP, RSP, CR3, GDTR, IDTR; RFLAGS is 2 (interrupts off), DR7 0x400, CR0.WP and EFER.NXE are
+ * set, no trap is pending. CS and SS are a caller's at CPL 0 in 64-bit mode; load them before an
+ * IRET. General registers are the caller's, but for rax, which is 0; so are FS, GS, TR, the FPU,
+ * and what else is not named here: do not use them, nor an IST. The same call from the agent leaves
+ * it: the caller goes on behind its call with its state as it was, rax being what the agent has in
+ * rdx and the other general registers as the agent leaves them.
+ *
+ * In between, the vCPU takes no interrupt, and NMI and INIT wait until it has left; exceptions are
+ * the agent's, by its own IDT. A monitor may move the vCPU to another view; it then stays there
+ * when it leaves. The entering call gives -EPERM from user space or while a monitor holds the vCPU,
+ * -EOPNOTSUPP where no seal has an entry or from 32-bit code, -ENOENT if this vCPU has none,
+ * -EINVAL in a multicall, -EBUSY while a monitor lets the vCPU through.
+ *
+ * The entry must be the agent's: the first page of code mapped for the kernel by `cr3` and
+ * executable in `view`, the stack below `rsp`, GDT and IDT mapped and accessible there; and when it
+ * is sealed, none of these pages, nor of the paging structures that lead there, may be writable in
+ * the start view. -EOPNOTSUPP: the policy is not `audited`; -EINVAL: no such vCPU or view, an
+ * address that is not canonical; -EFAULT: not mapped; -EACCES: mapped without the rights; -EBUSY:
+ * it is sealed already; -EEXIST: the vCPU has an entry. The end of the seal, or of altp2m, ends
+ * them. A seal gives -EINVAL if an entry is for another view, or can be written.
+ */
+#define FACET_ALTP2M_enter 0x800eu
+
+struct facet_altp2m_enter {
+    uint16_t view;  /* in: the agent's */
+    uint8_t pad[2]; /* in: 0 */
+    uint32_t vcpu;
+    uint64_t rip, rsp, cr3;        /* in: cr3 without PCID */
+    uint64_t gdt, idt;             /* in: their bases */
+    uint16_t gdt_limit, idt_limit; /* in */
+    uint8_t pad2[4];               /* in: 0 */
+};

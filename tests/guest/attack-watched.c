@@ -11,6 +11,7 @@
 #include "lib/ask.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
+#include "lib/inside.h"
 #include "lib/page.h"
 #include "lib/test.h"
 
@@ -582,6 +583,42 @@ static void seals_out_the_monitor(void)
     tear_down();
 }
 
+/*
+ * An entry into the agent is no way off a monitor's view, and no way back to where one came from
+ * when the monitor has moved the vCPU meanwhile.
+ */
+static void leaves_by_its_agent(void)
+{
+    struct facet_altp2m_enter e;
+
+    set_up();
+    expect(inside_prepare(), 0);
+    e = inside_entry(0);
+    expect(inside_register(&e), of_facet(-XEN_EOPNOTSUPP, 0));
+    if (policy == AUDITED) {
+        expect(inside_seal(), 0);
+        ask(ASK_SWITCH, 0, theirs, 0);
+        expect(inside_call(INSIDE_EMPTY, 1, 0), -XEN_EPERM);
+        write_reported(page, 1);
+        ask(ASK_SWITCH, 0, inside.kernel, 0);
+        ask(ASK_ACCESS, theirs, gfn_of(page), ACCESS_R);
+        mail->data[ASK_WHAT] = ASK_SWITCH;
+        mail->data[ASK_ARGUMENT] = 0;
+        mail->data[ASK_ARGUMENT + 1] = theirs;
+        expect(inside_call(INSIDE_TELL, (uint64_t)&mail->ready,
+                           (mail->ready + 1000) |
+                               (uint64_t)((uint8_t *)&mail->task - (uint8_t *)&mail->ready) << 32),
+               (long)&mail->ready + 1);
+        expect(told(ASK_WHERE, 0, 0), theirs);
+        write_reported(page, 1);
+        ask(ASK_UNSEAL, 0, 0, 0);
+    }
+    tear_down();
+    expect(altp2m_destroy(inside.agent), 0);
+    expect(altp2m_destroy(inside.kernel), 0);
+    expect(altp2m_destroy(inside.other), 0);
+}
+
 static void finish(void)
 {
     ask(ASK_END, 0, 0, 0);
@@ -598,4 +635,5 @@ TEST_CASES(CASE(begin), CASE(sees_the_monitor), CASE(turns_off_the_monitor), CAS
            CASE(takes_away_a_monitors_ve), CASE(has_the_processor_write),
            CASE(reads_a_monitors_view), CASE(counts_a_monitors_tables),
            CASE(reads_a_monitors_overrides), CASE(copies_what_it_may_not_read),
-           CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor), CASE(finish))
+           CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor),
+           CASE(leaves_by_its_agent), CASE(finish))

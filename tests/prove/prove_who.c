@@ -142,7 +142,9 @@ static long reach(const struct subop *row, struct subop_call *call)
 
 enum who { SELF, STRANGER, CONFINED_STRANGER, MONITOR, WHOS };
 enum on { OFF, ON_BY_GUEST, ON_BY_MONITOR, ON_BY_BOTH, ONS };
-enum seal { UNSEALED, IN_AGENT, OUTSIDE, SEALS };
+/* With entries (GATED): who came in by one, who a monitor put on the agent's view, who is outside.
+ */
+enum seal { UNSEALED, IN_AGENT, OUTSIDE, GATED_INSIDE, GATED_PUT_THERE, GATED_OUTSIDE, SEALS };
 
 struct world {
     unsigned mode, policy, lists; /* lists: 1 all allowed, 2 all denied, 3 both */
@@ -197,9 +199,15 @@ static void make_world(const struct world *w)
     }
     if (w->seal != UNSEALED) {
         physmap_lock(pm);
+        fake.self.vcpu->entry = w->seal >= GATED_INSIDE;
+        fake.self.vcpu->agent_view = view(2);
         seal_set(pm, view(2), view(1));
-        vcpus_move(pm, fake.self.vcpu, view(w->seal == IN_AGENT ? 2 : 1));
+        vcpus_move(pm, fake.self.vcpu,
+                   view(w->seal == IN_AGENT || w->seal == GATED_PUT_THERE ? 2 : 1));
         physmap_unlock(pm);
+        if (w->seal == GATED_INSIDE) {
+            assert_int_equal(altp2m_agent_enter(fake.self.vcpu), 0);
+        }
     }
     fake_set_mode(w->mode);
 }
@@ -246,7 +254,8 @@ static long wanted(const struct world *w, uint32_t nr, bool good_padding)
         if (!listed || (w->lists & 2)) {
             return -XEN_EPERM;
         }
-        if (w->seal == OUTSIDE && !works_outside_of_the_agent(nr)) {
+        if (w->seal != UNSEALED && w->seal != IN_AGENT && w->seal != GATED_INSIDE &&
+            !works_outside_of_the_agent(nr)) {
             return -XEN_EPERM;
         }
     }
@@ -363,7 +372,7 @@ static void only_who_may_reaches_a_handler(void **state)
         fake_audit();
         fake_stop();
     }
-    PROVEN("worlds of modes, policies, lists, callers, owners and seals", worlds, 624u);
+    PROVEN("worlds of modes, policies, lists, callers, owners and seals", worlds, 912u);
     print_message("# calls in them, all as specified: %lu\n", calls);
 }
 

@@ -16,7 +16,8 @@
 #define SMALL       (512ULL * 514) /* gfns mapped one by one; the first GiB is one leaf */
 
 static const uint64_t gfns[] = {0, 1, 2, 511, 512, 513, SMALL, SMALL + 1, SMALL + 2, SMALL + 3};
-#define NR ARRAY_SIZE(gfns)
+#define NR        ARRAY_SIZE(gfns)
+#define ENTRY_GFN 3ULL
 
 static struct adversary_options options;
 static const uint8_t *next;
@@ -108,7 +109,8 @@ static void check_list(void)
 {
     for (uint16_t v = 0; fake.pm.active && v < VIEWS; v++) {
         const struct view_state *vs = &fake.pm.views[v];
-        bool may = vs->exists && (v <= GUEST_VIEWS || vs->shown) && (v > 0 || !fake.pm.sealed);
+        bool may = vs->exists && (v <= GUEST_VIEWS || vs->shown) && (v > 0 || !fake.pm.sealed) &&
+                   !(fake.pm.gated && v == fake.pm.agent_view.v);
 
         EXPECT(may || mfn_eq(fake_enterable(v), MFN_INVALID), "VMFUNC reaches view %u", v);
     }
@@ -242,6 +244,9 @@ static bool attacker(struct altp2m_caller *c, unsigned whom)
         return true;
     }
     c->vcpu = &fake.vcpus[whom % FAKE_VCPUS];
+    if (fake.pm.gated && !c->vcpu->inside) {
+        return true; /* wherever a monitor has put it */
+    }
     return !fake.pm.sealed || !mfn_eq(c->vcpu->root, root_of(fake.pm.agent_view.v));
 }
 
@@ -334,6 +339,27 @@ static void guest_vmfunc(void)
     }
 }
 
+/* In by an entry and out again, at any time; what a monitor did meanwhile stays. */
+static void guest_enters(void)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[byte() % FAKE_VCPUS];
+    bool held = owner_holds(&fake.pm, v);
+    mfn_t before = v->root;
+    long rc;
+
+    if (v->inside) {
+        altp2m_agent_leave(v);
+        EXPECT(!fake.pm.gated || !mfn_eq(v->root, root_of(fake.pm.agent_view.v)),
+               "left, and on the agent's view");
+        return;
+    }
+    rc = altp2m_agent_enter(v);
+    EXPECT(rc != 0 || (fake.pm.gated && v->entry && !held && !v->vmfunc &&
+                       mfn_eq(v->root, root_of(fake.pm.agent_view.v))),
+           "vCPU %u entered", v->id);
+    EXPECT(rc == 0 || mfn_eq(before, v->root), "vCPU %u was refused, and moved", v->id);
+}
+
 /* Whether a restriction of the host map or a monitor's is one that asks to be lifted by a fault. */
 static bool converts(void)
 {
@@ -390,6 +416,10 @@ static void step(void)
     }
     if (what < 13 && converts()) {
         guest_violates();
+        return;
+    }
+    if (what == 13 && options.sealed && byte() % 2) {
+        guest_enters();
         return;
     }
     bool sealed = options.sealed && fake.pm.sealed;
@@ -454,6 +484,33 @@ static void turn_on(const struct altp2m_caller *c, uint16_t domain)
     fake_hvmop(c, &op);
 }
 
+/* One page of the first GiB is the agent's, code and stack; the last vCPU gets no entry. */
+static void register_entries(void)
+{
+    static const uint16_t access[] = {[1] = ACCESS_RWX, [2] = ACCESS_N};
+
+    for (uint16_t v = 1; v <= 2; v++) {
+        struct xen_hvm_altp2m_op op = own_op(HVMOP_altp2m_set_mem_access);
+
+        op.u.mem_access.view = v;
+        op.u.mem_access.access = access[v];
+        op.u.mem_access.gfn = ENTRY_GFN;
+        if (fake_hvmop(&fake.self, &op) != 0) {
+            return; /* its quota is used up: a seal without entries */
+        }
+    }
+    for (uint32_t i = 0; i + 1 < FAKE_VCPUS; i++) {
+        struct xen_hvm_altp2m_op op = own_op(FACET_ALTP2M_enter);
+        struct facet_altp2m_enter e = {.view = 1,
+                                       .vcpu = i,
+                                       .rip = ENTRY_GFN << PAGE_SHIFT,
+                                       .rsp = (ENTRY_GFN + 1) << PAGE_SHIFT};
+
+        memcpy(&op.u, &e, sizeof(e));
+        EXPECT(fake_hvmop(&fake.self, &op) == 0, "no entry for vCPU %u", i);
+    }
+}
+
 /* Agent and guest agree on views 1 and 2, and the bytes say what these allow; a third is about. */
 static void seal(void)
 {
@@ -480,6 +537,9 @@ static void seal(void)
 
         memcpy(&op.u, &on, sizeof(on));
         EXPECT(fake_hvmop(&fake.self, &op) == 0, "no VMFUNC on vCPU %u", i);
+    }
+    if (byte() % 2) {
+        register_entries();
     }
     struct xen_hvm_altp2m_op op = own_op(FACET_ALTP2M_seal);
     struct facet_altp2m_seal views = {.agent_view = 1, .start_view = 2};

@@ -14,6 +14,7 @@
  * In a sealed run the guest has sealed itself first, and who goes on is an attacker in it, whose
  * code does not run on the agent's view. Then the test also fails if what he does
  *   - changes a view of the guest's, what VMFUNC reaches, a #VE page, or the seal;
+ *   - enters the agent's view where it has entries, by anything else than one of these;
  *   - has a vCPU on view 0, or any other view that the guest does not have open.
  */
 #include <stdbool.h>

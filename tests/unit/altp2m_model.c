@@ -418,6 +418,7 @@ static int own_op(struct model *m, struct xen_hvm_altp2m_op *op)
         return own_change_list(m, u);
     case FACET_ALTP2M_set_vmfunc:
     case FACET_ALTP2M_seal:
+    case FACET_ALTP2M_enter:
         return 0;
     case FACET_ALTP2M_set_range:
         return own_set_range(m, u);

@@ -76,7 +76,7 @@ def policies(elf):
 SERVED = (
     ("hv/guest/hypercall.c", r"\[__HYPERVISOR_(\w+)\] ="),
     ("hv/guest/*.c", r"\bcase ((?:XENMEM|VCPUOP|SCHEDOP|HVMOP|XENVER|GNTTABOP|CONSOLEIO|VMASST_CMD|XENMAPSPACE|"
-                     r"XEN_VM_EVENT)_\w+):"),
+                     r"XEN_VM_EVENT|FACET_ALTP2M)_\w+):"),
     ("hv/guest/*.c", r"\bcase (XEN_DOMCTL_[a-z]\w+):"),
     ("hv/guest/evtchn_op.c", r"\[(EVTCHNOP_\w+)\]"),
     ("hv/guest/msr.c", r"\bcase (MSR_\w+):"),

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-HAND = {f"hv/vcpu/hand{part}.c" for part in ("", "_area", "_page", "_reach", "_walk")}
+HAND = {f"hv/vcpu/hand{part}.c" for part in ("", "_area", "_entry", "_page", "_reach", "_walk")}
 RAW = ("frame_virt", "hostmap_lookup", "view_lookup", "platform_map", "domain_ram")
 # An address made by hand: a pointer cast of something shifted by the page size.
 CAST = re.compile(r"\(\s*(?:const\s+|volatile\s+)*(?:void|u?int\d+_t|struct \w+|char)\s*\*+\s*\)"

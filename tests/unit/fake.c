@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
+#include <facet/hvmop.h>
 #include "fake.h"
 #include "core/abi.h"
 #include "hv/svm/npt.h"
@@ -555,6 +556,31 @@ mfn_t fake_enterable(unsigned v)
 
     EXPECT(e == ~0ULL || (e & (PAGE_SIZE - 1)) == LIST_FLAGS, "the list of views is overwritten");
     return e == ~0ULL ? MFN_INVALID : mfn(e >> PAGE_SHIFT);
+}
+
+/* Here linear addresses are physical. */
+static int entry_page(struct physmap *pm, view_t at, uint64_t a, unsigned rights,
+                      struct entry_pages *pages)
+{
+    struct mapping m;
+
+    if (a >> 48) {
+        return -22;
+    }
+    if (!view_lookup(pm, at, gfn(a >> PAGE_SHIFT), &m)) {
+        return -14;
+    }
+    pages->gfn[pages->nr++] = gfn(a >> PAGE_SHIFT);
+    return access_rights(m.access) & rights ? 0 : -13;
+}
+
+int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_altp2m_enter *e,
+                       struct entry_pages *pages)
+{
+    int rc = entry_page(v->pm, agent, e->rip, RIGHT_X, pages);
+
+    EXPECT(held_ranks == 0, "an entry looked at with a lock held");
+    return rc ? rc : entry_page(v->pm, agent, e->rsp - 8, RIGHT_W, pages);
 }
 
 void platform_vcpu_update(struct altp2m_vcpu *v)

@@ -54,3 +54,4 @@ MATRIX(isolate, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO PPy PPy PPy", "yPP PP
 MATRIX(host_changes, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")
 MATRIX(set_vmfunc, "OOO yPy PPy yPy", "OOO PPy PPy PPy", "OPO yPy PPy yPy", "yPP yP", "OO", "P")
 MATRIX(seal, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")
+MATRIX(enter, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What entering the agent costs: "TICKS what N" as in ticks.c, for a guest that has sealed itself.
+ * The service is empty.
+ */
+#include "lib/altp2m.h"
+#include "lib/cpu.h"
+#include "lib/inside.h"
+#include "lib/test.h"
+
+#define TRIES 9
+
+/* The call alone, with what it may change told to the compiler. */
+static inline long enter(uint64_t a)
+{
+    long rc = 34;
+    register uint64_t r10 __asm__("r10") = a;
+
+    __asm__ volatile("vmcall"
+                     : "+a"(rc), "+r"(r10)
+                     : "D"(FACET_ALTP2M_enter), "d"(INSIDE_EMPTY)
+                     : "rcx", "rsi", "r8", "r9", "r11", "memory", "cc");
+    return rc;
+}
+
+static void enter_and_leave(void)
+{
+    uint64_t best = ~0ULL, pair = ~0ULL;
+    struct facet_altp2m_enter e;
+
+    if (!on_facet)
+        skip("enter");
+    need(inside_prepare() == 0, "the agent cannot be made");
+    e = inside_entry(0);
+    expect(inside_register(&e), 0);
+    expect(inside_seal(), 0);
+    for (unsigned i = 0; i < TRIES; i++) {
+        uint64_t start = rdtsc(), took;
+        long rc;
+
+        took = rdtsc() - start;
+        pair = took < pair ? took : pair;
+        start = rdtsc();
+        rc = enter(i);
+        took = rdtsc() - start;
+        best = took < best ? took : best;
+        expect(rc, i + 1);
+    }
+    say("TICKS enter_leave %lu\n", best - pair);
+}
+
+TEST_CASES(CASE(enter_and_leave))
