@@ -128,6 +128,18 @@ void sched_lend(struct vcpu *v)
     (void)v;
 }
 
+/* As hv/exit/agent.c; down: what is to come when it has left. */
+bool agent_delays(struct vcpu *v)
+{
+    v->exit.agent.down = v->exit.agent.down || v->altp2m.inside;
+    return v->altp2m.inside;
+}
+
+void guest_vcpu_down(struct vcpu *v)
+{
+    sched_offline(v);
+}
+
 void sched_online(struct vcpu *v)
 {
     v->state = VCPU_RUNNABLE;

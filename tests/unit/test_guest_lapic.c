@@ -279,6 +279,32 @@ static void timer_periodic(void **state)
     assert_false(v0->guest.lapic.timer.armed);
 }
 
+/* INIT waits until the vCPU has left its agent, and SIPI does not start it before. */
+static void init_waits_for_the_agent(void **state)
+{
+    (void)state;
+    v1->state = VCPU_RUNNABLE;
+    v1->guest.lapic.wait_for_sipi = false;
+    v1->altp2m.inside = true;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0xc500));
+        assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x4608));
+        assert_int_equal(v1->state, VCPU_RUNNABLE);
+        assert_true(v1->exit.agent.down);
+    }
+    assert_int_equal(get(v1, MSR_SVR), 0x1ff); /* not reset either */
+    v1->altp2m.inside = false;
+    guest_agent_left(v1);
+    assert_int_equal(v1->state, VCPU_OFFLINE);
+    assert_true(v1->guest.lapic.wait_for_sipi && !v1->guest.lapic.init_waits);
+    assert_int_equal(get(v1, MSR_SVR), 0xff);
+    v1->state = VCPU_RUNNABLE; /* what waited was VCPUOP_down: no reset */
+    assert_true(lapic_wrmsr(v1, MSR_SVR, 0x1ff));
+    guest_agent_left(v1);
+    assert_int_equal(v1->state, VCPU_OFFLINE);
+    assert_int_equal(get(v1, MSR_SVR), 0x1ff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +314,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_msr, setup, teardown),
         cmocka_unit_test_setup_teardown(ipis, setup, teardown),
         cmocka_unit_test_setup_teardown(init_and_sipi, setup, teardown),
+        cmocka_unit_test_setup_teardown(init_waits_for_the_agent, setup, teardown),
         cmocka_unit_test_setup_teardown(timer_once, setup, teardown),
         cmocka_unit_test_setup_teardown(timer_periodic, setup, teardown),
     };
