@@ -93,8 +93,6 @@ static inline bool guest_nmi_pending(const struct vcpu *v)
     return __atomic_load_n(&v->guest.lapic.nmi, __ATOMIC_RELAXED);
 }
 void guest_nmi_taken(struct vcpu *v);
-/* v has left the agent: what waited for that takes it down now. */
-void guest_agent_left(struct vcpu *v);
 /* CR8: the task priority's class, in every mode of the local APIC. False: #GP. */
 uint64_t guest_cr8(const struct vcpu *v);
 bool guest_write_cr8(struct vcpu *v, uint64_t value);

@@ -262,8 +262,10 @@ bool vcpu_can_take_interrupt(struct vcpu *v);
 /* The call that enters the agent or leaves it, by a 64-bit caller at CPL 0. -ERESTART: done, and
  * nothing of the registers is to be touched; else refused. */
 long agent_call(struct vcpu *v);
-/* What takes the vCPU down waits while it is in the agent: true, and guest_agent_left() comes. */
+/* What takes the vCPU down waits while it is in the agent: true, and agent_lets_down() tells, once,
+ * that it has left. */
 bool agent_delays(struct vcpu *v);
+bool agent_lets_down(struct vcpu *v);
 /* platform_entry_set() */
 struct facet_altp2m_enter;
 int agent_register(struct vcpu *v, view_t at, const struct facet_altp2m_enter *e,

@@ -262,6 +262,8 @@ void lapic_raise(struct vcpu *v, uint8_t vector);
 /* The highest pending vector that priorities let through, or -1. */
 int lapic_pending(const struct lapic *l);
 void lapic_accept(struct lapic *l, uint8_t vector);
+/* v has left its agent: the INIT that waited, or VCPUOP_down, takes it down now. */
+void lapic_agent_left(struct vcpu *v);
 
 /* ---- console: console.c ---- */
 

@@ -259,7 +259,7 @@ static void receive_init(struct vcpu *v)
     v->guest.lapic.wait_for_sipi = true;
 }
 
-void guest_agent_left(struct vcpu *v)
+void lapic_agent_left(struct vcpu *v)
 {
     if (v->guest.lapic.init_waits) {
         receive_init(v);

@@ -84,10 +84,6 @@ static void leave(struct vcpu *v)
     v->regs.rax = v->regs.rdx;
     VENDOR(skip, v, a->call_length);
     v->exit.stepped = true;
-    if (a->down) {
-        a->down = false;
-        guest_agent_left(v);
-    }
 }
 
 long agent_call(struct vcpu *v)
@@ -120,10 +116,16 @@ long agent_call(struct vcpu *v)
 
 bool agent_delays(struct vcpu *v)
 {
-    if (v->altp2m.inside) {
-        v->agent.down = true;
-    }
+    v->agent.down = v->agent.down || v->altp2m.inside;
     return v->altp2m.inside;
+}
+
+bool agent_lets_down(struct vcpu *v)
+{
+    bool now = v->agent.down && !v->altp2m.inside;
+
+    v->agent.down = v->agent.down && !now;
+    return now;
 }
 
 /* ---- registered ---- */

@@ -50,6 +50,7 @@ union altp2m_stub_argument {
     struct facet_altp2m_host_changes host_changes;
     struct facet_altp2m_set_vmfunc set_vmfunc;
     struct facet_altp2m_seal seal;
+    struct facet_altp2m_enter enter;
 };
 
 /* struct xen_hvm_altp2m_op with Facet's arguments. It is filled in where it is sent from: nothing is
@@ -522,16 +523,17 @@ static inline long altp2m_stub_enter(
     const struct altp2m_stub *s, uint16_t view, uint32_t vcpu, uint64_t rip, uint64_t rsp,
     uint64_t cr3, uint64_t gdt, uint64_t idt, uint16_t gdt_limit, uint16_t idt_limit)
 {
-    struct facet_altp2m_enter u = {0};
+    struct altp2m_stub_op op = {0};
 
-    u.view = view;
-    u.vcpu = vcpu;
-    u.rip = rip;
-    u.rsp = rsp;
-    u.cr3 = cr3;
-    u.gdt = gdt;
-    u.idt = idt;
-    u.gdt_limit = gdt_limit;
-    u.idt_limit = idt_limit;
-    return altp2m_stub_call(s, FACET_ALTP2M_enter, &u, sizeof(u));
+    op.cmd = FACET_ALTP2M_enter;
+    op.u.enter.view = view;
+    op.u.enter.vcpu = vcpu;
+    op.u.enter.rip = rip;
+    op.u.enter.rsp = rsp;
+    op.u.enter.cr3 = cr3;
+    op.u.enter.gdt = gdt;
+    op.u.enter.idt = idt;
+    op.u.enter.gdt_limit = gdt_limit;
+    op.u.enter.idt_limit = idt_limit;
+    return altp2m_stub_call(s, &op);
 }

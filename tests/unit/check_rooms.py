@@ -26,7 +26,7 @@ VENDORS = re.compile(
 ORDER = ("include", "core", "lib", "x86", "mm", "vcpu.h", "vmx", "svm", "vcpu", "guest", "exit", "boot")
 SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/monitor.h", "hv/context.h", "hv/guest/guest_state.h", "hv/guest/monitor_state.h", "hv/exit/exit_state.h",
           "hv/guest/xen_abi.h", "hv/guest/domctl_abi.h",
-          "hv/vcpu/area.h", "hv/vcpu/entry_regs.S", "hv/vcpu/event.h", "hv/vcpu/exit.h", "hv/vcpu/state.h", "hv/vcpu/vendor.h"}
+          "hv/vcpu/agent.h", "hv/vcpu/area.h", "hv/vcpu/entry_regs.S", "hv/vcpu/event.h", "hv/vcpu/exit.h", "hv/vcpu/state.h", "hv/vcpu/vendor.h"}
 APART = {("vmx", "svm"), ("svm", "vmx")}  # neither knows the other
 CORE = {"abi.h", "altp2m.h", "format.h", "physmap.h", "platform.h", "policy.h"}  # for the hypervisor
 

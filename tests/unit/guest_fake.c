@@ -128,10 +128,10 @@ void sched_lend(struct vcpu *v)
     (void)v;
 }
 
-/* As hv/exit/agent.c; down: what is to come when it has left. */
+/* As hv/vcpu/agent.c; down: what is to come when it has left. */
 bool agent_delays(struct vcpu *v)
 {
-    v->exit.agent.down = v->exit.agent.down || v->altp2m.inside;
+    v->agent.down = v->agent.down || v->altp2m.inside;
     return v->altp2m.inside;
 }
 

@@ -290,17 +290,17 @@ static void init_waits_for_the_agent(void **state)
         assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0xc500));
         assert_true(lapic_wrmsr(v0, MSR_ICR, 2ULL << 32 | 0x4608));
         assert_int_equal(v1->state, VCPU_RUNNABLE);
-        assert_true(v1->exit.agent.down);
+        assert_true(v1->agent.down);
     }
     assert_int_equal(get(v1, MSR_SVR), 0x1ff); /* not reset either */
     v1->altp2m.inside = false;
-    guest_agent_left(v1);
+    lapic_agent_left(v1);
     assert_int_equal(v1->state, VCPU_OFFLINE);
     assert_true(v1->guest.lapic.wait_for_sipi && !v1->guest.lapic.init_waits);
     assert_int_equal(get(v1, MSR_SVR), 0xff);
     v1->state = VCPU_RUNNABLE; /* what waited was VCPUOP_down: no reset */
     assert_true(lapic_wrmsr(v1, MSR_SVR, 0x1ff));
-    guest_agent_left(v1);
+    lapic_agent_left(v1);
     assert_int_equal(v1->state, VCPU_OFFLINE);
     assert_int_equal(get(v1, MSR_SVR), 0x1ff);
 }
