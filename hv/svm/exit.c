@@ -66,12 +66,16 @@ unsigned svm_length(const struct vcpu *v)
     return b->next_rip - b->rip - 1 < LENGTH_MAX ? (unsigned)(b->next_rip - b->rip) : 0;
 }
 
-static void violation(struct vcpu_exit *e, const struct vmcb *b)
+static void violation(struct vcpu_exit *e, const struct vmcb *b, bool delivering)
 {
     uint64_t i = b->exit_info1;
 
     if (i & NPF_RESERVED && i & NPF_PRESENT) {
         e->kind = VCPU_EXIT_BROKEN;
+        return;
+    }
+    if (delivering && i & NPF_FETCH) {
+        e->kind = VCPU_EXIT_SLICE; /* as planned: see without_code() */
         return;
     }
     e->kind = VCPU_EXIT_VIOLATION;
@@ -289,7 +293,7 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     }
     switch (code) {
     case SVM_NPF:
-        violation(e, b);
+        violation(e, b, x->delivering);
         break;
     case SVM_INTR: /* the machine's: taken as soon as it could be */
         __asm__ volatile("sti; nop; cli" : : : "memory");

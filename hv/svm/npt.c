@@ -46,3 +46,10 @@ const struct table_format *npt_format(bool large_1g)
 
     return &formats[large_1g];
 }
+
+void npt_without_code(uint64_t *to, const uint64_t *from)
+{
+    for (unsigned i = 0; i < PAGE_SIZE / sizeof(*to); i++) {
+        to[i] = from[i] | NPT_NX;
+    }
+}

@@ -18,6 +18,7 @@ struct svm_vcpu {
     uint8_t length;   /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
     uint8_t injected_type; /* of that: enum event_type */
+    bool delivering;       /* the next entry delivers an event and does nothing else */
     bool nmi_blocked;      /* since one was delivered, until its IRET has run: ... */
     bool iret_stepped,
         iret_tf; /* ... that is at iret_rip, and is stepped; whether the guest has TF */
@@ -33,7 +34,6 @@ static inline struct svm_vcpu *svm_of(const struct vcpu *v)
 struct svm_features {
     uint32_t asids;
     bool next_rip, flush_asid, clean_bits;
-    bool int3_as_int; /* INT3 exits as INT n, whatever the exceptions that are intercepted */
 };
 extern struct svm_features svm_features;
 extern uint64_t svm_host_cr0;

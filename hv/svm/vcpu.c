@@ -4,6 +4,7 @@
 #include <facet/check.h>
 #include <string.h>
 #include "mm/frame.h"
+#include "npt.h"
 #include "svm.h"
 #include "x86/cpu.h"
 
@@ -117,6 +118,42 @@ static void enter(struct vcpu *v, struct svm_vcpu *x)
 }
 
 /*
+ * Has the entry deliver the event and run no instruction behind it: these tables give what v's do
+ * but no code. What is translated through them has v's tag, and is forgotten before and after.
+ * One processor; several need a table each.
+ */
+static void without_code(struct vcpu *v, bool on)
+{
+    static uint64_t root[PAGE_SIZE / sizeof(uint64_t)] __attribute__((aligned(PAGE_SIZE)));
+    struct svm_vcpu *x = svm_of(v);
+
+    svm_flush(v, MFN_INVALID);
+    asid_use(v); /* ncr3 is v's */
+    if (on) {
+        npt_without_code(root, frame_virt(v->altp2m.root));
+        x->vmcb->ncr3 = (uint64_t)root;
+    } else {
+        x->vmcb->ncr3 = v->altp2m.root.v << PAGE_SHIFT;
+    }
+    svm_flush(v, MFN_INVALID);
+    x->dirty |= CLEAN_NESTED;
+}
+
+static void enter_event(struct vcpu *v, struct svm_vcpu *x)
+{
+    bool delivering = x->delivering;
+
+    inject(v, x);
+    if (delivering) {
+        without_code(v, true);
+    }
+    enter(v, x);
+    if (delivering) {
+        without_code(v, false);
+    }
+}
+
+/*
  * An exception while a double fault is delivered is a triple fault, which Bochs 2.7 does not turn
  * into an exit. So all are intercepted meanwhile; those of the handler are the guest's again.
  */
@@ -125,9 +162,8 @@ static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu
     struct vmcb *b = x->vmcb;
 
     b->exceptions = ~0u;
-    inject(v, x);
     x->dirty |= CLEAN_INTERCEPTS;
-    enter(v, x);
+    enter_event(v, x);
     b->exceptions = x->exceptions;
     x->dirty |= CLEAN_INTERCEPTS;
     if ((b->exit_int_info & EVENT_INFO_VALID) && (b->exit_int_info & 0xff) == EXC_DF &&
@@ -155,10 +191,9 @@ void svm_run(struct vcpu *v, struct vcpu_exit *e)
         if (deliver_double_fault(v, x, e)) {
             return;
         }
+    } else if (v->event.due) {
+        enter_event(v, x);
     } else {
-        if (v->event.due) {
-            inject(v, x);
-        }
         enter(v, x);
     }
     svm_tell(v, e);
@@ -209,13 +244,13 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF;
     b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 ? 1u << 3 : 0));
     b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) | (w->descriptors ? MISC1_TABLES : 0) |
-               (breakpoints && svm_features.int3_as_int ? MISC1_INTN : 0);
+               (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);
     b->msrpm = (uint64_t)(w->msr_map ? w->msr_map : svm_msr_usual());
     x->dirty |= CLEAN_INTERCEPTS | CLEAN_MAPS;
 }
 
 bool svm_step(struct vcpu *v, enum vendor_step how)
 {
-    (void)v;
-    return how == VENDOR_STEP_NONE;
+    svm_of(v)->delivering = how == VENDOR_STEP_DELIVERY;
+    return how != VENDOR_STEP_INSTRUCTION;
 }

@@ -28,11 +28,12 @@ struct vendor_caps {
     bool reflects;          /* #VE and VMFUNC are made of exits (hv/exit/reflect.c) */
     bool xcr0_direct;       /* a guest's XSETBV may take effect without an exit */
     bool step;              /* step() works: tested at boot */
-    bool slice;             /* VCPU_SLICE has an effect */
-    bool descriptors;       /* descriptor-table accesses can be watched */
-    bool tsc_aux;           /* RDTSCP and TSC_AUX for guests */
-    uint8_t hypercall[3];   /* the instruction: VMCALL or VMMCALL */
-    char summary[64];       /* for people: "EPT, VMFUNC, #VE" */
+    bool breakpoints; /* INT3 exits where #BP is watched; if not, INT n is, too: tested at boot */
+    bool slice;       /* VCPU_SLICE has an effect */
+    bool descriptors; /* descriptor-table accesses can be watched */
+    bool tsc_aux;     /* RDTSCP and TSC_AUX for guests */
+    uint8_t hypercall[3]; /* the instruction: VMCALL or VMMCALL */
+    char summary[64];     /* for people: "EPT, VMFUNC, #VE" */
 };
 
 /* Exits that somebody asked for beside those that are always there. */
