@@ -10,6 +10,7 @@
 #define REG_EOI         0x0b
 #define REG_SPURIOUS    0x0f
 #define REG_ID          0x02
+#define REG_IRR         0x20
 #define REG_ICR         0x30
 #define REG_ICR_HIGH    0x31
 #define REG_LVT_TIMER   0x32
@@ -188,6 +189,14 @@ void apic_send(uint32_t to, uint8_t vector)
 void apic_send_nmi(uint32_t to)
 {
     command(to, ICR_NMI | ICR_ASSERT);
+}
+
+void apic_interrupt_self(uint8_t vector)
+{
+    apic_send(apic_id(), vector);
+    while (!(apic_read(REG_IRR + vector / 32) >> vector % 32 & 1)) {
+        __builtin_ia32_pause();
+    }
 }
 
 void apic_eoi(void)

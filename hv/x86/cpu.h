@@ -229,12 +229,17 @@ void apic_send_init(uint32_t to);
 void apic_send_start(uint32_t to, uint8_t page); /* real mode at page << 12 */
 void apic_send(uint32_t to, uint8_t vector);
 void apic_send_nmi(uint32_t to);
+/* It is there, though not taken, when this returns. */
+void apic_interrupt_self(uint8_t vector);
 
 /* NMIs and machine checks: hv/x86/mce.c */
 void mce_start(void);           /* turns #MC on, and tells what the firmware left */
 _Noreturn void mce_fatal(void); /* tells what the banks say, and ends it all */
 void cpu_nmi(void);             /* one came, in the middle of anything */
 void cpu_look_nmi(void);        /* says why */
+/* hv/x86/nmi.c: from now on NMIs of this processor have it look at the time, every 2 ms. */
+void nmi_clock_start(void);
+extern bool nmi_clock;
 
 /* FPU: hv/x86/fpu.c */
 void fpu_init(void); /* on each processor */

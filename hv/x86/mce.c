@@ -91,6 +91,7 @@ void mce_fatal(void)
 void cpu_nmi(void)
 {
     this_cpu()->nmi_came = true;
+    this_cpu()->timer_fired |= nmi_clock;
 }
 
 void cpu_look_nmi(void)
@@ -107,7 +108,7 @@ void cpu_look_nmi(void)
                               (reasons & ERROR_IOCHK ? SILENCE_IO : 0));
         outb(PORT_ERRORS, port & (uint8_t) ~(SILENCE_SERR | SILENCE_IO));
     }
-    if (lines < LINES_MOST) {
+    if (lines < LINES_MOST && (reasons || !nmi_clock)) {
         lines++;
         say("NMI on processor %u: %s", this_cpu()->id,
             reasons & ERROR_SERR    ? "the board tells of an error in memory or on a bus (SERR)"
