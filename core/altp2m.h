@@ -36,6 +36,9 @@ enum fault_result {
     FAULT_DENIED,    /* a view restricts it and a listener must decide */
     FAULT_REFUSED,   /* a sealed guest's own view restricts it, nobody listens: its fault */
     FAULT_VE,        /* what a processor with #VE makes one of; only if `reflect` */
+    FAULT_STUCK,     /* only for a vCPU that is let through for its walks: it is allowed, but there is
+                        no memory for that */
+    FAULT_WALK,      /* what the walk needs is given, but no write; only if `writes` */
 };
 
 /* What the hypervisor learned from a violation. */
@@ -44,6 +47,7 @@ struct fault {
     unsigned rights; /* RIGHT_*: what the access needed */
     bool walk;       /* to a paging structure */
     bool reflect;    /* the processor has no #VE, and the vCPU could take one now */
+    bool writes;     /* a walk that the processor counts as a write, whether it writes or not */
 };
 
 /*
@@ -69,8 +73,15 @@ int altp2m_lift(struct altp2m_vcpu *v);
  * The same for its page walks alone: paging structures are let through as they are met, in the host
  * map's frames; what the instruction itself accesses must be allowed by the vCPU's view, or
  * altp2m_fault() answers FAULT_DENIED. One vCPU of a domain at a time: -EBUSY.
+ * `judged`: the walks must be allowed, too, in the view's own frames, and where only their being
+ * counted as writes is not, altp2m_fault() answers FAULT_WALK: they can have a copy of the page.
  */
-int altp2m_lift_walk(struct altp2m_vcpu *v);
+int altp2m_lift_walk(struct altp2m_vcpu *v, bool judged);
+/*
+ * Shows a frame of the embedder's at g to a vCPU that is let through for its walks, to be read and
+ * written, until it is not any more. -ESRCH for what is no RAM, -ENOMEM.
+ */
+int altp2m_lift_copy(struct physmap *pm, gfn_t g, mfn_t m);
 void altp2m_unlift(struct altp2m_vcpu *v);
 /* Gives back the memory that this took; no vCPU may be lifted. */
 void altp2m_lift_forget(struct physmap *pm);

@@ -116,8 +116,9 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
     if (!entry_valid(pm, e)) {
         return (e & pm->format->own_frame) && listener ? FAULT_DENIED : FAULT_UNMAPPED;
     }
-    if (entry_permits(pm, e, f->rights)) {
-        return FAULT_RETRY; /* changed meanwhile, or a processor still had the narrower entry */
+    if (entry_permits(pm, e, f->rights)) { /* else it was changed meanwhile, or a processor
+                                              still had the narrower entry */
+        return f->writes && !entry_permits(pm, e, RIGHT_W) ? FAULT_WALK : FAULT_RETRY;
     }
     if (entry_type(pm, e) == MAP_MMIO) {
         return FAULT_UNMAPPED;

@@ -10,14 +10,18 @@
 #include "locked.h"
 #include "override.h"
 #include "platform.h"
+#include "remap.h"
 #include "vcpus.h"
 #include "view.h"
 
-static void set_lifted(struct physmap *pm, struct altp2m_vcpu *v, bool lifted, bool walk)
+enum lift { LIFT_NONE, LIFT_ALL, LIFT_WALKS, LIFT_JUDGED_WALKS };
+
+static void set_lifted(struct physmap *pm, struct altp2m_vcpu *v, enum lift how)
 {
     platform_vcpu_sync(v);
-    v->lifted = lifted;
-    v->lifted_walk = walk;
+    v->lifted = how != LIFT_NONE;
+    v->lifted_walk = how >= LIFT_WALKS;
+    v->lifted_judged = how == LIFT_JUDGED_WALKS;
     vcpus_set_root(pm, v);
     platform_vcpu_update(v);
 }
@@ -36,14 +40,14 @@ int altp2m_lift(struct altp2m_vcpu *v)
             *vs = (struct view_state){0};
             view_open(pm, vs, ACCESS_RWX);
         }
-        set_lifted(pm, v, true, false);
+        set_lifted(pm, v, LIFT_ALL);
     }
     physmap_unlock(pm);
     return rc;
 }
 
 /* A view in which nothing is allowed yet, made for this instruction and gone with it. */
-int altp2m_lift_walk(struct altp2m_vcpu *v)
+int altp2m_lift_walk(struct altp2m_vcpu *v, bool judged)
 {
     struct physmap *pm = v->pm;
     struct view_state *vs = walk_view(pm);
@@ -57,7 +61,7 @@ int altp2m_lift_walk(struct altp2m_vcpu *v)
     } else {
         *vs = (struct view_state){0};
         view_open(pm, vs, ACCESS_N);
-        set_lifted(pm, v, true, true);
+        set_lifted(pm, v, judged ? LIFT_JUDGED_WALKS : LIFT_WALKS);
     }
     physmap_unlock(pm);
     return rc;
@@ -71,7 +75,7 @@ void altp2m_unlift(struct altp2m_vcpu *v)
     if (v->lifted) {
         bool walk = v->lifted_walk;
 
-        set_lifted(pm, v, false, false);
+        set_lifted(pm, v, LIFT_NONE);
         if (walk) {
             view_close(pm, walk_view(pm));
         }
@@ -101,7 +105,7 @@ int altp2m_lift_show(struct physmap *pm, gfn_t g, mfn_t m)
     physmap_lock(pm);
     CHECK(lift_view(pm)->exists);
     if (g.v <= pm->max_gfn) {
-        rc = override_show(pm, &c, g.v, m.v);
+        rc = override_show(pm, &c, g.v, m.v, ACCESS_RX);
     }
     physmap_unlock(pm);
     return rc;
@@ -116,35 +120,87 @@ void altp2m_lift_hide(struct physmap *pm, gfn_t g)
     physmap_unlock(pm);
 }
 
-/* What the walk needs; of anything else, what the vCPU's own view gives. */
+int altp2m_lift_copy(struct physmap *pm, gfn_t g, mfn_t m)
+{
+    struct override_cursor c = OVERRIDE_CURSOR(walk_view(pm));
+    int rc = -XEN_ESRCH;
+
+    physmap_lock(pm);
+    CHECK(walk_view(pm)->exists);
+    if (g.v <= pm->max_gfn) {
+        rc = override_show(pm, &c, g.v, m.v, ACCESS_RW);
+    }
+    physmap_unlock(pm);
+    return rc;
+}
+
+/* The rights that an entry gives. */
+static unsigned rights_of(const struct physmap *pm, uint64_t e)
+{
+    unsigned rights = 0;
+
+    for (unsigned right = RIGHT_R; right <= RIGHT_X; right <<= 1) {
+        rights |= entry_permits(pm, e, right) ? right : 0;
+    }
+    return rights;
+}
+
+/* At g the walk view shows what the host map has there, or what `like` remaps it to. */
+static int walk_show(struct physmap *pm, const struct view_state *like, uint64_t g, access_t a)
+{
+    const struct table_format *f = pm->format;
+    struct override_cursor c = OVERRIDE_CURSOR(walk_view(pm));
+
+    if (!like || !(override_leaf(pm, like, g) & f->own_frame)) {
+        return override_set_access(pm, &c, g, a);
+    }
+    return remap_set(pm, c.vs, view_find_table(pm, c.vs, g), g,
+                     remap_find(pm, view_number(pm, like), g)->target,
+                     f->own_access | f->suppress_ve | (uint64_t)a << f->access_shift);
+}
+
+/* Gives more rights in the walk view, to the page that shows there already, if one does. */
+static enum fault_result walk_give(struct physmap *pm, const struct view_state *like, uint64_t g,
+                                   uint64_t frame, unsigned rights)
+{
+    uint64_t e = override_leaf(pm, walk_view(pm), g);
+    unsigned now = rights_of(pm, e);
+
+    if (now && entry_mfn(e) != frame) {
+        return FAULT_STUCK;
+    }
+    if ((rights & ~now) == 0) {
+        return FAULT_RETRY;
+    }
+    now |= rights;
+    if (!entry_permits(pm, pm->format->rights[now], now)) {
+        now |= RIGHT_R; /* no processor gives w alone, and not all give x */
+    }
+    return walk_show(pm, like, g, (access_t)now) == 0 ? FAULT_RETRY : FAULT_STUCK;
+}
+
+/* What the walk needs, if it is not judged; else, and of anything else, what the vCPU's own view
+ * gives, and shows. */
 static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu *v,
                                     const struct fault *f)
 {
     const struct view_state *own = view_get(pm, v->view);
-    struct override_cursor c = OVERRIDE_CURSOR(walk_view(pm));
     uint64_t g = f->gfn.v, host = g <= pm->max_gfn ? hostmap_leaf(pm, g) : pm->empty, e;
-    unsigned now = 0;
 
     if (!entry_valid(pm, host) || entry_type(pm, host) == MAP_MMIO) {
         return FAULT_UNMAPPED;
     }
+    if (f->walk && !v->lifted_judged) {
+        return walk_give(pm, NULL, g, entry_mfn(host), f->rights);
+    }
     e = own ? override_leaf(pm, own, g) : host;
-    if (!f->walk && !(entry_valid(pm, e) && entry_mfn(e) == entry_mfn(host) &&
-                      entry_permits(pm, e, f->rights))) {
+    if (!entry_valid(pm, e) || !entry_permits(pm, e, f->rights)) {
         return FAULT_DENIED;
     }
-    e = override_leaf(pm, c.vs, g);
-    for (unsigned right = RIGHT_R; right <= RIGHT_X; right <<= 1) {
-        now |= entry_permits(pm, e, right) ? right : 0;
+    if (f->writes && !entry_permits(pm, e, RIGHT_W)) {
+        return FAULT_WALK;
     }
-    if ((f->rights & ~now) == 0) {
-        return FAULT_RETRY;
-    }
-    now |= f->rights;
-    if (!entry_permits(pm, pm->format->rights[now], now)) {
-        now |= RIGHT_R; /* no processor gives w alone, and not all give x */
-    }
-    return override_set_access(pm, &c, g, (access_t)now) == 0 ? FAULT_RETRY : FAULT_DENIED;
+    return walk_give(pm, own, g, entry_mfn(e), f->rights | (f->writes ? RIGHT_W : 0));
 }
 
 enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v, const struct fault *f)

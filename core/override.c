@@ -156,7 +156,8 @@ int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t 
     return 0;
 }
 
-int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame)
+int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame,
+                  access_t a)
 {
     uint64_t *slot, e;
     int rc = open_slot(pm, c, g, &slot);
@@ -168,7 +169,7 @@ int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uin
         return -XEN_ESRCH;
     }
     e = (*slot & ~FORMAT_ADDRESS_MASK) | frame << PAGE_SHIFT;
-    put_override(pm, c, slot, entry_with_access(pm, e, ACCESS_RX) | pm->format->own_access);
+    put_override(pm, c, slot, entry_with_access(pm, e, a) | pm->format->own_access);
     return 0;
 }
 

@@ -30,9 +30,10 @@ access_t override_access(const struct physmap *pm, const struct view_state *vs, 
  */
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
-/* Shows a frame that is no remap's at g, to be read and executed, until the override goes or the
- * host map changes there. */
-int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame);
+/* Shows a frame that is no remap's at g, with this access, until the override goes or the host map
+ * changes there. */
+int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame,
+                  access_t a);
 /*
  * The same for as many leading entries as lie in the cursor's table, map memory and need no
  * decision; the number done is returned, 0 if the cursor has no table yet. For lists and ranges: no

@@ -85,6 +85,7 @@ struct altp2m_vcpu {
     bool ve_by_monitor;     /* policy audited: a monitor turned #VE on */
     bool lifted;            /* altp2m_lift(): `root` is not the view's */
     bool lifted_walk;       /* only for page walks: altp2m_lift_walk() */
+    bool lifted_judged;     /* ... that its view allows */
     bool entry;             /* enter.h: it has one, into agent_view */
     bool inside;            /* it is in the agent, which it entered from `outside` */
     view_t agent_view, outside;

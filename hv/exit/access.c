@@ -4,6 +4,7 @@
 #include "exit/emulate.h"
 #include "exit/exit.h"
 #include "exit/reflect.h"
+#include "exit/walk.h"
 #include "guest/xen_abi.h"
 
 static uint32_t access_flags(unsigned rights, bool gla_valid, bool walk)
@@ -21,18 +22,10 @@ _Static_assert(RIGHT_R == MEM_ACCESS_R && RIGHT_W == MEM_ACCESS_W && RIGHT_X == 
  * The page walk was denied, and the monitor does not want to know: it is let through, and nothing
  * else is. What the instruction then accesses is told of as ever.
  */
-static bool let_walk_through(struct vcpu *v, uint32_t flags)
+static bool let_walk_through(struct vcpu *v, gpa_t at, uint32_t flags)
 {
-    enum emulate_result r;
-
-    if (!(flags & MEM_ACCESS_FAULT_IN_GPT) || !monitor_skips_walks(v)) {
-        return false;
-    }
-    r = emulate_walk(v);
-    if (r == EMULATE_LATER) {
-        sched_yield(v); /* another vCPU's is on its way; then the instruction meets it again */
-    }
-    return r != EMULATE_REFUSED;
+    return (flags & MEM_ACCESS_FAULT_IN_GPT) && monitor_skips_walks(v) &&
+           emulate_walk(v, at, false) != EMULATE_REFUSED;
 }
 
 /*
@@ -60,7 +53,7 @@ static void access_denied(struct vcpu *v, gpa_t a, uint64_t gla, uint32_t flags)
         v->exit.emulate_failed = true;
         return;
     }
-    if (v->altp2m.lifted ? decided_without(v, a, gla, flags) : let_walk_through(v, flags)) {
+    if (v->altp2m.lifted ? decided_without(v, a, gla, flags) : let_walk_through(v, a, flags)) {
         return;
     }
     if (monitor_mem_access(v, a, gla, flags) == MONITOR_UNWANTED) {
@@ -139,16 +132,13 @@ static __attribute__((noinline)) void tell_violation(struct vcpu *v, const struc
     }
 }
 
-void access_violation(struct vcpu *v, const struct vcpu_exit *e)
+/* What follows from the answer of altp2m_fault(). */
+static void decided(struct vcpu *v, const struct vcpu_exit *e, enum fault_result result)
 {
-    const struct fault f = {.gfn = gpa_to_gfn(e->violation.gpa),
-                            .rights = e->violation.rights,
-                            .walk = e->violation.walk,
-                            .reflect = reflect_can(v)};
-    enum fault_result result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
-
     switch (result) {
     case FAULT_RETRY:
+    case FAULT_STUCK: /* neither is an answer to what is not let through, and not counted */
+    case FAULT_WALK:
         break;
     case FAULT_UNMAPPED:
         if (v->event.due) {
@@ -165,5 +155,68 @@ void access_violation(struct vcpu *v, const struct vcpu_exit *e)
     case FAULT_DENIED:
         tell_violation(v, e, result);
         break;
+    }
+}
+
+/*
+ * A walk whose processor counts it as a write is told with a read alone. Who does not want to know
+ * of walks at all has it as it is counted.
+ */
+static struct fault fault_of(struct vcpu *v, const struct vcpu_exit *e)
+{
+    bool counted = vendor_caps.walks_write && e->violation.walk && !(e->violation.rights & RIGHT_W);
+    bool skipped = counted && monitor_skips_walks(v);
+
+    return (struct fault){.gfn = gpa_to_gfn(e->violation.gpa),
+                          .rights = skipped ? RIGHT_R | RIGHT_W : e->violation.rights,
+                          .walk = e->violation.walk,
+                          .writes = counted && !skipped,
+                          .reflect = reflect_can(v)};
+}
+
+/* A walk that cannot be let through is told as what it counts as. */
+static void tell_walk(struct vcpu *v, gpa_t at)
+{
+    const struct vcpu_exit e = {
+        .kind = VCPU_EXIT_VIOLATION,
+        .violation = {.gpa = at, .rights = RIGHT_R | RIGHT_W, .walk = true}};
+    const struct fault f = fault_of(v, &e);
+
+    decided(v, &e, altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain)));
+}
+
+/* While walks are let through: until one cannot be, or the violation is the vCPU's own. */
+static __attribute__((noinline)) void violation_in_walk(struct vcpu *v, const struct vcpu_exit *e)
+{
+    const struct fault f = fault_of(v, e);
+    enum fault_result result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
+    gpa_t first = v->exit.walk_first;
+
+    if (result == FAULT_UNMAPPED && !v->altp2m.lifted_judged) {
+        decided(v, e, result);
+    } else if (result == FAULT_STUCK || (result == FAULT_WALK && !walk_copy(v, f.gfn))) {
+        vcpu_emulate_stop(v);
+        tell_walk(v, first);
+    } else if (result != FAULT_RETRY && result != FAULT_WALK) {
+        vcpu_emulate_stop(v);
+        access_violation(v, e);
+    }
+}
+
+void access_violation(struct vcpu *v, const struct vcpu_exit *e)
+{
+    enum fault_result result;
+    struct fault f;
+
+    if (v->altp2m.lifted_walk) {
+        violation_in_walk(v, e);
+        return;
+    }
+    f = fault_of(v, e);
+    result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
+    if (result != FAULT_WALK) {
+        decided(v, e, result);
+    } else if (!walk_begin(v, e->violation.gpa)) {
+        tell_walk(v, e->violation.gpa);
     }
 }

@@ -25,12 +25,15 @@ static void begin(struct vcpu *v, bool once)
     x->emulate_rip = vcpu_get(v, VCPU_RIP);
 }
 
-enum emulate_result emulate_walk(struct vcpu *v)
+enum emulate_result emulate_walk(struct vcpu *v, gpa_t a, bool judged)
 {
-    int rc = v->exit.emulating ? -EINVAL : altp2m_lift_walk(&v->altp2m);
+    int rc = v->exit.emulating ? -EINVAL : altp2m_lift_walk(&v->altp2m, judged);
 
     if (rc == 0) {
         begin(v, false);
+        v->exit.walk_first = a;
+    } else if (rc == -EBUSY) {
+        sched_yield(v); /* then the instruction meets it again */
     }
     return rc == 0 ? EMULATE_DONE : rc == -EBUSY ? EMULATE_LATER : EMULATE_REFUSED;
 }
@@ -49,6 +52,13 @@ enum emulate_result emulate_begin(struct vcpu *v, const uint8_t *bytes, bool onc
         return EMULATE_REFUSED;
     }
     return EMULATE_DONE;
+}
+
+void emulate_pause(struct vcpu *v)
+{
+    if (v->altp2m.lifted_walk) {
+        vcpu_emulate_stop(v);
+    }
 }
 
 /* The string instructions: SDM 2, table A-2. */
@@ -89,7 +99,7 @@ static bool goes_on(struct vcpu *v, const struct vcpu_exit *e, bool broke_off)
     case VCPU_EXIT_SLICE:
         return true;
     case VCPU_EXIT_VIOLATION:
-        return !v->event.due || broke_off;
+        return vcpu_get(v, VCPU_RIP) == x->emulate_rip && (!v->event.due || broke_off);
     default: /* a fault, or something that was done for it */
         return false;
     }

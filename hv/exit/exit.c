@@ -6,6 +6,7 @@
 #include "exit/emulate.h"
 #include "exit/orders.h"
 #include "exit/step.h"
+#include "exit/walk.h"
 #include "guest/xen_abi.h"
 #include "x86/stretch.h"
 
@@ -267,12 +268,18 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     if (stepping) {
         step_disarm(v, &e);
     }
+    if (v->exit.walks) {
+        walk_look(v, &e);
+    }
     if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || !tell_exit(v, &e)) {
         exit_handle(v, &e);
     }
-    if (stepping && v->exit.emulating) { /* that instruction is nobody's step */
+    if (stepping && v->exit.emulating) { /* that instruction is nobody's step, if a monitor
+                                            let it through */
+        bool nobodys = !v->exit.walks;
+
         emulate_finish(v, &e, broke_off);
-        v->exit.stepped = false;
+        v->exit.stepped = v->exit.stepped && !nobodys;
     }
     if (stepping) {
         step_finish(v);

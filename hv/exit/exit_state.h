@@ -28,6 +28,8 @@ struct exit_vcpu {
     struct vendor_watch watch;       /* while no instruction is stepped by TF */
     const struct stand_in *stand_in; /* mmio.c; NULL: memory itself */
     const struct vcpu_exit *hole;    /* mmio.c: the violation where no memory is, or NULL */
+    struct walk_copies *walks;       /* walk.c; NULL: none is let through that is judged */
+    gpa_t walk_first;                /* where the walk went that began it */
     bool emulate_once, emulate_failed;
     uint16_t emulate_rounds;
     uint64_t emulate_rip;

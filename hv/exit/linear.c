@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The linear address of a violation, where the processor tells only the physical one: what the
- * instruction at RIP may have accessed is translated until one fits. Where none does, as for many
- * an access to a paging structure, there is none to be told.
+ * instruction at RIP may have accessed is translated until one fits. Where none does there is none
+ * to be told.
  */
 #include "exit/exit.h"
 
 #define LENGTH_MAX 15u
 #define STACK_SLOT 8u
 
-/* Takes the address if it is translated to the page of the violation. */
+/* Takes the address if it is translated to the page of the violation, or through it. */
 static bool fits(struct vcpu *v, struct vcpu_exit *e, uint64_t linear)
 {
     gpa_t a;
 
+    if (e->violation.walk) {
+        e->violation.gla = linear;
+        return e->violation.gla_valid = hand_walks_through(v, gva(linear), e->violation.gpa);
+    }
     if (!hand_translate(v, gva(linear), &a) || gpa_to_gfn(a).v != gpa_to_gfn(e->violation.gpa).v) {
         return false;
     }
@@ -52,12 +56,15 @@ static void find_data(struct vcpu *v, struct vcpu_exit *e)
 
 void linear_find(struct vcpu *v, struct vcpu_exit *e)
 {
-    if (e->violation.gla_valid || e->violation.walk) {
-        return;
+    bool walk = e->violation.walk;
+
+    if (e->violation.gla_valid || (walk && v->event.due)) {
+        return; /* a delivery walks to tables and stacks that no instruction names */
     }
-    if (e->violation.rights & RIGHT_X) {
+    if (walk || e->violation.rights & RIGHT_X) { /* code is fetched first */
         find_code(v, e);
-    } else {
+    }
+    if (!e->violation.gla_valid && !(e->violation.rights & RIGHT_X)) {
         find_data(v, e);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The loop that runs vCPUs, and work that nobody else does, a slice each. */
 #include "domain.h"
+#include "exit/emulate.h"
 #include "exit/exit.h"
 #include "vcpu/sched.h"
 #include "x86/stretch.h"
@@ -96,6 +97,7 @@ static void run_slice(struct vcpu *v)
     if (guest_unsettled) {
         guest_settle_keep(v);
     }
+    emulate_pause(v);
     guest_vcpu_stopped(v);
     end(v);
 }

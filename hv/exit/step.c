@@ -25,7 +25,7 @@
 #define INSTRUCTION_MAX   15u
 #define ERROR_IDT         2u
 
-enum step_mode { STEP_IDLE, STEP_VENDOR, STEP_TF, STEP_DELIVERY };
+enum step_mode { STEP_IDLE, STEP_VENDOR, STEP_TF, STEP_DELIVERY, STEP_FETCH };
 enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_STI };
 
 struct step_instruction {
@@ -258,6 +258,8 @@ void step_arm(struct vcpu *v)
         x->step_mode = STEP_VENDOR;
     } else if (v->event.due && VENDOR(step, v, VENDOR_STEP_DELIVERY)) {
         x->step_mode = STEP_DELIVERY;
+    } else if (v->event.due && v->altp2m.lifted_walk) {
+        x->step_mode = STEP_FETCH; /* the handler's first instruction cannot be fetched yet */
     } else {
         if (!v->event.due) {
             look(v, &s);
@@ -361,6 +363,9 @@ void step_disarm(struct vcpu *v, const struct vcpu_exit *e)
     case STEP_TF:
         disarm_tf(v, e);
         break;
+    case STEP_FETCH:
+        x->stepped = !v->event.due;
+        break;
     case STEP_DELIVERY:
         VENDOR(step, v, VENDOR_STEP_NONE);
         this_cpu()->timer_fired = true; /* has VCPU_SLICE set again */
@@ -384,15 +389,17 @@ bool step_is_own(const struct vcpu *v, const struct vcpu_exit *e)
                : e->kind == VCPU_EXIT_SLICE || e->kind == VCPU_EXIT_NMI;
 }
 
-/* SDM 3, 6.13: the error code names the vector in the IDT. Real mode has none, though Bochs 2.7
- * tells one. */
+/* SDM 3, 6.13: the error code names the vector in the IDT; QEMU 7.2 has the place of a gate of 16
+ * bytes. Real mode has none, though Bochs 2.7 tells one. */
 bool step_interrupts(struct vcpu *v, const struct event *e)
 {
     const struct exit_vcpu *x = &v->exit;
 
+    uint32_t error = x->step_int_vector * 8u | ERROR_IDT,
+             wide = x->step_int_vector * 16u | ERROR_IDT;
+
     if (x->step_mode != STEP_TF || !x->step_int_length || e->vector != EXC_GP ||
-        ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) &&
-         e->error != (x->step_int_vector * 8u | ERROR_IDT))) {
+        ((vcpu_get(v, VCPU_CR0) & X86_CR0_PE) && e->error != error && e->error != wide)) {
         return false;
     }
     v->event = (struct event){.vector = x->step_int_vector,

@@ -83,7 +83,7 @@ static void violation(struct vcpu_exit *e, const struct vmcb *b, bool delivering
     e->violation.gla = 0;
     e->violation.gla_valid = false;
     e->violation.walk = i & NPF_WALK;
-    e->violation.rights = (uint8_t)(i & NPF_WALK    ? RIGHT_R | RIGHT_W
+    e->violation.rights = (uint8_t)(i & NPF_WALK ? RIGHT_R /* counted as a write, whatever it is */
                                     : i & NPF_FETCH ? RIGHT_X
                                     : i & NPF_WRITE ? RIGHT_R | RIGHT_W
                                                     : RIGHT_R);

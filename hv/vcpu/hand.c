@@ -227,6 +227,25 @@ const void *hand_code_page(struct vcpu *v, gva_t a, gpa_t *at)
     return hand_shown(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
 }
 
+bool hand_walks_through(struct vcpu *v, gva_t a, gpa_t entry)
+{
+    struct path p = {.nr = 0};
+    struct walked w;
+
+    hand_walk_view(v, a.v, &w, &p);
+    for (unsigned i = 0; i < p.nr; i++) {
+        if (p.used[i].gpa.v == entry.v) {
+            return true;
+        }
+    }
+    return p.stuck && p.gpa.v == entry.v;
+}
+
+const void *hand_walked_page(struct vcpu *v, gfn_t g)
+{
+    return hand_shown(v, g.v, RIGHT_R, true);
+}
+
 bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
 {
     struct walked w;

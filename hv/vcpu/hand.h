@@ -101,6 +101,10 @@ void hand_write(const struct hand_reach *r, const void *from);
 size_t hand_fetch(struct vcpu *v, uint64_t linear, uint8_t *to, size_t n);
 /* The page of code there, where a monitor lets the vCPU through; NULL: none. */
 const void *hand_code_page(struct vcpu *v, gva_t a, gpa_t *at);
+/* Whether a walk for the linear address reads the entry there, or would if it might. */
+bool hand_walks_through(struct vcpu *v, gva_t a, gpa_t entry);
+/* The page of a paging structure, as the vCPU's walks read it; NULL: they may not. */
+const void *hand_walked_page(struct vcpu *v, gfn_t g);
 /* The same as a call's copy would find it, to be written; false: not mapped so, or the
  * walk is denied. */
 bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out);

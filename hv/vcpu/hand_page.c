@@ -41,7 +41,7 @@ uint8_t *hand_shown(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
 {
     struct shown_slot *s = &v->shown[g % SHOWN_SLOTS];
     uint64_t generation = physmap_rights_generation(&v->domain->physmap);
-    bool lifted = v->altp2m.lifted && (in_walk || !v->altp2m.lifted_walk);
+    bool lifted = v->altp2m.lifted && (in_walk ? !v->altp2m.lifted_judged : !v->altp2m.lifted_walk);
     view_t at = lifted ? VIEW_NONE : v->altp2m.view;
 
     rights = lifted ? 0 : rights;

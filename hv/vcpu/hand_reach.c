@@ -43,7 +43,9 @@ static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint6
     case FAULT_DENIED:
         return HAND_DENIED;
     case FAULT_REFUSED:
-    case FAULT_VE: /* not asked for: an instruction that is carried out raises none */
+    case FAULT_VE: /* not asked for, as the next: an instruction that is carried out raises none */
+    case FAULT_WALK:
+    case FAULT_STUCK: /* of what a processor walks to, not this */
         break;
     }
     r->vector = EXC_GP;

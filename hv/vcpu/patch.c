@@ -75,6 +75,20 @@ bool patch_by_others(const struct vcpu *v)
     return false;
 }
 
+/* Nobody can reach them any more. */
+static void drop_copies(struct vcpu *v)
+{
+    struct walk_copies *c = v->exit.walks;
+
+    for (unsigned i = 0; c && i < c->nr; i++) {
+        frame_put(c->frame[i]);
+    }
+    v->exit.walks = NULL;
+    if (c) {
+        frame_put(frame_of(c));
+    }
+}
+
 void vcpu_emulate_stop(struct vcpu *v)
 {
     if (!v->exit.emulating) {
@@ -84,4 +98,5 @@ void vcpu_emulate_stop(struct vcpu *v)
     v->exit.watch_update = true;
     drop_patch(v);
     altp2m_unlift(&v->altp2m);
+    drop_copies(v);
 }

@@ -26,6 +26,7 @@ struct vendor_caps {
     bool vmfunc;            /* VMFUNC switches views without an exit */
     bool ve;                /* violations can be #VE without an exit */
     bool reflects;          /* #VE and VMFUNC are made of exits (hv/exit/reflect.c) */
+    bool walks_write;       /* page walks count as writes; a violation of one tells a read */
     bool xcr0_direct;       /* a guest's XSETBV may take effect without an exit */
     bool step;              /* step() works: tested at boot */
     bool breakpoints; /* INT3 exits where #BP is watched; if not, INT n is, too: tested at boot */

@@ -138,10 +138,93 @@ static void a_fetch_comes_with_a_read(void **state)
 
     (void)state;
     start(false);
-    assert_int_equal(altp2m_lift_walk(v), 0);
+    assert_int_equal(altp2m_lift_walk(v, false), 0);
     assert_int_equal(altp2m_fault(v, &f, true), FAULT_RETRY);
     assert_int_equal(fake_walk(v->root, PAGE).rights, RIGHT_R | RIGHT_X);
     altp2m_unlift(v);
+    end();
+}
+
+static enum fault_result fault_of(uint64_t g, unsigned rights)
+{
+    struct fault f = {.gfn = gfn(g), .rights = rights};
+
+    return altp2m_fault(&fake.vcpus[0], &f, true);
+}
+
+static enum fault_result walk(uint64_t g)
+{
+    struct fault f = {.gfn = gfn(g), .rights = RIGHT_R, .walk = true, .writes = true};
+
+    return altp2m_fault(&fake.vcpus[0], &f, true);
+}
+
+/*
+ * The processor counts a walk as a write. What may be read and not written is told apart from what
+ * may not be read, and from what has come to be allowed.
+ */
+static void a_walk_counts_as_a_write(void **state)
+{
+    struct fault f = {.gfn = gfn(PAGE), .rights = RIGHT_R | RIGHT_W, .walk = true};
+    uint16_t v;
+
+    (void)state;
+    start(false);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, v), 0);
+    assert_int_equal(walk(PAGE), FAULT_RETRY);
+    assert_int_equal(set_access(v, PAGE, ACCESS_RX), 0);
+    assert_int_equal(walk(PAGE), FAULT_WALK);
+    assert_int_equal(get_access(v, PAGE), ACCESS_RX);
+    assert_int_equal(altp2m_fault(&fake.vcpus[0], &f, true), FAULT_DENIED); /* it would write */
+    assert_int_equal(set_access(v, PAGE, ACCESS_RX2RW), 0);
+    assert_int_equal(walk(PAGE), FAULT_WALK); /* which converts nothing */
+    assert_int_equal(get_access(v, PAGE), ACCESS_RX2RW);
+    assert_int_equal(altp2m_fault(&fake.vcpus[0], &f, true), FAULT_RETRY);
+    assert_int_equal(get_access(v, PAGE), ACCESS_RW);
+    assert_int_equal(set_access(v, PAGE, ACCESS_N), 0);
+    assert_int_equal(walk(PAGE), FAULT_DENIED);
+    assert_int_equal(set_access(v, PAGE, ACCESS_N2RWX), 0);
+    assert_int_equal(walk(PAGE), FAULT_CONVERTED);
+    assert_int_equal(walk(PAGE), FAULT_RETRY);
+    end();
+}
+
+/*
+ * Let through for walks that are judged: the processor gets the write that it counts where the view
+ * gives one, a copy where it does not, and of all else what the view gives, remaps included.
+ */
+static void judged_walks(void **state)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[0];
+    unsigned pages;
+    uint16_t own;
+
+    (void)state;
+    start(false);
+    assert_int_equal(create(ACCESS_RWX, &own), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, own), 0);
+    assert_int_equal(set_access(own, PAGE, ACCESS_R), 0);
+    assert_int_equal(set_access(own, PAGE + 1, ACCESS_N), 0);
+    assert_int_equal(change_gfn(own, PAGE + 2, PAGE + 3), 0);
+    pages = free_pages();
+    assert_int_equal(altp2m_lift_walk(v, true), 0);
+    assert_int_equal(fake_access(v->root, PAGE).rights, 0);
+    assert_int_equal(walk(PAGE), FAULT_WALK);
+    assert_int_equal(altp2m_lift_copy(&fake.pm, gfn(PAGE), mfn(FAKE_FRAME_FIRST + 0x5000)), 0);
+    assert_int_equal(fake_access_all(v->root, PAGE).mfn, FAKE_FRAME_FIRST + 0x5000);
+    assert_int_equal(fake_access(v->root, PAGE).rights, RIGHT_R | RIGHT_W);
+    assert_int_equal(fault_of(PAGE, RIGHT_R | RIGHT_W), FAULT_DENIED); /* nobody's data */
+    assert_int_equal(walk(PAGE + 1), FAULT_DENIED);
+    assert_int_equal(walk(PAGE + 2), FAULT_RETRY);
+    assert_int_equal(fake_access_all(v->root, PAGE + 2).mfn, F(PAGE + 3));
+    assert_int_equal(fault_of(PAGE + 4, RIGHT_R), FAULT_RETRY);
+    assert_int_equal(fake_access_all(v->root, PAGE + 4).rights, RIGHT_R);
+    assert_int_equal(altp2m_lift_copy(&fake.pm, gfn(1ULL << 50), mfn(1)), -XEN_ESRCH);
+    altp2m_unlift(v);
+    assert_int_equal(free_pages(), pages);
+    assert_int_equal(fake_access(v->root, PAGE).rights, RIGHT_R);
+    assert_int_equal(fake_access(v->root, PAGE).mfn, F(PAGE));
     end();
 }
 
@@ -275,6 +358,8 @@ int main(void)
         cmocka_unit_test(a_list_stops_there),
         cmocka_unit_test(or_narrowed_where_the_owner_says_so),
         cmocka_unit_test(a_fetch_comes_with_a_read),
+        cmocka_unit_test(a_walk_counts_as_a_write),
+        cmocka_unit_test(judged_walks),
         cmocka_unit_test(each_root_has_its_translations),
         cmocka_unit_test(a_switch_forgets_nothing),
         cmocka_unit_test(a_flush_names_what_it_forgets),
