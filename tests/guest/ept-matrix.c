@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The EPT permission matrix: every access value x every kind of access, the page walk's own reads
- * and writes included x the size of the host map's leaf x the way the restriction is given.
+ * The permission matrix of nested page tables, EPT or NPT: every access value x every kind of
+ * access, the page walk's own reads and writes included x the size of the host map's leaf x the way
+ * the restriction is given. A line "MATRIX access kind outcome" tells what each access met in a
+ * view: `-` nothing, or the right that was missing; `facet compare --matrix` makes a table of them.
  *
  * Without a listener a denied access is let through once more: the restriction is dropped or
  * converted, which reads back. Where the page's suppress-#VE bit can be cleared without splitting
@@ -50,16 +52,18 @@ enum how {
 /*
  * What each value gives, and what it turns to when an access is denied and nobody listens. EPT has
  * no write without read: w gives nothing, wx what execute-only gives. rx2rw is rx until the first
- * write, then rw; n2rwx is n until the first access, then rwx; the others are dropped.
+ * write, then rw; n2rwx is n until the first access, then rwx; the others are dropped. NPT has
+ * nothing without read: w, x and wx are refused.
  */
 static const struct {
+    const char *name;
     uint8_t rights, after;
 } rules[] = {
-    [ACCESS_N] = {NONE, ACCESS_RWX},  [ACCESS_R] = {R, ACCESS_RWX},
-    [ACCESS_W] = {NONE, ACCESS_RWX},  [ACCESS_RW] = {RW, ACCESS_RWX},
-    [ACCESS_X] = {X, ACCESS_RWX},     [ACCESS_RX] = {RX, ACCESS_RWX},
-    [ACCESS_WX] = {X, ACCESS_RWX},    [ACCESS_RWX] = {RWX, ACCESS_RWX},
-    [ACCESS_RX2RW] = {RX, ACCESS_RW}, [ACCESS_N2RWX] = {NONE, ACCESS_RWX},
+    [ACCESS_N] = {"n", NONE, ACCESS_RWX},      [ACCESS_R] = {"r", R, ACCESS_RWX},
+    [ACCESS_W] = {"w", NONE, ACCESS_RWX},      [ACCESS_RW] = {"rw", RW, ACCESS_RWX},
+    [ACCESS_X] = {"x", X, ACCESS_RWX},         [ACCESS_RX] = {"rx", RX, ACCESS_RWX},
+    [ACCESS_WX] = {"wx", X, ACCESS_RWX},       [ACCESS_RWX] = {"rwx", RWX, ACCESS_RWX},
+    [ACCESS_RX2RW] = {"rx2rw", RX, ACCESS_RW}, [ACCESS_N2RWX] = {"n2rwx", NONE, ACCESS_RWX},
 };
 
 /*
@@ -92,6 +96,8 @@ struct cell {
     bool ve;        /* the denial comes as a #VE first */
 };
 
+static const char *const letters[] = {"?",       "read",         "write",         "read,write",
+                                      "execute", "read,execute", "write,execute", "all"};
 static volatile struct ve_info *info;
 static volatile uint64_t *target;
 static uint16_t v;
@@ -412,6 +418,38 @@ static void revert(const struct cell *c)
     want(c, "access left", access_of(c->view, c->gfn), ACCESS_RWX);
 }
 
+static void tell(const struct cell *c, const char *outcome)
+{
+    say("MATRIX %s %s %s\n", rules[c->access].name, kinds[c->kind].name, outcome);
+}
+
+/* Nobody gets more than was asked for: the call fails, and the page is as it was. */
+static void run_refused(struct cell *c)
+{
+    uint16_t view = c->how == HOW_OVERRIDE || c->how == HOW_HOST_VIEW ? v : 0, made = VIEW_INVALID;
+
+    c->gfn = place(c);
+    c->view = c->how == HOW_HOST ? 0 : v;
+    prepare(c);
+    if (kinds[c->kind].walk)
+        walk_through(c->gfn);
+    if (c->how == HOW_DEFAULT) {
+        expect(altp2m_create(c->access, &made), -XEN_EOPNOTSUPP);
+        expect(made, VIEW_INVALID);
+    } else {
+        expect(altp2m_set_access(view, c->gfn, c->access), -XEN_EOPNOTSUPP);
+    }
+    want(c, "access", access_of(c->view, c->gfn), ACCESS_RWX);
+    arm();
+    expect(altp2m_switch(c->view), 0);
+    poke(c, c->gfn);
+    expect(altp2m_switch(0), 0);
+    want(c, "#VEs", taken, 0);
+    verify_contents(c);
+    if (c->how == HOW_OVERRIDE && c->size == SIZE_4K)
+        tell(c, "refused");
+}
+
 static void run_cell(struct cell *c)
 {
     uint8_t rights = rules[c->access].rights;
@@ -433,6 +471,8 @@ static void run_cell(struct cell *c)
     expect(altp2m_switch(0), 0);
     if (c->ve)
         verify_ve(c);
+    if (c->how == HOW_OVERRIDE && c->size == SIZE_4K)
+        tell(c, taken ? letters[seen.qualification & RWX] : "-");
     verify_access(c, overrides);
     verify_neighbours(c);
     revert(c);
@@ -457,7 +497,10 @@ static void line(uint8_t access, enum size size, enum how how)
     failing[0] = detail[0] = 0;
     for (unsigned k = 0; k < KINDS; k++) {
         struct cell c = {.size = size, .how = how, .access = access, .kind = (enum kind)k};
-        run_cell(&c);
+        if (access_possible(access))
+            run_cell(&c);
+        else
+            run_refused(&c);
     }
     check(!failing[0], "cells %s (%s)", failing, detail);
 }
