@@ -14,6 +14,7 @@
 #include "mm/frame.h"
 #include "exit/selftest.h"
 #include "vcpu/vendor.h"
+#include "x86/look.h"
 #include "x86/madt.h"
 #include "x86/processors.h"
 #include "x86/timer.h"
@@ -211,11 +212,21 @@ static void start_processors(void)
     }
 }
 
+static void check_processor(void)
+{
+    struct lack why;
+
+    if (!x86_needs(&look_here, &why)) {
+        look_fatal(&why);
+    }
+}
+
 /* On the processor's own stack. */
 static void run(void)
 {
     desc_init(processors_get(0));
     vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
+    check_processor();
     fpu_init();
     apic_init();
     mce_start();

@@ -3,6 +3,7 @@
 
 /* Private to hv/svm/. */
 #include "core/format.h"
+#include "needs.h"
 #include "vcpu.h"
 #include "vcpu/vendor.h"
 #include "vmcb.h"
@@ -30,11 +31,6 @@ static inline struct svm_vcpu *svm_of(const struct vcpu *v)
     return (struct svm_vcpu *)(uintptr_t)v->vendor;
 }
 
-/* What the processor has (CPUID 8000_000A), and what boot found out. */
-struct svm_features {
-    uint32_t asids;
-    bool next_rip, flush_asid, clean_bits;
-};
 extern struct svm_features svm_features;
 extern uint64_t svm_host_cr0;
 extern uint8_t *svm_io_map; /* of all vCPUs: every port exits */

@@ -3,6 +3,7 @@
 
 /* Private to hv/vmx/: what is offered is in vcpu/vendor.h. */
 #include <facet/types.h>
+#include "needs.h"
 #include "vcpu.h"
 
 /* What VMX keeps per vCPU. */
@@ -27,15 +28,6 @@ static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
     return (struct vmx_vcpu *)(void *)(uintptr_t)v->vendor;
 }
 
-/* What the processor allows of each control word, with required bits set. */
-struct vmx_caps {
-    uint32_t pin, cpu, cpu2, exit, entry; /* as used by every vCPU */
-    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
-    uint32_t revision;
-    bool preemption;          /* the preemption timer counts, and keeps its value over exits */
-    uint8_t preemption_shift; /* TSC ticks to its own */
-    bool vpid, vmfunc, ve, descriptors, step, ept_1g, ept_exec_only, invept_single;
-};
 const struct vmx_caps *vmx_caps(void);
 
 void vmcs_clear(void *vmcs);

@@ -20,10 +20,6 @@ void fpu_init(void)
 {
     uint32_t r[4];
 
-    cpuid(1, 0, r);
-    if (!(r[2] & (1u << 26))) {
-        fatal("this processor has no XSAVE");
-    }
     write_cr0((read_cr0() & ~(uint64_t)(X86_CR0_EM | X86_CR0_TS)) | X86_CR0_MP);
     write_cr4(read_cr4() | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE);
     cpuid(0xd, 0, r);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What Facet needs of SVM, and what it uses where it is there (CPUID 8000_000A). */
+#include "x86/look.h"
+
+struct svm_features {
+    uint32_t asids;
+    bool next_rip, flush_asid, clean_bits;
+    bool tsc_aux, pages_1g;
+};
+
+bool svm_present_on(const struct look *l);
+/* False: *why. */
+bool svm_needs(const struct look *l, struct svm_features *f, struct lack *why);
