@@ -46,4 +46,4 @@ $(B)/seed.so: tools/runner/seed.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $<
 
-include $(wildcard tools/altp2m/altp2m.mk tests/fuzz/tools.mk)
+include $(wildcard tools/altp2m/altp2m.mk tools/check/check.mk tests/fuzz/tools.mk)

@@ -9,7 +9,7 @@ import subprocess
 import runner
 from harness import FacetTest
 
-COMMANDS = ("setup", "build", "packages", "run", "image", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
+COMMANDS = ("setup", "build", "packages", "run", "image", "check", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
             "xtf", "libvmi", "prove", "trace")
 # What each command needs besides, and (option or metavar of an argument: kind of its values).
 MACHINE = {"--machine": "name", "--processors": "processors"}
@@ -21,6 +21,7 @@ KINDS = {
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
     "run": {**LIMITS, "--tap": "output", "--junit": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--files": "folder", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "check": {"--from": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
@@ -145,8 +146,8 @@ class OptionsTest(FacetTest):
         self.walk("run", "setup", "build", "packages")
 
     def test_image_trace(self):
-        """image, trace."""
-        self.walk("image", "trace")
+        """image, trace, check."""
+        self.walk("image", "trace", "check")
 
     def test_demo(self):
         """The demos, and those that there are not."""

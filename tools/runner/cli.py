@@ -5,10 +5,11 @@ import argparse
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 
 from . import machine, machines, options, packages, reports, testlines
-from .base import ROOT, Error, ToolError, build, installed, progress, readable, say, version, writable
+from .base import ROOT, Error, ToolError, build, installed, progress, readable, say, tool, version, writable
 from .image import check_files_directory, make_files, make_image
 from .results import BAD
 
@@ -83,6 +84,12 @@ def _parser():
                        help="the machine's memory: refuse domains that do not fit")
     image.add_argument("--interactive", action="store_true",
                        help="domain 1's console is the second serial port")
+    check = _command(commands, "check", "tell whether Facet would run on this machine, and why not", _check,
+                     epilog="exit status: 0 it would, 1 it would not, 3 that cannot be told without root, 2 wrong options")
+    check.add_argument("--json", action="store_true", help="a JSON document")
+    source = check.add_mutually_exclusive_group()
+    source.add_argument("--dump", action="store_true", help="print what was looked at, for --from")
+    source.add_argument("--from", dest="file", metavar="FILE", help="another machine, by what --dump printed there")
     for name, text, function in (("demo", "see altp2m work on a Debian Linux", _demo),
                                  ("guest", "make a Debian guest of your own", _guest)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
@@ -195,6 +202,16 @@ def _run(args):
     cases = testlines.cases(result)
     reports.write(args, cases)
     return result.status or int(any(case.outcome in BAD for case in cases))
+
+
+def _check(args):
+    if args.file is not None:
+        readable(args.file)
+    packages.require("build")
+    build(["facet-check"])
+    command = [tool("facet-check"), *(["--json"] if args.json else []), *(["--dump"] if args.dump else []),
+               *([] if args.file is None else ["--from", args.file])]
+    return subprocess.run(command, check=False).returncode
 
 
 def _image(args):
