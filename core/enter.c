@@ -102,7 +102,7 @@ int altp2m_agent_enter(struct altp2m_vcpu *v)
     if (v->lifted) {
         return -XEN_EBUSY;
     }
-    physmap_lock(pm);
+    lock_acquire(&pm->lock); /* nothing to flush, nor to settle: no table is looked at */
     platform_vcpu_sync(v);
     if (!owner_is_guests(pm, v->view.v) && owner_holds(pm, v)) {
         rc = -XEN_EPERM;
@@ -114,7 +114,7 @@ int altp2m_agent_enter(struct altp2m_vcpu *v)
         v->vmfunc = false;
         platform_vcpu_update(v);
     }
-    physmap_unlock(pm);
+    lock_release(&pm->lock);
     return rc;
 }
 
@@ -129,16 +129,21 @@ void altp2m_agent_leave(struct altp2m_vcpu *v)
 {
     struct physmap *pm = v->pm;
 
-    physmap_lock(pm);
+    lock_acquire(&pm->lock);
     platform_vcpu_sync(v);
     v->inside = false;
     if (pm->active && view_eq(v->view, v->agent_view)) { /* else a monitor has moved it */
-        v->view = enter_way_out(pm, v);
-        vcpus_set_root(pm, v);
+        bool home = pm->gated && view_eq(v->outside, pm->start_view);
+
+        v->view = home ? pm->start_view : enter_way_out(pm, v);
+        v->root = mfn(view_root_mfn(pm, &pm->views[v->view.v]));
+        if (v->lifted) {
+            vcpus_set_root(pm, v);
+        }
     }
     if (v->vmfunc_asked || v->vmfunc_by_monitor) {
         owner_update_vmfunc(pm, v);
     }
     platform_vcpu_update(v);
-    physmap_unlock(pm);
+    lock_release(&pm->lock);
 }

@@ -155,24 +155,13 @@ static long altp2m(struct hypercall *h)
     return altp2m_hvmop(&c, gva(h->arg[1]));
 }
 
-/* Into the agent, or out of it. */
-static long agent(struct hypercall *h)
-{
-    long result = h->compat ? -EOPNOTSUPP : agent_call(h->v);
-
-    if (agent_lets_down(h->v)) {
-        lapic_agent_left(h->v);
-    }
-    return result;
-}
-
 long hvm_op(struct hypercall *h)
 {
     switch ((uint32_t)h->arg[0]) {
     case HVMOP_altp2m:
         return altp2m(h);
     case FACET_ALTP2M_enter:
-        return agent(h);
+        return h->compat ? -EOPNOTSUPP : -EINVAL; /* in a multicall */
     case HVMOP_set_param:
         return param_op(h, true);
     case HVMOP_get_param:

@@ -2,6 +2,8 @@
 /* From VMCALL to the handler, and the calls that are too small for a file of their own. */
 #include "guest.h"
 #include "core/platform.h"
+#include <facet/check.h>
+#include <facet/hvmop.h>
 #include <string.h>
 
 #define NR_HYPERCALLS 64u
@@ -81,13 +83,48 @@ static bool user_may(const struct vcpu *v)
                HVMOP_guest_request_vm_event;
 }
 
+/* Into the agent, or out of it: by registers alone, and so without much of what other calls need.
+ */
+static bool agent(struct vcpu *v)
+{
+    long result = agent_call(v);
+
+    if (agent_lets_down(v)) {
+        lapic_agent_left(v);
+    }
+    if (result != -ERESTART) {
+        v->regs.rax = (uint64_t)result;
+    }
+    return result != -ERESTART;
+}
+
+struct caller {
+    unsigned cpl;
+    bool code_64;
+};
+
+static inline __attribute__((always_inline)) struct caller caller_of(const struct vendor *by,
+                                                                     const struct vcpu *v)
+{
+    return (struct caller){(unsigned)by->get(v, VCPU_CPL), by->get(v, VCPU_CODE_64)};
+}
+
 bool guest_hypercall(struct vcpu *v)
 {
-    if (vcpu_cpl(v) != 0 && !user_may(v)) {
+    struct caller c;
+
+    CHECK(cpu_loaded(v));
+    c = VENDOR_ONCE(caller_of, v);
+    if (c.cpl != 0 && !user_may(v)) {
         v->regs.rax = (uint64_t)-EPERM;
         return true;
     }
-    return vcpu_long_mode(v) ? call64(v) : call32(v);
+    if (!c.code_64) {
+        return call32(v);
+    }
+    return (uint32_t)v->regs.rdi == FACET_ALTP2M_enter && v->regs.rax == __HYPERVISOR_hvm_op
+               ? agent(v)
+               : call64(v);
 }
 
 /* mov $nr,%eax; vmcall; ret. The rest traps, as does iret, which is for PV guests. */

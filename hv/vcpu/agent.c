@@ -8,92 +8,107 @@
 #include "core/platform.h"
 #include "domain.h"
 #include "vcpu/hand.h"
-#include "guest/xen_abi.h"
 #include <facet/hvmop.h>
 
 #define DR7_NONE    0x400ULL
-#define CALL_LENGTH 3u /* of VMCALL, where the exit does not tell */
+#define CALL_LENGTH 3u /* of the call's instruction */
+
+#define ONCE static inline __attribute__((always_inline))
 
 /* What is changed and restored in any case. */
-static void keep(struct vcpu *v, struct agent_state *s)
+ONCE void keep(const struct vendor *by, const struct vcpu *v, struct agent_state *s)
 {
-    s->rip = vcpu_get(v, VCPU_RIP);
-    s->rsp = vcpu_get(v, VCPU_RSP);
-    s->rflags = vcpu_get(v, VCPU_RFLAGS);
-    s->cr3 = vcpu_get(v, VCPU_CR3);
-    s->gdt = vcpu_get(v, VCPU_GDTR_BASE);
-    s->idt = vcpu_get(v, VCPU_IDTR_BASE);
-    s->gdt_limit = vcpu_get(v, VCPU_GDTR_LIMIT);
-    s->idt_limit = vcpu_get(v, VCPU_IDTR_LIMIT);
-    s->dr7 = vcpu_get(v, VCPU_DR7);
+    s->rip = by->get(v, VCPU_RIP);
+    s->rsp = by->get(v, VCPU_RSP);
+    s->rflags = by->get(v, VCPU_RFLAGS);
+    s->cr3 = by->get(v, VCPU_CR3);
+    s->gdt = by->get(v, VCPU_GDTR_BASE);
+    s->idt = by->get(v, VCPU_IDTR_BASE);
+    s->gdt_limit = by->get(v, VCPU_GDTR_LIMIT);
+    s->idt_limit = by->get(v, VCPU_IDTR_LIMIT);
+    s->dr7 = by->get(v, VCPU_DR7);
 }
 
-static void put(struct vcpu *v, const struct agent_state *s)
+ONCE void put(const struct vendor *by, struct vcpu *v, const struct agent_state *s)
 {
-    vcpu_set(v, VCPU_RIP, s->rip);
-    vcpu_set(v, VCPU_RSP, s->rsp);
-    vcpu_set(v, VCPU_RFLAGS, s->rflags);
-    vcpu_set(v, VCPU_CR3, s->cr3);
-    vcpu_set(v, VCPU_GDTR_BASE, s->gdt);
-    vcpu_set(v, VCPU_IDTR_BASE, s->idt);
-    vcpu_set(v, VCPU_GDTR_LIMIT, s->gdt_limit);
-    vcpu_set(v, VCPU_IDTR_LIMIT, s->idt_limit);
-    vcpu_set(v, VCPU_DR7, s->dr7);
+    by->set(v, VCPU_RIP, s->rip);
+    by->set(v, VCPU_RSP, s->rsp);
+    by->set(v, VCPU_RFLAGS, s->rflags);
+    by->set(v, VCPU_CR3, s->cr3);
+    by->set(v, VCPU_GDTR_BASE, s->gdt);
+    by->set(v, VCPU_IDTR_BASE, s->idt);
+    by->set(v, VCPU_GDTR_LIMIT, s->gdt_limit);
+    by->set(v, VCPU_IDTR_LIMIT, s->idt_limit);
 }
 
-/* What a caller rarely has otherwise than the agent needs it. */
-static void keep_rare(struct vcpu *v, struct agent_vcpu *a)
+/* What a caller rarely has otherwise than the agent needs it. A trap is pending only with TF or a
+ * breakpoint. */
+static __attribute__((noinline)) void put_rare(struct vcpu *v, struct agent_vcpu *a)
 {
-    a->cr0 = vcpu_get(v, VCPU_CR0);
-    a->efer = vcpu_get(v, VCPU_EFER);
     a->trap = vcpu_get(v, VCPU_PENDING_TRAP);
-    if (!(a->cr0 & X86_CR0_WP)) {
-        vcpu_set(v, VCPU_CR0, a->cr0 | X86_CR0_WP);
-    }
-    if (!(a->efer & EFER_NXE)) {
-        vcpu_set(v, VCPU_EFER, a->efer | EFER_NXE);
-    }
-    if (a->trap) {
-        vcpu_set(v, VCPU_PENDING_TRAP, 0);
-    }
-    if (vcpu_get(v, VCPU_BLOCKING) & (BLOCKING_STI | BLOCKING_MOVSS)) {
-        vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) & BLOCKING_NMI);
-    }
+    vcpu_set(v, VCPU_DR7, DR7_NONE);
+    vcpu_set(v, VCPU_CR0, a->cr0 | X86_CR0_WP);
+    vcpu_set(v, VCPU_EFER, a->efer | EFER_NXE);
+    vcpu_set(v, VCPU_PENDING_TRAP, 0);
+    vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) & BLOCKING_NMI);
 }
 
-static void put_rare(struct vcpu *v, const struct agent_vcpu *a)
+static __attribute__((noinline)) void put_rare_back(struct vcpu *v, const struct agent_vcpu *a)
 {
-    if (!(a->cr0 & X86_CR0_WP)) {
-        vcpu_set(v, VCPU_CR0, a->cr0);
+    vcpu_set(v, VCPU_DR7, a->outside.dr7);
+    vcpu_set(v, VCPU_CR0, a->cr0);
+    vcpu_set(v, VCPU_EFER, a->efer);
+    vcpu_set(v, VCPU_PENDING_TRAP, a->trap);
+}
+
+/* Whether it has. */
+ONCE bool keep_rare(const struct vendor *by, const struct vcpu *v, struct agent_vcpu *a)
+{
+    a->cr0 = by->get(v, VCPU_CR0);
+    a->efer = by->get(v, VCPU_EFER);
+    return a->outside.dr7 != DR7_NONE || (a->outside.rflags & X86_EFLAGS_TF) ||
+           !(a->cr0 & X86_CR0_WP) || !(a->efer & EFER_NXE) ||
+           (by->get(v, VCPU_BLOCKING) & (BLOCKING_STI | BLOCKING_MOVSS));
+}
+
+ONCE void go_in(const struct vendor *by, struct vcpu *v)
+{
+    struct agent_vcpu *a = &v->agent;
+
+    keep(by, v, &a->outside);
+    a->rare = keep_rare(by, v, a);
+    put(by, v, &a->entry);
+}
+
+/* RIP is put behind the call, which is done; where flags say more about that, it is left to skip().
+ */
+ONCE void go_out(const struct vendor *by, struct vcpu *v)
+{
+    struct agent_vcpu *a = &v->agent;
+    bool plain = !(a->outside.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF));
+
+    a->outside.rip += plain ? CALL_LENGTH : 0;
+    put(by, v, &a->outside);
+    if (a->rare) {
+        put_rare_back(v, a);
     }
-    if (!(a->efer & EFER_NXE)) {
-        vcpu_set(v, VCPU_EFER, a->efer);
-    }
-    if (a->trap) {
-        vcpu_set(v, VCPU_PENDING_TRAP, a->trap);
+    if (!plain) {
+        by->skip(v, CALL_LENGTH);
     }
 }
 
 static void leave(struct vcpu *v)
 {
-    struct agent_vcpu *a = &v->agent;
-
     altp2m_agent_leave(&v->altp2m);
-    put(v, &a->outside);
-    put_rare(v, a);
+    VENDOR_ONCE(go_out, v);
     v->regs.rax = v->regs.rdx;
-    VENDOR(skip, v, a->call_length);
     v->exit.stepped = true;
 }
 
 long agent_call(struct vcpu *v)
 {
-    struct agent_vcpu *a = &v->agent;
     int rc;
 
-    if ((uint32_t)v->regs.rax != __HYPERVISOR_hvm_op) {
-        return -EINVAL;
-    }
     if (v->altp2m.inside) {
         leave(v);
         return -ERESTART;
@@ -105,11 +120,10 @@ long agent_call(struct vcpu *v)
     if (rc != 0) {
         return rc;
     }
-    a->call_length = (uint8_t)vcpu_get(v, VCPU_EXIT_LENGTH);
-    a->call_length = a->call_length ? a->call_length : CALL_LENGTH;
-    keep(v, &a->outside);
-    keep_rare(v, a);
-    put(v, &a->entry);
+    VENDOR_ONCE(go_in, v);
+    if (v->agent.rare) {
+        put_rare(v, &v->agent);
+    }
     v->regs.rax = 0;
     return -ERESTART;
 }

@@ -11,7 +11,8 @@ struct agent_state {
 
 struct agent_vcpu {
     struct agent_state entry, outside;
-    uint64_t cr0, efer, trap; /* outside */
-    uint8_t call_length;
-    bool down; /* INIT, or being taken down, waits until it has left */
+    uint64_t cr0, efer; /* outside */
+    uint64_t trap;      /* if rare */
+    bool rare;          /* it has something there, or in dr7, that the agent has otherwise */
+    bool down;          /* INIT, or being taken down, waits until it has left */
 };

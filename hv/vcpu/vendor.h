@@ -135,6 +135,11 @@ extern bool vendor_is_svm;
 #define VENDOR(operation, ...)                                                                     \
     (__builtin_expect(vendor_is_svm, 0) ? svm_vendor.operation(__VA_ARGS__)                        \
                                         : vmx_vendor.operation(__VA_ARGS__))
+/* The same for a function that takes the table, to be inlined: one test for all that it does. */
+#define VENDOR_ONCE(function, ...)                                                                 \
+    (__builtin_expect(vendor_is_svm, 0) ? function(&svm_vendor, __VA_ARGS__)                       \
+                                        : function(&vmx_vendor, __VA_ARGS__))
 #else
-#define VENDOR(operation, ...) vmx_vendor.operation(__VA_ARGS__)
+#define VENDOR(operation, ...)     vmx_vendor.operation(__VA_ARGS__)
+#define VENDOR_ONCE(function, ...) function(&vmx_vendor, __VA_ARGS__)
 #endif

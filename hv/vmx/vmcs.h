@@ -172,7 +172,7 @@ static inline void vmwrite(enum vmcs_field f, uint64_t v)
 {
     bool bad;
 
-    __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(bad) : "r"(v), "r"((uint64_t)f));
+    __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(bad) : "rm"(v), "r"((uint64_t)f));
     CHECK(!bad);
 }
 static inline enum vmcs_field vmcs_seg(enum vmcs_field first, unsigned seg)

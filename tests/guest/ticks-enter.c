@@ -23,6 +23,16 @@ static inline long enter(uint64_t a)
     return rc;
 }
 
+#define EFER_NXE (1u << 11)
+
+static uint64_t efer(void)
+{
+    uint64_t v;
+
+    try_rdmsr(MSR_EFER, &v);
+    return v;
+}
+
 static void enter_and_leave(void)
 {
     uint64_t best = ~0ULL, pair = ~0ULL;
@@ -30,6 +40,7 @@ static void enter_and_leave(void)
 
     if (!on_facet)
         skip("enter");
+    try_wrmsr(MSR_EFER, EFER_NXE | efer()); /* as every kernel has it */
     need(inside_prepare() == 0, "the agent cannot be made");
     e = inside_entry(0);
     expect(inside_register(&e), 0);

@@ -50,6 +50,7 @@ OPERATIONS = (
     ("set_domain_state_off", "set_domain_state, off", None),
     ("vmfunc", "VMFUNC to another view", None),
     ("ve_switch_retry", "#VE, VMFUNC in its handler, write retried", None),
+    ("enter_leave", "enter: into the agent, an empty service, and back", 700),
     ("vmcall_enosys", "VMCALL with an unknown number", None),
     ("cpuid", "CPUID", None),
     ("inb_e9", "IN from port 0xE9", None),
@@ -76,10 +77,12 @@ class Setting:
     views: int
     worked: int
     memory: int  # MiB
+    guest: str = "ticks"
+    policy: str = "open"
 
     def config(self):
         """Its configuration file."""
-        return config(name=self.key, kernel=build_dir() / "guest" / "ticks.elf",
+        return config(name=self.key, kernel=build_dir() / "guest" / f"{self.guest}.elf", altp2m_policy=self.policy,
                       memory=self.memory, vcpus=1, altp2m="mixed", altp2m_count=self.views + 1,
                       shadow_memory=16, cmdline=f"views={self.views} worked={self.worked}")
 
@@ -88,6 +91,7 @@ class Setting:
 MAIN = Setting("nine", "9 views, 64 MiB", 9, 5, 64)
 ONE = Setting("one", "1 view, 64 MiB", 1, 1, 64)
 MANY = Setting("many", "500 views, 64 MiB", 500, 1, 64)
+SEALED = Setting("sealed", "a sealed guest, 16 MiB", 9, 5, 16, "ticks-enter", "audited")
 LARGE = Setting("large", "1 view, 4 GiB", 1, 1, 4096)
 
 
@@ -240,6 +244,7 @@ def measured(args):
     packages.require("run", machine)
     build(["run-needs", "guests"])
     ticks, tables = measure(MAIN, args.runs, machine=machine)
+    ticks |= measure(SEALED, args.runs, machine=machine)[0]
     same = machine.name == machines.DEFAULT
     report = {
         "machine": f"{machine.backend.NAME} {machine.name}, 1 processor; ticks are instructions",
