@@ -4,29 +4,36 @@
  * has one for each table that it runs on, as long as there are some: a change between two views
  * then needs no flush. Who needs one more takes that of whoever did without it longest.
  *
- * What has to be forgotten is noted here and flushed with the next VMRUN that uses the tag: nobody
- * can use the translations before. One processor; several need a table each.
+ * What has to be forgotten is counted here, with when, and flushed with the next VMRUN that uses a
+ * tag: nobody can use the translations before. A tag that was flushed since is as good as new. One
+ * processor; several need a table each.
  */
 #include "svm.h"
 #include "x86/cpu.h"
 
-#define SLOTS 64u /* more are not looked through */
+#define SLOTS       64u /* more are not looked through */
+#define ROOTS_NOTED 64u
 
+/* Times are counts of svm_flushes. */
 static struct slot {
     const struct vcpu *vcpu;
-    uint64_t root, used;
-    bool stale;
+    uint64_t root, used, since, flushed;
 } slots[SLOTS]; /* slot n is ASID n + 1; 0 is the hypervisor's own */
 static unsigned nr_slots;
 static uint64_t uses;
-static bool all_stale;
+uint64_t svm_flushes = 1;
+static uint64_t all_stale;                /* when all was to be forgotten */
+static uint64_t roots_stale[ROOTS_NOTED]; /* ... what these tables gave: by the low bits of their
+                                             root's frame, for to forget more does no harm */
+static uint64_t all_flushed;              /* when the processor did forget all */
 
 void asid_init(uint32_t number)
 {
     nr_slots = number - 1 < SLOTS ? number - 1 : SLOTS;
-    all_stale = true;
+    all_stale = ++svm_flushes;
 }
 
+/* The slot of v on these tables, or else the one that is taken for it. */
 static unsigned find(const struct vcpu *v, uint64_t root)
 {
     unsigned oldest = 0;
@@ -37,7 +44,8 @@ static unsigned find(const struct vcpu *v, uint64_t root)
         }
         oldest = slots[i].used < slots[oldest].used ? i : oldest;
     }
-    slots[oldest] = (struct slot){.vcpu = v, .root = root, .stale = true};
+    /* The count moves, so that whose it was looks at what it has. */
+    slots[oldest] = (struct slot){.vcpu = v, .root = root, .since = ++svm_flushes};
     return oldest;
 }
 
@@ -54,44 +62,52 @@ static void change_root(struct vcpu *v, struct svm_vcpu *x)
     x->asid = (uint16_t)(i + 1);
     x->vmcb->ncr3 = v->altp2m.root.v << PAGE_SHIFT;
     x->vmcb->asid = x->asid;
-    x->dirty |= CLEAN_NESTED | CLEAN_ASID;
+    svm_dirty(x, CLEAN_NESTED | CLEAN_ASID);
 }
 
-void asid_use(struct vcpu *v)
+/* When what the tag may hold was to be forgotten last. */
+static uint64_t stale(const struct svm_vcpu *x, const struct slot *s)
+{
+    uint64_t when = s->since, root = roots_stale[s->root % ROOTS_NOTED];
+
+    when = all_stale > when ? all_stale : when;
+    when = root > when ? root : when;
+    return x->stale > when ? x->stale : when;
+}
+
+void asid_follow(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);
-    struct slot *s;
+    struct slot *s = &slots[x->asid ? x->asid - 1 : 0];
+    uint64_t when;
 
-    s = &slots[x->asid ? x->asid - 1 : 0];
     if (!x->asid || s->vcpu != v || s->root != v->altp2m.root.v) {
         change_root(v, x);
         s = &slots[x->asid - 1];
     }
-    x->vmcb->tlb_control = TLB_KEEP;
-    if (!all_stale && !s->stale) {
+    v->altp2m_changed = false;
+    x->flushes = svm_flushes;
+    when = stale(x, s);
+    if (s->flushed >= when || all_flushed >= when) {
         return;
     }
-    if (all_stale || !svm_features.flush_asid) {
-        x->vmcb->tlb_control = TLB_FLUSH_ALL;
-        for (unsigned i = 0; i < nr_slots; i++) {
-            slots[i].stale = false;
-        }
-        all_stale = false;
-    } else {
+    if (svm_features.flush_asid) {
         x->vmcb->tlb_control = TLB_FLUSH_ASID;
-        s->stale = false;
+        s->flushed = svm_flushes;
+    } else {
+        x->vmcb->tlb_control = TLB_FLUSH_ALL;
+        all_flushed = svm_flushes;
     }
 }
 
 void svm_flush(struct vcpu *v, mfn_t root)
 {
-    if (!v && mfn_eq(root, MFN_INVALID)) {
-        all_stale = true;
-        return;
-    }
-    for (unsigned i = 0; i < nr_slots; i++) {
-        if (v ? slots[i].vcpu == v : slots[i].root == root.v) {
-            slots[i].stale = true;
-        }
+    svm_flushes++;
+    if (v) {
+        svm_of(v)->stale = svm_flushes;
+    } else if (mfn_eq(root, MFN_INVALID)) {
+        all_stale = svm_flushes;
+    } else {
+        roots_stale[root.v % ROOTS_NOTED] = svm_flushes;
     }
 }

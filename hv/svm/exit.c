@@ -4,8 +4,6 @@
 #include "guest/xen_abi.h"
 #include "x86/cpu.h"
 
-#define VMMCALL_LENGTH 3u
-
 #define DR6_BD     (1u << 13)
 #define DR6_CAUSES (TRAP_BS | DR6_BD | 0xfu)
 
@@ -220,7 +218,7 @@ static void iret(struct svm_vcpu *x, struct vcpu_exit *e)
     x->iret_rip = x->vmcb->rip;
     x->vmcb->rflags |= X86_EFLAGS_TF;
     x->vmcb->misc1 &= ~MISC1_IRET;
-    x->dirty |= CLEAN_INTERCEPTS;
+    svm_dirty(x, CLEAN_INTERCEPTS);
 }
 
 /* True: the exit is that trap and nothing else. */
@@ -281,8 +279,7 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     e->reason = code;
     if (code == SVM_VMMCALL) {
         e->kind = VCPU_EXIT_HYPERCALL;
-        x->advanced = 0;
-        x->length = svm_features.next_rip ? 0 : VMMCALL_LENGTH;
+        x->length = svm_features.vmmcall_length;
         return;
     }
     requeue(v, x);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "needs.h"
+#include "vmcb.h"
 
 #define MSR_VM_CR          0xc0010114u
 #define VM_CR_SVMDIS       (1u << 4)
@@ -10,6 +11,7 @@
 #define SVM_HAS_NEXT_RIP   (1u << 3)
 #define SVM_HAS_CLEAN      (1u << 5)
 #define SVM_HAS_FLUSH_ASID (1u << 6)
+#define VMMCALL_LENGTH     3u
 
 bool svm_present_on(const struct look *l)
 {
@@ -33,7 +35,8 @@ bool svm_needs(const struct look *l, struct svm_features *f, struct lack *why)
     l->cpuid(l->ctx, 0x8000000a, 0, r);
     f->asids = r[1];
     f->next_rip = r[3] & SVM_HAS_NEXT_RIP;
-    f->clean_bits = r[3] & SVM_HAS_CLEAN;
+    f->clean = r[3] & SVM_HAS_CLEAN ? CLEAN_ALL : 0;
+    f->vmmcall_length = f->next_rip ? 0 : VMMCALL_LENGTH;
     f->flush_asid = r[3] & SVM_HAS_FLUSH_ASID;
     if (!(r[3] & SVM_HAS_NPT)) {
         return lacks(why, "this processor has SVM but no nested paging", 0);

@@ -6,7 +6,9 @@
 
 struct svm_features {
     uint32_t asids;
-    bool next_rip, flush_asid, clean_bits;
+    uint32_t clean;         /* CLEAN_ALL, or 0: the processor looks at none */
+    uint8_t vmmcall_length; /* 0: it is told */
+    bool next_rip, flush_asid;
     bool tsc_aux, pages_1g;
 };
 

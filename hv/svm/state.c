@@ -40,6 +40,10 @@ static const uint16_t segments[SEG_COUNT] = {
     [SEG_LDTR] = offsetof(struct vmcb, ldtr), [SEG_TR] = offsetof(struct vmcb, tr),
 };
 
+/* Each use names its field: little is left of these. */
+extern inline uint64_t svm_get(const struct vcpu *v, enum vcpu_field f);
+extern inline void svm_set(struct vcpu *v, enum vcpu_field f, uint64_t value);
+
 static uint64_t *field_at(struct vmcb *b, enum vcpu_field f)
 {
     return (uint64_t *)(void *)((uint8_t *)b + fields[f].offset);
@@ -96,8 +100,6 @@ static uint64_t get_other(const struct vcpu *v, enum vcpu_field f)
     struct vmcb *b = x->vmcb;
 
     switch (f) {
-    case VCPU_EFER:
-        return b->efer & ~(uint64_t)EFER_SVME;
     case VCPU_DR0:
     case VCPU_DR1:
     case VCPU_DR2:
@@ -113,10 +115,6 @@ static uint64_t get_other(const struct vcpu *v, enum vcpu_field f)
         return (b->shadow & SHADOW_ACTIVE ? BLOCKING_STI : 0) | (x->nmi_blocked ? BLOCKING_NMI : 0);
     case VCPU_PENDING_TRAP:
         return x->pending;
-    case VCPU_CPL:
-        return b->cpl;
-    case VCPU_CODE_64:
-        return (b->efer & EFER_LMA) && (b->cs.attributes & AR_LONG >> 4);
     case VCPU_EXIT_LENGTH:
         return svm_length(v);
     case VCPU_EXIT_DETAIL:
@@ -132,9 +130,20 @@ static uint64_t get_other(const struct vcpu *v, enum vcpu_field f)
     }
 }
 
-uint64_t svm_get(const struct vcpu *v, enum vcpu_field f)
+__attribute__((always_inline)) inline uint64_t svm_get(const struct vcpu *v, enum vcpu_field f)
 {
-    return fields[f].offset ? *field_at(svm_of(v)->vmcb, f) : get_other(v, f);
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    switch (f) {
+    case VCPU_CPL:
+        return b->cpl;
+    case VCPU_CODE_64:
+        return (b->efer & EFER_LMA) && (b->cs.attributes & AR_LONG >> 4);
+    case VCPU_EFER:
+        return b->efer & ~(uint64_t)EFER_SVME;
+    default:
+        return fields[f].offset ? *field_at(b, f) : get_other(v, f);
+    }
 }
 
 static void set_segment(struct svm_vcpu *x, unsigned group, unsigned segment, uint64_t value)
@@ -155,7 +164,7 @@ static void set_segment(struct svm_vcpu *x, unsigned group, unsigned segment, ui
         set_ar(x->vmcb, s, (uint32_t)value);
         break;
     }
-    x->dirty |= CLEAN_SEGMENTS;
+    svm_dirty(x, CLEAN_SEGMENTS);
 }
 
 static void set_blocking(struct svm_vcpu *x, uint64_t blocking)
@@ -164,7 +173,7 @@ static void set_blocking(struct svm_vcpu *x, uint64_t blocking)
     x->nmi_blocked = blocking & BLOCKING_NMI;
     x->iret_stepped = false;
     x->vmcb->misc1 = x->nmi_blocked ? x->vmcb->misc1 | MISC1_IRET : x->vmcb->misc1 & ~MISC1_IRET;
-    x->dirty |= CLEAN_INTERCEPTS;
+    svm_dirty(x, CLEAN_INTERCEPTS);
 }
 
 static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
@@ -172,7 +181,9 @@ static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
     switch (f) {
     case VCPU_EFER:
         x->vmcb->efer = value | EFER_SVME;
-        x->dirty |= CLEAN_CR;
+        /* QEMU 7.2 exits from such a state, without PAE, with the hypervisor's paging off. */
+        x->loses_paging = (value & (EFER_LME | EFER_LMA)) == EFER_LME;
+        svm_dirty(x, CLEAN_CR);
         break;
     case VCPU_DR0:
     case VCPU_DR1:
@@ -185,11 +196,11 @@ static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
         break;
     case VCPU_GDTR_LIMIT:
         x->vmcb->gdtr.limit = (uint32_t)value;
-        x->dirty |= CLEAN_TABLES;
+        svm_dirty(x, CLEAN_TABLES);
         break;
     case VCPU_IDTR_LIMIT:
         x->vmcb->idtr.limit = (uint32_t)value;
-        x->dirty |= CLEAN_TABLES;
+        svm_dirty(x, CLEAN_TABLES);
         break;
     case VCPU_BLOCKING:
         set_blocking(x, value);
@@ -210,7 +221,8 @@ static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
     }
 }
 
-void svm_set(struct vcpu *v, enum vcpu_field f, uint64_t value)
+__attribute__((always_inline)) inline void svm_set(struct vcpu *v, enum vcpu_field f,
+                                                   uint64_t value)
 {
     struct svm_vcpu *x = svm_of(v);
 
@@ -219,5 +231,5 @@ void svm_set(struct vcpu *v, enum vcpu_field f, uint64_t value)
         return;
     }
     *field_at(x->vmcb, f) = value;
-    x->dirty |= fields[f].clean;
+    svm_dirty(x, fields[f].clean);
 }

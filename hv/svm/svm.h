@@ -12,8 +12,8 @@
 struct svm_vcpu {
     struct vmcb *vmcb;
     uint32_t exceptions; /* intercepted but when a double fault is delivered */
-    uint32_t dirty;      /* CLEAN_* of what changed since the last VMRUN */
     uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
+    bool loses_paging;   /* see enter() */
     uint16_t asid;
     uint8_t slots[8]; /* asid.c: where a table's tag was last, by the low bits of its frame */
     uint8_t length;   /* of the instruction that exited, where it has to be found out */
@@ -24,6 +24,7 @@ struct svm_vcpu {
     bool iret_stepped,
         iret_tf; /* ... that is at iret_rip, and is stepped; whether the guest has TF */
     uint64_t iret_rip;
+    uint64_t flushes, stale; /* asid.c: what was noted of svm_flushes; when its addresses changed */
     uint64_t dr[4], tsc_aux; /* while v is not loaded */
 };
 static inline struct svm_vcpu *svm_of(const struct vcpu *v)
@@ -52,10 +53,26 @@ void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
 /* The vector of INT n, INT3 or INTO there; the latter two are exceptions. */
 uint8_t svm_decode_int(struct vcpu *v, unsigned *length, bool *exception);
 
+/* These parts of the VMCB changed since the last VMRUN. */
+static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)
+{
+    x->vmcb->clean &= ~clean;
+}
+
 /* asid.c: tags of translations, one for each vCPU and table that were used lately. */
 void asid_init(uint32_t number);
-/* Has the VMCB name v's tables and their tag, and flush what has to be. */
-void asid_use(struct vcpu *v);
+extern uint64_t svm_flushes; /* moves when a tag changes hands, or has to be flushed */
+void asid_follow(struct vcpu *v);
+/* Before VMRUN: has the VMCB name v's tables and their tag, and flush what has to be. */
+static inline void asid_use(struct vcpu *v)
+{
+    struct svm_vcpu *x = svm_of(v);
+
+    x->vmcb->tlb_control = TLB_KEEP;
+    if (v->altp2m_changed || x->flushes != svm_flushes) {
+        asid_follow(v);
+    }
+}
 
 /* msr.c: maps of which MSRs exit. */
 int svm_msr_init(void); /* -ENOMEM */

@@ -32,7 +32,7 @@ int svm_create(struct vcpu *v)
         return -ENOMEM;
     }
     b = frame_virt(m);
-    *x = (struct svm_vcpu){.vmcb = b, .dirty = CLEAN_ALL};
+    *x = (struct svm_vcpu){.vmcb = b};
     b->cr_reads = CR_READS_ALWAYS;
     b->cr_writes = CR_WRITES_ALWAYS;
     b->misc1 = MISC1_ALWAYS;
@@ -47,7 +47,6 @@ int svm_create(struct vcpu *v)
 
 void svm_destroy(struct vcpu *v)
 {
-    svm_flush(v, MFN_INVALID);
     frame_put(frame_of(svm_of(v)->vmcb));
     svm_of(v)->vmcb = NULL;
 }
@@ -60,7 +59,7 @@ void svm_load(struct vcpu *v)
     if (vendor_caps.tsc_aux) {
         wrmsr(MSR_TSC_AUX, x->tsc_aux);
     }
-    x->dirty = CLEAN_ALL;
+    svm_dirty(x, CLEAN_ALL);
 }
 
 void svm_unload(struct vcpu *v)
@@ -99,22 +98,20 @@ static void inject(struct vcpu *v, struct svm_vcpu *x)
     e->due = false;
 }
 
-static void enter(struct vcpu *v, struct svm_vcpu *x)
+/* Inline: every exit comes by here. */
+static inline __attribute__((always_inline)) void enter(struct vcpu *v, struct svm_vcpu *x)
 {
     struct vmcb *b = x->vmcb;
 
-    v->altp2m_changed = false;
     asid_use(v);
-    b->clean = svm_features.clean_bits ? CLEAN_ALL & ~x->dirty : 0;
     b->rax = v->regs.rax;
     write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
     svm_enter(&v->regs, b, svm_host());
-    if ((b->efer & (EFER_LME | EFER_LMA)) == EFER_LME) {
-        write_cr0(svm_host_cr0); /* QEMU 7.2 leaves paging off there, if the guest has no PAE */
+    if (x->loses_paging) {
+        write_cr0(svm_host_cr0);
     }
     v->regs.rax = b->rax;
-    b->event = 0;
-    x->dirty = 0;
+    b->clean = svm_features.clean;
 }
 
 /*
@@ -136,7 +133,7 @@ static void without_code(struct vcpu *v, bool on)
         x->vmcb->ncr3 = v->altp2m.root.v << PAGE_SHIFT;
     }
     svm_flush(v, MFN_INVALID);
-    x->dirty |= CLEAN_NESTED;
+    svm_dirty(x, CLEAN_NESTED);
 }
 
 static void enter_event(struct vcpu *v, struct svm_vcpu *x)
@@ -148,6 +145,7 @@ static void enter_event(struct vcpu *v, struct svm_vcpu *x)
         without_code(v, true);
     }
     enter(v, x);
+    x->vmcb->event = 0;
     if (delivering) {
         without_code(v, false);
     }
@@ -162,10 +160,10 @@ static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu
     struct vmcb *b = x->vmcb;
 
     b->exceptions = ~0u;
-    x->dirty |= CLEAN_INTERCEPTS;
+    svm_dirty(x, CLEAN_INTERCEPTS);
     enter_event(v, x);
     b->exceptions = x->exceptions;
-    x->dirty |= CLEAN_INTERCEPTS;
+    svm_dirty(x, CLEAN_INTERCEPTS);
     if ((b->exit_int_info & EVENT_INFO_VALID) && (b->exit_int_info & 0xff) == EXC_DF &&
         (unsigned)b->exit_code - SVM_EXCEPTION < 32) {
         e->kind = VCPU_EXIT_SHUTDOWN;
@@ -175,11 +173,11 @@ static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu
     return false;
 }
 
-void svm_run(struct vcpu *v, struct vcpu_exit *e)
+/* An event is to be delivered, or a trap is due. */
+static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcpu *x,
+                                                  struct vcpu_exit *e)
 {
-    struct svm_vcpu *x = svm_of(v);
-
-    if (x->pending && !v->event.due) { /* the guest gets nowhere before that trap */
+    if (!v->event.due) { /* the guest gets nowhere before that trap */
         e->kind = VCPU_EXIT_EXCEPTION;
         e->reason = SVM_EXCEPTION + EXC_DB;
         e->exception.event = (struct event){.vector = EXC_DB, .type = EVENT_HARDWARE, .due = true};
@@ -187,14 +185,33 @@ void svm_run(struct vcpu *v, struct vcpu_exit *e)
         x->pending = 0;
         return;
     }
-    if (v->event.due && v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE) {
+    if (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE) {
         if (deliver_double_fault(v, x, e)) {
             return;
         }
-    } else if (v->event.due) {
-        enter_event(v, x);
     } else {
-        enter(v, x);
+        enter_event(v, x);
+    }
+    svm_tell(v, e);
+    x->advanced = 0;
+}
+
+extern inline void svm_run(struct vcpu *v, struct vcpu_exit *e);
+
+__attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_exit *e)
+{
+    struct svm_vcpu *x = svm_of(v);
+
+    if (v->event.due || x->pending) {
+        run_special(v, x, e);
+        return;
+    }
+    enter(v, x);
+    if (x->vmcb->exit_code == SVM_VMMCALL) { /* the most frequent one */
+        e->kind = VCPU_EXIT_HYPERCALL;
+        e->reason = SVM_VMMCALL;
+        x->length = svm_features.vmmcall_length;
+        return;
     }
     svm_tell(v, e);
 }
@@ -231,7 +248,7 @@ void svm_windows(struct vcpu *v, bool interrupt, bool nmi)
     (void)nmi;
     b->vintr = VINTR_MASKING | (interrupt ? VINTR_IRQ | VINTR_PRIORITY | VINTR_IGN_TPR : 0);
     b->misc1 = interrupt ? b->misc1 | MISC1_VINTR : b->misc1 & ~MISC1_VINTR;
-    x->dirty |= CLEAN_VINTR | CLEAN_INTERCEPTS;
+    svm_dirty(x, CLEAN_VINTR | CLEAN_INTERCEPTS);
 }
 
 void svm_watch(struct vcpu *v, const struct vendor_watch *w)
@@ -246,7 +263,7 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) | (w->descriptors ? MISC1_TABLES : 0) |
                (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);
     b->msrpm = (uint64_t)(w->msr_map ? w->msr_map : svm_msr_usual());
-    x->dirty |= CLEAN_INTERCEPTS | CLEAN_MAPS;
+    svm_dirty(x, CLEAN_INTERCEPTS | CLEAN_MAPS);
 }
 
 bool svm_step(struct vcpu *v, enum vendor_step how)

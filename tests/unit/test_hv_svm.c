@@ -60,7 +60,9 @@ static void start(uint32_t asids, bool by_asid)
     memset(tlb, 0, sizeof(tlb));
     memset(vcpus, 0, sizeof(vcpus));
     memset(changes, 0, sizeof(changes));
+    memset(roots_stale, 0, sizeof(roots_stale));
     uses = flushes = 0;
+    all_flushed = 0;
     svm_features = (struct svm_features){.asids = asids, .flush_asid = by_asid};
     asid_init(asids);
     for (unsigned i = 0; i < VCPUS; i++) {
@@ -75,6 +77,7 @@ static uint32_t run(unsigned v, unsigned root)
     struct vmcb *b = &vmcbs[v];
     uint32_t tag;
 
+    vcpus[v].altp2m_changed |= vcpus[v].altp2m.root.v != root + 1; /* as the core says */
     vcpus[v].altp2m.root = mfn(root + 1);
     asid_use(&vcpus[v]);
     tag = b->asid;
@@ -181,9 +184,22 @@ static void test_flushes(void **state)
     flush(-1, -1);
     run(2, 0);
     assert_int_equal(flushes, 5);
-    assert_int_equal(vmcbs[2].tlb_control, TLB_FLUSH_ALL);
+    run(2, 0);
+    assert_int_equal(flushes, 5); /* once for each */
     run(2, 1);
-    assert_int_equal(flushes, 5); /* once for all of them */
+    assert_int_equal(flushes, 6);
+    start(16, false); /* once for all of them, where that is what the processor has */
+    for (unsigned v = 0; v < VCPUS; v++) {
+        run(v, 0);
+        run(v, 1);
+    }
+    flushes = 0;
+    flush(-1, -1);
+    for (unsigned v = 0; v < VCPUS; v++) {
+        run(v, 0);
+        run(v, 1);
+    }
+    assert_int_equal(flushes, 1);
 }
 
 static void test_random(void **state)
@@ -373,8 +389,10 @@ static void test_clean_bits(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
         struct vcpu *v = fresh();
 
+        svm_of(v)->vmcb->clean = CLEAN_ALL;
         svm_set(v, kept[i].field, 0);
-        assert_int_equal(svm_of(v)->dirty & kept[i].bit, kept[i].bit);
+        assert_false(svm_of(v)->vmcb->clean & kept[i].bit);
+        assert_int_not_equal(svm_of(v)->vmcb->clean, 0);
     }
 }
 
