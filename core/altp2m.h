@@ -36,9 +36,11 @@ enum fault_result {
     FAULT_DENIED,    /* a view restricts it and a listener must decide */
     FAULT_REFUSED,   /* a sealed guest's own view restricts it, nobody listens: its fault */
     FAULT_VE,        /* what a processor with #VE makes one of; only if `reflect` */
-    FAULT_STUCK,     /* only for a vCPU that is let through for its walks: it is allowed, but there is
-                        no memory for that */
-    FAULT_WALK,      /* what the walk needs is given, but no write; only if `writes` */
+    FAULT_STUCK,  /* only for a vCPU that is let through for its walks: it is allowed, but there is
+                     no memory for that */
+    FAULT_WALK,   /* what the walk needs is given, but no write; only if `writes` */
+    FAULT_NARROW, /* a fetch that the access asked for gives, but not the processor's entry: it
+                     goes on by altp2m_narrow_open() */
 };
 
 /* What the hypervisor learned from a violation. */
@@ -46,6 +48,7 @@ struct fault {
     gfn_t gfn;
     unsigned rights; /* RIGHT_*: what the access needed */
     bool walk;       /* to a paging structure */
+    bool wide;       /* no FAULT_NARROW: the embedder cannot go on by it here */
     bool reflect;    /* the processor has no #VE, and the vCPU could take one now */
     bool writes;     /* a walk that the processor counts as a write, whether it writes or not */
 };
@@ -85,6 +88,15 @@ int altp2m_lift_copy(struct physmap *pm, gfn_t g, mfn_t m);
 void altp2m_unlift(struct altp2m_vcpu *v);
 /* Gives back the memory that this took; no vCPU may be lifted. */
 void altp2m_lift_forget(struct physmap *pm);
+/*
+ * Where the domain was configured with `narrow`: lets the vCPU fetch from g, which
+ * altp2m_fault() answered FAULT_NARROW for, until altp2m_narrow_close(), which the embedder calls
+ * when one instruction has run or did not. Others of the domain are paused meanwhile. Up to
+ * NARROW_PAGES. What the instruction reads of g must be denied by the embedder before. -ESRCH: it
+ * is not to be opened any more; -ENOMEM; -ERESTART.
+ */
+int altp2m_narrow_open(struct altp2m_vcpu *v, gfn_t g);
+void altp2m_narrow_close(struct altp2m_vcpu *v);
 /*
  * Shows a frame of the embedder's at g to lifted vCPUs, to be read and executed, until
  * altp2m_lift_hide() or the host map changes there. A vCPU must be lifted. -ESRCH for what is no

@@ -4,6 +4,7 @@
 #include "hostmap.h"
 #include "lift.h"
 #include "locked.h"
+#include "narrow.h"
 #include "override.h"
 #include "platform.h"
 #include "remap.h"
@@ -109,6 +110,9 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
 
     if (g <= pm->max_gfn) {
         e = vs ? override_leaf(pm, vs, g) : hostmap_leaf(pm, g);
+    }
+    if (!f->wide && narrow_gives(pm, vs, g, e, f->rights)) {
+        return FAULT_NARROW;
     }
     if (f->reflect && !entry_suppress_ve(pm, e) && !entry_permits(pm, e, f->rights)) {
         return FAULT_VE;

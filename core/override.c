@@ -173,6 +173,33 @@ int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uin
     return 0;
 }
 
+int override_open(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a,
+                  access_t rights)
+{
+    uint64_t *slot, e;
+    int rc = open_slot(pm, c, g, &slot);
+
+    if (rc != 0) {
+        return rc;
+    }
+    e = entry_with_access(pm, *slot, a) & ~pm->rights_mask;
+    put_override(pm, c, slot, e | pm->format->rights[rights] | pm->format->own_access);
+    return 0;
+}
+
+void override_close(struct physmap *pm, struct view_state *vs, uint64_t g, bool own)
+{
+    uint32_t table = view_find_table(pm, vs, g);
+    uint64_t *slot = table == POOL_NONE ? NULL : leaf_slot(pm, table, g);
+
+    if (!own) {
+        override_clear(pm, vs, g, pm->format->own_access);
+    } else if (slot && (*slot & pm->format->own_access)) {
+        physmap_write(pm, slot, override_compose(pm, vs, override_shown(pm, vs, g, *slot), *slot),
+                      view_root_mfn(pm, vs));
+    }
+}
+
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on)
 {
     uint64_t bit = pm->format->suppress_ve;

@@ -30,6 +30,13 @@ access_t override_access(const struct physmap *pm, const struct view_state *vs, 
  */
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a);
 int override_set_suppress_ve(struct physmap *pm, struct override_cursor *c, uint64_t g, bool on);
+/*
+ * An override whose access is told as `a` while the processor gets `rights`, whatever the host map
+ * gives; and the end of that: `own`, g had one before.
+ */
+int override_open(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a,
+                  access_t rights);
+void override_close(struct physmap *pm, struct view_state *vs, uint64_t g, bool own);
 /* Shows a frame that is no remap's at g, with this access, until the override goes or the host map
  * changes there. */
 int override_show(struct physmap *pm, struct override_cursor *c, uint64_t g, uint64_t frame,

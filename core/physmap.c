@@ -84,6 +84,7 @@ int physmap_init(struct physmap *pm, const struct physmap_config *cfg, mfn_t poo
     pm->audited = cfg->altp2m_policy == POLICY_AUDITED;
     pm->traced = cfg->trace;
     pm->refused = cfg->narrow ? 0 : cfg->format->refused;
+    pm->narrowed = cfg->narrow ? cfg->format->refused : 0;
     pm->usual = pm->mode == XEN_ALTP2M_mixed && pm->max_views > 0;
     pm->default_access = ACCESS_RWX;
     pm->list_page = MFN_INVALID;

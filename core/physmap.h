@@ -70,6 +70,15 @@ struct entry_pages {
     gfn_t gfn[ENTRY_PAGES];
 };
 
+/* A leaf that is open for an instruction: altp2m_narrow_open(). */
+#define NARROW_PAGES 2u /* that one instruction can lie in */
+struct narrow_page {
+    gfn_t gfn;
+    view_t view;
+    access_t access;
+    bool own; /* an override of the view before */
+};
+
 /* One per vCPU, embedded in the hypervisor's vCPU. Written by the core under the physmap lock. */
 struct altp2m_vcpu {
     struct physmap *pm;
@@ -90,6 +99,8 @@ struct altp2m_vcpu {
     bool inside;            /* it is in the agent, which it entered from `outside` */
     view_t agent_view, outside;
     struct entry_pages entry_pages;
+    uint8_t nr_narrow; /* of narrow[], open now */
+    struct narrow_page narrow[NARROW_PAGES];
     struct altp2m_vcpu *next; /* of the same domain */
 };
 

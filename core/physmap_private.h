@@ -183,6 +183,7 @@ struct physmap {
     view_t start_view;         /* sealed: for vCPUs that would otherwise be on view 0 */
     bool gated;                /* sealed: agent_view is entered by entries alone (enter.h) */
     uint16_t refused;          /* accesses: of the format, if they are not to be narrowed */
+    uint16_t narrowed;         /* the same if they are */
     uint8_t mode;
     uint8_t default_access; /* of new host entries and of views that ask for "default" */
     bool active;

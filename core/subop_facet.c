@@ -21,7 +21,7 @@ long subop_query(struct subop_call *call)
     *q = (struct facet_altp2m_query){.index = index,
                                      .number = subop_count,
                                      .accesses = (uint16_t)(ACCESSES_ALL & ~pm->refused),
-                                     .narrowed = (uint16_t)(pm->format->refused & ~pm->refused)};
+                                     .narrowed = pm->narrowed};
     if (index >= subop_count) {
         return -XEN_ENOENT;
     }

@@ -3,6 +3,7 @@
 #include "domain.h"
 #include "exit/emulate.h"
 #include "exit/exit.h"
+#include "exit/narrow.h"
 #include "exit/reflect.h"
 #include "exit/walk.h"
 #include "guest/xen_abi.h"
@@ -140,6 +141,9 @@ static void decided(struct vcpu *v, const struct vcpu_exit *e, enum fault_result
     case FAULT_STUCK: /* neither is an answer to what is not let through, and not counted */
     case FAULT_WALK:
         break;
+    case FAULT_NARROW:
+        narrow_begin(v, e);
+        break;
     case FAULT_UNMAPPED:
         if (v->event.due) {
             vcpu_inject_error(v, EXC_GP, 0); /* a stack or descriptor table in a hole */
@@ -170,6 +174,7 @@ static struct fault fault_of(struct vcpu *v, const struct vcpu_exit *e)
     return (struct fault){.gfn = gpa_to_gfn(e->violation.gpa),
                           .rights = skipped ? RIGHT_R | RIGHT_W : e->violation.rights,
                           .walk = e->violation.walk,
+                          .wide = v->exit.narrow_refused,
                           .writes = counted && !skipped,
                           .reflect = reflect_can(v)};
 }

@@ -1,30 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "exit/decode.h"
+#include "exit/decode_private.h"
 
 #define MAX_LENGTH 15u
-#define REX_W      8u
-#define REX_R      4u
-#define REX_X      2u
-#define REX_B      1u
-
 enum { AX, CX, DX, BX, SP, BP, SI, DI }; /* register numbers */
 enum { ES, CS, SS, DS, FS, GS };         /* segment register numbers */
-#define NO_SEGMENT 0xffu
 
-struct cursor {
-    const uint8_t *code;
-    size_t n, at;
-    bool cut; /* ran past the end */
-};
-
-struct prefixes {
-    unsigned bits;
-    unsigned operand, address; /* sizes in bytes */
-    uint8_t rex, segment;      /* segment: NO_SEGMENT without a prefix */
-    bool rex_present, rep, lock;
-};
-
-static uint8_t next(struct cursor *c)
+uint8_t decode_next(struct decode_cursor *c)
 {
     if (c->at >= c->n || c->at >= MAX_LENGTH) {
         c->cut = true;
@@ -33,12 +14,12 @@ static uint8_t next(struct cursor *c)
     return c->code[c->at++];
 }
 
-static uint64_t next_le(struct cursor *c, unsigned bytes)
+uint64_t decode_number(struct decode_cursor *c, unsigned bytes)
 {
     uint64_t v = 0;
 
     for (unsigned i = 0; i < bytes; i++) {
-        v |= (uint64_t)next(c) << (8 * i);
+        v |= (uint64_t)decode_next(c) << (8 * i);
     }
     return v;
 }
@@ -50,21 +31,20 @@ static uint64_t sign_extend(uint64_t v, unsigned bytes)
     return shift ? (uint64_t)((int64_t)(v << shift) >> shift) : v;
 }
 
-/* The segment register that a prefix byte names, NO_SEGMENT if it is no such prefix. */
+/* The segment register that a prefix byte names, DECODE_NO_SEGMENT if it is no such prefix. */
 static uint8_t prefix_segment(uint8_t b)
 {
-    return b == 0x64 ? FS : b == 0x65 ? GS : (b & 0xe7) == 0x26 ? b >> 3 & 3 : NO_SEGMENT;
+    return b == 0x64 ? FS : b == 0x65 ? GS : (b & 0xe7) == 0x26 ? b >> 3 & 3 : DECODE_NO_SEGMENT;
 }
 
-/* Reads prefixes and returns the first opcode byte. */
-static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p)
+uint8_t decode_prefixes(struct decode_cursor *c, unsigned bits, struct decode_prefixes *p)
 {
     bool operand_override = false, address_override = false;
     uint8_t b;
 
-    *p = (struct prefixes){.bits = bits, .segment = NO_SEGMENT};
+    *p = (struct decode_prefixes){.bits = bits, .segment = DECODE_NO_SEGMENT};
     for (;;) {
-        b = next(c);
+        b = decode_next(c);
         if (bits == 64 && (b & 0xf0) == 0x40) { /* counts only right before the opcode */
             p->rex = b & 0xf;
             p->rex_present = true;
@@ -78,7 +58,7 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
             p->rep = true;
         } else if (b == 0xf0) {
             p->lock = true;
-        } else if (prefix_segment(b) != NO_SEGMENT) {
+        } else if (prefix_segment(b) != DECODE_NO_SEGMENT) {
             if (bits != 64 || b >= 0x64) { /* 64-bit: only FS and GS count */
                 p->segment = prefix_segment(b);
             }
@@ -96,19 +76,19 @@ static uint8_t read_prefixes(struct cursor *c, unsigned bits, struct prefixes *p
     return b;
 }
 
-static void set_segment(struct decoded *d, const struct prefixes *p, unsigned without_prefix)
+void decode_segment(struct decoded *d, const struct decode_prefixes *p, unsigned without_prefix)
 {
-    d->segment = p->segment == NO_SEGMENT ? (uint8_t)without_prefix : p->segment;
+    d->segment = p->segment == DECODE_NO_SEGMENT ? (uint8_t)without_prefix : p->segment;
 }
 
-static uint64_t next_signed(struct cursor *c, unsigned bytes)
+static uint64_t next_signed(struct decode_cursor *c, unsigned bytes)
 {
-    return bytes ? sign_extend(next_le(c, bytes), bytes) : 0;
+    return bytes ? sign_extend(decode_number(c, bytes), bytes) : 0;
 }
 
 /* SDM 2, table 2-1. */
-static void memory_operand_16(struct cursor *c, const struct prefixes *p, uint8_t modrm,
-                              struct decoded *d)
+static void memory_operand_16(struct decode_cursor *c, const struct decode_prefixes *p,
+                              uint8_t modrm, struct decoded *d)
 {
     static const uint8_t base[8] = {BX, BX, BP, BP, SI, DI, BP, BX};
     static const uint8_t index[4] = {SI, DI, SI, DI};
@@ -118,13 +98,12 @@ static void memory_operand_16(struct cursor *c, const struct prefixes *p, uint8_
     d->base = absolute ? DECODE_NO_REGISTER : base[rm];
     d->index = rm < 4 ? index[rm] : DECODE_NO_REGISTER;
     d->displacement = next_signed(c, absolute ? 2 : mod);
-    set_segment(d, p, d->base == BP ? SS : DS);
+    decode_segment(d, p, d->base == BP ? SS : DS);
 }
 
-/* ModRM, SIB and displacement: SDM 2, tables 2-2, 2-3 and 2-7. False: the operand is a register,
- * not memory. */
-static bool memory_operand(struct cursor *c, const struct prefixes *p, uint8_t modrm,
-                           struct decoded *d)
+/* SDM 2, tables 2-2, 2-3 and 2-7. */
+bool decode_memory(struct decode_cursor *c, const struct decode_prefixes *p, uint8_t modrm,
+                   struct decoded *d)
 {
     unsigned mod = modrm >> 6, rm = modrm & 7, base = rm;
     bool sib = rm == 4;
@@ -137,7 +116,7 @@ static bool memory_operand(struct cursor *c, const struct prefixes *p, uint8_t m
         return true;
     }
     if (sib) {
-        uint8_t b = next(c);
+        uint8_t b = decode_next(c);
         unsigned index = (b >> 3 & 7) | (p->rex & REX_X ? 8 : 0);
         base = b & 7;
         d->scale = (uint8_t)(1 << (b >> 6));
@@ -149,11 +128,12 @@ static bool memory_operand(struct cursor *c, const struct prefixes *p, uint8_t m
         d->base = p->bits == 64 && !sib ? DECODE_RIP : DECODE_NO_REGISTER;
     }
     d->displacement = next_signed(c, absolute || mod == 2 ? 4 : mod);
-    set_segment(d, p, d->base == SP || d->base == BP ? SS : DS);
+    decode_segment(d, p, d->base == SP || d->base == BP ? SS : DS);
     return true;
 }
 
-static void set_register(struct decoded *d, const struct prefixes *p, unsigned reg, unsigned size)
+static void set_register(struct decoded *d, const struct decode_prefixes *p, unsigned reg,
+                         unsigned size)
 {
     d->reg = (uint8_t)(reg | (p->rex & REX_R ? 8 : 0));
     d->reg_size = (uint8_t)size;
@@ -163,61 +143,61 @@ static void set_register(struct decoded *d, const struct prefixes *p, unsigned r
     }
 }
 
-static bool with_modrm(struct cursor *c, const struct prefixes *p, struct decoded *d,
+static bool with_modrm(struct decode_cursor *c, const struct decode_prefixes *p, struct decoded *d,
                        enum decode_kind kind, unsigned size, unsigned reg_size)
 {
-    uint8_t modrm = next(c);
+    uint8_t modrm = decode_next(c);
 
     d->kind = kind;
     d->size = (uint8_t)size;
     set_register(d, p, modrm >> 3 & 7, reg_size);
-    return memory_operand(c, p, modrm, d);
+    return decode_memory(c, p, modrm, d);
 }
 
 /* 80 to 83: the extension is the operation; C6, C7: /0 is MOV. */
-static bool with_immediate(struct cursor *c, const struct prefixes *p, struct decoded *d,
-                           uint8_t op)
+static bool with_immediate(struct decode_cursor *c, const struct decode_prefixes *p,
+                           struct decoded *d, uint8_t op)
 {
-    uint8_t modrm = next(c);
+    uint8_t modrm = decode_next(c);
     unsigned extension = modrm >> 3 & 7, size = op & 1 ? p->operand : 1;
     unsigned bytes = op == 0x83 ? 1 : size == 8 ? 4 : size;
 
     d->kind = op == 0xc6 || op == 0xc7 ? DECODE_STORE : DECODE_ALU;
     d->alu = (uint8_t)extension;
-    if ((d->kind == DECODE_STORE && extension != 0) || !memory_operand(c, p, modrm, d)) {
+    if ((d->kind == DECODE_STORE && extension != 0) || !decode_memory(c, p, modrm, d)) {
         return false;
     }
     d->size = (uint8_t)size;
     d->has_immediate = true;
-    d->immediate = sign_extend(next_le(c, bytes), bytes);
+    d->immediate = sign_extend(decode_number(c, bytes), bytes);
     return true;
 }
 
 /* FF /6 and 8F /0. Without a prefix they move 8 bytes in 64-bit mode. */
-static bool stack(const struct prefixes *p, struct decoded *d, enum decode_kind kind)
+static bool stack(const struct decode_prefixes *p, struct decoded *d, enum decode_kind kind)
 {
     d->kind = kind;
     d->size = (uint8_t)(p->bits == 64 && p->operand == 4 ? 8 : p->operand);
     return true;
 }
 
-static bool pop(struct cursor *c, const struct prefixes *p, struct decoded *d)
+static bool pop(struct decode_cursor *c, const struct decode_prefixes *p, struct decoded *d)
 {
-    uint8_t modrm = next(c);
+    uint8_t modrm = decode_next(c);
 
-    return (modrm >> 3 & 7) == 0 && memory_operand(c, p, modrm, d) && stack(p, d, DECODE_POP);
+    return (modrm >> 3 & 7) == 0 && decode_memory(c, p, modrm, d) && stack(p, d, DECODE_POP);
 }
 
 /* F6, F7: TEST, NOT (memory ^ -1), NEG (0 - memory); FE, FF: INC, DEC; FF: PUSH. Multiplications
  * and jumps: no. */
-static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct decoded *d,
-                             uint8_t op)
+static bool with_one_operand(struct decode_cursor *c, const struct decode_prefixes *p,
+                             struct decoded *d, uint8_t op)
 {
-    uint8_t modrm = next(c);
+    uint8_t modrm = decode_next(c);
     unsigned extension = modrm >> 3 & 7;
     bool incdec = op >= 0xfe, push = op == 0xff && extension == 6;
 
-    if ((!push && extension > (incdec ? 1 : 3)) || !memory_operand(c, p, modrm, d)) {
+    if ((!push && extension > (incdec ? 1 : 3)) || !decode_memory(c, p, modrm, d)) {
         return false;
     }
     if (push) {
@@ -233,7 +213,7 @@ static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct 
     } else if (extension <= 1) {
         unsigned bytes = d->size == 8 ? 4 : d->size;
         d->alu = DECODE_ALU_TEST;
-        d->immediate = sign_extend(next_le(c, bytes), bytes);
+        d->immediate = sign_extend(decode_number(c, bytes), bytes);
     } else if (extension == 2) {
         d->alu = DECODE_ALU_XOR;
         d->immediate = ~0ULL;
@@ -247,7 +227,8 @@ static bool with_one_operand(struct cursor *c, const struct prefixes *p, struct 
 
 /* 00 to 3b: eight operations, each as r/m,r and r,r/m in bytes and words. TEST (84, 85)
  * is r/m,r. */
-static bool alu(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool alu(struct decode_cursor *c, const struct decode_prefixes *p, struct decoded *d,
+                uint8_t op)
 {
     unsigned size = op & 1 ? p->operand : 1;
 
@@ -257,7 +238,8 @@ static bool alu(struct cursor *c, const struct prefixes *p, struct decoded *d, u
 }
 
 /* BT, BTS, BTR, BTC: A3, AB, B3, BB with a register, BA /4 to /7 with an immediate. */
-static bool bit(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool bit(struct decode_cursor *c, const struct decode_prefixes *p, struct decoded *d,
+                uint8_t op)
 {
     uint8_t modrm;
 
@@ -265,20 +247,21 @@ static bool bit(struct cursor *c, const struct prefixes *p, struct decoded *d, u
         d->alu = op >> 3 & 3;
         return with_modrm(c, p, d, DECODE_BIT, p->operand, p->operand);
     }
-    modrm = next(c);
+    modrm = decode_next(c);
     d->kind = DECODE_BIT;
     d->size = (uint8_t)p->operand;
     d->alu = modrm >> 3 & 3;
-    if (!(modrm & 0x20) || !memory_operand(c, p, modrm, d)) {
+    if (!(modrm & 0x20) || !decode_memory(c, p, modrm, d)) {
         return false;
     }
     d->has_immediate = true;
-    d->immediate = next(c);
+    d->immediate = decode_next(c);
     return true;
 }
 
 /* CMPXCHG (B0, B1) and XADD (C0, C1). */
-static bool exchanging(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool exchanging(struct decode_cursor *c, const struct decode_prefixes *p, struct decoded *d,
+                       uint8_t op)
 {
     unsigned size = op & 1 ? p->operand : 1;
 
@@ -286,9 +269,10 @@ static bool exchanging(struct cursor *c, const struct prefixes *p, struct decode
     return with_modrm(c, p, d, op < 0xc0 ? DECODE_CMPXCHG : DECODE_XADD, size, size);
 }
 
-static bool two_byte_opcode(struct cursor *c, const struct prefixes *p, struct decoded *d)
+static bool two_byte_opcode(struct decode_cursor *c, const struct decode_prefixes *p,
+                            struct decoded *d)
 {
-    uint8_t op = next(c);
+    uint8_t op = decode_next(c);
 
     if ((op & 0xe7) == 0xa3 || op == 0xba) {
         return bit(c, p, d, op);
@@ -304,28 +288,29 @@ static bool two_byte_opcode(struct cursor *c, const struct prefixes *p, struct d
 }
 
 /* 63 in 64-bit mode: four bytes, of which a 16-bit register takes two. */
-static bool movsxd(struct cursor *c, const struct prefixes *p, struct decoded *d)
+static bool movsxd(struct decode_cursor *c, const struct decode_prefixes *p, struct decoded *d)
 {
     d->sign_extend = true;
     return with_modrm(c, p, d, DECODE_LOAD, p->operand == 2 ? 2 : 4, p->operand);
 }
 
 /* The accumulator with an absolute address: A0 to A3. */
-static bool absolute_move(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool absolute_move(struct decode_cursor *c, const struct decode_prefixes *p,
+                          struct decoded *d, uint8_t op)
 {
     d->kind = op & 2 ? DECODE_STORE : DECODE_LOAD;
     d->size = d->reg_size = (uint8_t)(op & 1 ? p->operand : 1);
     d->displacement = next_signed(c, p->address);
-    set_segment(d, p, DS);
+    decode_segment(d, p, DS);
     return true;
 }
 
-static bool string(const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool string(const struct decode_prefixes *p, struct decoded *d, uint8_t op)
 {
     d->size = d->reg_size = (uint8_t)(op & 1 ? p->operand : 1);
     d->rep = p->rep;
     d->base = SI;
-    set_segment(d, p, DS);
+    decode_segment(d, p, DS);
     switch (op & 0xfe) {
     case 0xaa:
         d->kind = DECODE_STOS;
@@ -343,7 +328,8 @@ static bool string(const struct prefixes *p, struct decoded *d, uint8_t op)
     }
 }
 
-static bool decode_opcode(struct cursor *c, const struct prefixes *p, struct decoded *d, uint8_t op)
+static bool decode_opcode(struct decode_cursor *c, const struct decode_prefixes *p,
+                          struct decoded *d, uint8_t op)
 {
     unsigned size = op & 1 ? p->operand : 1;
 
@@ -403,9 +389,9 @@ static bool may_be_locked(const struct decoded *d)
 
 bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *out)
 {
-    struct cursor c = {.code = code, .n = n};
-    struct prefixes p;
-    uint8_t op = read_prefixes(&c, bits, &p);
+    struct decode_cursor c = {.code = code, .n = n};
+    struct decode_prefixes p;
+    uint8_t op = decode_prefixes(&c, bits, &p);
 
     *out = (struct decoded){
         .address_size = (uint8_t)p.address,

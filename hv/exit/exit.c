@@ -4,6 +4,7 @@
 #include <facet/check.h>
 #include "domain.h"
 #include "exit/emulate.h"
+#include "exit/narrow.h"
 #include "exit/orders.h"
 #include "exit/step.h"
 #include "exit/walk.h"
@@ -251,19 +252,32 @@ static bool prepare_special(struct vcpu *v)
     return !v->exit.needs_room || monitor_room(v);
 }
 
+/* What ended a step that is for nobody but narrow.c. */
+static bool narrows_only(struct vcpu *v, const struct vcpu_exit *e, bool narrowed)
+{
+    return narrowed && !v->exit.stepping && step_is_own(v, e);
+}
+
 static __attribute__((noinline)) void once_special(struct vcpu *v)
 {
+    bool stepping, broke_off, narrowing;
     struct vcpu_exit e;
-    bool stepping, broke_off;
 
     if (!prepare_special(v)) {
         return;
     }
-    stepping = v->exit.stepping || v->exit.emulating;
+    narrowing = v->exit.narrowing;
+    if (narrowing && !narrow_open(v)) {
+        return;
+    }
+    stepping = v->exit.stepping || v->exit.emulating || narrowing;
     if (stepping) {
         step_arm(v);
     }
     enter(v, &e);
+    if (narrowing) {
+        narrow_close(v);
+    }
     broke_off = v->event.due;
     if (stepping) {
         step_disarm(v, &e);
@@ -271,8 +285,12 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     if (v->exit.walks) {
         walk_look(v, &e);
     }
-    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || !tell_exit(v, &e)) {
+    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || narrows_only(v, &e, narrowing) ||
+        !tell_exit(v, &e)) {
         exit_handle(v, &e);
+    }
+    if (!v->exit.narrowing) {
+        v->exit.nr_narrow = 0;
     }
     if (stepping && v->exit.emulating) { /* that instruction is nobody's step, if a monitor
                                             let it through */

@@ -98,6 +98,9 @@ struct mmio_operands {
     uint64_t linear[2];
 };
 void mmio_operands(struct vcpu *v, struct mmio_operands *out);
+/* That of the memory operand. */
+struct decoded;
+uint64_t mmio_linear(struct vcpu *v, const struct decoded *d);
 
 /* ---- linear.c ---- */
 

@@ -22,6 +22,7 @@ struct exit_vcpu {
             bool vmexits;      /* a monitor is told of each exit */
             bool needs_room;   /* no entry unless its ring has room */
             bool watch_update; /* exits that a monitor asks for changed: the vendor must follow */
+            bool narrowing;    /* an instruction's pages are to be open; the rest is narrow.c's */
         };
         uint64_t special;
     };
@@ -30,6 +31,10 @@ struct exit_vcpu {
     const struct vcpu_exit *hole;    /* mmio.c: the violation where no memory is, or NULL */
     struct walk_copies *walks;       /* walk.c; NULL: none is let through that is judged */
     gpa_t walk_first;                /* where the walk went that began it */
+    bool narrow_refused;             /* they cannot be: the fetch is a violation */
+    uint8_t nr_narrow;
+    gfn_t narrow_gfn[NARROW_PAGES];
+    uint64_t narrow_rip;
     bool emulate_once, emulate_failed;
     uint16_t emulate_rounds;
     uint64_t emulate_rip;

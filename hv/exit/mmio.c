@@ -103,6 +103,11 @@ static struct place operand(struct vcpu *v, const struct decoded *d)
     return place_at(v, d->segment, a & size_mask(d->address_size), d->size);
 }
 
+uint64_t mmio_linear(struct vcpu *v, const struct decoded *d)
+{
+    return operand(v, d).linear;
+}
+
 /* False: it may not be accessed (now), and what follows from that is done. */
 static bool reach(struct vcpu *v, const struct place *p, bool write, struct hand_reach *r)
 {

@@ -34,6 +34,7 @@ static enum hand_answer ask(struct vcpu *v, struct hand_reach *r, gpa_t a, uint6
     *hole = false;
     switch (altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain))) {
     case FAULT_RETRY:
+    case FAULT_NARROW: /* fetches alone, which are not asked for here */
         return HAND_DONE;
     case FAULT_UNMAPPED:
         *hole = true;

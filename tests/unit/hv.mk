@@ -19,6 +19,8 @@ $(B)/unit-hv/test_hv_%: $(B)/unit-hv/tests/unit/test_hv_%.o $(B)/unit-hv/tests/u
 
 $(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/exit/decode)
 $(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
+$(B)/unit-hv/test_hv_touch: $(patsubst %,$(B)/unit-hv/%.o,hv/exit/touch hv/exit/decode)
+$(B)/unit-hv/test_hv_touch: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/tests/unit/test_hv_svm% $(B)/unit-hv/hv/svm/%.o: HV_TEST_FLAGS += -DFACET_SVM
 $(B)/unit-hv/test_hv_svm_decode: $(B)/unit-hv/hv/svm/decode.o
 $(B)/unit-hv/test_hv_svm_decode: HV_TEST_LIBS = -lZydis

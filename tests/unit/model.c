@@ -585,6 +585,28 @@ static void step_vmfunc(const struct step *s)
     }
 }
 
+/* Of x and wx, taken where they cannot be had, a fetch is let through: here, and nowhere else. */
+static bool narrowed_fetch(const struct shown *r, unsigned rights)
+{
+    return model.narrow && r->valid && r->type != MAP_MMIO && rights == RIGHT_X &&
+           (r->access == ACCESS_X || r->access == ACCESS_WX);
+}
+
+static void let_fetch_through(unsigned i, unsigned slot)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[i];
+    unsigned before =
+        model.on[i] == 0xffff ? 0 : fake_walk(root_of(0xffff), model_gfn(slot)).rights;
+    int rc = altp2m_narrow_open(v, gfn(model_gfn(slot)));
+
+    EXPECT(rc == 0, "a narrowed fetch is not let through: %d", rc);
+    EXPECT(fake_walk(v->root, model_gfn(slot)).rights == (RIGHT_R | RIGHT_X), "leaf is not open");
+    EXPECT(model.on[i] == 0xffff || fake_walk(root_of(0xffff), model_gfn(slot)).rights == before,
+           "the host's leaf is open, too");
+    altp2m_narrow_close(v);
+    EXPECT(fake_walk(v->root, model_gfn(slot)).rights == 0, "leaf stays open");
+}
+
 static void step_fault(const struct step *s)
 {
     unsigned i = s->n % FAKE_VCPUS, slot = s->slot % SLOTS, rights = s->flags % 7 + 1;
@@ -601,6 +623,8 @@ static void step_fault(const struct step *s)
     if (!r.valid) {
         want = listener && v != 0xffff && model.leaf[v][slot].own_frame ? FAULT_DENIED
                                                                         : FAULT_UNMAPPED;
+    } else if (narrowed_fetch(&r, rights)) {
+        want = FAULT_NARROW;
     } else if ((hardware_rights(r.access) & rights) != rights) {
         a = r.access == ACCESS_RX2RW && !(rights & RIGHT_X) ? ACCESS_RW : ACCESS_RWX;
         if (r.type == MAP_MMIO) {
@@ -615,6 +639,9 @@ static void step_fault(const struct step *s)
            "fault gives %d", have);
     have = have == FAULT_CONVERTED ? FAULT_RETRY : have;
     EXPECT(have == want, "fault gives %d, not %d", have, want);
+    if (want == FAULT_NARROW) {
+        let_fetch_through(i, slot);
+    }
     if (want == FAULT_RETRY && a != ACCESS_DEFAULT) {
         if (v == 0xffff) {
             model.host[slot].access = a;

@@ -129,6 +129,93 @@ static void or_narrowed_where_the_owner_says_so(void **state)
     end();
 }
 
+static enum fault_result violate(uint64_t g, unsigned rights)
+{
+    struct fault f = {.gfn = gfn(g), .rights = rights, .reflect = rights == RIGHT_X};
+
+    return altp2m_fault(&fake.vcpus[0], &f, true);
+}
+
+/* The leaf can be fetched from, and is as before afterwards: TLB, rights, access, table memory. */
+static void goes_through(uint64_t g)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[0];
+    unsigned free_before = free_pages();
+
+    assert_int_equal(violate(g, RIGHT_X), FAULT_NARROW);
+    assert_int_equal(violate(g, RIGHT_R), FAULT_DENIED);
+    assert_int_equal(violate(g, RIGHT_R | RIGHT_W), FAULT_DENIED);
+    assert_int_equal(altp2m_narrow_open(v, gfn(g)), 0);
+    assert_int_equal(fake_access_all(v->root, g).rights, RIGHT_R | RIGHT_X);
+    assert_int_equal(fake_access_all(v->root, g + 1).rights, 7);
+    altp2m_narrow_close(v);
+    assert_int_equal(fake_access(v->root, g).rights, 0); /* by the TLB, too */
+    assert_int_equal(violate(g, RIGHT_X), FAULT_NARROW);
+    assert_int_equal(free_pages(), free_before);
+    assert_int_equal(altp2m_narrow_open(v, gfn(g + 1)), -XEN_ESRCH); /* nothing to be let through */
+}
+
+/* Of what was narrowed, a fetch that was asked for goes through: by an override, a view's default,
+ * the host map with and without views, a remap; in no other view, and for no other access. */
+static void a_narrowed_fetch_is_let_through(void **state)
+{
+    uint16_t v, all;
+    access_t host;
+
+    (void)state;
+    start(true);
+    assert_int_equal(create(ACCESS_RWX, &v), 0);
+    assert_int_equal(create(ACCESS_X, &all), 0);
+    assert_int_equal(set_access(v, PAGE, ACCESS_X), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, v), 0);
+    goes_through(PAGE);
+    assert_int_equal(get_access(v, PAGE), ACCESS_X);
+    assert_int_equal(set_access(v, PAGE, ACCESS_WX), 0);
+    goes_through(PAGE);
+    assert_int_equal(set_access(v, PAGE, ACCESS_W), 0);
+    assert_int_equal(violate(PAGE, RIGHT_X), FAULT_DENIED);
+    assert_int_equal(change_gfn(v, PAGE, PAGE + 4), 0);
+    assert_int_equal(set_access(v, PAGE, ACCESS_X), 0);
+    goes_through(PAGE);
+    assert_int_equal(altp2m_narrow_open(&fake.vcpus[0], gfn(PAGE)), 0);
+    assert_int_equal(fake_walk(root_of(v), PAGE).mfn, fake_walk(root_of(0xffff), PAGE + 4).mfn);
+    altp2m_narrow_close(&fake.vcpus[0]);
+    assert_int_equal(set_access(all, PAGE + 1, ACCESS_RWX), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, all), 0);
+    goes_through(PAGE);
+    assert_int_equal(altp2m_host_set_access(&fake.pm, gfn(PAGE), ACCESS_X), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, 0), 0);
+    goes_through(PAGE);
+    assert_int_equal(set_state(false), 0);
+    goes_through(PAGE);
+    assert_int_equal(altp2m_host_get_access(&fake.pm, gfn(PAGE), &host), 0);
+    assert_int_equal(host, ACCESS_X);
+    end();
+}
+
+/* Two pages of one instruction; a lifted vCPU has no need of it. */
+static void both_pages_of_an_instruction(void **state)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[0];
+    uint16_t n;
+
+    (void)state;
+    start(true);
+    assert_int_equal(create(ACCESS_X, &n), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, n), 0);
+    assert_int_equal(altp2m_narrow_open(v, gfn(PAGE)), 0);
+    assert_int_equal(altp2m_narrow_open(v, gfn(PAGE + 1)), 0);
+    assert_int_equal(fake_access_all(v->root, PAGE).rights, RIGHT_R | RIGHT_X);
+    assert_int_equal(fake_access_all(v->root, PAGE + 1).rights, RIGHT_R | RIGHT_X);
+    altp2m_narrow_close(v);
+    assert_int_equal(fake_access_all(v->root, PAGE).rights, 0);
+    assert_int_equal(fake_access_all(v->root, PAGE + 1).rights, 0);
+    assert_int_equal(altp2m_lift(v), 0);
+    assert_int_equal(altp2m_narrow_open(v, gfn(PAGE)), -XEN_ESRCH);
+    altp2m_unlift(v);
+    end();
+}
+
 /* Let through for its page walks, a vCPU gets the fetch that its view gives: with the read that
  * comes with it, or it would never get on. */
 static void a_fetch_comes_with_a_read(void **state)
@@ -357,6 +444,8 @@ int main(void)
         cmocka_unit_test(and_told_before),
         cmocka_unit_test(a_list_stops_there),
         cmocka_unit_test(or_narrowed_where_the_owner_says_so),
+        cmocka_unit_test(a_narrowed_fetch_is_let_through),
+        cmocka_unit_test(both_pages_of_an_instruction),
         cmocka_unit_test(a_fetch_comes_with_a_read),
         cmocka_unit_test(a_walk_counts_as_a_write),
         cmocka_unit_test(judged_walks),
