@@ -129,6 +129,7 @@ static bool create_physmap(struct build *b)
         .guest_views = b->config->altp2m_guest_views,
         .guest_tables = b->config->altp2m_guest_tables,
         .trace = b->config->altp2m_trace,
+        .narrow = b->config->altp2m_narrow,
         .host_reserve = (uint32_t)layout_host_reserve(b->config->memory_kib << 10),
         .monitor_reserve = (uint32_t)layout_monitor_reserve(b->config->memory_kib << 10),
         .format = vendor_caps.format,

@@ -237,6 +237,7 @@ static const char *read_policy(const struct dtree *t, int node, struct domain_co
     }
     c->altp2m_policy = (unsigned)policy;
     c->altp2m_trace = fdt_getprop(t->fdt, node, "altp2m-trace", NULL) != NULL;
+    c->altp2m_narrow = fdt_getprop(t->fdt, node, "altp2m-narrow", NULL) != NULL;
     if (!get_subops(t, node, "altp2m-allow", &c->altp2m_allow) ||
         !get_subops(t, node, "altp2m-deny", &c->altp2m_deny)) {
         return "altp2m-allow or altp2m-deny names what is not a sub-operation";

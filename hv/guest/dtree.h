@@ -26,6 +26,7 @@ struct domain_config {
     uint64_t altp2m_allow, altp2m_deny;               /* sets of sub-ops (core/policy.h) */
     unsigned altp2m_guest_views, altp2m_guest_tables; /* 0: the default */
     bool altp2m_trace;
+    bool altp2m_narrow;
     uint64_t table_kib;
     enum domain_action on_poweroff, on_crash, on_reboot, on_watchdog;
     bool monitor;         /* may control every other domain */

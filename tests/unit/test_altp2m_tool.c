@@ -631,7 +631,7 @@ static void on_amd(void **state)
                  "\"narrowed\": []");
     assert_json("altp2m info --json");
     expect_words("altp2m access 1 5 x", 1, "this processor cannot give that access");
-    assert_non_null(strstr(err, "there are n r rw rx rwx rx2rw n2rwx"));
+    assert_non_null(strstr(err, "there are n r rw rx rwx rx2rw n2rwx; altp2m_narrow = 1"));
     expect_words("altp2m access 1 5+3 wx", 1, "this processor cannot give that access");
     expect_words("altp2m create --access w", 1, "this processor cannot give that access");
     m->narrow = true;

@@ -225,7 +225,7 @@ static void lying_kernel(void **state)
 struct tree {
     uint32_t reg, kernel, vcpus, views;
     uint64_t memory;
-    const char *name, *altp2m, *cmdline, *action, *policy, *deny, *trace;
+    const char *name, *altp2m, *cmdline, *action, *policy, *deny, *trace, *narrowed;
     uint32_t guest_views;
     bool narrow; /* memory-kib as one cell */
 };
@@ -270,6 +270,7 @@ static size_t make_tree(void *fdt, const struct tree *t)
     put_string(fdt, "altp2m-policy", t->policy);
     put_string(fdt, "altp2m-deny", t->deny);
     put_string(fdt, "altp2m-trace", t->trace);
+    put_string(fdt, "altp2m-narrow", t->narrowed);
     if (t->guest_views) {
         fdt_property_u32(fdt, "altp2m-guest-views", t->guest_views);
     }
@@ -345,10 +346,10 @@ static void policy(void **state)
     assert_int_equal(c.altp2m_deny, policy_bit(6));
     assert_int_equal(c.altp2m_allow, 0);
     assert_int_equal(c.altp2m_guest_views, 7);
-    assert_false(c.altp2m_trace);
-    t.trace = "";
+    assert_false(c.altp2m_trace || c.altp2m_narrow);
+    t.trace = t.narrowed = "";
     assert_null(read_tree(fdt, make_tree(fdt, &t), &c));
-    assert_true(c.altp2m_trace);
+    assert_true(c.altp2m_trace && c.altp2m_narrow);
 }
 
 static void bad_values(void **state)

@@ -525,13 +525,13 @@ static void test_policy(void **state)
     read_domain(&o, GOOD "altp2m='mixed'");
     assert_string_equal(o.domain.altp2m_policy, "open");
     assert_true(o.domain.altp2m_allow == 0 && o.domain.altp2m_deny == 0);
-    assert_false(o.domain.altp2m_trace);
+    assert_false(o.domain.altp2m_trace || o.domain.altp2m_narrow);
     done(&o);
     read_domain(&o, GOOD "altp2m='mixed'\naltp2m_policy='audited'\naltp2m_guest_views=3\n"
                          "altp2m_guest_tables=100\naltp2m_allow=['isolate']\n"
-                         "altp2m_deny=['create_p2m', 'query']\naltp2m_trace=1");
+                         "altp2m_deny=['create_p2m', 'query']\naltp2m_trace=1\naltp2m_narrow=1");
     assert_string_equal(o.messages, "");
-    assert_true(o.domain.altp2m_trace);
+    assert_true(o.domain.altp2m_trace && o.domain.altp2m_narrow);
     assert_string_equal(o.domain.altp2m_policy, "audited");
     assert_int_equal(o.domain.altp2m_guest_views, 3);
     assert_int_equal(o.domain.altp2m_guest_tables, 100);
@@ -687,7 +687,7 @@ static void test_tree(void **state)
 
     (void)state;
     read_domain(&a, GOOD "altp2m='mixed'\nextra='x'\naltp2m_policy='grandfathered'\n"
-                         "altp2m_deny=['usage', 'query']\naltp2m_trace=1");
+                         "altp2m_deny=['usage', 'query']\naltp2m_trace=1\naltp2m_narrow=1");
     read_domain(&b, "name='m'\ntype='pvh'\nmemory=4097\nkernel='/proc/self/exe'\n"
                     "ramdisk='/proc/self/exe'");
     assert_string_equal(b.messages, "");
@@ -714,11 +714,13 @@ static void test_tree(void **state)
     assert_string_equal(fdt_stringlist_get(fdt, node, "altp2m-deny", 1, NULL), "usage");
     assert_null(fdt_getprop(fdt, node, "altp2m-allow", NULL));
     assert_non_null(fdt_getprop(fdt, node, "altp2m-trace", NULL));
+    assert_non_null(fdt_getprop(fdt, node, "altp2m-narrow", NULL));
     assert_int_equal(cell(fdt, node, "vcpus"), 1);
     assert_int_equal(cell(fdt, node, "altp2m-count"), 10);
     node = fdt_path_offset(fdt, "/domains/domain@2");
     assert_true(node > 0);
     assert_null(fdt_getprop(fdt, node, "altp2m-trace", NULL));
+    assert_null(fdt_getprop(fdt, node, "altp2m-narrow", NULL));
     assert_int_equal(cell(fdt, node, "kernel-module"), 1);
     assert_int_equal(cell(fdt, node, "ramdisk-module"), 2);
     assert_int_equal(two_cells(fdt, node, "memory-kib"), 4097 * 1024);

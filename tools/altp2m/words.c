@@ -159,7 +159,8 @@ static bool say_lacking(const struct subop_target *t, struct words_refusal *r)
     if (subop_query(t, 0, &q) || !q.accesses || !(EVERY_ACCESS & ~q.accesses))
         return false;
     SAY(r, "this processor cannot give that access: what can be executed or written can be read");
-    HINT(r, "there are %s", words_accesses(q.accesses, buf));
+    HINT(r, "there are %s; altp2m_narrow = 1 in the domain's configuration takes all",
+         words_accesses(q.accesses, buf));
     return true;
 }
 

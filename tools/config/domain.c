@@ -52,6 +52,7 @@ static const char *const domain_keys[] = {
     "altp2m_guest_views",
     "altp2m_guest_tables",
     "altp2m_trace",
+    "altp2m_narrow",
 };
 
 static const char *const domain_modes[] = {WORDS_ALTP2M_MODE, NULL};
@@ -365,6 +366,7 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
     out->altp2m = domain_mode(r, domain_modes[alias && !both ? old : 0]);
     out->altp2m_count =
         (uint32_t)domain_number(r, "altp2m_count", DOMAIN_VIEWS_DEFAULT, 1, VIEW_MAX, "");
+    out->altp2m_narrow = domain_number(r, "altp2m_narrow", 0, 0, 1, "") == 1;
 }
 
 /* Who this domain may control: `monitor` for everybody, or the names in `monitors`. */

@@ -28,6 +28,7 @@ struct domain {
     const char *altp2m;                 /* this and the following: static strings */
     const char *altp2m_policy;
     bool altp2m_trace;
+    bool altp2m_narrow;
     const char *on_poweroff;
     const char *on_crash;
     const char *on_watchdog;

@@ -98,6 +98,8 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
         bad |= fdt_property_u32(fdt, "altp2m-guest-views", d->altp2m_guest_views);
     if (d->altp2m_guest_tables)
         bad |= fdt_property_u32(fdt, "altp2m-guest-tables", d->altp2m_guest_tables);
+    if (d->altp2m_narrow)
+        bad |= fdt_property(fdt, "altp2m-narrow", NULL, 0);
     if (d->altp2m_trace)
         bad |= fdt_property(fdt, "altp2m-trace", NULL, 0);
     bad |= fdt_property_string(fdt, "on-poweroff", d->on_poweroff);

@@ -23,7 +23,7 @@ TICKS_PER_DOMAIN = 500_000_000
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
              "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0"}
-_KEYS = {*_DEFAULTS, "elf", "table", "ramdisk", "policy", "allow", "alone", "console", "group",
+_KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "group",
          "monitors", "needs", "chosen", "cmdline"}
 _WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
 
@@ -88,6 +88,8 @@ class Guest:
                "on_reboot": s["on_reboot"], "on_crash": s["on_crash"]}
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
+        if "narrow" in s:
+            out["altp2m_narrow"] = int(s["narrow"])
         if "policy" in s:
             out["altp2m_policy"] = s["policy"]
         if "allow" in s:
