@@ -111,7 +111,8 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
     if (g <= pm->max_gfn) {
         e = vs ? override_leaf(pm, vs, g) : hostmap_leaf(pm, g);
     }
-    if (!f->wide && narrow_gives(pm, vs, g, e, f->rights)) {
+    if (__builtin_expect(pm->narrowed != 0, false) && !f->wide &&
+        narrow_gives(pm, vs, g, e, f->rights)) {
         return FAULT_NARROW;
     }
     if (f->reflect && !entry_suppress_ve(pm, e) && !entry_permits(pm, e, f->rights)) {

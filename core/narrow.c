@@ -23,8 +23,8 @@ static access_t asked(const struct physmap *pm, const struct view_state *vs, uin
 bool narrow_gives(const struct physmap *pm, const struct view_state *vs, uint64_t g, uint64_t e,
                   unsigned rights)
 {
-    return pm->narrowed && rights == RIGHT_X && entry_valid(pm, e) &&
-           entry_type(pm, e) != MAP_MMIO && !entry_permits(pm, e, RIGHT_X) &&
+    return rights == RIGHT_X && entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO &&
+           !entry_permits(pm, e, RIGHT_X) &&
            (pm->narrowed >> asked(pm, vs, g, e) & access_rights(asked(pm, vs, g, e)) >> 2 & 1);
 }
 

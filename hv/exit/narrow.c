@@ -12,7 +12,7 @@
 
 #define CODE_MAX 15u
 
-void narrow_begin(struct vcpu *v, const struct vcpu_exit *e)
+__attribute__((noinline)) void narrow_begin(struct vcpu *v, const struct vcpu_exit *e)
 {
     struct exit_vcpu *x = &v->exit;
     gfn_t g = gpa_to_gfn(e->violation.gpa);
