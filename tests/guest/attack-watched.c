@@ -619,6 +619,62 @@ static void leaves_by_its_agent(void)
     expect(altp2m_destroy(inside.other), 0);
 }
 
+/* ---- a registered area ---- */
+
+/* An event for this vCPU, and how many upcalls it got of it. */
+static unsigned event_comes(long port)
+{
+    unsigned before = upcalls;
+
+    expect(event_send((uint32_t)port), 0);
+    sched_op(SCHEDOP_yield, NULL);
+    return upcalls - before;
+}
+
+/*
+ * Not an attack: vcpu_info in a page that the monitor takes away while events come. While only its
+ * view denies the page they wait, and are there afterwards; once the host map denies it nothing is
+ * written there any more. Last of all: an area cannot be moved again.
+ */
+static void has_its_events_written(void)
+{
+    uint8_t *held = page_alloc(1, 1);
+    struct vcpu_register_vcpu_info r = {.mfn = gfn_of(held)};
+    long port = event_bind_ipi(0);
+    unsigned before;
+
+    set_up();
+    check(port > 0, "no port: %ld", port);
+    expect(vcpu_op(VCPUOP_register_vcpu_info, 0, &r), 0);
+    vcpu_info = (struct vcpu_info *)held;
+    event_unmask((uint32_t)port);
+    interrupts_on();
+    expect(event_comes(port), 1);
+
+    ask(ASK_ACCESS, theirs, gfn_of(held), ACCESS_R);
+    ask(ASK_SWITCH, 0, theirs, 0);
+    expect(event_comes(port), policy != AUDITED);
+    expect(event_pending((uint32_t)port), policy == AUDITED);
+    expect(vcpu_info->evtchn_upcall_pending, 0);
+    before = upcalls;
+    ask(ASK_SWITCH, 0, 0, 0);
+    expect(upcalls - before, policy == AUDITED);
+    expect(event_pending((uint32_t)port), 0);
+
+    ask(ASK_SWITCH, 0, theirs, 0);
+    ask(ASK_ACCESS, theirs, gfn_of(held), ACCESS_R);
+    event_comes(port);
+    ask(ASK_ACCESS, 0, gfn_of(held), ACCESS_R);
+    ask(ASK_SWITCH, 0, 0, 0);
+    before = upcalls;
+    event_comes(port);
+    ask(ASK_ACCESS, 0, gfn_of(held), ACCESS_RWX);
+    expect(event_comes(port) > 0, policy != AUDITED);
+    expect(upcalls - before > 0, policy != AUDITED);
+    expect(vcpu_info->evtchn_upcall_pending, 0);
+    tear_down();
+}
+
 static void finish(void)
 {
     ask(ASK_END, 0, 0, 0);
@@ -636,4 +692,4 @@ TEST_CASES(CASE(begin), CASE(sees_the_monitor), CASE(turns_off_the_monitor), CAS
            CASE(reads_a_monitors_view), CASE(counts_a_monitors_tables),
            CASE(reads_a_monitors_overrides), CASE(copies_what_it_may_not_read),
            CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor),
-           CASE(leaves_by_its_agent), CASE(finish))
+           CASE(leaves_by_its_agent), CASE(has_its_events_written), CASE(finish))
