@@ -269,6 +269,17 @@ static bool exchanging(struct decode_cursor *c, const struct decode_prefixes *p,
     return with_modrm(c, p, d, op < 0xc0 ? DECODE_CMPXCHG : DECODE_XADD, size, size);
 }
 
+/* CMPXCHG8B and 16B: C7 /1. */
+static bool exchanging_pair(struct decode_cursor *c, const struct decode_prefixes *p,
+                            struct decoded *d)
+{
+    uint8_t modrm = decode_next(c);
+
+    d->kind = DECODE_CMPXCHG_PAIR;
+    d->size = p->operand == 8 ? 16 : 8;
+    return (modrm >> 3 & 7) == 1 && decode_memory(c, p, modrm, d);
+}
+
 static bool two_byte_opcode(struct decode_cursor *c, const struct decode_prefixes *p,
                             struct decoded *d)
 {
@@ -279,6 +290,9 @@ static bool two_byte_opcode(struct decode_cursor *c, const struct decode_prefixe
     }
     if ((op & 0xfe) == 0xb0 || (op & 0xfe) == 0xc0) {
         return exchanging(c, p, d, op);
+    }
+    if (op == 0xc7) {
+        return exchanging_pair(c, p, d);
     }
     if (op != 0xb6 && op != 0xb7 && op != 0xbe && op != 0xbf) {
         return false;
@@ -383,7 +397,8 @@ static bool may_be_locked(const struct decoded *d)
     case DECODE_BIT:
         return d->alu != DECODE_BIT_TEST;
     default:
-        return d->kind == DECODE_XCHG || d->kind == DECODE_XADD || d->kind == DECODE_CMPXCHG;
+        return d->kind == DECODE_XCHG || d->kind == DECODE_XADD || d->kind == DECODE_CMPXCHG ||
+               d->kind == DECODE_CMPXCHG_PAIR;
     }
 }
 

@@ -3,9 +3,9 @@
 
 /*
  * Decodes the instructions that software uses on memory-mapped devices: MOV in its forms, MOVZX,
- * MOVSX, arithmetic and logic, XCHG, XADD, CMPXCHG, BT and its relatives, PUSH and POP of memory,
- * STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure: no guest state, no
- * memory but its input.
+ * MOVSX, arithmetic and logic, XCHG, XADD, CMPXCHG, CMPXCHG8B and 16B, BT and its relatives, PUSH
+ * and POP of memory, STOS, LODS and MOVS (SDM 2, chapter 2 and the instructions' pages). Pure: no
+ * guest state, no memory but its input.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +36,8 @@ enum decode_kind {
     DECODE_XADD,    /* memory and register := their sum (`alu`: ADD) and what memory was */
     DECODE_CMPXCHG, /* compares (`alu`: CMP) the accumulator with memory; memory := register, or
                        accumulator := memory */
-    DECODE_PUSH,    /* stack := memory */
+    DECODE_CMPXCHG_PAIR, /* the same with rDX:rAX and rCX:rBX, of half the operand's size each */
+    DECODE_PUSH,         /* stack := memory */
     DECODE_POP, /* memory := stack; its effective address is that after the stack pointer moved */
     DECODE_STOS,
     DECODE_LODS,
@@ -48,7 +49,7 @@ enum decode_keep { DECODE_KEEP_NONE, DECODE_KEEP_CARRY, DECODE_KEEP_ALL };
 struct decoded {
     enum decode_kind kind;
     uint8_t length;       /* of the instruction, bytes */
-    uint8_t size;         /* of the memory operand, bytes: 1, 2, 4, 8 */
+    uint8_t size;         /* of the memory operand, bytes: 1, 2, 4, 8; of a pair 8 or 16 */
     uint8_t reg_size;     /* LOAD: bytes of the register that change; 4 clears the upper half */
     uint8_t reg;          /* ModRM numbering with REX */
     uint8_t address_size; /* 2, 4, 8: the effective address is cut to it; of string instructions,

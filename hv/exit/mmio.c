@@ -40,6 +40,7 @@ static void write_register(struct vcpu *v, unsigned n, unsigned bytes, bool high
 struct place {
     uint64_t linear, offset;
     uint8_t segment, size;
+    uint8_t at;   /* bytes of the instruction's operand before it */
     bool hole;    /* all of it, which saves the walk */
     gpa_t device; /* where, if it is */
 };
@@ -141,7 +142,9 @@ static bool stands_in(struct vcpu *v, const struct place *p, uint64_t *value)
         return false;
     }
     *value = 0;
-    memcpy(value, s->data, s->size < p->size ? s->size : p->size);
+    if (p->at < s->size) {
+        memcpy(value, s->data + p->at, s->size - p->at < p->size ? s->size - p->at : p->size);
+    }
     return true;
 }
 
@@ -360,6 +363,43 @@ static bool compare_exchange(struct vcpu *v, const struct decoded *d)
     return true;
 }
 
+/* Half of a pair in memory. */
+static struct place half_of(struct vcpu *v, const struct decoded *d, const struct place *all,
+                            unsigned at)
+{
+    struct place p =
+        place_at(v, all->segment, (all->offset + at) & size_mask(d->address_size), all->size / 2u);
+
+    p.at = (uint8_t)at;
+    return p;
+}
+
+/* As above, but that ZF alone changes; no half is written before both can be. */
+static bool compare_exchange_pair(struct vcpu *v, const struct decoded *d)
+{
+    struct place all = operand(v, d), low = half_of(v, d, &all, 0),
+                 high = half_of(v, d, &all, all.size / 2u);
+    uint64_t flags = vcpu_get(v, VCPU_RFLAGS) & ~(uint64_t)X86_EFLAGS_ZF;
+    uint64_t mask = size_mask(low.size), old[2];
+    bool equal;
+
+    if (!place_prove(v, &low, true) || !place_prove(v, &high, true) ||
+        !place_read_modify(v, &low, &old[0]) || !place_read_modify(v, &high, &old[1])) {
+        return false;
+    }
+    equal = !((old[0] ^ v->regs.rax) & mask) && !((old[1] ^ v->regs.rdx) & mask);
+    if (!place_write(v, &low, equal ? v->regs.rbx : old[0]) ||
+        !place_write(v, &high, equal ? v->regs.rcx : old[1])) {
+        return false;
+    }
+    if (!equal) {
+        write_register(v, 0, low.size, false, old[0]);
+        write_register(v, 2, low.size, false, old[1]);
+    }
+    vcpu_set(v, VCPU_RFLAGS, flags | (equal ? X86_EFLAGS_ZF : 0));
+    return true;
+}
+
 static bool bit(struct vcpu *v, const struct decoded *d)
 {
     uint64_t flags = vcpu_get(v, VCPU_RFLAGS), value;
@@ -506,6 +546,8 @@ static bool carry_out(struct vcpu *v, const struct decoded *d)
         return exchange_add(v, d);
     case DECODE_CMPXCHG:
         return compare_exchange(v, d);
+    case DECODE_CMPXCHG_PAIR:
+        return compare_exchange_pair(v, d);
     case DECODE_PUSH:
         return push(v, d);
     case DECODE_POP:

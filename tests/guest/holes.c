@@ -93,6 +93,46 @@ static void locked(void)
     expect(fault.vector, VEC_UD);
 }
 
+/* Both halves read all ones; EDX:EAX clear the upper halves of their registers. */
+static void pairs(void)
+{
+    uint64_t a = 0x1100000000000005, d = 0x2200000000000007;
+    uint8_t zero;
+
+    __asm__ volatile("lock cmpxchg8b (%3); setz %2"
+                     : "+a"(a), "+d"(d), "=q"(zero)
+                     : "r"(hole), "b"(1UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(zero, 0);
+    expect(a, 0xffffffff);
+    expect(d, 0xffffffff);
+    a |= 1ULL << 40;
+    __asm__ volatile("stc; cmpxchg8b (%3); setz %2; adcb $0, %2"
+                     : "+a"(a), "+d"(d), "=q"(zero)
+                     : "r"(hole), "b"(1UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(zero, 2); /* equal, and CF stays */
+    expect(a, 0x100ffffffff);
+    a = ~0UL; /* the low half is equal, the high one not */
+    d = 0;
+    __asm__ volatile("lock cmpxchg16b (%3); setz %2"
+                     : "+a"(a), "+d"(d), "=q"(zero)
+                     : "r"(hole), "b"(1UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(zero, 0);
+    expect(a, -1);
+    expect(d, -1);
+    __asm__ volatile("cmpxchg16b (%3); setz %2"
+                     : "+a"(a), "+d"(d), "=q"(zero)
+                     : "r"(hole), "b"(1UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(zero, 1);
+    fault_clear();
+    __asm__ volatile(TRY("cmpxchg16b 8(%0)")::"r"(hole), "a"(0UL), "d"(0UL), "b"(1UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(fault.vector, VEC_GP);
+}
+
 /* The bit may lie far from where the operand points, on either side: only there it is
  * looked for. */
 static void bits(void)
@@ -268,6 +308,32 @@ static void edge_read_modify_write(void)
     unmap_edges();
 }
 
+/* The low half in RAM, the high one beyond its end; and where the low half may not be written,
+ * nothing is. */
+static void edge_pairs(void)
+{
+    uint64_t a = 1, d = 0xffffffff;
+    uint8_t zero;
+
+    map_edges();
+    *LEFT = 1;
+    __asm__ volatile("lock cmpxchg8b (%3); setz %2"
+                     : "+a"(a), "+d"(d), "=q"(zero)
+                     : "r"(LEFT), "b"(0x55UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(zero, 1);
+    expect(*LEFT, 0x55);
+    __asm__ volatile("lock cmpxchg8b (%3); setz %2"
+                     : "+a"(a), "+d"(d), "=q"(zero)
+                     : "r"(LEFT), "b"(0x66UL), "c"(2UL)
+                     : "memory", "cc");
+    expect(zero, 0);
+    expect(a, 0x55);
+    expect(d, 0xffffffff);
+    expect(*LEFT, 0x55);
+    unmap_edges();
+}
+
 static void edge_strings(void)
 {
     uint64_t v, n = 2, there[2] = {0x0102030405060708, 0x1112131415161718};
@@ -337,7 +403,7 @@ static void fetch(void)
     check(vector == VEC_GP || vector == VEC_UD, "running code from a hole: vector %d", vector);
 }
 
-TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(locked), CASE(bits),
-           CASE(strings), CASE(stack_forms), CASE(beyond_memory), CASE(across_the_edge),
-           CASE(edge_addresses), CASE(edge_read_modify_write), CASE(edge_strings), CASE(edge_stack),
-           CASE(edge_fault), CASE(fetch))
+TEST_CASES(CASE(reads), CASE(writes), CASE(read_modify_write), CASE(locked), CASE(pairs),
+           CASE(bits), CASE(strings), CASE(stack_forms), CASE(beyond_memory), CASE(across_the_edge),
+           CASE(edge_addresses), CASE(edge_read_modify_write), CASE(edge_pairs), CASE(edge_strings),
+           CASE(edge_stack), CASE(edge_fault), CASE(fetch))

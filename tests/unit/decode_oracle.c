@@ -153,6 +153,10 @@ static bool expect_move(ZydisMnemonic m, bool to_memory, struct expected *x)
     case ZYDIS_MNEMONIC_CMPXCHG:
         x->kind = DECODE_CMPXCHG;
         return true;
+    case ZYDIS_MNEMONIC_CMPXCHG8B:
+    case ZYDIS_MNEMONIC_CMPXCHG16B:
+        x->kind = DECODE_CMPXCHG_PAIR;
+        return true;
     case ZYDIS_MNEMONIC_STOSB:
     case ZYDIS_MNEMONIC_STOSW:
     case ZYDIS_MNEMONIC_STOSD:
@@ -304,7 +308,7 @@ static bool has_rep(const struct oracle *o)
 static bool has_register(const struct expected *x)
 {
     return !x->has_immediate && x->kind != DECODE_MOVS && x->kind != DECODE_PUSH &&
-           x->kind != DECODE_POP;
+           x->kind != DECODE_POP && x->kind != DECODE_CMPXCHG_PAIR;
 }
 
 static const char *compare_operation(const struct expected *x, const struct decoded *d)

@@ -222,10 +222,10 @@ static void test_addresses_by_hand(void **state)
 static void locked(void **state)
 {
     /* add [rax], ecx; inc byte [rax]; neg dword [rax]; bts [rax], ecx; xadd [rax], cl; cmpxchg
-     * [rax], ecx; xchg [rax], ecx */
+     * [rax], ecx; cmpxchg8b [rax]; xchg [rax], ecx */
     static const uint8_t taken[][3] = {{0x01, 0x08},       {0xfe, 0x00},       {0xf7, 0x18},
                                        {0x0f, 0xab, 0x08}, {0x0f, 0xc0, 0x08}, {0x0f, 0xb1, 0x08},
-                                       {0x87, 0x08}};
+                                       {0x0f, 0xc7, 0x08}, {0x87, 0x08}};
     /* add ecx, [rax]; cmp [rax], ecx; test [rax], ecx; bt [rax], ecx; mov [rax], ecx; push [rax] */
     static const uint8_t refused[][3] = {{0x03, 0x08},       {0x39, 0x08}, {0x85, 0x08},
                                          {0x0f, 0xa3, 0x08}, {0x89, 0x08}, {0xff, 0x30}};
