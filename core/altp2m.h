@@ -121,6 +121,11 @@ void altp2m_agent_leave(struct altp2m_vcpu *v);
 
 /* Puts one vCPU on a view; false, and no effect, if there is no such view. */
 bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to);
+/*
+ * Whoever watched the domain died, and answers no more: vCPUs on views that the domain did not make
+ * itself go to view 0, or where a sealed guest starts. The views stay.
+ */
+void altp2m_monitor_gone(struct physmap *pm);
 bool altp2m_view_exists(struct physmap *pm, view_t v);
 
 /*

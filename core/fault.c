@@ -200,6 +200,22 @@ bool altp2m_move_vcpu(struct altp2m_vcpu *v, view_t to)
     return exists;
 }
 
+void altp2m_monitor_gone(struct physmap *pm)
+{
+    view_t start, at;
+
+    physmap_lock(pm);
+    start = pm->sealed ? physmap_start_view(pm) : view(0);
+    for (struct altp2m_vcpu *v = pm->vcpus; v && view_get(pm, start); v = v->next) {
+        platform_vcpu_sync(v);
+        at = v->view;
+        if (at.v != 0 && view_get(pm, at) && !pm->views[at.v].by_guest) {
+            vcpus_move(pm, v, start);
+        }
+    }
+    physmap_unlock(pm);
+}
+
 static int set_host_access(struct physmap *pm, uint64_t g, access_t access)
 {
     struct view_state *first = view_get(pm, view(0));

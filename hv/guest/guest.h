@@ -88,6 +88,8 @@ long context_op(struct hypercall *h, struct domain *d, struct xen_domctl *op);
  * a negative errno. */
 int vmevent_enable(struct domain *d, struct domain *by, uint32_t *port);
 void vmevent_disable(struct domain *d);
+/* The same, where nobody said so: its program or its domain is gone. */
+void vmevent_listener_died(struct domain *d);
 /* Handles the answers in the ring. */
 void vmevent_resume(struct domain *d);
 /* Sends one request; false if there is no room. Locks the domain. */

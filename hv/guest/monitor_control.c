@@ -242,7 +242,7 @@ void monitor_domain_gone(struct domain *d)
             continue;
         }
         if (other->guest.monitor.listener == d->id) {
-            vmevent_disable(other);
+            vmevent_listener_died(other);
         }
         take_back(other, d->id);
         domain_put(other);

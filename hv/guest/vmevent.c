@@ -150,7 +150,7 @@ static void channel_event(struct domain *d)
     if (evtchn_is_bound(d, m->port)) {
         vmevent_resume(d);
     } else {
-        vmevent_disable(d);
+        vmevent_listener_died(d);
     }
 }
 
@@ -279,4 +279,10 @@ void vmevent_disable(struct domain *d)
         release_vcpu(d->vcpus[i]);
     }
     altp2m_lift_forget(&d->physmap);
+}
+
+void vmevent_listener_died(struct domain *d)
+{
+    altp2m_monitor_gone(&d->physmap); /* first: who goes on meets nothing in the monitor's views */
+    vmevent_disable(d);
 }

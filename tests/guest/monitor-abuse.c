@@ -188,15 +188,24 @@ static void ring_dropped(void)
     }
 }
 
-/* A program that dies closes its channel and no more. */
+/* A program that dies closes its channel and no more. The guest goes on, on view 0: what was hidden
+ * in a view of the monitor's nobody would step over now. */
 static void channel_closed(void)
 {
+    struct altp2m_stub on = {.hvm_op = altp2m_hvm_op, .domain = target};
     uint64_t wrote = prey->wrote[0];
+    uint16_t v = 0;
 
+    expect(altp2m_stub_set_domain_state(&on, 1), 0);
+    expect(altp2m_stub_create_p2m(&on, &v, XENMEM_access_rwx), 0);
+    expect(altp2m_stub_switch_p2m(&on, v), 0);
     watch();
     provoke(PREY_WRITE_0, 1);
+    expect(altp2m_stub_destroy_p2m(&on, v), -XEN_EBUSY); /* it runs there */
     expect(event_close(ring.port), 0);
     check(becomes(&prey->wrote[0], wrote + 1), "the guest waits for nobody");
+    expect(altp2m_stub_destroy_p2m(&on, v), 0);
+    expect(altp2m_stub_set_domain_state(&on, 0), 0);
     expect(set_access(prey->page_gfn[0], XENMEM_access_rx), -XEN_ENODEV);
     expect(monitor_unmap(ring.page), 0);
 }

@@ -16,11 +16,17 @@ altp2m -d 2 watch break do_sys_openat2 --args --count 2 --if 'args.filename =~ "
 echo "{ json"
 altp2m -d 2 --json watch syscall execve break do_exit --args --count 6
 echo "} json"
+altp2m -d 2 watch syscall openat > /log &
+until grep -q openat /log; do sleep 0.1; done
+kill -9 $!
+sleep 1
+altp2m -d 2 watch syscall execve --count 2 | tail -n 1
+altp2m -d 2 off
 altp2m domains
 """
 TARGET = """grep . /sys/devices/system/cpu/vulnerabilities/meltdown
 n=0
-until [ $n -ge 120 ]; do /bin/date >/dev/null; sleep 0.1; n=$((n + 1)); done
+until [ $n -ge 200 ]; do /bin/date >/dev/null; sleep 0.1; n=$((n + 1)); done
 echo "the target is at its end"
 """
 EXECVE = r'\(d1\) +[0-9.]+  vcpu 0  init\(\d+\)  syscall execve\(filename="/bin/date", argv=\[/bin/date\], envp=0x[0-9a-f]+\)$'
@@ -51,6 +57,7 @@ class WatchTest(FacetTest):
         for pattern, count in ((EXECVE, 2), (OPENAT, 3), (OPEN, 2)):
             self.assertGreaterEqual(len(re.findall(pattern, done.out, re.M)), count, done.out)
         self.assertIn("(d2) Mitigation: PTI", done.lines)
+        self.assertIn("(d1)   execve: 2 times", done.lines)  # after a watch that was killed
         self.assertIn("(d2) the target is at its end", done.lines)
         self.assertRegex(done.out, r"\(d1\) 2 .* off *\n")
         lines = [line.removeprefix("(d1) ") for line in done.lines]
