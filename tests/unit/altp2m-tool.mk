@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The altp2m command against a model of Xen, and on the real core.
-ALTP2M_TESTS = altp2m_tool altp2m_watch altp2m_kernel altp2m_process
+ALTP2M_TESTS = altp2m_tool altp2m_watch altp2m_kernel altp2m_process altp2m_options
 ALTP2M_TEST_SRCS = tests/unit/altp2m_model.c tests/unit/altp2m_watched.c tests/unit/made_kernel.c \
 	$(patsubst %,tools/altp2m/%.c,$(filter-out hypercall_xen hypercall_monitor,$(ALTP2M_LIB)))
 ALTP2M_TEST_OBJS = $(ALTP2M_TEST_SRCS:%.c=$(B)/unit-altp2m/%.o)

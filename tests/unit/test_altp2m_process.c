@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -117,6 +118,7 @@ static void model_close(struct hypercall *hc)
 /* Runs a command line of words between bars. */
 static int type(const char *line)
 {
+    static char empty[] = "";
     char words[512], *argv[32], *save = NULL;
     size_t out_size, err_size;
     int argc = 0, rc;
@@ -128,7 +130,7 @@ static int type(const char *line)
     e = open_memstream(&err, &err_size);
     snprintf(words, sizeof(words), "%s", line);
     for (char *x = strtok_r(words, "|", &save); x; x = strtok_r(NULL, "|", &save))
-        argv[argc++] = x;
+        argv[argc++] = strcmp(x, "EMPTY") ? x : empty;
     argv[argc] = NULL;
     rc = command_main(argc, argv, o, e, false, model_open, model_close);
     fclose(o);
@@ -227,6 +229,7 @@ static void schema(void **state)
         "altp2m|-d|2|--json|watch|syscall|execve|break|do_thing|user|312:0x401020|--args",
         "altp2m|-d|2|--json|watch|syscall|execve|--result|--show|task->comm",
         "altp2m|-d|2|--json|watch|break|do_thing|--count|1",
+        "altp2m|-d|2|--json|watch|syscall|execve|cr3|--summary",
         "altp2m|-d|2|--json|watch|user|7:0x401020", /* refused */
     };
 
@@ -335,6 +338,68 @@ static void user(void **state)
     expect("altp2m|-d|2|watch|user|312:0x500000", 1, "is not in memory now");
 }
 
+/* New values take effect with the step over the breakpoint; rip with none. */
+static void registers_are_set(void **state)
+{
+    (void)state;
+    w->regs.rdi = AT(TEXT);
+    EXECUTE(MADE_THING, 0x2000);
+    expect("altp2m|-d|2|watch|break|do_thing|--set|rax=rdi+1,rbx=u8[rdi],rcx=[0]", 0, "1 events");
+    assert_int_equal(w->regs.rax, AT(TEXT) + 1);
+    assert_int_equal(w->regs.rbx, '/');
+    assert_int_equal(w->regs.rcx, 0); /* it could not be read */
+    assert_int_equal(w->got[0], WATCHED_NOP);
+    assert_int_equal(w->at, 2);
+    w->regs.rax = 0;
+    EXECUTE(MADE_THING);
+    expect("altp2m|-d|2|watch|break|do_thing|--set|rax=5|--if|pid == 1", 0, "0 events");
+    assert_int_equal(w->regs.rax, 0); /* not told of: not touched */
+    expect("altp2m|-d|2|watch|break|do_thing|--set|cr3=5", 2, "a register and its new value");
+    expect("altp2m|-d|2|watch|break|do_thing|--set|rax", 2, "a register and its new value");
+    expect("altp2m|-d|2|watch|break|do_thing|--set|EMPTY", 2, "a register and its new value");
+}
+
+static void commands(void **state)
+{
+    char line[256], file[64], text[512] = "";
+    FILE *f;
+
+    (void)state;
+    snprintf(file, sizeof(file), "/tmp/altp2m-exec-%d", (int)getpid());
+    snprintf(line, sizeof(line), "altp2m|-d|2|watch|syscall|execve|--exec|cat >>%s", file);
+    EXECUTE(MADE_EXECVE, MADE_EXECVE);
+    expect(line, 0, "2 events");
+    f = fopen(file, "r");
+    assert_non_null(f);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(fgets(text, sizeof(text), f));
+        assert_non_null(strstr(text, "{\"event\": \"syscall\""));
+        assert_non_null(strstr(text, "\"filename\": \"/bin/true.\""));
+    }
+    assert_null(fgets(text, sizeof(text), f));
+    fclose(f);
+    unlink(file);
+    EXECUTE(MADE_EXECVE, MADE_EXECVE);
+    expect("altp2m|-d|2|watch|syscall|execve|--exec|exit 3", 0, "status 3 (told once)");
+    EXECUTE(MADE_EXECVE); /* it does not read its input: no matter */
+    expect("altp2m|-d|2|watch|syscall|execve|--exec|true", 0, "1 events");
+    expect("altp2m|-d|2|watch|syscall|execve|--exec|EMPTY", 2, "a command");
+}
+
+static void limits(void **state)
+{
+    (void)state;
+    EXECUTE(MADE_EXECVE, MADE_EXECVE, MADE_EXECVE, MADE_EXECVE, MADE_EXECVE);
+    expect("altp2m|-d|2|watch|syscall|execve|--limit|2", 0, "2 events in");
+    assert_non_null(strstr(out, "3 more passed over"));
+    assert_non_null(strstr(out, "execve: 5 times"));
+    expect("altp2m|-d|2|watch|syscall|execve|--limit|0", 2, "a number of events");
+    EXECUTE(MADE_EXECVE, MADE_EXECVE, MADE_EXECVE);
+    expect("altp2m|-d|2|watch|syscall|execve|--summary", 0, "         3 |#\n");
+    assert_non_null(strstr(out, "a column is 1 s, a # up to 1 events"));
+    assert_int_equal(count("syscall execve"), 0);
+}
+
 static void lies(void **state)
 {
     (void)state;
@@ -363,8 +428,9 @@ static void lies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(system_call), TEST(isolation), TEST(json), TEST(schema), TEST(function),
-        TEST(conditions),  TEST(results),   TEST(user), TEST(lies),
+        TEST(system_call),       TEST(isolation),  TEST(json),    TEST(schema),
+        TEST(function),          TEST(conditions), TEST(results), TEST(user),
+        TEST(registers_are_set), TEST(commands),   TEST(limits),  TEST(lies),
     };
 
     return cmocka_run_group_tests_name("altp2m watch of a Linux", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files.h"
 #include "own.h"
 #include "parse.h"
 #include "xenabi.h"
@@ -153,9 +154,11 @@ enum command_status cmd_remaps(struct session *s, char **argv, int argc)
     (void)argc;
     if (!parse_view(argv[0], &v))
         return command_misuse(s, "a view", argv[0], VIEW_WORDS);
-    f = from_stdin ? stdin : fopen(argv[1], "re");
+    f = from_stdin ? stdin : files_open(argv[1]);
     if (!f)
-        return command_misuse(s, "a file that can be read", argv[1], strerror(errno));
+        return command_misuse(s, "a file that can be read", argv[1],
+                              errno == EINVAL ? "no regular file; - is the standard input"
+                                              : strerror(errno));
     p.list = hc->alloc(hc->ctx, PAIRS * sizeof(*p.list));
     st = p.list ? change_all(s, v, f, &p) : command_refuse(s, "out of memory", NULL, ENOMEM);
     if (p.list)

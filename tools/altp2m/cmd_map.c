@@ -3,14 +3,12 @@
 #include "command.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "control.h"
+#include "files.h"
 #include "own.h"
 #include "parse.h"
 #include "ranges.h"
@@ -360,29 +358,11 @@ static int draw_svg(const struct picture *p, const char *file)
 
 /* ---- the command ---- */
 
-/* 0, or why a picture could not be put there: known before the view is looked at, and without a
- * change. */
-static int writable(const char *file)
-{
-    char directory[PATH_MAX], *slash;
-    struct stat what;
-
-    if (!stat(file, &what))
-        return !S_ISREG(what.st_mode) ? -EINVAL : access(file, W_OK) ? -errno : 0;
-    if (errno != ENOENT ||
-        snprintf(directory, sizeof(directory), "%s", file) >= (int)sizeof(directory))
-        return -errno;
-    slash = strrchr(directory, '/');
-    if (slash)
-        slash[slash == directory] = 0;
-    return !*file || access(slash ? directory : ".", W_OK | X_OK) ? -errno : 0;
-}
-
 static enum command_status parse(struct picture *p, char **argv, int argc)
 {
     const char *file = p->s->opt[OPT_SVG];
     gfn_t first = gfn(0), last;
-    int rc = file ? writable(file) : 0;
+    int rc = file ? files_check_output(file) : 0;
 
     if (rc)
         return command_misuse(p->s, "a file that can be written", file,

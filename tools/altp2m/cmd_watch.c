@@ -59,6 +59,20 @@ static bool in_our_view(const struct watch *w, const vm_event_request_t *r)
            (r->altp2m_idx == w->view.v || watch_pair_is_ours(w, view(r->altp2m_idx)));
 }
 
+/* --limit: the first ones of each second. */
+static bool in_limit(struct watch *w)
+{
+    double now = w->limit ? watch_seconds(w) : 0;
+
+    if (!w->limit)
+        return true;
+    if (now - w->limit_start >= 1) {
+        w->limit_start = now;
+        w->limit_told = 0;
+    }
+    return w->limit_told++ < w->limit;
+}
+
 /* Whether the filters let it through. Counts those that they do not. */
 static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t *r)
 {
@@ -66,7 +80,7 @@ static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t 
 
     if ((w->only_kinds & (1u << k)) && (!w->has_vcpu || r->vcpu_id == w->only_vcpu) &&
         (!w->has_gfns || !page || r->u.mem_access.gfn - w->gfn_first.v < w->gfn_count) &&
-        watch_condition(w))
+        watch_condition(w) && in_limit(w))
         return true;
     w->hidden++;
     return false;
@@ -111,39 +125,44 @@ static bool return_now(struct watch *w, const vm_event_request_t *r, vm_event_re
     return true;
 }
 
+static bool tell_break(struct watch *w, const struct watch_break *b, const vm_event_request_t *r)
+{
+    if (!passes(w, b->kind, r))
+        return false;
+    watch_tell(w, b->kind, r, b->label, NULL, NULL);
+    return true;
+}
+
 /* At the end of a function that was met at its beginning. */
-static void on_return(struct watch *w, const vm_event_request_t *r)
+static bool on_return(struct watch *w, const vm_event_request_t *r)
 {
     struct watch_call *c = watch_call_ends(w, r);
     struct watch_break *b;
 
     if (!c)
-        return;
+        return false;
     c->used = false;
     b = &w->breaks[c->breakpoint];
     w->now.b = b;
     w->now.args = w->now.returned = true;
     w->now.result = watch_result(b, r->data.regs.x86.rax);
     memcpy(w->now.arg, c->arg, sizeof(c->arg));
-    if (passes(w, b->kind, r))
-        watch_tell(w, b->kind, r, b->label, NULL, NULL);
+    return tell_break(w, b, r);
 }
 
-/* True if it counts: another process may execute the same page. */
+/* True if it was told of: another process may execute the same page. */
 static bool on_own(struct watch *w, const vm_event_request_t *r, struct watch_break *b)
 {
     if (b->kind == WATCH_USER && (b->pid != w->now.who.pid || !w->now.who.known))
         return false;
     b->hits++;
-    if (b->is_return) {
-        on_return(w, r);
-        return false;
-    }
+    if (b->is_return)
+        return on_return(w, r);
     w->now.b = b;
     watch_args(w, r, b, w->now.arg);
     w->now.args = w->args || b->kind == WATCH_SYSCALL;
     if (!w->result)
-        return passes(w, b->kind, r);
+        return tell_break(w, b, r);
     w->hidden += !watch_call_begins(w, r, b);
     return false;
 }
@@ -152,11 +171,11 @@ static bool on_own(struct watch *w, const vm_event_request_t *r, struct watch_br
 static void hit(struct watch *w, struct watch_break *b, const vm_event_request_t *r,
                 vm_event_response_t *a, view_t back)
 {
-    bool tell = on_own(w, r, b);
+    bool told = on_own(w, r, b);
 
-    if (tell)
-        watch_tell(w, b->kind, r, b->label, NULL, NULL);
-    if (!tell || !w->returns || !return_now(w, r, a))
+    if (told && w->returns && return_now(w, r, a))
+        watch_set_registers(w, r, a);
+    else if (!told || !watch_set_registers(w, r, a))
         step_over(w, a, back, false);
 }
 
@@ -447,6 +466,7 @@ enum command_status cmd_watch(struct session *s, char **argv, int argc)
         return command_refuse(s, "out of memory", NULL, ENOMEM);
     w->s = s;
     w->t = &s->target;
+    w->column_seconds = 1;
     st = watch_parse(w, argv, argc);
     if (st == COMMAND_OK)
         st = run(w);

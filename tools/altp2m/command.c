@@ -73,6 +73,10 @@ const struct command command_table[] = {
      "  --svg FILE   as a picture\n"
      "\nShows where the view has something of its own: private or remapped pages, restrictions.\n"
      "Without a range, all of the domain's memory.\n"},
+    {"graph", "", 0, 0, cmd_graph, "who shares, who overrides what, who runs where",
+     "  -o, --svg FILE   as a picture, with a legend\n"
+     "\nAll views with what they have of their own, and what two of them both override. Xen does "
+     "not\ntell of overrides.\n"},
     {"domains", "", 0, 0, cmd_domains, "the domains that this one may watch",
      "With their memory, vCPUs, altp2m mode and state.\n"},
     {"watch", "WHAT...", 1, 512, cmd_watch, "tell what another domain (-d) does, as it happens",
@@ -93,6 +97,10 @@ const struct command command_table[] = {
      "  --show LIST      expressions to print: rdi,rsi:str,[rdi+0x70]:str,task->mm\n"
      "  --values         with a write: the bytes before and after\n"
      "  --return N       at a breakpoint: the function returns N and does nothing\n"
+     "  --set LIST       at a breakpoint: new values of registers: rax=0,rdi=rsi+8\n"
+     "  --exec COMMAND   run it by sh, with the event as JSON on its input; the guest waits\n"
+     "  --limit N        tell of at most N events a second\n"
+     "  --summary        tell of none; at the end a chart: how many in each second, and what\n"
      "  --by-steps       pages with breakpoints are executed an instruction at a time: slow, and\n"
      "                   on AMD the one way to hide a breakpoint from its own page's code, too\n"
      "  --kind LIST, --vcpu N, --gfn GFN[+COUNT]   tell only of these\n"
@@ -215,11 +223,17 @@ static const struct option own_options[OPT_NR] = {
     [OPT_ARGS] = {"args", no_argument, NULL, OWN_OPTIONS + OPT_ARGS},
     [OPT_RESULT] = {"result", no_argument, NULL, OWN_OPTIONS + OPT_RESULT},
     [OPT_PROCESS] = {"process", no_argument, NULL, OWN_OPTIONS + OPT_PROCESS},
+    [OPT_EXEC] = {"exec", required_argument, NULL, OWN_OPTIONS + OPT_EXEC},
+    [OPT_SET] = {"set", required_argument, NULL, OWN_OPTIONS + OPT_SET},
+    [OPT_LIMIT] = {"limit", required_argument, NULL, OWN_OPTIONS + OPT_LIMIT},
+    [OPT_SUMMARY] = {"summary", no_argument, NULL, OWN_OPTIONS + OPT_SUMMARY},
 };
 
-static enum command_status (*option_owner(unsigned int opt))(struct session *, char **, int)
+static bool owns(const struct command *c, unsigned int opt)
 {
-    return opt == OPT_ACCESS ? cmd_create : opt == OPT_SVG ? cmd_map : cmd_watch;
+    return opt == OPT_ACCESS ? c->run == cmd_create
+           : opt == OPT_SVG  ? c->run == cmd_map || c->run == cmd_graph
+                             : c->run == cmd_watch;
 }
 
 /* 0, or the exit status for a wrong option. */
@@ -237,7 +251,8 @@ static int parse_options(int argc, char **argv, struct session *s, struct option
     memcpy(longs + ARRAY_SIZE(general), own_options, sizeof(own_options));
     optind = 0; /* glibc: start anew */
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "d:jhV", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "d:jhVo:", longs, NULL)) != -1) {
+        c = c == 'o' ? OWN_OPTIONS + OPT_SVG : c;
         switch (c) {
         case 'd':
             if (o->domid)
@@ -254,7 +269,7 @@ static int parse_options(int argc, char **argv, struct session *s, struct option
             o->version = true;
             break;
         default:
-            if (c >= OWN_OPTIONS && optarg && s->opt[c - OWN_OPTIONS])
+            if (c >= OWN_OPTIONS && s->opt[c - OWN_OPTIONS])
                 return usage_error(s->err, "given twice: --", own_options[c - OWN_OPTIONS].name);
             if (c >= OWN_OPTIONS) {
                 s->opt[c - OWN_OPTIONS] = optarg ? optarg : "";
@@ -274,7 +289,7 @@ static int check_words(struct session *s, const struct command *c, int nargs)
         return COMMAND_USAGE;
     }
     for (unsigned int i = 0; i < OPT_NR; i++) {
-        if (s->opt[i] && c->run != option_owner(i)) {
+        if (s->opt[i] && !owns(c, i)) {
             fprintf(s->err, "altp2m: --%s does not belong to %s\nTry altp2m --help.\n",
                     own_options[i].name, c->name);
             return COMMAND_USAGE;

@@ -37,6 +37,10 @@ enum session_option {
     OPT_ARGS,
     OPT_RESULT,
     OPT_PROCESS,
+    OPT_EXEC,
+    OPT_SET,
+    OPT_LIMIT,
+    OPT_SUMMARY,
     OPT_NR
 };
 
@@ -99,6 +103,7 @@ enum command_status cmd_vmfunc(struct session *s, char **argv, int argc);
 enum command_status cmd_seal(struct session *s, char **argv, int argc);
 enum command_status cmd_remaps(struct session *s, char **argv, int argc);
 enum command_status cmd_map(struct session *s, char **argv, int argc);
+enum command_status cmd_graph(struct session *s, char **argv, int argc);
 enum command_status cmd_watch(struct session *s, char **argv, int argc);
 enum command_status cmd_ve(struct session *s, char **argv, int argc);
 

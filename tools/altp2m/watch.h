@@ -20,18 +20,20 @@
 #include "ring.h"
 #include "symbols.h"
 
-#define WATCH_RANGES 64u
-#define WATCH_BREAKS 256u
-#define WATCH_ASKED  16u
-#define WATCH_PLACES 128u
-#define WATCH_SHOWN  8u
-#define WATCH_ARGS   6u  /* those in registers */
-#define WATCH_CALLS  64u /* functions that are inside at a time, with --result */
-#define WATCH_LABEL  64u
-#define WATCH_VALUES 16u /* bytes shown of a written place */
-#define WATCH_NAME   128u
-#define WATCH_ENTRY  "__x64_sys_" /* where a system call begins */
-#define WATCH_COMM   16u          /* TASK_COMM_LEN */
+#define WATCH_RANGES  64u
+#define WATCH_BREAKS  256u
+#define WATCH_ASKED   16u
+#define WATCH_PLACES  128u
+#define WATCH_SHOWN   8u
+#define WATCH_SET     8u
+#define WATCH_COLUMNS 60u
+#define WATCH_ARGS    6u  /* those in registers */
+#define WATCH_CALLS   64u /* functions that are inside at a time, with --result */
+#define WATCH_LABEL   64u
+#define WATCH_VALUES  16u /* bytes shown of a written place */
+#define WATCH_NAME    128u
+#define WATCH_ENTRY   "__x64_sys_" /* where a system call begins */
+#define WATCH_COMM    16u          /* TASK_COMM_LEN */
 
 #define WATCH_NOWHERE (~0ULL) /* no address of code */
 
@@ -209,6 +211,14 @@ struct watch {
     struct watch_now now;
     struct expr condition;
     bool has_condition, args, result;
+    struct {
+        size_t offset; /* in struct vm_event_regs_x86 */
+        struct expr expr;
+    } set[WATCH_SET];
+    unsigned int nr_set;
+    bool complained;
+    uint64_t limit, limit_told; /* events told a second, 0: any number; in this one */
+    double limit_start;
 
     uint64_t count; /* 0: no end */
     double seconds; /* 0: no end */
@@ -230,6 +240,8 @@ struct watch {
     bool pairs, by_steps; /* no page is executed and not read; and none is executed as a copy */
     unsigned int stepped; /* pages that are stepped through */
 
+    uint64_t columns[WATCH_COLUMNS]; /* of --summary's chart: events in column_seconds each */
+    unsigned int column_seconds;
     struct timespec start;
     double last_stats;
     uint64_t counts[WATCH_KINDS], told, hidden, last_told;
@@ -278,7 +290,14 @@ uint64_t watch_result(const struct watch_break *b, uint64_t rax);
 /* The call that ends at this event, or NULL; it is forgotten with `used`. */
 struct watch_call *watch_call_ends(struct watch *w, const vm_event_request_t *r);
 
+/* watch_act.c: True if the vCPU goes on at another place. */
+bool watch_set_registers(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a);
+/* Runs the command with the event on its standard input, and waits for it. */
+void watch_exec(struct watch *w, const char *command, const char *json, size_t size);
+
 /* watch_expr.c */
+/* The offset of a register that can be set, or SIZE_MAX. */
+size_t watch_register(const char *name);
 struct expr_env watch_env(struct watch *w, bool dry);
 bool watch_condition(struct watch *w);
 /* Notes whether the expression needs the kernel's types; returns a name that nobody knows, or NULL.

@@ -10,19 +10,24 @@ static void number(struct expr_value *v, uint64_t value)
     v->number = value;
 }
 
+static const struct {
+    const char *name;
+    size_t offset;
+} registers[] = {
+#define REG(r)                                                                                     \
+    {                                                                                              \
+#r, offsetof(struct vm_event_regs_x86, r)                                                  \
+    }
+    /* those that an answer can set first */
+    REG(rax), REG(rbx),    REG(rcx), REG(rdx), REG(rsi), REG(rdi), REG(rbp),     REG(rsp),
+    REG(r8),  REG(r9),     REG(r10), REG(r11), REG(r12), REG(r13), REG(r14),     REG(r15),
+    REG(rip), REG(rflags), REG(cr0), REG(cr2), REG(cr3), REG(cr4), REG(fs_base), REG(gs_base),
+#undef REG
+};
+#define SETTABLE 18u
+
 static bool register_(const struct vm_event_regs_x86 *x, const char *name, struct expr_value *v)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } registers[] = {
-#define REG(r) {#r, offsetof(struct vm_event_regs_x86, r)}
-        REG(rax), REG(rbx), REG(rcx),    REG(rdx), REG(rsi), REG(rdi), REG(rbp),     REG(rsp),
-        REG(r8),  REG(r9),  REG(r10),    REG(r11), REG(r12), REG(r13), REG(r14),     REG(r15),
-        REG(rip), REG(cr0), REG(rflags), REG(cr2), REG(cr3), REG(cr4), REG(fs_base), REG(gs_base),
-#undef REG
-    };
-
     for (size_t i = 0; i < ARRAY_SIZE(registers); i++) {
         if (strcmp(registers[i].name, name) != 0)
             continue;
@@ -31,6 +36,14 @@ static bool register_(const struct vm_event_regs_x86 *x, const char *name, struc
         return true;
     }
     return false;
+}
+
+size_t watch_register(const char *name)
+{
+    for (size_t i = 0; i < SETTABLE; i++)
+        if (!strcmp(registers[i].name, name))
+            return registers[i].offset;
+    return SIZE_MAX;
 }
 
 static bool process(struct watch *w, const char *name, struct expr_value *v)
@@ -187,6 +200,8 @@ enum command_status watch_check(struct watch *w)
             break;
         for (unsigned int k = 0; k < w->nr_shown && st == COMMAND_OK; k++)
             check_one(w, &w->shown[k].expr, w->shown[k].label, &st);
+        for (unsigned int k = 0; k < w->nr_set && st == COMMAND_OK; k++)
+            check_one(w, &w->set[k].expr, w->s->opt[OPT_SET], &st);
     } while (++i < w->nr_breaks && st == COMMAND_OK);
     w->now.b = NULL;
     return st;

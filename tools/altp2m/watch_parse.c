@@ -289,6 +289,34 @@ static enum command_status parse_shown(struct watch *w, const char *arg)
     return w->nr_shown ? COMMAND_OK : command_misuse(w->s, "a list of expressions", arg, SHOWN_ARE);
 }
 
+/* REG=EXPR. */
+static enum command_status parse_set_one(struct watch *w, const char *text, const char *end)
+{
+    const char *is = memchr(text, '=', (size_t)(end - text));
+    char name[8] = "";
+
+    if (is && is - text < (int)sizeof(name))
+        snprintf(name, sizeof(name), "%.*s", (int)(is - text), text);
+    w->set[w->nr_set].offset = watch_register(name);
+    if (w->set[w->nr_set].offset == SIZE_MAX)
+        return command_misuse(w->s, "a register and its new value", text, "as rax=0,rdi=rsi+8");
+    return parse_expr(w, &w->set[w->nr_set++].expr, is + 1, end);
+}
+
+static enum command_status parse_set(struct watch *w, const char *arg)
+{
+    enum command_status st = COMMAND_OK;
+    const char *end;
+
+    for (const char *p = arg; (*p || p == arg) && !st; p = *end ? end + 1 : end) {
+        end = piece_end(p);
+        if (w->nr_set == WATCH_SET)
+            return command_misuse(w->s, "a list of registers", arg, "at most 8");
+        st = parse_set_one(w, p, end);
+    }
+    return st;
+}
+
 static enum command_status parse_kinds(struct watch *w, const char *arg)
 {
     char text[256], *save = NULL;
@@ -321,6 +349,7 @@ static enum command_status parse_numbers(struct watch *w)
         {OPT_SLIDE, &w->symbols.slide, &w->has_slide},
         {OPT_VCPU, &w->only_vcpu, &w->has_vcpu},
         {OPT_RETURN, &w->return_value, &w->returns},
+        {OPT_LIMIT, &w->limit, NULL},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -331,7 +360,7 @@ static enum command_status parse_numbers(struct watch *w)
             continue;
         if (!parse_number(arg + minus, UINT64_MAX, numbers[i].to))
             return command_misuse(w->s, "a number", arg, "decimal, or 0x and hexadecimal");
-        if (numbers[i].opt == OPT_COUNT && !w->count)
+        if ((numbers[i].opt == OPT_COUNT || numbers[i].opt == OPT_LIMIT) && !*numbers[i].to)
             return command_misuse(w->s, "a number of events", arg, "1 or more");
         if (minus)
             *numbers[i].to = -*numbers[i].to;
@@ -368,6 +397,13 @@ static enum command_status parse_options(struct watch *w)
         st = parse_seconds(w, opt[OPT_FOR]);
     if (!st && opt[OPT_SHOW])
         st = parse_shown(w, opt[OPT_SHOW]);
+    if (!st && opt[OPT_SET])
+        st = parse_set(w, opt[OPT_SET]);
+    if (!st && opt[OPT_EXEC] && !*opt[OPT_EXEC])
+        st = command_misuse(w->s, "a command", "", "it is run by /bin/sh -c");
+    if (!st && w->result && w->returns)
+        st =
+            command_misuse(w->s, "possible with --return", "--result", "the function does nothing");
     if (!st && opt[OPT_IF])
         st = parse_expr(w, &w->condition, opt[OPT_IF], opt[OPT_IF] + strlen(opt[OPT_IF]));
     if (!st && opt[OPT_KIND])

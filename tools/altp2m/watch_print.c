@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NS     1e9
@@ -253,10 +254,10 @@ static void json_details(struct json *j, enum watch_kind k, const vm_event_reque
     }
 }
 
-static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
+static void machine(struct watch *w, FILE *f, enum watch_kind k, const vm_event_request_t *r,
                     const char *label, const uint8_t *before, const uint8_t *after)
 {
-    struct json j = json_to(w->s->out);
+    struct json j = json_to(f);
     uint64_t offset;
     const char *name = symbols_name(&w->symbols, r->data.regs.x86.rip, &offset);
 
@@ -292,7 +293,39 @@ static void machine(struct watch *w, enum watch_kind k, const vm_event_request_t
         json_bytes(&j, "after", after);
     }
     json_close(&j, '}');
-    fputc('\n', w->s->out);
+    fputc('\n', f);
+}
+
+/* ---- --summary ---- */
+
+/* The event's second; when there are no more columns, two become one. */
+static void chart_count(struct watch *w)
+{
+    uint64_t column = (uint64_t)(watch_seconds(w) / (double)w->column_seconds);
+
+    while (column >= WATCH_COLUMNS) {
+        for (unsigned int i = 0; i < WATCH_COLUMNS / 2; i++)
+            w->columns[i] = w->columns[2 * i] + w->columns[2 * i + 1];
+        memset(w->columns + WATCH_COLUMNS / 2, 0, sizeof(w->columns) / 2);
+        w->column_seconds *= 2;
+        column /= 2;
+    }
+    w->columns[column]++;
+}
+
+static void execute(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
+                    const char *label, const uint8_t *before, const uint8_t *after)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return;
+    machine(w, f, k, r, label, before, after);
+    fclose(f);
+    watch_exec(w, w->s->opt[OPT_EXEC], text, size);
+    free(text);
 }
 
 void watch_tell(struct watch *w, enum watch_kind k, const vm_event_request_t *r, const char *label,
@@ -302,11 +335,15 @@ void watch_tell(struct watch *w, enum watch_kind k, const vm_event_request_t *r,
     clean(w);
     w->told++;
     w->counts[k]++;
-    if (w->s->json)
-        machine(w, k, r, label, before, after);
+    if (w->s->opt[OPT_SUMMARY])
+        chart_count(w);
+    else if (w->s->json)
+        machine(w, w->s->out, k, r, label, before, after);
     else
         human(w, k, r, label, before, after);
     fflush(w->s->out);
+    if (w->s->opt[OPT_EXEC])
+        execute(w, k, r, label, before, after);
 }
 
 /* ---- counters ---- */
@@ -380,6 +417,25 @@ void watch_rates(struct watch *w)
     fflush(w->s->out);
 }
 
+/* Columns that have begun. */
+static unsigned int chart_columns(const struct watch *w, double seconds)
+{
+    double used = seconds / (double)w->column_seconds + 1;
+
+    return used < WATCH_COLUMNS ? (unsigned int)used : WATCH_COLUMNS;
+}
+
+static void json_chart(struct watch *w, struct json *j, double seconds)
+{
+    json_open(j, "chart", '{');
+    json_number(j, "column_seconds", w->column_seconds);
+    json_open(j, "events", '[');
+    for (unsigned int i = 0; i < chart_columns(w, seconds); i++)
+        json_number(j, NULL, w->columns[i]);
+    json_close(j, ']');
+    json_close(j, '}');
+}
+
 static void json_summary(struct watch *w, double seconds, double rate)
 {
     struct json j = json_to(w->s->out);
@@ -401,9 +457,45 @@ static void json_summary(struct watch *w, double seconds, double rate)
         if (!w->breaks[i].is_return)
             json_number(&j, w->breaks[i].label, w->breaks[i].hits);
     json_close(&j, '}');
+    if (w->s->opt[OPT_SUMMARY])
+        json_chart(w, &j, seconds);
     json_bool(&j, "domain_gone", w->gone);
     json_close(&j, '}');
     fputc('\n', w->s->out);
+}
+
+#define ROWS 6u
+
+/* As many events as a column of the chart is high. */
+static uint64_t chart_top(const struct watch *w)
+{
+    uint64_t top = 1;
+
+    for (unsigned int i = 0; i < WATCH_COLUMNS; i++)
+        top = w->columns[i] > top ? w->columns[i] : top;
+    return top;
+}
+
+static void chart(struct watch *w, double seconds)
+{
+    unsigned int used = chart_columns(w, seconds);
+    uint64_t top = chart_top(w);
+    FILE *f = w->s->out;
+
+    for (unsigned int row = ROWS; row > 0; row--) {
+        if (row == ROWS)
+            fprintf(f, "%10" PRIu64 " |", top);
+        else
+            fprintf(f, "%10s |", "");
+        for (unsigned int i = 0; i < used; i++)
+            fputc(w->columns[i] * ROWS > (row - 1) * top ? '#' : ' ', f);
+        fputc('\n', f);
+    }
+    fprintf(f, "%10u +", 0);
+    for (unsigned int i = 0; i < used; i++)
+        fputc('-', f);
+    fprintf(f, "> %.1f s; a column is %u s, a # up to %" PRIu64 " events\n", seconds,
+            w->column_seconds, (top + ROWS - 1) / ROWS);
 }
 
 void watch_summary(struct watch *w)
@@ -415,6 +507,8 @@ void watch_summary(struct watch *w)
         json_summary(w, seconds, rate);
         return;
     }
+    if (w->s->opt[OPT_SUMMARY])
+        chart(w, seconds);
     fprintf(w->s->out, "%" PRIu64 " events in %.1f s, %.0f a second", w->told, seconds, rate);
     for (unsigned int k = 0; k < WATCH_KINDS; k++) {
         if (!w->counts[k])
