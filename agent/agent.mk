@@ -7,7 +7,7 @@ AGENT_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmo
 	-fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns -m64 \
 	-D__XEN_TOOLS__ -Iagent -Iinclude
 AGENT_LIB := $(AGENT_B)/libagent.a
-AGENT_LIB_OBJS := $(addprefix $(AGENT_B)/,altp2m.o vmfunc.o vmfunc_entry.o gate.o shield.o)
+AGENT_LIB_OBJS := $(addprefix $(AGENT_B)/,altp2m.o vmfunc.o vmfunc_entry.o gate.o shield.o enter.o)
 # What runs in the agent's view, but for the embedder's part.
 AGENT_CORE_OBJS := $(addprefix $(AGENT_B)/,gate_entry.o guard.o)
 

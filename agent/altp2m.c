@@ -74,6 +74,14 @@ int altp2m_seal(const struct altp2m *a, altp2m_view_t agent, altp2m_view_t start
     return (int)altp2m_stub_seal(&s, agent.v, start.v);
 }
 
+int altp2m_enter(const struct altp2m *a, const struct facet_altp2m_enter *e)
+{
+    struct altp2m_stub s = stub(a);
+
+    return (int)altp2m_stub_enter(&s, e->view, e->vcpu, e->rip, e->rsp, e->cr3, e->gdt, e->idt,
+                                  e->gdt_limit, e->idt_limit);
+}
+
 int altp2m_disable_notify(const struct altp2m *a, uint32_t vcpu)
 {
     struct altp2m_stub s = stub(a);

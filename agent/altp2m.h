@@ -94,6 +94,9 @@ bool altp2m_may(const struct altp2m *a, uint32_t cmd);
  * for its policy `audited`.
  */
 int altp2m_seal(const struct altp2m *a, altp2m_view_t agent, altp2m_view_t start);
+/* Facet's: where a vCPU enters the agent once the guest is sealed (facet/hvmop.h). */
+struct facet_altp2m_enter;
+int altp2m_enter(const struct altp2m *a, const struct facet_altp2m_enter *e);
 
 /*
  * Makes a view. On Xen before 4.19 the access holds for no page until it is set page by page:

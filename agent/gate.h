@@ -29,6 +29,7 @@ enum gate_run {
     GATE_RUN_CALL,      /* gate_call(); caller: its stack pointer */
     GATE_RUN_VIOLATION, /* of a #VE; caller: struct gate_saved on the stack that it came in on */
     GATE_RUN_NESTED,    /* what came in while the agent ran; outer: the interrupted run's cookie */
+    GATE_RUN_SUPPLY,    /* entered: the bytes that an agreed store has to have */
 };
 
 struct gate_slot {
@@ -79,6 +80,16 @@ struct gate_store {
 };
 AGENT_ASSERT(sizeof(struct gate_store) == 6 * 8, "gate_entry.S");
 
+/* Entered by the hypervisor: what a violation's run gives back, in registers. */
+struct gate_outcome {
+    uint64_t rip;
+    uint64_t rdi, rsi, rcx; /* if `moved`; GUARD_SUPPLY: rcx bytes from rsi are asked for */
+    uint64_t moved;
+    uint64_t unused;
+};
+AGENT_ASSERT(sizeof(struct gate_outcome) == 6 * 8, "gate_entry.S");
+#define GATE_SUPPLY 16u /* bytes at a time */
+
 /* Where the gate is to go on after a nested run. */
 struct gate_end {
     uint64_t to;     /* one of gate_leave, gate_again, gate_refuse */
@@ -101,6 +112,11 @@ long gate_call(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
  */
 extern const char gate_ve_entry[];
 
+/* The same where the hypervisor has one way in (enter.h): gate_call() goes by the first. */
+extern const char gate_call_enter[], gate_ve_enter[];
+/* Where it leads, in the agent's view, and where the agent's exceptions do. */
+extern const char gate_entered[], gate_trapped[];
+
 struct gate_views {
     altp2m_view_t kernel, agent, store;
 };
@@ -114,10 +130,12 @@ int gate_set_views(const struct gate_views *views, uint64_t tag,
 extern char gate_page[], gate_page_end[];         /* executable in all views */
 extern char agent_store[], agent_store_end[];     /* executable in the agent's and the store view */
 extern char agent_text[], agent_text_end[];       /* executable in the agent's view */
+extern char agent_enter[], agent_enter_end[];     /* executable in the agent's view, if entered */
 extern char agent_private[], agent_private_end[]; /* accessible in the agent's view */
 extern char agent_report[], agent_report_end[];   /* read-only in the kernel's view */
 
 #define AGENT_TEXT    __attribute__((section(".agent.text"), noinline))
+#define AGENT_ENTER   __attribute__((section(".agent.enter"), noinline))
 #define AGENT_PRIVATE __attribute__((section(".agent.private")))
 #define AGENT_REPORT  __attribute__((section(".agent.report")))
 

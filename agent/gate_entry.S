@@ -24,7 +24,13 @@
 #define SAVED_RIP   120
 #define SAVED_CS    128
 #define SAVED_RSP   144
-#define VERDICT_STORE  2                /* enum guard_verdict */
+#define RUN_SUPPLY    3
+#define SUPPLY_MOST 16                  /* GATE_SUPPLY */
+#define VERDICT_REFUSE 1                /* enum guard_verdict */
+#define VERDICT_STORE  2
+#define VERDICT_SUPPLY 3
+#define HVM_OP   34                     /* xen.h */
+#define ENTER_OP 0x800e                 /* FACET_ALTP2M_enter */
 #define ENDING_HANDLER 1                /* enum guard_ending */
 #define ENDING_REFUSE  2
 #define KERNEL 0                        /* views, as gate.c numbers them */
@@ -330,6 +336,66 @@ gate_interrupted:
     push $0
     jmp *gate_deny(%rip)
 
+/*
+ * Where the hypervisor has one way in (FACET_ALTP2M_enter), gate_call() jumps here, and this is vector
+ * 20. The agent keeps what C keeps; this stack it never sees.
+ */
+    .macro INTO_THE_AGENT
+    mov $HVM_OP, %eax
+    mov $ENTER_OP, %edi
+    vmcall
+    .endm
+
+    .global gate_call_enter, gate_ve_enter
+gate_call_enter:
+    mov %rdi, %r10
+    mov %rcx, %r9
+    mov %rdx, %r8
+    xor %edx, %edx                      /* enum gate_run */
+    INTO_THE_AGENT
+    ret
+
+gate_ve_enter:
+    PUSH_ALL
+    cld
+    xor %r14d, %r14d
+    mov SAVED_CS(%rsp), %r15d
+    test $3, %r15b
+    jnz 1f
+    mov SAVED_RSP(%rsp), %r14
+    mov (%r14), %r14
+1:  mov SAVED_RIP(%rsp), %r13
+    mov %rdi, %r12
+    mov %rdx, %rbp
+    mov %rax, %rbx
+    mov $RUN_VIOLATION, %edx
+2:  INTO_THE_AGENT
+    cmp $VERDICT_SUPPLY, %rax
+    je 5f
+    cmp $VERDICT_STORE, %rax
+    je 4f
+    cmp $VERDICT_REFUSE, %rax
+    POP_ALL
+    je 3f
+    iretq                               /* also if there is no agent any more: the hypervisor's to decide */
+3:  push $0
+    jmp *gate_deny(%rip)
+4:  mov %r8, SAVED_RIP(%rsp)
+    test %r10, %r10
+    jz 6f
+    mov %r9, SAVED_RDI(%rsp)
+    mov %rsi, SAVED_RSI(%rsp)
+    mov %rcx, SAVED_RCX(%rsp)
+6:  POP_ALL
+    iretq
+5:  sub $SUPPLY_MOST, %rsp              /* read here, with the rights of here */
+    mov %rsp, %rdi
+    rep movsb
+    pop %r8
+    pop %r9
+    mov $RUN_SUPPLY, %edx
+    jmp 2b
+
     .balign 8
     .global gate_tag
 gate_tag:
@@ -364,6 +430,109 @@ gate_store:
 9:  mov %rbx, %rsp
     ENTER AGENT
     jmp gate_stored
+
+/*
+ * The one way in: entered by the hypervisor on this vCPU's stack, with its page tables and descriptor
+ * tables. rdx: enum gate_run; rdi: the caller's CR3; the others are the caller's words. Leaves by the same
+ * call; rdx is the result then.
+ */
+    .section .agent.enter, "ax", @progbits
+    .balign 4096
+    .global gate_entered, gate_trapped
+gate_entered:
+    mov %rdi, SLOT_CALLER(%rsp)
+    mov %rdx, SLOT_RUN(%rsp)
+    lea -1(%rsp), %rax
+    lea gate_slots(%rip), %rdi
+    sub %rdi, %rax
+    shr $SLOT_SHIFT, %rax
+1:  lock btr %eax, gate_free(%rip)
+    jc 2f
+    pause                               /* what was left on it is being wiped */
+    jmp 1b
+2:  push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    push %rax
+    cmp $RUN_SUPPLY, %edx
+    je 5f
+    cmp $RUN_VIOLATION, %edx
+    je 4f
+    sub $8, %rsp
+    mov %r10, %rdi
+    mov %r8, %rdx
+    mov %r9, %rcx
+    call agent_service
+    mov %rax, %rdx
+    add $8, %rsp
+    xor %ecx, %ecx
+    xor %esi, %esi
+    xor %r8d, %r8d
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+3:  pop %rax
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    xor %r11d, %r11d
+    lock bts %eax, gate_free(%rip)
+    mov $HVM_OP, %eax
+    mov $ENTER_OP, %edi
+    vmcall
+    ud2
+4:  push %r15                           /* struct gate_frame */
+    push %r14
+    push %r13
+    push %r11
+    push %r10
+    push %r9
+    push %r8
+    push %r12
+    push %rsi
+    push %rbp
+    push %rcx
+    push %rbx
+    sub $56, %rsp
+    lea 56(%rsp), %rdi
+    mov %rsp, %rsi
+    call guard_entered
+    mov $(56 + FRAME_SIZE), %edi
+    jmp 6f
+5:  sub $56, %rsp
+    mov %r8, %rdi
+    mov %r9, %rsi
+    mov %rsp, %rdx
+    call guard_supplied
+    mov $56, %edi
+6:  mov %rax, %rdx                      /* struct gate_outcome */
+    mov (%rsp), %r8
+    mov 8(%rsp), %r9
+    mov 16(%rsp), %rsi
+    mov 24(%rsp), %rcx
+    mov 32(%rsp), %r10
+    add %rdi, %rsp
+    jmp 3b
+
+/* An exception of the agent's own: its run is over. Its stack tells where it began. */
+gate_trapped:
+    cld
+    and $-SLOT_SIZE, %rsp
+    add $(SLOT_SIZE - 8*8), %rsp        /* below what gate_entered pushed */
+    call guard_trapped
+    mov %rax, %rdx
+    add $8, %rsp
+    xor %ecx, %ecx
+    xor %esi, %esi
+    xor %r8d, %r8d
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+    jmp 3b
 
     .section .agent.text.border, "ax", @progbits
     BORDER

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "enter.h"
 #include "guard.h"
 
 #include <xen/xen.h>
@@ -72,6 +73,23 @@ static AGENT_TEXT enum guard_verdict judge(const struct gate_frame *f, const str
     return GUARD_REFUSE;
 }
 
+/* Entered: each vCPU has a stack of its own. */
+static AGENT_TEXT uint64_t own_slot(void)
+{
+    return ((uint64_t)__builtin_frame_address(0) - (uint64_t)gate_slots) / sizeof(gate_slots[0]) %
+           GUARD_VCPUS;
+}
+
+AGENT_TEXT uint64_t guard_cr3(void)
+{
+    uint64_t cr3;
+
+    if (guard.entered)
+        return gate_slots[own_slot()].caller;
+    __asm__("mov %%cr3, %0" : "=r"(cr3));
+    return cr3;
+}
+
 /*
  * This vCPU's page. Nothing that code in the kernel can write tells vCPUs apart, CPUID does: where
  * there are several, that is the one VM exit on this way.
@@ -80,6 +98,8 @@ static AGENT_TEXT volatile struct ve_info *own_info(void)
 {
     uint32_t eax = 1, ebx, ecx = 0, edx;
 
+    if (guard.entered)
+        return guard.vcpu[own_slot()].info;
     if (guard.vcpus == 1)
         return guard.vcpu[0].info;
     __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
@@ -241,4 +261,107 @@ AGENT_TEXT long guard_unseal(void)
     if (!rc)
         guard.sealed = 0;
     return rc;
+}
+
+/* ---- entered by the hypervisor ---- */
+
+AGENT_PRIVATE struct enter_private enter_private __attribute__((aligned(4096))) = {.taken = 0};
+
+/* A store that was agreed to and waits for its bytes, of each vCPU. */
+static AGENT_PRIVATE struct waiting {
+    struct gate_frame frame;
+    struct ve_info ve;
+    uint64_t bytes; /* 0: none */
+} waiting[GUARD_VCPUS] = {{.bytes = 0}};
+
+/* To the frame that the processor told, and to no address: nobody can have exchanged it. */
+static AGENT_ENTER void write_frame(uint64_t gpa, uint64_t low, uint64_t high, uint64_t bytes)
+{
+    volatile uint8_t *to = (volatile uint8_t *)(guard.memory + gpa);
+
+    if (bytes == 8 && !(gpa & 7)) {
+        *(volatile uint64_t *)to = low;
+        return;
+    }
+    if (bytes == 4 && !(gpa & 3)) {
+        *(volatile uint32_t *)to = (uint32_t)low;
+        return;
+    }
+    for (uint64_t i = 0; i < bytes; i++)
+        to[i] = (uint8_t)((i < 8 ? low : high) >> i % 8 * 8);
+}
+
+static AGENT_ENTER uint64_t most(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What of it lies in the frame is done; a REP MOVSB goes on behind that, and asks again. */
+static AGENT_ENTER int begin_store(const struct gate_frame *f, const struct ve_info *ve,
+                                   const struct gate_store *store, struct gate_outcome *out)
+{
+    uint64_t room = 4096 - ve->gpa % 4096;
+    struct waiting *w = &waiting[own_slot()];
+
+    if (store->to != ve->gla || !store->bytes)
+        return GUARD_REFUSE;
+    if (!store->from) {
+        if (store->bytes > 8 || store->bytes > room)
+            return GUARD_REFUSE;
+        write_frame(ve->gpa, store->value, 0, store->bytes);
+        out->rip = store->rip;
+        return GUARD_STORE;
+    }
+    w->frame = *f;
+    w->ve = *ve;
+    w->bytes = most(most(store->bytes, room), GATE_SUPPLY);
+    out->rsi = store->from;
+    out->rcx = w->bytes;
+    return GUARD_SUPPLY;
+}
+
+AGENT_ENTER int guard_entered(const struct gate_frame *f, struct gate_outcome *out)
+{
+    struct gate_store store = {0};
+    struct ve_info ve;
+    int verdict;
+
+    *out = (struct gate_outcome){0};
+    waiting[own_slot()].bytes = 0;
+    if (!take_violation(&ve)) {
+        record(GUARD_SPURIOUS, f->rip, NULL);
+        return GUARD_REFUSE;
+    }
+    verdict = judge(f, &ve, &store);
+    return verdict == GUARD_STORE ? begin_store(f, &ve, &store, out) : verdict;
+}
+
+AGENT_ENTER int guard_supplied(uint64_t low, uint64_t high, struct gate_outcome *out)
+{
+    struct waiting *w = &waiting[own_slot()];
+    uint64_t bytes = w->bytes;
+    struct gate_store store = {0};
+
+    *out = (struct gate_outcome){0};
+    w->bytes = 0;
+    if (!bytes || !agent_allow(&w->frame, &w->ve, &store) || !store.from) {
+        record(GUARD_SPURIOUS, 0, NULL);
+        return GUARD_REFUSE;
+    }
+    write_frame(w->ve.gpa, low, high, bytes);
+    out->moved = 1;
+    out->rdi = store.to + bytes;
+    out->rsi = store.from + bytes;
+    out->rcx = store.bytes - bytes;
+    out->rip = out->rcx ? w->frame.rip : store.rip;
+    return GUARD_STORE;
+}
+
+AGENT_ENTER long guard_trapped(void)
+{
+    struct ve_info ve;
+    bool violation = take_violation(&ve);
+
+    record(GUARD_INTERRUPTED, violation ? ve.gla : 0, violation ? &ve : NULL);
+    return gate_slots[own_slot()].run == GATE_RUN_CALL ? -EINTR : GUARD_REFUSE;
 }

@@ -62,9 +62,21 @@ bool guard_rearm(void);
 enum guard_verdict {
     GUARD_GO_ON = 0,  /* return to the interrupted code */
     GUARD_REFUSE = 1, /* the deny handler, with the stack of a #GP(0) */
-    GUARD_STORE = 2,  /* carry out *store */
+    GUARD_STORE = 2,  /* carry out *store; entered: it is done, and here is where to go on */
+    GUARD_SUPPLY = 3, /* entered: the bytes for it first */
 };
 int guard_exception(const struct gate_frame *f, struct gate_store *store);
+
+/*
+ * Entered by the hypervisor (enter.h): a violation; the bytes that it was asked for; and what a run
+ * gives that met an exception of its own.
+ */
+int guard_entered(const struct gate_frame *f, struct gate_outcome *out);
+int guard_supplied(uint64_t low, uint64_t high, struct gate_outcome *out);
+long guard_trapped(void);
+
+/* CR3 of who was interrupted, for agent_allow(); in the processor there may be the agent's own. */
+uint64_t guard_cr3(void);
 
 /* After guard_interrupted(): where to go on. */
 enum guard_ending {
@@ -76,7 +88,7 @@ enum guard_ending {
 int guard_interrupted(uint64_t rsp, uint64_t cookie, struct gate_end *end);
 
 /* For shield.c, before there is an agent's view. */
-#define GUARD_RANGES 64u
+#define GUARD_RANGES 96u
 struct guard_range {
     uint64_t first, last; /* gfns */
     uint32_t kernel;      /* enum altp2m_access in the kernel's view */
@@ -89,6 +101,9 @@ struct guard_vcpu {
     uint64_t apic_id; /* initial APIC ID, CPUID.1:EBX[31:24] */
 };
 struct guard {
+    uint64_t
+        entered; /* by the hypervisor: slot n is that of vcpu[n]; `info` and all memory are at: */
+    uint64_t memory; /* linear address of guest-physical 0 */
     struct guard_vcpu vcpu[GUARD_VCPUS];
     uint64_t vcpus;
     uint64_t sealed;

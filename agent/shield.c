@@ -64,6 +64,8 @@ static int note_all(struct shield *s, const struct shield_range *protect, unsign
     rc = rc ? rc : note_section(s, agent_text, agent_text_end, ALTP2M_R, ALTP2M_RX, ALTP2M_R);
     rc = rc ? rc : note_section(s, agent_private, agent_private_end, ALTP2M_N, ALTP2M_RW, ALTP2M_N);
     rc = rc ? rc : note_section(s, agent_report, agent_report_end, ALTP2M_R, ALTP2M_RW, ALTP2M_R);
+    if (!rc && s->entered)
+        rc = note_section(s, agent_enter, agent_enter_end, ALTP2M_R, ALTP2M_RX, ALTP2M_R);
     for (unsigned int i = 0; i < s->vcpus && !rc; i++)
         rc = note_section(s, s->info[i], (char *)s->info[i] + PAGE, ALTP2M_R, ALTP2M_RW, ALTP2M_R);
     for (unsigned int i = 0; i < protects && !rc; i++)
@@ -110,7 +112,8 @@ static int restrict_views(struct shield *s)
         rc = altp2m_set_access_range(xen, s->kernel, first, last, (enum altp2m_access)r->kernel);
         rc = rc ? rc : altp2m_set_ve_range(xen, s->kernel, first, last, true, NULL);
         rc = rc ? rc : restrict_view(s, s->agent, r, r->agent);
-        rc = rc ? rc : restrict_view(s, s->store, r, r->store);
+        if (!rc && !s->entered)
+            rc = restrict_view(s, s->store, r, r->store);
     }
     return rc;
 }
@@ -131,6 +134,8 @@ static int engage_vcpu(struct shield *s, unsigned int n)
 
     vcpu_of(s, n, &id, &apic_id);
     rc = altp2m_enable_notify(xen, id, s->hooks.gfn_of(s->hooks.context, s->info[n]));
+    if (!rc && s->entered)
+        return enter_register(s, n, id);
     if (!rc && altp2m_may(xen, FACET_ALTP2M_set_vmfunc))
         rc = altp2m_set_vmfunc(xen, id, true);
     return rc;
@@ -177,7 +182,9 @@ static int engage(struct shield *s)
     void *context = s->hooks.context;
     int rc = gate_set_views(&views, random_word(), s->hooks.code_write, context);
 
-    rc = rc ? rc : s->hooks.vector_set(context, gate_ve_entry);
+    if (!rc && s->entered)
+        rc = enter_patch(s, true);
+    rc = rc ? rc : s->hooks.vector_set(context, s->entered ? gate_ve_enter : gate_ve_entry);
     for (unsigned int i = 0; i < s->vcpus && !rc; i++)
         rc = engage_vcpu(s, i);
     return rc ? rc : close_views(s);
@@ -197,6 +204,8 @@ static void undo(struct shield *s)
     altp2m_set_visible(&s->hooks.xen, ALTP2M_VIEW_0, true);
     altp2m_set_state(&s->hooks.xen, false);
     s->hooks.vector_set(s->hooks.context, NULL);
+    if (s->entered && s->call[0])
+        enter_patch(s, false);
     free_pages(s);
 }
 
@@ -220,6 +229,25 @@ static int prepare(struct shield *s, const void *deny)
     return 0;
 }
 
+/* By the hypervisor's way in where it has one, and tables are enough for all memory. */
+static int begin(struct shield *s, const struct shield_range *ram, unsigned int rams,
+                 const void *deny)
+{
+    int rc = -ENOSPC;
+
+    guard.entered = s->entered = !s->hooks.by_vmfunc && enter_possible(&s->hooks.xen);
+    if (s->entered) {
+        rc = prepare(s, deny);
+        rc = rc ? rc : enter_build(s, ram, rams);
+    }
+    if (rc == -ENOSPC) {
+        free_pages(s);
+        guard.entered = s->entered = false;
+        rc = prepare(s, deny);
+    }
+    return rc;
+}
+
 int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struct shield_range *ram,
                  unsigned int rams, const struct shield_range *protect, unsigned int protects,
                  const void *deny)
@@ -233,16 +261,15 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
     rc = altp2m_get_state(&s->hooks.xen, &on);
     if (rc || on)
         return rc ? rc : -EBUSY;
-    rc = prepare(s, deny);
-    rc = rc ? rc : note_all(s, protect, protects);
-    rc = rc ? rc : altp2m_set_state(&s->hooks.xen, true);
-    if (rc) {
-        free_pages(s);
+    rc = altp2m_set_state(&s->hooks.xen, true);
+    if (rc)
         return rc;
-    }
-    rc = altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
+    rc = begin(s, ram, rams, deny);
+    rc = rc ? rc : note_all(s, protect, protects);
+    rc = rc ? rc : altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
     rc = rc ? rc : make_data_view(s, &s->agent, ram, rams);
-    rc = rc ? rc : make_data_view(s, &s->store, ram, rams);
+    if (!rc && !s->entered)
+        rc = make_data_view(s, &s->store, ram, rams);
     rc = rc ? rc : restrict_views(s);
     rc = rc ? rc : engage(s);
     if (rc)

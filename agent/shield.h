@@ -14,6 +14,7 @@
  * and what the hypervisor has to decide itself it refuses. Elsewhere view 0 is only hidden, and
  * whoever makes hypercalls can show it. Every page that one of the views restricts has #VE on.
  */
+#include "enter.h"
 #include "guard.h"
 
 AGENT_BEGIN_C
@@ -35,6 +36,9 @@ struct shield_hooks {
      */
     unsigned int vcpus;
     void (*vcpu)(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id);
+    /* The gate of two VMFUNCs, without exits and with its limits, also where the hypervisor has one
+     * way in (docs/agent.md). */
+    bool by_vmfunc;
     /* Points IDT entry 20 of all vCPUs to this: interrupt gate, DPL 0, no IST; NULL: as before. */
     int (*vector_set)(void *context, const void *entry);
 };
@@ -51,6 +55,8 @@ struct shield {
     void *info[GUARD_VCPUS]; /* #VE information pages */
     unsigned int vcpus;
     bool sealed;
+    bool entered;             /* by the hypervisor's one way in (enter.h), not by VMFUNC */
+    uint8_t call[ENTER_JUMP]; /* what the jump in gate_call() replaced */
 };
 
 /*

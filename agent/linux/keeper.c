@@ -101,8 +101,5 @@ AGENT_TEXT bool keeper_allow(const struct gate_frame *f, const struct ve_info *v
 AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve,
                             struct gate_store *store)
 {
-    uint64_t cr3;
-
-    __asm__("mov %%cr3, %0" : "=r"(cr3));
-    return keeper_allow(f, ve, cr3, store);
+    return keeper_allow(f, ve, guard_cr3(), store);
 }

@@ -125,6 +125,7 @@ long agent_call(struct vcpu *v)
         put_rare(v, &v->agent);
     }
     v->regs.rax = 0;
+    v->regs.rdi = v->agent.outside.cr3;
     return -ERESTART;
 }
 

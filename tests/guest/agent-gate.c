@@ -54,13 +54,16 @@ static void setup(void)
 {
     struct shield_range ram[4],
         protect[] = {{{gfn_of(guarded)}, {gfn_of(guarded)}, ALTP2M_R, true}};
+    struct shield_hooks hooks = guest_hooks;
     extern const char trusted_store[];
+    char how[8];
     int rc;
 
     vault_key = (struct siphash_key){1, 2};
     vault_code = CODE;
     vault_trusted_store = (uint64_t)trusted_store;
-    rc = shield_raise(&shield, &guest_hooks, ram, guest_ram(ram, 4), protect, 1, guest_deny);
+    hooks.by_vmfunc = cmdline_get("gate", how, sizeof(how));
+    rc = shield_raise(&shield, &hooks, ram, guest_ram(ram, 4), protect, 1, guest_deny);
     if (rc == -XEN_EOPNOTSUPP)
         skip("altp2m with #VE");
     expect(rc, 0);
@@ -121,6 +124,11 @@ static void vmfunc_from_anywhere(void)
 
     if (!up)
         skip("the shield");
+    if (shield.entered) { /* it is off, and there is nothing to go to */
+        for (uint16_t v = 0; v < 6; v++)
+            expect(try_vmfunc(0, v), VEC_UD);
+        return;
+    }
     trap_handle(VEC_GP, on_gp);
     refusals = 0;
     for (unsigned i = 0; i < 20; i++)
@@ -139,12 +147,21 @@ static uint64_t user_vmfunc(uint64_t view)
     return 5;
 }
 
+static uint64_t user_try_vmfunc(uint64_t view)
+{
+    return (uint64_t)try_vmfunc(0, (uint32_t)view);
+}
+
 static void vmfunc_from_user_space(void)
 {
     uint64_t before = strays();
 
     if (!up)
         skip("the shield");
+    if (shield.entered) {
+        expect(user_run(user_try_vmfunc, shield.agent.v), VEC_UD);
+        return;
+    }
     trap_handle(VEC_GP, on_gp);
     refusals = 0;
     expect(user_run(user_vmfunc, shield.agent.v), 5);
@@ -193,6 +210,10 @@ static void jumps(void)
         if (!is_vmfunc(p))
             continue;
         found++;
+        if (shield.entered) {
+            expect(try_call(p), VEC_UD);
+            continue;
+        }
         /* The first is the page's border; behind the third are gate_ve_entry and what
          * goes with it. */
         if (found != 2 && found != 3)
@@ -213,12 +234,44 @@ static void jumps(void)
 
 /* What a #VE looks like to the gate, with the agent's stack under it: only its own
  * run is believed. */
+static long enter_as(uint64_t run, uint64_t word)
+{
+    long rc = 34;
+    register uint64_t r8 __asm__("r8") = word;
+    register uint64_t r9 __asm__("r9") = word;
+    register uint64_t r10 __asm__("r10") = word;
+    register uint64_t r11 __asm__("r11") = word;
+    register uint64_t r12 __asm__("r12") = word;
+    register uint64_t r13 __asm__("r13") = word;
+
+    __asm__ volatile("vmcall"
+                     : "+a"(rc), "+d"(run), "+r"(r8), "+r"(r9), "+r"(r10), "+r"(r11), "+r"(r12),
+                       "+r"(r13)
+                     : "D"(0x800eUL), "S"(word), "c"(word)
+                     : "memory", "cc");
+    return rc;
+}
+
 static void forged_stack(void)
 {
-    uint64_t before = strays();
+    uint64_t before = strays(), spurious = guard_report.count[GUARD_SPURIOUS];
 
     if (!up)
         skip("the shield");
+    if (shield.entered) { /* what the gate would say of a violation, and of bytes, that there are
+                             not */
+        static const uint64_t words[] = {0, 1, ~0ULL, 1ULL << 63, (uint64_t)guarded};
+
+        for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+            expect(enter_as(GATE_RUN_VIOLATION, words[i]), 1);
+            expect(enter_as(GATE_RUN_SUPPLY, words[i]), 1);
+            if (words[i] > VAULT_REARM) /* a call of no service */
+                expect(enter_as(77 + i, words[i]), -EINVAL);
+        }
+        expect(guard_report.count[GUARD_SPURIOUS] - spurious, 2 * ARRAY_SIZE(words));
+        expect_outside();
+        return;
+    }
     trap_handle(VEC_GP, on_gp);
     refusals = 0;
     /* Stray, with what an NMI would have left: in the gate, on the first of the agent's stacks. */
@@ -271,12 +324,12 @@ static void interrupted(void)
     trap_use_ist(2, true);
     for (unsigned i = 1; i <= 5; i++) {
         expect(gate_call(VAULT_INTERRUPT, 0, 0, 0), -EINTR);
-        expect(interrupts, i);
+        expect(interrupts, shield.entered ? 0 : i); /* the agent's own is nobody else's */
     }
     trap_use_ist(2, false);
     for (unsigned i = 1; i <= 5; i++)
         expect(gate_call(VAULT_INTERRUPT, 0, 0, 0), -EINTR);
-    expect(interrupts, 5);
+    expect(interrupts, shield.entered ? 0 : 5);
     trap_handle(2, NULL);
     expect(guard_report.count[GUARD_INTERRUPTED] - before, 10);
     call();
