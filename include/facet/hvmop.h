@@ -337,10 +337,11 @@ struct facet_altp2m_seal {
  * puts the vCPU on the agent's view with what is registered here in the place of what the caller
  * has: RIP, RSP, CR3, GDTR, IDTR; RFLAGS is 2 (interrupts off), DR7 0x400, CR0.WP and EFER.NXE are
  * set, no trap is pending. CS and SS are a caller's at CPL 0 in 64-bit mode; load them before an
- * IRET. General registers are the caller's, but for rax, which is 0, and rdi, which is the caller's CR3; so are FS, GS, TR, the FPU,
- * and what else is not named here: do not use them, nor an IST. The same call from the agent leaves
- * it: the caller goes on behind its call with its state as it was, rax being what the agent has in
- * rdx and the other general registers as the agent leaves them.
+ * IRET. General registers are the caller's, but for rax, which is 0, and rdi, which is the caller's
+ * CR3; so are FS, GS, TR, the FPU, and what else is not named here: do not use them, nor an IST.
+ * The same call from the agent leaves it: the caller goes on behind its call with its state as it
+ * was, rax being what the agent has in rdx and the other general registers as the agent leaves
+ * them.
  *
  * In between, the vCPU takes no interrupt, and NMI and INIT wait until it has left; exceptions are
  * the agent's, by its own IDT. A monitor may move the vCPU to another view; it then stays there

@@ -2,8 +2,7 @@
 /*
  * The agent's one way in: what is registered and what is refused, what the agent finds when it is
  * entered with any registers, flags and tables, from user space and from other views, and what the
- * caller finds when it comes back. The attacker is the guest's kernel. With policy=open there is no
- * such way.
+ * caller finds when it comes back. The attacker is the guest's kernel.
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -24,25 +23,11 @@
 #define RFLAGS_AC (1ULL << 18)
 #define RFLAGS_ID (1ULL << 21)
 
-static bool open_policy(void)
+static void prepare(void)
 {
-    char how[8];
-
-    return cmdline_get("policy", how, sizeof(how));
-}
-
-static void without_a_policy(void)
-{
-    struct facet_altp2m_enter e;
-
     if (!on_facet)
         skip("enter");
     need(inside_prepare() == 0, "the agent cannot be made");
-    e = inside_entry(0);
-    if (!open_policy())
-        return;
-    expect(inside_register(&e), -XEN_EOPNOTSUPP);
-    expect(inside_call(INSIDE_EMPTY, 1, 0), -XEN_EOPNOTSUPP);
 }
 
 #define WITH(member, value)                                                                        \
@@ -56,8 +41,8 @@ static void registering(void)
 {
     struct facet_altp2m_enter e = inside_entry(0);
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(WITH(vcpu, 31), -XEN_EINVAL);
     expect(WITH(vcpu, ~0U), -XEN_EINVAL);
     expect(WITH(view, 0), -XEN_EPERM);
@@ -88,8 +73,8 @@ static void too_writable(void)
 {
     struct facet_altp2m_enter e = inside_entry(0);
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(altp2m_set_access(inside.kernel, gfn_of(inside_pml4), ACCESS_RW), 0);
     expect(inside_seal(), -XEN_EINVAL);
     expect(altp2m_set_access(inside.kernel, gfn_of(inside_pml4), ACCESS_R), 0);
@@ -101,8 +86,8 @@ static void sealed(void)
 {
     struct facet_altp2m_enter e = inside_entry(0);
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(altp2m_stub_set_vmfunc(&altp2m_self, 0, 1), 0);
     expect(inside_seal(), 0);
     expect(inside_register(&e), -XEN_EPERM); /* too late, and not the agent's call */
@@ -128,8 +113,8 @@ static void state_inside(void)
     struct facet_altp2m_enter e = inside_entry(0);
     uint64_t cr0 = read_cr0();
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(seen(REG_CR3), e.cr3);
     expect(seen(REG_IDT), e.idt);
     expect(seen(REG_GDT), e.gdt);
@@ -222,8 +207,8 @@ static void any_registers(void)
                                      2 | 0x3000, /* IOPL */
                                      2 | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | 0x8d5};
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     for (unsigned f = 0; f < ARRAY_SIZE(flags); f++)
         for (unsigned s = 0; s < ARRAY_SIZE(values); s++)
             for (unsigned r = 0; r < ARRAY_SIZE(values); r++) {
@@ -243,8 +228,8 @@ static void trap_over_the_border(void)
 {
     uint64_t result = 34;
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     trap_handle(VEC_DB, on_trap);
     traps = 0;
     __asm__ volatile("mov %%ss, %%ecx\n\t"
@@ -270,8 +255,8 @@ static void behind_sti(void)
 {
     uint64_t result = 34;
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     __asm__ volatile("mov $41, %%r10\n\tsti\n\tvmcall\n\tcli"
                      : "+a"(result)
                      : "D"(0x800e), "d"(0)
@@ -289,8 +274,8 @@ static void from_elsewhere(void)
 {
     uint64_t words[8] = {34, 0, 0x800e, 0};
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect((long)user_run(user_enter_call, 0), -XEN_EPERM);
     expect(hypercall(__HYPERVISOR_multicall, (uint64_t)words, 1, 0, 0, 0), 0);
     expect((long)words[1], -XEN_EINVAL);
@@ -314,8 +299,8 @@ static void with_other_tables(void)
         uint64_t base;
     } none = {0, HOLE}, idt, gdt, after;
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     __asm__ volatile("sidt %0; sgdt %1" : "=m"(idt), "=m"(gdt));
     __asm__ volatile("lidt %0; lgdt %0" ::"m"(none));
     long rc = inside_call(INSIDE_EMPTY, 1, 0), faulted = inside_call(INSIDE_FAULT, FAULT_UD, 0);
@@ -331,8 +316,8 @@ static void with_other_tables(void)
 
 static void its_exceptions(void)
 {
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     for (unsigned i = FAULT_UD; i <= FAULT_FETCH; i++) {
         expect(inside_call(INSIDE_FAULT, i, 0), INSIDE_FAULTED);
         expect(view_now(), inside.kernel);
@@ -344,8 +329,8 @@ static void its_memory(void)
 {
     uint64_t v;
 
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(inside_call(INSIDE_POKE, WORD, 0x5ec), 0x5ec);
     expect(inside_call(INSIDE_PEEK, WORD, 0), 0x5ec);
     expect(try_read64(&inside_data[WORD], &v), VEC_GP);
@@ -373,8 +358,8 @@ static void on_interrupt(struct regs *r)
 /* They come in the agent, wait, and are the kernel's behind its call. */
 static void interrupted(void)
 {
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     trap_handle(2, on_nmi);
     trap_handle(VECTOR, on_interrupt);
     try_wrmsr(0x80f, 0x1ff);
@@ -416,8 +401,8 @@ static bool wait_for(uint64_t word, uint64_t value)
 /* INIT and NMIs reach a vCPU that is in the agent only when it has left. */
 static void taken_down_inside(void)
 {
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(smp_start(1, wait_inside), 0);
     check(wait_for(TOLD, 1), "vCPU 1 is not inside");
     for (unsigned i = 0; i < 50; i++) {
@@ -438,15 +423,15 @@ static void taken_down_inside(void)
 
 static void unsealed(void)
 {
-    if (!on_facet || open_policy())
-        skip("policy audited");
+    if (!on_facet)
+        skip("enter");
     expect(inside_unseal(), 0);
     expect(inside_call(INSIDE_EMPTY, 1, 0), -XEN_EOPNOTSUPP);
     expect(altp2m_switch(0), 0);
     expect(altp2m_set_state(0), 0);
 }
 
-TEST_CASES(CASE(without_a_policy), CASE(registering), CASE(too_writable), CASE(sealed),
-           CASE(state_inside), CASE(any_registers), CASE(trap_over_the_border), CASE(behind_sti),
-           CASE(from_elsewhere), CASE(with_other_tables), CASE(its_exceptions), CASE(its_memory),
-           CASE(interrupted), CASE(taken_down_inside), CASE(unsealed))
+TEST_CASES(CASE(prepare), CASE(registering), CASE(too_writable), CASE(sealed), CASE(state_inside),
+           CASE(any_registers), CASE(trap_over_the_border), CASE(behind_sti), CASE(from_elsewhere),
+           CASE(with_other_tables), CASE(its_exceptions), CASE(its_memory), CASE(interrupted),
+           CASE(taken_down_inside), CASE(unsealed))

@@ -58,6 +58,6 @@ $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monito
 
 $(addprefix $(B)/guest/,smp.elf hand.elf seal.elf enter.elf stretch.elf agent-smp.elf mon-steps.elf monitor-prey.elf monitor-soak.elf): $(B)/guest/lib/smp.o
 
-$(addprefix $(B)/guest/,enter.elf ticks-enter.elf attack-watched.elf): $(B)/guest/lib/inside.o
+$(addprefix $(B)/guest/,enter.elf enter-open.elf ticks-enter.elf attack-watched.elf): $(B)/guest/lib/inside.o
 
 .SECONDARY:
