@@ -49,6 +49,7 @@ struct fault {
     unsigned rights; /* RIGHT_*: what the access needed */
     bool walk;       /* to a paging structure */
     bool wide;       /* no FAULT_NARROW: the embedder cannot go on by it here */
+    bool looked;     /* while walks are let through: what the instruction accesses was looked at */
     bool reflect;    /* the processor has no #VE, and the vCPU could take one now */
     bool writes;     /* a walk that the processor counts as a write, whether it writes or not */
 };

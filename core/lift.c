@@ -8,6 +8,7 @@
 #include "abi.h"
 #include "hostmap.h"
 #include "locked.h"
+#include "narrow.h"
 #include "override.h"
 #include "platform.h"
 #include "remap.h"
@@ -194,6 +195,9 @@ static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu
         return walk_give(pm, NULL, g, entry_mfn(host), f->rights);
     }
     e = own ? override_leaf(pm, own, g) : host;
+    if (pm->narrowed && narrow_gives(pm, own, g, e, f->rights)) {
+        return f->looked ? walk_give(pm, own, g, entry_mfn(e), RIGHT_X) : FAULT_NARROW;
+    }
     if (!entry_valid(pm, e) || !entry_permits(pm, e, f->rights)) {
         return FAULT_DENIED;
     }

@@ -193,10 +193,17 @@ static void tell_walk(struct vcpu *v, gpa_t at)
 /* While walks are let through: until one cannot be, or the violation is the vCPU's own. */
 static __attribute__((noinline)) void violation_in_walk(struct vcpu *v, const struct vcpu_exit *e)
 {
-    const struct fault f = fault_of(v, e);
+    struct fault f = fault_of(v, e);
     enum fault_result result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
     gpa_t first = v->exit.walk_first;
 
+    if (result == FAULT_NARROW) {
+        if (!narrow_in_walk(v, f.gfn)) {
+            return;
+        }
+        f.looked = true;
+        result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
+    }
     if (result == FAULT_UNMAPPED && !v->altp2m.lifted_judged) {
         decided(v, e, result);
     } else if (result == FAULT_STUCK || (result == FAULT_WALK && !walk_copy(v, f.gfn))) {

@@ -190,3 +190,25 @@ bool narrow_open(struct vcpu *v)
     v->exit.nr_narrow = 0;
     return false;
 }
+
+bool narrow_in_walk(struct vcpu *v, gfn_t g)
+{
+    struct exit_vcpu *x = &v->exit;
+    struct met m;
+    bool writes, known;
+
+    x->nr_narrow = 1;
+    x->narrow_gfn[0] = g;
+    x->narrow_rip = vcpu_linear_rip(v);
+    known = look(v, &m, &writes);
+    if (!known || m.any) {
+        vcpu_emulate_stop(v);
+        if (known) {
+            violates(v, &m, writes);
+        } else {
+            give_up(v);
+        }
+    }
+    x->nr_narrow = 0;
+    return known && !m.any;
+}

@@ -11,3 +11,6 @@ void narrow_begin(struct vcpu *v, const struct vcpu_exit *e);
 bool narrow_open(struct vcpu *v);
 /* Right behind it. */
 void narrow_close(struct vcpu *v);
+/* A fetch while the instruction's walks are let through, for which it is stepped anyway. False: it
+ * is a violation, and that is done. */
+bool narrow_in_walk(struct vcpu *v, gfn_t g);

@@ -216,6 +216,34 @@ static void both_pages_of_an_instruction(void **state)
     end();
 }
 
+/* While its walks are let through it is the embedder's to look first. */
+static void a_narrowed_fetch_behind_a_walk(void **state)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[0];
+    struct fault f = {.gfn = gfn(PAGE), .rights = RIGHT_X};
+    uint16_t n;
+
+    (void)state;
+    start(true);
+    assert_int_equal(create(ACCESS_RWX, &n), 0);
+    assert_int_equal(set_access(n, PAGE, ACCESS_X), 0);
+    assert_int_equal(on_view(HVMOP_altp2m_switch_p2m, n), 0);
+    for (unsigned judged = 0; judged < 2; judged++) {
+        assert_int_equal(altp2m_lift_walk(v, judged), 0);
+        f.looked = false;
+        assert_int_equal(altp2m_fault(v, &f, true), FAULT_NARROW);
+        assert_int_equal(fake_walk(v->root, PAGE).rights, 0);
+        f.looked = true;
+        assert_int_equal(altp2m_fault(v, &f, true), FAULT_RETRY);
+        assert_int_equal(fake_walk(v->root, PAGE).rights, RIGHT_R | RIGHT_X);
+        f.rights = RIGHT_R | RIGHT_W;
+        assert_int_equal(altp2m_fault(v, &f, true), FAULT_DENIED);
+        f.rights = RIGHT_X;
+        altp2m_unlift(v);
+    }
+    end();
+}
+
 /* Let through for its page walks, a vCPU gets the fetch that its view gives: with the read that
  * comes with it, or it would never get on. */
 static void a_fetch_comes_with_a_read(void **state)
@@ -446,6 +474,7 @@ int main(void)
         cmocka_unit_test(or_narrowed_where_the_owner_says_so),
         cmocka_unit_test(a_narrowed_fetch_is_let_through),
         cmocka_unit_test(both_pages_of_an_instruction),
+        cmocka_unit_test(a_narrowed_fetch_behind_a_walk),
         cmocka_unit_test(a_fetch_comes_with_a_read),
         cmocka_unit_test(a_walk_counts_as_a_write),
         cmocka_unit_test(judged_walks),
