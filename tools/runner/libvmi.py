@@ -13,10 +13,11 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 
-from . import initramfs, machine, packages
+from . import initramfs, machine, machines, packages
 from .base import ROOT, Error, build, build_dir, locked, progress, source_of
 from .config import config
 from .debian import debian_kernel
+from .options import machine as machine_options
 from .options import parser as command_parser
 from .recorded import RECORDED_DIR
 
@@ -444,12 +445,14 @@ def _arguments(arguments):
     parser.add_argument("directory", metavar="DIR", help="LibVMI's source; it is left as it is")
     parser.add_argument("examples", metavar="EXAMPLE", nargs="*", help="run only these")
     parser.add_argument("--verbose", action="store_true", help="print all that the machine says")
+    machine_options(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments):
     """Runs `facet libvmi`. Returns its exit status."""
     options = _arguments(arguments)
+    where = machines.find(options.machine)
     check_source(options.directory)
     unknown = set(options.examples).difference(one.name for one in EXAMPLES)
     if unknown:
@@ -463,7 +466,8 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as scratch:
         paths = _configs(pathlib.Path(scratch), tree, examples)
         progress(f"running {len(examples)} examples")
-        machine.boot(paths, ticks=TICKS, on_line=watcher.line)
+        machine.boot(paths, ticks=where.limit(TICKS), machine=where.name, processors=options.processors,
+                     on_line=watcher.line)
     found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
              for one in examples}
     return 1 if print_table(found, watcher.outputs, options.quiet) else 0
