@@ -25,7 +25,7 @@
 #define INSTRUCTION_MAX   15u
 #define ERROR_IDT         2u
 
-enum step_mode { STEP_IDLE, STEP_VENDOR, STEP_TF, STEP_DELIVERY, STEP_FETCH };
+enum step_mode { STEP_IDLE, STEP_VENDOR, STEP_TF, STEP_DELIVERY };
 enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_STI };
 
 struct step_instruction {
@@ -258,8 +258,6 @@ void step_arm(struct vcpu *v)
         x->step_mode = STEP_VENDOR;
     } else if (v->event.due && VENDOR(step, v, VENDOR_STEP_DELIVERY)) {
         x->step_mode = STEP_DELIVERY;
-    } else if (v->event.due && v->altp2m.lifted_walk) {
-        x->step_mode = STEP_FETCH; /* the handler's first instruction cannot be fetched yet */
     } else {
         if (!v->event.due) {
             look(v, &s);
@@ -362,9 +360,6 @@ void step_disarm(struct vcpu *v, const struct vcpu_exit *e)
         break;
     case STEP_TF:
         disarm_tf(v, e);
-        break;
-    case STEP_FETCH:
-        x->stepped = !v->event.due;
         break;
     case STEP_DELIVERY:
         VENDOR(step, v, VENDOR_STEP_NONE);

@@ -209,6 +209,16 @@ void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
+bool svm_decode_is_own(struct vcpu *v)
+{
+    struct code c;
+    uint8_t modrm;
+
+    decode(v, &c);
+    modrm = byte(&c, 2);
+    return byte(&c, 0) == 0x0f && byte(&c, 1) == 0x01 && (modrm & 0xf8) == 0xd8 && modrm != 0xd9;
+}
+
 bool svm_decode_is_cr3_load(struct vcpu *v)
 {
     struct code c;

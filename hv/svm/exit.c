@@ -7,6 +7,16 @@
 #define DR6_BD     (1u << 13)
 #define DR6_CAUSES (TRAP_BS | DR6_BD | 0xfu)
 
+/*
+ * Bochs 2.7 tells of a #GP that INT n raises, and that exits, as if it had come in the delivery of
+ * itself. All exit, so that one is only delivered if it was injected.
+ */
+static bool is_own_cause(const struct vmcb *b, bool gp_injected)
+{
+    return b->exit_code == SVM_EXCEPTION + EXC_GP && !gp_injected &&
+           (b->exit_int_info & 0x7ff) == (EVENT_HARDWARE << 8 | EXC_GP);
+}
+
 /* An event whose delivery the exit broke off is due again. */
 static void requeue(struct vcpu *v, struct svm_vcpu *x)
 {
@@ -14,7 +24,7 @@ static void requeue(struct vcpu *v, struct svm_vcpu *x)
     unsigned advanced = x->advanced;
 
     x->advanced = 0;
-    if (!(b->exit_int_info & EVENT_INFO_VALID)) {
+    if (!(b->exit_int_info & EVENT_INFO_VALID) || is_own_cause(b, x->gp_injected)) {
         return;
     }
     v->event = event_of_info((uint32_t)b->exit_int_info);
@@ -109,8 +119,20 @@ static uint32_t debug_causes(const struct vmcb *b)
     return code ? code : b->rflags & X86_EFLAGS_TF ? TRAP_BS : data;
 }
 
+/* SVM's own instructions are #UD without EFER.SVME, which a guest does not have; the processor
+ * does, and looks at CPL first. */
+static bool is_undefined(struct vcpu *v, const struct vmcb *b, unsigned vector)
+{
+    return vector == EXC_GP && b->exit_info1 == 0 && b->cpl > 0 && !v->event.due &&
+           svm_decode_is_own(v);
+}
+
 static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector)
 {
+    if (is_undefined(v, b, vector)) {
+        e->kind = VCPU_EXIT_UNDEFINED;
+        return;
+    }
     e->kind = VCPU_EXIT_EXCEPTION;
     e->exception.pending = vector == EXC_DB ? debug_causes(b) : 0;
     e->exception.event = (struct event){

@@ -19,6 +19,7 @@ struct svm_vcpu {
     uint8_t length;   /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
     uint8_t injected_type; /* of that: enum event_type */
+    bool gp_injected;      /* by the last entry */
     bool delivering;       /* the next entry delivers an event and does nothing else */
     bool nmi_blocked;      /* since one was delivered, until its IRET has run: ... */
     bool iret_stepped,
@@ -49,6 +50,7 @@ unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0:
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
 void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e);
 bool svm_decode_is_cr3_load(struct vcpu *v); /* MOV to CR3 */
+bool svm_decode_is_own(struct vcpu *v);      /* VMRUN to INVLPGA, but for VMMCALL */
 void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
 /* The vector of INT n, INT3 or INTO there; the latter two are exceptions. */
 uint8_t svm_decode_int(struct vcpu *v, unsigned *length, bool *exception);

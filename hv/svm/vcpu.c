@@ -91,6 +91,7 @@ static void inject(struct vcpu *v, struct svm_vcpu *x)
     if (e->type == EVENT_NMI) {
         svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
     }
+    x->gp_injected = e->type == EVENT_HARDWARE && e->vector == EXC_GP;
     if (e->with_cr2) {
         svm_set(v, VCPU_CR2, e->cr2);
     }
@@ -194,6 +195,7 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
     }
     svm_tell(v, e);
     x->advanced = 0;
+    x->gp_injected = false;
 }
 
 extern inline void svm_run(struct vcpu *v, struct vcpu_exit *e);
@@ -257,8 +259,9 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     struct vmcb *b = x->vmcb;
     bool breakpoints = w->exceptions & 1u << EXC_BP;
 
-    /* #UD: VMFUNC and VMCALL, which are not there. #DF: see deliver_double_fault(). */
-    x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF;
+    /* #UD: VMFUNC and VMCALL, which are not there. #DF: see deliver_double_fault(). #GP: what is
+     * to be #UD. */
+    x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP;
     b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 ? 1u << 3 : 0));
     b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) | (w->descriptors ? MISC1_TABLES : 0) |
                (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);

@@ -63,15 +63,20 @@ static const struct probe undefined[] = {
     PROBE("invept", "\x66\x0f\x38\x80\x07"),
     PROBE("invvpid", "\x66\x0f\x38\x81\x07"),
     PROBE("vmfunc", "\x0f\x01\xd4"),
-    PROBE("vmrun", "\x0f\x01\xd8"),
-    PROBE("vmload", "\x0f\x01\xda"),
-    PROBE("stgi", "\x0f\x01\xdc"),
-    PROBE("invlpga", "\x0f\x01\xdf"),
     PROBE("rsm", "\x0f\xaa"),
     PROBE("monitor", "\x0f\x01\xc8"),
     PROBE("mwait", "\x0f\x01\xc9"),
     PROBE("encls", "\x0f\x01\xcf"),
     PROBE("pconfig", "\x0f\x01\xc5"),
+};
+
+/* AMD's, each also with a prefix that changes nothing. */
+static const struct probe svm[] = {
+    PROBE("vmrun", "\x0f\x01\xd8"),        PROBE("vmload", "\x0f\x01\xda"),
+    PROBE("vmsave", "\x0f\x01\xdb"),       PROBE("stgi", "\x0f\x01\xdc"),
+    PROBE("clgi", "\x0f\x01\xdd"),         PROBE("skinit", "\x0f\x01\xde"),
+    PROBE("invlpga", "\x0f\x01\xdf"),      PROBE("fs vmrun", "\x64\x0f\x01\xd8"),
+    PROBE("rex stgi", "\x48\x0f\x01\xdc"),
 };
 
 static void setup(void)
@@ -99,6 +104,39 @@ static void absent_at_user_level(void)
         int v = vector_of(p->bytes, p->len, true);
         check(v == VEC_UD || v == VEC_GP, "%s: vector %d", p->name, v);
     }
+}
+
+/*
+ * A guest has no SVM: its instructions are #UD at every CPL. (On Xen the processor's own check of
+ * CPL shows through.)
+ */
+static void no_svm(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(svm); i++) {
+        const struct probe *p = &svm[i];
+        int kernel = vector_of(p->bytes, p->len, false), user = vector_of(p->bytes, p->len, true);
+
+        check(kernel == VEC_UD, "%s: vector %d", p->name, kernel);
+        check(user == VEC_UD || (user == VEC_GP && !on_facet), "%s at CPL 3: vector %d", p->name,
+              user);
+    }
+}
+
+static uint64_t user_gp(uint64_t at)
+{
+    uint64_t v;
+
+    return (uint64_t)try_read64((const void *)at, &v);
+}
+
+/* What else is #GP there stays so, also beside such bytes. */
+static void other_faults(void)
+{
+    expect(vector_of("\x64\xf4", 2, true), VEC_GP);
+    expect(vector_of("\xf4\x0f\x01\xd8", 4, true), VEC_GP);
+    expect(vector_of("\x0f\x01\x17", 3, true), VEC_GP);
+    expect(fault.error, 0);
+    expect(user_run(user_gp, 1UL << 63), VEC_GP);
 }
 
 static void privileged(void)
@@ -238,6 +276,6 @@ static void xgetbv(void)
     expect(fault.vector, VEC_UD);
 }
 
-TEST_CASES(CASE(setup), CASE(absent), CASE(absent_at_user_level), CASE(privileged), CASE(works),
-           CASE(as_cpuid_says), CASE(rdpmc), CASE(invpcid_type), CASE(tsc_aux), CASE(tsc_disabled),
-           CASE(xss), CASE(xgetbv))
+TEST_CASES(CASE(setup), CASE(absent), CASE(absent_at_user_level), CASE(no_svm), CASE(other_faults),
+           CASE(privileged), CASE(works), CASE(as_cpuid_says), CASE(rdpmc), CASE(invpcid_type),
+           CASE(tsc_aux), CASE(tsc_disabled), CASE(xss), CASE(xgetbv))

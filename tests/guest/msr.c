@@ -79,6 +79,40 @@ static void vmx_hidden(void)
     expect(try_wrmsr(0x3a, 5), VEC_GP);
 }
 
+/* VM_CR, IGNNE, SMM_CTL, VM_HSAVE_PA, SVM_KEY, and EFER.SVME: a guest has no SVM. */
+static void svm_hidden(void)
+{
+    static const uint64_t values[] = {0, 0x10, 1ULL << 12, 0x200000, ~0ULL};
+    uint64_t v, efer;
+
+    for (uint32_t msr = 0xc0010114; msr <= 0xc0010118; msr++) {
+        if (on_facet || msr == 0xc0010117)
+            check(try_rdmsr(msr, &v) == VEC_GP, "MSR %x can be read", msr);
+        for (unsigned i = 0; i < ARRAY_SIZE(values) && on_facet; i++)
+            check(try_wrmsr(msr, values[i]) == VEC_GP && fault.error == 0,
+                  "MSR %x takes %lx: vector %d", msr, values[i], fault.vector);
+    }
+    expect(try_rdmsr(MSR_EFER, &efer), VEC_NONE);
+    expect(efer >> 12 & 1, 0);
+    expect(try_wrmsr(MSR_EFER, efer | 1 << 12), VEC_GP);
+    expect(try_rdmsr(MSR_EFER, &v), VEC_NONE);
+    expect(v, efer);
+}
+
+/* And CPUID says so: no SVM, no leaf about it. */
+static void svm_not_said(void)
+{
+    uint32_t r[4];
+
+    cpuid(0x80000001, 0, r);
+    expect(r[2] >> 2 & 1, 0);
+    cpuid(0x80000000, 0, r);
+    if (r[0] < 0x8000000a)
+        return;
+    cpuid(0x8000000a, 0, r);
+    expect(r[0] | r[1] | r[2] | r[3], 0);
+}
+
 static void absent(void)
 {
     static const uint32_t msrs[] = {0xdeadbeef, 0xffffffff, 0x7fffffff, 0x12345678,
@@ -152,4 +186,5 @@ static void from_user(void)
 }
 
 TEST_CASES(CASE(owned), CASE(noncanonical), CASE(efer), CASE(bad_values), CASE(vmx_hidden),
-           CASE(absent), CASE(read_all), CASE(from_user), CASE(write_all_ones))
+           CASE(svm_hidden), CASE(svm_not_said), CASE(absent), CASE(read_all), CASE(from_user),
+           CASE(write_all_ones))
