@@ -102,7 +102,28 @@ static void violate(void)
     if (f.rights & 4) {
         fake_access(v->root, f.gfn.v & fake.pm.max_gfn);
     }
+    f.walk = f.rights == 1;
+    f.writes = f.walk && take(1) & 1;
     altp2m_fault(v, &f, take(1) & 1);
+}
+
+/* A vCPU is let through for its walks meanwhile; what it shows is looked at as ever. */
+static void walk(void)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[take(1) % FAKE_VCPUS];
+
+    if (altp2m_lift_walk(v, take(1) & 1) != 0) {
+        return;
+    }
+    for (unsigned n = (unsigned)take(1) % 8; n > 0; n--) {
+        struct fault f = {.gfn = gfn(some_gfn()), .rights = (unsigned)take(1) % 7 + 1};
+
+        f.walk = take(1) & 1;
+        f.writes = f.walk && v->lifted_judged;
+        altp2m_fault(v, &f, true);
+        fake_access(v->root, f.gfn.v & fake.pm.max_gfn);
+    }
+    altp2m_unlift(v);
 }
 
 static void disturb(void)
@@ -162,6 +183,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
         case 3:
             fill_lists();
+            break;
+        case 4:
+            walk();
             break;
         default:
             call();

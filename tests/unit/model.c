@@ -609,11 +609,14 @@ static void let_fetch_through(unsigned i, unsigned slot)
 
 static void step_fault(const struct step *s)
 {
-    unsigned i = s->n % FAKE_VCPUS, slot = s->slot % SLOTS, rights = s->flags % 7 + 1;
+    bool counted = model.format == FAKE_NPT && (s->flags & 128); /* a walk, as a write */
+    unsigned i = s->n % FAKE_VCPUS, slot = s->slot % SLOTS,
+             rights = counted ? RIGHT_R + 0u : s->flags % 7 + 1u;
     uint16_t v = model.on[i];
     bool listener = s->flags & 64;
     struct shown r = model_shows(v, slot);
-    struct fault f = {.gfn = gfn(model_gfn(slot)), .rights = rights};
+    struct fault f = {
+        .gfn = gfn(model_gfn(slot)), .rights = rights, .walk = counted, .writes = counted};
     enum fault_result want = FAULT_RETRY, have;
     access_t a = ACCESS_DEFAULT;
 
@@ -632,6 +635,8 @@ static void step_fault(const struct step *s)
         } else if (listener && r.access != ACCESS_N2RWX && a != ACCESS_RW) {
             want = FAULT_DENIED;
         }
+    } else if (counted && !(hardware_rights(r.access) & RIGHT_W)) {
+        want = FAULT_WALK;
     }
     have = altp2m_fault(&fake.vcpus[i], &f, listener);
     EXPECT((have == FAULT_CONVERTED) ==
@@ -650,6 +655,62 @@ static void step_fault(const struct step *s)
             model.leaf[v][slot].access = a;
         }
     }
+}
+
+/* What is answered of one access while walks are let through, judged or not. */
+static enum fault_result expect_lifted(uint16_t v, unsigned slot, const struct fault *f,
+                                       bool judged)
+{
+    struct shown host = model_host_shows(slot), r = model_shows(v, slot);
+    unsigned given = r.valid ? hardware_rights(r.access) : 0;
+
+    if (!host.valid || host.type == MAP_MMIO) {
+        return FAULT_UNMAPPED;
+    }
+    if (f->walk && !judged) {
+        return FAULT_RETRY;
+    }
+    if (f->rights & ~given) {
+        return FAULT_DENIED;
+    }
+    return f->writes && !(given & RIGHT_W) ? FAULT_WALK : FAULT_RETRY;
+}
+
+/*
+ * A few accesses and walks of one instruction: each shows what the vCPU's view shows, or for walks
+ * that are not judged what the host map has, with the rights that were asked for. Nothing is left.
+ */
+static void step_walks(const struct step *s)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[s->n % FAKE_VCPUS];
+    bool judged = s->flags & 1, npt = model.format == FAKE_NPT;
+    uint16_t on = model.on[s->n % FAKE_VCPUS];
+
+    if (model.scarce || altp2m_lift_walk(v, judged) != 0) {
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned slot = (s->slot + i * s->slot2) % SLOTS;
+        bool walk = s->flags >> (i + 1) & 1;
+        struct fault f = {.gfn = gfn(model_gfn(slot)), .walk = walk};
+        struct shown shows = walk && !judged ? model_host_shows(slot) : model_shows(on, slot);
+        enum fault_result want, have;
+        struct fake_access a;
+
+        f.rights = walk ? RIGHT_R + 0u : (s->access >> i) % 7 + 1u;
+        f.writes = walk && npt && judged;
+        want = expect_lifted(on, slot, &f, judged);
+        have = altp2m_fault(v, &f, s->flags & 64);
+        a = fake_access_all(v->root, f.gfn.v);
+        if (have == FAULT_STUCK && want == FAULT_RETRY && i > 0) {
+            continue; /* a page that shows already, for a walk or not, with another frame */
+        }
+        EXPECT(have == want, "let through: fault gives %d, not %d", have, want);
+        EXPECT(have != FAULT_RETRY || (a.mfn == shows.mfn && !(f.rights & ~a.rights) &&
+                                       (!f.writes || (a.rights & RIGHT_W))),
+               "let through: %#lx shows %#lx with %u", f.gfn.v, a.mfn, a.rights);
+    }
+    altp2m_unlift(v);
 }
 
 static const struct {
@@ -674,6 +735,7 @@ static const struct {
     [STEP_NOTIFY] = {"notify", step_notify, true},
     [STEP_VMFUNC] = {"vmfunc", step_vmfunc, true},
     [STEP_FAULT] = {"fault", step_fault, false},
+    [STEP_WALKS] = {"walks", step_walks, false},
     [STEP_CHANGE_RANGE] = {"change_range", model_step_change_range, true},
     [STEP_SET_RANGE] = {"set_range", model_step_set_range, true},
     [STEP_ISOLATE] = {"isolate", model_step_isolate, true},

@@ -32,6 +32,7 @@ enum step_kind {
     STEP_NOTIFY,
     STEP_VMFUNC,
     STEP_FAULT,
+    STEP_WALKS, /* a vCPU is let through for its walks, and no longer */
     STEP_CHANGE_RANGE,
     STEP_SET_RANGE,
     STEP_ISOLATE,

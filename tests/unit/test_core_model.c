@@ -29,6 +29,7 @@ static void fill(uint64_t seed)
         [STEP_VE_RANGE] = 3,   [STEP_VISIBLE] = 2,      [STEP_NOTIFY] = 3,    [STEP_VMFUNC] = 4,
         [STEP_FAULT] = 8,      [STEP_CHANGE_RANGE] = 6, [STEP_SET_RANGE] = 8, [STEP_ISOLATE] = 4,
         [STEP_SWITCH_ONE] = 2, [STEP_OVERRIDES] = 3,    [STEP_SHADOW] = 6,    [STEP_RUN] = 10,
+        [STEP_WALKS] = 10,
     };
     uint64_t x = seed * 0x9e3779b97f4a7c15ULL + 1;
     unsigned total = 0;
