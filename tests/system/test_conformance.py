@@ -2,8 +2,8 @@
 """Facet against what real Xen printed (tests/recorded), and the programs that compare them."""
 
 from harness import FacetTest
-from runner import bench, compare, recorded
-from runner.base import Error
+from runner import bench, compare, machines, matrix, recorded
+from runner.base import ROOT, Error
 
 RULES = "# a comment\nreason fresh filled at once\ndiffer fresh run/12.* rc=0 access=?\n"
 
@@ -36,6 +36,53 @@ class ConformanceTest(FacetTest):
         for name, text, goal in bench.TABLES:
             with self.subTest(text):
                 self.assertLessEqual(tables[name], goal)
+
+
+class AmdConformanceTest(FacetTest):
+    """The same calls on machines with AMD's nested paging, against the same results."""
+
+    weight = 60.0
+
+    def calls(self, name):
+        """Nothing is unexplained, and the rules of those machines are needed."""
+        machine = machines.find(name)
+        guests = compare.manifest()
+        _, rules, own = compare.rules_for(machine)
+        calls = compare.compare_all(guests, compare.recorded(guests, machine), rules, machine)
+        bad = [f"{c.name} {c.text}: Xen {c.xen}, Facet {c.facet}" for c in calls
+               if c.kind == "unexplained"]
+        self.assertEqual(bad, [])
+        self.assertEqual(compare.unused(calls, own), [])
+        self.assertGreater(compare.counts(calls)["same"], 1000)
+
+    def test_ryzen(self):
+        """Bochs."""
+        self.calls("ryzen")
+
+    def test_matrix(self):
+        """The document has the table that is found."""
+        text = (ROOT / "docs" / "amd.md").read_text(encoding="utf-8")
+        lines = matrix.markdown({"ryzen": matrix.on(machines.find("ryzen"))})
+        self.assertEqual([line for line in lines[2:] if line not in text], [])
+
+    def test_amd(self):
+        """QEMU."""
+        self.calls("amd")
+
+
+class MatrixTest(FacetTest):
+    """The table that `facet compare --matrix` prints."""
+
+    weight = 1.0
+
+    def test_merged(self):
+        """Machines that found the same have one table; lines that are no cells are not in it."""
+        one = matrix.parse(["MATRIX r read -", "MATRIX r write write", "MATRIX odd", "noise"])
+        self.assertEqual(one, {"r": {"read": "-", "write": "write"}})
+        lines = matrix.markdown({"a": one, "b": one, "c": {"r": {"read": "refused"}}})
+        self.assertEqual(lines, ["On `a` and `b`:", "", "| access | read | write |", "|---|---|---|",
+                                 "| `r` | - | write |", "", "On `c`:", "", "| access | read |",
+                                 "|---|---|", "| `r` | refused |", ""])
 
 
 class CompareTest(FacetTest):
@@ -92,6 +139,12 @@ class CompareTest(FacetTest):
         for text in ("differ nobody a b", "reason x", "reason a t\nreason a t", "differ", "other"):
             with self.subTest(text), self.assertRaisesRegex(Error, r"deliberate.txt:\d+: not "):
                 compare.parse_rules(text)
+
+    def test_rules_of_one_machine(self):
+        """A rule with a machine's name is that machine's alone."""
+        text = "reason r t\ndiffer r@amd run/1.a rc=1\n"
+        self.assertEqual(compare.parse_rules(text)[1], [])
+        self.assertEqual(len(compare.parse_rules(text, machine="amd")[1]), 1)
 
     def test_missed_target(self):
         """The table says which targets are missed."""

@@ -3,7 +3,9 @@
 
 A guest of tests/recorded/manifest prints a line "CONFORM id text: results" for each call. A
 difference is deliberate if a rule in tests/recorded/deliberate.txt names its id and what Facet
-gives; else it is unexplained, and the comparison fails.
+gives; else it is unexplained, and the comparison fails. On a machine with AMD's nested paging
+deliberate-npt.txt has further rules: there Facet is compared with Xen on Intel, since Xen has no
+altp2m on AMD; but what is the platform's with Xen on the same machine.
 """
 
 import datetime
@@ -12,7 +14,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench, bench_monitor, options, packages, toolrun, uses
+from . import bench, bench_monitor, machines, matrix, options, packages, toolrun, uses
 from .base import Error, build, build_dir, progress
 from .guests import parse_manifest
 from .machine import boot
@@ -20,6 +22,9 @@ from .recorded import RECORDED_DIR, read_lines, write_lines
 
 TICKS = 20_000_000_000
 RULES = RECORDED_DIR / "deliberate.txt"
+NPT_RULES = RECORDED_DIR / "deliberate-npt.txt"
+# Guests whose results are a machine's own: recorded as NAME-MACHINE where it is not the default one.
+OF_THE_MACHINE = ("conform-platform",)
 
 _CALL = re.compile(r"CONFORM (\S+) (.*?): (rc=.*)")
 _TEST = re.compile(r"TEST (\S+): (.*)")
@@ -71,8 +76,11 @@ def manifest():
     return parse_manifest(path.read_text(encoding="utf-8"), "tests/recorded/manifest")
 
 
-def parse_rules(text, file="tests/recorded/deliberate.txt"):
-    """({reason: its text}, [Rule]). Lines: "reason KEY TEXT" and "differ KEY CALLS RESULTS"."""
+def parse_rules(text, file="tests/recorded/deliberate.txt", machine=machines.DEFAULT):
+    """({reason: its text}, [Rule]). Lines: "reason KEY TEXT" and "differ KEY CALLS RESULTS".
+
+    machine: the name of one; "differ KEY@NAME ..." is for that one alone.
+    """
     reasons, rules = {}, []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -80,11 +88,37 @@ def parse_rules(text, file="tests/recorded/deliberate.txt"):
         word, key, rest = (line.split(None, 2) + ["", ""])[:3]
         if word == "reason" and rest and key not in reasons:
             reasons[key] = rest
-        elif word == "differ" and key in reasons and len(rest.split(None, 1)) == 2:
+        elif word == "differ" and key.split("@")[0] in reasons and len(rest.split(None, 1)) == 2:
+            key, _, where = key.partition("@")
+            if where not in ("", machine):
+                continue
             rules.append(Rule(key, *(part.strip() for part in rest.split(None, 1))))
         else:
             raise Error(f"{file}:{number}: not understood: {line}")
     return reasons, rules
+
+
+def rules_for(machine):
+    """({reason: its text}, all Rules, those of them that must be needed) of a Machine."""
+    reasons, rules = parse_rules(RULES.read_text(encoding="utf-8"), machine=machine.name)
+    if not (machine.has and "npt" in machine.has):
+        return reasons, rules, rules
+    more, own = parse_rules(NPT_RULES.read_text(encoding="utf-8"), f"tests/recorded/{NPT_RULES.name}",
+                            machine.name)
+    return {**more, **reasons}, [*own, *rules], own
+
+
+def recorded_name(name, machine):
+    """The name of what Xen gave that a run on a Machine is compared with."""
+    own = name in OF_THE_MACHINE and machine.name != machines.DEFAULT
+    return f"{name}-{machine.name}" if own else name
+
+
+def recorded(guests, machine):
+    """{run: Xen's lines} of those guests for which there are some to compare with."""
+    found = {guest.name: read_lines(recorded_name(guest.name, machine)) for guest in guests}
+    return {name: lines for name, lines in found.items()
+            if lines or name not in OF_THE_MACHINE or machine.name == machines.DEFAULT}
 
 
 def parse_calls(lines):
@@ -115,15 +149,16 @@ def match(run, xen_lines, facet_lines, rules):
     return out
 
 
-def on_facet(guests):
+def on_facet(guests, machine=None):
     """{run: the guest's lines} on Facet, as domains of one machine."""
+    machine = machine or machines.find()
     with tempfile.TemporaryDirectory() as scratch:
         paths = []
         for guest in guests:
             paths.append(f"{scratch}/{guest.name}.cfg")
             with open(paths[-1], "w", encoding="utf-8") as file:
                 file.write(guest.config())
-        result = boot(paths, ticks=TICKS)
+        result = boot(paths, ticks=machine.limit(TICKS), machine=machine.name)
     found = {}
     for number, guest in enumerate(guests, 1):
         ending = result.endings.get(number)
@@ -156,17 +191,18 @@ def on_xen(guests):
     return {**found, **uses.on_xen()}
 
 
-def _record(found):
+def _record(found, machine=machines.DEFAULT):
     import xen
-    comment = (f"Xen {xen.version()} (Debian), Bochs corei7_skylake_x, {datetime.date.today()}; "
+    comment = (f"Xen {xen.version()} (Debian), Bochs {machine}, {datetime.date.today()}; "
                "written by `facet compare --record`")
     for name, lines in found.items():
         write_lines(name, [comment], lines)
 
 
-def compare_all(guests, there, rules):
-    """All Calls of all runs; `there` is {run: lines} of Xen."""
-    here = on_facet(guests)
+def compare_all(guests, there, rules, machine=None):
+    """All Calls of all runs that are in `there`, {run: lines} of Xen."""
+    guests = [guest for guest in guests if guest.name in there]
+    here = on_facet(guests, machine)
     return [call for guest in guests
             for call in match(guest.name, there[guest.name], here[guest.name], rules)]
 
@@ -193,6 +229,46 @@ def counts(calls):
             for kind in ("same", "deliberate", "unexplained")}
 
 
+def on_xen_there(guests, machine):
+    """What is the platform's, on real Xen on a Machine: {run: the guest's lines}."""
+    packages.require("compare")
+    build(["xen-needs"])
+    import xen
+    runs = [xen.Guest(g.name, build_dir() / "guest" / f"{g.settings['elf']}.elf",
+                      int(g.settings["memory"]), g.settings["altp2m"],
+                      g.settings.get("cmdline", "")) for g in guests if g.name in OF_THE_MACHINE]
+    found = xen.run(runs, machine=machine.cpu)
+    return {name: [*outcome.lines, ended(outcome.ending)] for name, outcome in found.items()}
+
+
+def _elsewhere(args, machine):
+    """The guests on another machine."""
+    reasons, rules, own = rules_for(machine)
+    guests = manifest()
+    there = recorded(guests, machine)
+    if args.xen or args.record:
+        machine.need_bochs("Xen")
+        found = on_xen_there(guests, machine)
+        there = {**there, **found}
+        if args.record:
+            _record({recorded_name(name, machine): lines for name, lines in found.items()},
+                    machine.name)
+    progress(f"running {len(there)} guests on Facet")
+    calls = compare_all(guests, there, rules, machine)
+    _print_calls(calls, reasons, args.all)
+    return _conclude(calls, own)
+
+
+def _conclude(calls, own):
+    stale = unused(calls, own)
+    for rule in stale:
+        print(f"  no difference needs the rule: {rule.reason} {rule.calls} {rule.facet}")
+    number = counts(calls)
+    print(f"\nconformance: {number['same']} same, {number['deliberate']} deliberate, "
+          f"{number['unexplained']} unexplained")
+    return 1 if number["unexplained"] or stale else 0
+
+
 def _print_calls(calls, reasons, everything):
     for call in calls:
         if everything or call.kind != "same":
@@ -200,7 +276,8 @@ def _print_calls(calls, reasons, everything):
     print("\ndeliberate differences:")
     for key, text in reasons.items():
         number = sum(call.rule is not None and call.rule.reason == key for call in calls)
-        print(f"  {key} ({number}): {text}")
+        if number:
+            print(f"  {key} ({number}): {text}")
 
 
 def _arguments(arguments):
@@ -217,6 +294,11 @@ def _arguments(arguments):
     parser.add_argument("--no-bench", action="store_true", help="leave out what operations cost")
     parser.add_argument("--tool", action="store_true",
                         help="only the altp2m command: which of its commands work where")
+    parser.add_argument("--matrix", action="store_true",
+                        help="only a table: what each access of a view allows on each machine")
+    parser.add_argument("--machine", metavar="NAME",
+                        help="Facet on this machine: the calls against Xen on Intel, what is the "
+                        "platform's against Xen on the same machine; no costs")
     parser.add_argument("--quick", action="store_true",
                         help="leave out the uses, which take minutes")
     return parser.parse_args(arguments)
@@ -239,11 +321,16 @@ def _tool(args):
 def main(arguments):
     """Runs `facet compare`. Returns its exit status."""
     args = _arguments(arguments)
-    packages.require("run")
+    machine = machines.find(args.machine)
+    if args.matrix:
+        return matrix.main()
+    packages.require("run", machine)
     if args.tool:
         return _tool(args)
     build(["run-needs", "guests"])
-    reasons, rules = parse_rules(RULES.read_text(encoding="utf-8"))
+    if machine.name != machines.DEFAULT:
+        return _elsewhere(args, machine)
+    reasons, rules, _ = rules_for(machine)
     guests = manifest()
     if args.xen or args.record:
         there = on_xen(guests)
@@ -255,9 +342,6 @@ def main(arguments):
     progress(f"running {len(guests)} guests on Facet")
     calls = compare_all(guests, there, rules)
     _print_calls(calls, reasons, args.all)
-    stale = unused(calls, rules)
-    for rule in stale:
-        print(f"  no difference needs the rule: {rule.reason} {rule.calls} {rule.facet}")
     if not args.no_bench:
         ticks, _ = bench.measure(bench.MAIN)
         print()
@@ -265,7 +349,4 @@ def main(arguments):
         if not args.quick:
             here, xen = uses.on_facet(exits=args.xen or args.record), uses.parse_all(there)
             uses.print_rows(uses.rows(here, xen), uses.events(here, xen))
-    number = counts(calls)
-    print(f"\nconformance: {number['same']} same, {number['deliberate']} deliberate, "
-          f"{number['unexplained']} unexplained")
-    return 1 if number["unexplained"] or stale else 0
+    return _conclude(calls, rules)

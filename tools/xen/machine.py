@@ -189,18 +189,18 @@ def _memory(guests):
     return max([MEMORY_MIB, *(DOM0_MIB + OTHER_MIB + guest.memory for guest in guests)])
 
 
-def run(guests, timeout=3600, exits=False, files=None):
+def run(guests, timeout=3600, exits=False, files=None, machine=machines.DEFAULT):
     """Runs the guests on Xen, one after the other. Returns {name: Outcome}.
 
     A guest that needs a machine with more memory than others makes it slow for all. exits: count VM
     exits in the stretches that guests mark, which is slow too. files: {name: bytes} in dom0's /guests,
-    which is in its PATH.
+    which is in its PATH. machine: one of Bochs'.
     """
     (build_dir() / "run").mkdir(parents=True, exist_ok=True)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="xen-", dir=build_dir() / "run"))
     serial = directory / "com1.txt"
     image = _make_image(guests, directory, files or {})
-    emulator = bochs.start(Order(machines.DEFAULT, directory, Image(image), _memory(guests), exits=exits))
+    emulator = bochs.start(Order(machine, directory, Image(image), _memory(guests), exits=exits))
     try:
         done = _wait(emulator, serial, time.monotonic() + timeout, len(guests))
     finally:
