@@ -313,8 +313,7 @@ static void index_by_hypercall(void)
         skip("a processor that loads the EPTP index at VM entry (Bochs 2.7 does not)");
 }
 
-/* In what is left of the page-table walk: the linear address is that of the access,
- * which AMD's processors do not tell. */
+/* In what is left of the page-table walk: the linear address is that of the access. */
 static void in_the_walk(void)
 {
     const uint64_t va = 0x0000600000000000;
@@ -333,9 +332,9 @@ static void in_the_walk(void)
     (void)*(volatile uint64_t *)(va + 24);
     barrier();
     expect(taken, 1);
-    expect(seen.gla, cpu_is_amd() ? 0 : va + 24);
+    expect(seen.gla, va + 24);
     expect(seen.gpa & ~(PAGE - 1), table);
-    expect(seen.qualification & (Q_LINEAR | Q_FINAL), cpu_is_amd() ? 0 : Q_LINEAR);
+    expect(seen.qualification & (Q_LINEAR | Q_FINAL), Q_LINEAR);
     expect(altp2m_switch(0), 0);
     page_map(va, 0, 0);
 }
