@@ -16,6 +16,10 @@ altp2m -d 2 watch break do_sys_openat2 --args --count 2 --if 'args.filename =~ "
 echo "{ json"
 altp2m -d 2 --json watch syscall execve break do_exit --args --count 6
 echo "} json"
+altp2m -d 2 watch break do_group_exit --if 'comm == "date"' --set rdi=0x2a00 --count 1 --exec 'cat >/event'
+cat /event
+ip=$(altp2m -d 2 watch syscall openat --if 'pid == 1' --count 1 --show 'u64[rdi+128]' | sed -n 's/.*128\\]=//p')
+altp2m -d 2 watch user 1:$ip --count 1
 altp2m -d 2 watch syscall openat > /log &
 until grep -q openat /log; do sleep 0.1; done
 kill -9 $!
@@ -26,7 +30,7 @@ altp2m domains
 """
 TARGET = """grep . /sys/devices/system/cpu/vulnerabilities/meltdown
 n=0
-until [ $n -ge 200 ]; do /bin/date >/dev/null; sleep 0.1; n=$((n + 1)); done
+until [ $n -ge 200 ]; do /bin/date >/dev/null || echo "date: $?"; sleep 0.1; n=$((n + 1)); done
 echo "the target is at its end"
 """
 EXECVE = r'\(d1\) +[0-9.]+  vcpu 0  init\(\d+\)  syscall execve\(filename="/bin/date", argv=\[/bin/date\], envp=0x[0-9a-f]+\)$'
@@ -57,6 +61,9 @@ class WatchTest(FacetTest):
         for pattern, count in ((EXECVE, 2), (OPENAT, 3), (OPEN, 2)):
             self.assertGreaterEqual(len(re.findall(pattern, done.out, re.M)), count, done.out)
         self.assertIn("(d2) Mitigation: PTI", done.lines)
+        self.assertIn("(d2) date: 42", done.lines)
+        self.assertRegex(done.out, r'\(d1\) \{"event": "break", .*"comm": "date", "label": "do_group_exit"')
+        self.assertRegex(done.out, r"\(d1\) +[0-9.]+  vcpu 0  init\(1\)  user  1:0x[0-9a-f]+  rip 0x")
         self.assertIn("(d1)   execve: 2 times", done.lines)  # after a watch that was killed
         self.assertIn("(d2) the target is at its end", done.lines)
         self.assertRegex(done.out, r"\(d1\) 2 .* off *\n")
