@@ -260,6 +260,10 @@ static void function(void **state)
            "do_thing(name=0x7fff0000 (not in memory), flags=-5");
     expect("altp2m|-d|2|watch|break|f200|--args", 1, "no prototype");
     expect("altp2m|-d|2|watch|break|nobody", 2, "a symbol of the guest's kernel");
+    expect("altp2m|-d|2|watch|syscall|write", 2, "\"write\" is not a system call of the guest");
+    expect("altp2m|-d|2|watch|syscall|execve,exit", 2, "\"exit\" is not a system call of the");
+    expect("altp2m|-d|2|watch|syscall|execve|write", 2, "say which");
+    expect("altp2m|-d|2|watch|syscall|execve,execve", 2, "given twice");
     expect("altp2m|-d|2|watch|syscall|nobody", 2, "a system call of the guest's kernel");
 }
 

@@ -83,7 +83,7 @@ const struct command command_table[] = {
      "  read|write|exec|access PLACE...   accesses to pages: GFN[+COUNT], @ADDRESS[:LENGTH] or\n"
      "                                    SYMBOL[+OFFSET][:LENGTH]\n"
      "  break PLACE...                    hidden breakpoints: @ADDRESS or SYMBOL[+OFFSET]\n"
-     "  syscall NAME...                   system calls, with their arguments\n"
+     "  syscall NAME[,NAME]...            system calls, with their arguments\n"
      "  user PID:ADDRESS...               hidden breakpoints in a process\n"
      "  cr0 cr3 cr4 xcr0 msr NUMBER... cpuid descriptor debug request exit\n"
      "\n"

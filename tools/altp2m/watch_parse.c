@@ -199,6 +199,24 @@ static enum command_status add_range(struct watch *w, const struct item *item, c
     return COMMAND_OK;
 }
 
+/* What comes behind an item's word. */
+static enum command_status parse_one(struct watch *w, const struct item *item, const char *word)
+{
+    enum command_status st = COMMAND_OK;
+    char text[256], *save = NULL;
+
+    if (item->breaks != WATCH_SYSCALL)
+        return item->breaks ? add_place(w, item, word)
+               : item->msr  ? ask(w, item, word)
+                            : add_range(w, item, word);
+    snprintf(text, sizeof(text), "%s", word);
+    if (!*word || strlen(word) >= sizeof(text))
+        return command_misuse(w->s, "a system call", word, "its name, as execve");
+    for (char *x = strtok_r(text, ",", &save); x && !st; x = strtok_r(NULL, ",", &save))
+        st = add_place(w, item, x);
+    return st;
+}
+
 static enum command_status parse_items(struct watch *w, char **argv, int argc)
 {
     enum command_status st = COMMAND_OK;
@@ -206,21 +224,20 @@ static enum command_status parse_items(struct watch *w, char **argv, int argc)
     for (int i = 0; i < argc && st == COMMAND_OK; i++) {
         const struct item *item = item_find(argv[i]);
         bool takes = item && (item->want || item->breaks || item->msr);
+        bool any = takes && item->breaks == WATCH_SYSCALL; /* there are read, write and exit */
 
         if (!item)
             return command_misuse(
                 w->s, "something to watch", argv[i],
                 "read write exec access break syscall user cr0 cr3 cr4 xcr0 cpuid msr "
                 "descriptor debug request exit");
-        if (takes && (i + 1 == argc || item_find(argv[i + 1])))
+        if (takes && (i + 1 == argc || (!any && item_find(argv[i + 1]))))
             return command_misuse(w->s, "complete", argv[i], "say which");
         if (!takes)
             st = ask(w, item, NULL);
-        while (takes && st == COMMAND_OK && i + 1 < argc && !item_find(argv[i + 1])) {
-            i++;
-            st = item->breaks ? add_place(w, item, argv[i])
-                 : item->msr  ? ask(w, item, argv[i])
-                              : add_range(w, item, argv[i]);
+        for (; takes && st == COMMAND_OK && i + 1 < argc && (any || !item_find(argv[i + 1])); i++) {
+            st = parse_one(w, item, argv[i + 1]);
+            any = false;
         }
     }
     return st;
