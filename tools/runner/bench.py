@@ -29,6 +29,7 @@ SAME = "read_256_pages_again"
 OPERATIONS = (
     ("xen_version", "bare hypercall (xen_version)", 350),
     ("get_domain_state", "get_domain_state", 900),
+    ("get_domain_state_audited", "the same, its argument by a view's rights (`audited`)", None),
     ("create_destroy", "create_p2m and destroy_p2m", 4000),
     ("set_mem_access_first", "set_mem_access, first in a fresh view", 5000),
     ("set_mem_access", "set_mem_access, later", 1200),
