@@ -80,9 +80,10 @@ static bool unsealed(void)
 
 /* Where it holds everything is as before; where it does not the agent comes up again for the next.
  */
-static void judge(bool succeeded, const char *what)
+static void judge(bool succeeded, bool possible, const char *what)
 {
-    check(succeeded == !shield.entered, "%s: %s", what, succeeded ? "worked" : "did not work");
+    check(succeeded == (possible && !shield.entered), "%s: %s", what,
+          succeeded ? "worked" : "did not work");
     if (!succeeded) {
         expect(unsealed(), 0);
         expect(try_write64(&table[0], 9), VEC_GP);
@@ -99,7 +100,8 @@ static void judge(bool succeeded, const char *what)
 
 /*
  * The entry of the page that he runs on names the agent's text by now, and the old translation is
- * still in use: behind VMFUNC lies guard_unseal().
+ * still in use: behind VMFUNC lies guard_unseal(). On AMD VMFUNC is an exit, and what stands there
+ * is looked up in the tables as they are by then.
  */
 static void page_tables(void)
 {
@@ -118,7 +120,7 @@ static void page_tables(void)
     pte[at >> 12 & 511] = at | PTE_RWX;
     expect(run((const void *)(at + off - 3), shield.agent.v, 0), 1);
     tlb_flush((const void *)at);
-    judge(unsealed(), "page tables");
+    judge(unsealed(), !cpu_is_amd(), "page tables");
 }
 
 /* The same for the one way in: where the kernel has the agent's code is another page. */
@@ -133,7 +135,7 @@ static void page_tables_of_the_agent(void)
     page_map((uint64_t)agent_enter, (uint64_t)agent_enter, PTE_RWX);
     page_map((uint64_t)agent_text, (uint64_t)agent_text, PTE_RWX);
     page_map((uint64_t)gate_slots, (uint64_t)gate_slots, PTE_RWX);
-    judge(false, "the agent's pages elsewhere");
+    judge(false, true, "the agent's pages elsewhere");
 }
 
 static const uint8_t vmfunc[] = {0x0f, 0x01, 0xd4, 0xc3};
@@ -165,7 +167,7 @@ static void interrupt_table(void)
     expect(run(vmfunc, shield.agent.v, 0), 1);
     __asm__ volatile("lidt %0" ::"m"(theirs));
     expect(sum, shield.entered ? (long)siphash(&key, 5, 6) : 0);
-    judge(unsealed(), "an interrupt table");
+    judge(unsealed(), true, "an interrupt table");
 }
 
 /* A stray VMFUNC with the stack pointer into the key: the frame of the #VE goes there. */
@@ -179,7 +181,7 @@ static void stack_pointer(void)
                          : "+a"(sum)
                          : [at] "r"(at), "D"(0x800eUL), "d"(0UL)
                          : "rbx", "rcx", "rsi", "r8", "r9", "r10", "r11", "r12", "memory", "cc");
-        judge(gate_call(VAULT_SIGN, 5, 6, 0) != (long)siphash(&key, 5, 6), "a stack pointer");
+        judge(gate_call(VAULT_SIGN, 5, 6, 0) != (long)siphash(&key, 5, 6), true, "a stack pointer");
         return;
     }
     expect(run(vmfunc, shield.agent.v, at), 1);
