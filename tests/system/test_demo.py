@@ -115,6 +115,12 @@ class LinuxTest(FacetTest):
         count = len(demo.STEPS)
         self.assertIn(f"{count} of {count} steps did what they say", done.out)
 
+    def test_demo_on_amd(self):
+        """The same where VMFUNC and #VE are Facet's doing."""
+        done = self.facet("demo", "--machine", "amd")
+        self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
+        self.assertIn(f"{len(demo.STEPS)} of {len(demo.STEPS)} steps did what they say", done.out)
+
     def test_other_processor(self):
         """To user space also where the emulator's features contradict each other: this one has FSRM
         and says that its string instructions are not fast."""
