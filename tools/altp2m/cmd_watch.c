@@ -89,15 +89,15 @@ static bool passes(struct watch *w, enum watch_kind k, const vm_event_request_t 
 /* ---- breakpoints ---- */
 
 /* Of several, one at the very address: a page that two processes map at others may have both. */
-static struct watch_break *break_at(struct watch *w, const vm_event_request_t *r)
+static struct watch_break *break_at(struct watch *w, uint64_t gfn, uint64_t rip)
 {
     struct watch_break *same = NULL;
 
     for (unsigned int i = 0; i < w->nr_breaks; i++) {
         struct watch_break *b = &w->breaks[i];
 
-        if (b->gfn.v != r->u.software_breakpoint.gfn || b->offset != r->data.regs.x86.rip % PAGE) {
-            if (b->address.v == r->data.regs.x86.rip && b->kind != WATCH_USER)
+        if (b->gfn.v != gfn || b->offset != rip % PAGE) {
+            if (b->address.v == rip && b->kind != WATCH_USER)
                 return b;
             continue;
         }
@@ -181,7 +181,8 @@ static void hit(struct watch *w, struct watch_break *b, const vm_event_request_t
 
 static void on_break(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
 {
-    struct watch_break *b = in_our_view(w, r) ? break_at(w, r) : NULL;
+    struct watch_break *b =
+        in_our_view(w, r) ? break_at(w, r->u.software_breakpoint.gfn, r->data.regs.x86.rip) : NULL;
 
     if (b) {
         hit(w, b, r, a, view(r->altp2m_idx));
@@ -197,10 +198,11 @@ static void on_break(struct watch *w, const vm_event_request_t *r, vm_event_resp
 static bool on_fetch(struct watch *w, const vm_event_request_t *r, vm_event_response_t *a)
 {
     const struct watch_copy *c = watch_copy_at(w, gfn(r->u.mem_access.gfn));
-    struct watch_break *b = c ? watch_pair_break(w, r) : NULL;
+    struct watch_break *b =
+        c && watch_pair_begins(r) ? break_at(w, r->u.mem_access.gfn, r->data.regs.x86.rip) : NULL;
     view_t to;
 
-    if (b) {
+    if (b && b->gfn.v == r->u.mem_access.gfn) {
         hit(w, b, r, a, watch_pair_view(w, c));
     } else if (watch_pair_turns(w, r, &to)) {
         a->flags |= VM_EVENT_FLAG_ALTERNATE_P2M;

@@ -335,8 +335,8 @@ bool watch_pair_is_ours(const struct watch *w, view_t v);
 view_t watch_pair_view(const struct watch *w, const struct watch_copy *c);
 /* A fetch was denied. True: it goes on in view `to`; false: it is to be stepped over. */
 bool watch_pair_turns(struct watch *w, const vm_event_request_t *r, view_t *to);
-/* The breakpoint that a denied fetch is about to reach, or NULL. */
-struct watch_break *watch_pair_break(struct watch *w, const vm_event_request_t *r);
+/* The instruction whose fetch was denied begins in that page, not in the one before. */
+bool watch_pair_begins(const vm_event_request_t *r);
 void watch_pair_drop(struct watch *w);
 
 /* watch_print.c */

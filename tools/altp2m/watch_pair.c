@@ -72,20 +72,10 @@ bool watch_pair_turns(struct watch *w, const vm_event_request_t *r, view_t *to)
     return true;
 }
 
-/* Not a breakpoint of that page: of an instruction that begins in the page before. */
-static bool begins_elsewhere(const vm_event_request_t *r)
+bool watch_pair_begins(const vm_event_request_t *r)
 {
-    return (r->u.mem_access.flags & MEM_ACCESS_GLA_VALID) &&
-           r->u.mem_access.gla / PAGE_SIZE != r->data.regs.x86.rip / PAGE_SIZE;
-}
-
-struct watch_break *watch_pair_break(struct watch *w, const vm_event_request_t *r)
-{
-    for (unsigned int i = 0; i < w->nr_breaks && !begins_elsewhere(r); i++)
-        if (w->breaks[i].gfn.v == r->u.mem_access.gfn &&
-            w->breaks[i].offset == r->data.regs.x86.rip % PAGE_SIZE)
-            return &w->breaks[i];
-    return NULL;
+    return !(r->u.mem_access.flags & MEM_ACCESS_GLA_VALID) ||
+           r->u.mem_access.gla / PAGE_SIZE == r->data.regs.x86.rip / PAGE_SIZE;
 }
 
 void watch_pair_drop(struct watch *w)
