@@ -4,6 +4,7 @@
 #include "core/platform.h"
 #include "guest/guest.h"
 #include "mm/frame.h"
+#include "x86/smp.h"
 #include "x86/timer.h"
 
 static struct domain *domain_of(struct physmap *pm)
@@ -30,8 +31,10 @@ bool platform_has_ve(void)
 
 void platform_flush(struct physmap *pm, mfn_t root)
 {
-    (void)pm;
     VENDOR(flush, NULL, root);
+    if (smp_on) {
+        remote_flush(domain_of(pm));
+    }
 }
 
 /* The page is the one that VMFUNC reads, where there is VMFUNC: an entry of all ones makes it
@@ -60,11 +63,18 @@ int platform_entry_set(struct altp2m_vcpu *a, view_t agent, const struct facet_a
 void platform_vcpu_update(struct altp2m_vcpu *a)
 {
     vcpu_of(a)->altp2m_changed = true;
+    if (smp_on) {
+        vcpu_expel(vcpu_of(a)); /* to come back with what is said here */
+    }
 }
 
 void platform_vcpu_sync(struct altp2m_vcpu *a)
 {
-    (void)a; /* each exit records the view at once, so the core already knows */
+    /* Each exit records the view at once, so the core already knows; but while it is in the guest
+     * on another processor it may change its view itself. */
+    if (smp_on && a->vmfunc) {
+        vcpu_take(vcpu_of(a));
+    }
 }
 
 bool platform_preempt_pending(void)
@@ -113,6 +123,9 @@ void platform_unsettled(struct physmap *pm, bool unsettled)
     struct vcpu *v = vcpu_current();
 
     guest_unsettled += unsettled ? 1 : -1u;
+    if (smp_on && unsettled) {
+        remote_stop(d);
+    }
     if (unsettled && v && v->domain != d && !v->guest.settles) {
         v->guest.settles = d;
         guest_unsettled++;

@@ -76,6 +76,7 @@ struct linear_page {
 struct turn {
     TAILQ_ENTRY(turn) link;
     bool queued, lent; /* see hv/vcpu/sched.c */
+    uint8_t cpu;       /* the processor whose queue it is on, or was */
     /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the
      * turn may be gone. */
     bool (*work)(struct turn *);
@@ -91,6 +92,10 @@ struct vcpu {
     enum vcpu_state state;
     unsigned paused; /* runs only while 0 */
     struct turn turn;
+    struct cpu *on;    /* the processor on which it is current, or NULL */
+    struct cpu *last;  /* where it was loaded last */
+    uint64_t not_on;   /* a bit for each processor by number: it does not run there */
+    bool exit_dropped; /* by who set its registers from outside */
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
     struct event event;  /* for the next entry */
@@ -123,6 +128,24 @@ uint64_t vcpu_xcr0(struct vcpu *v); /* v->xcr0, which is behind where the guest 
  * vcpu_borrow() gave. */
 struct vcpu *vcpu_borrow(struct vcpu *v);
 void vcpu_return(struct vcpu *v, struct vcpu *before);
+
+/* ---- vCPUs that are current on other processors: hv/vcpu/remote.c ---- */
+
+/* It is not in the guest when this returns, and not until the big lock is free. */
+void vcpu_expel(struct vcpu *v);
+/* The same, and its state is in memory, and not in another processor. */
+void vcpu_take(struct vcpu *v);
+/* The same, and what it last came out of the guest for is forgotten: its registers will be others.
+ */
+void vcpu_take_over(struct vcpu *v);
+/* d's tables lost something: no processor uses that any more when this returns. Also for new ones.
+ */
+void remote_flush(struct domain *d);
+/* No vCPU of d is in the guest, but on this processor. */
+void remote_stop(struct domain *d);
+bool remote_runs(const struct domain *d); /* one is current on some processor */
+/* v is about to run here. */
+void remote_enter(struct vcpu *v);
 
 /* ---- registers: hv/vcpu/state.h names them ---- */
 

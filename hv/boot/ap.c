@@ -6,6 +6,7 @@
 #include "lib/console.h"
 #include "vcpu/vendor.h"
 #include "x86/processors.h"
+#include "x86/smp.h"
 #include "x86/timer.h"
 
 #define START_PAGE    0x8000u /* real mode begins there: memory on every PC, and nobody's by now */
@@ -30,6 +31,9 @@ static struct meeting {
 } meetings[CPU_MAX];
 
 static uint64_t first_pat;
+static struct cpu *together[CPU_MAX];
+static unsigned nr_together;
+static bool begun;
 
 bool ap_tsc_agrees(uint64_t before, uint64_t at, uint64_t after)
 {
@@ -73,7 +77,11 @@ _Noreturn void ap_main(struct cpu *c)
             stay_out();
         }
     }
-    stay_out();
+    while (!__atomic_load_n(&begun, __ATOMIC_ACQUIRE)) {
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+    }
+    smp_acquire();
+    boot_work();
 }
 
 /* ---- the first one ---- */
@@ -161,13 +169,27 @@ static bool start(struct cpu *c)
 
 unsigned ap_start_all(unsigned nr)
 {
-    unsigned run = 1;
-
+    together[0] = this_cpu();
+    nr_together = 1;
     first_pat = rdmsr(MSR_PAT);
     ap_cr3 = read_cr3();
     memcpy((void *)(uint64_t)START_PAGE, ap_start16, (size_t)(ap_start16_end - ap_start16));
     for (unsigned i = 1; i < nr; i++) {
-        run += start(processors_get(i));
+        if (start(processors_get(i))) {
+            together[nr_together++] = processors_get(i);
+        }
     }
-    return run;
+    return nr_together;
+}
+
+void ap_begin(void)
+{
+    if (nr_together < 2) {
+        return;
+    }
+    smp_begin(together, nr_together);
+    __atomic_store_n(&begun, true, __ATOMIC_RELEASE);
+    for (unsigned i = 1; i < nr_together; i++) {
+        apic_send(together[i]->apic_id, APIC_KICK_VECTOR);
+    }
 }

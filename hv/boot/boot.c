@@ -203,6 +203,13 @@ static void memory_init(uint64_t top)
         (unsigned long)(top >> 20));
 }
 
+_Noreturn void boot_work(void)
+{
+    sched_run();
+    domains_report();
+    machine_off();
+}
+
 static void start_processors(void)
 {
     unsigned run = nr_processors > 1 ? ap_start_all(nr_processors) : 1;
@@ -238,9 +245,8 @@ static void run(void)
     }
     start_processors();
     domains_create(modules, nr_modules);
-    sched_run();
-    domains_report();
-    machine_off();
+    ap_begin();
+    boot_work();
 }
 
 void boot_main(uint32_t magic, const struct multiboot_info *info)

@@ -4,6 +4,7 @@
 #include "exit/emulate.h"
 #include "exit/exit.h"
 #include "vcpu/sched.h"
+#include "x86/smp.h"
 #include "x86/stretch.h"
 #include "x86/timer.h"
 
@@ -12,7 +13,11 @@
  * next, and looks itself. */
 #define LOOK_EXITS 8u
 
-static uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
+static void begin_slice(uint64_t now)
+{
+    this_cpu()->slice_end = now + SLICE_NS;
+    timer_slice(this_cpu()->slice_end);
+}
 
 /* Fires timers that are due; true if the slice is over and somebody else could run. */
 static bool timer_interrupt(void)
@@ -20,29 +25,22 @@ static bool timer_interrupt(void)
     this_cpu()->timer_fired = false;
     timer_run();
     uint64_t now = time_now();
-    if (now < slice_end) {
+    if (now < this_cpu()->slice_end) {
         return false;
     }
-    if (sched_first()) {
+    if (sched_others_wait()) {
         return true;
     }
-    slice_end = now + SLICE_NS;
-    timer_slice(slice_end);
+    begin_slice(now);
     return false;
 }
 
 /* In case the end of the slice cannot interrupt v. */
 static void limit(struct vcpu *v, uint64_t now)
 {
-    uint64_t left = now < slice_end ? slice_end - now : 0;
+    uint64_t end = this_cpu()->slice_end, left = now < end ? end - now : 0;
 
     vcpu_set(v, VCPU_SLICE, time_tsc_khz() * left / 1000000);
-}
-
-static void begin_slice(uint64_t now)
-{
-    slice_end = now + SLICE_NS;
-    timer_slice(slice_end);
 }
 
 /* Makes v current, in a slice of its own or in what is left of the one that it was lent. */
@@ -73,6 +71,8 @@ static void run_some(struct vcpu *v, unsigned *until_look)
 
     if (settled) {
         exit_once(v);
+    } else {
+        smp_breathe();
     }
     if (!settled || --*until_look == 0) {
         *until_look = LOOK_EXITS;
@@ -111,6 +111,7 @@ static void run_work(struct turn *t)
     begin_slice(time_now());
     do {
         more = t->work(t);
+        smp_breathe();
         over = sched_look() && timer_interrupt();
     } while (more && !over && !(sched_leaves & SCHED_YIELDED));
     sched_end_slice();
@@ -125,8 +126,9 @@ static void idle(bool more)
     stretch_look();
     if (more) {
         sched_look();
+        smp_breathe();
     } else {
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
+        smp_idle();
     }
     stretch_begin();
     if (this_cpu()->timer_fired) {

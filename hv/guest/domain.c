@@ -464,7 +464,7 @@ static void reap_dying(void)
     for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
         struct slot *s = &slots[i];
 
-        if (s->d && !s->reaped && s->d->dying && s->d->guest.pins == 0) {
+        if (s->d && !s->reaped && s->d->dying && s->d->guest.pins == 0 && !remote_runs(s->d)) {
             s->reaped = true;
             __atomic_fetch_sub(&nr_dying, 1, __ATOMIC_RELAXED);
             reap(s);

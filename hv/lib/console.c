@@ -352,6 +352,7 @@ void fatal(const char *format, ...)
     size_t n = start + format_text(text + start, sizeof(text) - start, format, ap);
     va_end(ap);
     /* The lock may be held by whoever failed. */
+    cpu_stop_others();
     put(HYPERVISOR, strlen(HYPERVISOR));
     put(text, n);
     put("\n", 1);

@@ -5,27 +5,29 @@
  * then needs no flush. Who needs one more takes that of whoever did without it longest.
  *
  * What has to be forgotten is counted here, with when, and flushed with the next VMRUN that uses a
- * tag: nobody can use the translations before. A tag that was flushed since is as good as new. One
- * processor; several need a table each.
+ * tag: nobody can use the translations before. A tag that was flushed since is as good as new.
+ * Each processor has tags of its own; what is to be forgotten is so on all of them.
  */
 #include "svm.h"
-#include "x86/cpu.h"
+#include "x86/smp.h"
 
 #define SLOTS       64u /* more are not looked through */
 #define ROOTS_NOTED 64u
 
 /* Times are counts of svm_flushes. */
-static struct slot {
-    const struct vcpu *vcpu;
-    uint64_t root, used, since, flushed;
-} slots[SLOTS]; /* slot n is ASID n + 1; 0 is the hypervisor's own */
+static struct tags {
+    struct slot {
+        const struct vcpu *vcpu;
+        uint64_t root, used, since, flushed;
+    } slots[SLOTS]; /* slot n is ASID n + 1; 0 is the hypervisor's own */
+    uint64_t uses;
+    uint64_t all_flushed; /* when the processor did forget all */
+} tags[CPU_MAX];
 static unsigned nr_slots;
-static uint64_t uses;
 uint64_t svm_flushes = 1;
 static uint64_t all_stale;                /* when all was to be forgotten */
 static uint64_t roots_stale[ROOTS_NOTED]; /* ... what these tables gave: by the low bits of their
                                              root's frame, for to forget more does no harm */
-static uint64_t all_flushed;              /* when the processor did forget all */
 
 void asid_init(uint32_t number)
 {
@@ -34,7 +36,7 @@ void asid_init(uint32_t number)
 }
 
 /* The slot of v on these tables, or else the one that is taken for it. */
-static unsigned find(const struct vcpu *v, uint64_t root)
+static unsigned find(struct slot *slots, const struct vcpu *v, uint64_t root)
 {
     unsigned oldest = 0;
 
@@ -49,16 +51,17 @@ static unsigned find(const struct vcpu *v, uint64_t root)
     return oldest;
 }
 
-static void change_root(struct vcpu *v, struct svm_vcpu *x)
+static void change_root(struct tags *t, struct vcpu *v, struct svm_vcpu *x)
 {
+    struct slot *slots = t->slots;
     uint8_t *hint = &x->slots[v->altp2m.root.v % ARRAY_SIZE(x->slots)];
     unsigned i = *hint;
 
     if (slots[i].vcpu != v || slots[i].root != v->altp2m.root.v) {
-        i = find(v, v->altp2m.root.v);
+        i = find(slots, v, v->altp2m.root.v);
         *hint = (uint8_t)i;
     }
-    slots[i].used = ++uses;
+    slots[i].used = ++t->uses;
     x->asid = (uint16_t)(i + 1);
     x->vmcb->ncr3 = v->altp2m.root.v << PAGE_SHIFT;
     x->vmcb->asid = x->asid;
@@ -78,17 +81,18 @@ static uint64_t stale(const struct svm_vcpu *x, const struct slot *s)
 void asid_follow(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);
-    struct slot *s = &slots[x->asid ? x->asid - 1 : 0];
+    struct tags *t = &tags[smp_here()];
+    struct slot *s = &t->slots[x->asid ? x->asid - 1 : 0];
     uint64_t when;
 
     if (!x->asid || s->vcpu != v || s->root != v->altp2m.root.v) {
-        change_root(v, x);
-        s = &slots[x->asid - 1];
+        change_root(t, v, x);
+        s = &t->slots[x->asid - 1];
     }
     v->altp2m_changed = false;
     x->flushes = svm_flushes;
     when = stale(x, s);
-    if (s->flushed >= when || all_flushed >= when) {
+    if (s->flushed >= when || t->all_flushed >= when) {
         return;
     }
     if (svm_features.flush_asid) {
@@ -96,7 +100,7 @@ void asid_follow(struct vcpu *v)
         s->flushed = svm_flushes;
     } else {
         x->vmcb->tlb_control = TLB_FLUSH_ALL;
-        all_flushed = svm_flushes;
+        t->all_flushed = svm_flushes;
     }
 }
 

@@ -20,10 +20,10 @@ bool svm_present(void)
     return svm_present_on(&look_here);
 }
 
-/* Two pages: where VMRUN saves the hypervisor's state, and what VMLOAD gives it back. */
+/* Three pages: where VMRUN saves the hypervisor's state, what VMLOAD gives it back, and a root. */
 static void turn_on(void)
 {
-    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, 2);
+    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, 3);
 
     if (mfn_eq(m, MFN_INVALID)) {
         fatal("too little memory for SVM");

@@ -38,6 +38,8 @@ extern uint64_t svm_host_cr0;
 extern uint8_t *svm_io_map; /* of all vCPUs: every port exits */
 /* The hypervisor's FS, GS, TR, LDTR and MSRs on this processor, for VMLOAD. */
 #define svm_host() ((struct vmcb *)this_cpu()->vendor)
+/* A page for nested tables that are in use for one entry, on this processor. */
+#define svm_spare_root() ((uint64_t *)(void *)((char *)this_cpu()->vendor + PAGE_SIZE))
 
 /* entry.S: runs the guest until #VMEXIT. `regs` but RAX, which is in the VMCB. */
 void svm_enter(struct vcpu_regs *regs, struct vmcb *guest, struct vmcb *host);

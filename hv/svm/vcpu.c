@@ -6,7 +6,7 @@
 #include "mm/frame.h"
 #include "npt.h"
 #include "svm.h"
-#include "x86/cpu.h"
+#include "x86/smp.h"
 
 #define CR_READS_ALWAYS (1u << 8)
 /* There are no masks of bits that are the guest's own, and some emulators check no values. */
@@ -100,29 +100,31 @@ static void inject(struct vcpu *v, struct svm_vcpu *x)
 }
 
 /* Inline: every exit comes by here. */
-static inline __attribute__((always_inline)) void enter(struct vcpu *v, struct svm_vcpu *x)
+static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x)
 {
     struct vmcb *b = x->vmcb;
 
     asid_use(v);
     b->rax = v->regs.rax;
     write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
+    smp_leave();
     svm_enter(&v->regs, b, svm_host());
     if (x->loses_paging) {
         write_cr0(svm_host_cr0);
     }
     v->regs.rax = b->rax;
     b->clean = svm_features.clean;
+    return smp_back();
 }
 
 /*
  * Has the entry deliver the event and run no instruction behind it: these tables give what v's do
- * but no code. What is translated through them has v's tag, and is forgotten before and after.
- * One processor; several need a table each.
+ * but no code. What is translated through them has v's tag, and is forgotten before and after. Each
+ * processor has a root for it.
  */
 static void without_code(struct vcpu *v, bool on)
 {
-    static uint64_t root[PAGE_SIZE / sizeof(uint64_t)] __attribute__((aligned(PAGE_SIZE)));
+    uint64_t *root = svm_spare_root();
     struct svm_vcpu *x = svm_of(v);
 
     svm_flush(v, MFN_INVALID);
@@ -137,32 +139,35 @@ static void without_code(struct vcpu *v, bool on)
     svm_dirty(x, CLEAN_NESTED);
 }
 
-static void enter_event(struct vcpu *v, struct svm_vcpu *x)
+static enum smp_exit enter_event(struct vcpu *v, struct svm_vcpu *x)
 {
     bool delivering = x->delivering;
+    enum smp_exit how;
 
     inject(v, x);
     if (delivering) {
         without_code(v, true);
     }
-    enter(v, x);
+    how = enter(v, x);
     x->vmcb->event = 0;
     if (delivering) {
         without_code(v, false);
     }
+    return how;
 }
 
 /*
  * An exception while a double fault is delivered is a triple fault, which Bochs 2.7 does not turn
  * into an exit. So all are intercepted meanwhile; those of the handler are the guest's again.
  */
-static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e)
+static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e,
+                                 enum smp_exit *how)
 {
     struct vmcb *b = x->vmcb;
 
     b->exceptions = ~0u;
     svm_dirty(x, CLEAN_INTERCEPTS);
-    enter_event(v, x);
+    *how = enter_event(v, x);
     b->exceptions = x->exceptions;
     svm_dirty(x, CLEAN_INTERCEPTS);
     if ((b->exit_int_info & EVENT_INFO_VALID) && (b->exit_int_info & 0xff) == EXC_DF &&
@@ -174,10 +179,24 @@ static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu
     return false;
 }
 
+/* Others wanted the vCPU stopped, or something else of it, while it came out. */
+static __attribute__((noinline)) void interfered(struct vcpu *v, struct vcpu_exit *e,
+                                                 enum smp_exit how)
+{
+    if (how != SMP_EXIT_DROPPED) {
+        svm_tell(v, e);
+    }
+    if (how == SMP_EXIT_DROPPED || vcpu_exit_again(e->kind)) {
+        e->kind = VCPU_EXIT_WINDOW;
+    }
+}
+
 /* An event is to be delivered, or a trap is due. */
 static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcpu *x,
                                                   struct vcpu_exit *e)
 {
+    enum smp_exit how;
+
     if (!v->event.due) { /* the guest gets nowhere before that trap */
         e->kind = VCPU_EXIT_EXCEPTION;
         e->reason = SVM_EXCEPTION + EXC_DB;
@@ -187,13 +206,17 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
         return;
     }
     if (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE) {
-        if (deliver_double_fault(v, x, e)) {
+        if (deliver_double_fault(v, x, e, &how) && how != SMP_EXIT_DROPPED) {
             return;
         }
     } else {
-        enter_event(v, x);
+        how = enter_event(v, x);
     }
-    svm_tell(v, e);
+    if (how != SMP_EXIT) {
+        interfered(v, e, how);
+    } else {
+        svm_tell(v, e);
+    }
     x->advanced = 0;
     x->gp_injected = false;
 }
@@ -203,12 +226,17 @@ extern inline void svm_run(struct vcpu *v, struct vcpu_exit *e);
 __attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_exit *e)
 {
     struct svm_vcpu *x = svm_of(v);
+    enum smp_exit how;
 
     if (v->event.due || x->pending) {
         run_special(v, x, e);
         return;
     }
-    enter(v, x);
+    how = enter(v, x);
+    if (how != SMP_EXIT) {
+        interfered(v, e, how);
+        return;
+    }
     if (x->vmcb->exit_code == SVM_VMMCALL) { /* the most frequent one */
         e->kind = VCPU_EXIT_HYPERCALL;
         e->reason = SVM_VMMCALL;

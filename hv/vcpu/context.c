@@ -135,6 +135,7 @@ void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out)
 
     CHECK(this_cpu()->loaded != v);
     memset(out, 0, sizeof(*out));
+    vcpu_take(v);
     get_unloaded(v, out);
     before = vcpu_borrow(v);
     get_kept(v, out);
@@ -146,8 +147,12 @@ void vcpu_context_get(struct vcpu *v, struct hvm_hw_cpu *out)
 
 bool vcpu_context_registers(struct vcpu *v, const uint64_t *r)
 {
-    struct vcpu *before = vcpu_borrow(v);
-    bool done = vcpu_registers_load(v, r);
+    struct vcpu *before;
+    bool done;
+
+    vcpu_take_over(v);
+    before = vcpu_borrow(v);
+    done = vcpu_registers_load(v, r);
 
     vcpu_return(v, before);
     return done;
@@ -357,6 +362,7 @@ void vcpu_context_set(struct vcpu *v, const struct hvm_hw_cpu *c)
     struct vcpu *before;
 
     CHECK(this_cpu()->loaded != v);
+    vcpu_take_over(v);
     set_unloaded(v, c);
     before = vcpu_borrow(v);
     set_kept(v, c);

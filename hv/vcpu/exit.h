@@ -36,6 +36,22 @@ enum vcpu_exit_kind {
     VCPU_EXIT_KINDS
 };
 
+/*
+ * Whether the exit is that of an instruction which was not carried out, and would exit again.
+ * Whatever else it is has happened, and must be dealt with.
+ */
+static inline bool vcpu_exit_again(enum vcpu_exit_kind kind)
+{
+    static const uint32_t those =
+        1u << VCPU_EXIT_HYPERCALL | 1u << VCPU_EXIT_VIOLATION | 1u << VCPU_EXIT_CPUID |
+        1u << VCPU_EXIT_HALT | 1u << VCPU_EXIT_CR | 1u << VCPU_EXIT_IO | 1u << VCPU_EXIT_RDMSR |
+        1u << VCPU_EXIT_WRMSR | 1u << VCPU_EXIT_XSETBV | 1u << VCPU_EXIT_DESCRIPTOR |
+        1u << VCPU_EXIT_CACHES | 1u << VCPU_EXIT_PRIVILEGED | 1u << VCPU_EXIT_UNDEFINED;
+
+    _Static_assert(VCPU_EXIT_KINDS <= 32, "a bit for each");
+    return those >> kind & 1;
+}
+
 /* Who accesses CR0 to CR8, and how. */
 enum vcpu_cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 

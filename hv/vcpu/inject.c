@@ -114,6 +114,7 @@ int vcpu_inject_event(struct vcpu *v, const struct event *e)
     struct vcpu *before;
     bool taken;
 
+    vcpu_take(v);
     if (v->event.due) {
         return 0; /* one at a time: the first is already on its way */
     }

@@ -5,6 +5,7 @@
 #include "domain.h"
 #include "mm/frame.h"
 #include "vcpu/hand.h"
+#include "x86/smp.h"
 
 static void load_again(struct vcpu *v)
 {
@@ -28,6 +29,8 @@ int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
     v->fpu = frame_virt(fpu);
     v->altp2m_changed = true;
     v->exit.watch_update = true;
+    v->on = v->last = NULL;
+    remote_flush(d); /* what others before it left in processors is not its own */
     memset(v->vendor, 0, sizeof(v->vendor));
     if (before) {
         vcpu_unload(before);
@@ -81,6 +84,10 @@ void vcpu_load(struct vcpu *v)
     }
     VENDOR(load, v);
     this_cpu()->loaded = v;
+    if (smp_on && v->last != this_cpu()) { /* what is left from when it was here before is old */
+        v->last = this_cpu();
+        vcpu_flush(v);
+    }
     hand_forget(v);
     if (v->xcr0) { /* else it was never started */
         xsetbv(fpu_supported_xcr0());
@@ -94,6 +101,7 @@ struct vcpu *vcpu_borrow(struct vcpu *v)
     struct vcpu *before = this_cpu()->loaded;
 
     if (before != v) {
+        vcpu_take(v);
         vcpu_load(v);
     }
     return before;
@@ -101,6 +109,9 @@ struct vcpu *vcpu_borrow(struct vcpu *v)
 
 void vcpu_return(struct vcpu *v, struct vcpu *before)
 {
+    if (before != v && smp_on) { /* another processor may want it */
+        vcpu_unload(v);
+    }
     if (before != v) {
         load_again(before);
     }

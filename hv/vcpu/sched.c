@@ -8,40 +8,106 @@
  * queue. When the slice is over all of them go to its end, so that however vCPUs wake each other,
  * together they get one slice for each turn.
  *
+ * Each processor has a queue. A vCPU goes to that of the processor where it ran last, unless that
+ * has something to do and another has not; a processor that has nothing left takes from the others.
+ *
  * Work that is done for a domain which has no vCPU to do it (it is being built or ended) has its
  * own place in the queue, and gets one slice for each turn as well.
  */
 #include <facet/check.h>
 #include "domain.h"
 #include "vcpu/sched.h"
+#include "x86/smp.h"
 #include "x86/timer.h"
 
-static TAILQ_HEAD(run_queue, turn) queue = TAILQ_HEAD_INITIALIZER(queue);
-unsigned sched_leaves;
+static TAILQ_HEAD(run_queue, turn) queues[CPU_MAX]; /* by the processor's number */
 
 struct vcpu *vcpu_current(void)
 {
     return this_cpu()->current;
 }
 
-static void enqueue(struct turn *t)
+static void enqueue(struct turn *t, unsigned cpu)
 {
-    TAILQ_INSERT_TAIL(&queue, t, link);
+    if (!queues[cpu].tqh_last) {
+        TAILQ_INIT(&queues[cpu]);
+    }
+    TAILQ_INSERT_TAIL(&queues[cpu], t, link);
     t->queued = true;
+    t->cpu = (uint8_t)cpu;
 }
 
 static void dequeue(struct turn *t)
 {
-    TAILQ_REMOVE(&queue, t, link);
+    TAILQ_REMOVE(&queues[t->cpu], t, link);
     t->queued = false;
+}
+
+/* ---- which processor ---- */
+
+static bool may_run_on(const struct turn *t, unsigned cpu)
+{
+    return t->work || !(container_of(t, const struct vcpu, turn)->not_on >> cpu & 1);
+}
+
+/* One that v may run on: idle if there is such, and else where it was. If it may on none of those
+ * that there are, any. */
+static unsigned choose(const struct vcpu *v)
+{
+    const struct cpu *last = smp_cpu(v->turn.cpu);
+    unsigned other = v->turn.cpu;
+    bool stays = last && may_run_on(&v->turn, last->id);
+
+    if (stays && last->idle) {
+        return last->id;
+    }
+    for (unsigned i = 0; i < smp_nr; i++) {
+        if (may_run_on(&v->turn, smp_cpus[i]->id)) {
+            other = smp_cpus[i]->id;
+            if (smp_cpus[i]->idle) {
+                return other;
+            }
+        }
+    }
+    return stays ? last->id : smp_cpu(other) ? other : smp_here();
+}
+
+static void enqueue_vcpu(struct vcpu *v)
+{
+    unsigned cpu = smp_on ? choose(v) : 0;
+
+    enqueue(&v->turn, cpu);
+    if (smp_on && smp_cpu(cpu)->idle) {
+        smp_kick(smp_cpu(cpu));
+    }
+}
+
+/* Has this processor, which has nothing to do, the first turn of another that it may have. */
+static void take_from_others(void)
+{
+    unsigned here = smp_here();
+
+    for (unsigned i = 0; i < smp_nr; i++) {
+        struct turn *t;
+
+        TAILQ_FOREACH(t, &queues[smp_cpus[i]->id], link)
+        {
+            if (smp_cpus[i]->id != here && may_run_on(t, here)) {
+                dequeue(t);
+                t->lent = false;
+                enqueue(t, here);
+                return;
+            }
+        }
+    }
 }
 
 static void update_queue(struct vcpu *v)
 {
-    bool want = sched_may_run(v) && v != vcpu_current();
+    bool want = sched_may_run(v) && !v->on;
 
     if (want && !v->turn.queued) {
-        enqueue(&v->turn);
+        enqueue_vcpu(v);
     } else if (!want && v->turn.queued) {
         dequeue(&v->turn);
         v->turn.lent = false;
@@ -51,9 +117,10 @@ static void update_queue(struct vcpu *v)
 /* Puts t, which stands at the queue's end, behind those that already share the slice. */
 static void lend(struct turn *t)
 {
-    struct turn *before = TAILQ_FIRST(&queue);
+    struct run_queue *queue = &queues[t->cpu];
+    struct turn *before = TAILQ_FIRST(queue);
 
-    TAILQ_REMOVE(&queue, t, link);
+    TAILQ_REMOVE(queue, t, link);
     while (before && before->lent) {
         before = TAILQ_NEXT(before, link);
     }
@@ -63,18 +130,19 @@ static void lend(struct turn *t)
     if (before) {
         TAILQ_INSERT_BEFORE(before, t, link);
     } else {
-        TAILQ_INSERT_TAIL(&queue, t, link);
+        TAILQ_INSERT_TAIL(queue, t, link);
     }
     t->lent = true;
 }
 
 static void end_lending(void)
 {
+    struct run_queue *queue = &queues[smp_here()];
     struct turn *t;
 
-    while ((t = TAILQ_FIRST(&queue)) && t->lent) {
-        TAILQ_REMOVE(&queue, t, link);
-        TAILQ_INSERT_TAIL(&queue, t, link);
+    while ((t = TAILQ_FIRST(queue)) && t->lent) {
+        TAILQ_REMOVE(queue, t, link);
+        TAILQ_INSERT_TAIL(queue, t, link);
         t->lent = false;
     }
 }
@@ -84,12 +152,14 @@ void sched_wake(struct vcpu *v)
     if (v->state == VCPU_BLOCKED) {
         v->state = VCPU_RUNNABLE;
         update_queue(v);
+    } else if (smp_on && v->on) {
+        smp_kick(v->on); /* it has something to look at before it goes on */
     }
 }
 
 void sched_lend(struct vcpu *v)
 {
-    if (v->turn.queued && !v->turn.lent && vcpu_current()) {
+    if (v->turn.queued && !v->turn.lent && v->turn.cpu == smp_here() && vcpu_current()) {
         lend(&v->turn);
     }
 }
@@ -119,12 +189,14 @@ void sched_online(struct vcpu *v)
 void sched_offline(struct vcpu *v)
 {
     v->state = VCPU_OFFLINE;
+    vcpu_expel(v);
     update_queue(v);
 }
 
 void sched_pause(struct vcpu *v)
 {
     v->paused++;
+    vcpu_expel(v);
     update_queue(v);
 }
 
@@ -138,7 +210,7 @@ void sched_unpause(struct vcpu *v)
 void sched_unpause_now(struct vcpu *v)
 {
     sched_unpause(v);
-    if (v->paused == 0 && v->turn.queued) {
+    if (v->paused == 0 && v->turn.queued && v->turn.cpu == smp_here()) {
         sched_lend(v);
         sched_leaves |= SCHED_HANDED_OVER;
     }
@@ -146,9 +218,20 @@ void sched_unpause_now(struct vcpu *v)
 
 /* ---- for the run loop ---- */
 
+bool sched_others_wait(void)
+{
+    return TAILQ_FIRST(&queues[smp_here()]);
+}
+
 struct turn *sched_first(void)
 {
-    return TAILQ_FIRST(&queue);
+    struct turn *t = TAILQ_FIRST(&queues[smp_here()]);
+
+    if (!t && smp_on) {
+        take_from_others();
+        t = TAILQ_FIRST(&queues[smp_here()]);
+    }
+    return t;
 }
 
 void sched_take(struct turn *t)
@@ -158,7 +241,7 @@ void sched_take(struct turn *t)
 
 void sched_put(struct turn *t)
 {
-    enqueue(t);
+    enqueue(t, smp_here());
 }
 
 bool sched_begin(struct vcpu *v)
@@ -167,6 +250,7 @@ bool sched_begin(struct vcpu *v)
 
     dequeue(&v->turn);
     this_cpu()->current = v;
+    v->on = this_cpu();
     v->turn.lent = false;
     sched_leaves = 0;
     return lent;
@@ -180,11 +264,15 @@ void sched_end_slice(void)
 void sched_end(struct vcpu *v)
 {
     this_cpu()->current = NULL;
+    v->on = NULL;
+    if (smp_on) { /* another processor may be the next */
+        vcpu_unload(v);
+    }
     if (sched_leaves & SCHED_SLICE_OVER) {
         end_lending();
     }
     update_queue(v);
-    if (sched_leaves == SCHED_HANDED_OVER && v->turn.queued) {
+    if (sched_leaves == SCHED_HANDED_OVER && v->turn.queued && v->turn.cpu == smp_here()) {
         lend(&v->turn);
     }
 }
@@ -197,7 +285,7 @@ void sched_yield_work(void)
 void sched_work(struct turn *t, bool (*work)(struct turn *))
 {
     *t = (struct turn){.work = work};
-    enqueue(t);
+    enqueue(t, smp_here());
 }
 
 bool sched_look(void)

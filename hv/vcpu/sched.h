@@ -7,7 +7,7 @@
 
 /* Why the current vCPU stops before it has to. */
 enum { SCHED_YIELDED = 1, SCHED_HANDED_OVER = 2, SCHED_SLICE_OVER = 4 };
-extern unsigned sched_leaves;
+#define sched_leaves (this_cpu()->leaves)
 
 static inline bool sched_may_run(const struct vcpu *v)
 {
@@ -15,6 +15,7 @@ static inline bool sched_may_run(const struct vcpu *v)
 }
 
 struct turn *sched_first(void); /* whose turn is next; NULL: nobody's */
+bool sched_others_wait(void);   /* for this processor, beside the current one */
 void sched_take(struct turn *t);
 void sched_put(struct turn *t);
 /* Makes v current, who is first. True: in what is left of the slice that it was lent. */

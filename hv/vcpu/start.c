@@ -169,8 +169,10 @@ static void reset_fpu(struct vcpu *v)
 
 void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
 {
-    struct vcpu *before = vcpu_borrow(v);
+    struct vcpu *before;
 
+    vcpu_take_over(v);
+    before = vcpu_borrow(v);
     v->regs = (struct vcpu_regs){.rax = s->rax,
                                  .rbx = s->rbx,
                                  .rcx = s->rcx,

@@ -5,6 +5,7 @@
 #include "domain.h"
 #include "vmcs.h"
 #include "vmx.h"
+#include "x86/smp.h"
 
 #define ENTRY_FAILED (1u << 31)
 
@@ -62,13 +63,14 @@ static __attribute__((noinline)) void follow(struct vcpu *v)
 
 /* ---- after ---- */
 
-/* VMFUNC may have changed the EPT pointer in the VMCS without an exit. */
-static void sync_view(struct vcpu *v)
+/* VMFUNC may have changed the EPT pointer in the VMCS without an exit. Who moved the vCPU since it
+ * came out was later. */
+void vmx_sync_view(struct vcpu *v)
 {
     uint64_t eptp = vmread(EPT_POINTER);
     struct vmx_vcpu *x = vmx_of(v);
 
-    if (eptp != x->eptp) {
+    if (eptp != x->eptp && !v->altp2m_changed) {
         x->eptp = eptp;
         v->altp2m.root = mfn((eptp & FORMAT_ADDRESS_MASK) >> PAGE_SHIFT);
         v->altp2m.view = view_of_root(v->altp2m.pm, v->altp2m.root);
@@ -270,11 +272,21 @@ static __attribute__((noinline)) enum vcpu_exit_kind decode(struct vcpu *v, stru
     return e->kind;
 }
 
+/* Others wanted the vCPU stopped, or something else of it, while it came out. */
+static __attribute__((noinline)) enum vcpu_exit_kind interfered(struct vcpu *v, struct vcpu_exit *e,
+                                                                enum smp_exit how)
+{
+    enum vcpu_exit_kind kind = how == SMP_EXIT_DROPPED ? VCPU_EXIT_WINDOW : decode(v, e);
+
+    return vcpu_exit_again(kind) ? VCPU_EXIT_WINDOW : kind;
+}
+
 /* Enters, and tells why the guest stopped; the details are in *e. */
 __attribute__((always_inline)) static inline enum vcpu_exit_kind run(struct vcpu *v,
                                                                      struct vcpu_exit *e)
 {
     struct vmx_vcpu *x = vmx_of(v);
+    enum smp_exit how;
 
     if (v->event.due) {
         deliver(v);
@@ -282,15 +294,21 @@ __attribute__((always_inline)) static inline enum vcpu_exit_kind run(struct vcpu
     if (v->altp2m_changed) {
         follow(v);
     }
+    smp_leave();
     if (vmx_enter(&v->regs, x->launched)) {
+        smp_back();
         e->reason = (uint32_t)vmread(INSTRUCTION_ERROR);
         return VCPU_EXIT_REFUSED;
     }
     x->launched = true;
+    how = smp_back();
     if (x->vmfunc_on) {
-        sync_view(v);
+        vmx_sync_view(v);
     }
     e->reason = (uint32_t)vmread(EXIT_REASON);
+    if (how != SMP_EXIT) {
+        return interfered(v, e, how);
+    }
     /* The most frequent one; no event is in flight. */
     return e->reason == EXIT_REASON_VMCALL ? VCPU_EXIT_HYPERCALL : decode(v, e);
 }

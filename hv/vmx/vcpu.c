@@ -15,6 +15,16 @@ extern char vmx_exit[];
      X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE | X86_CR4_SMEP |         \
      X86_CR4_SMAP | X86_CR4_UMIP)
 
+/* What is different on each processor. */
+static void write_host_bases(struct vmx_vcpu *x)
+{
+    x->host = this_cpu();
+    vmwrite(HOST_FS_BASE, (uint64_t)x->host);
+    vmwrite(HOST_GS_BASE, (uint64_t)x->host);
+    vmwrite(HOST_TR_BASE, desc_tss_base());
+    vmwrite(HOST_GDTR_BASE, desc_gdt_base());
+}
+
 static void write_host_state(void)
 {
     vmwrite(HOST_CR0, read_cr0());
@@ -27,10 +37,6 @@ static void write_host_state(void)
     vmwrite(HOST_FS_SEL, 0);
     vmwrite(HOST_GS_SEL, 0);
     vmwrite(HOST_TR_SEL, SEL_TSS);
-    vmwrite(HOST_FS_BASE, (uint64_t)this_cpu());
-    vmwrite(HOST_GS_BASE, (uint64_t)this_cpu());
-    vmwrite(HOST_TR_BASE, desc_tss_base());
-    vmwrite(HOST_GDTR_BASE, desc_gdt_base());
     vmwrite(HOST_IDTR_BASE, desc_idt_base());
     vmwrite(HOST_SYSENTER_CS, 0);
     vmwrite(HOST_SYSENTER_ESP, 0);
@@ -99,6 +105,7 @@ int vmx_create(struct vcpu *v)
     vmcs_clear(x->vmcs);
     vmcs_load(x->vmcs);
     write_host_state();
+    write_host_bases(x);
     write_controls(v);
     vmcs_clear(x->vmcs);
     return 0;
@@ -114,6 +121,9 @@ void vmx_unload(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
 
+    if (x->vmfunc_on) {
+        vmx_sync_view(v);
+    }
     x->star = rdmsr(MSR_STAR);
     x->lstar = rdmsr(MSR_LSTAR);
     x->cstar = rdmsr(MSR_CSTAR);
@@ -131,9 +141,12 @@ void vmx_unload(struct vcpu *v)
 
 void vmx_load(struct vcpu *v)
 {
-    const struct vmx_vcpu *x = vmx_of(v);
+    struct vmx_vcpu *x = vmx_of(v);
 
     vmcs_load(x->vmcs);
+    if (x->host != this_cpu()) {
+        write_host_bases(x);
+    }
     wrmsr(MSR_STAR, x->star);
     wrmsr(MSR_LSTAR, x->lstar);
     wrmsr(MSR_CSTAR, x->cstar);

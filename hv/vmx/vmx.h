@@ -10,9 +10,10 @@
 struct vmx_vcpu {
     void *vmcs;
     bool launched;
-    bool vmfunc_on;        /* the VMCS has VMFUNC enabled: the guest may have switched views */
-    bool descriptor_exits; /* accesses to descriptor-table registers exit */
-    uint64_t eptp;         /* EPT_POINTER as last written; so the next three */
+    bool vmfunc_on;         /* the VMCS has VMFUNC enabled: the guest may have switched views */
+    bool descriptor_exits;  /* accesses to descriptor-table registers exit */
+    const struct cpu *host; /* the processor whose state is the VMCS' host state */
+    uint64_t eptp;          /* EPT_POINTER as last written; so the next three */
     uint32_t cpu_controls;
     uint32_t exceptions;
     uint8_t *msr_map;
@@ -46,6 +47,9 @@ uint8_t *msr_usual(void); /* of all vCPUs that nobody watches */
 /* CR0 and CR4 as the guest sees them, and the fields that follow from who owns their bits:
  * state.c */
 void state_own(struct vcpu *v, uint64_t cr0, uint64_t cr4);
+
+/* exit.c: the guest may have switched views since it was entered. */
+void vmx_sync_view(struct vcpu *v);
 
 /* entry.S: enters with v->regs, returns after the exit with v->regs saved. 0, or 1 if the entry
  * failed at once. */

@@ -47,7 +47,11 @@ struct cpu_tss {
 } __attribute__((packed));
 _Static_assert(sizeof(struct cpu_tss) == 104, "SDM 3, figure 7-11");
 
-#define CPU_MAX 64u
+#define CPU_MAX     64u
+#define CPU_DOMAINS 65u /* one more than there are numbers of domains */
+
+/* Where a processor is: hv/x86/smp.c. */
+enum cpu_place { CPU_INSIDE, CPU_IN_GUEST, CPU_CAME_OUT };
 
 /* One per processor; GS points to it while hypervisor code runs. */
 struct cpu {
@@ -61,7 +65,15 @@ struct cpu {
     uint64_t stack;       /* its top; in hv/boot/start.S */
     uint32_t apic_id;
     bool nmi_came; /* to be looked into by cpu_look_nmi() */
-    void *vendor;  /* what the vendor keeps of this processor */
+    bool nmi_ours; /* another processor sent it */
+    /* hv/x86/smp.c; `idle` and `kicked` are the big lock's holder's */
+    unsigned place; /* enum cpu_place */
+    bool let_go, idle, kicked;
+    unsigned leaves;    /* why the current vCPU stops: hv/vcpu/sched.h */
+    uint64_t slice_end; /* ns; of the current vCPU and of those it is lent to */
+    uint64_t
+        flushed[CPU_DOMAINS]; /* hv/vcpu/remote.c: what was forgotten of each domain's tables */
+    void *vendor;             /* what the vendor keeps of this processor */
     uint64_t gdt[5];
     struct cpu_tss tss;
 };
@@ -215,6 +227,7 @@ void paging_init(uint64_t top_of_ram);
 
 /* Local APIC: hv/x86/apic.c */
 #define APIC_TIMER_VECTOR    0xf0
+#define APIC_KICK_VECTOR     0xf1 /* from another processor; that it comes is all */
 #define APIC_SPURIOUS_VECTOR 0xff
 void apic_init(void);  /* of the first processor, and what the others will need */
 void apic_start(void); /* of a further one */
@@ -233,6 +246,8 @@ void apic_send_nmi(uint32_t to);
 void apic_interrupt_self(uint8_t vector);
 
 /* NMIs and machine checks: hv/x86/mce.c */
+/* Ends what other processors do; for fatal(). hv/x86/mce.c */
+void cpu_stop_others(void);
 void mce_start(void);           /* turns #MC on, and tells what the firmware left */
 _Noreturn void mce_fatal(void); /* tells what the banks say, and ends it all */
 void cpu_nmi(void);             /* one came, in the middle of anything */

@@ -127,6 +127,10 @@ void trap_handle(struct trap_frame *f)
         apic_eoi();
         return;
     }
+    if (f->vector == APIC_KICK_VECTOR) {
+        apic_eoi();
+        return;
+    }
     if (f->vector >= 32) {
         /* The PIC and the APIC are masked but for the timer; anything else is a stray. */
         if (f->vector != APIC_SPURIOUS_VECTOR) {

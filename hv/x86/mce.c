@@ -2,6 +2,7 @@
 /* Machine checks (SDM 3, chapter 15) and the reasons of NMIs. */
 #include "cpu.h"
 #include "lib/console.h"
+#include "smp.h"
 #include "trap.h"
 
 #define CPUID_MCE      (1u << 7)
@@ -88,8 +89,30 @@ void mce_fatal(void)
     fatal("machine check on processor %u", this_cpu()->id);
 }
 
+static bool stopped;
+
+void cpu_stop_others(void)
+{
+    if (!smp_on || __atomic_exchange_n(&stopped, true, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+    for (unsigned i = 0; i < smp_nr; i++) {
+        if (smp_cpus[i] != this_cpu()) {
+            apic_send_nmi(smp_cpus[i]->apic_id);
+        }
+    }
+}
+
+static void stop_if_told(void)
+{
+    while (__atomic_load_n(&stopped, __ATOMIC_ACQUIRE)) {
+        __asm__ volatile("cli; hlt");
+    }
+}
+
 void cpu_nmi(void)
 {
+    stop_if_told();
     this_cpu()->nmi_came = true;
     this_cpu()->timer_fired |= nmi_clock;
 }
@@ -99,7 +122,11 @@ void cpu_look_nmi(void)
     static unsigned lines;
     uint8_t port, reasons;
 
+    stop_if_told();
     this_cpu()->nmi_came = false;
+    if (__atomic_exchange_n(&this_cpu()->nmi_ours, false, __ATOMIC_ACQ_REL)) {
+        return;
+    }
     port = inb(PORT_ERRORS);
     reasons = port & (ERROR_SERR | ERROR_IOCHK);
     if (reasons) {

@@ -4,6 +4,7 @@
 #include "apic.h"
 #include "cpu.h"
 #include "lib/console.h"
+#include "smp.h"
 #include "stretch.h"
 
 /* The PIT runs at 1,193,182 Hz; channel 2 is gated and read back through port 0x61. */
@@ -15,7 +16,12 @@
 #define PORT_PIT_MODE 0x43
 #define PORT_GATE     0x61
 
-static LIST_HEAD(timer_list, timer) timers = LIST_HEAD_INITIALIZER(timers);
+/* Of each processor. A timer is on the list of who set it; the hardware timer follows the earlier
+ * of the first timer and the end of the running slice. */
+static struct clock {
+    LIST_HEAD(timer_list, timer) timers;
+    uint64_t slice_end, programmed;
+} clocks[CPU_MAX] = {[0 ... CPU_MAX - 1] = {.slice_end = UINT64_MAX, .programmed = UINT64_MAX}};
 static uint64_t tsc_start, tsc_khz;
 static uint32_t scale_mul; /* ns = ((tsc << scale_shift) * scale_mul) >> 32 */
 static int8_t scale_shift;
@@ -111,37 +117,39 @@ static uint64_t time_to_tsc(uint64_t ns)
            (scale_shift >= 0 ? (t + (1ULL << scale_shift) - 1) >> scale_shift : t << -scale_shift);
 }
 
-/* The hardware timer follows the earlier of the first timer and the end of the running slice. */
-static uint64_t slice_end = UINT64_MAX, programmed = UINT64_MAX;
-
-static void program(void)
+static struct clock *here(void)
 {
-    uint64_t next = slice_end, now = time_now();
+    return &clocks[smp_here()];
+}
 
-    if (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline < next) {
-        next = LIST_FIRST(&timers)->deadline;
+static void program(struct clock *c)
+{
+    uint64_t next = c->slice_end, now = time_now();
+
+    if (!LIST_EMPTY(&c->timers) && LIST_FIRST(&c->timers)->deadline < next) {
+        next = LIST_FIRST(&c->timers)->deadline;
     }
     /* Guests choose deadlines: far ones are looked at again in time, near ones leave time
      * to get on. */
     next = next < now + NEAREST_NS ? now + NEAREST_NS : next;
     next = next > now + FARTHEST_NS && next != UINT64_MAX ? now + FARTHEST_NS : next;
-    programmed = UINT64_MAX;
+    c->programmed = UINT64_MAX;
     if (next != UINT64_MAX) {
-        programmed = time_to_tsc(next);
-        apic_timer_set(programmed);
+        c->programmed = time_to_tsc(next);
+        apic_timer_set(c->programmed);
     }
 }
 
 bool timer_due(void)
 {
     stretch_look();
-    return rdtsc() >= programmed;
+    return rdtsc() >= here()->programmed;
 }
 
 void timer_slice(uint64_t deadline)
 {
-    slice_end = deadline;
-    program();
+    here()->slice_end = deadline;
+    program(here());
 }
 
 void timer_init(struct timer *t, void (*fire)(struct timer *))
@@ -160,11 +168,12 @@ void timer_cancel(struct timer *t)
 void timer_set(struct timer *t, uint64_t deadline)
 {
     struct timer *at, *last = NULL;
+    struct clock *c = here();
 
     timer_cancel(t);
     t->deadline = deadline;
     t->armed = true;
-    LIST_FOREACH(at, &timers, link)
+    LIST_FOREACH(at, &c->timers, link)
     {
         if (at->deadline > deadline) {
             break;
@@ -174,20 +183,21 @@ void timer_set(struct timer *t, uint64_t deadline)
     if (last) {
         LIST_INSERT_AFTER(last, t, link);
     } else {
-        LIST_INSERT_HEAD(&timers, t, link);
-        program();
+        LIST_INSERT_HEAD(&c->timers, t, link);
+        program(c);
     }
 }
 
 void timer_run(void)
 {
+    struct clock *c = here();
     uint64_t now = time_now();
 
-    while (!LIST_EMPTY(&timers) && LIST_FIRST(&timers)->deadline <= now) {
-        struct timer *t = LIST_FIRST(&timers);
+    while (!LIST_EMPTY(&c->timers) && LIST_FIRST(&c->timers)->deadline <= now) {
+        struct timer *t = LIST_FIRST(&c->timers);
 
         timer_cancel(t);
         t->fire(t);
     }
-    program();
+    program(c);
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Time and timers of one processor. System time is nanoseconds since the hypervisor started, from a
- * TSC whose rate was measured at boot.
+ * Time, and timers on the processor that sets them. System time is nanoseconds since the hypervisor
+ * started, from a TSC whose rate was measured at boot.
  */
 #include <facet/types.h>
 #include <sys/queue.h>
