@@ -10,9 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #define ap_main   ap_main_bare /* its instructions are not for here */
+#define this_cpu  host_this_cpu
 #define write_cr3 host_write_cr3
 #define read_cr3  host_read_cr3
 #include "hv/x86/cpu.h"
+#include "hv/x86/processors.h"
+#undef this_cpu
+#define this_cpu() processors_get(0)
 static uint64_t no_register(void)
 {
     return 0;
@@ -185,6 +189,21 @@ uint32_t apic_id(void)
 bool vendor_start(void)
 {
     return true;
+}
+void apic_send(uint32_t to, uint8_t vector)
+{
+    (void)to, (void)vector;
+}
+void smp_begin(struct cpu *const *cpus, unsigned nr)
+{
+    (void)cpus, (void)nr;
+}
+void smp_acquire(void)
+{
+}
+void boot_work(void)
+{
+    abort();
 }
 void apic_send_init(uint32_t to)
 {

@@ -21,6 +21,7 @@ static uint64_t dr[4], tsc_aux;
 #include "svm/msr.c"
 #include "svm/state.c"
 
+bool smp_on; /* one processor */
 struct vendor_caps vendor_caps = {.tsc_aux = true};
 struct svm_features svm_features;
 
@@ -56,13 +57,12 @@ static unsigned changes[VCPUS][ROOTS], flushes;
 
 static void start(uint32_t asids, bool by_asid)
 {
-    memset(slots, 0, sizeof(slots));
+    memset(tags, 0, sizeof(tags));
     memset(tlb, 0, sizeof(tlb));
     memset(vcpus, 0, sizeof(vcpus));
     memset(changes, 0, sizeof(changes));
     memset(roots_stale, 0, sizeof(roots_stale));
-    uses = flushes = 0;
-    all_flushed = 0;
+    flushes = 0;
     svm_features = (struct svm_features){.asids = asids, .flush_asid = by_asid};
     asid_init(asids);
     for (unsigned i = 0; i < VCPUS; i++) {

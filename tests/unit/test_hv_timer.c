@@ -33,7 +33,11 @@ static void fake_outb(uint16_t port, uint8_t value)
 #define rdtsc fake_rdtsc
 #define inb   fake_inb
 #define outb  fake_outb
+bool smp_on; /* one processor */
 #include "hv/x86/timer.c"
+#define timers     clocks[0].timers
+#define slice_end  clocks[0].slice_end
+#define programmed clocks[0].programmed
 
 void fatal(const char *format, ...)
 {

@@ -20,13 +20,13 @@ static void work(void)
 {
     struct turn *t, *next;
 
-    for (t = TAILQ_FIRST(&queue); t; t = next) {
+    for (t = TAILQ_FIRST(&queues[0]); t; t = next) {
         next = TAILQ_NEXT(t, link);
         if (t->work) {
             dequeue(t);
             while (t->work(t)) {
             }
-            next = TAILQ_FIRST(&queue);
+            next = TAILQ_FIRST(&queues[0]);
         }
     }
 }

@@ -117,6 +117,23 @@ void cpu_look_nmi(void)
 {
 }
 
+void cpu_stop_others(void)
+{
+}
+
+/* There is one processor: nobody to send these to. */
+void apic_send(uint32_t to, uint8_t vector)
+{
+    (void)to, (void)vector;
+    abort();
+}
+
+void apic_send_nmi(uint32_t to)
+{
+    (void)to;
+    abort();
+}
+
 void apic_eoi(void)
 {
 }
