@@ -76,7 +76,8 @@ struct linear_page {
 struct turn {
     TAILQ_ENTRY(turn) link;
     bool queued, lent; /* see hv/vcpu/sched.c */
-    uint8_t cpu;       /* the processor whose queue it is on, or was */
+    uint8_t cpu;       /* the processor whose queue it is on, or was; and that queue */
+    struct run_queue *queue;
     /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the
      * turn may be gone. */
     bool (*work)(struct turn *);

@@ -9,7 +9,6 @@
 #include "exit/step.h"
 #include "exit/walk.h"
 #include "guest/xen_abi.h"
-#include "x86/smp.h"
 #include "x86/stretch.h"
 
 #define REASON_STEPPED 37u /* VCPU_EXIT_STEPPED, for monitors: struct vcpu_exit's `reason` */
@@ -194,9 +193,6 @@ __attribute__((always_inline)) static inline void enter(struct vcpu *v, struct v
 #ifdef FACET_DEBUG
     altp2m_check_flushed(&v->domain->physmap);
 #endif
-    if (__builtin_expect(smp_on, 0)) {
-        remote_enter(v);
-    }
     stretch_look();
     VENDOR(run, v, e);
     stretch_begin();

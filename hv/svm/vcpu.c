@@ -107,14 +107,16 @@ static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v,
     asid_use(v);
     b->rax = v->regs.rax;
     write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
-    smp_leave();
+    if (__builtin_expect(smp_on, 0)) {
+        smp_leave();
+    }
     svm_enter(&v->regs, b, svm_host());
     if (x->loses_paging) {
         write_cr0(svm_host_cr0);
     }
     v->regs.rax = b->rax;
     b->clean = svm_features.clean;
-    return smp_back();
+    return __builtin_expect(smp_on, 0) ? smp_back() : SMP_EXIT;
 }
 
 /*

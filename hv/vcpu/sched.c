@@ -35,11 +35,12 @@ static void enqueue(struct turn *t, unsigned cpu)
     TAILQ_INSERT_TAIL(&queues[cpu], t, link);
     t->queued = true;
     t->cpu = (uint8_t)cpu;
+    t->queue = &queues[cpu];
 }
 
 static void dequeue(struct turn *t)
 {
-    TAILQ_REMOVE(&queues[t->cpu], t, link);
+    TAILQ_REMOVE(t->queue, t, link);
     t->queued = false;
 }
 
@@ -117,7 +118,7 @@ static void update_queue(struct vcpu *v)
 /* Puts t, which stands at the queue's end, behind those that already share the slice. */
 static void lend(struct turn *t)
 {
-    struct run_queue *queue = &queues[t->cpu];
+    struct run_queue *queue = t->queue;
     struct turn *before = TAILQ_FIRST(queue);
 
     TAILQ_REMOVE(queue, t, link);

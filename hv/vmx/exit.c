@@ -272,13 +272,35 @@ static __attribute__((noinline)) enum vcpu_exit_kind decode(struct vcpu *v, stru
     return e->kind;
 }
 
-/* Others wanted the vCPU stopped, or something else of it, while it came out. */
+/* No exit as others are: there was none, or others wanted something of the vCPU as it came out. */
 static __attribute__((noinline)) enum vcpu_exit_kind interfered(struct vcpu *v, struct vcpu_exit *e,
                                                                 enum smp_exit how)
 {
-    enum vcpu_exit_kind kind = how == SMP_EXIT_DROPPED ? VCPU_EXIT_WINDOW : decode(v, e);
+    enum vcpu_exit_kind kind;
 
+    if (how == SMP_EXIT_NEVER) {
+        e->reason = (uint32_t)vmread(INSTRUCTION_ERROR);
+        return VCPU_EXIT_REFUSED;
+    }
+    if (vmx_of(v)->vmfunc_on) {
+        vmx_sync_view(v);
+    }
+    e->reason = (uint32_t)vmread(EXIT_REASON);
+    kind = how == SMP_EXIT_DROPPED ? VCPU_EXIT_WINDOW : decode(v, e);
     return vcpu_exit_again(kind) ? VCPU_EXIT_WINDOW : kind;
+}
+
+static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v, struct vmx_vcpu *x)
+{
+    enum smp_exit how;
+    bool failed;
+
+    remote_enter(v);
+    smp_leave();
+    failed = vmx_enter(&v->regs, x->launched);
+    x->launched = true; /* until it is unloaded, which can be when others come in here */
+    how = smp_back();
+    return failed ? SMP_EXIT_NEVER : how;
 }
 
 /* Enters, and tells why the guest stopped; the details are in *e. */
@@ -294,21 +316,19 @@ __attribute__((always_inline)) static inline enum vcpu_exit_kind run(struct vcpu
     if (v->altp2m_changed) {
         follow(v);
     }
-    smp_leave();
-    if (vmx_enter(&v->regs, x->launched)) {
-        smp_back();
-        e->reason = (uint32_t)vmread(INSTRUCTION_ERROR);
-        return VCPU_EXIT_REFUSED;
+    if (__builtin_expect(smp_on, 0)) {
+        how = enter_with_others(v, x);
+    } else {
+        how = vmx_enter(&v->regs, x->launched) ? SMP_EXIT_NEVER : SMP_EXIT;
+        x->launched = true;
     }
-    x->launched = true;
-    how = smp_back();
+    if (__builtin_expect(how != SMP_EXIT, 0)) {
+        return interfered(v, e, how);
+    }
     if (x->vmfunc_on) {
         vmx_sync_view(v);
     }
     e->reason = (uint32_t)vmread(EXIT_REASON);
-    if (how != SMP_EXIT) {
-        return interfered(v, e, how);
-    }
     /* The most frequent one; no event is in flight. */
     return e->reason == EXIT_REASON_VMCALL ? VCPU_EXIT_HYPERCALL : decode(v, e);
 }

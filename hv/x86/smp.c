@@ -124,7 +124,7 @@ void smp_let_go(struct cpu *c)
 
 /* ---- around the guest ---- */
 
-void smp_leave_slow(void)
+void smp_leave(void)
 {
     struct cpu *c = this_cpu();
 
@@ -133,16 +133,14 @@ void smp_leave_slow(void)
     smp_release();
 }
 
-enum smp_exit smp_back_slow(void)
+enum smp_exit smp_back(void)
 {
     struct cpu *c = this_cpu();
-    enum smp_exit counts;
 
     __atomic_store_n(&c->place, CPU_CAME_OUT, __ATOMIC_RELEASE);
     smp_acquire();
     __atomic_store_n(&c->place, CPU_INSIDE, __ATOMIC_RELEASE);
-    counts = smp_exit_counts(c);
-    return counts;
+    return smp_exit_counts(c);
 }
 
 void smp_idle(void)

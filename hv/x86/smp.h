@@ -43,23 +43,14 @@ void smp_let_go(struct cpu *c);
 
 /* ---- around the guest ---- */
 
-void smp_leave_slow(void);
-static inline void smp_leave(void) /* the next instructions enter the guest */
-{
-    if (__builtin_expect(smp_on, 0)) {
-        smp_leave_slow();
-    }
-}
 enum smp_exit {
     SMP_EXIT,        /* is to be handled */
     SMP_EXIT_PAUSED, /* the vCPU was stopped meanwhile: what it can do again later, it does later */
     SMP_EXIT_DROPPED, /* its registers are others since: it means nothing */
+    SMP_EXIT_NEVER,   /* the entry failed: for vendors */
 };
-enum smp_exit smp_back_slow(void);
-static inline enum smp_exit smp_back(void) /* right after the guest */
-{
-    return __builtin_expect(smp_on, 0) ? smp_back_slow() : SMP_EXIT;
-}
+void smp_leave(void);         /* the next instructions enter the guest */
+enum smp_exit smp_back(void); /* right after it */
 /* Waits for an interrupt, without the lock. */
 void smp_idle(void);
 

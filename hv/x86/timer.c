@@ -148,8 +148,10 @@ bool timer_due(void)
 
 void timer_slice(uint64_t deadline)
 {
-    here()->slice_end = deadline;
-    program(here());
+    struct clock *c = here();
+
+    c->slice_end = deadline;
+    program(c);
 }
 
 void timer_init(struct timer *t, void (*fire)(struct timer *))
