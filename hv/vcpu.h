@@ -75,9 +75,8 @@ struct linear_page {
 /* A place in the run queue: a vCPU's, or that of work which a domain has to wait for. */
 struct turn {
     TAILQ_ENTRY(turn) link;
-    bool queued, lent; /* see hv/vcpu/sched.c */
-    uint8_t cpu;       /* the processor whose queue it is on, or was; and that queue */
-    struct run_queue *queue;
+    bool queued, lent;       /* see hv/vcpu/sched.c */
+    struct run_queue *queue; /* a processor's, on which it is, or was; NULL: none yet */
     /* NULL: a vCPU's. Else does a piece, far shorter than a slice; false: none is left, and the
      * turn may be gone. */
     bool (*work)(struct turn *);

@@ -27,15 +27,25 @@ struct vcpu *vcpu_current(void)
     return this_cpu()->current;
 }
 
-static void enqueue(struct turn *t, unsigned cpu)
+static struct run_queue *own(void)
 {
-    if (!queues[cpu].tqh_last) {
-        TAILQ_INIT(&queues[cpu]);
+    return __builtin_expect(smp_on, 0) ? &queues[this_cpu()->id] : &queues[0];
+}
+
+/* The processor on whose queue it is, or was. */
+static unsigned cpu_of(const struct turn *t)
+{
+    return t->queue ? (unsigned)(t->queue - queues) : 0;
+}
+
+static inline void enqueue(struct turn *t, struct run_queue *queue)
+{
+    if (!queue->tqh_last) {
+        TAILQ_INIT(queue);
     }
-    TAILQ_INSERT_TAIL(&queues[cpu], t, link);
+    TAILQ_INSERT_TAIL(queue, t, link);
     t->queued = true;
-    t->cpu = (uint8_t)cpu;
-    t->queue = &queues[cpu];
+    t->queue = queue;
 }
 
 static void dequeue(struct turn *t)
@@ -55,8 +65,8 @@ static bool may_run_on(const struct turn *t, unsigned cpu)
  * that there are, any. */
 static unsigned choose(const struct vcpu *v)
 {
-    const struct cpu *last = smp_cpu(v->turn.cpu);
-    unsigned other = v->turn.cpu;
+    const struct cpu *last = smp_cpu(cpu_of(&v->turn));
+    unsigned other = cpu_of(&v->turn);
     bool stays = last && may_run_on(&v->turn, last->id);
 
     if (stays && last->idle) {
@@ -73,18 +83,27 @@ static unsigned choose(const struct vcpu *v)
     return stays ? last->id : smp_cpu(other) ? other : smp_here();
 }
 
-static void enqueue_vcpu(struct vcpu *v)
+static __attribute__((noinline)) void enqueue_on_some(struct vcpu *v)
 {
-    unsigned cpu = smp_on ? choose(v) : 0;
+    unsigned cpu = choose(v);
 
-    enqueue(&v->turn, cpu);
-    if (smp_on && smp_cpu(cpu)->idle) {
+    enqueue(&v->turn, &queues[cpu]);
+    if (smp_cpu(cpu)->idle) {
         smp_kick(smp_cpu(cpu));
     }
 }
 
+static inline void enqueue_vcpu(struct vcpu *v)
+{
+    if (__builtin_expect(smp_on, 0)) {
+        enqueue_on_some(v);
+    } else {
+        enqueue(&v->turn, &queues[0]);
+    }
+}
+
 /* Has this processor, which has nothing to do, the first turn of another that it may have. */
-static void take_from_others(void)
+static __attribute__((noinline)) void take_from_others(void)
 {
     unsigned here = smp_here();
 
@@ -96,7 +115,7 @@ static void take_from_others(void)
             if (smp_cpus[i]->id != here && may_run_on(t, here)) {
                 dequeue(t);
                 t->lent = false;
-                enqueue(t, here);
+                enqueue(t, &queues[here]);
                 return;
             }
         }
@@ -138,7 +157,7 @@ static void lend(struct turn *t)
 
 static void end_lending(void)
 {
-    struct run_queue *queue = &queues[smp_here()];
+    struct run_queue *queue = own();
     struct turn *t;
 
     while ((t = TAILQ_FIRST(queue)) && t->lent) {
@@ -160,7 +179,7 @@ void sched_wake(struct vcpu *v)
 
 void sched_lend(struct vcpu *v)
 {
-    if (v->turn.queued && !v->turn.lent && v->turn.cpu == smp_here() && vcpu_current()) {
+    if (v->turn.queued && !v->turn.lent && v->turn.queue == own() && vcpu_current()) {
         lend(&v->turn);
     }
 }
@@ -211,7 +230,7 @@ void sched_unpause(struct vcpu *v)
 void sched_unpause_now(struct vcpu *v)
 {
     sched_unpause(v);
-    if (v->paused == 0 && v->turn.queued && v->turn.cpu == smp_here()) {
+    if (v->paused == 0 && v->turn.queued && v->turn.queue == own()) {
         sched_lend(v);
         sched_leaves |= SCHED_HANDED_OVER;
     }
@@ -221,16 +240,16 @@ void sched_unpause_now(struct vcpu *v)
 
 bool sched_others_wait(void)
 {
-    return TAILQ_FIRST(&queues[smp_here()]);
+    return TAILQ_FIRST(own());
 }
 
 struct turn *sched_first(void)
 {
-    struct turn *t = TAILQ_FIRST(&queues[smp_here()]);
+    struct turn *t = TAILQ_FIRST(own());
 
     if (!t && smp_on) {
         take_from_others();
-        t = TAILQ_FIRST(&queues[smp_here()]);
+        t = TAILQ_FIRST(own());
     }
     return t;
 }
@@ -242,7 +261,7 @@ void sched_take(struct turn *t)
 
 void sched_put(struct turn *t)
 {
-    enqueue(t, smp_here());
+    enqueue(t, own());
 }
 
 bool sched_begin(struct vcpu *v)
@@ -273,7 +292,7 @@ void sched_end(struct vcpu *v)
         end_lending();
     }
     update_queue(v);
-    if (sched_leaves == SCHED_HANDED_OVER && v->turn.queued && v->turn.cpu == smp_here()) {
+    if (sched_leaves == SCHED_HANDED_OVER && v->turn.queued && v->turn.queue == own()) {
         lend(&v->turn);
     }
 }
@@ -286,7 +305,7 @@ void sched_yield_work(void)
 void sched_work(struct turn *t, bool (*work)(struct turn *))
 {
     *t = (struct turn){.work = work};
-    enqueue(t, smp_here());
+    enqueue(t, own());
 }
 
 bool sched_look(void)

@@ -119,7 +119,7 @@ static uint64_t time_to_tsc(uint64_t ns)
 
 static struct clock *here(void)
 {
-    return &clocks[smp_here()];
+    return __builtin_expect(smp_on, 0) ? &clocks[this_cpu()->id] : &clocks[0];
 }
 
 static void program(struct clock *c)
@@ -193,8 +193,13 @@ void timer_set(struct timer *t, uint64_t deadline)
 void timer_run(void)
 {
     struct clock *c = here();
-    uint64_t now = time_now();
+    uint64_t now;
 
+    if (LIST_EMPTY(&c->timers)) {
+        program(c);
+        return;
+    }
+    now = time_now();
     while (!LIST_EMPTY(&c->timers) && LIST_FIRST(&c->timers)->deadline <= now) {
         struct timer *t = LIST_FIRST(&c->timers);
 
