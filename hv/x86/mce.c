@@ -138,8 +138,8 @@ void cpu_look_nmi(void)
     if (lines < LINES_MOST && (reasons || !nmi_clock)) {
         lines++;
         say("NMI on processor %u: %s", this_cpu()->id,
-            reasons & ERROR_SERR    ? "the board tells of an error in memory or on a bus (SERR)"
-            : reasons & ERROR_IOCHK ? "a device tells of an error (I/O check)"
+            reasons & ERROR_SERR    ? "the board tells of an error in memory or on a bus: SERR"
+            : reasons & ERROR_IOCHK ? "a device tells of an error: I/O check"
                                     : "the board gives no reason");
     }
 }

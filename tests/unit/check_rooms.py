@@ -35,7 +35,10 @@ UPWARD = {
     ("core", "guest"): r"platform_\w+",  # the core's seam: hv/platform.c
     ("svm", "vcpu"): "vcpu_code",  # the instruction, where the processor does not tell it
     ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",
+    ("lib", "x86"): "cpu_stop_others",  # fatal()
+    ("vmx", "vcpu"): "remote_enter",  # what other processors took away
     ("x86", "boot"): "early_alloc",  # before there are frames
+    ("x86", "vcpu"): "smp_exit_counts|smp_reload|smp_unload",  # of the vCPU that a processor has
 }
 
 # (file, word or header): (uses, why)
