@@ -2,7 +2,7 @@
 """Facet against what real Xen printed (tests/recorded), and the programs that compare them."""
 
 from harness import FacetTest
-from runner import bench, compare, machines, matrix, recorded
+from runner import bench, compare, machines, matrix
 from runner.base import ROOT, Error
 
 RULES = "# a comment\nreason fresh filled at once\ndiffer fresh run/12.* rc=0 access=?\n"
@@ -17,7 +17,7 @@ class ConformanceTest(FacetTest):
         """Each result is Xen's, or a rule names it; and each rule is needed."""
         _, rules = compare.parse_rules(compare.RULES.read_text(encoding="utf-8"))
         guests = compare.manifest()
-        there = {guest.name: recorded.read_lines(guest.name) for guest in guests}
+        there = compare.recorded(guests, machines.find())
         calls = compare.compare_all(guests, there, rules)
         bad = [f"{c.name} {c.text}: Xen {c.xen}, Facet {c.facet}" for c in calls
                if c.kind == "unexplained"]

@@ -115,10 +115,10 @@ def recorded_name(name, machine):
 
 
 def recorded(guests, machine):
-    """{run: Xen's lines} of those guests for which there are some to compare with."""
+    """{run: Xen's lines} of those guests for which there are some, or should be."""
     found = {guest.name: read_lines(recorded_name(guest.name, machine)) for guest in guests}
     return {name: lines for name, lines in found.items()
-            if lines or name not in OF_THE_MACHINE or machine.name == machines.DEFAULT}
+            if lines or name not in OF_THE_MACHINE}
 
 
 def parse_calls(lines):
@@ -337,8 +337,9 @@ def main(arguments):
         if args.record:
             _record(there)
     else:
-        there = {name: read_lines(name) for name in [
-            "ticks", *(g.name for g in guests), *(uses.PREFIX + use.key for use in uses.USES)]}
+        there = recorded(guests, machine)
+        there.update((name, read_lines(name)) for name in [
+            "ticks", *(uses.PREFIX + use.key for use in uses.USES)])
     progress(f"running {len(guests)} guests on Facet")
     calls = compare_all(guests, there, rules)
     _print_calls(calls, reasons, args.all)
