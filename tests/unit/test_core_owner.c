@@ -608,6 +608,24 @@ static void guarded_gfns_stay(void **state)
 }
 
 /* Without a quota in the configuration, half of what there is. */
+/* Whoever is on a dead monitor's view leaves it; who is on one of the guest's own stays. The views
+   are still there. */
+static void a_dead_monitors_views_are_left(void **state)
+{
+    (void)state;
+    assert_true(altp2m_move_vcpu(&fake.vcpus[0], view(theirs)));
+    assert_true(altp2m_move_vcpu(&fake.vcpus[1], view(own)));
+    altp2m_monitor_gone(&fake.pm);
+    assert_int_equal(fake.vcpus[0].view.v, 0);
+    assert_int_equal(fake.vcpus[1].view.v, own);
+    assert_true(fake.pm.views[theirs].exists);
+    assert_int_equal(monitor_view(HVMOP_altp2m_destroy_p2m, theirs), 0);
+    assert_int_equal(set_state(false), 0);
+    assert_int_equal(monitor_state(false), 0);
+    altp2m_monitor_gone(&fake.pm); /* without any view */
+    assert_int_equal(fake.vcpus[0].view.v, VIEW_NONE.v);
+}
+
 static void shares_by_default(void **state)
 {
     struct fake_options o = FAKE_DEFAULTS;
@@ -655,6 +673,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(shadows_are_owned, start, stop),
         cmocka_unit_test_setup_teardown(restrictions_stay, start, stop),
         cmocka_unit_test_setup_teardown(guarded_gfns_stay, start, stop),
+        cmocka_unit_test_setup_teardown(a_dead_monitors_views_are_left, start, stop),
         cmocka_unit_test(shares_by_default),
     };
 
