@@ -149,6 +149,8 @@ class InstallTest(Installed):
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what compiles them must not leave them there
         version = self.alone("usr/bin/facet", "--version", env=environment)
         self.assertEqual((version.returncode, version.stdout), (0, self.facet("--version").out))
+        check = self.alone("usr/bin/facet", "check", "--json", env=environment)
+        self.assertIn(f'"runs": "{({0: "yes", 1: "no", 3: "unknown"}).get(check.returncode)}"', check.stdout, check.stderr)
         done = self.alone("usr/bin/facet", "run", *self.hello(), env=environment)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("(d1) END hello: 1 passed, 0 skipped, 0 errors, 0 failed", done.stdout.splitlines())
