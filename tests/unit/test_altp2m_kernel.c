@@ -119,7 +119,8 @@ static void any_symbols(void **state)
         if (load(&s) == 0) {
             assert_int_equal(s.nr, MADE_SYMBOLS);
             for (size_t i = 0; i < s.nr; i++)
-                assert_true(strlen(s.list[i].name) < 1024);
+                for (const char *c = s.list[i].name; *c; c++)
+                    assert_in_range(*c, '!', '~'); /* whatever it says to a terminal */
         }
         symbols_free(&s);
     }

@@ -414,6 +414,13 @@ static void lies(void **state)
     EXECUTE(MADE_EXECVE);
     expect("altp2m|-d|2|watch|syscall|execve", 0, "execve(arg0=0x");
     put_kernel();
+    put_at(MADE_DATA + 0x400 + 0x68, AT(MADE_DATA + 0x400 + 0xc0)); /* two of one name, */
+    w->page[WATCHED_CODE + 7][0x400 + 0xc4] = 0x1b; /* with a terminal's escape in it */
+    EXECUTE(MADE_EXECVE);
+    expect("altp2m|-d|2|--json|watch|syscall|execve", 0, "\"args\": {\"file_ame\": ");
+    assert_non_null(strstr(out, "\"1\": "));
+    expect_schema("two arguments of one name");
+    put_kernel();
     put_at(MADE_DATA + 0x40, 0x10); /* the current task is nowhere */
     EXECUTE(MADE_EXECVE);
     expect("altp2m|-d|2|watch|syscall|execve", 0, "vcpu 0  syscall execve(");

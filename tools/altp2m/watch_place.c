@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From the places that were asked for to addresses, and what is called there. */
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -250,6 +251,26 @@ static void plain_syscall(struct watch_break *b)
     }
 }
 
+static bool is_taken(const struct watch_proto *p, unsigned int i)
+{
+    for (unsigned int k = 0; k < i; k++)
+        if (!strcmp(p->arg[k].name, p->arg[i].name))
+            return true;
+    return false;
+}
+
+/* The guest's names are members of JSON objects, and go to terminals. */
+static void clean_names(struct watch_proto *p)
+{
+    for (unsigned int i = 0; i < p->nr; i++) {
+        for (char *c = p->arg[i].name; *c; c++)
+            if (!isalnum((unsigned char)*c) || (c == p->arg[i].name && isdigit((unsigned char)*c)))
+                *c = '_';
+        if (!p->arg[i].name[0] || is_taken(p, i)) /* a number, which no other name is */
+            snprintf(p->arg[i].name, sizeof(p->arg[i].name), "%u", i);
+    }
+}
+
 enum command_status watch_protos(struct watch *w)
 {
     for (unsigned int i = 0; w->kernel.found && i < w->nr_breaks; i++) {
@@ -259,6 +280,7 @@ enum command_status watch_protos(struct watch *w)
             proto_of_function(w, b);
         else if (!proto_of_syscall(w, b))
             plain_syscall(b);
+        clean_names(&b->proto);
         if (w->args && b->kind == WATCH_BREAK && !b->proto.nr &&
             btf_params(&w->kernel.btf, btf_find(&w->kernel.btf, BTF_FUNC, b->name)) < 0)
             return command_refuse(w->s, "the kernel's types have no prototype of that function",
