@@ -586,6 +586,30 @@ static void do_task_switch(struct vcpu *v)
     whole_says(VCPU_EXIT_TASK, 5);
 }
 
+static uint64_t descriptor(uint64_t base, uint32_t limit, uint64_t ar)
+{
+    return (limit & 0xffff) | (base & 0xffffff) << 16 | ar << 40 |
+           (uint64_t)(limit >> 16 & 0xf) << 48 | (base >> 24 & 0xff) << 56;
+}
+
+void machine_lay_task(struct domain *d, uint64_t gdt, uint64_t tss, uint64_t next)
+{
+    const uint64_t table[] = {0, descriptor(0, 0xfffff, 0xc09b), descriptor(0, 0xfffff, 0xc093),
+                              descriptor(tss, 0x67, 0x8b), descriptor(next, 0x67, 0x89)};
+    /* Of 26 words: CR3, EIP, EFLAGS; ESP; ES, CS, SS, DS. */
+    const uint32_t state[26] = {[7] = (GUEST_TABLES + 4) << PAGE_SHIFT,
+                                [8] = MACHINE_TASK_EIP,
+                                [9] = 2,
+                                [14] = (GUEST_STACK + 1) << PAGE_SHIFT,
+                                [18] = 16,
+                                8,
+                                16,
+                                16};
+
+    machine_poke_gpa(d, gdt, table, sizeof(table));
+    machine_poke_gpa(d, next, state, sizeof(state));
+}
+
 void machine_task_switch(struct vcpu *v, uint64_t gdt, uint64_t tss)
 {
     todo.a = gdt;

@@ -115,6 +115,10 @@ enum machine_instruction {
 void machine_instruction(struct vcpu *v, enum machine_instruction i, uint64_t from, uint64_t to,
                          uint64_t hole);
 void machine_task_switch(struct vcpu *v, uint64_t gdt, uint64_t tss);
+/* A GDT, and the state of the task that its entry 0x20 names; what is left of `tss` is saved there.
+ */
+#define MACHINE_TASK_EIP 0x1234u
+void machine_lay_task(struct domain *d, uint64_t gdt, uint64_t tss, uint64_t next);
 void machine_vmfunc(struct vcpu *v, unsigned index);
 void machine_halt(struct vcpu *v);
 

@@ -472,8 +472,16 @@ static bool guest_carries_out(struct vcpu *v)
 static bool guest_switches_task(struct vcpu *v)
 {
     if (v->id == 2) {
+        uint64_t gdt = some_address() & ~7ULL, tss = some_address() & ~7ULL,
+                 next = some_address() & ~7ULL;
+
         moved = true;
-        machine_task_switch(v, some_address(), some_address());
+        if ((byte() & 3) && machine_page(v->domain, gdt >> PAGE_SHIFT) &&
+            machine_page(v->domain, next >> PAGE_SHIFT) && (gdt & ~PAGE_MASK) <= PAGE_SIZE - 40 &&
+            (next & ~PAGE_MASK) <= PAGE_SIZE - 104) {
+            machine_lay_task(v->domain, gdt, tss, next);
+        }
+        machine_task_switch(v, gdt, tss);
     }
     return false;
 }

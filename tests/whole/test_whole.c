@@ -15,6 +15,7 @@
 #include "core/physmap_private.h"
 #include "guest/guest.h"
 #include "property.h"
+#include "vendor.h"
 
 #define PLAY   GUEST_PLAY
 #define GPA(g) ((uint64_t)(g) << PAGE_SHIFT)
@@ -274,6 +275,54 @@ static void told_open(void)
     for (enum how h = BY_INS; h <= BY_PUSH; h++) {
         told_once(POLICY_OPEN, h, h == BY_OUTS || h == BY_POP ? ACCESS_N : ACCESS_RX);
     }
+}
+
+/* What a task switch goes by, in a page that a monitor has restricted: as above, and the task stays
+ * the old one. */
+static void told_of_tasks(unsigned policy)
+{
+    enum { GDT, OLD, NEXT, NONE };
+
+    for (unsigned held = GDT; held <= NONE; held++) {
+        struct vcpu *c;
+        uint64_t at[3];
+        uint8_t before[PAGE_SIZE];
+
+        start(policy);
+        c = machine_vcpu(1, 2);
+        ring();
+        for (unsigned i = GDT; i < NONE; i++) {
+            at[i] = GPA(i == held ? PLAY : PLAY + 4 + i) + 0x40;
+        }
+        machine_lay_task(machine_domain(1), at[GDT], at[OLD], at[NEXT]);
+        NEED(call_access_op(m, PLAY, held == OLD ? ACCESS_RX : ACCESS_N));
+        property_begin(policy == POLICY_AUDITED);
+        machine_switch(c);
+        property_accept();
+        memcpy(before, machine_page(c->domain, PLAY), PAGE_SIZE);
+        STEP(machine_task_switch(c, at[GDT], at[OLD]));
+        EXPECT((*whole_field(c, VCPU_RIP) == MACHINE_TASK_EIP) == (held == NONE),
+               "held %u: RIP is %lx", held, *whole_field(c, VCPU_RIP));
+        EXPECT((*whole_field(c, vcpu_segment_field(VCPU_SELECTOR, SEG_TR)) == 0x20) ==
+                   (held == NONE),
+               "held %u: TR", held);
+        EXPECT(memcmp(before, machine_page(c->domain, PLAY), PAGE_SIZE) == 0,
+               "held %u: memory was written before the monitor answered", held);
+        EXPECT(property_told() == (held != NONE), "held %u: the monitor was told %u times", held,
+               property_told());
+        EXPECT((c->paused > 0) == (held != NONE), "held %u: paused %u", held, c->paused);
+        EXPECT(!c->event.due, "held %u: exception %u", held, c->event.vector);
+    }
+}
+
+static void told_of_tasks_audited(void)
+{
+    told_of_tasks(POLICY_AUDITED);
+}
+
+static void told_of_tasks_open(void)
+{
+    told_of_tasks(POLICY_OPEN);
 }
 
 /* A page of n2rwx is converted by its first access and told once; rx2rw is converted and not told.
@@ -537,6 +586,8 @@ static const struct attack {
     {"F3", "copies_end_with_the_page", copies_end_with_the_page},
     {"F4", "told_audited", told_audited},
     {"A1", "told_open", told_open},
+    {"F4", "told_of_tasks_audited", told_of_tasks_audited},
+    {"A1", "told_of_tasks_open", told_of_tasks_open},
     {"A1", "converted_once", converted_once},
     {"A4", "walks_tell_nothing", walks_tell_nothing},
     {"A4", "pdptes_tell_nothing", pdptes_tell_nothing},
