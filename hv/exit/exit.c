@@ -73,6 +73,14 @@ static void halt(struct vcpu *v, const struct vcpu_exit *e)
     }
 }
 
+/* Whom it waits for may be another vCPU, that only runs when this one does not. */
+static void pause(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    exit_skip(v, 0);
+    sched_yield(v);
+}
+
 static void cpuid_exit(struct vcpu *v, const struct vcpu_exit *e)
 {
     uint32_t leaf = (uint32_t)v->regs.rax, subleaf = (uint32_t)v->regs.rcx;
@@ -164,6 +172,7 @@ static void (*const handlers[VCPU_EXIT_KINDS])(struct vcpu *, const struct vcpu_
     [VCPU_EXIT_NMI] = nmi,
     [VCPU_EXIT_CPUID] = cpuid_exit,
     [VCPU_EXIT_HALT] = halt,
+    [VCPU_EXIT_PAUSE] = pause,
     [VCPU_EXIT_CR] = control_exit,
     [VCPU_EXIT_IO] = io_exit,
     [VCPU_EXIT_RDMSR] = msr_read_exit,
@@ -214,6 +223,9 @@ static bool tell_exit(struct vcpu *v, const struct vcpu_exit *e)
         interrupt(v, e);
         monitor_vmexit(v, reason, detail);
         return true;
+    }
+    if (e->kind == VCPU_EXIT_PAUSE) {
+        return false;
     }
     if (step_is_own(v, e)) {
         if (!v->exit.stepped) {

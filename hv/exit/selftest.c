@@ -56,6 +56,24 @@ static bool steps(struct vcpu *v)
     return works;
 }
 
+/* The first step by TF: what a vendor has to find out about those is best seen with DR6 clear. */
+static void trap(struct vcpu *v)
+{
+    struct vendor_watch w = {.exceptions = 1u << EXC_DB};
+    struct vcpu_start start;
+    struct vcpu_exit e;
+
+    vcpu_start_pvh(&start, 0, 0);
+    vcpu_reset(v, &start);
+    vcpu_set(v, VCPU_RFLAGS, vcpu_get(v, VCPU_RFLAGS) | X86_EFLAGS_TF);
+    VENDOR(watch, v, &w);
+    run(v, &e);
+    if (e.kind != VCPU_EXIT_EXCEPTION || e.exception.event.vector != EXC_DB ||
+        !(e.exception.pending & TRAP_BS)) {
+        fatal("self-test: a step ended with exit %x", e.reason);
+    }
+}
+
 /* Whether INT3 exits where its exception is watched. */
 static bool breaks(struct vcpu *v)
 {
@@ -111,6 +129,7 @@ void exit_selftest(void)
     CHECK(vcpu_create(&v, &d, 0) == 0);
     physmap_add_vcpu(&d.physmap, &v.altp2m, 0);
     works = steps(&v);
+    trap(&v);
     vendor_caps.breakpoints = true;
     int3 = breaks(&v);
     if (!vendor_caps.slice && !interruptible(&v)) {

@@ -132,6 +132,7 @@ static unsigned length(const struct code *c)
     switch (byte(c, 0)) {
     case 0x0f:
         return length_0f(c);
+    case 0x90: /* PAUSE */
     case 0xcc: /* INT3 */
     case 0xcf: /* IRET */
     case 0xf1: /* INT1 */

@@ -98,14 +98,17 @@ static void violation(struct vcpu_exit *e, const struct vmcb *b, bool delivering
 }
 
 /*
- * Bochs 2.7 leaves DR6 as it was where #DB is intercepted. Then TF tells of a step, RIP of an
- * instruction's breakpoint; which of several on data it was cannot be told.
+ * Bochs 2.7 leaves DR6 as it was where #DB is intercepted, which the first step shows. Then TF
+ * tells of a step, RIP of an instruction's breakpoint; which of several on data it was cannot be
+ * told.
  */
 static uint32_t debug_causes(const struct vmcb *b)
 {
+    static bool stays;
     uint32_t causes = (uint32_t)b->dr6 & DR6_CAUSES, code = 0, data = 0;
 
-    if (causes) {
+    stays |= !causes; /* later the guest's own, of old traps, would be taken for new ones */
+    if (!stays) {
         return causes;
     }
     for (unsigned n = 0; n < 4; n++) {
@@ -127,14 +130,15 @@ static bool is_undefined(struct vcpu *v, const struct vmcb *b, unsigned vector)
            svm_decode_is_own(v);
 }
 
-static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector)
+static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector,
+                      uint32_t causes)
 {
     if (is_undefined(v, b, vector)) {
         e->kind = VCPU_EXIT_UNDEFINED;
         return;
     }
     e->kind = VCPU_EXIT_EXCEPTION;
-    e->exception.pending = vector == EXC_DB ? debug_causes(b) : 0;
+    e->exception.pending = causes;
     e->exception.event = (struct event){
         .vector = (uint8_t)vector,
         .type = vector == EXC_BP || vector == EXC_OF ? EVENT_SW_EXC : EVENT_HARDWARE,
@@ -262,15 +266,25 @@ static bool iret_done(struct vcpu *v, struct svm_vcpu *x, unsigned code)
 static enum vcpu_exit_kind plain(unsigned code)
 {
     static const uint8_t kinds[] = {
-        [SVM_INIT] = VCPU_EXIT_WINDOW,       [SVM_NMI] = VCPU_EXIT_NMI,
-        [SVM_RDPMC] = VCPU_EXIT_PRIVILEGED,  [SVM_CPUID] = VCPU_EXIT_CPUID,
-        [SVM_INVD] = VCPU_EXIT_CACHES,       [SVM_WBINVD] = VCPU_EXIT_CACHES,
-        [SVM_HLT] = VCPU_EXIT_HALT,          [SVM_INVLPGA] = VCPU_EXIT_UNDEFINED,
-        [SVM_SHUTDOWN] = VCPU_EXIT_SHUTDOWN, [SVM_VMRUN] = VCPU_EXIT_UNDEFINED,
-        [SVM_VMLOAD] = VCPU_EXIT_UNDEFINED,  [SVM_VMSAVE] = VCPU_EXIT_UNDEFINED,
-        [SVM_STGI] = VCPU_EXIT_UNDEFINED,    [SVM_CLGI] = VCPU_EXIT_UNDEFINED,
-        [SVM_SKINIT] = VCPU_EXIT_UNDEFINED,  [SVM_MONITOR] = VCPU_EXIT_UNDEFINED,
-        [SVM_MWAIT] = VCPU_EXIT_UNDEFINED,   [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
+        [SVM_INIT] = VCPU_EXIT_WINDOW,
+        [SVM_NMI] = VCPU_EXIT_NMI,
+        [SVM_RDPMC] = VCPU_EXIT_PRIVILEGED,
+        [SVM_CPUID] = VCPU_EXIT_CPUID,
+        [SVM_INVD] = VCPU_EXIT_CACHES,
+        [SVM_WBINVD] = VCPU_EXIT_CACHES,
+        [SVM_HLT] = VCPU_EXIT_HALT,
+        [SVM_PAUSE] = VCPU_EXIT_PAUSE,
+        [SVM_INVLPGA] = VCPU_EXIT_UNDEFINED,
+        [SVM_SHUTDOWN] = VCPU_EXIT_SHUTDOWN,
+        [SVM_VMRUN] = VCPU_EXIT_UNDEFINED,
+        [SVM_VMLOAD] = VCPU_EXIT_UNDEFINED,
+        [SVM_VMSAVE] = VCPU_EXIT_UNDEFINED,
+        [SVM_STGI] = VCPU_EXIT_UNDEFINED,
+        [SVM_CLGI] = VCPU_EXIT_UNDEFINED,
+        [SVM_SKINIT] = VCPU_EXIT_UNDEFINED,
+        [SVM_MONITOR] = VCPU_EXIT_UNDEFINED,
+        [SVM_MWAIT] = VCPU_EXIT_UNDEFINED,
+        [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
         [SVM_XSETBV] = VCPU_EXIT_XSETBV,
     };
     _Static_assert(VCPU_EXIT_HYPERCALL == 0, "0 stands for none, and a hypercall is told before");
@@ -284,7 +298,8 @@ static void tell_other(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b
     if (code < SVM_EXCEPTION) {
         control(v, e, code);
     } else if (code < SVM_INTR) {
-        exception(v, e, b, code - SVM_EXCEPTION);
+        exception(v, e, b, code - SVM_EXCEPTION,
+                  code == SVM_EXCEPTION + EXC_DB ? debug_causes(b) : 0);
     } else if (code >= SVM_IDTR_READ && code <= SVM_TR_WRITE) {
         table(e, code);
     } else {
@@ -336,7 +351,7 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
         iret(x, e);
         break;
     case SVM_ICEBP:
-        exception(v, e, b, EXC_DB);
+        exception(v, e, b, EXC_DB, 0);
         e->exception.event.type = EVENT_PRIV_SW;
         e->exception.event.length = (uint8_t)svm_length(v);
         break;

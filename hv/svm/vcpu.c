@@ -8,13 +8,16 @@
 #include "svm.h"
 #include "x86/smp.h"
 
+/* So many in a row exit, where the processor counts them (15.14.4); elsewhere each one does. */
+#define PAUSES          3000u
 #define CR_READS_ALWAYS (1u << 8)
 /* There are no masks of bits that are the guest's own, and some emulators check no values. */
 #define CR_WRITES_ALWAYS (1u << 0 | 1u << 4 | 1u << 8)
 #define MISC1_ALWAYS                                                                               \
-    (MISC1_INTR | MISC1_NMI | MISC1_INIT | MISC1_RDPMC | MISC1_CPUID | MISC1_INVD | MISC1_HLT |    \
-     MISC1_INVLPGA | MISC1_IOIO | MISC1_MSR | MISC1_TASK | MISC1_SHUTDOWN)
-#define MISC2_ALWAYS (MISC2_OWN | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV)
+    (MISC1_INTR | MISC1_NMI | MISC1_INIT | MISC1_RDPMC | MISC1_CPUID | MISC1_INVD | MISC1_PAUSE |  \
+     MISC1_HLT | MISC1_INVLPGA | MISC1_IOIO | MISC1_MSR | MISC1_TASK | MISC1_SHUTDOWN)
+#define MISC2_ALWAYS                                                                               \
+    (MISC2_OWN | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_ICEBP | MISC2_XSETBV)
 
 _Static_assert(sizeof(struct svm_vcpu) <= sizeof(((struct vcpu *)0)->vendor), "v->vendor has room");
 
@@ -41,6 +44,7 @@ int svm_create(struct vcpu *v)
     b->msrpm = (uint64_t)svm_msr_usual();
     b->vintr = VINTR_MASKING;
     b->nested = NESTED_PAGING;
+    b->pause_count = PAUSES;
     svm_flush(v, MFN_INVALID);
     return 0;
 }

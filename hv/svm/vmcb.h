@@ -78,6 +78,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "APM 2, 15.5.1");
 #define MISC1_IRET     (1u << 20)
 #define MISC1_INTN     (1u << 21)
 #define MISC1_INVD     (1u << 22)
+#define MISC1_PAUSE    (1u << 23)
 #define MISC1_HLT      (1u << 24)
 #define MISC1_INVLPGA  (1u << 26)
 #define MISC1_IOIO     (1u << 27)
@@ -135,6 +136,7 @@ enum svm_exit_code {
     SVM_IRET = 0x74,
     SVM_INTN = 0x75,
     SVM_INVD = 0x76,
+    SVM_PAUSE = 0x77,
     SVM_HLT = 0x78,
     SVM_INVLPGA = 0x7a,
     SVM_IOIO = 0x7b,

@@ -19,8 +19,9 @@ enum vcpu_exit_kind {
     VCPU_EXIT_NMI,       /* the machine's, and served */
     VCPU_EXIT_CPUID,
     VCPU_EXIT_HALT,
-    VCPU_EXIT_CR, /* `cr` */
-    VCPU_EXIT_IO, /* `io` */
+    VCPU_EXIT_PAUSE, /* PAUSE, or many of them: it waits for somebody */
+    VCPU_EXIT_CR,    /* `cr` */
+    VCPU_EXIT_IO,    /* `io` */
     VCPU_EXIT_RDMSR,
     VCPU_EXIT_WRMSR,
     VCPU_EXIT_XSETBV,
@@ -60,7 +61,8 @@ enum vcpu_descriptor { DESCRIPTOR_IDTR = 1, DESCRIPTOR_GDTR, DESCRIPTOR_LDTR, DE
 
 struct vcpu_exit {
     enum vcpu_exit_kind kind;
-    uint32_t reason; /* VMX's number for monitors that are told of each exit, and for messages */
+    uint32_t
+        reason; /* the processor's number, for monitors that are told of each exit, and messages */
     union {
         uint8_t vector;
         struct {

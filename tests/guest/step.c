@@ -65,6 +65,10 @@ static void exiting(void)
     verify("wbinvd");
     __asm__ volatile(STEP("rdtsc") : STEP_OUT, "=a"(a), "=d"(d)::STEP_CLOBBER);
     verify("rdtsc");
+    for (unsigned i = 0; i < 4; i++) {
+        __asm__ volatile(STEP("pause") : STEP_OUT::STEP_CLOBBER);
+        verify("pause");
+    }
 }
 
 static void control(void)
