@@ -109,7 +109,7 @@ static void rep(void)
 
 static void outs(void)
 {
-    task_on(CARRY_OUTS, 0, 1, ACCESS_X, allow);
+    task_on(CARRY_OUTS, 0, 1, access_unreadable(), allow);
     expect(nr_seen, 1);
     was(0, 0, FINAL | MEM_ACCESS_R, page(0) * PAGE);
 }
@@ -211,7 +211,7 @@ static uint64_t mapped(unsigned n)
 
 static void walk(void)
 {
-    task_on(CARRY_WALK, 6, 2, ACCESS_X, allow);
+    task_on(CARRY_WALK, 6, 2, access_unreadable(), allow);
     expect(nr_seen, 2);
     was(0, 6, WALK | MEM_ACCESS_R, mapped(0));
     was(1, 7, WALK | MEM_ACCESS_R, mapped(0));
@@ -228,15 +228,15 @@ static void mark(void)
 static void quiet_walks(void)
 {
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, true), 0);
-    task_on(CARRY_WALK_QUIETLY, 6, 2, ACCESS_X, allow);
+    task_on(CARRY_WALK_QUIETLY, 6, 2, access_unreadable(), allow);
     expect(nr_seen, 0);
     listen_wait(CARRY_WALK_AND_WRITE);
-    restrict_host(page(6), 2, ACCESS_X);
+    restrict_host(page(6), 2, access_unreadable());
     restrict_host(page(1), 1, ACCESS_RX);
     listen_task(CARRY_WALK_AND_WRITE, allow);
     expect(nr_seen, 1);
     was(0, 1, FINAL | MEM_ACCESS_RW, page(1) * PAGE);
-    expect(host_access(page(6)), ACCESS_X);
+    expect(host_access(page(6)), access_unreadable());
     listen_wait(CARRY_WALK_AND_WRITE_PLAIN);
     restrict_host(page(1), 1, ACCESS_RX);
     listen_task(CARRY_WALK_AND_WRITE_PLAIN, allow);

@@ -134,7 +134,7 @@ static void view(void)
 
 static void own_fault(void)
 {
-    task_on(TRY_FAULT, 0, 1, ACCESS_X, emulate);
+    task_on(TRY_FAULT, 0, 1, access_unreadable(), emulate);
     expect(nr_seen, 2);
 }
 
@@ -179,7 +179,7 @@ static void give_data(const vm_event_request_t *r, vm_event_response_t *a)
 
 static void data(void)
 {
-    task_on(TRY_DATA, 0, 1, ACCESS_X, give_data);
+    task_on(TRY_DATA, 0, 1, access_unreadable(), give_data);
     expect(nr_seen, 5);
 }
 
@@ -210,7 +210,7 @@ static void walk(void)
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, true), 0);
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT, true), -XEN_EEXIST);
     listen_wait(TRY_WALK);
-    restrict_host(6, 2, ACCESS_X);
+    restrict_host(6, 2, access_unreadable());
     restrict_host(1, 1, ACCESS_RX);
     listen_task(TRY_WALK, emulate);
     for (unsigned i = 0; i < nr_seen && i < EVENTS_MAX; i++) {

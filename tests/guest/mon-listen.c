@@ -361,7 +361,8 @@ static void request_from_user(void)
     expect(watch_requests(false, false), 0);
 }
 
-#define REASON_CPUID 10u
+/* The processor's own number of that exit. */
+#define REASON_CPUID (cpu_is_amd() ? 0x72u : 10u)
 
 /* In the processor's place. Other exits are the machine's interrupts, which are handled
  * all the same. */

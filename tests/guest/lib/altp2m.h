@@ -33,6 +33,14 @@ static inline bool access_possible(uint16_t a)
     return !cpu_is_amd() || (a != ACCESS_W && a != ACCESS_X && a != ACCESS_WX);
 }
 
+/* For a page of data that is not to be read or written: code could still be run where that can be
+ * had.
+ */
+static inline uint16_t access_unreadable(void)
+{
+    return access_possible(ACCESS_X) ? ACCESS_X : ACCESS_N;
+}
+
 /* The information area that a #VE is reported in (SDM volume 3, 25.5.7.2). */
 struct ve_info {
     uint32_t exit_reason, busy;
