@@ -104,11 +104,13 @@ static void violation(struct vcpu_exit *e, const struct vmcb *b, bool delivering
  */
 static uint32_t debug_causes(const struct vmcb *b)
 {
-    static bool stays;
+    static enum { UNKNOWN, CHANGES, STAYS } dr6;
     uint32_t causes = (uint32_t)b->dr6 & DR6_CAUSES, code = 0, data = 0;
 
-    stays |= !causes; /* later the guest's own, of old traps, would be taken for new ones */
-    if (!stays) {
+    if (dr6 == UNKNOWN) { /* boot's own step: later, what old traps left looks like new causes */
+        dr6 = causes ? CHANGES : STAYS;
+    }
+    if (dr6 == CHANGES) {
         return causes;
     }
     for (unsigned n = 0; n < 4; n++) {
