@@ -30,7 +30,7 @@ altp2m domains
 """
 TARGET = """grep . /sys/devices/system/cpu/vulnerabilities/meltdown
 n=0
-until [ $n -ge 200 ]; do /bin/date >/dev/null || echo "date: $?"; sleep 0.1; n=$((n + 1)); done
+until [ $n -ge 400 ]; do /bin/date >/dev/null || echo "date: $?"; sleep 0.1; n=$((n + 1)); done
 echo "the target is at its end"
 """
 EXECVE = r'\(d1\) +[0-9.]+  vcpu 0  init\(\d+\)  syscall execve\(filename="/bin/date", argv=\[/bin/date\], envp=0x[0-9a-f]+\)$'
