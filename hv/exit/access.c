@@ -134,7 +134,8 @@ static __attribute__((noinline)) void tell_violation(struct vcpu *v, const struc
 }
 
 /* What follows from the answer of altp2m_fault(). */
-static void decided(struct vcpu *v, const struct vcpu_exit *e, enum fault_result result)
+static inline __attribute__((always_inline)) void decided(struct vcpu *v, const struct vcpu_exit *e,
+                                                          enum fault_result result)
 {
     switch (result) {
     case FAULT_RETRY:
@@ -166,7 +167,8 @@ static void decided(struct vcpu *v, const struct vcpu_exit *e, enum fault_result
  * A walk whose processor counts it as a write is told with a read alone. Who does not want to know
  * of walks at all has it as it is counted.
  */
-static struct fault fault_of(struct vcpu *v, const struct vcpu_exit *e)
+static inline __attribute__((always_inline)) struct fault fault_of(struct vcpu *v,
+                                                                   const struct vcpu_exit *e)
 {
     bool counted = vendor_caps.walks_write && e->violation.walk && !(e->violation.rights & RIGHT_W);
     bool skipped = counted && monitor_skips_walks(v);
@@ -180,7 +182,7 @@ static struct fault fault_of(struct vcpu *v, const struct vcpu_exit *e)
 }
 
 /* A walk that cannot be let through is told as what it counts as. */
-static void tell_walk(struct vcpu *v, gpa_t at)
+static __attribute__((noinline)) void tell_walk(struct vcpu *v, gpa_t at)
 {
     const struct vcpu_exit e = {
         .kind = VCPU_EXIT_VIOLATION,
