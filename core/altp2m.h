@@ -65,7 +65,7 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
  * What VMFUNC does, for processors that have none: the vCPU enters a view by itself. False, and
  * nothing changes: it may not.
  */
-bool altp2m_enter(struct altp2m_vcpu *v, uint32_t index);
+bool altp2m_enter_view(struct altp2m_vcpu *v, uint32_t index);
 
 /*
  * Lets a vCPU through, for one instruction that a listener allows: until altp2m_unlift() it runs

@@ -158,7 +158,7 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
     return result;
 }
 
-bool altp2m_enter(struct altp2m_vcpu *v, uint32_t index)
+bool altp2m_enter_view(struct altp2m_vcpu *v, uint32_t index)
 {
     struct physmap *pm = v->pm;
     struct view_state *vs;

@@ -65,7 +65,7 @@ void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
 static bool vmfunc(struct vcpu *v)
 {
     if ((uint32_t)v->regs.rax != VMFUNC_LEAF_SWITCH || v->regs.rcx >> 32 ||
-        !altp2m_enter(&v->altp2m, (uint32_t)v->regs.rcx)) {
+        !altp2m_enter_view(&v->altp2m, (uint32_t)v->regs.rcx)) {
         return false;
     }
     v->altp2m_changed = true;

@@ -259,7 +259,7 @@ class LibrariesTest(Installed):
                                    check=True).stdout
             return {line.split()[-1] for line in shown.splitlines() if " " in line and not line.endswith(":")}
         for name, allowed in (("libfacet-core.a", r"platform_\w+|check_failed|lock_held_ranks|mem(cpy|set)|_GLOBAL_OFFSET_TABLE_"),
-                              ("libfacet-agent.a", r"agent_\w+|gate_\w+|guard(_\w+)?")):
+                              ("libfacet-agent.a", r"agent_\w+|gate_\w+|guard(_\w+)?|enter_private")):
             needs = symbols(name, "-u") - symbols(name, "--defined-only")
             self.assertEqual([word for word in needs if not re.fullmatch(allowed, word)], [], name)
 

@@ -146,14 +146,14 @@ static void no_other_way(void **state)
     assert_true(mfn_eq(fake_enterable(agent), MFN_INVALID));
     assert_false(mfn_eq(fake_enterable(kernel), MFN_INVALID));
     assert_true(v->vmfunc);
-    assert_false(altp2m_enter(v, agent));
+    assert_false(altp2m_enter_view(v, agent));
     assert_int_equal(altp2m_agent_enter(v), 0);
     assert_true(v->inside && !v->vmfunc);
     assert_int_equal(by_agent(HVMOP_altp2m_set_visibility, agent), 0);
     assert_true(mfn_eq(fake_enterable(agent), MFN_INVALID));
     assert_int_equal(own_switch(1, agent), -XEN_EINVAL);
     assert_int_equal(by_agent(HVMOP_altp2m_switch_p2m, agent), -XEN_EINVAL);
-    assert_false(altp2m_enter(v, kernel)); /* VMFUNC is off inside */
+    assert_false(altp2m_enter_view(v, kernel)); /* VMFUNC is off inside */
     altp2m_agent_leave(v);
     assert_true(v->vmfunc && !v->inside);
     assert_int_equal(v->view.v, kernel);

@@ -305,24 +305,24 @@ static void enters_as_by_vmfunc(void **state)
 
     (void)state;
     assert_int_equal(create(ACCESS_RWX, &v), 0);
-    assert_false(altp2m_enter(cpu, v)); /* not turned on */
+    assert_false(altp2m_enter_view(cpu, v)); /* not turned on */
     cpu->vmfunc = true;
-    assert_true(altp2m_enter(cpu, v));
+    assert_true(altp2m_enter_view(cpu, v));
     assert_int_equal(cpu->view.v, v);
     assert_true(mfn_eq(cpu->root, root_of(v)));
-    assert_false(altp2m_enter(cpu, v + 1u)); /* there is none */
-    assert_false(altp2m_enter(cpu, VIEW_MAX));
-    assert_false(altp2m_enter(cpu, 0x10000u + v));
-    assert_true(altp2m_enter(cpu, 0));
+    assert_false(altp2m_enter_view(cpu, v + 1u)); /* there is none */
+    assert_false(altp2m_enter_view(cpu, VIEW_MAX));
+    assert_false(altp2m_enter_view(cpu, 0x10000u + v));
+    assert_true(altp2m_enter_view(cpu, 0));
     assert_int_equal(cpu->view.v, 0);
     assert_int_equal(visible(v, false), 0);
-    assert_false(altp2m_enter(cpu, v));
+    assert_false(altp2m_enter_view(cpu, v));
     assert_int_equal(visible(v, true), 0);
     assert_int_equal(altp2m_lift(cpu), 0); /* a listener has it run elsewhere */
-    assert_false(altp2m_enter(cpu, v));
+    assert_false(altp2m_enter_view(cpu, v));
     altp2m_unlift(cpu);
-    assert_true(altp2m_enter(cpu, v));
-    assert_true(altp2m_enter(cpu, 0));
+    assert_true(altp2m_enter_view(cpu, v));
+    assert_true(altp2m_enter_view(cpu, 0));
 }
 
 int main(void)
