@@ -27,8 +27,8 @@ KINDS = {
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--tap": "output", "--junit": "output", **MACHINE},
     "bench": {"--json": "output", "--machine": "name", "--runs": "count", "--plot": "output", "--from": "input"},
-    "compare": {}, "xtf": {**MACHINE, "DIR": "directory"},
-    "libvmi": {"DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
+    "compare": {"--machine": "name"}, "xtf": {**MACHINE, "DIR": "directory"},
+    "libvmi": {"--machine": "name", "DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
     "trace": {**LIMITS, "--hypervisor": "input", "CONFIG": "input",
               "--skip": "skip", "--instructions": "count", "--at": "name"},
 }

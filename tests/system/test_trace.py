@@ -51,8 +51,7 @@ class TraceTest(FacetTest):
         """The beginning of everything is on every stack."""
         done = self.trace("--at", "sched_op", "--stack")
         self.assertEqual(done.status, 0, done.err)
-        self.assertRegex(done.lines[-1], r"^ *[0-9a-f]{6} start64 +\S*hv/boot/start.S:[0-9]+$")
-        self.assertIn(" boot_main ", done.out)
+        self.assertRegex(done.lines[-1], r"^ *[0-9a-f]{6} boot_on_stack +\S*hv/boot/start.S:[0-9]+$")
 
     def test_function_that_is_not_reached(self):
         """Said, with status 1."""

@@ -670,6 +670,9 @@ static enum fault_result expect_lifted(uint16_t v, unsigned slot, const struct f
     if (f->walk && !judged) {
         return FAULT_RETRY;
     }
+    if (narrowed_fetch(&r, f->rights)) {
+        return FAULT_NARROW;
+    }
     if (f->rights & ~given) {
         return FAULT_DENIED;
     }

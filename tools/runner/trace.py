@@ -20,7 +20,7 @@ _STEP = re.compile(r"\(\d+\)\.\[\d+\] \[0x[0-9a-f]+\] ([0-9a-f]{4}):([0-9a-f]{8,
 # " | STACK ADDRESS [0xHIGH:0xLOW] ..."
 _STACK = re.compile(r" \| STACK 0x[0-9a-f]+ \[0x([0-9a-f]{8}):0x([0-9a-f]{8})\].*")
 STACK_WORDS = 512
-OUTERMOST = "start64"
+OUTERMOST = ("start64", "boot_on_stack")
 HYPERVISOR_CS = 0x08
 GUEST = "(guest)"
 
@@ -87,7 +87,7 @@ class Trace:
 
     def _word(self, value):
         name = self._symbols.name(value)
-        if name and (not self.callers or self.callers[-1][0] != OUTERMOST):
+        if name and (not self.callers or self.callers[-1][0] not in OUTERMOST):
             self.callers.append((name, value))
 
     def total(self):
