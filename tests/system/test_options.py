@@ -28,7 +28,7 @@ KINDS = {
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--tap": "output", "--junit": "output", **MACHINE},
     "bench": {"--json": "output", "--machine": "name", "--runs": "count", "--plot": "output", "--from": "input"},
     "compare": {"--machine": "name"}, "xtf": {**MACHINE, "DIR": "directory"},
-    "libvmi": {"--machine": "name", "DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
+    "libvmi": {**MACHINE, "DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
     "trace": {**LIMITS, "--hypervisor": "input", "CONFIG": "input",
               "--skip": "skip", "--instructions": "count", "--at": "name"},
 }
