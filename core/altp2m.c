@@ -325,14 +325,6 @@ long altp2m_hvmop(const struct altp2m_caller *c, gva_t arg)
     return c->self->traced ? checked_traced(c, arg, &op) : checked(c, arg, &op);
 }
 
-void altp2m_check_flushed(const struct physmap *pm)
-{
-    uint64_t done = __atomic_load_n(&pm->flush.done, __ATOMIC_ACQUIRE);
-    uint64_t wanted = __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE);
-
-    CHECK(wanted == done || __atomic_load_n(&pm->lock.held, __ATOMIC_ACQUIRE));
-}
-
 unsigned altp2m_mode(const struct physmap *pm)
 {
     return pm->mode;

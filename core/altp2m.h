@@ -4,6 +4,7 @@
 /*
  * The altp2m interface: HVMOP_altp2m for callers, and the violation handler for the hypervisor.
  */
+#include <facet/check.h>
 #include "physmap.h"
 #include "version.h"
 
@@ -145,7 +146,13 @@ int altp2m_host_get_access(struct physmap *pm, gfn_t g, access_t *access);
 int altp2m_host_set_default(struct physmap *pm, unsigned access);
 
 /* Debug: CHECKs that no change made so far still waits for a flush. O(1); called at VM entry. */
-void altp2m_check_flushed(const struct physmap *pm);
+static inline void altp2m_check_flushed(const struct physmap *pm)
+{
+    uint64_t done = __atomic_load_n(&pm->flush.done, __ATOMIC_ACQUIRE);
+    uint64_t wanted = __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE);
+
+    CHECK(wanted == done || __atomic_load_n(&pm->lock.held, __ATOMIC_ACQUIRE));
+}
 
 /* HVM_PARAM_ALTP2M as the guest reads it; the mode is fixed at creation. */
 unsigned altp2m_mode(const struct physmap *pm);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an Intel processor does for a guest by itself and another one does not: #VE, VMFUNC, VMCALL.
+ * What an Intel processor does for a guest by itself and another one does not: #VE and VMCALL.
  * As far as the guest can tell it is the same, but for the time it takes.
  */
 #include "exit/reflect.h"
+#include <string.h>
 #include "domain.h"
 #include "exit/exit.h"
 #include "mm/frame.h"
 
-#define VMFUNC_LEAF_SWITCH 0u
-#define INSTRUCTION_BYTES  3u
+#define INSTRUCTION_BYTES 3u
 
 /* The information page (SDM 3, 25.5.7.2). */
 struct ve_page {
@@ -61,41 +61,17 @@ void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
     vcpu_inject(v, EXC_VE);
 }
 
-/* RCX names the view. False: #UD, as where the processor would have exited. */
-static bool vmfunc(struct vcpu *v)
-{
-    if ((uint32_t)v->regs.rax != VMFUNC_LEAF_SWITCH || v->regs.rcx >> 32 ||
-        !altp2m_enter_view(&v->altp2m, (uint32_t)v->regs.rcx)) {
-        return false;
-    }
-    v->altp2m_changed = true;
-    exit_skip(v, INSTRUCTION_BYTES);
-    return true;
-}
-
-/* The first three bytes of code, as a number. */
-#define CODE_BYTES(a, b, c) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16)
-#define CODE_VMCALL         CODE_BYTES(0x0f, 0x01, 0xc1)
-#define CODE_VMFUNC         CODE_BYTES(0x0f, 0x01, 0xd4)
-
 bool reflect_instruction(struct vcpu *v)
 {
-    const uint8_t *own = vendor_caps.hypercall;
+    static const uint8_t vmcall[INSTRUCTION_BYTES] = {0x0f, 0x01, 0xc1};
     uint8_t b[INSTRUCTION_BYTES];
-    uint32_t code;
 
-    if (vcpu_code(v, b, sizeof(b)) != sizeof(b)) {
+    if (memcmp(vmcall, vendor_caps.hypercall, sizeof(b)) == 0 ||
+        vcpu_code(v, b, sizeof(b)) != sizeof(b) || memcmp(vmcall, b, sizeof(b)) != 0) {
         return false;
     }
-    code = CODE_BYTES(b[0], b[1], b[2]);
-    if (code == CODE_VMFUNC && vendor_caps.reflects && v->altp2m.vmfunc) {
-        return vmfunc(v);
+    if (guest_hypercall(v)) {
+        exit_skip(v, INSTRUCTION_BYTES);
     }
-    if (code == CODE_VMCALL && code != CODE_BYTES(own[0], own[1], own[2])) {
-        if (guest_hypercall(v)) {
-            exit_skip(v, INSTRUCTION_BYTES);
-        }
-        return true;
-    }
-    return false;
+    return true;
 }

@@ -8,5 +8,5 @@
 bool reflect_can(const struct vcpu *v);
 /* Raises #VE for this violation (FAULT_VE). */
 void reflect_violation(struct vcpu *v, const struct vcpu_exit *e);
-/* Carries out VMFUNC or VMCALL that raised #UD. False: it is the guest's #UD. */
+/* Carries out a VMCALL that raised #UD. False: it is the guest's #UD. */
 bool reflect_instruction(struct vcpu *v);

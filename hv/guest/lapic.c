@@ -89,15 +89,21 @@ static uint32_t priority(const struct lapic *l)
     return (l->tpr & 0xf0) >= in_service ? l->tpr : in_service;
 }
 
-int lapic_pending(const struct lapic *l)
+static __attribute__((noinline)) int highest_pending(const struct lapic *l)
 {
     int v;
 
-    if (!l->irr_any || !(l->svr & SVR_ENABLED)) {
+    if (!(l->svr & SVR_ENABLED)) {
         return -1;
     }
     v = vector_highest(&l->irr);
     return v >= 0 && ((uint32_t)v & 0xf0) > (priority(l) & 0xf0) ? v : -1;
+}
+
+/* Asked at each entry: most often there is none. */
+int lapic_pending(const struct lapic *l)
+{
+    return l->irr_any ? highest_pending(l) : -1;
 }
 
 void lapic_accept(struct lapic *l, uint8_t vector)

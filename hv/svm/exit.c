@@ -18,13 +18,15 @@ static bool is_own_cause(const struct vmcb *b, bool gp_injected)
 }
 
 /* An event whose delivery the exit broke off is due again. */
-static void requeue(struct vcpu *v, struct svm_vcpu *x)
+static __attribute__((noinline)) void requeue(struct vcpu *v, struct svm_vcpu *x)
 {
     struct vmcb *b = x->vmcb;
     unsigned advanced = x->advanced;
+    bool gp_injected = x->gp_injected;
 
     x->advanced = 0;
-    if (!(b->exit_int_info & EVENT_INFO_VALID) || is_own_cause(b, x->gp_injected)) {
+    x->gp_injected = false;
+    if (is_own_cause(b, gp_injected)) {
         return;
     }
     v->event = event_of_info((uint32_t)b->exit_int_info);
@@ -265,7 +267,8 @@ static bool iret_done(struct vcpu *v, struct svm_vcpu *x, unsigned code)
     return trap && !x->iret_tf;
 }
 
-static enum vcpu_exit_kind plain(unsigned code)
+/* Exits that their number tells all of; 0 of any other. */
+static inline uint8_t plain(unsigned code)
 {
     static const uint8_t kinds[] = {
         [SVM_INIT] = VCPU_EXIT_WINDOW,
@@ -289,45 +292,28 @@ static enum vcpu_exit_kind plain(unsigned code)
         [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
         [SVM_XSETBV] = VCPU_EXIT_XSETBV,
     };
-    _Static_assert(VCPU_EXIT_HYPERCALL == 0, "0 stands for none, and a hypercall is told before");
+    _Static_assert(VCPU_EXIT_HYPERCALL == 0, "0 stands for none");
 
-    return code < ARRAY_SIZE(kinds) && kinds[code] ? (enum vcpu_exit_kind)kinds[code]
-                                                   : VCPU_EXIT_BROKEN;
+    return code < ARRAY_SIZE(kinds) ? kinds[code] : 0;
 }
 
-static void tell_other(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned code)
-{
-    if (code < SVM_EXCEPTION) {
-        control(v, e, code);
-    } else if (code < SVM_INTR) {
-        exception(v, e, b, code - SVM_EXCEPTION,
-                  code == SVM_EXCEPTION + EXC_DB ? debug_causes(b) : 0);
-    } else if (code >= SVM_IDTR_READ && code <= SVM_TR_WRITE) {
-        table(e, code);
-    } else {
-        e->kind = plain(code);
-    }
-}
-
-void svm_tell(struct vcpu *v, struct vcpu_exit *e)
+/* Those with details. */
+static __attribute__((noinline)) void tell_more(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
     struct svm_vcpu *x = svm_of(v);
     const struct vmcb *b = x->vmcb;
-    unsigned code = (unsigned)b->exit_code;
 
-    e->reason = code;
-    if (code == SVM_VMMCALL) {
-        e->kind = VCPU_EXIT_HYPERCALL;
-        x->length = svm_features.vmmcall_length;
-        return;
-    }
-    requeue(v, x);
-    note_length(v, x, code);
-    if (x->iret_stepped && iret_done(v, x, code)) {
-        e->kind = VCPU_EXIT_WINDOW;
-        return;
-    }
     switch (code) {
+    case SVM_CR_READ ... SVM_CR_WRITE + 15:
+        control(v, e, code);
+        break;
+    case SVM_EXCEPTION ... SVM_EXCEPTION + 31:
+        exception(v, e, b, code - SVM_EXCEPTION,
+                  code == SVM_EXCEPTION + EXC_DB ? debug_causes(b) : 0);
+        break;
+    case SVM_IDTR_READ ... SVM_TR_WRITE:
+        table(e, code);
+        break;
     case SVM_NPF:
         violation(e, b, x->delivering);
         break;
@@ -360,11 +346,44 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     case SVM_TASK:
         task(v, e, b);
         break;
+    case SVM_VMMCALL:
+        e->kind = VCPU_EXIT_HYPERCALL;
+        x->length = svm_features.vmmcall_length;
+        break;
     case SVM_INVALID:
         refused(v, e);
         break;
     default:
-        tell_other(v, e, b, code);
+        e->kind = VCPU_EXIT_BROKEN;
         break;
     }
+}
+
+void svm_tell(struct vcpu *v, struct vcpu_exit *e)
+{
+    struct svm_vcpu *x = svm_of(v);
+    unsigned code = (unsigned)x->vmcb->exit_code;
+
+    e->reason = code;
+    if (x->vmcb->exit_int_info & EVENT_INFO_VALID) {
+        requeue(v, x);
+    }
+    note_length(v, x, code);
+    if (x->iret_stepped && iret_done(v, x, code)) {
+        e->kind = VCPU_EXIT_WINDOW;
+        return;
+    }
+    e->kind = (enum vcpu_exit_kind)plain(code);
+    if (e->kind == 0) {
+        tell_more(v, e, code);
+    }
+}
+
+void svm_tell_pending(struct svm_vcpu *x, struct vcpu_exit *e)
+{
+    e->kind = VCPU_EXIT_EXCEPTION;
+    e->reason = SVM_EXCEPTION + EXC_DB;
+    e->exception.event = (struct event){.vector = EXC_DB, .type = EVENT_HARDWARE, .due = true};
+    e->exception.pending = x->pending & (TRAP_BS | 0xf);
+    x->pending = 0;
 }

@@ -46,7 +46,12 @@ void svm_enter(struct vcpu_regs *regs, struct vmcb *guest, struct vmcb *host);
 
 /* exit.c: what the VMCB tells of the exit. */
 void svm_tell(struct vcpu *v, struct vcpu_exit *e);
-unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0: not known */
+void svm_tell_pending(struct svm_vcpu *x,
+                      struct vcpu_exit *e); /* x->pending, in place of running */
+unsigned svm_length(const struct vcpu *v);  /* of the instruction that exited; 0: not known */
+
+/* vmfunc.c: whether the exit was VMFUNC, or the call that stands for it, and is done. */
+bool vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
 
 /* decode.c: what it does not tell. All read the guest's code at RIP. */
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */

@@ -2,6 +2,7 @@
 /* A vCPU's VMCB: made, loaded, entered. */
 #include <errno.h>
 #include <facet/check.h>
+#include <facet/hvmop.h>
 #include <string.h>
 #include "mm/frame.h"
 #include "npt.h"
@@ -197,6 +198,51 @@ static __attribute__((noinline)) void interfered(struct vcpu *v, struct vcpu_exi
     }
 }
 
+/* Most exits are calls. */
+static inline bool told_call(struct svm_vcpu *x, struct vcpu_exit *e)
+{
+    const struct vmcb *b = x->vmcb;
+
+    if (b->exit_code != SVM_VMMCALL || (uint32_t)b->rax == FACET_ALTP2M_VMMCALL_VIEW) {
+        return false;
+    }
+    e->kind = VCPU_EXIT_HYPERCALL;
+    e->reason = SVM_VMMCALL;
+    x->length = svm_features.vmmcall_length;
+    return true;
+}
+
+/* A guest that does nothing but change views comes out after so many, for who waits. */
+#define SWITCHES 8u
+
+/* Tells any exit, but that the guest goes on at once where all that it did was change its view. */
+static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_vcpu *x,
+                                                    struct vcpu_exit *e)
+{
+    enum smp_exit how;
+
+    for (unsigned left = SWITCHES; vmfunc_done(v, x); left--) {
+        if (x->pending) {
+            svm_tell_pending(x, e);
+            return;
+        }
+        if (left == 0) {
+            e->kind = VCPU_EXIT_WINDOW;
+            e->reason = (uint32_t)x->vmcb->exit_code;
+            return;
+        }
+        how = enter(v, x);
+        if (how != SMP_EXIT) {
+            interfered(v, e, how);
+            return;
+        }
+        if (told_call(x, e)) {
+            return;
+        }
+    }
+    svm_tell(v, e);
+}
+
 /* An event is to be delivered, or a trap is due. */
 static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcpu *x,
                                                   struct vcpu_exit *e)
@@ -204,11 +250,7 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
     enum smp_exit how;
 
     if (!v->event.due) { /* the guest gets nowhere before that trap */
-        e->kind = VCPU_EXIT_EXCEPTION;
-        e->reason = SVM_EXCEPTION + EXC_DB;
-        e->exception.event = (struct event){.vector = EXC_DB, .type = EVENT_HARDWARE, .due = true};
-        e->exception.pending = x->pending & (TRAP_BS | 0xf);
-        x->pending = 0;
+        svm_tell_pending(x, e);
         return;
     }
     if (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE) {
@@ -218,10 +260,14 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
     } else {
         how = enter_event(v, x);
     }
+    if (!(x->vmcb->exit_int_info & EVENT_INFO_VALID)) { /* it was delivered */
+        x->advanced = 0;
+        x->gp_injected = false;
+    }
     if (how != SMP_EXIT) {
         interfered(v, e, how);
     } else {
-        svm_tell(v, e);
+        go_on_or_tell(v, x, e);
     }
     x->advanced = 0;
     x->gp_injected = false;
@@ -243,13 +289,14 @@ __attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_e
         interfered(v, e, how);
         return;
     }
-    if (x->vmcb->exit_code == SVM_VMMCALL) { /* the most frequent one */
-        e->kind = VCPU_EXIT_HYPERCALL;
-        e->reason = SVM_VMMCALL;
-        x->length = svm_features.vmmcall_length;
+    if (told_call(x, e)) {
         return;
     }
-    svm_tell(v, e);
+    if (v->altp2m.vmfunc) {
+        go_on_or_tell(v, x, e);
+    } else {
+        svm_tell(v, e);
+    }
 }
 
 void svm_skip(struct vcpu *v, unsigned length)

@@ -295,17 +295,25 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t a)
     return is_of(l, a, stamp) && same_path(v, l) ? l->page : code_refill(v, l, a, stamp);
 }
 
-size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)
+const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n)
 {
-    uint64_t linear = vcpu_linear_rip(v);
+    uint64_t a = vcpu_get(v, VCPU_RIP);
     const uint8_t *page;
 
-    if (!vcpu_long_mode(v) || (linear & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
-        return hand_fetch(v, linear, to, n);
+    if (!vcpu_long_mode(v) || (a & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
+        return NULL;
     }
-    page = code_page(v, linear);
-    if (page) {
-        memcpy(to, page + (linear & ~PAGE_MASK), n);
+    page = code_page(v, a);
+    return page ? page + (a & ~PAGE_MASK) : NULL;
+}
+
+size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)
+{
+    const uint8_t *code = vcpu_code_in_place(v, n);
+
+    if (!code) {
+        return hand_fetch(v, vcpu_linear_rip(v), to, n);
     }
-    return page ? n : 0;
+    memcpy(to, code, n);
+    return n;
 }

@@ -25,7 +25,7 @@ struct vendor_caps {
     bool views;             /* altp2m can be had */
     bool vmfunc;            /* VMFUNC switches views without an exit */
     bool ve;                /* violations can be #VE without an exit */
-    bool reflects;          /* #VE and VMFUNC are made of exits (hv/exit/reflect.c) */
+    bool reflects;          /* #VE is made of exits (hv/exit/reflect.c), and VMFUNC by the vendor */
     bool walks_write;       /* page walks count as writes; a violation of one tells a read */
     bool xcr0_direct;       /* a guest's XSETBV may take effect without an exit */
     bool step;              /* step() works: tested at boot */
@@ -86,6 +86,8 @@ struct vendor {
 /* Asked by a vendor: up to n bytes of code at v's RIP, as the processor fetches it; how many there
  * are. */
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n);
+/* All n of them where they are, until v runs; NULL: they have to be copied, or there are fewer. */
+const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n);
 
 #define MSR_MAP_NEW 0xffffffffu
 

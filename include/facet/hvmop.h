@@ -9,6 +9,15 @@
  */
 #include <stdint.h>
 
+/*
+ * No sub-operation, and no argument in memory: on AMD, VMMCALL at any CPL with this number in EAX
+ * does what VMFUNC does on Intel, for a vCPU that may use it. The vCPU is in the view that RCX
+ * names, and RAX is 0; nothing else changes. VMFUNC works there, too, but costs more. Where the
+ * vCPU may not use VMFUNC or not enter that view, and on other processors, it is a call that is not
+ * there: -ENOSYS, or -EPERM but at CPL 0.
+ */
+#define FACET_ALTP2M_VMMCALL_VIEW 0x46435657u
+
 /* Lists the sub-operations, Xen's and Facet's. Needs no active altp2m. */
 #define FACET_ALTP2M_query 0x8000u
 

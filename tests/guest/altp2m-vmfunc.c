@@ -145,6 +145,48 @@ static void from_user(void)
     expect(user_run(user_vmfunc, 77), VEC_UD);
 }
 
+/* On Intel VMMCALL is not there: VMCALL with that number, then. */
+static long view_call(uint64_t view)
+{
+    return cpu_is_amd() ? view_vmmcall(view) : vmcall(FACET_ALTP2M_VMMCALL_VIEW, view, 0);
+}
+
+static uint64_t user_view_call(uint64_t view)
+{
+    return (uint64_t)view_call(view);
+}
+
+/* The same by VMMCALL, on AMD: under the same conditions, and else no call at all. */
+static void by_call(void)
+{
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    if (!cpu_is_amd() || !on_facet) {
+        expect(view_call(v), -XEN_ENOSYS);
+        expect(current(), 0);
+        return;
+    }
+    expect(view_call(v), 0);
+    expect(a[0], 0xbbbb);
+    expect(current(), v);
+    expect(user_run(user_view_call, 0), 0);
+    expect(a[0], 0xaaaa);
+    expect(current(), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        check(view_call(i % 2 ? 0 : v) == 0, "round %u", i);
+        check(a[0] == (i % 2 ? 0xaaaa : 0xbbbb), "round %u shows %lx", i, a[0]);
+    }
+    expect(view_call(77), -XEN_ENOSYS);
+    expect(view_call(512), -XEN_ENOSYS);
+    expect(view_call(v | 1ULL << 32), -XEN_ENOSYS);
+    expect(view_call(~0ULL), -XEN_ENOSYS);
+    expect(user_run(user_view_call, 77), (uint64_t)-XEN_EPERM);
+    expect(altp2m_set_visibility(v, 0), 0);
+    expect(view_call(v), -XEN_ENOSYS);
+    expect(altp2m_set_visibility(v, 1), 0);
+    expect(current(), 0);
+}
+
 /*
  * Destroyed: the entry of the list is gone; created again: it is back, and shows no old remap. Xen
  * raises a #VE for the first touch of the empty view, Facet has no empty views.
@@ -196,8 +238,10 @@ static void after_off(void)
     expect(try_vmfunc(0, 0), VEC_UD);
     expect(altp2m_set_state(1), 0);
     expect(try_vmfunc(0, v), VEC_UD);
+    expect(view_call(v), -XEN_ENOSYS);
     expect(altp2m_set_state(0), 0);
 }
 
 TEST_CASES(CASE(setup), CASE(before_it_is_on), CASE(switching), CASE(many), CASE(refused),
-           CASE(hidden), CASE(from_user), CASE(destroyed), CASE(after_disable), CASE(after_off))
+           CASE(hidden), CASE(from_user), CASE(by_call), CASE(destroyed), CASE(after_disable),
+           CASE(after_off))

@@ -248,6 +248,10 @@ static void in_guest(void)
     expect(rc, 0);
     MEASURE("vmfunc", try_vmfunc(0, 0), vmfunc(*worked(4)));
     try_vmfunc(0, 0);
+    if (cpu_is_amd() && view_vmmcall(0) == 0) {
+        MEASURE("view_vmmcall", try_vmfunc(0, 0), view_vmmcall(*worked(4)));
+        try_vmfunc(0, 0);
+    }
     rc = altp2m_set_access(*worked(4), gfn_of((void *)p), ACCESS_R);
     if (rc == 0)
         rc = altp2m_set_suppress_ve(*worked(4), gfn_of((void *)p), 0);

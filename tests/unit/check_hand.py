@@ -46,6 +46,7 @@ ALLOWED = {
     ("hv/svm/msr.c", "frame_virt"): (1, "new frames: the map of MSRs"),
     ("hv/svm/svm.c", "frame_virt"): (2, "new frames: host state, map of ports"),
     ("hv/svm/vcpu.c", "frame_virt"): (2, "a new frame: the VMCB; a root"),
+    ("hv/svm/vmfunc.c", "frame_virt"): (1, "the list of views, which a processor with VMFUNC would read"),
     ("hv/vmx/msr.c", "frame_virt"): (1, "a new frame: the MSR bitmap"),
     ("hv/vcpu/patch.c", "frame_virt"): (2, "a new frame: a copy of the hand's page"),
     ("hv/vcpu/load.c", "frame_virt"): (1, "a new frame: FPU state"),

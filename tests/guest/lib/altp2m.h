@@ -54,6 +54,18 @@ _Static_assert(offsetof(struct ve_info, gpa) == 24, "SDM volume 3, table 25-1");
 _Static_assert(offsetof(struct ve_info, eptp_index) == 32, "SDM volume 3, table 25-1");
 _Static_assert(sizeof(struct xen_hvm_altp2m_op) == 80, "xen/hvm/hvm_op.h");
 
+/* VMFUNC by a call, on AMD, from any privilege level: 0, or as a call that is not there. */
+static inline long view_vmmcall(uint64_t view)
+{
+    long ret;
+
+    __asm__ volatile("vmmcall"
+                     : "=a"(ret)
+                     : "a"((uint64_t)FACET_ALTP2M_VMMCALL_VIEW), "c"(view)
+                     : "memory");
+    return ret;
+}
+
 typedef struct xen_hvm_altp2m_op altp2m_op;
 
 static inline altp2m_op altp2m_new(uint32_t cmd)
