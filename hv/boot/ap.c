@@ -91,12 +91,13 @@ static uint64_t ticks(uint64_t us)
     return time_tsc_khz() * us / 1000;
 }
 
+/* No PAUSE: where an emulator gives its turn to the next processor there, each of many that wait
+ * would have one first. */
 static void wait_us(uint64_t us)
 {
     uint64_t end = rdtsc() + ticks(us);
 
     while (rdtsc() < end) {
-        __builtin_ia32_pause();
     }
 }
 
@@ -114,13 +115,12 @@ static bool comes(const bool *flag, uint64_t us)
     return true;
 }
 
+/* After INIT. */
 static bool wake(struct cpu *c)
 {
     const struct meeting *m = &meetings[c->id];
 
     __atomic_store_n(&ap_cpu, c, __ATOMIC_SEQ_CST);
-    apic_send_init(c->apic_id);
-    wait_us(AFTER_INIT_US);
     apic_send_start(c->apic_id, START_PAGE >> PAGE_SHIFT);
     if (comes(&m->here, AGAIN_US)) {
         return true;
@@ -174,6 +174,10 @@ unsigned ap_start_all(unsigned nr)
     first_pat = rdmsr(MSR_PAT);
     ap_cr3 = read_cr3();
     memcpy((void *)(uint64_t)START_PAGE, ap_start16, (size_t)(ap_start16_end - ap_start16));
+    for (unsigned i = 1; i < nr; i++) {
+        apic_send_init(processors_get(i)->apic_id);
+    }
+    wait_us(AFTER_INIT_US);
     for (unsigned i = 1; i < nr; i++) {
         if (start(processors_get(i))) {
             together[nr_together++] = processors_get(i);
