@@ -29,7 +29,7 @@ INSTALL_DIRECTORIES = prefix bindir libdir includedir mandir pkglibexecdir pkgda
 	pkgconfigdir completiondir grubdir configdir
 INSTALL = B='$(B)' DESTDIR='$(DESTDIR)' $(foreach d,$(INSTALL_DIRECTORIES),$(d)='$($(d))') packaging/install.sh
 
-INSTALL_NEEDS_facet = $(B)/facet.elf $(B)/facet-config $(B)/facet-kernel $(B)/facet-check $(B)/seed.so $(B)/facet-demo $(B)/facet-target \
+INSTALL_NEEDS_facet = $(B)/facet.elf $(B)/facet-config $(B)/facet-kernel $(B)/facet-check $(B)/seed.so $(B)/sector.bin $(B)/facet-demo $(B)/facet-target \
 	$(B)/greet
 INSTALL_NEEDS_altp2m = $(B)/altp2m
 INSTALL_NEEDS_agent = $(AGENT_LIB) $(AGENT_B)/guard.core.o

@@ -13,11 +13,11 @@ KERNEL_OBJS = $(KERNEL_LIB:%=$(B)/tools/kernel/%.o) $(B)/tools/kernel/main.o \
 KERNEL_LIBS = -lz -lbz2 -llzma -llzo2 -llz4 -lzstd
 
 .PHONY: tools run-needs
-tools: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so
+tools: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so $(B)/sector.bin
 all: tools
 
 # What `facet run` and `facet image` use.
-run-needs: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so $(if $(wildcard hv/hv.mk),$(B)/facet.elf)
+run-needs: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so $(B)/sector.bin $(if $(wildcard hv/hv.mk),$(B)/facet.elf)
 
 $(B)/tools/config/%.o: tools/config/%.c
 	@mkdir -p $(@D)
@@ -45,5 +45,10 @@ $(B)/facet-kernel: $(KERNEL_OBJS)
 $(B)/seed.so: tools/runner/seed.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $<
+
+$(B)/sector.bin: tools/loader/sector.S
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $(@:.bin=.o) $<
+	$(LD) -m elf_i386 -Ttext 0x7c00 -e start --oformat binary -o $@ $(@:.bin=.o)
 
 include $(wildcard tools/altp2m/altp2m.mk tools/check/check.mk tests/fuzz/tools.mk)

@@ -19,7 +19,7 @@ class Contract:
 
     machine = runner.machines.DEFAULT
     program = "bochs-bin"  # the emulator's process
-    kept = ("facet.iso", "bochsrc", "bochs.log")  # some of what --keep keeps
+    kept = ("facet.disk", "bochsrc", "bochs.log")  # some of what --keep keeps
     resolution = 0  # what two equal runs may differ by in ticks
     reset = "PANIC"  # in what is said of a machine that resets itself
 

@@ -145,9 +145,10 @@ class ChoiceTest(FacetTest):
             return {names.split("|")[0] for names, _ in packages.wanted(*arguments)}
         for purpose in ("run", "demo", "monitor"):
             with self.subTest(purpose):
-                self.assertLess({"bochs", "grub-pc-bin"}, wanted(purpose))
+                self.assertIn("bochs", wanted(purpose))
                 self.assertEqual(wanted(purpose, "qemu") - wanted(purpose), {"qemu-system-x86"})
-                self.assertEqual(wanted(purpose, "qemu") & {"bochs", "grub-pc-bin"}, set())
+                self.assertNotIn("bochs", wanted(purpose, "qemu"))
+                self.assertNotIn("grub-pc-bin", wanted(purpose))
         self.assertLess({"bochs", "qemu-system-x86", "grub-pc-bin"}, wanted("test"))
         with mock.patch.object(packages, "_installed", return_value={"gcc"}), \
                 mock.patch.object(packages.os, "geteuid", return_value=1000), \

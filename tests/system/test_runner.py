@@ -6,19 +6,23 @@ import subprocess
 
 import runner
 from contract import Contract
-from harness import FacetTest
+from harness import TICKS, FacetTest
+from runner import machine
 
 
 class RunnerTest(Contract, FacetTest):
     """`facet run` on the default machine."""
 
     def test_image_boots(self):
-        """`facet image` writes a file, and its list of domains is the one given."""
+        """What `facet image` writes starts by its own boot loader, as on a real machine, and the domains are those given."""
         image = self.dir / "x.iso"
-        done = self.facet("image", "-o", image, "--hypervisor", self.standin("x"),
-                          self.any_config())
+        configs = [self.config(f"{name}.cfg", name=name, kernel=runner.build_dir() / "guest/hello.elf", memory=16)
+                   for name in ("one", "two")]
+        done = self.facet("image", "-o", image, *configs)
         self.assertEqual(done.status, 0, done.err)
-        self.assertGreater(image.stat().st_size, 100_000)
+        result = machine.boot_image(image, 512, TICKS)
+        self.assertEqual(result.status, 0, result.reason)
+        self.assertEqual({ending.name for ending in result.endings.values()}, {"one", "two"})
 
     def test_image_beside_grub_of_other_platforms(self):
         """A host that starts by UEFI has GRUB for that too, without some of our modules."""
@@ -76,6 +80,13 @@ class UsageTest(FacetTest):
         config = self.config("a.cfg", kernel=self.guest(), memory=900)
         self.assert_refused("run", "--memory", "512", "--hypervisor", self.standin(""), config,
                             wanted="the domains need 909 MiB together")
+
+    def test_no_hypervisor(self):
+        """Neither text nor a program is started as one."""
+        config = self.config("a.cfg", kernel=self.guest())
+        for path in (config, self.guest()):
+            with self.subTest(path):
+                self.assert_refused("run", "--hypervisor", path, config, wanted="not an ELF image with a Multiboot header")
 
     def test_too_large_for_computer(self):
         """More than this computer has is refused before the emulator tries."""

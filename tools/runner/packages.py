@@ -98,8 +98,8 @@ PACKAGES = {
         ("zstd", "likewise"),
     ),
 }
-# What starts a machine of each emulator; only QEMU needs no disc.
-EMULATORS = {"bochs": ("image", "bochs"), "qemu": ("qemu",)}
+# What starts a machine of each emulator.
+EMULATORS = {"bochs": ("bochs",), "qemu": ("qemu",)}
 # "emulator" stands for what the machine in question needs.
 NEEDS = {
     "build": ("build",),
@@ -107,7 +107,7 @@ NEEDS = {
     "run": ("build", "emulator"),
     "demo": ("build", "emulator", "demo"),
     "monitor": ("build", "emulator", "demo", "monitor"),
-    "compare": ("build", "emulator", "demo", "compare"),
+    "compare": ("build", "image", "emulator", "demo", "compare"),
     "plot": ("plot",),
     "libvmi": ("build", "emulator", "demo", "libvmi"),
     "packages": ("build", "packages"),
