@@ -9,6 +9,7 @@ struct svm_features {
     uint32_t clean;         /* CLEAN_ALL, or 0: the processor looks at none */
     uint8_t vmmcall_length; /* 0: it is told */
     bool next_rip, flush_asid;
+    bool redelivers; /* an interrupt that VMRUN injects may come twice: see enter_event() */
     bool tsc_aux, pages_1g;
 };
 

@@ -146,6 +146,19 @@ static void without_code(struct vcpu *v, bool on)
     svm_dirty(x, CLEAN_NESTED);
 }
 
+/*
+ * QEMU 7.2 remembers an interrupt that it has injected until the guest comes out, and if it leaves
+ * its own loop before, as when one of its timers ends, delivers it once more, where the guest then
+ * is and whatever its IF. An interrupt of the machine's that waits has the guest come out before
+ * its next instruction.
+ */
+static void deliver_once(const struct svm_vcpu *x)
+{
+    if (svm_features.redelivers && (x->vmcb->event & 0x700) == EVENT_EXTERNAL << 8) {
+        apic_send(this_cpu()->apic_id, APIC_KICK_VECTOR);
+    }
+}
+
 static enum smp_exit enter_event(struct vcpu *v, struct svm_vcpu *x)
 {
     bool delivering = x->delivering;
@@ -154,6 +167,8 @@ static enum smp_exit enter_event(struct vcpu *v, struct svm_vcpu *x)
     inject(v, x);
     if (delivering) {
         without_code(v, true);
+    } else {
+        deliver_once(x);
     }
     how = enter(v, x);
     x->vmcb->event = 0;

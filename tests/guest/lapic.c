@@ -197,6 +197,31 @@ static void refused(void)
     expect(try_wrmsr(X2_DIVIDE, 0x10), VEC_GP);
 }
 
+#define LONG      0x61
+#define LONG_TIME 30000000u /* instructions: some slices */
+
+static void on_long(struct regs *r)
+{
+    (void)r;
+    low++;
+    for (unsigned i = 0; i < LONG_TIME / 2 && low == 1; i++)
+        __asm__ volatile("");
+    try_wrmsr(X2_EOI, 0);
+}
+
+/* A handler that lasts, without anything that exits: what interrupts the machine meanwhile has no
+ * effect on it. */
+static void lasting(void)
+{
+    trap_handle(LONG, on_long);
+    for (unsigned i = 0; i < 3; i++) {
+        low = 0;
+        set(X2_SELF, LONG);
+        open_window();
+        expect(low, 1);
+    }
+}
+
 /* INIT and start-up messages to vCPUs that are not there change nothing. */
 static void nobody(void)
 {
@@ -209,4 +234,4 @@ static void nobody(void)
 }
 
 TEST_CASES(CASE(setup), CASE(identity), CASE(self_ipi), CASE(priority), CASE(task_priority),
-           CASE(halted), CASE(timer), CASE(refused), CASE(nobody))
+           CASE(halted), CASE(timer), CASE(lasting), CASE(refused), CASE(nobody))
