@@ -853,7 +853,7 @@ static void fill_memory(struct domain *d)
     }
 }
 
-static void start_vcpu(struct vcpu *v)
+void machine_restart(struct vcpu *v)
 {
     bool long_mode = v->id < 2;
     struct vcpu_start s = {
@@ -871,8 +871,6 @@ static void start_vcpu(struct vcpu *v)
     };
 
     vcpu_reset(v, &s);
-    v->guest.initialised = true;
-    sched_online(v);
 }
 
 void machine_start(const struct machine_options *o)
@@ -904,7 +902,9 @@ void machine_start(const struct machine_options *o)
 
         fill_memory(d);
         for (unsigned i = 0; i < d->nr_vcpus; i++) {
-            start_vcpu(d->vcpus[i]);
+            machine_restart(d->vcpus[i]);
+            d->vcpus[i]->guest.initialised = true;
+            sched_online(d->vcpus[i]);
         }
     }
     console_length = 0;

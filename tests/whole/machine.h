@@ -59,6 +59,8 @@ _Noreturn void machine_fail(const char *format, ...) __attribute__((format(print
 /* A machine with both domains, their vCPUs online in long mode (the guest's last one: PAE paging).
  */
 void machine_start(const struct machine_options *o);
+/* v has the registers with which it began. */
+void machine_restart(struct vcpu *v);
 /* All that the hypervisor and the machine have in mind; then back to it. */
 void machine_keep(void);
 void machine_restore(void);

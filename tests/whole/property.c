@@ -130,7 +130,8 @@ static void look_at_vcpus(struct domain *d, struct state *s)
         s->vcpu[i].ve_info = v->altp2m.ve_info.v;
         s->vcpu[i].ve_by_monitor = v->altp2m.ve_by_monitor;
         s->vcpu[i].view = v->altp2m.view.v;
-        if (!v->altp2m.lifted && (!property.sealed || v->altp2m.root.v != agent)) {
+        if (!v->altp2m.lifted &&
+            !(property.sealed && v->altp2m.root.v == agent && (!pm->gated || v->altp2m.inside))) {
             note_rights(v->altp2m.root.v, s->writable, s->readable);
         }
     }
@@ -449,6 +450,23 @@ static void check_restriction(unsigned v, unsigned i)
            is->access, before.default_access[v]);
 }
 
+/* What the agent restricts in the views that others are on, and what a default does: nothing that
+ * they do lifts it. */
+static void check_sealed(void)
+{
+    const struct physmap *pm = &guest()->physmap;
+
+    for (unsigned v = 1; v < HOST && before.sealed; v++) {
+        if (!before.exists[v] || !before.theirs[v] || v == pm->agent_view.v) {
+            continue;
+        }
+        EXPECT(now.exists[v], "view %u of the sealed guest is gone", v);
+        for (unsigned i = 0; i < nr_gfns(); i++) {
+            check_restriction(v, i);
+        }
+    }
+}
+
 /* What a monitor restricts is as it was: in the host map and in its views. */
 static void check_kept(void)
 {
@@ -544,6 +562,9 @@ void property_after(bool call, long result, bool partial)
     if (property.audited) {
         check_views();
         check_kept();
+        if (property.sealed && now.sealed) {
+            check_sealed();
+        }
     }
     check_accounts();
     if (call && !partial && result < 0 && result != MACHINE_NOT_RUN) {

@@ -21,7 +21,7 @@ extern struct property {
     bool let_through; /* the monitor has just allowed something that is done with the next step */
     bool sealed; /* the agent makes no calls: what the hypervisor does in the guest's name is its
                     attacker's */
-    uint64_t extra[8]; /* gfns beyond the usual ones that are looked at */
+    uint64_t extra[16]; /* gfns beyond the usual ones that are looked at */
     unsigned nr_extra;
     /* Frames that the guest registered for the hypervisor to write to: whatever view its vCPU is
      * on, while one of its own gives it. */

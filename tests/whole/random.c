@@ -8,9 +8,11 @@
 #include "core/physmap_private.h"
 #include "core/policy.h"
 #include "core/subop.h"
+#include "gate.h"
 #include "grammar.h"
 #include "guest/guest.h"
 #include "property.h"
+#include "vendor.h"
 
 #define PLAY   GUEST_PLAY
 #define PAGES  16u /* from PLAY on */
@@ -72,13 +74,14 @@ static uint64_t some_gfn(void)
 {
     unsigned pick = byte();
 
-    return pick < 192   ? PLAY + pick % PAGES
-           : pick < 208 ? GUEST_RAM + pick % 12
-           : pick < 224 ? FAR + pick % 8
-           : pick < 232 ? some_table(pick)
-           : pick < 236 ? GUEST_ARGS + pick % 8
-           : pick < 250 ? GUEST_HOLE
-                        : ~0ULL >> (pick - 250) * 8;
+    return pick < 192                                     ? PLAY + pick % PAGES
+           : pick < 208                                   ? GUEST_RAM + pick % 12
+           : pick < 216 || (pick < 224 && !options.gated) ? FAR + pick % 8
+           : pick < 224                                   ? GUEST_AGENT + pick % AGENT_PAGES
+           : pick < 232                                   ? some_table(pick)
+           : pick < 236                                   ? GUEST_ARGS + pick % 8
+           : pick < 250                                   ? GUEST_HOLE
+                                                          : ~0ULL >> (pick - 250) * 8;
 }
 
 static uint64_t some_address(void)
@@ -138,6 +141,9 @@ static void make_views(struct vcpu *v)
     for (unsigned i = 0; i < GUEST_VCPUS; i++) {
         EXPECT(call_vmfunc(v, i, true) == 0, "no VMFUNC");
     }
+    if (options.gated) {
+        gate_build(v, 1, (const uint16_t[]){2, 3}, 2);
+    }
     if (options.sealed) {
         EXPECT(call_switch(v, DOMID_SELF, 2) == 0 && call_seal(v, 1, 2) == 0, "it is not sealed");
     }
@@ -194,11 +200,12 @@ static void begin(void)
     moved = false;
     property_begin(!options.open);
     property.sealed = options.sealed;
-    property.nr_extra = 8;
-    for (unsigned i = 0; i < 8; i++) {
-        property.extra[i] = FAR + i;
+    property.nr_extra = options.gated ? 8 + AGENT_PAGES : 8;
+    for (unsigned i = 0; i < property.nr_extra; i++) {
+        property.extra[i] = i < 8 ? FAR + i : GUEST_AGENT + (i - 8);
     }
     property_accept();
+    gate_begin();
 }
 
 /* ---- what the guest does; each returns whether it was a call, and sets its result ---- */
@@ -236,6 +243,9 @@ static bool guest_altp2m(struct vcpu *v)
     trace(" cmd %x %lx %lx %lx", op.cmd, ((uint64_t *)&op)[2], ((uint64_t *)&op)[3],
           ((uint64_t *)&op)[4]);
     result = machine_altp2m(v, &op);
+    if (op.cmd == FACET_ALTP2M_enter && result == 0) {
+        gate_registered((const struct facet_altp2m_enter *)&op.u);
+    }
     tell(&op, sizeof(op));
     return true;
 }
@@ -498,6 +508,86 @@ static bool guest_multi(struct vcpu *v)
     return guest_altp2m(v);
 }
 
+/* ---- what it does where there is a gate, and what the agent behind it does ---- */
+
+static bool entering;
+
+static bool guest_enters(struct vcpu *v)
+{
+    unsigned how = byte();
+
+    if (v->id == 2) { /* has no 64-bit code */
+        result = machine_hypercall(v, __HYPERVISOR_hvm_op, FACET_ALTP2M_enter, 0, 0, 0);
+        return true;
+    }
+    trace(" %x", how);
+    entering = true;
+    result = gate_enter(v, how < 32 ? how : how < 128 ? 0 : how % 128 + how / 240 * 128);
+    return result != 0;
+}
+
+/* Nor by a call of several calls. */
+static bool guest_enters_by_list(struct vcpu *v)
+{
+    uint64_t list[2][8] = {{__HYPERVISOR_hvm_op, 0, FACET_ALTP2M_enter},
+                           {__HYPERVISOR_hvm_op, 0, HVMOP_altp2m, ARGS}};
+
+    if (!machine_page(v->domain, LISTS >> PAGE_SHIFT)) {
+        return false;
+    }
+    machine_poke_gpa(v->domain, LISTS, list, sizeof(list));
+    result = machine_hypercall(v, __HYPERVISOR_multicall, LISTS, 2, 0, 0);
+    partial = true;
+    return true;
+}
+
+/* Of a vCPU, by itself or by another: down, up, INIT and SIPI, NMI and other interrupts. */
+static bool guest_sends(struct vcpu *v)
+{
+    static const uint32_t commands[] = {0x4500, 0x600 | 9, 0x400, 0x4030, 0x40e0};
+    unsigned what = byte() % 8, whose = byte() % GUEST_VCPUS;
+    struct vcpu *w = machine_vcpu(1, whose);
+
+    trace(" %u to %u", what, whose);
+    if (what < 3) {
+        result = machine_hypercall(v, __HYPERVISOR_vcpu_op,
+                                   (const unsigned[]){VCPUOP_down, VCPUOP_up, VCPUOP_up}[what],
+                                   whose, 0, 0);
+        return true;
+    }
+    machine_wrmsr(v, 0x1b, 0xfee00c00); /* its APIC's registers are MSRs */
+    result = machine_wrmsr(v, 0x830, (uint64_t)(2 * whose) << 32 | commands[what - 3]);
+    if (machine_domain(1) && !w->altp2m.inside && !(*whole_field(w, VCPU_CR0) & X86_CR0_PG)) {
+        machine_restart(w); /* its trampoline, which nobody looks at */
+    }
+    return false;
+}
+
+static bool agent_acts(struct vcpu *v)
+{
+    unsigned what = byte() % 8, how = byte();
+
+    trace(" %u", what);
+    if (what < 4) {
+        entering = v->altp2m.inside;
+        gate_leave(v, how);
+    } else if (what < 6) {
+        gate_agent_runs(v, how);
+    } else {
+        guest_schedule(v);
+    }
+    return false;
+}
+
+static const struct {
+    bool (*run)(struct vcpu *v);
+    const char *name;
+} gate_steps[] = {
+    {guest_enters, "enters"}, {guest_enters, "enters"},
+    {guest_enters, "enters"}, {guest_enters_by_list, "enters_by_list"},
+    {guest_sends, "sends"},   {guest_sends, "sends"},
+};
+
 static const struct {
     bool (*run)(struct vcpu *v);
     const char *name;
@@ -589,12 +679,17 @@ static void monitor_acts(void)
         op.domain = 1;
         trace("monitor cmd %x %lx %lx %lx", op.cmd, ((uint64_t *)&op)[2], ((uint64_t *)&op)[3],
               ((uint64_t *)&op)[4]);
-        trace(": %ld\n", machine_altp2m(m, &op));
+        result = machine_altp2m(m, &op);
+        if (op.cmd == FACET_ALTP2M_enter && result == 0) {
+            gate_registered((const struct facet_altp2m_enter *)&op.u);
+        }
+        trace(": %ld\n", result);
     } else {
         monitor_changes_memory(m);
     }
     machine_switch(NULL);
     property_accept();
+    gate_after(NULL, false);
 }
 
 /* ---- the run ---- */
@@ -613,32 +708,67 @@ static bool somebody_is_let_through(void)
     return any;
 }
 
+/* What runs on the agent's view is the agent, but for whom a monitor put there where there is
+ * a gate. */
+static bool is_agent(const struct vcpu *v)
+{
+    const struct physmap *pm = v->altp2m.pm;
+
+    return options.sealed && (v->altp2m.inside || (pm->sealed && !pm->gated &&
+                                                   view_eq(v->altp2m.view, pm->agent_view)));
+}
+
+struct act {
+    bool (*run)(struct vcpu *v);
+    const char *name;
+};
+
+static struct act some_act(const struct vcpu *v, unsigned what)
+{
+    unsigned i = what % ARRAY_SIZE(guest_steps), j = what % ARRAY_SIZE(gate_steps);
+
+    if (is_agent(v)) { /* it does nothing here but leave or be taken off */
+        return v->altp2m.inside ? (struct act){agent_acts, "agent"}
+               : byte() % 2     ? (struct act){guest_vmfunc, "agent"}
+                                : (struct act){guest_schedule, "agent"};
+    }
+    return options.gated && what / ARRAY_SIZE(gate_steps) % 3 == 0
+               ? (struct act){gate_steps[j].run, gate_steps[j].name}
+               : (struct act){guest_steps[i].run, guest_steps[i].name};
+}
+
 static void guest_acts(unsigned what)
 {
     struct vcpu *v = some_vcpu();
-    bool call, agents;
+    struct act act;
+    bool call;
 
     if (!v) {
         return;
     }
     property.let_through = somebody_is_let_through();
+    if (v->state == VCPU_OFFLINE) { /* brought up again, so that not all of them end there */
+        machine_restart(v);
+        sched_online(v);
+    }
     if (!machine_switch(v)) {
         return;
     }
-    agents =
-        options.sealed && v->altp2m.pm->sealed && view_eq(v->altp2m.view, v->altp2m.pm->agent_view);
     result = 0;
-    partial = false;
-    machine_doing = agents ? "agent" : guest_steps[what % ARRAY_SIZE(guest_steps)].name;
+    partial = entering = false;
+    act = some_act(v, what);
+    machine_doing = act.name;
     trace("v%u view %d %s", v->id, (int16_t)v->altp2m.view.v, machine_doing);
     property.areas_anywhere = moved;
     property_before();
-    /* what runs on the agent's view is the agent, which does nothing here but leave or be taken off
-     */
-    call = agents ? byte() % 2 ? guest_vmfunc(v) : guest_schedule(v)
-                  : guest_steps[what % ARRAY_SIZE(guest_steps)].run(v);
-    property_after(call, result, partial);
+    gate_before();
+    call = act.run(v);
     trace(": %ld\n", result);
+    property_after(call, result, partial);
+    gate_after(v, entering);
+    if (options.gated && machine_domain(1)) {
+        gate_tidy(v);
+    }
     tell(&result, sizeof(result));
 }
 
@@ -649,9 +779,15 @@ uint64_t random_run(struct random_options o, const uint8_t *data, size_t size)
     left = size;
     told = 0xcbf29ce484222325ULL;
     begin();
-    while (left > 0 && machine_domain(1)) {
+    while (left > 0) {
         unsigned what = byte();
 
+        if (!machine_domain(1)) { /* what it did ended it: the rest is another's */
+            if (!options.gated) {
+                break;
+            }
+            begin();
+        }
         if (what >= 220) {
             monitor_acts();
         } else {

@@ -14,6 +14,7 @@
 struct random_options {
     bool open;     /* policy: not `audited` */
     bool sealed;   /* the guest has an agent, and the attacker is not it */
+    bool gated;    /* sealed: which is entered at its entries alone (gate.h) */
     bool listener; /* the monitor has a ring and answers */
     bool scarce;   /* little table memory */
     /* No monitor acts, and the pages that the guest must not read hold other bytes: it

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include "gate.h"
 #include "machine.h"
 #include "random.h"
 
@@ -94,6 +95,23 @@ static void gains_nothing_sealed_and_watched(void **state)
     run_all((struct random_options){.sealed = true, .listener = true});
 }
 
+static void gains_nothing_gated(void **state)
+{
+    unsigned long entered = gate_entered, left = gate_left;
+
+    (void)state;
+    run_all((struct random_options){.sealed = true, .gated = true});
+    print_message("# the agent was entered %lu times, and left %lu times\n", gate_entered - entered,
+                  gate_left - left);
+    assert_true(gate_left > left);
+}
+
+static void gains_nothing_gated_and_watched(void **state)
+{
+    (void)state;
+    run_all((struct random_options){.sealed = true, .gated = true, .listener = true});
+}
+
 static void open_and_watched(void **state)
 {
     (void)state;
@@ -127,6 +145,8 @@ int main(void)
         cmocka_unit_test(gains_nothing_scarce),
         cmocka_unit_test(gains_nothing_sealed),
         cmocka_unit_test(gains_nothing_sealed_and_watched),
+        cmocka_unit_test(gains_nothing_gated),
+        cmocka_unit_test(gains_nothing_gated_and_watched),
         cmocka_unit_test(open_and_watched),
         cmocka_unit_test(learns_nothing),
     };

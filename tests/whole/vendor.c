@@ -161,6 +161,9 @@ void vmx_run(struct vcpu *v, struct vcpu_exit *e)
         follow(v);
     }
     EXPECT(mfn_eq(w->root, v->altp2m.root), "an entry on another view than it should be");
+    EXPECT(!v->event.due || !v->altp2m.inside || v->event.type == EVENT_HARDWARE ||
+               (v->event.type == EVENT_EXTERNAL && (*whole_field(v, VCPU_RFLAGS) & X86_EFLAGS_IF)),
+           "an event of type %u comes while the agent runs", v->event.type);
     v->event.due = v->event.with_cr2 = false;
     memset(&whole_exit, 0, sizeof(whole_exit));
     whole_exit.kind = VCPU_EXIT_KINDS;
