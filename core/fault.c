@@ -128,9 +128,6 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
     if (entry_type(pm, e) == MAP_MMIO) {
         return FAULT_UNMAPPED;
     }
-    if (entry_type(pm, e) == MAP_FOREIGN && hostmap_denies(pm, g, f->rights)) {
-        return FAULT_REFUSED;
-    }
     a = vs ? override_access(pm, vs, g, e) : entry_access(pm, e);
     if (a == ACCESS_RX2RW && !(f->rights & RIGHT_X)) {
         return relax(pm, vs, f, ACCESS_RW);

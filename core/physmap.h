@@ -19,13 +19,11 @@
 
 FACET_BEGIN_C
 
-enum map_type {              /* from MAP_MMIO on: with rules of their own for accesses */
-                MAP_RAM,     /* the domain's own memory */
-                MAP_SPECIAL, /* hypervisor-provided page (shared info, grant table): no remap, no
-                                #VE page */
-                MAP_MMIO,    /* device memory */
-                MAP_FOREIGN, /* another domain's frame; mapped with access r it is fixed, see
-                                hostmap_put() */
+enum map_type {
+    MAP_RAM,     /* the domain's own memory */
+    MAP_SPECIAL, /* hypervisor-provided page (shared info, grant table): no remap, no #VE page */
+    MAP_MMIO,    /* device memory */
+    MAP_FOREIGN, /* another domain's frame, mapped by a monitor */
 };
 
 /* xenmem_access_t of Xen's public memory.h, 4.17 numbering. */
@@ -184,12 +182,6 @@ struct was_mapped {
  * guest's, or leave the reserve alone; empty ones are given back. -EPERM: the guest's, and
  * hostmap_guarded(); -ENOMEM; -EINVAL: there is no such gfn; take: -ENOENT for a hole. move:
  * -EINVAL if not frame m stands at `from`.
- *
- * A MAP_FOREIGN page with access r is *fixed*: who gave it gave no more, so nothing that this
- * domain or its monitors say makes it writable or executable, in any view. Its access in the host
- * map cannot be said at all (-ESRCH), and a violation that it causes is the guest's own fault
- * (FAULT_REFUSED). What is put to be fixed and would get another access than r is refused with
- * -EPERM.
  */
 int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access_t most,
                 bool by_guest, struct was_mapped *was);
