@@ -434,8 +434,6 @@ static enum progress (*const steps[])(struct build *) = {
 
 static void domain_init(struct domain *d, const struct domain_config *c, bool interactive)
 {
-    static uint32_t serials;
-
     d->id = (uint16_t)c->domid;
     memcpy(d->name, c->name, sizeof(d->name));
     lock_init(&d->lock, LOCK_RANK_DOMAIN);
@@ -448,9 +446,6 @@ static void domain_init(struct domain *d, const struct domain_config *c, bool in
     d->guest.shared_frame = MFN_INVALID;
     d->guest.shared_gfn = GFN_INVALID;
     d->guest.pool = MFN_INVALID;
-    d->guest.serial = ++serials;
-    d->guest.grant_most = GRANT_FRAMES;
-    d->guest.grant_track_most = GRANT_TRACK_FRAMES;
     for (unsigned i = 0; i < GRANT_FRAMES; i++) {
         d->guest.grant_frame[i] = MFN_INVALID;
         d->guest.grant_gfn[i] = GFN_INVALID;
@@ -550,11 +545,6 @@ static bool end_channels(struct domain *d, uint64_t *at)
     return evtchn_destroy_some(d);
 }
 
-static bool end_grants(struct domain *d, uint64_t *at)
-{
-    return grant_destroy_some(d, (*at)++);
-}
-
 static bool end_ram(struct domain *d, uint64_t *at)
 {
     return d->guest.physmap_ready && free_ram(d, at);
@@ -602,7 +592,7 @@ static bool end_all(struct domain *d, uint64_t *at)
 bool builder_destroy_more(struct domain *d, struct builder_ending *e)
 {
     static bool (*const endings[])(struct domain *, uint64_t *) = {
-        end_channels, end_grants, end_views, end_ram, end_vcpus, end_pool, end_all,
+        end_channels, end_views, end_ram, end_vcpus, end_pool, end_all,
     };
 
     if (!endings[e->step](d, &e->at)) {

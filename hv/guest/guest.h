@@ -43,14 +43,6 @@ int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t 
 hypercall_fn domctl, sysctl, dm_op, memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op,
     grant_op, vcpu_set_timer_op;
 
-/* ---- grants: grant.h ---- */
-
-/* Gives the table this many frames, if it has less. -EINVAL: more than it may have; -ENOMEM. */
-int grant_grow(struct domain *d, unsigned frames);
-/* Gives back a piece of what d uses of others' grants, and others of its: called with `at` from 0
- * on, until it answers false. */
-bool grant_destroy_some(struct domain *d, uint64_t at);
-
 /* ---- domains: domain.c ---- */
 
 /* The domain with this id (not DOMID_SELF), pinned until domain_put(); NULL if there is none. */

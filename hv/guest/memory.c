@@ -115,13 +115,29 @@ static int map_special(struct domain *d, mfn_t m, gfn_t *where, uint64_t g)
     return error;
 }
 
-/* As on Xen, the table grows to what is asked for. */
 static int map_grant(struct domain *d, uint64_t index, uint64_t g)
 {
-    int error = index < GRANT_FRAMES ? grant_grow(d, (unsigned)index + 1) : -EINVAL;
+    mfn_t m;
+    int error;
 
-    return error ? error
-                 : map_special(d, d->guest.grant_frame[index], &d->guest.grant_gfn[index], g);
+    if (index >= GRANT_FRAMES) {
+        return -EINVAL;
+    }
+    m = d->guest.grant_frame[index];
+    if (!mfn_eq(m, MFN_INVALID)) {
+        return map_special(d, m, &d->guest.grant_gfn[index], g);
+    }
+    m = frame_alloc(FRAME_OWNER_HV, 0);
+    if (mfn_eq(m, MFN_INVALID)) {
+        return -ENOMEM;
+    }
+    error = map_special(d, m, &d->guest.grant_gfn[index], g);
+    if (error) {
+        frame_put(m);
+    } else {
+        d->guest.grant_frame[index] = m;
+    }
+    return error;
 }
 
 static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)

@@ -40,8 +40,6 @@ $(B)/guest/%.elf: $(B)/guest/%.o $(B)/guest/%.main.o $(GUEST_LIB) $(GUEST_DIR)/l
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)): \
 	$(B)/guest/lib/conform.o
 
-$(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/grant*.c)): $(B)/guest/lib/grant.o
-
 # Leaves the first GiB to the test.
 $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
