@@ -581,6 +581,7 @@ static bool end_pool(struct domain *d, uint64_t *at)
 static bool end_all(struct domain *d, uint64_t *at)
 {
     (void)at;
+    msr_exits_drop(d);
     put_frame(d->guest.shared_frame);
     for (unsigned i = 0; i < GRANT_FRAMES; i++) {
         put_frame(d->guest.grant_frame[i]);
