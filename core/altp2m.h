@@ -35,7 +35,8 @@ enum fault_result {
     FAULT_CONVERTED, /* as FAULT_RETRY, for n2rwx: the listener is told, its answer not waited for
                       */
     FAULT_DENIED,    /* a view restricts it and a listener must decide */
-    FAULT_REFUSED,   /* a sealed guest's own view restricts it, nobody listens: its fault */
+    FAULT_REFUSED,   /* a sealed guest's own view restricts it and nobody listens, or the page is
+                        fixed: its fault */
     FAULT_VE,        /* what a processor with #VE makes one of; only if `reflect` */
     FAULT_STUCK,  /* only for a vCPU that is let through for its walks: it is allowed, but there is
                      no memory for that */

@@ -170,6 +170,13 @@ static inline uint64_t entry_inherit(const struct view_state *vs, uint64_t host)
     return (host & vs->and_mask) | vs->or_mask;
 }
 
+/* A leaf of the host map whose access nobody changes: physmap.h. */
+static inline bool entry_fixed(const struct physmap *pm, uint64_t host)
+{
+    return entry_valid(pm, host) && entry_type(pm, host) == MAP_FOREIGN &&
+           entry_access(pm, host) == ACCESS_R;
+}
+
 /* Whether the hardware bits of a leaf permit all of `need` (RIGHT_*). */
 static inline bool entry_permits(const struct physmap *pm, uint64_t e, unsigned need)
 {

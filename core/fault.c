@@ -11,7 +11,6 @@
 #include "vcpus.h"
 #include "view.h"
 #include "owner.h"
-#include "pin.h"
 
 /*
  * Out of table memory and the guest must go on: the restriction that cannot be lifted for one
@@ -129,6 +128,9 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
     if (entry_type(pm, e) == MAP_MMIO) {
         return FAULT_UNMAPPED;
     }
+    if (entry_type(pm, e) == MAP_FOREIGN && hostmap_denies(pm, g, f->rights)) {
+        return FAULT_REFUSED;
+    }
     a = vs ? override_access(pm, vs, g, e) : entry_access(pm, e);
     if (a == ACCESS_RX2RW && !(f->rights & RIGHT_X)) {
         return relax(pm, vs, f, ACCESS_RW);
@@ -206,7 +208,6 @@ void altp2m_monitor_gone(struct physmap *pm)
     view_t start, at;
 
     physmap_lock(pm);
-    pin_forget(pm, PINS_BY_MONITOR);
     start = pm->sealed ? physmap_start_view(pm) : view(0);
     for (struct altp2m_vcpu *v = pm->vcpus; v && view_get(pm, start); v = v->next) {
         platform_vcpu_sync(v);

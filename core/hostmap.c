@@ -354,7 +354,7 @@ int hostmap_set_access(struct physmap *pm, uint64_t g, access_t a)
 {
     struct host_entry h;
 
-    if (!find_leaf(pm, g, &h)) {
+    if (!find_leaf(pm, g, &h) || entry_fixed(pm, h.entry)) {
         return -XEN_ESRCH;
     }
     h.entry = entry_with_access(pm, h.entry, a == ACCESS_DEFAULT ? pm->default_access : a);
@@ -365,7 +365,7 @@ bool hostmap_relax(struct physmap *pm, uint64_t g)
 {
     struct host_entry h = hostmap_walk(pm, g, 1);
 
-    if (!entry_valid(pm, h.entry)) {
+    if (!entry_valid(pm, h.entry) || entry_fixed(pm, h.entry)) {
         return false;
     }
     g &= ~((1ULL << entry_shift(h.level)) - 1);
@@ -500,7 +500,9 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
                 bool by_guest, struct was_mapped *was)
 {
     enum payer payer = by_guest ? PAYER_GUEST : PAYER_MONITOR;
+    bool fixed = type == MAP_FOREIGN && most == ACCESS_R;
     struct host_entry h;
+    uint64_t e;
     int rc = 0;
 
     if (g.v > pm->max_gfn || most >= ACCESS_DEFAULT || m.v > entry_mfn(FORMAT_ADDRESS_MASK)) {
@@ -508,13 +510,14 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
     }
     physmap_lock_for(pm, by_guest);
     h = leaf_at(pm, g.v);
-    if (forbidden(pm, g.v, 1, by_guest)) {
+    e = entry_put(pm, h.entry, m.v, type, most);
+    if (forbidden(pm, g.v, 1, by_guest) || (fixed && !entry_fixed(pm, e))) {
         rc = -XEN_EPERM;
     } else if (h.level > 1 && !can_make(pm, g.v, 1, payer)) {
         rc = -XEN_ENOMEM;
     } else {
         describe(pm, h.entry, was);
-        replace(pm, g.v, 1, entry_put(pm, h.entry, m.v, type, most), payer);
+        replace(pm, g.v, 1, e, payer);
         changed(pm);
     }
     physmap_unlock(pm);

@@ -57,6 +57,14 @@ static inline uint64_t hostmap_leaf(const struct physmap *pm, uint64_t g)
     return entry_narrow(pm, h.entry, h.level, 1, g);
 }
 
+/* Whether what stands at g is fixed, and does not give all these rights. */
+static inline bool hostmap_denies(const struct physmap *pm, uint64_t g, unsigned rights)
+{
+    uint64_t e = hostmap_leaf(pm, g);
+
+    return entry_fixed(pm, e) && !entry_permits(pm, e, rights);
+}
+
 /* Fills a new table at `level` for g with what the entry one level up stands for. */
 void hostmap_expand(const struct physmap *pm, uint64_t *table, unsigned level, uint64_t above);
 

@@ -19,7 +19,7 @@ static bool isolated(const struct physmap *pm, uint64_t g)
 {
     uint64_t e = hostmap_leaf(pm, g);
 
-    return entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO;
+    return entry_valid(pm, e) && entry_type(pm, e) != MAP_MMIO && !entry_fixed(pm, e);
 }
 
 struct need {

@@ -192,7 +192,9 @@ static enum fault_result walk_fault(struct physmap *pm, const struct altp2m_vcpu
         return FAULT_UNMAPPED;
     }
     if (f->walk && !v->lifted_judged) {
-        return walk_give(pm, NULL, g, entry_mfn(host), f->rights);
+        return hostmap_denies(pm, g, f->rights)
+                   ? FAULT_STUCK
+                   : walk_give(pm, NULL, g, entry_mfn(host), f->rights);
     }
     e = own ? override_leaf(pm, own, g) : host;
     if (pm->narrowed && narrow_gives(pm, own, g, e, f->rights)) {
@@ -225,7 +227,8 @@ enum fault_result lift_fault(struct physmap *pm, const struct altp2m_vcpu *v, co
         return FAULT_RETRY;
     }
     /* The host map's own restriction, or a page that override_show() put there. */
-    if ((e & pm->format->own_access) || override_set_access(pm, &c, f->gfn.v, ACCESS_RWX) != 0) {
+    if (hostmap_denies(pm, f->gfn.v, f->rights) || (e & pm->format->own_access) ||
+        override_set_access(pm, &c, f->gfn.v, ACCESS_RWX) != 0) {
         return FAULT_DENIED;
     }
     return FAULT_RETRY;

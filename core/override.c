@@ -8,6 +8,16 @@
 #include "shadow.h"
 #include "view.h"
 
+uint64_t override_within(const struct physmap *pm, const struct view_state *vs, uint64_t e,
+                         uint64_t host)
+{
+    if (vs->narrow) {
+        return owner_narrow(pm, e, host);
+    }
+    return (e & ~pm->rights_mask) |
+           pm->format->rights[access_intersect(entry_access(pm, e), ACCESS_R)];
+}
+
 uint64_t override_compose(const struct physmap *pm, const struct view_state *vs, uint64_t host,
                           uint64_t own)
 {
@@ -30,7 +40,7 @@ uint64_t override_compose(const struct physmap *pm, const struct view_state *vs,
         e = (e & ~f->suppress_ve) | (suppress ? f->suppress_ve : 0);
     }
     e |= own & pm->own_mask;
-    return vs->narrow ? owner_narrow(pm, e, host) : e;
+    return vs->narrow || entry_fixed(pm, host) ? override_within(pm, vs, e, host) : e;
 }
 
 static uint64_t *leaf_slot(const struct physmap *pm, uint32_t table, uint64_t g)
@@ -117,14 +127,17 @@ access_t override_access(const struct physmap *pm, const struct view_state *vs, 
     if (!(e & pm->format->own_access)) {
         return access_intersect(a, vs->default_access);
     }
-    return vs->narrow ? access_intersect(a, entry_access(pm, override_shown(pm, vs, g, e))) : a;
+    return override_is_held(pm, vs, g, e)
+               ? access_intersect(a, entry_access(pm, override_shown(pm, vs, g, e)))
+               : a;
 }
 
-/* An entry about to be written, within what the host map gives if the view is held to that. */
+/* An entry about to be written, within what the host map gives if it is held to that. */
 static uint64_t limited(const struct physmap *pm, const struct view_state *vs, uint64_t g,
                         uint64_t e)
 {
-    return vs->narrow ? owner_narrow(pm, e, override_shown(pm, vs, g, e)) : e;
+    return override_is_held(pm, vs, g, e) ? override_within(pm, vs, e, override_shown(pm, vs, g, e))
+                                          : e;
 }
 
 int override_set_access(struct physmap *pm, struct override_cursor *c, uint64_t g, access_t a)
@@ -227,26 +240,13 @@ static void end_run(struct physmap *pm, const struct override_cursor *c, uint32_
     }
 }
 
-/* Whether those eight are like the eight before them. */
-static bool like_before(const uint8_t *eight)
-{
-    uint64_t before, these;
-
-    __builtin_memcpy(&before, eight - sizeof(before), sizeof(before));
-    __builtin_memcpy(&these, eight, sizeof(these));
-    return before == these;
-}
-
-/* How many leading ones are not refused. In most lists all are alike, so that most need no look. */
+/* How many leading ones are not refused. */
 static uint32_t not_refused(const struct physmap *pm, const uint8_t *accesses, uint32_t n)
 {
     uint32_t i = 0;
 
     while (i < n && access_check(pm, accesses[i]) == 0) {
         i++;
-        while (i >= 8 && n - i >= 8 && like_before(&accesses[i])) {
-            i += 8;
-        }
     }
     return i;
 }
@@ -273,8 +273,8 @@ uint32_t override_set_access_run(struct physmap *pm, const struct override_curso
         uint64_t new = (old & keep) | f->rights[accesses[i]] | f->own_access |
                        (uint64_t)accesses[i] << f->access_shift;
 
-        if (!entry_valid(pm, old) || !may_override(pm, old)) {
-            break;
+        if (!entry_valid(pm, old) || entry_type(pm, old) >= MAP_MMIO) {
+            break; /* what is not plain is done one by one */
         }
         added += !(old & own);
         __atomic_store_n(slot, new, __ATOMIC_RELAXED);

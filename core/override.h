@@ -5,6 +5,7 @@
  * What a view says of its own of a gfn. Caller holds the physmap lock. Functions that can fail do
  * so before any effect.
  */
+#include "hostmap.h"
 #include "view.h"
 
 /* Remembers the lowest private table of the region worked on, so that ranges are cheap. */
@@ -21,6 +22,15 @@ uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, ui
 /* What the host map has at the place whose frame the view's entry `e` for g shows. */
 uint64_t override_shown(const struct physmap *pm, const struct view_state *vs, uint64_t g,
                         uint64_t e);
+/* Whether it gives no more than the host map does there. */
+static inline bool override_is_held(const struct physmap *pm, const struct view_state *vs,
+                                    uint64_t g, uint64_t e)
+{
+    return vs->narrow || (entry_type(pm, e) == MAP_FOREIGN && entry_fixed(pm, hostmap_leaf(pm, g)));
+}
+/* An entry that is held, which `host` has at the place whose frame it shows. */
+uint64_t override_within(const struct physmap *pm, const struct view_state *vs, uint64_t e,
+                         uint64_t host);
 /* The access that holds for the view's entry `e` for g. */
 access_t override_access(const struct physmap *pm, const struct view_state *vs, uint64_t g,
                          uint64_t e);

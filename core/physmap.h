@@ -19,11 +19,13 @@
 
 FACET_BEGIN_C
 
-enum map_type {
-    MAP_RAM,     /* the domain's own memory */
-    MAP_SPECIAL, /* hypervisor-provided page (shared info, grant table): no remap, no #VE page */
-    MAP_MMIO,    /* device memory */
-    MAP_FOREIGN, /* another domain's frame, mapped by a monitor */
+enum map_type {              /* from MAP_MMIO on: with rules of their own for accesses */
+                MAP_RAM,     /* the domain's own memory */
+                MAP_SPECIAL, /* hypervisor-provided page (shared info, grant table): no remap, no
+                                #VE page */
+                MAP_MMIO,    /* device memory */
+                MAP_FOREIGN, /* another domain's frame; mapped with access r it is fixed, see
+                                hostmap_put() */
 };
 
 /* xenmem_access_t of Xen's public memory.h, 4.17 numbering. */
@@ -70,14 +72,6 @@ struct entry_pages {
     gfn_t gfn[ENTRY_PAGES];
 };
 
-/* Registers that a vCPU keeps as they are (FACET_ALTP2M_pin): bits of CR0, CR4 and EFER, and
- * FACET_ALTP2M_PIN_*. */
-struct pins {
-    uint64_t cr0, cr4, efer;
-    uint32_t registers;
-};
-enum pins_by { PINS_BY_AGENT, PINS_BY_MONITOR, PINS_BY };
-
 /* A leaf that is open for an instruction: altp2m_narrow_open(). */
 #define NARROW_PAGES 2u /* that one instruction can lie in */
 struct narrow_page {
@@ -107,10 +101,7 @@ struct altp2m_vcpu {
     bool inside;            /* it is in the agent, which it entered from `outside` */
     view_t agent_view, outside;
     struct entry_pages entry_pages;
-    struct pins pins_by[PINS_BY]; /* pin.h */
-    struct pins pins;             /* of both: what the platform holds it to ... */
-    uint32_t pins_refused;        /* ... and how often it had to */
-    uint8_t nr_narrow;            /* of narrow[], open now */
+    uint8_t nr_narrow; /* of narrow[], open now */
     struct narrow_page narrow[NARROW_PAGES];
     struct altp2m_vcpu *next; /* of the same domain */
 };
@@ -193,6 +184,12 @@ struct was_mapped {
  * guest's, or leave the reserve alone; empty ones are given back. -EPERM: the guest's, and
  * hostmap_guarded(); -ENOMEM; -EINVAL: there is no such gfn; take: -ENOENT for a hole. move:
  * -EINVAL if not frame m stands at `from`.
+ *
+ * A MAP_FOREIGN page with access r is *fixed*: who gave it gave no more, so nothing that this
+ * domain or its monitors say makes it writable or executable, in any view. Its access in the host
+ * map cannot be said at all (-ESRCH), and a violation that it causes is the guest's own fault
+ * (FAULT_REFUSED). What is put to be fixed and would get another access than r is refused with
+ * -EPERM.
  */
 int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access_t most,
                 bool by_guest, struct was_mapped *was);

@@ -66,8 +66,8 @@ static void change_leaves(struct physmap *pm, struct view_state *vs, uint32_t ta
             continue;
         }
         new = changed(pm, old, c);
-        if (vs->narrow) {
-            new = owner_narrow(pm, new, override_shown(pm, vs, g + i, new));
+        if (override_is_held(pm, vs, g + i, new)) {
+            new = override_within(pm, vs, new, override_shown(pm, vs, g + i, new));
         }
         added += !(old & pm->own_mask) && (new & pm->own_mask);
         lost = lost || entry_takes_away(pm, old, new);

@@ -4,7 +4,7 @@
  * Xen's toolstack does for PVH guests: RAM from 0, continued at 4 GiB if it does not fit below
  * GUEST_LOW_RAM_END.
  */
-#include "guest.h"
+#include "made.h"
 #include "elf_image.h"
 #include "layout.h"
 #include "mm/frame.h"
@@ -434,22 +434,64 @@ static enum progress (*const steps[])(struct build *) = {
 
 static void domain_init(struct domain *d, const struct domain_config *c, bool interactive)
 {
+    static uint32_t serials;
+
     d->id = (uint16_t)c->domid;
     memcpy(d->name, c->name, sizeof(d->name));
     lock_init(&d->lock, LOCK_RANK_DOMAIN);
     lock_init(&d->guest.evtchn_lock, LOCK_RANK_EVTCHN);
     d->guest.interactive = interactive;
     d->guest.monitor.ring_frame = MFN_INVALID;
+    d->guest.control = c->control;
     d->guest.monitor.controls_all = c->monitor;
     d->guest.monitor.controls = c->monitors;
     d->guest.monitor.controls_size = c->monitors_size;
     d->guest.shared_frame = MFN_INVALID;
     d->guest.shared_gfn = GFN_INVALID;
     d->guest.pool = MFN_INVALID;
+    d->guest.serial = ++serials;
+    d->guest.grant_most = GRANT_FRAMES;
+    d->guest.grant_track_most = GRANT_TRACK_FRAMES;
     for (unsigned i = 0; i < GRANT_FRAMES; i++) {
         d->guest.grant_frame[i] = MFN_INVALID;
         d->guest.grant_gfn[i] = GFN_INVALID;
     }
+}
+
+/* ---- the parts, for who builds a domain from outside ---- */
+
+struct domain *builder_empty(const struct domain_config *c)
+{
+    uint64_t pages = pages_of(sizeof(struct domain));
+    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, pages);
+    struct build b = {.config = c};
+
+    if (mfn_eq(m, MFN_INVALID)) {
+        return NULL;
+    }
+    b.d = frame_virt(m);
+    domain_init(b.d, c, false);
+    if (!find_owner(&b) || !create_shared_info(&b)) {
+        frame_put_run(m, pages);
+        return NULL;
+    }
+    return b.d;
+}
+
+bool builder_equip(struct domain *d, const struct domain_config *c)
+{
+    struct build b = {.d = d, .config = c};
+    struct vcpu_start start;
+    bool ok = create_physmap(&b);
+
+    for (unsigned i = 0; ok && i < c->vcpus; i++) {
+        ok = create_vcpu(&b, i);
+    }
+    for (unsigned i = 0; ok && i < c->vcpus; i++) { /* what a context is told to begin with */
+        vcpu_start_sipi(&start, 0);
+        vcpu_reset(d->vcpus[i], &start);
+    }
+    return ok;
 }
 
 struct build *builder_begin(const struct domain_config *c, const struct boot_module *modules,
@@ -545,6 +587,11 @@ static bool end_channels(struct domain *d, uint64_t *at)
     return evtchn_destroy_some(d);
 }
 
+static bool end_grants(struct domain *d, uint64_t *at)
+{
+    return grant_destroy_some(d, (*at)++);
+}
+
 static bool end_ram(struct domain *d, uint64_t *at)
 {
     return d->guest.physmap_ready && free_ram(d, at);
@@ -581,8 +628,10 @@ static bool end_pool(struct domain *d, uint64_t *at)
 static bool end_all(struct domain *d, uint64_t *at)
 {
     (void)at;
-    msr_exits_drop(d);
     put_frame(d->guest.shared_frame);
+    if (d->guest.made) {
+        frame_put(frame_of(d->guest.made));
+    }
     for (unsigned i = 0; i < GRANT_FRAMES; i++) {
         put_frame(d->guest.grant_frame[i]);
     }
@@ -593,7 +642,7 @@ static bool end_all(struct domain *d, uint64_t *at)
 bool builder_destroy_more(struct domain *d, struct builder_ending *e)
 {
     static bool (*const endings[])(struct domain *, uint64_t *) = {
-        end_channels, end_views, end_ram, end_vcpus, end_pool, end_all,
+        end_channels, end_grants, end_views, end_ram, end_vcpus, end_pool, end_all,
     };
 
     if (!endings[e->step](d, &e->at)) {

@@ -6,7 +6,7 @@
  */
 #include "vcpu/context.h"
 #include "domctl_abi.h"
-#include "guest.h"
+#include "made.h"
 #include "monitor.h"
 #include "mm/frame.h"
 #include "x86/cpu.h"
@@ -239,6 +239,12 @@ static uint32_t xsave_length(void)
     return (uint32_t)(offsetof(struct hvm_hw_cpu_xsave, save_area) + fpu_area_size());
 }
 
+/* Nobody ran on it yet: what its maker says is what it starts from. */
+static bool fresh(const struct domain *d)
+{
+    return d->guest.made && !d->guest.made->started;
+}
+
 /* The nth record of d's context; false after the last. Offline vCPUs have none, as on Xen. */
 static bool record_at(const struct domain *d, unsigned n, struct record *r)
 {
@@ -253,7 +259,7 @@ static bool record_at(const struct domain *d, unsigned n, struct record *r)
     n--;
     for (unsigned c = 0; c < 3; c++) {
         for (unsigned i = 0; i < d->nr_vcpus; i++) {
-            if (d->vcpus[i]->state != VCPU_OFFLINE && n-- == 0) {
+            if ((d->vcpus[i]->state != VCPU_OFFLINE || fresh(d)) && n-- == 0) {
                 *r = (struct record){codes[c], (uint16_t)i, lengths[c]};
                 return true;
             }
@@ -421,6 +427,17 @@ static long unchanged(struct hypercall *h, struct domain *d, const struct record
     return 0;
 }
 
+/* All memory is write-back, and a maker may say so. */
+static long set_types(struct hypercall *h, uint64_t from)
+{
+    struct hvm_hw_mtrr m;
+
+    if (copy_in(h, &m, from, sizeof(m)) != 0) {
+        return -EFAULT;
+    }
+    return (m.msr_mtrr_def_type & 0xff) == 6 ? 0 : -EOPNOTSUPP;
+}
+
 static long set_cpu_record(struct hypercall *h, struct vcpu *v, uint64_t from, bool check)
 {
     struct hvm_hw_cpu c;
@@ -463,6 +480,9 @@ static long set_record(struct hypercall *h, struct domain *d,
         if (r.instance >= d->nr_vcpus ||
             r.length != (r.code == CODE_MTRR ? sizeof(struct hvm_hw_mtrr) : xsave_length())) {
             return -EINVAL;
+        }
+        if (fresh(d) && r.code == CODE_MTRR) {
+            return set_types(h, from);
         }
         return check ? unchanged(h, d, &r, from) : 0;
     default:
@@ -519,13 +539,13 @@ static long set_context(struct hypercall *h, struct domain *d,
         return -EINVAL;
     }
     error = set_records(h, d, op, true, &online);
-    if (!error && online == 0) {
+    if (!error && online == 0 && !fresh(d)) {
         error = -EINVAL;
     }
     if (!error) {
         error = set_records(h, d, op, false, &online);
     }
-    for (unsigned i = 0; !error && i < d->nr_vcpus; i++) {
+    for (unsigned i = 0; !error && online && i < d->nr_vcpus; i++) {
         set_online(d->vcpus[i], online & 1u << i);
     }
     return error;
@@ -605,6 +625,8 @@ long context_op(struct hypercall *h, struct domain *d, struct xen_domctl *op)
     lock_acquire(&d->lock);
     error = perform(h, d, op);
     lock_release(&d->lock);
-    guest_all_down(d);
+    if (!fresh(d)) {
+        guest_all_down(d);
+    }
     return error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of domains, and how a domain begins and ends. */
-#include "guest.h"
+#include "made.h"
 #include "mm/frame.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@ enum outcome {
 /* One described domain; stays when the domain itself is gone. */
 struct slot {
     bool described, ended;
+    bool made, destroy;         /* by a domain, at run time; which has it destroyed */
     bool reaped, end_said;      /* the domain's end was seen; was said */
     bool not_built;             /* when it was to start again */
     enum outcome outcome, last; /* of the slot; of the domain that ended last */
@@ -54,8 +55,25 @@ struct domain *domain_get(unsigned domid)
         return NULL;
     }
     lock_acquire(&domains_lock);
-    if (slots[domid].d && !slots[domid].d->dying) {
-        d = slots[domid].d;
+    d = slots[domid].d;
+    d = d && !d->dying && (!d->guest.made || d->guest.made->whole) ? d : NULL;
+    if (d) {
+        d->guest.pins++;
+    }
+    lock_release(&domains_lock);
+    return d;
+}
+
+struct domain *domain_get_any(unsigned domid)
+{
+    struct domain *d = domain_get(domid);
+
+    if (d || domid == 0 || domid > DOMAIN_MAX) {
+        return d;
+    }
+    lock_acquire(&domains_lock);
+    d = slots[domid].made ? slots[domid].d : NULL;
+    if (d) {
         d->guest.pins++;
     }
     lock_release(&domains_lock);
@@ -99,6 +117,9 @@ bool domain_may_control(const struct domain *by, const struct domain *target)
     if (by == target) {
         return false;
     }
+    if (by->guest.control && target->guest.made && target->guest.made->maker == by->id) {
+        return true;
+    }
     for (unsigned i = 0; i < m->controls_size; i += (unsigned)strlen(m->controls + i) + 1) {
         if (strcmp(m->controls + i, target->name) == 0) {
             return true;
@@ -107,10 +128,8 @@ bool domain_may_control(const struct domain *by, const struct domain *target)
     return m->controls_all;
 }
 
-int domain_target(struct vcpu *v, unsigned domid, struct domain **out)
+static int target(struct vcpu *v, struct domain *d, struct domain **out)
 {
-    struct domain *d = domain_get(domid == DOMID_SELF ? v->domain->id : domid);
-
     if (!d) {
         return -ESRCH;
     }
@@ -120,6 +139,89 @@ int domain_target(struct vcpu *v, unsigned domid, struct domain **out)
     }
     *out = d;
     return 0;
+}
+
+int domain_target(struct vcpu *v, unsigned domid, struct domain **out)
+{
+    return target(v, domain_get(domid == DOMID_SELF ? v->domain->id : domid), out);
+}
+
+int domain_target_any(struct vcpu *v, unsigned domid, struct domain **out)
+{
+    return target(v, domain_get_any(domid == DOMID_SELF ? v->domain->id : domid), out);
+}
+
+/* ---- made at run time ---- */
+
+static bool id_is_free(unsigned id)
+{
+    const struct slot *s = &slots[id];
+    uint64_t held = 0;
+
+    for (unsigned o = id; o < FRAME_OWNERS; o += FRAME_OWNER_STEP) {
+        held += frame_owned((uint16_t)o);
+    }
+    return !s->described && !s->made && held == 0;
+}
+
+unsigned domain_free_id(unsigned wanted)
+{
+    static unsigned last;
+
+    if (wanted) {
+        return wanted <= DOMAIN_MAX && id_is_free(wanted) ? wanted : 0;
+    }
+    for (unsigned i = 0; i < DOMAIN_MAX; i++) {
+        unsigned id = (last + i) % DOMAIN_MAX + 1;
+
+        if (id_is_free(id)) {
+            return last = id;
+        }
+    }
+    return 0;
+}
+
+unsigned domains_count(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+        n += slots[i].d != NULL;
+    }
+    return n;
+}
+
+struct domain_config *domain_config_of(const struct domain *d)
+{
+    return &slots[d->id].config;
+}
+
+void domain_add_made(struct domain *d)
+{
+    struct slot *s = &slots[d->id];
+
+    lock_acquire(&domains_lock);
+    s->d = d;
+    s->made = true;
+    s->destroy = s->reaped = s->end_said = false;
+    s->started = time_now();
+    lock_release(&domains_lock);
+}
+
+void domain_destroy(struct domain *d)
+{
+    struct slot *s = &slots[d->id];
+
+    if (s->destroy) {
+        return;
+    }
+    s->destroy = true;
+    if (!d->dying) {
+        domain_shutdown(d, DOMAIN_DESTROYED);
+    } else if (s->reaped) { /* it ended, and stood there */
+        s->reaped = false;
+        __atomic_fetch_add(&nr_dying, 1, __ATOMIC_RELAXED);
+    }
 }
 
 /* ---- beginning ---- */
@@ -299,6 +401,9 @@ static enum outcome say_outcome(struct domain *d)
     case SHUTDOWN_poweroff:
         domain_say(d, "d%u %s: powered off", d->id, d->name);
         return OUTCOME_POWERED_OFF;
+    case DOMAIN_DESTROYED:
+        domain_say(d, "d%u %s: destroyed", d->id, d->name);
+        return OUTCOME_NONE;
     case SHUTDOWN_reboot:
         domain_say(d, "d%u %s: rebooted", d->id, d->name);
         return OUTCOME_REBOOTED;
@@ -328,7 +433,8 @@ static void tell_monitors(void)
     for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
         struct domain *d = domain_get(i);
 
-        if (d && (d->guest.monitor.controls_all || d->guest.monitor.controls_size > 0)) {
+        if (d && (d->guest.control || d->guest.monitor.controls_all ||
+                  d->guest.monitor.controls_size > 0)) {
             evtchn_raise_virq(d->vcpus[0], VIRQ_DOM_EXC);
         }
         if (d) {
@@ -356,6 +462,10 @@ static void say_end(struct slot *s)
 {
     s->end_said = true;
     s->last = say_outcome(s->d);
+    if (s->made) {
+        s->action = ACTION_PRESERVE; /* its maker decides */
+        return;
+    }
     s->action = action_for(s, s->d->guest.shutdown_reason);
     if (s->action == ACTION_RESTART && crashes_always(s, s->last)) {
         s->action = ACTION_DESTROY;
@@ -367,6 +477,9 @@ static void say_end(struct slot *s)
 
 static bool slot_over(struct slot *s, enum outcome outcome)
 {
+    if (s->made) {
+        return false;
+    }
     slot_end(s, outcome);
     nr_running--;
     return false;
@@ -376,6 +489,11 @@ static bool slot_over(struct slot *s, enum outcome outcome)
 static bool after_ending(struct slot *s)
 {
     s->old = NULL;
+    if (s->made) {
+        s->made = false; /* the number is free */
+        tell_monitors();
+        return false;
+    }
     if (s->not_built) {
         return slot_over(s, OUTCOME_CRASHED);
     }
@@ -392,7 +510,7 @@ static bool part(struct slot *s)
     struct domain *d = s->d;
 
     monitor_domain_gone(d);
-    if (s->action == ACTION_PRESERVE) {
+    if (s->action == ACTION_PRESERVE && !s->destroy) {
         tell_monitors();
         return slot_over(s, s->last);
     }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl, sysctl and dm_op: what a monitor needs of them. The order of checks is Xen's: the
- * version, then the domain, then the privilege. What is not here is -ENOSYS to those who may ask,
- * once on the console.
+ * domctl and dm_op: what a monitor needs of them, and who makes domains. The order of checks is
+ * Xen's: the version, then the domain, then the privilege. What is not here is -ENOSYS to those who
+ * may ask, once on the console.
  */
 #include "core/altp2m.h"
 #include "domctl_abi.h"
-#include "guest.h"
 #include "lib/console.h"
+#include "made.h"
 #include "monitor.h"
+#include "x86/smp.h"
 #include <string.h>
 
 _Static_assert(XEN_DOMCTL_INTERFACE_VERSION == 0x15 && XEN_SYSCTL_INTERFACE_VERSION == 0x15,
@@ -17,7 +18,7 @@ _Static_assert(offsetof(struct xen_domctl, u) == 16 && sizeof(struct xen_domctl)
                "domctl.h");
 _Static_assert(sizeof(struct xen_domctl_getdomaininfo) <= 128, "domctl.h");
 
-static void log_once(const struct hypercall *h, const char *call, unsigned cmd)
+void domctl_log_once(const struct hypercall *h, const char *call, unsigned cmd)
 {
     static uint64_t said[4];
     uint64_t bit = 1ULL << (cmd & 63), *word = &said[(cmd >> 6) & 1];
@@ -44,6 +45,13 @@ static uint32_t info_flags(const struct domain *d)
         paused = d->guest.monitor.pauses[i] == 0;
     }
     flags |= paused ? 0 : XEN_DOMINF_paused;
+    if (d->dying && d->guest.shutdown_reason == DOMAIN_DESTROYED) {
+        return flags | XEN_DOMINF_dying;
+    }
+    if (d->dying) {
+        return flags | XEN_DOMINF_shutdown |
+               (d->guest.shutdown_reason & XEN_DOMINF_shutdownmask) << XEN_DOMINF_shutdownshift;
+    }
     return flags | (runs ? XEN_DOMINF_running : XEN_DOMINF_blocked);
 }
 
@@ -55,10 +63,15 @@ static void fill_info(const struct domain *d, struct xen_domctl_getdomaininfo *i
         .tot_pages = d->guest.ram_pages,
         .max_pages = d->memory_pages,
         .shared_info_frame = d->guest.shared_gfn.v,
-        .max_vcpu_id = d->nr_vcpus - 1,
+        .max_vcpu_id = d->nr_vcpus > 0 ? d->nr_vcpus - 1 : XEN_INVALID_MAX_VCPU_ID,
         .gpaddr_bits = (uint8_t)cpuid_address_bits(),
     };
     info->handle[15] = (uint8_t)d->id;
+    if (d->guest.made) {
+        memcpy(info->handle, d->guest.made->handle, sizeof(info->handle));
+        info->outstanding_pages = d->guest.made->claim;
+        info->arch_config.emulation_flags = d->guest.made->emulation;
+    }
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
         struct vcpu_runstate_info r;
 
@@ -72,7 +85,7 @@ static void fill_info(const struct domain *d, struct xen_domctl_getdomaininfo *i
 static struct domain *next_domain(const struct hypercall *h, unsigned domid)
 {
     for (; domid <= DOMAIN_MAX; domid++) {
-        struct domain *d = domain_get(domid);
+        struct domain *d = domain_get_any(domid);
 
         if (d && (d == h->v->domain || domain_may_control(h->v->domain, d))) {
             return d;
@@ -84,16 +97,16 @@ static struct domain *next_domain(const struct hypercall *h, unsigned domid)
     return NULL;
 }
 
-static bool privileged(const struct domain *d)
+bool domctl_privileged(const struct domain *d)
 {
-    return d->guest.monitor.controls_all || d->guest.monitor.controls_size > 0;
+    return d->guest.control || d->guest.monitor.controls_all || d->guest.monitor.controls_size > 0;
 }
 
 static long getdomaininfo(struct hypercall *h, struct xen_domctl *op)
 {
     struct domain *d;
 
-    if (!privileged(h->v->domain)) {
+    if (!domctl_privileged(h->v->domain)) {
         return -EPERM;
     }
     d = next_domain(h, op->domain);
@@ -104,6 +117,112 @@ static long getdomaininfo(struct hypercall *h, struct xen_domctl *op)
     op->domain = d->id;
     domain_put(d);
     return 0;
+}
+
+/* ---- domains that the caller makes ---- */
+
+/* As many bits as the caller has room for: each processor. */
+static int all_processors(struct hypercall *h, const struct xenctl_bitmap *map)
+{
+    uint64_t bits = smp_nr < 64 ? (1ULL << smp_nr) - 1 : ~0ULL;
+    unsigned bytes = (map->nr_bits + 7) / 8;
+
+    bits &= map->nr_bits < 64 ? (1ULL << map->nr_bits) - 1 : ~0ULL;
+    return copy_out(h, (uint64_t)map->bitmap.p, &bits, bytes < 8 ? bytes : 8);
+}
+
+/* Any vCPU may run anywhere: what is asked for is answered with that. */
+static long affinity(struct hypercall *h, const struct domain *d,
+                     const struct xen_domctl_vcpuaffinity *a)
+{
+    int error = a->vcpu >= d->nr_vcpus && a->vcpu >= domain_config_of(d)->vcpus ? -EINVAL : 0;
+
+    if (!error && (a->flags & XEN_VCPUAFFINITY_HARD)) {
+        error = all_processors(h, &a->cpumap_hard);
+    }
+    if (!error && (a->flags & XEN_VCPUAFFINITY_SOFT)) {
+        error = all_processors(h, &a->cpumap_soft);
+    }
+    return error;
+}
+
+#define WEIGHT 256u /* everybody's */
+
+/* Turns are equal; other weights and caps there are none. */
+static long scheduling(struct xen_domctl_scheduler_op *op)
+{
+    if (op->sched_id != XEN_SCHEDULER_CREDIT2) {
+        return -EINVAL;
+    }
+    switch (op->cmd) {
+    case XEN_DOMCTL_SCHEDOP_getinfo:
+        op->u.credit2.weight = WEIGHT;
+        op->u.credit2.cap = 0;
+        return 0;
+    case XEN_DOMCTL_SCHEDOP_putinfo:
+        return op->u.credit2.weight == WEIGHT && op->u.credit2.cap == 0 ? 0 : -EOPNOTSUPP;
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
+static bool about_made(uint32_t cmd)
+{
+    switch (cmd) {
+    case XEN_DOMCTL_destroydomain:
+    case XEN_DOMCTL_max_vcpus:
+    case XEN_DOMCTL_max_mem:
+    case XEN_DOMCTL_setvcpuaffinity:
+    case XEN_DOMCTL_getvcpuaffinity:
+    case XEN_DOMCTL_setnodeaffinity:
+    case XEN_DOMCTL_settscinfo:
+    case XEN_DOMCTL_set_cpu_policy:
+    case XEN_DOMCTL_scheduler_op:
+    case XEN_DOMCTL_set_paging_mempool_size:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static long with_made(struct hypercall *h, struct domain *d, struct xen_domctl *op)
+{
+    switch (op->cmd) {
+    case XEN_DOMCTL_max_vcpus:
+        return made_set_vcpus(d, op->u.max_vcpus.max);
+    case XEN_DOMCTL_max_mem:
+        return made_set_memory(d, op->u.max_mem.max_memkb);
+    case XEN_DOMCTL_set_paging_mempool_size:
+        return made_set_tables(d, op->u.paging_mempool.size);
+    case XEN_DOMCTL_setvcpuaffinity:
+    case XEN_DOMCTL_getvcpuaffinity:
+        return affinity(h, d, &op->u.vcpuaffinity);
+    case XEN_DOMCTL_settscinfo: /* the machine's, which is what every mode but emulation gives */
+        return op->u.tsc_info.tsc_mode == 1 ? -EOPNOTSUPP : 0;
+    case XEN_DOMCTL_scheduler_op:
+        return scheduling(&op->u.scheduler_op);
+    case XEN_DOMCTL_set_cpu_policy:
+        return policy_set(h, &op->u.cpu_policy);
+    case XEN_DOMCTL_destroydomain:
+        domain_destroy(d);
+        return 0;
+    default: /* setnodeaffinity: there is one node */
+        return 0;
+    }
+}
+
+/* The one that a call in about_made() names, in whatever state it is; false: not a made one, or not
+ * the caller's. */
+static bool find_made(struct hypercall *h, const struct xen_domctl *op, struct domain **out)
+{
+    struct domain *d = about_made(op->cmd) ? domain_get_any(op->domain) : NULL;
+    bool its = d && d->guest.made && domain_may_control(h->v->domain, d);
+
+    if (d && !its) {
+        domain_put(d);
+    }
+    *out = its ? d : NULL;
+    return its;
 }
 
 /* ---- domctl ---- */
@@ -121,6 +240,9 @@ static long pause(struct hypercall *h, struct domain *d, bool on)
         return -EOVERFLOW;
     }
     *count = (uint16_t)(on ? *count + 1 : *count - 1);
+    if (!on && *count == 0) {
+        made_start(d, h->v->domain);
+    }
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
         if (on) {
             sched_pause(d->vcpus[i]);
@@ -248,7 +370,7 @@ static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op
         if (context_offers(op->cmd)) {
             return context_op(h, d, op);
         }
-        log_once(h, "domctl", op->cmd);
+        domctl_log_once(h, "domctl", op->cmd);
         return -ENOSYS;
     }
 }
@@ -257,7 +379,8 @@ static bool copied_back(uint32_t cmd)
 {
     return cmd == XEN_DOMCTL_getdomaininfo || cmd == XEN_DOMCTL_vm_event_op ||
            cmd == XEN_DOMCTL_monitor_op || cmd == XEN_DOMCTL_get_address_size ||
-           cmd == XEN_DOMCTL_get_paging_mempool_size || context_offers(cmd);
+           cmd == XEN_DOMCTL_get_paging_mempool_size || cmd == XEN_DOMCTL_createdomain ||
+           cmd == XEN_DOMCTL_scheduler_op || context_offers(cmd);
 }
 
 static long for_domain(struct hypercall *h, struct xen_domctl *op)
@@ -265,13 +388,18 @@ static long for_domain(struct hypercall *h, struct xen_domctl *op)
     struct domain *d = NULL;
     long error;
 
+    if (find_made(h, op, &d)) {
+        error = with_made(h, d, op);
+        domain_put(d);
+        return error;
+    }
     if (op->domain != DOMID_INVALID || op->cmd != XEN_DOMCTL_vm_event_op) {
         d = domain_get(op->domain == DOMID_SELF ? h->v->domain->id : op->domain);
         if (!d) {
             return -ESRCH;
         }
     }
-    if (!privileged(h->v->domain) ||
+    if (!domctl_privileged(h->v->domain) ||
         (d && d != h->v->domain && !domain_may_control(h->v->domain, d))) {
         error = -EPERM;
     } else {
@@ -298,16 +426,22 @@ long domctl(struct hypercall *h)
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION) {
         return -EACCES;
     }
-    error = op.cmd == XEN_DOMCTL_getdomaininfo ? getdomaininfo(h, &op) : for_domain(h, &op);
+    if (op.cmd == XEN_DOMCTL_createdomain) {
+        error = h->v->domain->guest.control
+                    ? made_create(h->v->domain, &op.u.createdomain, &op.domain)
+                    : -EPERM;
+    } else {
+        error = op.cmd == XEN_DOMCTL_getdomaininfo ? getdomaininfo(h, &op) : for_domain(h, &op);
+    }
     if (!error && copied_back(op.cmd) && copy_out(h, h->arg[0], &op, sizeof(op)) != 0) {
         return -EFAULT;
     }
     return error;
 }
 
-/* ---- sysctl: the list of domains, and no more ---- */
+/* ---- the list of domains ---- */
 
-static long list_domains(struct hypercall *h, struct xen_sysctl_getdomaininfolist *op)
+long domctl_list(struct hypercall *h, struct xen_sysctl_getdomaininfolist *op)
 {
     uint64_t buffer = (uint64_t)op->buffer.p;
     unsigned next = op->first_domain;
@@ -329,31 +463,6 @@ static long list_domains(struct hypercall *h, struct xen_sysctl_getdomaininfolis
         op->num_domains++;
     }
     return 0;
-}
-
-long sysctl(struct hypercall *h)
-{
-    struct xen_sysctl op;
-    long error;
-
-    if (h->compat) {
-        return -EPERM;
-    }
-    if (copy_in(h, &op, h->arg[0], sizeof(op)) != 0) {
-        return -EFAULT;
-    }
-    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION) {
-        return -EACCES;
-    }
-    if (!privileged(h->v->domain)) {
-        return -EPERM;
-    }
-    if (op.cmd != XEN_SYSCTL_getdomaininfolist) {
-        log_once(h, "sysctl", op.cmd);
-        return -ENOSYS;
-    }
-    error = list_domains(h, &op.u.getdomaininfolist);
-    return !error && copy_out(h, h->arg[0], &op, sizeof(op)) != 0 ? -EFAULT : error;
 }
 
 /* ---- dm_op: raising an event in the watched guest ---- */

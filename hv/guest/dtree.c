@@ -194,6 +194,7 @@ static const char *read_monitor(const struct dtree *t, int node, struct domain_c
 {
     int size = 0;
 
+    c->control = fdt_getprop(t->fdt, node, "control", NULL) != NULL;
     c->monitor = fdt_getprop(t->fdt, node, "monitor", NULL) != NULL;
     c->monitors = fdt_getprop(t->fdt, node, "monitors", &size);
     c->monitors_size = c->monitors ? (unsigned)size : 0;

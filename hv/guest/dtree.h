@@ -29,6 +29,7 @@ struct domain_config {
     bool altp2m_narrow;
     uint64_t table_kib;
     enum domain_action on_poweroff, on_crash, on_reboot, on_watchdog;
+    bool control;         /* may make domains, and controls those */
     bool monitor;         /* may control every other domain */
     const char *monitors; /* in the tree: names of those it may control, each with its NUL */
     unsigned monitors_size;

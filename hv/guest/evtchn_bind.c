@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Event channels: how they are made and closed. */
 #include "evtchn.h"
+#include "made.h"
 #include "core/platform.h"
 #include "mm/frame.h"
 
 long evtchn_alloc_unbound(struct domain *d, struct evtchn_alloc_unbound *a)
 {
     struct evtchn e = {.state = EVTCHN_UNBOUND};
-    int error = domain_check_self(d->vcpus[0], a->dom);
+    struct domain *of;
+    long error = domain_target_any(d->vcpus[0], a->dom, &of);
 
     if (error) {
         return error;
     }
     e.remote_dom = a->remote_dom == DOMID_SELF ? d->id : a->remote_dom;
-    return evtchn_allocate(d, &e, &a->port);
+    error = of == d || made_fills(d, of) ? evtchn_allocate(of, &e, &a->port) : -EPERM;
+    domain_put(of);
+    return error;
 }
 
 /* Ties an unbound port of `remote` to (d, port). -EINVAL if it does not wait for d. */

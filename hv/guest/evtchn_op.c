@@ -215,7 +215,7 @@ static long perform(struct domain *d, uint32_t op, union argument *a)
 }
 
 /* The port that a failed copy-out would leave behind without an owner. */
-static uint32_t made_port(uint32_t op, const union argument *a)
+static uint32_t made_port(struct domain *d, uint32_t op, const union argument *a)
 {
     switch (op) {
     case EVTCHNOP_bind_interdomain:
@@ -223,7 +223,8 @@ static uint32_t made_port(uint32_t op, const union argument *a)
     case EVTCHNOP_bind_virq:
         return a->bind_virq.port;
     case EVTCHNOP_alloc_unbound:
-        return a->alloc_unbound.port;
+        return domain_check_self(d->vcpus[0], a->alloc_unbound.dom) == 0 ? a->alloc_unbound.port
+                                                                         : 0;
     case EVTCHNOP_bind_ipi:
         return a->bind_ipi.port;
     default:
@@ -247,8 +248,8 @@ long evtchn_op(struct hypercall *h)
     }
     result = perform(d, op, &a);
     if (result == 0 && layouts[op].out && copy_out(h, h->arg[1], &a, layouts[op].size) != 0) {
-        if (made_port(op, &a)) {
-            evtchn_close(d, made_port(op, &a), true);
+        if (made_port(d, op, &a)) {
+            evtchn_close(d, made_port(d, op, &a), true);
         }
         return -EFAULT;
     }

@@ -43,6 +43,14 @@ int copy_out_long(struct hypercall *h, uint64_t array, uint64_t index, uint64_t 
 hypercall_fn domctl, sysctl, dm_op, memory_op, sched_op, evtchn_op, vcpu_op, hvm_op, version_op,
     grant_op, vcpu_set_timer_op;
 
+/* ---- grants: grant.h ---- */
+
+/* Gives the table this many frames, if it has less. -EINVAL: more than it may have; -ENOMEM. */
+int grant_grow(struct domain *d, unsigned frames);
+/* Gives back a piece of what d uses of others' grants, and others of its: called with `at` from 0
+ * on, until it answers false. */
+bool grant_destroy_some(struct domain *d, uint64_t at);
+
 /* ---- domains: domain.c ---- */
 
 /* The domain with this id (not DOMID_SELF), pinned until domain_put(); NULL if there is none. */
@@ -118,15 +126,6 @@ static inline bool monitor_msr_in(const uint8_t *map, uint32_t msr)
 
     return bit >= 0 && (map[bit / 8] >> bit % 8 & 1);
 }
-
-/*
- * Which writes of MSRs exit beside those that always do: msr_exits.c. The domain has a map of its
- * own from take() on, which gives -ENOMEM; without one, updates do nothing.
- */
-int msr_exits_take(struct domain *d);
-void msr_exits_update(struct domain *d, uint32_t msr); /* what a monitor watches changed */
-void msr_exits_update_pins(struct domain *d);
-void msr_exits_drop(struct domain *d);
 
 /* Shows gfn `index` of domain `of` at g of d. */
 int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g);

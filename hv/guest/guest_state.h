@@ -70,13 +70,19 @@ struct guest_vcpu {
 };
 
 struct evtchn; /* hv/guest/evtchn.c */
+struct grant_pin;
+struct grant_track; /* hv/guest/grant.h */
+struct made;        /* hv/guest/made.h */
 
-#define EVTCHN_BUCKETS 16u /* pages of 256 channel records, allocated when used */
-#define GRANT_FRAMES   4u
-#define GUEST_PARAMS   39u
+#define EVTCHN_BUCKETS     16u  /* pages of 256 channel records, allocated when used */
+#define GRANT_FRAMES       64u  /* of a grant table, at most: as on Xen */
+#define GRANT_TRACK_FRAMES 128u /* of records of what is mapped */
+#define GUEST_PARAMS       39u
 
 struct guest_domain {
     unsigned shutdown_reason;
+    bool control;      /* may make domains, and controls those */
+    struct made *made; /* NULL: described at boot */
     char crash_reason[160];
     unsigned pins;           /* references that keep the domain from being freed */
     bool interactive;        /* console is COM2, raw */
@@ -87,8 +93,13 @@ struct guest_domain {
     struct shared_info *shared;
     mfn_t shared_frame;
     gfn_t shared_gfn; /* where it is mapped, or GFN_INVALID */
+    uint32_t serial;  /* no other domain has it */
+    unsigned grant_frames, grant_most, grant_track_most;
     mfn_t grant_frame[GRANT_FRAMES];
     gfn_t grant_gfn[GRANT_FRAMES];
+    struct grant_pin *grant_pins[GRANT_FRAMES];          /* of the entries in each, when used */
+    struct grant_track *grant_track[GRANT_TRACK_FRAMES]; /* what it has mapped of others' */
+    uint32_t grant_tracks, grant_handles, grant_next;    /* places; those in use; where to look */
 
     uint64_t params[GUEST_PARAMS];
     enum { WAITS_NOT, WAITS_ASKED, WAITS_SAID } waits; /* for xenstore: waits.c */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hvm_op: parameters, the callback vector, and the door to altp2m. */
-#include "guest.h"
+#include "made.h"
 #include "core/altp2m.h"
 #include <facet/hvmop.h>
 
@@ -63,7 +63,9 @@ static void set_callback(struct hypercall *h, struct domain *d, uint64_t value)
 /* -EEXIST: fixed since creation, as a second setting is on Xen. */
 static long param_set(struct hypercall *h, struct domain *d, const struct xen_hvm_param *a)
 {
-    if (a->index == HVM_PARAM_ALTP2M) {
+    bool fixed = !d->guest.made || d->guest.made->whole;
+
+    if (a->index == HVM_PARAM_ALTP2M && (fixed || a->value > XEN_ALTP2M_limited)) {
         return a->value > XEN_ALTP2M_limited           ? -EINVAL
                : a->value == d->guest.params[a->index] ? 0
                                                        : -EEXIST;
@@ -78,7 +80,8 @@ static long param_set(struct hypercall *h, struct domain *d, const struct xen_hv
 static bool may(const struct hypercall *h, const struct domain *d, uint32_t index, bool set)
 {
     if (set) {
-        return writable(index) || (d != h->v->domain && watchable(index));
+        return made_fills(h->v->domain, d) || writable(index) ||
+               (d != h->v->domain && watchable(index));
     }
     return readable(index) || d != h->v->domain;
 }
@@ -95,7 +98,7 @@ static long param_op(struct hypercall *h, bool set)
     if (a.index >= HVM_NR_PARAMS) {
         return -EINVAL;
     }
-    error = domain_target(h->v, a.domid, &d);
+    error = domain_target_any(h->v, a.domid, &d);
     if (error) {
         return error;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* memory_op: what a guest may do to its own physical memory. Changes run under the domain's lock.
  */
+#include "made.h"
 #include "memory.h"
 #include "core/platform.h"
 #include "mm/frame.h"
@@ -115,29 +116,13 @@ static int map_special(struct domain *d, mfn_t m, gfn_t *where, uint64_t g)
     return error;
 }
 
+/* As on Xen, the table grows to what is asked for. */
 static int map_grant(struct domain *d, uint64_t index, uint64_t g)
 {
-    mfn_t m;
-    int error;
+    int error = index < GRANT_FRAMES ? grant_grow(d, (unsigned)index + 1) : -EINVAL;
 
-    if (index >= GRANT_FRAMES) {
-        return -EINVAL;
-    }
-    m = d->guest.grant_frame[index];
-    if (!mfn_eq(m, MFN_INVALID)) {
-        return map_special(d, m, &d->guest.grant_gfn[index], g);
-    }
-    m = frame_alloc(FRAME_OWNER_HV, 0);
-    if (mfn_eq(m, MFN_INVALID)) {
-        return -ENOMEM;
-    }
-    error = map_special(d, m, &d->guest.grant_gfn[index], g);
-    if (error) {
-        frame_put(m);
-    } else {
-        d->guest.grant_frame[index] = m;
-    }
-    return error;
+    return error ? error
+                 : map_special(d, d->guest.grant_frame[index], &d->guest.grant_gfn[index], g);
 }
 
 static int add_one(struct domain *d, unsigned space, uint64_t index, uint64_t g)
@@ -323,8 +308,10 @@ static long remove_from_physmap(struct hypercall *h)
 /* The caller's memory map, in the format of the BIOS call: 20 bytes an entry. */
 static long get_map(struct hypercall *h)
 {
-    struct hvm_memmap_table_entry e[GUEST_MEMMAP_MAX];
-    uint32_t nr, have = memory_map(h->v->domain, e);
+    const struct made *made = h->v->domain->guest.made;
+    struct hvm_memmap_table_entry own[GUEST_MEMMAP_MAX];
+    const struct hvm_memmap_table_entry *e = made ? made->map : own;
+    uint32_t nr, have = made ? made->nr_map : memory_map(h->v->domain, own);
     uint64_t buffer;
 
     if (copy_in(h, &nr, h->arg[1], sizeof(nr)) != 0 ||
@@ -393,8 +380,13 @@ long memory_op(struct hypercall *h)
         return get_map(h);
     case XENMEM_access_op:
         return monitor_access_op(h, start);
-    case XENMEM_machine_memory_map:
     case XENMEM_set_memory_map:
+        return made_set_map(h);
+    case XENMEM_claim_pages:
+        return made_claim(h);
+    case XENMEM_acquire_resource:
+        return made_acquire(h);
+    case XENMEM_machine_memory_map:
         return -EPERM;
     case XENMEM_get_vnumainfo:
         return -EOPNOTSUPP;

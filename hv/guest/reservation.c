@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* memory_op: pages that a domain gives back, and takes again. */
+#include "made.h"
 #include "memory.h"
 #include "core/platform.h"
 #include "mm/frame.h"
@@ -186,6 +187,9 @@ static bool change_extent(struct vcpu *v, struct domain *d, unsigned op, uint64_
     struct was_mapped *pages;
     bool ok;
 
+    if (op == XENMEM_populate_physmap && made_fills(v->domain, d)) {
+        return made_populate(d, g, order);
+    }
     if (op == XENMEM_populate_physmap && !may_populate(d, g, order, d != v->domain)) {
         return false;
     }

@@ -129,8 +129,8 @@ int hand_walk(struct hand_walk *w, uint64_t a, unsigned rights);
 /* ---- frames and areas: hv/vcpu/hand_area.c ---- */
 
 /*
- * A reference on the frame of d's own RAM that its host map has at g, for who controls d, or for d
- * to be built; its page, or NULL. frame_put() gives it back.
+ * A reference on the frame of d's own RAM that its host map has at g, for who controls d or was
+ * granted the page, or for d to be built; its page, or NULL. frame_put() gives it back.
  */
 void *hand_frame_get(struct domain *d, gfn_t g, mfn_t *frame);
 /* Copies into a domain that is being built; -EFAULT if any byte is not RAM. */

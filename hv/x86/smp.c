@@ -148,13 +148,13 @@ void smp_idle(void)
     struct cpu *c = this_cpu();
 
     if (!smp_on) {
-        cpu_wait();
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
         return;
     }
     c->kicked = false;
     c->idle = true;
     smp_release();
-    cpu_wait();
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
     smp_acquire();
     c->idle = false;
 }

@@ -9,6 +9,7 @@
  *   seed=N    which numbers
  *   calls=N   how many
  *   monitor=1 also what a monitor may do to domain 1 to 4
+ *   maker=1   also what who makes domains may do to those
  */
 #include <string.h>
 #include "lib/altp2m.h"
@@ -124,9 +125,9 @@ static void call_raw(void)
     uint64_t far = 1ULL << 32;
 
     if (nr == __HYPERVISOR_iret || nr == __HYPERVISOR_sched_op || nr == __HYPERVISOR_vcpu_op ||
-        nr == __HYPERVISOR_sched_op_compat || nr == __HYPERVISOR_memory_op ||
-        nr == __HYPERVISOR_multicall || nr == __HYPERVISOR_console_io ||
-        nr == __HYPERVISOR_set_timer_op) {
+        nr == __HYPERVISOR_sched_op_compat || nr == __HYPERVISOR_grant_table_op ||
+        nr == __HYPERVISOR_memory_op || nr == __HYPERVISOR_multicall ||
+        nr == __HYPERVISOR_console_io || nr == __HYPERVISOR_set_timer_op) {
         return;
     }
     for (unsigned i = 0; i < 64; i++) {
@@ -239,8 +240,9 @@ static void call_grant(void)
 {
     fill(buffer, 64);
     ((uint16_t *)buffer)[0] = some_domid();
+    /* each operation is answered in its place, which is to be in the buffer */
     count(hypercall(__HYPERVISOR_grant_table_op, below(14), (uint64_t)buffer,
-                    below(4) ? below(4) : any(), 0, 0));
+                    below(4) ? below(64) : any() | 1U << 31, 0, 0));
 }
 
 static void call_vcpu(void)
@@ -354,10 +356,23 @@ static void (*const acts[])(void) = {call_raw,     call_memory_op, call_memory_o
 
 /* ---- a monitor's ---- */
 
+/* Numbers that would be addresses of this guest's code and data are others: answers go there. */
+static void fill_answered(void *at, unsigned words)
+{
+    uint64_t *word = at;
+
+    fill(at, words);
+    for (unsigned i = 0; i < words; i++) {
+        if (word[i] >= 0x100000 && word[i] < SPARE && word[i] - (uint64_t)buffer >= BUFFER_SIZE) {
+            word[i] |= 1ULL << 40;
+        }
+    }
+}
+
 static void fill_domctl(xen_domctl_t *op)
 {
     memset(op, 0, sizeof(*op));
-    fill(&op->u, sizeof(op->u) / 8);
+    fill_answered(&op->u, sizeof(op->u) / 8);
     if (below(2)) {
         ((uint32_t *)&op->u)[0] = (uint32_t)below(8);
         ((uint32_t *)&op->u)[1] = (uint32_t)below(8);
@@ -391,7 +406,7 @@ static void monitor_sysctl(void)
     xen_sysctl_t *op = (void *)buffer;
 
     memset(op, 0, sizeof(*op));
-    fill(&op->u, 16);
+    fill_answered(&op->u, 16);
     op->cmd = (uint32_t)below(32);
     op->interface_version = below(8) ? XEN_SYSCTL_INTERFACE_VERSION : (uint32_t)any();
     count(hypercall(__HYPERVISOR_sysctl, (uint64_t)op, 0, 0, 0, 0));
@@ -438,6 +453,114 @@ static void monitor_ring_noise(void)
 static void (*const monitor_acts[])(void) = {monitor_domctl, monitor_domctl,  monitor_sysctl,
                                              monitor_access, monitor_map_any, monitor_ring_noise};
 
+/* ---- who makes domains ---- */
+
+static domid_t child; /* the last one that it made */
+
+static void maker_creates(void)
+{
+    xen_domctl_t op = {.u.createdomain = {.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+                                          .max_vcpus = 1 + (uint32_t)below(3),
+                                          .max_grant_frames = (int32_t)below(40) - 1,
+                                          .max_maptrack_frames = (int32_t)below(200) - 1,
+                                          .arch.emulation_flags = XEN_X86_EMU_LAPIC}};
+
+    if (below(4) == 0) {
+        ((uint32_t *)&op.u)[below(16)] = (uint32_t)some_number();
+    }
+    if (count(domctl(XEN_DOMCTL_createdomain, below(8) ? DOMID_INVALID : some_domid(), &op)) == 0) {
+        child = op.domain;
+    }
+}
+
+/* Mostly what has a sense, in any order. */
+static void maker_domctl(void)
+{
+    static const uint32_t cmds[] = {
+        XEN_DOMCTL_max_vcpus,       XEN_DOMCTL_max_mem,         XEN_DOMCTL_set_paging_mempool_size,
+        XEN_DOMCTL_setvcpuaffinity, XEN_DOMCTL_getvcpuaffinity, XEN_DOMCTL_setnodeaffinity,
+        XEN_DOMCTL_settscinfo,      XEN_DOMCTL_set_cpu_policy,  XEN_DOMCTL_scheduler_op,
+        XEN_DOMCTL_gethvmcontext,   XEN_DOMCTL_sethvmcontext,   XEN_DOMCTL_getvcpuinfo,
+        XEN_DOMCTL_pausedomain,     XEN_DOMCTL_unpausedomain,   XEN_DOMCTL_getdomaininfo};
+    uint32_t cmd = below(24) ? cmds[below(ARRAY_SIZE(cmds))] : XEN_DOMCTL_destroydomain;
+    xen_domctl_t *op = (void *)buffer;
+
+    fill_domctl(op);
+    if (cmd == XEN_DOMCTL_max_mem && below(8)) {
+        op->u.max_mem.max_memkb = (1 + below(8)) << 10;
+    } else if (cmd == XEN_DOMCTL_set_paging_mempool_size && below(8)) {
+        op->u.paging_mempool.size = (1 + below(8)) << 18;
+    }
+    count(domctl(cmd, below(8) ? child : some_domid(), op));
+}
+
+static void maker_fills(void)
+{
+    xen_pfn_t *list = buffer + 128;
+    struct xen_memory_reservation *r = (void *)buffer;
+    struct xen_mem_acquire_resource *a = (void *)buffer;
+    struct xen_foreign_memory_map *m = (void *)buffer;
+    struct xen_hvm_param p = {
+        .domid = child, .index = (uint32_t)below(HVM_NR_PARAMS + 2), .value = some_number()};
+
+    fill_answered(buffer, 200);
+    switch (below(5)) {
+    case 0:
+        *r = (struct xen_memory_reservation){
+            .nr_extents = below(64), .extent_order = below(2) ? 9 : 0, .domid = child};
+        set_xen_guest_handle(r->extent_start, list);
+        for (unsigned i = 0; i < 64; i++) {
+            list[i] = below(8) ? below(8) << r->extent_order : list[i];
+        }
+        count(memory_op(below(8) ? XENMEM_populate_physmap : XENMEM_claim_pages, r));
+        break;
+    case 1:
+        *a = (struct xen_mem_acquire_resource){.domid = child,
+                                               .type = (uint16_t)(below(4) ? 1 : below(4)),
+                                               .nr_frames = (uint32_t)below(40),
+                                               .frame = below(70)};
+        set_xen_guest_handle(a->frame_list, list);
+        for (unsigned i = 0; i < 64; i++) {
+            list[i] = some_gfn();
+        }
+        count(memory_op(XENMEM_acquire_resource, a));
+        break;
+    case 2:
+        m->domid = child;
+        m->map.nr_entries = (unsigned)below(40);
+        set_xen_guest_handle(m->map.buffer, (uint8_t *)list);
+        count(memory_op(XENMEM_set_memory_map, m));
+        break;
+    case 3:
+        count(hvm_op(HVMOP_set_param, &p));
+        break;
+    default:
+        monitor_map(child, below(4096), spare + PAGE * below(SPARE_PAGES));
+        break;
+    }
+}
+
+static void maker_ports(void)
+{
+    struct evtchn_alloc_unbound a = {.dom = below(8) ? child : some_domid(),
+                                     .remote_dom = some_domid()};
+
+    count(event_channel_op(EVTCHNOP_alloc_unbound, &a));
+}
+
+static void (*const maker_acts[])(void) = {maker_domctl,  maker_domctl,  maker_domctl,
+                                           maker_fills,   maker_fills,   maker_ports,
+                                           maker_creates, monitor_sysctl};
+
+static void destroy_all(void)
+{
+    xen_domctl_t op = {0};
+
+    for (domid_t domid = 1; domid <= 64; domid++) {
+        domctl(XEN_DOMCTL_destroydomain, domid, &op);
+    }
+}
+
 /* What a monitor paused stays so when it ends: others would never go on. */
 static void monitor_let_go(void)
 {
@@ -464,6 +587,7 @@ static void chaos(void)
     char text[24];
     unsigned long calls = 3000;
     bool monitor = cmdline_get("monitor", text, sizeof(text));
+    bool maker = cmdline_get("maker", text, sizeof(text));
 
     state = 0x9e3779b97f4a7c15ULL;
     if (cmdline_get("seed", text, sizeof(text))) {
@@ -478,13 +602,19 @@ static void chaos(void)
         }
     }
     trap_handle(VEC_VE, on_ve);
-    buffer = page_alloc(2 * BUFFER_SIZE / PAGE, 1);
+    buffer =
+        page_alloc(4 * BUFFER_SIZE / PAGE, 1); /* a context may begin at the end of the first */
     page_split((void *)SPARE, SPARE_PAGES);
     spare = (uint8_t *)SPARE;
     altp2m_set_state(1);
     for (unsigned long i = 0; i < calls; i++) {
         if (monitor && below(2)) {
             monitor_acts[below(ARRAY_SIZE(monitor_acts))]();
+        } else if (maker && below(4)) {
+            maker_acts[below(ARRAY_SIZE(maker_acts))]();
+            if (i % 512 == 0) {
+                destroy_all();
+            }
         } else {
             acts[below(ARRAY_SIZE(acts))]();
         }
@@ -496,6 +626,9 @@ static void chaos(void)
     altp2m_set_state(0);
     if (monitor) {
         monitor_let_go();
+    }
+    if (maker) {
+        destroy_all();
     }
     expect(xen_version(XENVER_version, NULL), 4 << 16 | 17);
     say("chaos: %lu hypercalls gave 0, %lu more, %lu an error\n", made[0], made[1], made[2]);

@@ -40,6 +40,10 @@ $(B)/guest/%.elf: $(B)/guest/%.o $(B)/guest/%.main.o $(GUEST_LIB) $(GUEST_DIR)/l
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/conform*.c)): \
 	$(B)/guest/lib/conform.o
 
+$(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/grant*.c)): $(B)/guest/lib/grant.o
+
+$(B)/guest/maker.elf: $(B)/guest/lib/grant.o $(B)/guest/lib/monitor.o
+
 # Leaves the first GiB to the test.
 $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
@@ -56,8 +60,8 @@ $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/monitor-*.c)): $(B)/guest/lib/monitor.o
 $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monitor.o
 
-$(addprefix $(B)/guest/,smp.elf smp-shows.elf hand.elf seal.elf enter.elf stretch.elf agent-smp.elf mon-steps.elf monitor-prey.elf monitor-soak.elf pins.elf enter-many.elf): $(B)/guest/lib/smp.o
+$(addprefix $(B)/guest/,smp.elf smp-shows.elf hand.elf seal.elf enter.elf stretch.elf agent-smp.elf mon-steps.elf monitor-prey.elf monitor-soak.elf): $(B)/guest/lib/smp.o
 
-$(addprefix $(B)/guest/,enter.elf enter-open.elf enter-many.elf pins.elf ticks-enter.elf attack-watched.elf): $(B)/guest/lib/inside.o
+$(addprefix $(B)/guest/,enter.elf enter-open.elf ticks-enter.elf attack-watched.elf): $(B)/guest/lib/inside.o
 
 .SECONDARY:

@@ -42,6 +42,13 @@ struct shown model_host_shows(unsigned s)
     return (struct shown){h->mapped, h->ve, h->mfn, h->type, h->access};
 }
 
+bool model_fixed(unsigned s)
+{
+    struct shown h = model_host_shows(s);
+
+    return h.valid && h.type == MAP_FOREIGN && h.access == ACCESS_R;
+}
+
 struct shown model_shows(uint16_t v, unsigned s)
 {
     const struct leaf *l;
@@ -55,7 +62,11 @@ struct shown model_shows(uint16_t v, unsigned s)
     if (l->own_frame && r.type != MAP_RAM) {
         r.valid = false;
     }
-    r.access = l->own_access ? l->access : model_both(r.access, model.view_default[v]);
+    if (l->own_access) {
+        r.access = !l->own_frame && model_fixed(s) ? model_both(l->access, ACCESS_R) : l->access;
+    } else {
+        r.access = model_both(r.access, model.view_default[v]);
+    }
     if (l->own_ve) {
         r.ve = l->ve;
     }
@@ -359,7 +370,7 @@ void model_access(uint16_t v, unsigned slot, access_t a)
     struct leaf *l = &model.leaf[v][slot];
 
     if (v == 0) {
-        if (model.host[slot].mapped) {
+        if (model.host[slot].mapped && !model_fixed(slot)) {
             model.host[slot].access = a == ACCESS_DEFAULT ? model.host_default : a;
             l->own_access = false;
         }
@@ -632,6 +643,8 @@ static void step_fault(const struct step *s)
         a = r.access == ACCESS_RX2RW && !(rights & RIGHT_X) ? ACCESS_RW : ACCESS_RWX;
         if (r.type == MAP_MMIO) {
             want = FAULT_UNMAPPED;
+        } else if (r.type == MAP_FOREIGN && model_fixed(slot) && (rights & ~RIGHT_R)) {
+            want = FAULT_REFUSED;
         } else if (listener && r.access != ACCESS_N2RWX && a != ACCESS_RW) {
             want = FAULT_DENIED;
         }

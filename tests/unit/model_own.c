@@ -129,7 +129,7 @@ void model_step_isolate(const struct step *s)
     want = want ? want : model_view_ok(v) ? 0 : -XEN_EINVAL;
     EXPECT(rc == want, "returned %ld, not %ld", rc, want);
     for (unsigned i = first; rc == 0 && i < first + n; i++) {
-        if (model.host[i].mapped && model.host[i].type != MAP_MMIO) {
+        if (model.host[i].mapped && model.host[i].type != MAP_MMIO && !model_fixed(i)) {
             model_isolate(v, i, in, others, ve);
         } else {
             skip++;

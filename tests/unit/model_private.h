@@ -57,6 +57,8 @@ bool model_view_ok(uint16_t v);
 bool model_any_own(const struct leaf *l);
 bool model_may_override(uint16_t v, unsigned s);
 
+/* The host map has another domain's page there, to be read alone. */
+bool model_fixed(unsigned slot);
 /* -ENOMEM is right only if less than `most` pages are left to the caller. */
 void model_check_enomem(bool host, unsigned most);
 /* Fails the test unless `have` is `want`, or an -ENOMEM that is right; true if it is 0. */

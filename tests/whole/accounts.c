@@ -5,7 +5,7 @@
  */
 #include "property.h"
 #include "core/locked.h"
-#include "guest/guest.h"
+#include "guest/grant.h"
 #include "mm/frame.h"
 #include <string.h>
 
@@ -60,8 +60,22 @@ static void hold_vcpu(const struct vcpu *v)
     }
 }
 
+static void hold_grants(const struct guest_domain *g)
+{
+    for (unsigned i = 0; i < GRANT_FRAMES; i++) {
+        for (unsigned j = 0; g->grant_pins[i] && j < GRANTS_PER_FRAME; j++) {
+            const struct grant_pin *p = &g->grant_pins[i][j];
+
+            if (p->readers || p->writers) {
+                hold(mfn(p->mfn), 1);
+            }
+        }
+    }
+}
+
 static void hold_domain(const struct domain *d)
 {
+    hold_grants(&d->guest);
     hold_shown(&d->physmap);
     hold_area(&d->guest.ring);
     if (d->guest.monitor.ring) {

@@ -181,6 +181,62 @@ long call_foreign(struct vcpu *v, uint64_t g, uint64_t at)
     return call(v, __HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, 0, false, &a, sizeof(a));
 }
 
+/* The call's error, or the status of its one operation. */
+static long grant_call(struct vcpu *v, unsigned cmd, void *op, size_t n, const int16_t *status)
+{
+    long rc;
+
+    if (!v || !machine_page(v->domain, AT >> PAGE_SHIFT)) {
+        return MACHINE_NOT_RUN;
+    }
+    machine_poke_gpa(v->domain, AT, op, n);
+    rc = machine_hypercall(v, __HYPERVISOR_grant_table_op, cmd, AT, 1, 0);
+    if (rc == 0 && machine_domain(v->domain->id) && machine_page(v->domain, AT >> PAGE_SHIFT)) {
+        memcpy(op, machine_page(v->domain, AT >> PAGE_SHIFT), n);
+        rc = *status;
+    }
+    return rc;
+}
+
+long call_grant_map(struct vcpu *v, unsigned from, uint32_t ref, bool readonly, uint64_t at,
+                    uint32_t *handle)
+{
+    struct gnttab_map_grant_ref op = {.host_addr = at << PAGE_SHIFT,
+                                      .flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0),
+                                      .ref = ref,
+                                      .dom = (domid_t)from,
+                                      .handle = ~0U};
+    long rc = grant_call(v, GNTTABOP_map_grant_ref, &op, sizeof(op), &op.status);
+
+    *handle = op.handle;
+    return rc;
+}
+
+long call_grant_unmap(struct vcpu *v, uint64_t at, uint32_t handle)
+{
+    struct gnttab_unmap_grant_ref op = {.host_addr = at << PAGE_SHIFT, .handle = handle};
+
+    return grant_call(v, GNTTABOP_unmap_grant_ref, &op, sizeof(op), &op.status);
+}
+
+long call_grant_copy(struct vcpu *v, unsigned from, uint32_t ref, bool back, uint64_t with)
+{
+    struct gnttab_copy op = {.len = PAGE_SIZE,
+                             .flags = back ? GNTCOPY_dest_gref : GNTCOPY_source_gref};
+
+    op.source.domid = op.dest.domid = DOMID_SELF;
+    if (back) {
+        op.dest.domid = (domid_t)from;
+        op.dest.u.ref = ref;
+        op.source.u.gmfn = with;
+    } else {
+        op.source.domid = (domid_t)from;
+        op.source.u.ref = ref;
+        op.dest.u.gmfn = with;
+    }
+    return compat(v) ? MACHINE_NOT_RUN : grant_call(v, GNTTABOP_copy, &op, sizeof(op), &op.status);
+}
+
 long call_access_op(struct vcpu *v, uint64_t g, unsigned access)
 {
     struct xen_mem_access_op a = {.op = XENMEM_access_op_set_access,

@@ -23,6 +23,11 @@ long call_add_to_physmap(struct vcpu *v, unsigned space, uint64_t index, uint64_
 /* The domain's page at gfn shows in the monitor's memory at `at`. */
 long call_foreign(struct vcpu *monitor, uint64_t gfn, uint64_t at);
 /* XENMEM_access_op. */
+/* What `from` grants by its entry, at a gfn; then away again; or copied to a page of v's. */
+long call_grant_map(struct vcpu *v, unsigned from, uint32_t ref, bool readonly, uint64_t at,
+                    uint32_t *handle);
+long call_grant_unmap(struct vcpu *v, uint64_t at, uint32_t handle);
+long call_grant_copy(struct vcpu *v, unsigned from, uint32_t ref, bool back, uint64_t with);
 long call_access_op(struct vcpu *v, uint64_t gfn, unsigned access);
 long call_register_info(struct vcpu *v, unsigned vcpu, uint64_t gfn, unsigned offset);
 long call_register_area(struct vcpu *v, unsigned vcpu, bool runstate, uint64_t address);

@@ -173,6 +173,7 @@ static void build(void)
     EXPECT(call_altp2m_state(m, 1, true) == 0 && call_altp2m_state(v, DOMID_SELF, true) == 0,
            "altp2m cannot be turned on");
     make_views(v);
+    EXPECT(call_add_to_physmap(v, XENMAPSPACE_grant_table, 0, FAR + 7) == 0, "no grant table");
     fill(PLAY, 0);
     fill(PLAY + 1, 1);
     restrict_pages(m);
@@ -284,6 +285,45 @@ static bool guest_memory(struct vcpu *v)
         break;
     default:
         result = call_add_to_physmap(v, XENMAPSPACE_gmfn, g, to);
+        break;
+    }
+    return true;
+}
+
+#define REFS 4u
+
+/* The guest writes what it likes to the entries that it uses. */
+static void write_entry(const struct domain *d, unsigned ref)
+{
+    grant_entry_v1_t e = {.flags = (uint16_t)(GTF_permit_access | (byte() % 4 ? 0 : GTF_readonly)),
+                          .domid = (domid_t)(1 + byte() % 2),
+                          .frame = (uint32_t)some_gfn()};
+
+    if (d->guest.grant_frames > 0) {
+        machine_poke(machine_frame(d->guest.grant_frame[0].v) + ref * sizeof(e), &e, sizeof(e));
+    }
+}
+
+static bool guest_grants(struct vcpu *v)
+{
+    unsigned what = byte() % 6, ref = byte() % REFS;
+    uint64_t g = some_gfn();
+    uint32_t handle;
+
+    trace(" %u ref %u %lx", what, ref, g);
+    switch (what) {
+    case 0:
+    case 1:
+        write_entry(v->domain, ref);
+        return false;
+    case 2:
+        result = call_grant_map(v, 1 + byte() % 2, ref, byte() % 2, g, &handle);
+        break;
+    case 3:
+        result = call_grant_unmap(v, g, byte() % 8);
+        break;
+    default:
+        result = call_grant_copy(v, 1, ref, what == 5, g);
         break;
     }
     return true;
@@ -599,6 +639,7 @@ static const struct {
     {guest_altp2m, "altp2m"},
     {guest_memory, "memory"},
     {guest_memory, "memory"},
+    {guest_grants, "grants"},
     {guest_area, "area"},
     {guest_msr, "msr"},
     {guest_copy, "copy"},
@@ -651,10 +692,15 @@ static void monitor_answers(struct vcpu *m)
 /* The guest's, or what of the guest's it holds in its own. */
 static void monitor_changes_memory(struct vcpu *m)
 {
-    unsigned what = byte() % 6;
+    unsigned what = byte() % 8;
     uint64_t g = some_gfn();
+    uint32_t handle;
 
-    if (what < 2) {
+    if (what == 6) { /* as who was granted it */
+        call_grant_map(m, 1, byte() % REFS, byte() % 2, FAR + byte() % 16, &handle);
+    } else if (what == 7) {
+        call_grant_unmap(m, FAR + byte() % 16, byte() % 16);
+    } else if (what < 2) {
         call_reservation(m, 1, what ? XENMEM_populate_physmap : XENMEM_decrease_reservation, g);
     } else if (what < 5) {
         call_foreign(m, g, FAR + byte() % 16);

@@ -82,6 +82,39 @@ static void msr_fills_no_page_of_anothers(void)
     STEP(machine_wrmsr(a, 0x40000000, GPA(PLAY)));
 }
 
+static void grant_entry(uint32_t ref, uint16_t to, uint64_t g)
+{
+    const grant_entry_v1_t e = {.flags = GTF_permit_access, .domid = to, .frame = (uint32_t)g};
+
+    machine_poke(machine_frame(machine_domain(1)->guest.grant_frame[0].v) + ref * sizeof(e), &e,
+                 sizeof(e));
+}
+
+/* A page that a view has for itself is granted to an accomplice, and to its own domain. */
+static void grants_give_nothing_away(void)
+{
+    uint32_t handle;
+
+    sealed();
+    NEED(call_add_to_physmap(a, XENMAPSPACE_grant_table, 0, 0x1000));
+    property_accept();
+    grant_entry(8, 2, PLAY);
+    grant_entry(9, 1, PLAY);
+    grant_entry(10, 2, PLAY + 1);
+    EXPECT(call_grant_map(m, 1, 8, false, 0x1000, &handle) == GNTST_bad_page, "it is mapped");
+    EXPECT(call_grant_map(m, 1, 8, true, 0x1000, &handle) == GNTST_bad_page, "it is mapped");
+    EXPECT(call_grant_copy(m, 1, 8, false, PLAY) == GNTST_bad_page, "it is read");
+    EXPECT(call_grant_copy(m, 1, 8, true, PLAY) == GNTST_bad_page, "it is written");
+    EXPECT(call_grant_copy(m, 1, 10, false, PLAY) == GNTST_okay, "the guest's own is not granted");
+    STEP(call_grant_copy(a, 1, 9, false, PLAY + 2));
+    STEP(call_grant_copy(a, 1, 9, true, PLAY + 2));
+    STEP(call_grant_map(a, 1, 9, false, 0x1001, &handle));
+    EXPECT(call_grant_map(m, 1, 10, false, 0x1000, &handle) == GNTST_okay, "it is not mapped");
+    accounts_check();
+    EXPECT(call_grant_unmap(m, 0x1000, handle) == GNTST_okay, "it is not unmapped");
+    accounts_check();
+}
+
 static void msr_breaks_no_seal(void)
 {
     sealed();
@@ -577,6 +610,7 @@ static const struct attack {
 } attacks[] = {
     {"F1", "msr_fills_no_page_of_anothers", msr_fills_no_page_of_anothers},
     {"F1", "msr_breaks_no_seal", msr_breaks_no_seal},
+    {"G1", "grants_give_nothing_away", grants_give_nothing_away},
     {"F2", "runstate_area", runstate_area},
     {"F2", "time_area", time_area},
     {"F2", "areas_end_with_the_right", areas_end_with_the_right},

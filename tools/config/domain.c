@@ -44,6 +44,7 @@ static const char *const domain_keys[] = {
     "on_reboot",
     "on_watchdog",
     "on_soft_reset",
+    "control",
     "monitor",
     "monitors",
     "altp2m_policy",
@@ -369,12 +370,14 @@ static void domain_read_altp2m(const struct domain_reader *r, struct domain *out
     out->altp2m_narrow = domain_number(r, "altp2m_narrow", 0, 0, 1, "") == 1;
 }
 
-/* Who this domain may control: `monitor` for everybody, or the names in `monitors`. */
+/* Who this domain may control: `monitor` for everybody, or the names in `monitors`; and whether it
+ * may make domains. */
 static void domain_read_monitor(const struct domain_reader *r, struct domain *out)
 {
     const struct xlcfg_setting *names = domain_setting(r, "monitors");
 
     out->monitor = domain_number(r, "monitor", 0, 0, 1, "") == 1;
+    out->control = domain_number(r, "control", 0, 0, 1, "") == 1;
     if (!names)
         return;
     for (size_t i = 0; i < names->value.count; i++) {

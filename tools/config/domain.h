@@ -34,6 +34,7 @@ struct domain {
     const char *on_watchdog;
     const char *on_reboot;
     bool monitor;         /* may control every other domain */
+    bool control;         /* may make domains, and controls those */
     size_t monitors_size; /* bytes used of `monitors`, names with their NULs: whom else it may */
     char monitors[DOMAIN_MONITORS_MAX * (DOMAIN_NAME_MAX + 1)];
 };

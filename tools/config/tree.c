@@ -106,6 +106,8 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     bad |= fdt_property_string(fdt, "on-crash", d->on_crash);
     bad |= fdt_property_string(fdt, "on-reboot", d->on_reboot);
     bad |= fdt_property_string(fdt, "on-watchdog", d->on_watchdog);
+    if (d->control)
+        bad |= fdt_property(fdt, "control", NULL, 0);
     if (d->monitor)
         bad |= fdt_property(fdt, "monitor", NULL, 0);
     if (d->monitors_size)

@@ -23,7 +23,7 @@ TICKS_PER_DOMAIN = 500_000_000
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
              "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0"}
-_KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "group",
+_KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "control", "group",
          "monitors", "needs", "chosen", "cmdline"}
 _WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
 
@@ -94,10 +94,14 @@ class Guest:
             out["altp2m_policy"] = s["policy"]
         if "allow" in s:
             out["altp2m_allow"] = s["allow"].split(",")
+        if "control" in s:
+            out["control"] = int(s["control"])
         if "monitors" in s:
             out["monitors"] = [s["monitors"]]
         if "ramdisk" in s:
-            out["ramdisk"] = GUEST_DIR / s["ramdisk"]
+            ramdisk = s["ramdisk"]
+            out["ramdisk"] = build_dir() / "guest" / ramdisk if ramdisk.endswith(".elf") \
+                else GUEST_DIR / ramdisk
         return config(**out)
 
 
