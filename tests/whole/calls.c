@@ -4,6 +4,7 @@
 #include "guest/domctl_abi.h"
 #include "guest/guest.h"
 #include "guest/xen_abi.h"
+#include "linear.h"
 #include "property.h"
 
 static struct xen_hvm_altp2m_op op_of(unsigned about, uint32_t cmd)
@@ -251,8 +252,7 @@ long call_access_op(struct vcpu *v, uint64_t g, unsigned access)
 /* Before the call: what the page is in the caller's view. */
 static void note_area(struct vcpu *v, uint64_t g)
 {
-    struct machine_entry e =
-        v ? machine_walk(v->altp2m.root.v, g) : (struct machine_entry){.mfn = 0};
+    struct machine_entry e = machine_walk(v->altp2m.root.v, g);
 
     if (e.present && e.mfn - MACHINE_FIRST < MACHINE_FRAMES) {
         property.area[e.mfn - MACHINE_FIRST] = true;
@@ -263,14 +263,21 @@ long call_register_info(struct vcpu *v, unsigned vcpu, uint64_t g, unsigned offs
 {
     struct vcpu_register_vcpu_info a = {.mfn = g, .offset = offset};
 
-    note_area(v, g);
+    if (v) {
+        note_area(v, g);
+    }
     return call(v, __HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, vcpu, true, &a, sizeof(a));
 }
 
 long call_register_area(struct vcpu *v, unsigned vcpu, bool runstate, uint64_t address)
 {
-    note_area(v, address >> PAGE_SHIFT);
-    note_area(v, (address + 47) >> PAGE_SHIFT);
+    uint64_t at;
+
+    for (unsigned i = 0; v && i < 2; i++) {
+        if (linear_leads(v, address + 47 * i, &at)) {
+            note_area(v, at >> PAGE_SHIFT);
+        }
+    }
     return call(v, __HYPERVISOR_vcpu_op,
                 runstate ? VCPUOP_register_runstate_memory_area
                          : VCPUOP_register_vcpu_time_memory_area,

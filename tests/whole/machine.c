@@ -451,12 +451,12 @@ bool machine_mov_cr(struct vcpu *v, unsigned cr, uint64_t value)
     return machine_enter(v, do_mov_cr) && machine_fault(v) < 0;
 }
 
-/* The information area of #VE: SDM 3, table 25-1. Not told to machine_wrote(): the hypervisor chose
- * the page. */
+/* The information area of #VE: SDM 3, table 25-1. Whether the hypervisor may have it written there
+ * is for property.c to say, before. */
 static bool virtualize(const struct vcpu *v, uint64_t qualification, uint64_t a)
 {
     const struct whole_vcpu *w = whole_of(v);
-    uint8_t *area;
+    uint8_t *area, info[34];
 
     if (!w->ve) {
         return false;
@@ -465,12 +465,14 @@ static bool virtualize(const struct vcpu *v, uint64_t qualification, uint64_t a)
     if (*(uint32_t *)(void *)(area + 4) != 0) {
         return false;
     }
-    *(uint32_t *)(void *)area = 48; /* EPT violation */
-    *(uint32_t *)(void *)(area + 4) = 0xffffffff;
-    memcpy(area + 8, &qualification, 8);
-    memcpy(area + 16, &a, 8);
-    memcpy(area + 24, &a, 8);
-    *(uint16_t *)(void *)(area + 32) = w->ve_view.v;
+    memset(info, 0, sizeof(info));
+    *(uint32_t *)(void *)info = 48; /* EPT violation */
+    *(uint32_t *)(void *)(info + 4) = 0xffffffff;
+    memcpy(info + 8, &qualification, 8);
+    memcpy(info + 16, &a, 8);
+    memcpy(info + 24, &a, 8);
+    memcpy(info + 32, &w->ve_view.v, 2);
+    machine_poke(area, info, sizeof(info));
     return true;
 }
 

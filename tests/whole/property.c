@@ -34,8 +34,9 @@ struct state {
     } vcpu[GUEST_VCPUS];
     bool sealed, monitor_on;
     uint32_t req_prod;
-    bool writable[MACHINE_FRAMES], readable[MACHINE_FRAMES]; /* by some vCPU on its own */
-    bool in_some[MACHINE_FRAMES]; /* writable in some view that it may enter */
+    bool writable[GUEST_VCPUS][MACHINE_FRAMES]; /* by a vCPU on its own */
+    bool readable[MACHINE_FRAMES];              /* by some */
+    bool in_some[MACHINE_FRAMES];               /* writable in some view that it may enter */
 };
 
 static struct state before, now;
@@ -132,7 +133,7 @@ static void look_at_vcpus(struct domain *d, struct state *s)
         s->vcpu[i].view = v->altp2m.view.v;
         if (!v->altp2m.lifted &&
             !(property.sealed && v->altp2m.root.v == agent && (!pm->gated || v->altp2m.inside))) {
-            note_rights(v->altp2m.root.v, s->writable, s->readable);
+            note_rights(v->altp2m.root.v, s->writable[i], s->readable);
         }
     }
 }
@@ -147,6 +148,8 @@ static void look(struct state *s)
         return;
     }
     pm = &d->physmap;
+    while (physmap_settle(pm)) { /* what a vCPU would have done before it sees anything */
+    }
     for (unsigned v = 0; v < VIEWS; v++) {
         s->exists[v] = v == HOST || (v < pm->max_views && pm->views[v].exists);
         if (!s->exists[v]) {
@@ -191,6 +194,7 @@ void property_begin(bool audited)
     memset(&property, 0, sizeof(property));
     property.begun = true;
     property.audited = audited;
+    property.acting = -1;
     told = 0;
     machine_wrote = wrote;
     copy_all();
@@ -282,6 +286,16 @@ static const char *shown(unsigned frame)
     return text;
 }
 
+static bool may_write(const struct state *s, unsigned i)
+{
+    bool any = false;
+
+    for (int v = 0; v < (int)GUEST_VCPUS; v++) {
+        any = any || ((property.acting < 0 || property.acting == v) && s->writable[v][i]);
+    }
+    return any;
+}
+
 static void check_frame(unsigned i)
 {
     const uint8_t *page = machine_frame(MACHINE_FIRST + i);
@@ -312,9 +326,8 @@ static void check_frame(unsigned i)
     }
     EXPECT(owner == 1, "frame %lx of domain %u was written for the guest", MACHINE_FIRST + i,
            owner);
-    EXPECT(!property.audited || property.let_through || before.writable[i] || now.writable[i] ||
-               ((property.area[i] || property.areas_anywhere) &&
-                (before.in_some[i] || now.in_some[i])),
+    EXPECT(!property.audited || property.let_through || may_write(&before, i) ||
+               may_write(&now, i) || (property.area[i] && (before.in_some[i] || now.in_some[i])),
            "frame %lx was written for the guest, who may not write it; it shows at%s",
            MACHINE_FIRST + i, shown(i));
     if (before.readable[i] || now.readable[i]) {
@@ -373,10 +386,13 @@ static void check_tables(void)
     for (unsigned i = 0; i < pm->pool.nr; i++) {
         const struct pool_page *p = &pm->pool.page[i];
         const uint64_t *t = (const uint64_t *)(const void *)machine_frame(pm->pool.first + i);
+        bool empty = p->kind == PAGE_HOST && i != pm->root;
 
         for (unsigned j = 0; (p->kind == PAGE_HOST || p->kind == PAGE_VIEW) && j < 512; j++) {
             check_entry(pm, t[j], p->level);
+            empty = empty && t[j] == pm->empty;
         }
+        EXPECT(!empty, "table %u of the host map, at level %u, has nothing in it", i, p->level);
     }
 }
 
@@ -490,6 +506,43 @@ static void check_kept(void)
     EXPECT(!before.sealed || !property.sealed || now.sealed, "the seal is gone");
 }
 
+/* The processor writes to the page of #VE whatever a view says: who named it can, in the host map
+ * and his view, as long as it is named. */
+static void check_ve_page(const struct vcpu *v, uint64_t root, const char *what)
+{
+    struct machine_entry e = machine_walk(root, v->altp2m.ve_info_gfn.v);
+    const unsigned both = RIGHT_R | RIGHT_W;
+
+    EXPECT(e.present && e.mfn == v->altp2m.ve_info.v && (e.rights & both) == both,
+           "vCPU %u's #VE page is gfn %lx, frame %lx: in %s that is frame %lx with %u", v->id,
+           v->altp2m.ve_info_gfn.v, v->altp2m.ve_info.v, what, e.mfn, e.rights);
+}
+
+static void check_ve_pages(void)
+{
+    const struct physmap *pm = &guest()->physmap;
+
+    for (unsigned i = 0; i < GUEST_VCPUS; i++) {
+        const struct vcpu *v = guest()->vcpus[i];
+        view_t by = v->altp2m.ve_view;
+
+        if (mfn_eq(v->altp2m.ve_info, MFN_INVALID) || v->altp2m.ve_by_monitor) {
+            continue;
+        }
+        check_ve_page(v, root_mfn(pm, HOST), "the host map");
+        if (!view_eq(by, VIEW_NONE) && by.v < pm->max_views && pm->views[by.v].exists) {
+            check_ve_page(v, root_mfn(pm, by.v), "the view of who named it");
+        }
+        if (before.vcpu[i].ve_info != now.vcpu[i].ve_info) {
+            check_ve_page(v, v->altp2m.root.v, "its own view");
+            if (property.acting >= 0) {
+                check_ve_page(v, guest()->vcpus[property.acting]->altp2m.root.v,
+                              "the caller's view");
+            }
+        }
+    }
+}
+
 /* ---- accounts ---- */
 
 static void check_accounts(void)
@@ -522,8 +575,13 @@ static void check_unchanged(long result)
                    before.default_access[v] == now.default_access[v],
                "a call that gave %ld made, ended or changed view %u", result, v);
         for (unsigned i = 0; before.exists[v] && i < nr_gfns(); i++) {
-            EXPECT(same(&before.seen[v][i], &now.seen[v][i]),
-                   "a call that gave %ld changed view %u at gfn %lx", result, v, gfn_at(i));
+            const struct seen *was = &before.seen[v][i], *is = &now.seen[v][i];
+
+            EXPECT(same(was, is),
+                   "a call that gave %ld changed view %u at gfn %lx: frame %lx with %u "
+                   "(%u, %u), and %lx with %u (%u, %u)",
+                   result, v, gfn_at(i), was->mfn, was->access, was->rights, was->suppress_ve,
+                   is->mfn, is->access, is->rights, is->suppress_ve);
         }
     }
     EXPECT(memcmp(before.vcpu, now.vcpu, sizeof(now.vcpu)) == 0,
@@ -562,6 +620,7 @@ void property_after(bool call, long result, bool partial)
     if (property.audited) {
         check_views();
         check_kept();
+        check_ve_pages();
         if (property.sealed && now.sealed) {
             check_sealed();
         }
@@ -571,6 +630,18 @@ void property_after(bool call, long result, bool partial)
         check_unchanged(result);
     }
     before = now;
+}
+
+/* Of those that are a monitor's. */
+static bool all_views_taken(void)
+{
+    const struct physmap *pm = &guest()->physmap;
+    bool all = true;
+
+    for (unsigned v = pm->guest_views + 1; v < pm->max_views; v++) {
+        all = all && pm->views[v].exists;
+    }
+    return all;
 }
 
 void property_monitor_can(void)
@@ -591,7 +662,8 @@ void property_monitor_can(void)
     op.u.view.hvmmem_default_access = ACCESS_RWX;
     op.u.view.view = 0;
     rc = machine_altp2m(m, &op);
-    EXPECT(rc == 0 || rc == -ENOSPC, "the monitor can no longer make a view: %ld", rc);
+    EXPECT(rc == 0 || (rc == -EINVAL && all_views_taken()),
+           "the monitor can no longer make a view: %ld", rc);
     for (unsigned i = 0; i < 2 && rc == 0; i++) {
         uint16_t v = i == 0 ? op.u.view.view : 0;
         struct xen_hvm_altp2m_op set = op;

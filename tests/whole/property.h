@@ -26,7 +26,7 @@ extern struct property {
     /* Frames that the guest registered for the hypervisor to write to: whatever view its vCPU is
      * on, while one of its own gives it. */
     bool area[MACHINE_FRAMES];
-    bool areas_anywhere; /* linear addresses are no longer physical ones */
+    int acting; /* the vCPU whose step it is: what is done in its name is by its view; -1: any */
 } property;
 
 /* All that is there now is right. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "random.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +11,23 @@
 #include "gate.h"
 #include "grammar.h"
 #include "guest/guest.h"
+#include "linear.h"
 #include "property.h"
+#include "random_private.h"
 #include "vendor.h"
 
-#define PLAY   GUEST_PLAY
-#define PAGES  16u /* from PLAY on */
-#define GPA(g) ((uint64_t)(g) << PAGE_SHIFT)
-#define VIEWS  8u
-#define LISTS  (ARGS + 3 * PAGE_SIZE)
-#define OUT    (ARGS + 4 * PAGE_SIZE)
-#define FAR    0x1000ULL /* gfns with nothing near */
+#define VIEWS 8u
+#define LISTS (ARGS + 3 * PAGE_SIZE)
+#define OUT   (ARGS + 4 * PAGE_SIZE)
 
 static struct random_options options;
 static const uint8_t *next;
 static size_t left;
 static uint64_t told;
 static uint32_t ring_port, answered;
-static bool moved; /* linear addresses may no longer be physical ones */
+static unsigned failed; /* calls of which nothing came, one after the other */
+static uint64_t focus;  /* a page that much happens to, for some steps */
+static uint64_t last;   /* the address of the last copy */
 
 /* FACET_WHOLE_TRACE: each step, on standard error. */
 __attribute__((format(printf, 1, 2))) static void trace(const char *format, ...)
@@ -63,23 +63,18 @@ static void tell(const void *p, size_t n)
     }
 }
 
-static uint64_t some_table(unsigned pick)
-{
-    moved = true;
-    return GUEST_TABLES + pick % 6;
-}
-
 /* Pages to play with, mostly; those that nobody may read or write first. */
 static uint64_t some_gfn(void)
 {
     unsigned pick = byte();
 
-    return pick < 192                                     ? PLAY + pick % PAGES
+    return pick < 64                                      ? focus
+           : pick < 192                                   ? PLAY + pick % PAGES
            : pick < 208                                   ? GUEST_RAM + pick % 12
            : pick < 216 || (pick < 224 && !options.gated) ? FAR + pick % 8
            : pick < 224                                   ? GUEST_AGENT + pick % AGENT_PAGES
-           : pick < 232                                   ? some_table(pick)
-           : pick < 236                                   ? GUEST_ARGS + pick % 8
+           : pick < 228                                   ? GUEST_TABLES + pick % 6
+           : pick < 232                                   ? GUEST_ARGS + pick % 8
            : pick < 250                                   ? GUEST_HOLE
                                                           : ~0ULL >> (pick - 250) * 8;
 }
@@ -97,115 +92,12 @@ static struct vcpu *some_vcpu(void)
     return machine_vcpu(1, byte() % GUEST_VCPUS);
 }
 
-/* ---- the machine to begin with ---- */
-
-static void fill(uint64_t g, unsigned i)
-{
-    uint64_t word[512];
-
-    for (unsigned j = 0; j < 512; j++) {
-        /* as page tables: present and leading to what the guest has, or not */
-        word[j] = !options.blind  ? SECRET | j
-                  : options.other ? GPA(GUEST_TABLES + j % 4) | (j % 3 ? 7 : 1)
-                                  : i + j;
-    }
-    machine_poke_gpa(machine_domain(1), GPA(g), word, sizeof(word));
-}
-
-static void restrict_pages(struct vcpu *m)
-{
-    static const uint8_t accesses[] = {ACCESS_N, ACCESS_N,     ACCESS_R,    ACCESS_RX,
-                                       ACCESS_X, ACCESS_N2RWX, ACCESS_RX2RW};
-    bool ring = options.listener || options.open;
-
-    for (unsigned i = 0; i < sizeof(accesses); i++) {
-        if (!options.blind || accesses[i] == ACCESS_N) {
-            long rc = options.listener && ring ? call_access_op(m, PLAY + i, accesses[i])
-                                               : call_set_access(m, 1, 0, PLAY + i, accesses[i]);
-            EXPECT(rc == 0, "page %u cannot be restricted: %ld", i, rc);
-        }
-    }
-}
-
-static void make_views(struct vcpu *v)
-{
-    uint16_t n;
-
-    for (unsigned i = 1; i <= 3; i++) {
-        EXPECT(call_create(v, DOMID_SELF, i == 3 ? ACCESS_RX : ACCESS_RWX, &n) == 0, "no view");
-    }
-    EXPECT(call_set_access(v, DOMID_SELF, 2, PLAY + 8, ACCESS_N) == 0 &&
-               call_set_access(v, DOMID_SELF, 2, PLAY + 9, ACCESS_R) == 0 &&
-               call_set_access(v, DOMID_SELF, 1, PLAY + 10, ACCESS_R) == 0,
-           "the guest's views cannot be restricted");
-    for (unsigned i = 0; i < GUEST_VCPUS; i++) {
-        EXPECT(call_vmfunc(v, i, true) == 0, "no VMFUNC");
-    }
-    if (options.gated) {
-        gate_build(v, 1, (const uint16_t[]){2, 3}, 2);
-    }
-    if (options.sealed) {
-        EXPECT(call_switch(v, DOMID_SELF, 2) == 0 && call_seal(v, 1, 2) == 0, "it is not sealed");
-    }
-}
-
-static void build(void)
-{
-    const struct machine_options o = {
-        .policy = options.open ? POLICY_OPEN : POLICY_AUDITED,
-        .tables = options.scarce ? 48 : 160,
-        .guest_views = 3,
-        .guest_tables = 24,
-        .allow = options.open ? NULL : "shadow_create",
-    };
-    struct vcpu *v, *m;
-
-    machine_start(&o);
-    v = machine_vcpu(1, 0);
-    m = machine_vcpu(2, 0);
-    ring_port = 0;
-    if (options.listener) {
-        long port = call_ring(m, true);
-
-        EXPECT(port > 0, "no ring: %ld", port);
-        ring_port = (uint32_t)port;
-    }
-    EXPECT(call_altp2m_state(m, 1, true) == 0 && call_altp2m_state(v, DOMID_SELF, true) == 0,
-           "altp2m cannot be turned on");
-    make_views(v);
-    EXPECT(call_add_to_physmap(v, XENMAPSPACE_grant_table, 0, FAR + 7) == 0, "no grant table");
-    fill(PLAY, 0);
-    fill(PLAY + 1, 1);
-    restrict_pages(m);
-}
-
-/* One of the last few, as it was built. */
 static void begin(void)
 {
-    static struct random_options kept;
-    static uint32_t kept_port;
-    static bool any;
-
-    if (any && memcmp(&kept, &options, sizeof(kept)) == 0) {
-        machine_restore();
-        ring_port = kept_port;
-    } else {
-        any = false;
-        build();
-        machine_keep();
-        kept = options;
-        kept_port = ring_port;
-        any = true;
-    }
-    answered = 0;
-    moved = false;
-    property_begin(!options.open);
-    property.sealed = options.sealed;
-    property.nr_extra = options.gated ? 8 + AGENT_PAGES : 8;
-    for (unsigned i = 0; i < property.nr_extra; i++) {
-        property.extra[i] = i < 8 ? FAR + i : GUEST_AGENT + (i - 8);
-    }
-    property_accept();
+    ring_port = random_begin(&options);
+    answered = failed = 0;
+    focus = PLAY;
+    last = 0;
     gate_begin();
 }
 
@@ -329,6 +221,22 @@ static bool guest_grants(struct vcpu *v)
     return true;
 }
 
+/* Pages far from each other, each with tables of its own; or back again. */
+static bool guest_spreads(struct vcpu *v)
+{
+    unsigned n = byte() % 48, first = byte();
+    bool back = byte() % 2;
+
+    trace(" %u from %u", n, first);
+    for (unsigned i = first; machine_domain(1) && i < first + n; i++) {
+        uint64_t near = PLAY + 64 + i % 256, far = FAR * (1 + i % 256);
+
+        result = call_add_to_physmap(v, XENMAPSPACE_gmfn, back ? far : near, back ? near : far);
+    }
+    partial = true;
+    return true;
+}
+
 static bool guest_area(struct vcpu *v)
 {
     unsigned what = byte() % 4, whose = byte() % GUEST_VCPUS;
@@ -351,8 +259,9 @@ static bool guest_msr(struct vcpu *v)
 
 static bool guest_copy(struct vcpu *v)
 {
-    uint64_t at = some_address();
+    uint64_t at = byte() % 4 || !last ? some_address() : last;
 
+    last = at;
     trace(" at %lx", at);
     partial = true; /* a copy that fails half-way */
     switch (byte() % 5) {
@@ -380,9 +289,9 @@ static bool guest_tables(struct vcpu *v)
 {
     static const uint64_t at[] = {0, 8, PAGE_SIZE + 8, 2 * PAGE_SIZE + 8,
                                   3 * PAGE_SIZE + 8 * (PLAY + 12)};
-    uint64_t where = at[byte() % ARRAY_SIZE(at)], e = GPA(some_gfn()) | 7;
+    uint64_t where = at[byte() % ARRAY_SIZE(at)],
+             e = GPA(options.blind && byte() % 2 ? PLAY + byte() % 2 : some_gfn()) | 7;
 
-    moved = true;
     if (where == 0) {
         bool ok = machine_mov_cr(
             v, 3, byte() % 2 ? GPA(some_gfn()) : GPA(GUEST_TABLES + (v->id == 2 ? 4 : 0)));
@@ -437,13 +346,30 @@ static bool guest_schedule(struct vcpu *v)
     return false;
 }
 
+/* By a view's word, not for want of a page. */
+static bool denied(struct vcpu *v, uint64_t at, unsigned rights)
+{
+    struct machine_entry e = machine_walk(v->altp2m.root.v, at >> PAGE_SHIFT);
+    struct mapping m;
+
+    return (rights & ~e.rights) &&
+           view_lookup(v->altp2m.pm, v->altp2m.view, gfn(at >> PAGE_SHIFT), &m) &&
+           m.type == MAP_RAM && m.access < ACCESS_RX2RW;
+}
+
+/* Where nobody listens an access that is denied may end the domain: not too often. */
+static bool is_over_soon(struct vcpu *v, uint64_t at, unsigned rights)
+{
+    return !options.listener && denied(v, at, rights) && (options.blind || byte() % 8 > 0);
+}
+
 static bool guest_runs(struct vcpu *v)
 {
     uint64_t at = some_address() & ~7ULL, word = 0x1122334455667788ULL;
     unsigned rights = (const uint8_t[]){RIGHT_R, RIGHT_R | RIGHT_W, RIGHT_X}[byte() % 3];
 
-    if (options.blind && at >> PAGE_SHIFT < PLAY + 2 && at >> PAGE_SHIFT >= PLAY) {
-        return false; /* the end: nobody listens */
+    if (is_over_soon(v, at, rights)) {
+        return false;
     }
     result = machine_access(v, at, rights, &word, sizeof(word));
     if (rights != RIGHT_X) {
@@ -458,63 +384,69 @@ static bool guest_vmfunc(struct vcpu *v)
     return false;
 }
 
-/* The agent, where there is one, runs and is taken off by others. */
-static bool denied(struct vcpu *v, uint64_t at, unsigned rights)
+/* Nobody is told of the same page twice, or not at all. */
+static void check_told(const struct vcpu *v, uint32_t from, bool tells)
 {
-    struct machine_entry e = machine_walk(v->altp2m.root.v, at >> PAGE_SHIFT);
+    const struct monitor_domain *d = &v->domain->guest.monitor;
+
+    EXPECT(!tells || d->req_prod != from, "a denied access was carried out and told nobody");
+    for (uint32_t i = from; i != d->req_prod; i++) {
+        for (uint32_t j = from; j != i; j++) {
+            const vm_event_request_t *a = (const void *)(d->ring + 64 + (i % 8) * sizeof(*a)),
+                                     *b = (const void *)(d->ring + 64 + (j % 8) * sizeof(*b));
+
+            EXPECT(a->u.mem_access.gfn != b->u.mem_access.gfn, "gfn %lx was told of twice",
+                   a->u.mem_access.gfn);
+        }
+    }
+}
+
+static void carry_out(struct vcpu *v, unsigned how, uint64_t at)
+{
+    static const struct {
+        enum machine_instruction i;
+        bool from;
+    } all[] = {{CODE_MOVSQ, false}, {CODE_PUSH, false}, {CODE_POP, true}, {CODE_MOVSB, false}};
+    const uint64_t hole = GPA(GUEST_HOLE);
+
+    if (how < 2) {
+        machine_string_io(v, how == 0, how == 0 ? 0x80 : 0xe9, 1u << byte() % 3, 1 + byte() % 4,
+                          at);
+    } else {
+        machine_instruction(v, all[how - 2].i, all[how - 2].from ? at : hole,
+                            all[how - 2].from ? hole : at, hole);
+    }
+}
+
+/* Where it plainly leads, and the code and the hole as well. */
+static bool leads(struct vcpu *v, uint64_t at, uint64_t *gpa)
+{
+    uint64_t code, hole;
     struct mapping m;
 
-    return (rights & ~e.rights) &&
-           view_lookup(v->altp2m.pm, v->altp2m.view, gfn(at >> PAGE_SHIFT), &m) &&
-           m.type == MAP_RAM && m.access < ACCESS_RX2RW;
+    return v->id < 2 && !view_lookup(v->altp2m.pm, v->altp2m.view, gfn(GUEST_HOLE), &m) &&
+           linear_leads(v, at, gpa) && linear_leads(v, GPA(GUEST_CODE), &code) &&
+           linear_leads(v, GPA(GUEST_HOLE), &hole) && code == GPA(GUEST_CODE) &&
+           hole == GPA(GUEST_HOLE) && (machine_walk(v->altp2m.root.v, GUEST_CODE).rights & RIGHT_X);
 }
 
 static bool guest_carries_out(struct vcpu *v)
 {
-    uint64_t at = some_address() & ~7ULL;
-    unsigned how = byte() % 6;
-    bool writes = how != 1 && how != 4;
+    uint64_t at = some_address() & ~7ULL, a = at;
+    unsigned how = byte() % 6, rights = how == 1 || how == 4 ? RIGHT_R : RIGHT_R | RIGHT_W;
     struct monitor_domain *d = &v->domain->guest.monitor;
-    unsigned before = property_told(), room = d->ring ? 8 - (d->req_prod - d->rsp_cons) : 0;
-    bool tells, ran;
+    unsigned room = d->ring ? 8 - (d->req_prod - d->rsp_cons) : 0;
+    uint32_t from = d->req_prod;
+    bool plain = leads(v, at, &a);
 
-    if (options.blind && at >> PAGE_SHIFT < PLAY + 2 && at >> PAGE_SHIFT >= PLAY) {
+    if (is_over_soon(v, a, rights) || !machine_switch(v)) {
         return false;
     }
-    if (!machine_switch(v)) {
-        return false;
-    }
+    plain = plain && v->paused == 0 && room > 0 && !property.let_through && denied(v, a, rights);
     trace(" %u at %lx", how, at);
-    tells = room > 0 && !moved && !property.let_through &&
-            denied(v, at, writes ? RIGHT_R | RIGHT_W : RIGHT_R);
-    ran = v->paused == 0;
-    property_before();
-    switch (how) {
-    case 0:
-        machine_string_io(v, true, 0x80, 1u << byte() % 3, 1 + byte() % 4, at);
-        break;
-    case 1:
-        machine_string_io(v, false, 0xe9, 1u << byte() % 3, 1 + byte() % 4, at);
-        break;
-    case 2:
-        machine_instruction(v, CODE_MOVSQ, GPA(GUEST_HOLE), at, GPA(GUEST_HOLE));
-        break;
-    case 3:
-        machine_instruction(v, CODE_PUSH, GPA(GUEST_HOLE), at, GPA(GUEST_HOLE));
-        break;
-    case 4:
-        machine_instruction(v, CODE_POP, at, GPA(GUEST_HOLE), GPA(GUEST_HOLE));
-        break;
-    default:
-        machine_instruction(v, CODE_MOVSB, GPA(GUEST_HOLE), at, GPA(GUEST_HOLE));
-        break;
-    }
-    property_after(false, 0, true);
-    if (machine_domain(1) && ran && v->id < 2) {
-        EXPECT(!tells || property_told() > before,
-               "a denied access to %lx was carried out and told nobody", at);
-        EXPECT(property_told() <= before + 2, "one access was told %u times",
-               property_told() - before);
+    carry_out(v, how, at);
+    if (machine_domain(1)) {
+        check_told(v, from, plain && whole_entered);
     }
     return false;
 }
@@ -525,7 +457,6 @@ static bool guest_switches_task(struct vcpu *v)
         uint64_t gdt = some_address() & ~7ULL, tss = some_address() & ~7ULL,
                  next = some_address() & ~7ULL;
 
-        moved = true;
         if ((byte() & 3) && machine_page(v->domain, gdt >> PAGE_SHIFT) &&
             machine_page(v->domain, next >> PAGE_SHIFT) && (gdt & ~PAGE_MASK) <= PAGE_SIZE - 40 &&
             (next & ~PAGE_MASK) <= PAGE_SIZE - 104) {
@@ -640,6 +571,8 @@ static const struct {
     {guest_memory, "memory"},
     {guest_memory, "memory"},
     {guest_grants, "grants"},
+    {guest_spreads, "spreads"},
+    {guest_area, "area"},
     {guest_area, "area"},
     {guest_msr, "msr"},
     {guest_copy, "copy"},
@@ -805,7 +738,7 @@ static void guest_acts(unsigned what)
     act = some_act(v, what);
     machine_doing = act.name;
     trace("v%u view %d %s", v->id, (int16_t)v->altp2m.view.v, machine_doing);
-    property.areas_anywhere = moved;
+    property.acting = (int)v->id;
     property_before();
     gate_before();
     call = act.run(v);
@@ -816,6 +749,7 @@ static void guest_acts(unsigned what)
         gate_tidy(v);
     }
     tell(&result, sizeof(result));
+    failed = !call || result == -EFAULT ? failed + call : 0;
 }
 
 uint64_t random_run(struct random_options o, const uint8_t *data, size_t size)
@@ -828,11 +762,11 @@ uint64_t random_run(struct random_options o, const uint8_t *data, size_t size)
     while (left > 0) {
         unsigned what = byte();
 
-        if (!machine_domain(1)) { /* what it did ended it: the rest is another's */
-            if (!options.gated) {
-                break;
-            }
+        if (!machine_domain(1) || failed > 8) { /* it ended itself, or can do nothing more */
             begin();
+        }
+        if (what % 16 == 0) {
+            focus = PLAY + byte() % PAGES;
         }
         if (what >= 220) {
             monitor_acts();
