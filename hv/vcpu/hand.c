@@ -158,19 +158,14 @@ int hand_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n)
     return copy(v, dst, (uint8_t *)(uintptr_t)src, n, true);
 }
 
-static uint8_t *call_page(struct vcpu *v, gfn_t g, unsigned rights)
-{
-    return physmap_confines(&v->domain->physmap) ? hand_shown_ram(v, g.v, rights)
-                                                 : hand_ram(v, g.v);
-}
-
 int hand_copy_from_gpa(struct vcpu *v, void *dst, gpa_t src, size_t n)
 {
+    unsigned rights = physmap_confines(&v->domain->physmap) ? RIGHT_R : 0;
     uint8_t *to = dst;
 
     while (n) {
         size_t part = PAGE_SIZE - (src.v & ~PAGE_MASK);
-        const uint8_t *page = call_page(v, gpa_to_gfn(src), RIGHT_R);
+        const uint8_t *page = hand_shown_ram(v, src.v >> PAGE_SHIFT, rights);
 
         if (!page) {
             return -EFAULT;
@@ -186,7 +181,8 @@ int hand_copy_from_gpa(struct vcpu *v, void *dst, gpa_t src, size_t n)
 
 void *hand_page_to_fill(struct vcpu *v, gfn_t g)
 {
-    return call_page(v, g, RIGHT_R | RIGHT_W);
+    return physmap_confines(&v->domain->physmap) ? hand_shown_ram(v, g.v, RIGHT_R | RIGHT_W)
+                                                 : hand_ram(v, g.v);
 }
 
 /* ---- code ---- */

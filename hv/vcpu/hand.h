@@ -36,7 +36,8 @@ static inline uint64_t hand_stamp(const struct physmap *pm, view_t now)
 /* 0 or -EFAULT; a failed copy may have copied a part. */
 int hand_copy_from(struct vcpu *v, void *dst, gva_t src, size_t n);
 int hand_copy_to(struct vcpu *v, gva_t dst, const void *src, size_t n);
-/* The same by guest physical address: 0, or -EFAULT if any byte is no RAM that may be read. */
+/* By guest physical address, as the processor loads PDPTEs: the view's frames, under `audited`
+ * those that may be read; 0, or -EFAULT if any byte is none. */
 int hand_copy_from_gpa(struct vcpu *v, void *dst, gpa_t src, size_t n);
 /* One page of RAM that a call or an MSR names to be written; NULL: none, or it may not be. For the
  * call's duration. */

@@ -1059,6 +1059,11 @@ static void test_pdptes(void **state)
     assert_int_equal(hand_reach_gpa(&vcpu, gpa(6 * PAGE_SIZE + 64), &r), HAND_DONE);
     hand_read(&r, e);
     assert_int_equal(e[31], 0x66);
+    view_says.remapped = true; /* gfn 5 shows them, and may not be read */
+    view_changes(5, XENMEM_access_x);
+    e[31] = 0;
+    assert_int_equal(hand_copy_from_gpa(&vcpu, e, gpa(5 * PAGE_SIZE + 64), 32), 0);
+    assert_int_equal(e[31], 0x66);
     listener = true;
     view_says.answer = FAULT_DENIED;
     view_changes(6, XENMEM_access_x);

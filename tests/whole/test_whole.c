@@ -436,6 +436,33 @@ static void pdptes_tell_nothing(void)
     EXPECT(good == bad, "a hidden page's bit decides whether CR3 can be loaded");
 }
 
+/* The processor reads them where the view shows them. */
+static void pdptes_are_the_views(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const uint64_t entry = GPA(GUEST_TABLES + 2) | 1;
+        struct vcpu *c;
+        uint16_t v;
+
+        start(i == 0 ? POLICY_OPEN : POLICY_AUDITED);
+        c = machine_vcpu(1, 2);
+        for (unsigned j = 0; j < 8; j++) {
+            machine_poke_gpa(c->domain, GPA(PLAY + j / 4) + 8 * (j % 4),
+                             j < 4 ? &(const uint64_t){0} : &entry, sizeof(entry));
+        }
+        NEED(call_altp2m_state(a, DOMID_SELF, true));
+        NEED(call_create(a, DOMID_SELF, ACCESS_RWX, &v));
+        NEED(call_change_gfn(a, DOMID_SELF, v, PLAY, PLAY + 1));
+        NEED(call_switch(a, DOMID_SELF, v));
+        property_begin(i == 1);
+        STEP(EXPECT(machine_mov_cr(c, 3, GPA(PLAY)), "CR3 cannot be loaded"));
+        for (enum vcpu_field f = VCPU_PDPTE0; f <= VCPU_PDPTE3; f++) {
+            EXPECT(*whole_field(c, f) == entry, "PDPTE %d is %lx", f - VCPU_PDPTE0,
+                   *whole_field(c, f));
+        }
+    }
+}
+
 /* ---- the host map ---- */
 
 static void defaults_guard(void)
@@ -625,6 +652,7 @@ static const struct attack {
     {"A1", "converted_once", converted_once},
     {"A4", "walks_tell_nothing", walks_tell_nothing},
     {"A4", "pdptes_tell_nothing", pdptes_tell_nothing},
+    {"A4", "pdptes_are_the_views", pdptes_are_the_views},
     {"F6", "defaults_guard", defaults_guard},
     {"F7", "ve_page_obeys_the_view", ve_page_obeys_the_view},
     {"F10", "sparse_gfns_drain_nothing", sparse_gfns_drain_nothing},

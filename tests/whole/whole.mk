@@ -16,12 +16,14 @@ $(B)/whole/%.o: %.c
 	$(HOSTCC) $(WHOLE_FLAGS) $(SANITIZE) $(DEPFLAGS) -c $< -o $@
 	$(if $(filter $<,$(WHOLE_HV)),$(WHOLE_RENAME) $@)
 
-$(B)/unit/test_whole $(B)/unit/test_whole_random: $(B)/unit/test_whole%: $(B)/whole/tests/whole/test_whole%.o \
+WHOLE_PROGRAMS = $(patsubst tests/whole/%.c,$(B)/unit/%,$(wildcard tests/whole/test_whole*.c))
+
+$(WHOLE_PROGRAMS): $(B)/unit/test_whole%: $(B)/whole/tests/whole/test_whole%.o \
 		$(patsubst %.c,$(B)/whole/%.o,$(WHOLE_TEST) $(WHOLE_HV))
 	@mkdir -p $(@D)
 	$(HOSTCC) $(SANITIZE) $^ -lcmocka -lfdt -o $@
 
 .PHONY: unit-whole
-unit-whole: $(B)/unit/test_whole $(B)/unit/test_whole_random
+unit-whole: $(WHOLE_PROGRAMS)
 	@status=0; for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || status=1; done; exit $$status
 unit: unit-whole
