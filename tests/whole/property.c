@@ -195,6 +195,9 @@ void property_begin(bool audited)
     property.begun = true;
     property.audited = audited;
     property.acting = -1;
+    if (guest()->guest.ring.at) { /* the console's, which is the guest's from its beginning */
+        property.area[guest()->guest.ring.frame.v - MACHINE_FIRST] = true;
+    }
     told = 0;
     machine_wrote = wrote;
     copy_all();
