@@ -170,17 +170,20 @@ static void no_write(void)
 static void give_data(const vm_event_request_t *r, vm_event_response_t *a)
 {
     static const uint8_t bytes[] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66};
+    static const uint8_t pair[] = {0x10, 0x20, 0x30, 0x40, 0x50, 0x60,
+                                   0x70, 0x80, 0x90, 0xa0, 0xb0, 0xc0};
+    bool two = nr_seen > 5;
 
     (void)r;
     a->flags |= VM_EVENT_FLAG_EMULATE | VM_EVENT_FLAG_SET_EMUL_READ_DATA;
-    a->data.emul.read.size = nr_seen == 1 ? ~0u : sizeof(bytes);
-    memcpy(a->data.emul.read.data, bytes, sizeof(bytes));
+    a->data.emul.read.size = nr_seen == 1 ? ~0u : two ? sizeof(pair) : sizeof(bytes);
+    memcpy(a->data.emul.read.data, two ? pair : bytes, two ? sizeof(pair) : sizeof(bytes));
 }
 
 static void data(void)
 {
     task_on(TRY_DATA, 0, 1, access_unreadable(), give_data);
-    expect(nr_seen, 5);
+    expect(nr_seen, 7);
 }
 
 static void give_bytes(const vm_event_request_t *r, vm_event_response_t *a)

@@ -176,9 +176,26 @@ static void no_write(void)
 }
 
 /* The monitor says what is read: 8 bytes, of which it gave 6. */
+#define PAIR ((volatile uint64_t(*)[2])(PAGE_OF(0) + 64))
+
+/* The pair of words in memory against one of registers. */
+struct pair {
+    uint64_t low, high;
+    bool same;
+};
+
+static void pair(struct pair *p)
+{
+    __asm__ volatile("cmpxchg16b %[memory]; setz %[same]"
+                     : "+a"(p->low), "+d"(p->high), [memory] "+m"(*PAIR), [same] "=q"(p->same)
+                     : "b"(10UL), "c"(11UL)
+                     : "cc", "memory");
+}
+
 static void data(void)
 {
     uint64_t seen, sum = 1, swapped = 8, again;
+    struct pair unequal = {0}, equal;
     uint32_t half;
 
     WORD(0) = 5;
@@ -189,6 +206,9 @@ static void data(void)
     __asm__ volatile("xchg %0, %1"
                      : "+r"(swapped), "+m"(WORD(0))::"memory"); /* writes to memory itself */
     again = WORD(0);
+    pair(&unequal);
+    equal = unequal;
+    pair(&equal);
     end();
     expect(seen, 0x665544332211);
     expect(half, 0x44332211);
@@ -196,6 +216,12 @@ static void data(void)
     expect(swapped, 0x665544332211);
     expect(again, 0x665544332211);
     expect(WORD(0), 8);
+    expect(unequal.same, false);
+    expect(unequal.low, 0x8070605040302010);
+    expect(unequal.high, 0xc0b0a090);
+    expect(equal.same, true);
+    expect((*PAIR)[0], 10);
+    expect((*PAIR)[1], 11);
 }
 
 /* Breakpoints at a function; the monitor has the bytes run that they replaced, here and
