@@ -629,6 +629,19 @@ static void ring_under_open(void)
     ring_cannot_be_forged(true);
 }
 
+/* Before the monitor takes the page out: what the guest writes at its gfn is no request. */
+static void ring_leaves_the_map(void)
+{
+    const struct monitor_domain *d;
+    const uint8_t *page;
+
+    start(POLICY_OPEN);
+    d = &a->domain->guest.monitor;
+    EXPECT(call_ring(m, false) > 0, "the monitor gets no ring");
+    page = machine_page(a->domain, guest_special_gfn(a->domain, GUEST_MONITOR_PAGE));
+    EXPECT(page && page != d->ring, "the guest's map shows the ring");
+}
+
 /* ---- the table ---- */
 
 static const struct attack {
@@ -662,6 +675,7 @@ static const struct attack {
     {"A2", "ring_of_the_guests_page", ring_of_the_guests_page},
     {"A2", "ring_of_the_monitors_page", ring_of_the_monitors_page},
     {"A2", "ring_under_open", ring_under_open},
+    {"A2", "ring_leaves_the_map", ring_leaves_the_map},
 };
 
 /* Known and not mended yet: these fail. An entry goes with the mending; the table is to be empty.
