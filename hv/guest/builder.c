@@ -443,6 +443,7 @@ static void domain_init(struct domain *d, const struct domain_config *c, bool in
     d->guest.interactive = interactive;
     d->guest.monitor.ring_frame = MFN_INVALID;
     d->guest.control = c->control;
+    d->guest.monitor.listener = MONITOR_NOBODY;
     d->guest.monitor.controls_all = c->monitor;
     d->guest.monitor.controls = c->monitors;
     d->guest.monitor.controls_size = c->monitors_size;

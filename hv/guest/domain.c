@@ -51,7 +51,7 @@ struct domain *domain_get(unsigned domid)
 {
     struct domain *d = NULL;
 
-    if (domid == 0 || domid > DOMAIN_MAX) {
+    if (domid > DOMAIN_MAX) {
         return NULL;
     }
     lock_acquire(&domains_lock);
@@ -68,7 +68,7 @@ struct domain *domain_get_any(unsigned domid)
 {
     struct domain *d = domain_get(domid);
 
-    if (d || domid == 0 || domid > DOMAIN_MAX) {
+    if (d || domid > DOMAIN_MAX) {
         return d;
     }
     lock_acquire(&domains_lock);
@@ -185,7 +185,7 @@ unsigned domains_count(void)
 {
     unsigned n = 0;
 
-    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+    for (unsigned i = 0; i <= DOMAIN_MAX; i++) {
         n += slots[i].d != NULL;
     }
     return n;
@@ -242,7 +242,7 @@ static void say_not_built(const struct slot *s, const char *error)
 static bool build_begin(struct slot *s)
 {
     s->build = builder_begin(&s->config, boot_modules, nr_boot_modules,
-                             interactive && s->config.domid == 1);
+                             interactive && s->config.domid == !slots[0].described);
     if (!s->build) {
         say_not_built(s, "the machine ran out of memory");
     }
@@ -295,7 +295,7 @@ static void describe(const struct dtree *t, int node)
     const char *error = dtree_domain(t, node, nr_boot_modules, DOMAIN_MAX, DOMAIN_VCPUS, &c);
     struct slot *s = &slots[c.domid];
 
-    if (c.domid == 0) {
+    if (!c.numbered) {
         say("d? %s: crashed: cannot be built: %s", c.name, error);
         ended[OUTCOME_CRASHED]++;
         return;
@@ -430,7 +430,7 @@ static enum domain_action action_for(const struct slot *s, unsigned reason)
 /* A domain ended: Xen's tools learn of it by this event, and look which one. */
 static void tell_monitors(void)
 {
-    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+    for (unsigned i = 0; i <= DOMAIN_MAX; i++) {
         struct domain *d = domain_get(i);
 
         if (d && (d->guest.control || d->guest.monitor.controls_all ||
@@ -579,7 +579,7 @@ static bool stands_still(const struct domain *d)
 
 static void reap_dying(void)
 {
-    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+    for (unsigned i = 0; i <= DOMAIN_MAX; i++) {
         struct slot *s = &slots[i];
 
         if (s->d && !s->reaped && s->d->dying && s->d->guest.pins == 0 && !remote_runs(s->d)) {
@@ -596,11 +596,11 @@ static bool speak_for_others(void)
     static unsigned last; /* who spoke; the others come first */
     unsigned from = last;
 
-    for (unsigned i = 0; i < DOMAIN_MAX; i++) {
-        struct domain *d = slots[(from + i) % DOMAIN_MAX + 1].d;
+    for (unsigned i = 0; i <= DOMAIN_MAX; i++) {
+        struct domain *d = slots[(from + i) % (DOMAIN_MAX + 1)].d;
 
         if (d && d->guest.console_held && !d->dying && stands_still(d)) {
-            last = d->id;
+            last = d->id + 1u;
             guest_console_more(d);
             return true;
         }

@@ -308,7 +308,7 @@ static long debug_op(struct hypercall *h, struct domain *d, const struct xen_dom
     }
     v = d->vcpus[op->vcpu];
     v->guest.monitor.fast = false;
-    v->guest.monitor.stepper = on ? h->v->domain->id : 0;
+    v->guest.monitor.stepper = (uint16_t)(on ? h->v->domain->id + 1 : 0);
     vcpu_step(v, on);
     return 0;
 }

@@ -125,10 +125,12 @@ static const char *read_identity(const struct dtree *t, int node, unsigned max_d
     if (name) {
         memcpy(c->name, name, strlen(name) + 1);
     }
-    if (!get_u32(t, node, "reg", &domid) || domid == 0 || domid > max_domid) {
+    if (!get_u32(t, node, "reg", &domid) || domid > max_domid ||
+        (domid == 0 && !fdt_getprop(t->fdt, node, "control", NULL))) {
         return "reg is not a domain id";
     }
     c->domid = domid;
+    c->numbered = true;
     for (const char *p = c->name; *p; p++) {
         if (*p < ' ' || *p > '~') {
             c->name[0] = '\0';

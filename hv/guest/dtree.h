@@ -14,7 +14,8 @@ enum domain_action {
 };
 
 struct domain_config {
-    unsigned domid; /* 0: the node has no usable `reg` */
+    bool numbered;  /* `reg` could be read: */
+    unsigned domid; /* 0 only for who may make domains */
     char name[DOMAIN_NAME_MAX + 1];
     int kernel, ramdisk; /* module indices; ramdisk -1: none */
     const char *cmdline; /* in the tree; never NULL */

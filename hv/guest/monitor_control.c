@@ -221,7 +221,7 @@ static void take_back(struct domain *other, uint16_t gone)
     for (unsigned c = 0; c < other->nr_vcpus; c++) {
         struct vcpu *v = other->vcpus[c];
 
-        if (v->guest.monitor.stepper == gone) {
+        if (v->guest.monitor.stepper == gone + 1u) {
             v->guest.monitor.stepper = 0;
             vcpu_step(v, false);
         }
@@ -235,7 +235,7 @@ static void take_back(struct domain *other, uint16_t gone)
 
 void monitor_domain_gone(struct domain *d)
 {
-    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+    for (unsigned i = 0; i <= DOMAIN_MAX; i++) {
         struct domain *other = domain_get(i);
 
         if (!other) {

@@ -6,7 +6,8 @@
 #include <facet/types.h>
 
 #define MONITOR_DOMAINS 65u /* domids 0..64 */
-#define MONITOR_CRS     4u  /* CR0, CR3, CR4, XCR0: VM_EVENT_X86_* */
+#define MONITOR_NOBODY  0xffffu
+#define MONITOR_CRS     4u /* CR0, CR3, CR4, XCR0: VM_EVENT_X86_* */
 
 /* A write that waits for the monitor's word. */
 enum monitor_write {
@@ -45,7 +46,7 @@ struct monitor_vcpu {
     bool waits; /* paused until the ring has room */
     bool work;  /* something below is to be done before the guest runs on */
     bool step_due;    /* an instruction was stepped, and the request found no room */
-    uint16_t stepper; /* the domain whose debug_op turned single-step on, while it has */
+    uint16_t stepper; /* the domain whose debug_op turned single-step on, while it has, and 1 */
     bool fast;        /* the next step switches to fast_view and ends stepping, unreported */
     view_t fast_view;
     struct monitor_orders orders;
@@ -78,7 +79,7 @@ struct monitor_wish {
 
 /* Who watches this domain, and what for. Changed under the domain's lock. */
 struct monitor_domain {
-    uint16_t listener; /* domid whose ring it is; 0: nobody's */
+    uint16_t listener; /* domid whose ring it is, or MONITOR_NOBODY */
     bool complained;   /* a bad ring was reported on the console */
     bool told_walks;   /* a view in which no instruction runs was reported on the console */
     bool access_required;

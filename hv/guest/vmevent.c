@@ -270,7 +270,7 @@ void vmevent_disable(struct domain *d)
         return;
     }
     drop_page(m);
-    m->listener = 0;
+    m->listener = MONITOR_NOBODY;
     m->port = 0;
     monitor_wish_nothing(d);
     lock_release(&d->lock);

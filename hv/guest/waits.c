@@ -49,8 +49,8 @@ void waits_blocked(struct vcpu *v)
     struct domain *d = v->domain;
 
     d->guest.yields = 0;
-    if (d->guest.waits != WAITS_ASKED || d->guest.interactive || d->guest.monitor.listener ||
-        d->dying) {
+    if (d->guest.waits != WAITS_ASKED || d->guest.interactive ||
+        d->guest.monitor.listener != MONITOR_NOBODY || d->dying) {
         return;
     }
     for (unsigned i = 0; i < d->nr_vcpus; i++) {

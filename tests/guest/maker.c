@@ -537,10 +537,10 @@ static void refused(void)
                                            .arch.emulation_flags = XEN_X86_EMU_LAPIC}};
     expect(domctl(XEN_DOMCTL_createdomain, DOMID_INVALID, &op), -XEN_EINVAL);
     op.u.createdomain.max_vcpus = 1;
-    expect(domctl(XEN_DOMCTL_createdomain, self, &op), -XEN_EEXIST);
     expect(destroy(self), -XEN_ENOSYS);
     expect(destroy(0x7e57), -XEN_ESRCH);
     need(create(&d) == 0, "no domain");
+    expect(domctl(XEN_DOMCTL_createdomain, d, &op), -XEN_EEXIST);
     expect(populate(d), -1);            /* not whole */
     expect(unpause(d), -XEN_ESRCH);     /* the same */
     expect(set_tables(d), -XEN_EINVAL); /* no memory was said */

@@ -154,10 +154,10 @@ static void print_list(const struct domain *domains, char *const *files, size_t 
         printf("module\t%zu\t%s\t%s\n", i + 1, kinds[modules->modules[i].kind],
                modules->modules[i].path);
     for (size_t i = 0; i < count; i++)
-        printf("domain\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%s\t%zu\t%" PRIu64 "\t%s:%u\n", i + 1,
-               domains[i].memory_kib, domains[i].table_memory_kib, domains[i].name,
-               module_find(modules, MODULE_KERNEL, domains[i].kernel), domains[i].ramdisk_size,
-               files[i], domains[i].kernel_line);
+        printf("domain\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%zu\t%" PRIu64 "\t%s:%u\n",
+               tree_domid(domains, i), domains[i].memory_kib, domains[i].table_memory_kib,
+               domains[i].name, module_find(modules, MODULE_KERNEL, domains[i].kernel),
+               domains[i].ramdisk_size, files[i], domains[i].kernel_line);
 }
 
 static bool emit(const struct domain *domains, char *const *files, size_t count,

@@ -116,6 +116,15 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     return bad ? -ENOSPC : 0;
 }
 
+uint32_t tree_domid(const struct domain *domains, size_t index)
+{
+    bool first = domains[index].control;
+
+    for (size_t i = 0; i < index; i++)
+        first = first && !domains[i].control;
+    return first ? 0 : (uint32_t)index + 1;
+}
+
 static int tree_fill(void *fdt, size_t room, const struct domain *domains, size_t count,
                      bool interactive, struct module_list *modules)
 {
@@ -133,7 +142,7 @@ static int tree_fill(void *fdt, size_t room, const struct domain *domains, size_
     bad |= fdt_property_u32(fdt, "#address-cells", 1);
     bad |= fdt_property_u32(fdt, "#size-cells", 0);
     for (size_t i = 0; i < count; i++) {
-        int error = tree_add_domain(fdt, &domains[i], (uint32_t)i + 1, modules);
+        int error = tree_add_domain(fdt, &domains[i], tree_domid(domains, i), modules);
 
         if (error)
             return error;

@@ -171,8 +171,13 @@ def _boot(guests, cancel):
                       serial="console" in guests[0].settings)
     known = bugs.load([one.name for one in machines.MACHINES])
     cases = {guest.name: bugs.excuse(guest, judge(guest, result.texts(f"d{i}"), result.endings.get(i)), known)
-             for i, guest in enumerate(guests, 1)}
+             for guest, i in _numbered(guests)}
     return cases, result
+
+
+def _numbered(guests):
+    """Each guest with its domain's number: from 1, but for one that makes domains."""
+    return [(guest, 0 if "control" in guest.settings else i) for i, guest in enumerate(guests, 1)]
 
 
 def _units(guests):
@@ -200,7 +205,7 @@ def _boots(guests):
 def _run(guests, add, cancel):
     """Runs guests together. If some did not end, each of those alone, to find the culprit."""
     cases, result = _boot(guests, cancel)
-    stuck = [guest for i, guest in enumerate(guests, 1) if i not in result.endings]
+    stuck = [guest for guest, i in _numbered(guests) if i not in result.endings]
     again = [some for some in _units(guests) if any(guest in stuck for guest in some)]
     if len(_units(guests)) == 1:
         again, stuck = [], []

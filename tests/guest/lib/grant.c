@@ -22,7 +22,7 @@ grant_entry_v1_t *grant_table(unsigned frames)
 
 domid_t grant_own_id(void)
 {
-    for (domid_t id = 1; id < 128; id++) {
+    for (domid_t id = 0; id < 128; id++) {
         struct evtchn_status s = {.dom = id, .port = 1};
         struct evtchn_alloc_unbound a = {.dom = id, .remote_dom = DOMID_SELF};
 
