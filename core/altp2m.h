@@ -54,6 +54,7 @@ struct fault {
     bool looked;     /* while walks are let through: what the instruction accesses was looked at */
     bool reflect;    /* the processor has no #VE, and the vCPU could take one now */
     bool writes;     /* a walk that the processor counts as a write, whether it writes or not */
+    unsigned *given; /* FAULT_VE: RIGHT_* that the tables give there, put here; NULL: not asked */
 };
 
 /*

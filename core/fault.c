@@ -101,6 +101,16 @@ static enum fault_result relax(struct physmap *pm, struct view_state *vs, const 
     return rc == 0 ? FAULT_RETRY : relax_wide(pm, vs, f->gfn.v, f->rights);
 }
 
+static inline void tell_given(const struct physmap *pm, const struct view_state *vs,
+                              const struct fault *f, uint64_t e)
+{
+    if (f->given) {
+        *f->given = !entry_valid(pm, e) ? 0
+                                        : access_rights(vs ? override_access(pm, vs, f->gfn.v, e)
+                                                           : entry_access(pm, e));
+    }
+}
+
 static enum fault_result resolve(struct physmap *pm, struct view_state *vs, const struct fault *f,
                                  bool listener)
 {
@@ -116,6 +126,7 @@ static enum fault_result resolve(struct physmap *pm, struct view_state *vs, cons
         return FAULT_NARROW;
     }
     if (f->reflect && !entry_suppress_ve(pm, e) && !entry_permits(pm, e, f->rights)) {
+        tell_given(pm, vs, f, e);
         return FAULT_VE;
     }
     if (!entry_valid(pm, e)) {

@@ -20,6 +20,20 @@ struct host_entry {
     unsigned level;
 };
 
+/* One level of table_walk(). True: that is where it ends; else `*table` is the next. */
+static inline bool table_step(const struct physmap *pm, const uint64_t **table, uint64_t g,
+                              unsigned level, unsigned stop, struct host_entry *h)
+{
+    const uint64_t valid = pm->format->valid;
+
+    *h = (struct host_entry){(*table)[entry_index(level, g)], level};
+    if (level == stop || (h->entry & (valid | pm->format->large)) != valid) {
+        return true;
+    }
+    *table = (const uint64_t *)(pm->pool.bias + (h->entry & FORMAT_ADDRESS_MASK));
+    return false;
+}
+
 /*
  * Walks from the root `table` down to the leaf, the hole, or the entry at level `stop`, which may
  * be a table. `*last` is the table that the entry is in. Written for few instructions: every call
@@ -28,17 +42,14 @@ struct host_entry {
 static inline struct host_entry table_walk(const struct physmap *pm, const uint64_t *table,
                                            uint64_t g, unsigned stop, const uint64_t **last)
 {
-    const uint64_t valid = pm->format->valid, both = valid | pm->format->large;
-    struct host_entry h = {.level = 4};
+    struct host_entry h;
 
-    for (unsigned shift = 3 * PT_LEVEL_BITS;; shift -= PT_LEVEL_BITS, h.level--) {
-        h.entry = table[g >> shift & (PT_ENTRIES - 1)];
-        if (h.level == stop || (h.entry & both) != valid) {
-            *last = table;
-            return h;
-        }
-        table = (const uint64_t *)(pm->pool.bias + (h.entry & FORMAT_ADDRESS_MASK));
+    if (!table_step(pm, &table, g, 4, stop, &h) && !table_step(pm, &table, g, 3, stop, &h) &&
+        !table_step(pm, &table, g, 2, stop, &h)) {
+        h = (struct host_entry){table[entry_index(1, g)], 1};
     }
+    *last = table;
+    return h;
 }
 
 /* The same in the host map. */

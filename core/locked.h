@@ -73,7 +73,9 @@ static inline void physmap_lock_to_look(struct physmap *pm)
 
 static inline void physmap_unlock(struct physmap *pm)
 {
-    physmap_flush(pm);
+    if (pm->flush.wanted != pm->flush.done) {
+        physmap_flush(pm);
+    }
     lock_release(&pm->lock);
 }
 
