@@ -67,10 +67,12 @@ struct linear_page {
     struct {
         const volatile uint64_t *at;
         uint64_t value;
-    } used[4];
+    } used[4];     /* those beyond `nr` are like the last */
+    uint64_t base; /* found[]: its guest physical address, and there need be no page */
 };
 #define LINEAR_PAGES 16u
-#define CODE_PAGES   4u
+#define CODE_PAGES   16u
+#define FOUND_PAGES  4u
 
 /* A place in the run queue: a vCPU's, or that of work which a domain has to wait for. */
 struct turn {
@@ -110,7 +112,8 @@ struct vcpu {
     /* What hv/vcpu/hand*.c found lately. */
     uint64_t runs;                           /* how often it ran */
     struct linear_page linear[LINEAR_PAGES]; /* for copies, by address */
-    struct linear_page code[CODE_PAGES];     /* by view */
+    struct linear_page code[CODE_PAGES];     /* by view and address */
+    struct linear_page found[FOUND_PAGES];   /* for hand_translate(), by address */
     struct ram_slot ram[RAM_SLOTS];
     struct shown_slot shown[SHOWN_SLOTS];
 };

@@ -7,18 +7,12 @@
 
 /* The entries that led to l lead there still. A guest's own changes of its tables need no flush to
  * be seen by a walk, so each is read again. */
-static inline __attribute__((always_inline)) bool same_path(struct vcpu *v,
+static inline __attribute__((always_inline)) bool same_path(const struct vendor *by, struct vcpu *v,
                                                             const struct linear_page *l)
 {
-    if (l->cr3 != vcpu_get(v, VCPU_CR3) || l->efer != vcpu_get(v, VCPU_EFER)) {
-        return false;
-    }
-    for (unsigned i = 0; i < l->nr; i++) {
-        if (*l->used[i].at != l->used[i].value) {
-            return false;
-        }
-    }
-    return true;
+    return l->cr3 == by->get(v, VCPU_CR3) && l->efer == by->get(v, VCPU_EFER) &&
+           *l->used[0].at == l->used[0].value && *l->used[1].at == l->used[1].value &&
+           *l->used[2].at == l->used[2].value && *l->used[3].at == l->used[3].value;
 }
 
 static void keep_path(struct vcpu *v, struct linear_page *l, const struct path *p)
@@ -28,9 +22,11 @@ static void keep_path(struct vcpu *v, struct linear_page *l, const struct path *
     if (!(l->efer & EFER_LMA)) { /* registers count that are not compared, or entries of 4 bytes */
         return;
     }
-    for (unsigned i = 0; i < p->nr; i++) {
-        l->used[i].at = (const volatile uint64_t *)(void *)p->used[i].at;
-        l->used[i].value = p->used[i].value;
+    for (unsigned i = 0; i < ARRAY_SIZE(l->used); i++) { /* all are looked at */
+        const struct used *u = &p->used[i < p->nr ? i : p->nr - 1];
+
+        l->used[i].at = (const volatile uint64_t *)(void *)u->at;
+        l->used[i].value = u->value;
     }
     l->nr = (uint8_t)p->nr;
 }
@@ -38,6 +34,12 @@ static void keep_path(struct vcpu *v, struct linear_page *l, const struct path *
 static inline bool is_of(const struct linear_page *l, uint64_t a, uint64_t stamp)
 {
     return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp;
+}
+
+/* What same_path() may be asked of. */
+static inline bool path_of(const struct linear_page *l, uint64_t a, uint64_t stamp)
+{
+    return l->nr && l->address == (a & PAGE_MASK) && l->stamp == stamp;
 }
 
 /* ---- hypercalls ---- */
@@ -91,7 +93,7 @@ static inline __attribute__((always_inline)) uint8_t *linear_page(struct vcpu *v
         return linear_refill(v, l, a, stamp, rights);
     }
     if (l->runs != v->runs) {
-        if (!l->nr || v->altp2m.lifted || !same_path(v, l)) {
+        if (!l->nr || v->altp2m.lifted || !VENDOR_ONCE(same_path, v, l)) {
             return linear_refill(v, l, a, stamp, rights);
         }
         l->runs = v->runs;
@@ -255,14 +257,40 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
     return true;
 }
 
-bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
+static __attribute__((noinline)) bool found_refill(struct vcpu *v, struct linear_page *l,
+                                                   uint64_t a, uint64_t stamp)
 {
+    struct path p = {.nr = 0};
     struct walked w;
 
-    if (!hand_walk_host(v, a.v, &w, NULL)) {
+    *l = (struct linear_page){.address = a & PAGE_MASK, .stamp = stamp};
+    if (!hand_walk_host(v, a, &w, &p)) {
         return false;
     }
-    *out = gpa(w.base | (a.v & ~PAGE_MASK));
+    l->base = w.base;
+    keep_path(v, l, &p);
+    return true;
+}
+
+static inline __attribute__((always_inline)) struct linear_page *found(const struct vendor *by,
+                                                                       struct vcpu *v, uint64_t a)
+{
+    struct linear_page *l = &v->found[(a >> PAGE_SHIFT) % FOUND_PAGES];
+    uint64_t stamp = hostmap_generation(&v->domain->physmap);
+
+    return (path_of(l, a, stamp) && same_path(by, v, l)) || found_refill(v, l, a, stamp) ? l : NULL;
+}
+
+bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
+{
+    const struct linear_page *l;
+
+    CHECK(cpu_loaded(v));
+    l = VENDOR_ONCE(found, v, a.v);
+    if (!l) {
+        return false;
+    }
+    *out = gpa(l->base | (a.v & ~PAGE_MASK));
     return true;
 }
 
@@ -274,33 +302,43 @@ static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, stru
 
     *l = (struct linear_page){.address = a & PAGE_MASK, .stamp = stamp};
     if (hand_walk_view(v, a, &w, &p)) {
-        keep_path(v, l, &p);
         l->page = hand_shown(v, w.base >> PAGE_SHIFT, RIGHT_X, false);
+        if (l->page) { /* else it may come to be there, and no right be lost by that */
+            keep_path(v, l, &p);
+        }
     }
     return l->page;
 }
 
-/* The page of 64-bit code at `a`. One place for each view: a change between two is what is most
- * often looked for. */
-static const uint8_t *code_page(struct vcpu *v, uint64_t a)
+/* The page of 64-bit code at `a`. A place for each view and page: a change between two views is
+ * what is most often looked for. */
+static inline __attribute__((always_inline)) const uint8_t *code_page(const struct vendor *by,
+                                                                      struct vcpu *v, uint64_t a)
 {
     view_t at = v->altp2m.view;
-    struct linear_page *l = &v->code[at.v % CODE_PAGES];
+    struct linear_page *l = &v->code[(a >> PAGE_SHIFT ^ (uint64_t)at.v << 2) % CODE_PAGES];
     uint64_t stamp = physmap_rights_generation(&v->domain->physmap) << 16 | at.v;
 
-    return is_of(l, a, stamp) && same_path(v, l) ? l->page : code_refill(v, l, a, stamp);
+    return path_of(l, a, stamp) && same_path(by, v, l) ? l->page : code_refill(v, l, a, stamp);
+}
+
+static inline __attribute__((always_inline)) const uint8_t *code_at_rip(const struct vendor *by,
+                                                                        struct vcpu *v, size_t n)
+{
+    uint64_t a = by->get(v, VCPU_RIP);
+    const uint8_t *page;
+
+    if (!by->get(v, VCPU_CODE_64) || (a & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
+        return NULL;
+    }
+    page = code_page(by, v, a);
+    return page ? page + (a & ~PAGE_MASK) : NULL;
 }
 
 const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n)
 {
-    uint64_t a = vcpu_get(v, VCPU_RIP);
-    const uint8_t *page;
-
-    if (!vcpu_long_mode(v) || (a & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
-        return NULL;
-    }
-    page = code_page(v, a);
-    return page ? page + (a & ~PAGE_MASK) : NULL;
+    CHECK(cpu_loaded(v));
+    return VENDOR_ONCE(code_at_rip, v, n);
 }
 
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)

@@ -37,25 +37,32 @@ static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64
     return true;
 }
 
-uint8_t *hand_shown(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
+/* One place for each view and gfn: a guest may change between two views all the time. */
+static inline struct shown_slot *shown(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
 {
-    struct shown_slot *s = &v->shown[g % SHOWN_SLOTS];
     uint64_t generation = physmap_rights_generation(&v->domain->physmap);
     bool lifted = v->altp2m.lifted && (in_walk ? !v->altp2m.lifted_judged : !v->altp2m.lifted_walk);
     view_t at = lifted ? VIEW_NONE : v->altp2m.view;
+    struct shown_slot *s = &v->shown[(g ^ (uint64_t)at.v << 3) % SHOWN_SLOTS];
 
     rights = lifted ? 0 : rights;
     if (s->page && s->gfn == g && s->generation == generation && view_eq(s->view, at) &&
         !(rights & ~(unsigned)s->rights)) {
-        return s->page;
+        return s;
     }
-    return shown_refill(v, s, at, g, generation) && !(rights & ~(unsigned)s->rights) ? s->page
-                                                                                     : NULL;
+    return shown_refill(v, s, at, g, generation) && !(rights & ~(unsigned)s->rights) ? s : NULL;
+}
+
+uint8_t *hand_shown(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
+{
+    const struct shown_slot *s = shown(v, g, rights, in_walk);
+
+    return s ? s->page : NULL;
 }
 
 uint8_t *hand_shown_ram(struct vcpu *v, uint64_t g, unsigned rights)
 {
-    uint8_t *page = hand_shown(v, g, rights, false);
+    const struct shown_slot *s = shown(v, g, rights, false);
 
-    return page && v->shown[g % SHOWN_SLOTS].type == MAP_RAM ? page : NULL;
+    return s && s->type == MAP_RAM ? s->page : NULL;
 }
