@@ -115,7 +115,7 @@ bool access_reach_gpa(struct vcpu *v, gpa_t a, struct hand_reach *r)
     return answer == HAND_DONE;
 }
 
-/* What a listener, or the guest itself, is told of. */
+/* What a listener is told of. */
 static __attribute__((noinline)) void tell_violation(struct vcpu *v, const struct vcpu_exit *exit,
                                                      enum fault_result result)
 {
@@ -124,9 +124,7 @@ static __attribute__((noinline)) void tell_violation(struct vcpu *v, const struc
 
     linear_find(v, &e);
     flags = access_flags(e.violation.rights, e.violation.gla_valid, e.violation.walk);
-    if (result == FAULT_VE) {
-        reflect_violation(v, &e);
-    } else if (result == FAULT_CONVERTED) {
+    if (result == FAULT_CONVERTED) {
         monitor_converted(v, e.violation.gpa, e.violation.gla, flags);
     } else {
         access_denied(v, e.violation.gpa, e.violation.gla, flags);
@@ -156,6 +154,8 @@ static inline __attribute__((always_inline)) void decided(struct vcpu *v, const 
         vcpu_inject_error(v, EXC_GP, 0);
         break;
     case FAULT_VE:
+        reflect_violation(v, e);
+        break;
     case FAULT_CONVERTED:
     case FAULT_DENIED:
         tell_violation(v, e, result);
@@ -178,7 +178,8 @@ static inline __attribute__((always_inline)) struct fault fault_of(struct vcpu *
                           .walk = e->violation.walk,
                           .wide = v->exit.narrow_refused,
                           .writes = counted && !skipped,
-                          .reflect = reflect_can(v)};
+                          .reflect = reflect_can(v),
+                          .given = &v->exit.given};
 }
 
 /* A walk that cannot be let through is told as what it counts as. */

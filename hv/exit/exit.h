@@ -106,3 +106,6 @@ uint64_t mmio_linear(struct vcpu *v, const struct decoded *d);
 
 /* Finds the linear address of a violation, if the exit does not tell it. */
 void linear_find(struct vcpu *v, struct vcpu_exit *e);
+/* The same where that is easy: an operand of a common instruction in 64-bit code. False: it is not.
+ */
+bool linear_quickly(struct vcpu *v, const struct vcpu_exit *e, uint64_t *gla);

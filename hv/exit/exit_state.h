@@ -13,6 +13,19 @@ struct stand_in {
     bool discard; /* writes */
 };
 
+/*
+ * How an instruction of 64-bit code forms the address of its one operand in memory: base and index
+ * (offsets in struct vcpu_regs, and masks: 0 without one), scaled; and RIP, if it is relative to
+ * that.
+ */
+struct operand_form {
+    uint64_t code[2]; /* its bytes, and those behind it */
+    uint64_t displacement, base_mask, index_mask, rip_mask;
+    uint8_t base, index, shift;
+    bool simple; /* false: it is formed otherwise, or there is none */
+};
+#define OPERAND_FORMS 4u
+
 struct exit_vcpu {
     /* Most exits need none of these looked at: that they do not is one test. */
     union {
@@ -30,8 +43,10 @@ struct exit_vcpu {
     const struct stand_in *stand_in; /* mmio.c; NULL: memory itself */
     const struct vcpu_exit *hole;    /* mmio.c: the violation where no memory is, or NULL */
     struct walk_copies *walks;       /* walk.c; NULL: none is let through that is judged */
-    gpa_t walk_first;                /* where the walk went that began it */
-    bool narrow_refused;             /* they cannot be: the fetch is a violation */
+    struct operand_form forms[OPERAND_FORMS]; /* linear.c */
+    unsigned given;      /* RIGHT_*: what the tables give where the last #VE came */
+    gpa_t walk_first;    /* where the walk went that began it */
+    bool narrow_refused; /* they cannot be: the fetch is a violation */
     uint8_t nr_narrow;
     gfn_t narrow_gfn[NARROW_PAGES];
     uint64_t narrow_rip;

@@ -4,6 +4,7 @@
  * instruction at RIP may have accessed is translated until one fits. Where none does there is none
  * to be told.
  */
+#include "exit/decode.h"
 #include "exit/exit.h"
 
 #define LENGTH_MAX 15u
@@ -52,6 +53,105 @@ static void find_data(struct vcpu *v, struct vcpu_exit *e)
     if (!either_fits(v, e, sp, STACK_SLOT)) {
         either_fits(v, e, sp - STACK_SLOT, STACK_SLOT);
     }
+}
+
+/* ---- the same for what most instructions are ---- */
+
+/* Where register n is, by ModRM numbering with REX; -1: not in struct vcpu_regs. */
+static int register_at(unsigned n)
+{
+    static const uint8_t places[16] = {offsetof(struct vcpu_regs, rax),
+                                       offsetof(struct vcpu_regs, rcx),
+                                       offsetof(struct vcpu_regs, rdx),
+                                       offsetof(struct vcpu_regs, rbx),
+                                       0xff,
+                                       offsetof(struct vcpu_regs, rbp),
+                                       offsetof(struct vcpu_regs, rsi),
+                                       offsetof(struct vcpu_regs, rdi),
+                                       offsetof(struct vcpu_regs, r8),
+                                       offsetof(struct vcpu_regs, r9),
+                                       offsetof(struct vcpu_regs, r10),
+                                       offsetof(struct vcpu_regs, r11),
+                                       offsetof(struct vcpu_regs, r12),
+                                       offsetof(struct vcpu_regs, r13),
+                                       offsetof(struct vcpu_regs, r14),
+                                       offsetof(struct vcpu_regs, r15)};
+
+    return n < ARRAY_SIZE(places) && places[n] != 0xff ? places[n] : -1;
+}
+
+static bool is_simple(const struct decoded *d)
+{
+    return (d->kind <= DECODE_ALU || (d->kind >= DECODE_XCHG && d->kind <= DECODE_CMPXCHG_PAIR)) &&
+           d->address_size == 8 && d->segment != SEG_FS && d->segment != SEG_GS &&
+           (d->base == DECODE_RIP || d->base == DECODE_NO_REGISTER || register_at(d->base) >= 0) &&
+           (d->index == DECODE_NO_REGISTER || register_at(d->index) >= 0);
+}
+
+static __attribute__((noinline)) void learn(struct operand_form *f, const uint8_t *code)
+{
+    struct decoded d;
+
+    *f = (struct operand_form){.simple = false};
+    __builtin_memcpy(f->code, code, sizeof(f->code));
+    if (!decode_mmio(code, LENGTH_MAX, 64, &d) || !is_simple(&d)) {
+        return;
+    }
+    f->simple = true;
+    f->displacement = d.displacement;
+    if (d.base == DECODE_RIP) {
+        f->displacement += d.length;
+        f->rip_mask = ~0ULL;
+    } else if (d.base != DECODE_NO_REGISTER) {
+        f->base = (uint8_t)register_at(d.base);
+        f->base_mask = ~0ULL;
+    }
+    if (d.index != DECODE_NO_REGISTER) {
+        f->index = (uint8_t)register_at(d.index);
+        f->index_mask = ~0ULL;
+        f->shift = (uint8_t)__builtin_ctz(d.scale);
+    }
+}
+
+static inline uint64_t at_offset(const struct vcpu *v, uint8_t offset)
+{
+    return *(const uint64_t *)(const void *)((const char *)&v->regs + offset);
+}
+
+/* How the instruction at RIP forms its operand's address; NULL: it is to be decoded. */
+static inline const struct operand_form *form_of(struct vcpu *v, uint64_t rip)
+{
+    struct operand_form *f = &v->exit.forms[rip / 4 % OPERAND_FORMS];
+    const uint8_t *code = vcpu_code_in_place(v, sizeof(f->code));
+    uint64_t now[2];
+
+    if (!code) {
+        return NULL;
+    }
+    __builtin_memcpy(now, code, sizeof(now));
+    if (now[0] != f->code[0] || now[1] != f->code[1]) {
+        learn(f, (const uint8_t *)now);
+    }
+    return f->simple ? f : NULL;
+}
+
+bool linear_quickly(struct vcpu *v, const struct vcpu_exit *e, uint64_t *gla)
+{
+    uint64_t rip = vcpu_get(v, VCPU_RIP), linear;
+    const struct operand_form *f;
+    gpa_t a;
+
+    if (e->violation.walk || (e->violation.rights & RIGHT_X) || v->event.due ||
+        !(f = form_of(v, rip))) {
+        return false;
+    }
+    linear = (at_offset(v, f->base) & f->base_mask) + f->displacement +
+             ((at_offset(v, f->index) & f->index_mask) << f->shift) + (rip & f->rip_mask);
+    if (!hand_translate(v, gva(linear), &a) || ((a.v ^ e->violation.gpa.v) & PAGE_MASK)) {
+        return false;
+    }
+    *gla = (linear & PAGE_MASK) | (e->violation.gpa.v & ~PAGE_MASK);
+    return true;
 }
 
 void linear_find(struct vcpu *v, struct vcpu_exit *e)

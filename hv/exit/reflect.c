@@ -35,16 +35,7 @@ bool reflect_can(const struct vcpu *v)
            !v->altp2m.lifted && (vcpu_get(v, VCPU_CR0) & X86_CR0_PE) && ve_page(v)->busy == 0;
 }
 
-/* What the tables give there, as the qualification has it in bits 3 to 5. */
-static unsigned given(const struct vcpu *v, gpa_t a)
-{
-    struct mapping m;
-
-    return view_lookup(v->altp2m.pm, v->altp2m.view, gpa_to_gfn(a), &m) ? access_rights(m.access)
-                                                                        : 0;
-}
-
-void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
+static void raise(struct vcpu *v, const struct vcpu_exit *e, bool gla_valid, uint64_t gla)
 {
     struct ve_page *p = ve_page(v);
     unsigned rights = e->violation.rights;
@@ -52,13 +43,34 @@ void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
     p->reason = VE_REASON;
     p->busy = VE_BUSY;
     /* A write is RIGHT_R | RIGHT_W, and told as a write alone. */
-    p->qualification = (rights & RIGHT_W ? RIGHT_W : rights) | given(v, e->violation.gpa) << 3 |
-                       (e->violation.gla_valid ? VE_GLA_VALID : 0) |
-                       (e->violation.gla_valid && !e->violation.walk ? VE_FINAL : 0);
-    p->gla = e->violation.gla_valid ? e->violation.gla : 0;
+    p->qualification = (rights & RIGHT_W ? RIGHT_W : rights) | v->exit.given << 3 |
+                       (gla_valid ? VE_GLA_VALID : 0) |
+                       (gla_valid && !e->violation.walk ? VE_FINAL : 0);
+    p->gla = gla;
     p->gpa = e->violation.gpa.v;
     p->index = (uint16_t)v->altp2m.view.v;
-    vcpu_inject(v, EXC_VE);
+    /* Nothing else is due: reflect_can(). A fault's frame has RF. */
+    v->event = (struct event){.vector = EXC_VE, .type = EVENT_HARDWARE, .due = true};
+    vcpu_set(v, VCPU_RFLAGS, vcpu_get(v, VCPU_RFLAGS) | X86_EFLAGS_RF);
+}
+
+static __attribute__((noinline)) void find_and_raise(struct vcpu *v, const struct vcpu_exit *exit)
+{
+    struct vcpu_exit e = *exit;
+
+    linear_find(v, &e);
+    raise(v, &e, e.violation.gla_valid, e.violation.gla_valid ? e.violation.gla : 0);
+}
+
+void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
+{
+    uint64_t gla;
+
+    if (linear_quickly(v, e, &gla)) {
+        raise(v, e, true, gla);
+    } else {
+        find_and_raise(v, e);
+    }
 }
 
 bool reflect_instruction(struct vcpu *v)

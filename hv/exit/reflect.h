@@ -6,7 +6,8 @@
 
 /* Whether v would take a #VE now if its processor could raise one: struct fault's `reflect`. */
 bool reflect_can(const struct vcpu *v);
-/* Raises #VE for this violation (FAULT_VE). */
+/* Raises #VE for this violation (FAULT_VE), whose linear address it looks for; v->exit.given is
+ * what the tables give. */
 void reflect_violation(struct vcpu *v, const struct vcpu_exit *e);
 /* Carries out a VMCALL that raised #UD. False: it is the guest's #UD. */
 bool reflect_instruction(struct vcpu *v);

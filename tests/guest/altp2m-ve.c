@@ -339,6 +339,118 @@ static void in_the_walk(void)
     page_map(va, 0, 0);
 }
 
+/* ---- the linear address, which some processors do not tell ---- */
+
+/* Each accesses eight bytes at `at`, or a part of them. */
+#define FORM(name, instruction, ...)                                                               \
+    static void name(uint64_t at)                                                                  \
+    {                                                                                              \
+        uint64_t x = 0;                                                                            \
+                                                                                                   \
+        __asm__ volatile(instruction : "+a"(x) : __VA_ARGS__ : "memory", "rcx", "r12", "cc");      \
+    }
+FORM(by_base, "mov %%rax, (%1)", "r"(at))
+FORM(by_displacement, "movb $1, 0x40(%1)", "r"(at - 0x40))
+FORM(by_far_displacement, "mov %%eax, -0x12345(%1)", "r"(at + 0x12345))
+FORM(by_index, "mov %%rax, (%1, %2, 8)", "r"(at - 80), "r"(10L))
+FORM(by_index_alone, "mov %%rax, 0x7000(, %1, 4)", "r"((at - 0x7000) / 4))
+FORM(by_r12, "mov %1, %%r12; mov %%rax, 8(%%r12)", "r"(at - 8))
+FORM(by_r13, "push %%r13; mov %1, %%r13; movl $7, (%%r13); pop %%r13", "D"(at))
+FORM(by_rbp, "push %%rbp; mov %1, %%rbp; addq $7, 16(%%rbp); pop %%rbp", "D"(at - 16))
+FORM(by_32_bits, "mov %%rax, (%k1)", "r"(at | 1UL << 40))
+FORM(exchanged, "xchg %%rax, (%1)", "r"(at))
+FORM(compared, "lock cmpxchg %1, (%1)", "r"(at))
+FORM(added, "lock xadd %%rax, (%1)", "r"(at))
+FORM(one_bit, "mov $-64, %%rcx; bts %%rcx, (%1)", "r"(at + 8))
+FORM(pushed, "push (%1); pop %%rcx", "r"(at))
+FORM(popped, "push %%rax; pop (%1)", "r"(at))
+FORM(filled, "push %%rdi; stosb; pop %%rdi", "D"(at))
+FORM(moved, "push %%rdi; push %%rsi; movsb; pop %%rsi; pop %%rdi", "D"(at), "S"(&moved))
+
+static void (*const forms[])(uint64_t) = {by_base,
+                                          by_displacement,
+                                          by_far_displacement,
+                                          by_index,
+                                          by_index_alone,
+                                          by_r12,
+                                          by_r13,
+                                          by_rbp,
+                                          by_32_bits,
+                                          exchanged,
+                                          compared,
+                                          added,
+                                          one_bit,
+                                          pushed,
+                                          popped,
+                                          filled,
+                                          moved};
+
+static void touch_by(unsigned form, unsigned i, uint64_t at)
+{
+    arm(i, ACCESS_N);
+    expect(altp2m_switch(v), 0);
+    forms[form](at);
+    barrier();
+    expect(altp2m_switch(0), 0);
+    check(taken && seen.gla == at && seen.gpa == (uint64_t)slot(i) + at % PAGE &&
+              (seen.qualification & (Q_LINEAR | Q_FINAL)) == (Q_LINEAR | Q_FINAL),
+          "form %u at %lx: %u taken, gla %lx gpa %lx qualification %lx", form, at, taken, seen.gla,
+          seen.gpa, seen.qualification);
+}
+
+/* Again and again: what is known of an instruction is not its operand's address. */
+static void operands(void)
+{
+    if (!enabled)
+        skip("#VE");
+    for (unsigned n = 0; n < 4; n++)
+        for (unsigned f = 0; f < ARRAY_SIZE(forms); f++)
+            touch_by(f, 20 + n % 2, (uint64_t)(slot(20 + n % 2) + 8 * n));
+}
+
+#define ELSEWHERE 0x0000600000000000UL
+
+/* The instruction at one place is another, and what the one before accessed leads to the page, too.
+ */
+static void code_changes(void)
+{
+    static const uint8_t stores[][4] = {
+        {0x48, 0x89, 0x07, 0xc3}, {0x48, 0x89, 0x06, 0xc3}, {0x48, 0x01, 0x02, 0xc3}};
+    volatile uint64_t *code = slot(22), *p = slot(20);
+
+    if (!enabled)
+        skip("#VE");
+    page_map(ELSEWHERE, (uint64_t)p, PTE_RWX);
+    for (unsigned n = 0; n < 6; n++) {
+        for (unsigned i = 0; i < sizeof(stores[0]); i++)
+            ((volatile uint8_t *)code)[i] = stores[n % 3][i];
+        arm(20, ACCESS_R);
+        expect(altp2m_switch(v), 0);
+        __asm__ volatile("call *%0" ::"b"(code), "a"(0L), "D"(n % 3 == 0 ? (uint64_t)p : ELSEWHERE),
+                         "S"(n % 3 == 1 ? (uint64_t)p : ELSEWHERE),
+                         "d"(n % 3 == 2 ? (uint64_t)p : ELSEWHERE)
+                         : "memory", "cc");
+        verify(p, Q_GPA_R, Q_WRITE);
+        expect(altp2m_switch(0), 0);
+    }
+    page_map(ELSEWHERE, 0, 0);
+}
+
+/* One linear address, one page after the other. */
+static void mapped_elsewhere(void)
+{
+    const uint64_t va = ELSEWHERE;
+
+    if (!enabled)
+        skip("#VE");
+    for (unsigned n = 0; n < 6; n++) {
+        page_map(va, (uint64_t)slot(20 + n % 2), PTE_RWX);
+        touch_by(n % ARRAY_SIZE(forms), 20 + n % 2, va + 8 * n);
+        touch_by(n % ARRAY_SIZE(forms), 20 + n % 2, (uint64_t)(slot(20 + n % 2) + n));
+    }
+    page_map(va, 0, 0);
+}
+
 /* After disable_notify the same violation is the hypervisor's again. */
 static void disabled(void)
 {
@@ -387,4 +499,5 @@ static void page_ballooned(void)
 
 TEST_CASES(CASE(setup), CASE(write), CASE(read), CASE(fetch), CASE(from_user), CASE(busy),
            CASE(suppressed), CASE(suppress_bit), CASE(per_view), CASE(handler_switches),
-           CASE(index_by_hypercall), CASE(in_the_walk), CASE(disabled), CASE(page_ballooned))
+           CASE(index_by_hypercall), CASE(in_the_walk), CASE(operands), CASE(code_changes),
+           CASE(mapped_elsewhere), CASE(disabled), CASE(page_ballooned))

@@ -47,7 +47,6 @@ ALLOWED = {
     ("hv/platform.c", "platform_map"): (1, "its definition"),
     ("hv/exit/selftest.c", "frame_virt"): (1, "a new frame: code of its own"),
     ("hv/exit/reflect.c", "frame_virt"): (1, "the #VE page, which the core holds and which the processor would write"),
-    ("hv/exit/reflect.c", "view_lookup"): (1, "reads an access"),
     ("hv/exit/walk.c", "frame_virt"): (1, "new frames: copies of the hand's pages"),
     ("hv/svm/msr.c", "frame_virt"): (1, "new frames: the map of MSRs"),
     ("hv/svm/svm.c", "frame_virt"): (2, "new frames: host state, map of ports"),
