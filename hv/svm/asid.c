@@ -19,7 +19,8 @@ static struct tags {
     struct slot {
         const struct vcpu *vcpu;
         uint64_t root, used, since, flushed;
-    } slots[SLOTS]; /* slot n is ASID n + 1; 0 is the hypervisor's own */
+        uint64_t noted; /* what svm_flushes was when there was nothing left to be forgotten */
+    } slots[SLOTS];     /* slot n is ASID n + 1; 0 is the hypervisor's own */
     uint64_t uses;
     uint64_t all_flushed; /* when the processor did forget all */
 } tags[CPU_MAX];
@@ -51,6 +52,16 @@ static unsigned find(struct slot *slots, const struct vcpu *v, uint64_t root)
     return oldest;
 }
 
+static inline void use(struct tags *t, struct svm_vcpu *x, unsigned i)
+{
+    struct slot *s = &t->slots[i];
+
+    s->used = ++t->uses;
+    x->vmcb->asid = i + 1;
+    x->vmcb->ncr3 = s->root << PAGE_SHIFT;
+    svm_dirty(x, CLEAN_NESTED | CLEAN_ASID);
+}
+
 static void change_root(struct tags *t, struct vcpu *v, struct svm_vcpu *x)
 {
     struct slot *slots = t->slots;
@@ -61,11 +72,7 @@ static void change_root(struct tags *t, struct vcpu *v, struct svm_vcpu *x)
         i = find(slots, v, v->altp2m.root.v);
         *hint = (uint8_t)i;
     }
-    slots[i].used = ++t->uses;
-    x->asid = (uint16_t)(i + 1);
-    x->vmcb->ncr3 = v->altp2m.root.v << PAGE_SHIFT;
-    x->vmcb->asid = x->asid;
-    svm_dirty(x, CLEAN_NESTED | CLEAN_ASID);
+    use(t, x, i);
 }
 
 /* When what the tag may hold was to be forgotten last. */
@@ -78,19 +85,25 @@ static uint64_t stale(const struct svm_vcpu *x, const struct slot *s)
     return x->stale > when ? x->stale : when;
 }
 
-void asid_follow(struct vcpu *v)
+/* The tag and the tables that the VMCB names are v's, here: it may have been on another processor.
+ */
+static bool is_followed(const struct slot *s, const struct vcpu *v, const struct svm_vcpu *x)
 {
-    struct svm_vcpu *x = svm_of(v);
-    struct tags *t = &tags[smp_here()];
-    struct slot *s = &t->slots[x->asid ? x->asid - 1 : 0];
+    return x->vmcb->asid && s->vcpu == v && s->root == v->altp2m.root.v &&
+           x->vmcb->ncr3 == s->root << PAGE_SHIFT;
+}
+
+static __attribute__((noinline)) void follow(struct tags *t, struct vcpu *v, struct svm_vcpu *x)
+{
+    struct slot *s = &t->slots[x->vmcb->asid ? x->vmcb->asid - 1 : 0];
     uint64_t when;
 
-    if (!x->asid || s->vcpu != v || s->root != v->altp2m.root.v) {
+    if (!is_followed(s, v, x)) {
         change_root(t, v, x);
-        s = &t->slots[x->asid - 1];
+        s = &t->slots[x->vmcb->asid - 1];
     }
     v->altp2m_changed = false;
-    x->flushes = svm_flushes;
+    x->flushes = s->noted = svm_flushes;
     when = stale(x, s);
     if (s->flushed >= when || t->all_flushed >= when) {
         return;
@@ -102,6 +115,31 @@ void asid_follow(struct vcpu *v)
         x->vmcb->tlb_control = TLB_FLUSH_ALL;
         t->all_flushed = svm_flushes;
     }
+}
+
+extern inline void asid_change(struct vcpu *v);
+
+__attribute__((always_inline)) inline void asid_change(struct vcpu *v)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct tags *t = &tags[smp_here()];
+    uint64_t root = v->altp2m.root.v;
+    unsigned i = x->slots[root % ARRAY_SIZE(x->slots)];
+    struct slot *s = &t->slots[i];
+
+    x->vmcb->tlb_control = TLB_KEEP;
+    if (s->vcpu != v || s->root != root || s->noted != svm_flushes) {
+        follow(t, v, x);
+        return;
+    }
+    use(t, x, i); /* a change to a view of before, and nothing is to be forgotten since */
+}
+
+void asid_follow(struct vcpu *v)
+{
+    asid_change(v);
+    svm_of(v)->flushes = svm_flushes;
+    v->altp2m_changed = false;
 }
 
 void svm_flush(struct vcpu *v, mfn_t root)

@@ -76,7 +76,7 @@ unsigned svm_length(const struct vcpu *v)
     return b->next_rip - b->rip - 1 < LENGTH_MAX ? (unsigned)(b->next_rip - b->rip) : 0;
 }
 
-static void violation(struct vcpu_exit *e, const struct vmcb *b, bool delivering)
+void svm_tell_violation(struct vcpu_exit *e, const struct vmcb *b, bool delivering)
 {
     uint64_t i = b->exit_info1;
 
@@ -315,7 +315,7 @@ static __attribute__((noinline)) void tell_more(struct vcpu *v, struct vcpu_exit
         table(e, code);
         break;
     case SVM_NPF:
-        violation(e, b, x->delivering);
+        svm_tell_violation(e, b, x->delivering);
         break;
     case SVM_INTR: /* the machine's: taken as soon as it could be */
         __asm__ volatile("sti; nop; cli" : : : "memory");

@@ -14,9 +14,8 @@ struct svm_vcpu {
     uint32_t exceptions; /* intercepted but when a double fault is delivered */
     uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
     bool loses_paging;   /* see enter() */
-    uint16_t asid;
-    uint8_t slots[8]; /* asid.c: where a table's tag was last, by the low bits of its frame */
-    uint8_t length;   /* of the instruction that exited, where it has to be found out */
+    uint8_t slots[8];    /* asid.c: where a table's tag was last, by the low bits of its frame */
+    uint8_t length;      /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
     uint8_t injected_type; /* of that: enum event_type */
     bool gp_injected;      /* by the last entry */
@@ -48,10 +47,14 @@ void svm_enter(struct vcpu_regs *regs, struct vmcb *guest, struct vmcb *host);
 void svm_tell(struct vcpu *v, struct vcpu_exit *e);
 void svm_tell_pending(struct svm_vcpu *x,
                       struct vcpu_exit *e); /* x->pending, in place of running */
-unsigned svm_length(const struct vcpu *v);  /* of the instruction that exited; 0: not known */
+void svm_tell_violation(struct vcpu_exit *e, const struct vmcb *b,
+                        bool delivering);  /* of the nested tables */
+unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0: not known */
 
-/* vmfunc.c: whether the exit was VMFUNC, or the call that stands for it, and is done. */
-bool vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
+/* vmfunc.c: whether the exit was VMFUNC, or the call that stands for it, and is done, but that the
+ * tables are others (asid_change()); perhaps with x->pending. */
+enum vmfunc_done { VMFUNC_NOT, VMFUNC_DONE, VMFUNC_TRAPS };
+enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
 
 /* decode.c: what it does not tell. All read the guest's code at RIP. */
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
@@ -72,7 +75,9 @@ static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)
 void asid_init(uint32_t number);
 extern uint64_t svm_flushes; /* moves when a tag changes hands, or has to be flushed */
 void asid_follow(struct vcpu *v);
-/* Before VMRUN: has the VMCB name v's tables and their tag, and flush what has to be. */
+/* Before VMRUN: has the VMCB name v's tables and their tag, and flush what has to be.
+ * asid_change(): for short, where the guest has changed v's tables and nobody else anything. */
+void asid_change(struct vcpu *v);
 static inline void asid_use(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);

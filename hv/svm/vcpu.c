@@ -77,39 +77,56 @@ void svm_unload(struct vcpu *v)
     }
 }
 
-/* RIP of a software interrupt is to be behind its instruction by then (15.20). */
-static void inject(struct vcpu *v, struct svm_vcpu *x)
+/* The type that VMRUN is told. RIP of a software interrupt is to be behind its instruction by then
+ * (15.20). */
+static __attribute__((noinline)) unsigned inject_other(struct vcpu *v, struct svm_vcpu *x)
 {
     struct vmcb *b = x->vmcb;
-    struct event *e = &v->event;
-    uint64_t info = event_info(e) & ~0x700ULL;
+    const struct event *e = &v->event;
 
-    if (e->type >= EVENT_SOFTWARE) {
-        x->injected_type = e->type;
-        x->advanced = e->length;
-        b->rip += e->length;
-        b->next_rip = b->rip;
-        info |= (e->type == EVENT_PRIV_SW ? EVENT_HARDWARE : EVENT_SOFTWARE) << 8;
-    } else if (e->vector != EXC_VE || e->type != EVENT_HARDWARE) {
-        info |= (uint64_t)e->type << 8;
-    } /* else as an interrupt: a processor may refuse an exception that it does not know */
-    if (e->type == EVENT_NMI) {
+    if (e->type < EVENT_SOFTWARE) {
         svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
+        return EVENT_NMI;
     }
-    x->gp_injected = e->type == EVENT_HARDWARE && e->vector == EXC_GP;
+    x->injected_type = e->type;
+    x->advanced = e->length;
+    b->rip += e->length;
+    b->next_rip = b->rip;
+    return e->type == EVENT_PRIV_SW ? EVENT_HARDWARE : EVENT_SOFTWARE;
+}
+
+static inline void inject(struct vcpu *v, struct svm_vcpu *x)
+{
+    struct event *e = &v->event;
+    unsigned type = EVENT_EXTERNAL;
+
+    x->gp_injected = false;
+    if (e->type == EVENT_HARDWARE) {
+        x->gp_injected = e->vector == EXC_GP;
+        /* #VE as an interrupt: a processor may refuse an exception that it does not know. */
+        type = e->vector == EXC_VE ? EVENT_EXTERNAL : EVENT_HARDWARE;
+    } else if (e->type != EVENT_EXTERNAL) {
+        type = inject_other(v, x);
+    }
     if (e->with_cr2) {
         svm_set(v, VCPU_CR2, e->cr2);
     }
-    b->event = info | (uint64_t)e->error << 32;
+    x->vmcb->event = EVENT_INFO_VALID | (uint64_t)e->error << 32 | (e->has_error ? 1u << 11 : 0) |
+                     type << 8 | e->vector;
     e->due = false;
 }
 
 /* Inline: every exit comes by here. */
-static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x)
+static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
+                                                                 bool changed)
 {
     struct vmcb *b = x->vmcb;
 
-    asid_use(v);
+    if (changed) {
+        asid_change(v);
+    } else {
+        asid_use(v);
+    }
     b->rax = v->regs.rax;
     write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
     if (__builtin_expect(smp_on, 0)) {
@@ -159,7 +176,8 @@ static void deliver_once(const struct svm_vcpu *x)
     }
 }
 
-static enum smp_exit enter_event(struct vcpu *v, struct svm_vcpu *x)
+static inline __attribute__((always_inline)) enum smp_exit enter_event(struct vcpu *v,
+                                                                       struct svm_vcpu *x)
 {
     bool delivering = x->delivering;
     enum smp_exit how;
@@ -170,7 +188,7 @@ static enum smp_exit enter_event(struct vcpu *v, struct svm_vcpu *x)
     } else {
         deliver_once(x);
     }
-    how = enter(v, x);
+    how = enter(v, x, false);
     x->vmcb->event = 0;
     if (delivering) {
         without_code(v, false);
@@ -182,8 +200,8 @@ static enum smp_exit enter_event(struct vcpu *v, struct svm_vcpu *x)
  * An exception while a double fault is delivered is a triple fault, which Bochs 2.7 does not turn
  * into an exit. So all are intercepted meanwhile; those of the handler are the guest's again.
  */
-static bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e,
-                                 enum smp_exit *how)
+static __attribute__((noinline)) bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x,
+                                                           struct vcpu_exit *e, enum smp_exit *how)
 {
     struct vmcb *b = x->vmcb;
 
@@ -218,7 +236,8 @@ static inline bool told_call(struct svm_vcpu *x, struct vcpu_exit *e)
 {
     const struct vmcb *b = x->vmcb;
 
-    if (b->exit_code != SVM_VMMCALL || (uint32_t)b->rax == FACET_ALTP2M_VMMCALL_VIEW) {
+    if (b->exit_code != SVM_VMMCALL ||
+        __builtin_expect((uint32_t)b->rax == FACET_ALTP2M_VMMCALL_VIEW, 0)) {
         return false;
     }
     e->kind = VCPU_EXIT_HYPERCALL;
@@ -227,31 +246,52 @@ static inline bool told_call(struct svm_vcpu *x, struct vcpu_exit *e)
     return true;
 }
 
+/* ... or violations. Those that came in a delivery, or while IRET is stepped, are not told here. */
+static inline bool told_violation(struct svm_vcpu *x, struct vcpu_exit *e)
+{
+    const struct vmcb *b = x->vmcb;
+
+    if (b->exit_code != SVM_NPF || (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped) {
+        return false;
+    }
+    e->reason = SVM_NPF;
+    x->length = 0;
+    svm_tell_violation(e, b, x->delivering);
+    return true;
+}
+
 /* A guest that does nothing but change views comes out after so many, for who waits. */
 #define SWITCHES 8u
+
+static void stopped(struct svm_vcpu *x, struct vcpu_exit *e, enum vmfunc_done done)
+{
+    if (done == VMFUNC_TRAPS) {
+        svm_tell_pending(x, e);
+    } else {
+        e->kind = VCPU_EXIT_WINDOW;
+        e->reason = (uint32_t)x->vmcb->exit_code;
+    }
+}
 
 /* Tells any exit, but that the guest goes on at once where all that it did was change its view. */
 static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_vcpu *x,
                                                     struct vcpu_exit *e)
 {
+    enum vmfunc_done done;
     enum smp_exit how;
 
-    for (unsigned left = SWITCHES; vmfunc_done(v, x); left--) {
-        if (x->pending) {
-            svm_tell_pending(x, e);
+    for (unsigned left = SWITCHES; (done = vmfunc_done(v, x)) != VMFUNC_NOT; left--) {
+        if (done == VMFUNC_TRAPS || left == 0) {
+            v->altp2m_changed = true;
+            stopped(x, e, done);
             return;
         }
-        if (left == 0) {
-            e->kind = VCPU_EXIT_WINDOW;
-            e->reason = (uint32_t)x->vmcb->exit_code;
-            return;
-        }
-        how = enter(v, x);
+        how = enter(v, x, true);
         if (how != SMP_EXIT) {
             interfered(v, e, how);
             return;
         }
-        if (told_call(x, e)) {
+        if (told_call(x, e) || told_violation(x, e)) {
             return;
         }
     }
@@ -299,12 +339,12 @@ __attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_e
         run_special(v, x, e);
         return;
     }
-    how = enter(v, x);
+    how = enter(v, x, false);
     if (how != SMP_EXIT) {
         interfered(v, e, how);
         return;
     }
-    if (told_call(x, e)) {
+    if (told_call(x, e) || told_violation(x, e)) {
         return;
     }
     if (v->altp2m.vmfunc) {

@@ -29,7 +29,6 @@ static bool enter_view(struct vcpu *v, uint64_t index)
     }
     a->view = view((uint16_t)index);
     a->root = mfn(root >> PAGE_SHIFT);
-    v->altp2m_changed = true;
     return true;
 }
 
@@ -47,27 +46,40 @@ static bool is_vmfunc(struct vcpu *v)
     return b[0] == 0x0f && b[1] == 0x01 && b[2] == 0xd4;
 }
 
-/* Whether the exit is one of them, whatever the view that it names. */
-static bool is_switch(struct vcpu *v, const struct vmcb *b)
+/* Behind the instruction; false: that crosses into another 4 GiB, or there is a trap. */
+static inline bool pass(struct vmcb *b)
 {
-    if (b->exit_code == SVM_VMMCALL) {
-        return (uint32_t)b->rax == FACET_ALTP2M_VMMCALL_VIEW;
-    }
-    return b->exit_code == SVM_EXCEPTION + EXC_UD && (uint32_t)b->rax == LEAF_SWITCH &&
-           is_vmfunc(v);
-}
+    uint64_t rip = b->rip + LENGTH;
 
-bool vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
-{
-    const struct vmcb *b = x->vmcb;
-
-    if (!v->altp2m.vmfunc || !is_switch(v, b) || (b->exit_int_info & EVENT_INFO_VALID) ||
-        x->iret_stepped || !enter_view(v, v->regs.rcx)) {
+    if ((uint32_t)rip < LENGTH || (b->rflags & X86_EFLAGS_TF)) {
         return false;
     }
+    b->rip = rip;
+    b->shadow = 0;
+    b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+    return true;
+}
+
+enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
+{
+    struct vmcb *b = x->vmcb;
+
+    if (!v->altp2m.vmfunc) {
+        return VMFUNC_NOT;
+    }
     if (b->exit_code == SVM_VMMCALL) {
+        if ((uint32_t)b->rax != FACET_ALTP2M_VMMCALL_VIEW || !enter_view(v, v->regs.rcx)) {
+            return VMFUNC_NOT;
+        }
         v->regs.rax = 0;
+    } else if (b->exit_code != SVM_EXCEPTION + EXC_UD || (uint32_t)b->rax != LEAF_SWITCH ||
+               (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped || !is_vmfunc(v) ||
+               !enter_view(v, v->regs.rcx)) {
+        return VMFUNC_NOT;
+    }
+    if (pass(b)) {
+        return VMFUNC_DONE;
     }
     svm_skip(v, LENGTH);
-    return true;
+    return x->pending ? VMFUNC_TRAPS : VMFUNC_DONE;
 }

@@ -9,6 +9,10 @@
 #include "svm/svm.h"
 #include "mm/frame.h"
 #include "x86/cpu.h"
+#include "x86/smp.h"
+
+static unsigned processor; /* on which the next VMRUN is */
+#define smp_here() processor
 
 /* What would be privileged is noted here. */
 static uint64_t dr[4], tsc_aux;
@@ -42,15 +46,17 @@ unsigned svm_length(const struct vcpu *v)
 
 /* ---- tags ---- */
 
-#define TAGS  64u
-#define VCPUS 3u
-#define ROOTS 90u
+#define TAGS       64u
+#define VCPUS      3u
+#define ROOTS      90u
+#define PROCESSORS 2u
 
 /* For each tag: whose translations are in the TLB, and since which change of the tables. */
-static struct {
+static struct cached {
     bool filled;
     unsigned vcpu, root, change;
-} tlb[TAGS + 1];
+} tlbs[PROCESSORS][TAGS + 1];
+static unsigned was_on[VCPUS];
 static struct vmcb vmcbs[VCPUS];
 static struct vcpu vcpus[VCPUS];
 static unsigned changes[VCPUS][ROOTS], flushes;
@@ -58,7 +64,9 @@ static unsigned changes[VCPUS][ROOTS], flushes;
 static void start(uint32_t asids, bool by_asid)
 {
     memset(tags, 0, sizeof(tags));
-    memset(tlb, 0, sizeof(tlb));
+    memset(tlbs, 0, sizeof(tlbs));
+    memset(was_on, 0, sizeof(was_on));
+    processor = 0;
     memset(vcpus, 0, sizeof(vcpus));
     memset(changes, 0, sizeof(changes));
     memset(roots_stale, 0, sizeof(roots_stale));
@@ -71,21 +79,18 @@ static void start(uint32_t asids, bool by_asid)
     }
 }
 
-/* A VMRUN: what it would find in the TLB belongs to it and is as new as what it may know. */
-static uint32_t run(unsigned v, unsigned root)
+/* A VMRUN: what it finds in the TLB belongs to it and is as new as what it may know. */
+static uint32_t ran(unsigned v, unsigned root)
 {
+    struct cached *tlb = tlbs[processor];
     struct vmcb *b = &vmcbs[v];
-    uint32_t tag;
+    uint32_t tag = b->asid;
 
-    vcpus[v].altp2m_changed |= vcpus[v].altp2m.root.v != root + 1; /* as the core says */
-    vcpus[v].altp2m.root = mfn(root + 1);
-    asid_use(&vcpus[v]);
-    tag = b->asid;
     assert_in_range(tag, 1, svm_features.asids - 1);
     assert_int_equal(b->ncr3, (uint64_t)(root + 1) << PAGE_SHIFT);
     flushes += b->tlb_control != TLB_KEEP;
     if (b->tlb_control == TLB_FLUSH_ALL) {
-        memset(tlb, 0, sizeof(tlb));
+        memset(tlb, 0, sizeof(tlbs[0]));
     } else if (b->tlb_control == TLB_FLUSH_ASID) {
         assert_true(svm_features.flush_asid);
         tlb[tag].filled = false;
@@ -102,6 +107,28 @@ static uint32_t run(unsigned v, unsigned root)
     tlb[tag].root = root;
     tlb[tag].change = changes[v][root];
     return tag;
+}
+
+static uint32_t run(unsigned v, unsigned root)
+{
+    if (was_on[v] != processor) { /* as vcpu_load() has it */
+        was_on[v] = processor;
+        svm_flush(&vcpus[v], MFN_INVALID);
+    }
+    vcpus[v].altp2m_changed |= vcpus[v].altp2m.root.v != root + 1; /* as the core says */
+    vcpus[v].altp2m.root = mfn(root + 1);
+    asid_use(&vcpus[v]);
+    return ran(v, root);
+}
+
+/* The same for a guest that has changed its tables by itself. */
+static uint32_t run_changed(unsigned v, unsigned root)
+{
+    assert_int_equal(was_on[v], processor);
+    assert_false(vcpus[v].altp2m_changed);
+    vcpus[v].altp2m.root = mfn(root + 1);
+    asid_change(&vcpus[v]);
+    return ran(v, root);
 }
 
 static void flush(int v, int root)
@@ -155,6 +182,21 @@ static void test_few_tags(void **state)
     for (unsigned i = 0; i < 10; i++) {
         run(i % VCPUS, i % 4);
     }
+}
+
+/* On another processor the same tag is for other tables of the vCPU. */
+static void test_processors(void **state)
+{
+    (void)state;
+    start(16, true);
+    processor = 1;
+    run(0, 1);
+    processor = 0;
+    run(0, 0);
+    processor = 1;
+    run(0, 1);
+    processor = 0;
+    run(0, 0);
 }
 
 static void test_flushes(void **state)
@@ -211,6 +253,8 @@ static void test_random(void **state)
     for (unsigned k = 0; k < 2 * ARRAY_SIZE(numbers); k++) {
         start(numbers[k / 2], k & 1);
         for (unsigned i = 0; i < 20000; i++) {
+            unsigned v;
+
             switch (random_below(20)) {
             case 0:
                 flush(-1, (int)random_below(ROOTS));
@@ -223,8 +267,15 @@ static void test_random(void **state)
                     flush(-1, -1);
                 }
                 break;
+            case 3:
+                processor = k % 4 == 3 ? (unsigned)random_below(PROCESSORS) : 0;
+                break;
             default:
-                run((unsigned)random_below(VCPUS), (unsigned)random_below(k % 3 ? ROOTS : 6));
+                v = (unsigned)random_below(VCPUS);
+                run(v, (unsigned)random_below(k % 3 ? ROOTS : 6));
+                for (unsigned n = (unsigned)random_below(4); n > 0; n--) {
+                    run_changed(v, (unsigned)random_below(k % 3 ? ROOTS : 6));
+                }
                 break;
             }
         }
@@ -466,12 +517,12 @@ static void test_blocking(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        CASE("svm_asid", test_two_views), CASE("svm_asid", test_few_tags),
-        CASE("svm_asid", test_flushes),   CASE("svm_asid", test_random),
-        CASE("svm_msr", test_msr_usual),  CASE("svm_msr", test_msr_watched),
-        CASE("svm_state", test_fields),   CASE("svm_state", test_clean_bits),
-        CASE("svm_state", test_efer),     CASE("svm_state", test_segments),
-        CASE("svm_state", test_blocking),
+        CASE("svm_asid", test_two_views),   CASE("svm_asid", test_few_tags),
+        CASE("svm_asid", test_processors),  CASE("svm_asid", test_flushes),
+        CASE("svm_asid", test_random),      CASE("svm_msr", test_msr_usual),
+        CASE("svm_msr", test_msr_watched),  CASE("svm_state", test_fields),
+        CASE("svm_state", test_clean_bits), CASE("svm_state", test_efer),
+        CASE("svm_state", test_segments),   CASE("svm_state", test_blocking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
