@@ -14,7 +14,8 @@ uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)
     if (port == PORT_DEBUG && size == 1) {
         return PORT_DEBUG;
     }
-    /* Linux measures its clock by the timer that is not there, and takes 50,000 all ones for a slow one; 0 is none. */
+    /* Linux measures its clock by the timer that is not there, and takes 50,000 all ones for a slow
+     * one; 0 is none. */
     if ((port == ACPI_SLEEP_STATUS_PORT || port == PORT_PIT2) && size == 1) {
         return 0;
     }

@@ -209,11 +209,25 @@ static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
     svm_decode_cr(v, e);
 }
 
+/* No guest can load such a CS, but QEMU 7.2's SYSENTER does where 32-bit code executes it in long
+ * mode. */
+static bool is_of_two_sizes(const struct vmcb *b)
+{
+    return (b->efer & EFER_LMA) && (b->cs.attributes & AR_LONG >> 4) &&
+           (b->cs.attributes & AR_DB >> 4);
+}
+
 /* QEMU 7.2 ends a guest like this, too, that sets a reserved bit of CR3: that is to be #GP. */
 static void refused(struct vcpu *v, struct vcpu_exit *e)
 {
+    struct svm_vcpu *x = svm_of(v);
+
     e->kind = VCPU_EXIT_REFUSED;
-    if (svm_decode_is_cr3_load(v)) {
+    if (is_of_two_sizes(x->vmcb)) {
+        x->vmcb->cs.attributes &= (uint16_t) ~(AR_DB >> 4);
+        svm_dirty(x, CLEAN_SEGMENTS);
+        e->kind = VCPU_EXIT_WINDOW;
+    } else if (svm_decode_is_cr3_load(v)) {
         control(v, e, SVM_CR_WRITE + 3);
     }
 }

@@ -301,7 +301,8 @@ static void delay_ports(void)
     expect(inb(0xed), 0xff);
 }
 
-/* Whoever waits for channel 2 of a timer to begin at its highest count sees at once that it does not. */
+/* Whoever waits for channel 2 of a timer to begin at its highest count sees at once that it does
+ * not. */
 static void no_timer(void)
 {
     if (!on_facet)

@@ -2,7 +2,7 @@
 """Facet against what real Xen printed (tests/recorded), and the programs that compare them."""
 
 from harness import FacetTest
-from runner import bench, compare, machines, matrix
+from runner import bench, bench_amd, compare, machines, matrix
 from runner.base import ROOT, Error
 
 RULES = "# a comment\nreason fresh filled at once\ndiffer fresh run/12.* rc=0 access=?\n"
@@ -43,6 +43,14 @@ class AmdConformanceTest(FacetTest):
     """The same calls on machines with AMD's nested paging, against the same results."""
 
     weight = 60.0
+
+    def test_costs_amd(self):
+        """No operation costs more than promised on AMD, but for those that are known to."""
+        rows = bench.measured(bench.parsed(["--markdown", "--machine", "ryzen"]))["operations"]
+        self.assertLess({name for name, _, _ in bench_amd.OPERATIONS}, {row["name"] for row in rows})
+        self.assertLess(set(bench_amd.TARGETS) | set(bench_amd.SUBOPS),
+                        {row["name"] for row in rows if row["target"]} | {""})
+        self.assertLessEqual({row["name"] for row in rows if row["reached"] is False}, set(bench_amd.MISSED))
 
     def calls(self, name):
         """Nothing is unexplained, and the rules of those machines are needed."""

@@ -127,7 +127,8 @@ class ChoiceTest(FacetTest):
             self.assertIn(wanted, done.err)
 
     def test_bench(self):
-        """On another machine: its figures, and neither Xen's nor targets, which are not of there."""
+        """On another machine: its figures, and neither Xen's nor targets, which are not of there. On ryzen Xen's
+        of there, its own targets, and what it costs on Intel; on amd what there is of these."""
         from runner import bench
         with mock.patch.object(bench, "_measure", return_value=({"xen_version": 300}, {})) as measure:
             report = bench.measured(bench.parsed(["--quick", "--machine", "broadwell_ult"]))
@@ -138,6 +139,19 @@ class ChoiceTest(FacetTest):
         self.assertIn("Bochs broadwell_ult", report["machine"])
         self.assertIsNotNone(here["operations"][0]["xen"])
         self.assertEqual(here["operations"][0]["target"], 350)
+        ticks = {"xen_version": 300, "get_domain_state": 600, "view_vmmcall": 100}
+        with mock.patch.object(bench, "_measure", return_value=(ticks, {})), \
+                mock.patch.object(bench, "read_lines", side_effect=lambda name: [f"TICKS xen_version {len(name)}"]):
+            found = {name: bench.measured(bench.parsed(["--markdown", "--machine", name]))["operations"]
+                     for name in ("ryzen", "amd")}
+        rows = [[row[key] for key in ("name", "xen", "facet", "intel", "target", "reached")] for row in found["ryzen"]]
+        self.assertEqual(rows, [["xen_version", len("ticks-ryzen"), 300, 300, 275, False],
+                                ["get_domain_state", None, 600, 600, 660, True],
+                                ["view_vmmcall", None, 100, 100, 150, True]])
+        self.assertEqual([row["target"] for row in found["amd"]], [None] * 3)
+        self.assertEqual(bench.markdown(found["ryzen"])[:3], [
+            "| operation | Xen 4.17 | Facet | ratio | Facet on Intel | target | |", "|---|---:|---:|---:|---:|---:|---|",
+            "| bare hypercall (xen_version) | 11 | 300 | 0.0 | 300 | 275 | missed |"])
 
     def test_packages(self):
         """An emulator is installed for the machine that needs it, and for the tests."""

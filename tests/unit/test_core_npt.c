@@ -89,23 +89,28 @@ static void a_list_stops_there(void **state)
     uint64_t *gfns = fake_caller_at(FAKE_CALLER_BASE + 0x1000);
     uint8_t *accesses = fake_caller_at(FAKE_CALLER_BASE + 0x2000);
     uint64_t at[4] = {0, 0, FAKE_CALLER_BASE + 0x1000, FAKE_CALLER_BASE + 0x2000};
+    enum { LIST = 28 };
     uint16_t v;
 
     (void)state;
     start(false);
-    assert_int_equal(create(ACCESS_RWX, &v), 0);
-    assert_int_equal(set_access(v, 0, ACCESS_R), 0);
-    for (unsigned i = 0; i < 8; i++) {
-        gfns[i] = i;
-        accesses[i] = i == 5 ? ACCESS_X : ACCESS_RX;
-    }
-    memcpy(&op.u, at, sizeof(at));
-    op.u.set_mem_access_multi.view = v;
-    op.u.set_mem_access_multi.nr = 8;
-    assert_int_equal(fake_hvmop(&fake.self, &op), -XEN_EOPNOTSUPP);
-    assert_int_equal(op.u.set_mem_access_multi.opaque, 5);
-    for (unsigned i = 0; i < 8; i++) {
-        assert_int_equal(fake_walk(root_of(v), i).rights, i < 5 ? RIGHT_R | RIGHT_X : 7);
+    for (unsigned refused = 0; refused < LIST; refused++) {
+        assert_int_equal(create(ACCESS_RWX, &v), 0);
+        assert_int_equal(set_access(v, 0, ACCESS_R), 0);
+        for (unsigned i = 0; i < LIST; i++) {
+            gfns[i] = i;
+            accesses[i] = i == refused ? ACCESS_X : ACCESS_RX;
+        }
+        memcpy(&op.u, at, sizeof(at));
+        op.u.set_mem_access_multi.view = v;
+        op.u.set_mem_access_multi.nr = LIST;
+        op.u.set_mem_access_multi.opaque = 0;
+        assert_int_equal(fake_hvmop(&fake.self, &op), -XEN_EOPNOTSUPP);
+        assert_int_equal(op.u.set_mem_access_multi.opaque, refused);
+        for (unsigned i = 1; i < LIST; i++) {
+            assert_int_equal(fake_walk(root_of(v), i).rights, i < refused ? RIGHT_R | RIGHT_X : 7);
+        }
+        assert_int_equal(on_view(HVMOP_altp2m_destroy_p2m, v), 0);
     }
     end();
 }

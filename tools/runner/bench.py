@@ -3,7 +3,7 @@
 
 The guest tests/guest/ticks measures single operations, uses.py what users do with many; on Bochs the
 TSC counts instructions, so figures repeat and compare. Xen's figures are in tests/recorded/, where
-`facet compare --record` puts them.
+`facet compare --record` puts them. On AMD the figures of the default machine stand beside them, too.
 """
 
 import json
@@ -12,12 +12,12 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench_monitor, machines, options, packages, stretch, uses
+from . import bench_amd, bench_monitor, machines, options, packages, stretch, uses
 from .base import Error, build, build_dir, progress, readable, say, writable, write_result
 from .config import config
 from .machine import boot, check
 from .plot import plot
-from .recorded import read_lines
+from .recorded import name_on, read_lines
 
 TICKS = 10_000_000_000
 DEFAULT_CHART = True  # --plot without a file
@@ -130,23 +130,26 @@ def measure(setting, runs=1, memory=None, machine=None):
     return ticks, tables
 
 
-def xen_ticks():
-    """{operation: ticks} of the recorded run on Xen; empty if there is none."""
-    return parse(read_lines("ticks"))[0]
+def xen_ticks(machine=machines.DEFAULT):
+    """{operation: ticks} of the recorded run on Xen on that machine; empty if there is none."""
+    return parse(read_lines(name_on("ticks", machine)))[0]
 
 
-def _goal(goal, ticks):
-    return ticks.get(SAME) if goal == SAME else goal
+def _goals(ticks):
+    return {name: ticks.get(SAME) if goal == SAME else goal for name, _, goal in OPERATIONS}
 
 
-def rows(ticks, xen, goals=True):
-    """One dictionary for each operation that was measured. goals: they are to be reached here."""
+def rows(ticks, xen, goals=None, intel=None):
+    """One dictionary for each operation that was measured. goals: {operation: ticks to reach}, if they are
+    not those of OPERATIONS; intel: {operation: ticks} of the default machine, to stand beside them."""
+    goals = _goals(ticks) if goals is None else goals
     out = []
-    for name, text, goal in OPERATIONS:
+    for name, text, _ in (*OPERATIONS, *bench_amd.OPERATIONS):
         if name not in ticks:
             continue
-        goal, here, there = _goal(goal, ticks) if goals else None, ticks[name], xen.get(name)
+        goal, here, there = goals.get(name), ticks[name], xen.get(name)
         out.append({"name": name, "text": text, "xen": there, "facet": here, "target": goal,
+                    **({} if intel is None else {"intel": intel.get(name)}),
                     "ratio": round(there / max(here, 1), 1) if there is not None else None,
                     "reached": None if goal is None else here <= goal})
     return out
@@ -160,13 +163,26 @@ def _verdict(row):
     return {None: "", True: "reached", False: "missed"}[row["reached"]]
 
 
+def _cells(row):
+    ratio = "-" if row["ratio"] is None else f"{row['ratio']:,.1f}"
+    intel = [_number(row["intel"])] if "intel" in row else []
+    return [row["text"], _number(row["xen"]), _number(row["facet"]), ratio, *intel, _number(row["target"]), _verdict(row)]
+
+
 def print_rows(table):
     """Prints the table of operations. Ratio: how many times fewer ticks than on Xen."""
-    print(f"{'operation':44} {'Xen 4.17':>10} {'Facet':>9} {'ratio':>8} {'target':>8}")
-    for row in table:
-        ratio = "-" if row["ratio"] is None else f"{row['ratio']:,.1f}"
-        print(f"{row['text']:44} {_number(row['xen']):>10} {_number(row['facet']):>9} "
-              f"{ratio:>8} {_number(row['target']):>8} {_verdict(row)}".rstrip())
+    intel = ["on Intel"] if table and "intel" in table[0] else []
+    widths = (44, -10, -9, -8, *(-9 for _ in intel), -8, 0)
+    for cells in (["operation", "Xen 4.17", "Facet", "ratio", *intel, "target", ""], *map(_cells, table)):
+        print(" ".join(cell.ljust(w) if w >= 0 else cell.rjust(-w) for cell, w in zip(cells, widths)).rstrip())
+
+
+def markdown(table):
+    """The lines of the table of operations, as docs/benchmarks.md has it."""
+    intel = ["Facet on Intel"] if table and "intel" in table[0] else []
+    head = ["operation", "Xen 4.17", "Facet", "ratio", *intel, "target"]
+    return [f"| {' | '.join(head)} | |", "|".join(["", "---", *("---:" for _ in head[1:]), "---", ""]),
+            *(f"| {' | '.join(_cells(row))} |" for row in table)]
 
 
 def compare(base, other):
@@ -201,8 +217,10 @@ def parsed(arguments):
         "emulated processor, and print them beside Xen's. Missed targets are printed, and are no "
         "error.")
     parser.add_argument("--json", metavar="FILE", help="also write all numbers to FILE")
-    parser.add_argument("--machine", metavar="NAME", help="measure on this machine; Xen's figures and the targets are "
-                        "those of corei7_skylake_x (default), and shown only there")
+    parser.add_argument("--machine", metavar="NAME", help="measure on this machine (default: corei7_skylake_x); on "
+                        "one of AMD's the default machine is measured, too, and shown beside it")
+    parser.add_argument("--markdown", action="store_true",
+                        help="print the single operations alone, as docs/benchmarks.md has them")
     parser.add_argument("--runs", type=options.count, default=1, metavar="N",
                         help="boot N times and keep the fewest ticks (default: %(default)s)")
     parser.add_argument("--quick", action="store_true",
@@ -239,22 +257,37 @@ def _last_line(report):
     print(f"\nbench: {reached} targets reached, {missed} missed{tail}")
 
 
+def _singles(runs, machine):
+    ticks, tables = measure(MAIN, runs, machine=machine)
+    return ticks | measure(SEALED, runs, machine=machine)[0], tables
+
+
+def _operations(runs, machine):
+    """(ticks, tables, rows) of single operations on a machine."""
+    ticks, tables = _singles(runs, machine)
+    xen = xen_ticks(machine.name)
+    if machine.name == machines.DEFAULT:
+        return ticks, tables, rows(ticks, xen)
+    intel = _singles(runs, machines.find())[0] if machine.has and "npt" in machine.has else None
+    return ticks, tables, rows(ticks, xen, bench_amd.goals(machine, intel or {}), intel)
+
+
 def measured(args):
     """The report of what the options ask for."""
     machine = check(args.machine, exits=args.exits)
     packages.require("run", machine)
+    packages.require("run", machines.find())
     build(["run-needs", "guests"])
-    ticks, tables = measure(MAIN, args.runs, machine=machine)
-    ticks |= measure(SEALED, args.runs, machine=machine)[0]
+    ticks, tables, operations = _operations(args.runs, machine)
     same = machine.name == machines.DEFAULT
     report = {
         "machine": f"{machine.backend.NAME} {machine.name}, 1 processor; ticks are instructions",
-        "operations": rows(ticks, xen_ticks() if same else {}, same),
+        "operations": operations,
         "tables": [{"name": name, "text": text, "facet": tables[name], "target": goal,
                     "reached": tables[name] <= goal}
                    for name, text, goal in TABLES if name in tables],
         "settings": {MAIN.key: ticks}, "scaling": {}, "not_measured": {}, "uses": [], "limits": []}
-    if not args.quick:
+    if not (args.quick or args.markdown):
         _scaling(args.runs, report, machine)
         here = uses.on_facet(exits=args.exits, machine=machine)
         there = uses.recorded() if same else uses.parse_all({})
@@ -327,7 +360,10 @@ def main(arguments):
         _print_read(report, args.report)
     else:
         report = measured(args)
-        _print(report)
+        if args.markdown:
+            print("\n".join(markdown(report["operations"])))
+        else:
+            _print(report)
     if args.json is not None:
         write_result(args.json, json.dumps(report, indent=2) + "\n")
     if args.plot is not None:

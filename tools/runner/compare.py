@@ -18,7 +18,7 @@ from . import bench, bench_monitor, machines, matrix, options, packages, toolrun
 from .base import Error, build, build_dir, progress
 from .guests import parse_manifest
 from .machine import boot
-from .recorded import RECORDED_DIR, read_lines, write_lines
+from .recorded import RECORDED_DIR, name_on, read_lines, write_lines
 
 TICKS = 20_000_000_000
 RULES = RECORDED_DIR / "deliberate.txt"
@@ -110,8 +110,7 @@ def rules_for(machine):
 
 def recorded_name(name, machine):
     """The name of what Xen gave that a run on a Machine is compared with."""
-    own = name in OF_THE_MACHINE and machine.name != machines.DEFAULT
-    return f"{name}-{machine.name}" if own else name
+    return name_on(name, machine.name) if name in OF_THE_MACHINE else name
 
 
 def recorded(guests, machine):
@@ -171,13 +170,18 @@ def ended(how):
     return f"CONFORM end the guest: rc=0 {(how or 'did not end').split(':')[0]}"
 
 
+def _ticks_on_xen():
+    import xen
+    return xen.Guest("ticks", build_dir() / "guest" / "ticks.elf",
+                     cmdline=f"views={bench.MAIN.views} worked={bench.MAIN.worked}")
+
+
 def on_xen(guests):
     """{run: the guest's lines} on real Xen, ticks included."""
     packages.require("compare")
     build(["xen-needs"])
     import xen  # needs its packages
-    runs = [xen.Guest("ticks", build_dir() / "guest" / "ticks.elf",
-                      cmdline=f"views={bench.MAIN.views} worked={bench.MAIN.worked}")]
+    runs = [_ticks_on_xen()]
     for guest in guests:
         s = guest.settings
         runs.append(xen.Guest(guest.name, build_dir() / "guest" / f"{s['elf']}.elf",
@@ -230,15 +234,17 @@ def counts(calls):
 
 
 def on_xen_there(guests, machine):
-    """What is the platform's, on real Xen on a Machine: {run: the guest's lines}."""
+    """What is the platform's, and what it costs, on real Xen on a Machine: {run: the guest's lines}."""
     packages.require("compare")
     build(["xen-needs"])
     import xen
     runs = [xen.Guest(g.name, build_dir() / "guest" / f"{g.settings['elf']}.elf",
                       int(g.settings["memory"]), g.settings["altp2m"],
                       g.settings.get("cmdline", "")) for g in guests if g.name in OF_THE_MACHINE]
-    found = xen.run(runs, machine=machine.cpu)
-    return {name: [*outcome.lines, ended(outcome.ending)] for name, outcome in found.items()}
+    ticks = _ticks_on_xen()
+    found = xen.run([*runs, ticks], machine=machine.cpu)
+    return {name: outcome.lines if name == ticks.name else [*outcome.lines, ended(outcome.ending)]
+            for name, outcome in found.items()}
 
 
 def _elsewhere(args, machine):
@@ -251,7 +257,7 @@ def _elsewhere(args, machine):
         found = on_xen_there(guests, machine)
         there = {**there, **found}
         if args.record:
-            _record({recorded_name(name, machine): lines for name, lines in found.items()},
+            _record({name_on(name, machine.name): lines for name, lines in found.items()},
                     machine.name)
     progress(f"running {len(there)} guests on Facet")
     calls = compare_all(guests, there, rules, machine)

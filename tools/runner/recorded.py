@@ -5,9 +5,15 @@ A line beginning with # is a comment; it says which Xen, machine and day. The ot
 guest's own lines.
 """
 
+from . import machines
 from .base import ROOT, write_result
 
 RECORDED_DIR = ROOT / "tests" / "recorded"
+
+
+def name_on(name, machine):
+    """The name of a run whose results are a machine's own: NAME, or NAME-MACHINE."""
+    return name if machine == machines.DEFAULT else f"{name}-{machine}"
 
 
 def path(name):
