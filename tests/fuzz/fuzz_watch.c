@@ -15,6 +15,7 @@
 #include "expr.h"
 #include "kallsyms.h"
 #include "made_kernel.h"
+#include "modules.h"
 
 #define BASE 0xffffffff81000000ULL
 
@@ -68,7 +69,8 @@ static void expression(const uint8_t *text, size_t size)
     }
 }
 
-static void symbols(void)
+/* `b`: types, if there are any. */
+static void symbols(const struct btf *b)
 {
     const struct kernel_memory m = {NULL, read_image};
     struct symbols s = {0};
@@ -77,6 +79,8 @@ static void symbols(void)
     if (!kallsyms_load(&s, &m, BASE + MADE_ENTRY, BASE + MADE_SIZE)) {
         if (!s.nr)
             abort();
+        if (b)
+            modules_load(&s, &m, b);
         symbols_name(&s, BASE + MADE_THING, &offset);
     }
     symbols_free(&s);
@@ -85,14 +89,16 @@ static void symbols(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t changes = size ? data[0] : 0, at = 1;
+    bool typed;
 
     if (!kernel.btf)
         made_kernel(&kernel);
     memcpy(image, made, sizeof(image));
     for (; changes > 0 && size - at >= 3 && size > at; changes--, at += 3)
         image[(data[at] | (size_t)data[at + 1] << 8) % MADE_SIZE] = data[at + 2];
-    symbols();
-    if (!btf_open(&types, image + kernel.btf, kernel.btf_size) && size > at)
+    typed = !btf_open(&types, image + kernel.btf, kernel.btf_size);
+    symbols(typed ? &types : NULL);
+    if (typed && size > at)
         expression(data + at, size - at);
     btf_close(&types);
     return 0;

@@ -189,6 +189,13 @@ static void structs(struct types *t, uint32_t int_, uint32_t long_, uint32_t com
     part(t, "nb_args", int_, 12);
     part(t, "types", pointer, 16);
     part(t, "args", pointer, 24);
+    type(t, "module", BTF_STRUCT, 2, 64);
+    part(t, "list", head, 8);
+    part(t, "kallsyms", pointer, 32);
+    type(t, "mod_kallsyms", BTF_STRUCT, 3, 24);
+    part(t, "symtab", pointer, 0);
+    part(t, "num_symtab", int_, 8);
+    part(t, "strtab", pointer, 16);
     type(t, "pcpu_hot", BTF_STRUCT, 1, 64);
     part(t, "current_task", pointer, 16);
 }
@@ -266,6 +273,33 @@ static void put_data(struct made_kernel *k)
     put_text(k, meta + 0x60, 2, meta + 0xe0, "flags");
 }
 
+static void put_symbol(struct made_kernel *k, size_t at, uint32_t name, uint16_t section,
+                       uint64_t value)
+{
+    put(k->mem, at, name, 4);
+    put(k->mem, at + 6, section, 2);
+    put(k->mem, at + 8, value, 8);
+}
+
+/* One module of three symbols, of which one is another's. */
+static void put_module(struct made_kernel *k)
+{
+    static const char names[] = "\0mod_thing\0mod_\033data\0printk";
+    size_t module = MADE_MODULE, table = module + 0x40, symbols = module + 0x60,
+           text = module + 0xc0;
+
+    put(k->mem, MADE_MODULES, k->base + module + 8, 8);
+    put(k->mem, module + 8, k->base + MADE_MODULES, 8);
+    put(k->mem, module + 32, k->base + table, 8);
+    put(k->mem, table, k->base + symbols, 8);
+    put(k->mem, table + 8, 3, 4);
+    put(k->mem, table + 16, k->base + text, 8);
+    put_symbol(k, symbols, 1, 2, k->base + MADE_MODULE_THING);
+    put_symbol(k, symbols + 24, 11, 3, k->base + 0x1100);
+    put_symbol(k, symbols + 48, 21, 0, k->base + 0x1200);
+    memcpy(k->mem + text, names, sizeof(names));
+}
+
 void made_kernel(struct made_kernel *k)
 {
     struct place list[MADE_SYMBOLS] = {
@@ -277,11 +311,12 @@ void made_kernel(struct made_kernel *k)
         {"__stop_BTF", 0, false},
         {"init_task", MADE_TASK, false},
         {"__syscall_meta__execve", MADE_DATA + 0x400, false},
+        {"modules", MADE_MODULES, false},
     };
     static char fill[MADE_SYMBOLS][8];
     size_t at = MADE_TABLES;
 
-    for (uint32_t i = 8; i < MADE_SYMBOLS; i++) {
+    for (uint32_t i = 9; i < MADE_SYMBOLS; i++) {
         snprintf(fill[i], sizeof(fill[i]), "f%u", i);
         list[i] = (struct place){fill[i], 0x2000 + i, false};
     }
@@ -292,4 +327,5 @@ void made_kernel(struct made_kernel *k)
         list[5].at = (uint32_t)put_btf(k, align8(at));
     }
     put_data(k);
+    put_module(k);
 }

@@ -14,15 +14,18 @@
 #define MADE_TID     313u
 
 /* Offsets in the image; those up to MADE_TABLES are left alone. */
-#define MADE_EXECVE 0x1010u
-#define MADE_THING  0x1020u
-#define MADE_ENTRY  0x3000u /* entry_SYSCALL_64 */
-#define MADE_TABLES 0x3100u /* kallsyms, then BTF */
-#define MADE_DATA   0x7000u /* per-CPU area, task, mm, metadata */
-#define MADE_TASK   0x7200u
-#define MADE_CHILD  0x7300u /* another task, MADE_PID + 8 */
-#define MADE_SIZE   0x8000u
-#define MADE_PGD    0x8000u /* behind it: the page tables of both tasks */
+#define MADE_EXECVE       0x1010u
+#define MADE_THING        0x1020u
+#define MADE_MODULE_THING 0x1030u /* mod_thing */
+#define MADE_ENTRY        0x3000u /* entry_SYSCALL_64 */
+#define MADE_TABLES       0x3100u /* kallsyms, then BTF */
+#define MADE_DATA         0x7000u /* per-CPU area, task, mm, metadata */
+#define MADE_TASK         0x7200u
+#define MADE_CHILD        0x7300u /* another task, MADE_PID + 8 */
+#define MADE_MODULES      0x7600u /* the list of modules */
+#define MADE_MODULE       0x7640u
+#define MADE_SIZE         0x8000u
+#define MADE_PGD          0x8000u /* behind it: the page tables of both tasks */
 
 struct made_kernel {
     uint8_t *mem; /* MADE_SIZE bytes */

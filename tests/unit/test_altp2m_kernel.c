@@ -19,6 +19,7 @@
 #include "expr.h"
 #include "kallsyms.h"
 #include "made_kernel.h"
+#include "modules.h"
 
 #define BASE 0xffffffff81000000ULL
 
@@ -264,6 +265,61 @@ static void any_types(void **state)
     }
 }
 
+/* ---- modules ---- */
+
+static int load_modules(struct symbols *s, struct btf *b)
+{
+    assert_int_equal(load(s), 0);
+    assert_int_equal(btf_open(b, image + kernel.btf, kernel.btf_size), 0);
+    return modules_load(s, &memory, b);
+}
+
+static void modules(void **state)
+{
+    struct symbols s;
+    struct btf b;
+    uint64_t at;
+
+    (void)state;
+    make(false);
+    assert_int_equal(load_modules(&s, &b), 0);
+    assert_int_equal(s.nr, MADE_SYMBOLS + 2);
+    assert_true(symbols_find(&s, "mod_thing", &at));
+    assert_int_equal(at, BASE + MADE_MODULE_THING);
+    assert_string_equal(symbols_name(&s, BASE + MADE_MODULE_THING + 4, &at), "mod_thing");
+    assert_int_equal(at, 4);
+    assert_true(symbols_find(&s, "mod_?data", &at)); /* whatever it says to a terminal */
+    assert_false(symbols_find(&s, "printk", &at));
+    for (size_t i = 1; i < s.nr; i++)
+        assert_true(s.list[i - 1].address <= s.list[i].address);
+    symbols_free(&s);
+    btf_close(&b);
+}
+
+/* A list in a circle, a table that is not there or too large, names without end; any byte. */
+static void any_modules(void **state)
+{
+    struct symbols s;
+    struct btf b;
+
+    (void)state;
+    make(false);
+    memcpy(image + MADE_MODULE + 8, image + MADE_MODULES, 8); /* itself, not the head */
+    assert_int_equal(load_modules(&s, &b), 0);
+    symbols_free(&s);
+    btf_close(&b);
+    for (size_t at = MADE_MODULES; at < MADE_MODULE + 0x100; at++) {
+        for (unsigned int bit = 0; bit < 8; bit++) {
+            make(false);
+            image[at] ^= (uint8_t)(1u << bit);
+            assert_int_equal(load_modules(&s, &b), 0);
+            assert_in_range(s.nr, MADE_SYMBOLS, MADE_SYMBOLS + 3 * 1024);
+            symbols_free(&s);
+            btf_close(&b);
+        }
+    }
+}
+
 /* ---- expressions ---- */
 
 static struct btf made_types;
@@ -416,6 +472,7 @@ int main(void)
         cmocka_unit_test(lies),         cmocka_unit_test(any_symbols),
         cmocka_unit_test(types),        cmocka_unit_test(not_types),
         cmocka_unit_test(circles),      cmocka_unit_test(any_types),
+        cmocka_unit_test(modules),      cmocka_unit_test(any_modules),
         cmocka_unit_test(values),       cmocka_unit_test(wrong_expressions),
     };
 

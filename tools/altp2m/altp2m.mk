@@ -3,7 +3,7 @@
 # monitor needs is in it, but opens its devices only when used.
 ALTP2M_LIB = hypercall_xen subop own survey words parse json ranges command cmd_info cmd_list cmd_views cmd_pages cmd_own \
              hypercall_monitor control ring guestmem symbols cmd_agent cmd_domains cmd_map cmd_watch watch_parse watch_view watch_pair watch_print \
-             watch_kernel watch_place watch_call watch_expr watch_act cmd_graph files kallsyms btf expr
+             watch_kernel watch_place watch_call watch_expr watch_act cmd_graph files kallsyms modules btf expr
 ALTP2M_CFLAGS = $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m -O2 -g $(DEPFLAGS)
 ALTP2M_LDLIBS = -lxenevtchn -lxenforeignmemory -lxencall -lxentoollog -lxentoolcore
 

@@ -269,14 +269,6 @@ static size_t expand(const struct table *t, size_t *at, const size_t *lengths, c
     return all ? all - 1 : 0;
 }
 
-/* Names go to terminals: what a guest could say to one is replaced. */
-static void printable(char *name, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (name[i] <= ' ' || name[i] > '~')
-            name[i] = '?';
-}
-
 static int fill(struct symbols *s, const struct table *t)
 {
     size_t lengths[TOKENS], text = 0, at = t->names;
@@ -299,7 +291,7 @@ static int fill(struct symbols *s, const struct table *t)
     for (uint32_t i = 0; i < t->nr; i++) {
         size_t n = expand(t, &at, lengths, s->text + text);
 
-        printable(s->text + text, n);
+        symbols_printable(s->text + text, n);
         s->text[text + n] = 0;
         s->list[i] = (struct symbol){address_of(t, i, down), s->text + text};
         text += n + 1;

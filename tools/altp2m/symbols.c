@@ -86,6 +86,49 @@ void symbols_sort(struct symbols *s)
         qsort(s->list, s->nr, sizeof(*s->list), by_address);
 }
 
+void symbols_printable(char *name, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (name[i] <= ' ' || name[i] > '~')
+            name[i] = '?';
+}
+
+struct symbol_names {
+    struct symbol_names *next;
+    char text[];
+};
+
+int symbols_add(struct symbols *s, const struct symbol *list, size_t nr)
+{
+    struct symbol_names *names;
+    struct symbol *all;
+    size_t size = 0;
+
+    if (!nr)
+        return 0;
+    all = realloc(s->list, (s->nr + nr) * sizeof(*all));
+    if (!all)
+        return -ENOMEM;
+    s->list = all;
+    for (size_t i = 0; i < nr; i++)
+        size += strlen(list[i].name) + 1;
+    names = malloc(sizeof(*names) + size);
+    if (!names)
+        return -ENOMEM;
+    names->next = s->more;
+    s->more = names;
+    size = 0;
+    for (size_t i = 0; i < nr; i++) {
+        size_t n = strlen(list[i].name);
+
+        memcpy(names->text + size, list[i].name, n + 1);
+        symbols_printable(names->text + size, n);
+        s->list[s->nr++] = (struct symbol){list[i].address - s->slide, names->text + size};
+        size += n + 1;
+    }
+    return 0;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -146,6 +189,12 @@ int symbols_load(struct symbols *s, const char *file)
 
 void symbols_free(struct symbols *s)
 {
+    while (s->more) {
+        struct symbol_names *next = s->more->next;
+
+        free(s->more);
+        s->more = next;
+    }
     free(s->list);
     free(s->text);
     s->list = NULL;

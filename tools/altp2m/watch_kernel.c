@@ -10,6 +10,7 @@
 
 #include "control.h"
 #include "kallsyms.h"
+#include "modules.h"
 #include "watch.h"
 
 #define PAGE         4096u
@@ -205,6 +206,10 @@ enum command_status watch_kernel_find(struct watch *w)
                               "it needs CONFIG_DEBUG_INFO_BTF, as Debian's has; without it: break "
                               "with --symbols and --show of registers",
                               ENOENT);
+    if (k->names && modules_load(&w->symbols, &(struct kernel_memory){w, watch_kernel_read},
+                                 &k->btf) == -ENOMEM)
+        return command_refuse(w->s, "the symbols of the guest's modules need more memory", NULL,
+                              ENOMEM);
     k->found = true;
     return COMMAND_OK;
 }
