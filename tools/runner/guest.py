@@ -18,7 +18,7 @@ from .config import config
 FILES = {"guest.cfg", "initramfs.gz", "vmlinuz"}
 MODES = ("disabled", "mixed", "external", "limited")
 # The kernel's tests of its own cryptography are nearly half of the instructions of its boot.
-CMDLINE = "console=hvc0 mitigations=off cryptomgr.notests=1 quiet"
+CMDLINE = "console=hvc0 cryptomgr.notests=1 quiet"
 LEAST_MIB, MONITOR_MIB = 128, 192
 # Libraries that monitors are linked with or, as LibVMI and Python do, open at run time.
 XEN_LIBRARIES = ("libxenctrl.so.4.17", "libxenevtchn.so.1", "libxenforeignmemory.so.1", "libxendevicemodel.so.1",
