@@ -42,6 +42,16 @@ start:
 3:  hlt
     jmp 3b
 
+/* The handler of #GP. Behind the error code are RIP, CS, RFLAGS, RSP, SS. */
+    .globl on_gp
+on_gp:
+    push %rax
+    mov go_on, %rax
+    mov %rax, 16(%rsp)
+    pop %rax
+    add $8, %rsp
+    iretq
+
     .data
     .align 8
 gdt:

@@ -14,6 +14,7 @@ from test_install import Installed
 
 PROJECT = runner.ROOT / "examples" / "project"
 STEPS = ("fetch", "install", "build", "test")
+TESTS = 14
 
 
 def github():
@@ -57,26 +58,37 @@ class ProjectTest(Installed):
         return shutil.copytree(PROJECT, self.dir / name)
 
     def test_templates(self):
-        """Both templates run the same, and it works: every test of the guest is in the reports."""
+        """Both templates run the same, and it works: every test of the guests is in the reports."""
         self.assertEqual(tuple(github()), STEPS)
         self.assertEqual(github(), gitlab())
         project = self.project("good")
         status, said = self.steps(project, github(), "build", "test")
         self.assertEqual(status, 0, said)
         lines = (project / "facet.tap").read_text(encoding="utf-8").splitlines()
-        self.assertEqual(lines[1], "1..5")
-        self.assertEqual([line.split(" - ")[0] for line in lines[2:]], [f"ok {i}" for i in range(1, 6)])
+        self.assertEqual(lines[1], f"1..{TESTS}")
+        self.assertEqual([line.split(" - ")[0] for line in lines[2:]], [f"ok {i}" for i in range(1, TESTS + 1)])
         self.assertEqual(ElementTree.parse(project / "facet.xml").getroot().get("failures"), "0")
 
+    def test_agent_that_calls_out(self):
+        """What the agent's view does not have cannot be called there: the build says so."""
+        project = self.project("out")
+        source = (project / "safe.c").read_text(encoding="utf-8")
+        (project / "safe.c").write_text(source.replace("    wrong = 0;\n", "    extern void say(const char *);\n    say(\"!\");\n", 1),
+                                        encoding="utf-8")
+        status, said = self.steps(project, github(), "build")
+        self.assertNotEqual(status, 0)
+        self.assertIn("U say", said)
+
     def test_failure_is_seen(self):
-        """A guest whose view shows the wrong page, and one that dies, are failures of the CI job."""
-        for name, line, broken, count in (("wrong", "page[1][0] = 'b';", "page[1][0] = 'c';", "1"),
-                                          ("dead", 'say("END views: ");', '__asm__ volatile("ud2");', "1")):
+        """A guest whose view shows the wrong page, one that dies, and an agent that opens to anybody, are failures of the CI job."""
+        for name, file, line, broken, count in (("wrong", "views.c", "page[1][0] = 'b';", "page[1][0] = 'c';", "1"),
+                                                ("dead", "views.c", "guest_end(", '__asm__ volatile("ud2"); guest_end(', "1"),
+                                                ("open", "safe.c", "a != safe_pin", "!a", "1")):
             with self.subTest(name):
                 project = self.project(name)
-                source = (project / "test.c").read_text(encoding="utf-8")
+                source = (project / file).read_text(encoding="utf-8")
                 self.assertEqual(source.count(line), 1)
-                (project / "test.c").write_text(source.replace(line, broken), encoding="utf-8")
+                (project / file).write_text(source.replace(line, broken), encoding="utf-8")
                 status, said = self.steps(project, gitlab(), "build", "test")
                 self.assertEqual(status, 1, said)
                 self.assertEqual(ElementTree.parse(project / "facet.xml").getroot().get("failures"), count)
