@@ -37,7 +37,7 @@ struct shield_hooks {
     unsigned int vcpus;
     void (*vcpu)(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id);
     /* The gate of two VMFUNCs, without exits and with its limits, also where the hypervisor has one
-     * way in (docs/agent.md). */
+     * way in (docs/agent-inside.md). */
     bool by_vmfunc;
     /* Points IDT entry 20 of all vCPUs to this: interrupt gate, DPL 0, no IST; NULL: as before. */
     int (*vector_set)(void *context, const void *entry);

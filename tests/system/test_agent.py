@@ -54,7 +54,7 @@ class StepsTest(FacetTest):
 
 
 class ExamplesTest(FacetTest):
-    """The library's examples, as docs/agent.md shows them."""
+    """The library's examples, as docs/agent-inside.md shows them."""
 
     weight = 10.0
 
