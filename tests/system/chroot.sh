@@ -55,15 +55,23 @@ for compiler in "gcc -std=c11 /facet/both.c" "g++ -std=c++17 both.cc"; do
 done
 ok libraries
 
-gcc -std=c11 /usr/share/doc/libfacet-core-dev/examples/embed/embed.c $(pkg-config --cflags --libs facet-core) -o embed
-./embed | diff /facet/embed.txt -
-ok embedding
-
-cp -r /usr/share/doc/libfacet-agent-dev/examples/project project
-(cd project && sh -e /facet/steps) >out 2>&1 || { cat out && exit 1; }
-[ "$(grep -c '^ok' project/facet.tap)" = 5 ]
-rm -r project
-ok project
+# A page's commands, each in the same folder as the last: what they print is compared with the page outside.
+follow() { # NAME
+    mkdir -p "$1"
+    (cd "$1" && sh -e "/facet/$1.steps") >"/facet/$1.out" 2>&1 || { tail -n 20 "/facet/$1.out" && exit 1; }
+    ok "$1"
+}
+follow agent
+follow core
+facet setup >log 2>&1 || { tail -n 20 log && exit 1; }
+ok setup
+follow guest
+follow monitor
+rm -rf /tmp/guest /tmp/monitor
+cp -r /usr/share/doc/libfacet-agent-dev/examples/project .
+follow project
+cp project/facet.tap /facet/project.tap
+rm -r agent core guest monitor project
 
 $APT remove facet altp2m libfacet-agent-dev libfacet-core-dev >remove.log 2>&1
 [ ! -e /usr/bin/facet ] && [ ! -e /usr/bin/altp2m ] && [ ! -e /boot/facet ]

@@ -9,15 +9,16 @@ what apt downloads are kept in the cache.
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 
 import runner
-from harness import FacetTest
+from harness import TICKS, FacetTest, quoted_steps
 from runner.base import cache_dir, locked
-from test_embedding import blocks
 from test_install import BOTH
-from test_project import github
+from test_project import TESTS, github
+from test_tutorial import Tutorial, pattern
 
 PACKAGES = ("altp2m", "facet", "libfacet-agent-dev", "libfacet-core-dev")
 # What a user has who builds programs and runs guests on an emulated machine: in the Debian that is kept. Nothing that the packages
@@ -29,6 +30,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 def field(deb, name):
     """A field of a package."""
     return subprocess.run(["dpkg-deb", "-f", deb, name], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+# Pages whose blocks of a kind are followed with the packages alone: kind, page.
+PAGES = (("agent", "agent.md"), ("core", "embedding.md"))
 
 
 class Debs(FacetTest):
@@ -80,11 +85,44 @@ class ContentsTest(Debs):
             self.assertNotIn("building", done.err)
 
 
-class ChrootTest(Debs):
+class ChrootTest(Debs, Tutorial):
     """In a clean Debian."""
 
-    weight = 120.0
+    weight = 240.0
     explicit = True
+
+    def page(self, kind, name):
+        """[(command, [lines below it])] of a page."""
+        found = quoted_steps((runner.ROOT / "docs" / name).read_text(encoding="utf-8"), kind, "$ ")
+        self.assertGreater(len(found), 3)
+        return found
+
+    def steps(self):
+        """{name: shell lines that do what a page says}; the tutorial's machines end by themselves, and tell what its commands
+        printed."""
+        found = {}
+        for kind, name in PAGES:
+            found[kind] = "".join(f"echo '@ run'\n{command}\n" for command, _ in self.page(kind, name)) + "echo '@ end'\n"
+        for part, kind in enumerate(("guest", "monitor"), 1):
+            *made, run = self.words(part, f"/tmp/{kind}")
+            script = self.script(self.wanted(kind))
+            lines = [shlex.join(["facet", *words, *([] if "--command" in words else ["--command", script])]) for words in made]
+            found[kind] = "\n".join([f"mkdir -p /tmp/{kind}", "cd /usr/share/doc/facet", *lines,
+                                     shlex.join(["facet", "run", "--ticks", str(TICKS), *run[2:]]), ""])
+        return found
+
+    def compare(self, inside):
+        """What was printed with the pages."""
+        for kind, name in PAGES:
+            printed = self.runs((inside / f"{kind}.out").read_text(encoding="utf-8").splitlines())
+            wanted = self.page(kind, name)
+            self.assertEqual(len(printed), len(wanted))
+            for (command, below), lines in zip(wanted, printed):
+                with self.subTest(command):
+                    self.assertRegex("\n".join(lines), rf"\A{pattern(below)}\Z")
+        for kind in ("guest", "monitor"):
+            lines = (inside / f"{kind}.out").read_text(encoding="utf-8").splitlines()
+            self.follow(self.wanted(kind), self.runs(line[5:] for line in lines if line.startswith("(d1) ")))
 
     def debian(self):
         """A Debian as debootstrap makes it, of this machine's release and from its archive; made once."""
@@ -142,16 +180,22 @@ class ChrootTest(Debs):
         shutil.copy(HERE / "chroot.sh", inside)
         (inside / "hello.cfg").write_text(runner.config(name="hello", kernel="/facet/hello.elf", memory=16),
                                           encoding="ascii")
-        (inside / "steps").write_text("".join(f"{line}\n" for name in ("build", "test") for line in github()[name]),
-                                      encoding="utf-8")
+        (inside / "project.steps").write_text("".join(f"{line}\n" for name in ("build", "test") for line in github()[name]),
+                                              encoding="utf-8")
+        for name, text in self.steps().items():
+            (inside / f"{name}.steps").write_text(text, encoding="utf-8")
         (inside / "both.c").write_text(BOTH, encoding="ascii")
-        (inside / "embed.txt").write_text(blocks("")[0], encoding="utf-8")
+        kernel = runner.debian_kernel().vmlinuz.parent.parent
         command = self.inside(
             place, root, f"mount -t overlay none -o lowerdir={place}/root,upperdir={work}/up,workdir={work}/work {root}",
-            f"mkdir {root}/facet", f"mount --bind {inside} {root}/facet")
+            f"mkdir {root}/facet", f"mount --bind {inside} {root}/facet", f"mkdir -p {root}/facet/cache/{kernel.name}",
+            f"mount --bind {kernel} {root}/facet/cache/{kernel.name}")
         with locked(place / ".lock"):
-            done = subprocess.run([*command, "sh", "/facet/chroot.sh"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            done = subprocess.run([*command, "FACET_CACHE=/facet/cache", "sh", "/facet/chroot.sh"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, check=False)
         steps = re.findall(r"^== (\w+): ok$", done.stdout, re.M)
         self.assertEqual(done.returncode, 0, done.stdout[-4000:])
-        self.assertEqual(steps, ["install", "command", "run", "altp2m", "boot", "libraries", "embedding", "project", "remove", "purge"])
+        self.assertEqual(steps, ["install", "command", "run", "altp2m", "boot", "libraries", "agent", "core", "setup", "guest", "monitor",
+                                 "project", "remove", "purge"])
+        self.compare(inside)
+        self.assertEqual((inside / "project.tap").read_text(encoding="utf-8").count("\nok "), TESTS)

@@ -201,7 +201,7 @@ class OptionsTest(FacetTest):
     def test_full_output(self):
         """Standard output that takes nothing: a line, no traceback, and not success."""
         config = str(self.places["{config}"])
-        for arguments in (["--help"], ["--version"], ["test", "--list"], ["bench", "--help"], ["run", config],
+        for arguments in (["--help"], ["--version"], ["check", "--json"], ["test", "--list"], ["bench", "--help"], ["run", config],
                           ["trace", "--at", "vmx_exit", "--instructions", "4", config],
                           ["test", "--filter", "system/suite/tap"]):
             for unbuffered in ("", "1"):

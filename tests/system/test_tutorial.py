@@ -37,10 +37,14 @@ def pattern(lines):
     return re.escape(whole).replace(re.escape("[...]"), r"(?:.|\n)*?")
 
 
-class TutorialTest(FacetTest):
-    """The tutorial is true."""
+class Tutorial(FacetTest):
+    """Who follows the tutorial."""
 
-    weight = 60.0
+    def wanted(self, kind):
+        """[(command, [lines below it])] of the blocks of a kind, `guest` or `monitor`."""
+        found = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), kind, PROMPT)
+        self.assertGreater(len(found), 6)
+        return found
 
     def script(self, wanted):
         """The script that follows the document: values that it shows become variables."""
@@ -54,31 +58,24 @@ class TutorialTest(FacetTest):
             values.update(told(below))
         return "\n".join(lines + ["echo '@ end'"])
 
-    def commands(self, part):
-        """The words of the commands in the part's block of kind `host`, in this test's directory."""
+    def words(self, part, directory):
+        """The words of the commands in the part's block of kind `host`, with this directory for /tmp and without ./facet."""
         blocks = re.findall(r"^```host\n(.*?)^```$", TUTORIAL.read_text(encoding="utf-8"), re.M | re.S)
-        found = [shlex.split(line.replace("/tmp/", f"{self.dir}/")) for line in blocks[part - 1].splitlines()]
+        found = [shlex.split(line.replace("/tmp/", f"{directory}/")) for line in blocks[part - 1].splitlines()]
         self.assertTrue(all(words[:2] == ["$", "./facet"] for words in found))
+        self.assertEqual(found[-1][2:4], ["run", "--interactive"])
         return [words[2:] for words in found]
 
-    def printed(self, part, script):
-        """What each command printed in domain 1 of the machine that the part's commands make. The guest that would give a shell
-        runs the script in its place."""
-        *made, run = self.commands(part)
-        for words in made:
-            shell = [] if "--command" in words else ["--command", script]
-            done = self.facet(*words, *shell, cwd=runner.ROOT)
-            self.assertEqual(done.status, 0, done.err)
-        self.assertEqual(run[:2], ["run", "--interactive"])
-        result = runner.boot(run[2:], ticks=TICKS)
-        self.assertEqual(result.status, 0, result.reason)
-        runs = []
-        for text in result.texts("d1"):
+    @staticmethod
+    def runs(texts):
+        """What each command printed, of what domain 1 said."""
+        found = []
+        for text in texts:
             if text.startswith("@ "):
-                runs.append([])
-            elif runs:
-                runs[-1].append(text)
-        return runs[:-1], result
+                found.append([])
+            elif found:
+                found[-1].append(text)
+        return found[:-1]
 
     def follow(self, wanted, runs):
         """Compares what was printed with the document."""
@@ -91,16 +88,33 @@ class TutorialTest(FacetTest):
             with self.subTest(command):
                 self.assertRegex("\n".join(lines), rf"\A{pattern(below)}\Z")
 
+
+class TutorialTest(Tutorial):
+    """The tutorial is true."""
+
+    weight = 60.0
+
+    def printed(self, part, script):
+        """What each command printed in domain 1 of the machine that the part's commands make. The guest that would give a shell
+        runs the script in its place."""
+        *made, run = self.words(part, self.dir)
+        for words in made:
+            shell = [] if "--command" in words else ["--command", script]
+            done = self.facet(*words, *shell, cwd=runner.ROOT)
+            self.assertEqual(done.status, 0, done.err)
+        result = runner.boot(run[2:], ticks=TICKS)
+        self.assertEqual(result.status, 0, result.reason)
+        return self.runs(result.texts("d1")), result
+
     def test_inside_a_guest(self):
         """Part 1, in the guest that its first command makes."""
-        wanted = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), "guest", PROMPT)
+        wanted = self.wanted("guest")
         self.assertGreater(len(wanted), 20)
         self.follow(wanted, self.printed(1, self.script(wanted))[0])
 
     def test_from_outside(self):
         """Part 2, in the monitor that its second command makes."""
-        wanted = quoted_steps(TUTORIAL.read_text(encoding="utf-8"), "monitor", PROMPT)
-        self.assertGreater(len(wanted), 6)
+        wanted = self.wanted("monitor")
         runs, result = self.printed(2, self.script(wanted))
         self.follow(wanted, runs)
         self.assertIn("work: the code of __x64_sys_sethostname looked changed 0 times",
