@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What docs/agent-inside.md says the gate of two VMFUNCs does not protect from: an attacker with the
- * kernel's page tables, interrupt table and stack pointer. Each attack ends the seal or destroys
- * the key there (gate=vmfunc), and is refused where the agent has one way in. The agent is the
- * example's, sealed.
+ * What docs/agent-inside.md says the gate of two VMFUNCs does not protect from: an attacker with
+ * the kernel's page tables, interrupt table and stack pointer. Each attack ends the seal or
+ * destroys the key there (gate=vmfunc), and is refused where the agent has one way in. The agent is
+ * the example's, sealed.
  */
 #include <string.h>
 
