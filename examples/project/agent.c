@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest around the agent: it puts the shield up, attacks what is behind it, and asks the agent. */
+/* The guest around the agent: it puts the shield up, attacks what is behind it, and asks the agent.
+ */
 #include <shield.h>
 #include "guest.h"
 #include "safe.h"
 
-#define PAGE     4096UL
-#define MEMORY   (16UL << 20) /* as agent.cfg says */
-#define VE       20
-#define PIN      4711
-#define SECRET   42
-#define EPERM    1
+#define PAGE   4096UL
+#define MEMORY (16UL << 20) /* as agent.cfg says */
+#define VE     20
+#define PIN    4711
+#define SECRET 42
+#define EPERM  1
 
 static unsigned char table[PAGE] __attribute__((aligned(4096))) = {7};
 static char pages[GUARD_VCPUS][PAGE] __attribute__((aligned(4096)));
@@ -81,6 +82,7 @@ void main(void)
     test("agent.hypercalls_are_refused", altp2m_set_state(&hooks.xen, false) == -EPERM, "-EPERM");
     test("agent.wrong_pin", gate_call(SAFE_OPEN, PIN + 1, 0, 0) == -EPERM, "-EPERM");
     test("agent.pin", gate_call(SAFE_OPEN, PIN, 0, 0) == SECRET, "the secret");
-    test("agent.lower", gate_call(SAFE_LOWER, PIN, 0, 0) == 0 && shield_lower(&shield) == 0, "the shield down");
+    test("agent.lower", gate_call(SAFE_LOWER, PIN, 0, 0) == 0 && shield_lower(&shield) == 0,
+         "the shield down");
     guest_end("agent");
 }

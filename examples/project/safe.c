@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What runs in the agent's view, on pages that nobody else can read: an agent of yours begins here. */
+/* What runs in the agent's view, on pages that nobody else can read: an agent of yours begins here.
+ */
 #include "safe.h"
 
 #define EPERM  1
@@ -25,7 +26,8 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
 }
 
 /* Nobody writes where the shield forbids it. */
-AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve, struct gate_store *store)
+AGENT_TEXT bool agent_allow(const struct gate_frame *f, const struct ve_info *ve,
+                            struct gate_store *store)
 {
     (void)f, (void)ve, (void)store;
     return false;

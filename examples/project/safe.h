@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The agent: it keeps a secret, and gives it to who knows the PIN; three wrong ones, and nobody gets it. */
+/* The agent: it keeps a secret, and gives it to who knows the PIN; three wrong ones, and nobody
+ * gets it. */
 #include <guard.h>
 
 enum safe_op {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A guest that tests altp2m and says so in the lines of facet-tests(5): a test of yours begins here. */
+/* A guest that tests altp2m and says so in the lines of facet-tests(5): a test of yours begins
+ * here. */
 #include "guest.h"
 
 static volatile char page[2][4096] __attribute__((aligned(4096)));
