@@ -11,6 +11,7 @@
 #include "vcpus.h"
 #include "view.h"
 #include "owner.h"
+#include "pin.h"
 
 /*
  * Out of table memory and the guest must go on: the restriction that cannot be lifted for one
@@ -219,6 +220,7 @@ void altp2m_monitor_gone(struct physmap *pm)
     view_t start, at;
 
     physmap_lock(pm);
+    pin_forget(pm, PINS_BY_MONITOR);
     start = pm->sealed ? physmap_start_view(pm) : view(0);
     for (struct altp2m_vcpu *v = pm->vcpus; v && view_get(pm, start); v = v->next) {
         platform_vcpu_sync(v);

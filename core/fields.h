@@ -222,6 +222,15 @@ FIELD(enter, idt, IN, NUMBER)
 FIELD(enter, gdt_limit, IN, NUMBER)
 FIELD(enter, idt_limit, IN, NUMBER)
 
+ARGUMENT(pin, struct facet_altp2m_pin)
+FIELD(pin, vcpu, IN, VCPU)
+FIELD(pin, on, IN, SWITCH)
+FIELD(pin, cr0, INOUT, FLAGS)
+FIELD(pin, cr4, INOUT, FLAGS)
+FIELD(pin, efer, INOUT, FLAGS)
+FIELD(pin, registers, INOUT, FLAGS)
+FIELD(pin, refused, OUT, COUNT)
+
 #undef ARGUMENT
 #undef FIELD
 #undef VIEW_FIELD

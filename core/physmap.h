@@ -72,6 +72,14 @@ struct entry_pages {
     gfn_t gfn[ENTRY_PAGES];
 };
 
+/* Registers that a vCPU keeps as they are (FACET_ALTP2M_pin): bits of CR0, CR4 and EFER, and
+ * FACET_ALTP2M_PIN_*. */
+struct pins {
+    uint64_t cr0, cr4, efer;
+    uint32_t registers;
+};
+enum pins_by { PINS_BY_AGENT, PINS_BY_MONITOR, PINS_BY };
+
 /* A leaf that is open for an instruction: altp2m_narrow_open(). */
 #define NARROW_PAGES 2u /* that one instruction can lie in */
 struct narrow_page {
@@ -101,7 +109,10 @@ struct altp2m_vcpu {
     bool inside;            /* it is in the agent, which it entered from `outside` */
     view_t agent_view, outside;
     struct entry_pages entry_pages;
-    uint8_t nr_narrow; /* of narrow[], open now */
+    struct pins pins_by[PINS_BY]; /* pin.h */
+    struct pins pins;             /* of both: what the platform holds it to ... */
+    uint32_t pins_refused;        /* ... and how often it had to */
+    uint8_t nr_narrow;            /* of narrow[], open now */
     struct narrow_page narrow[NARROW_PAGES];
     struct altp2m_vcpu *next; /* of the same domain */
 };

@@ -68,6 +68,15 @@ int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_a
                        struct entry_pages *pages);
 
 /*
+ * Whether v can be held to `wanted` beside what it is held to already, and all that takes memory
+ * for that. -EINVAL: a bit or register that is none; -EOPNOTSUPP: the processor cannot tell of it;
+ * -ENOMEM. Called without the lock. update: v->pins is what counts, when it returns.
+ */
+struct pins;
+int platform_pins_prepare(struct altp2m_vcpu *v, const struct pins *wanted);
+void platform_pins_update(struct altp2m_vcpu *v);
+
+/*
  * The vCPU's view (its root), `vmfunc` or #VE information page changed: the processor must go by it
  * before the vCPU next runs guest code.
  */

@@ -3,6 +3,7 @@
 #include "enter.h"
 #include "locked.h"
 #include "owner.h"
+#include "pin.h"
 #include "platform.h"
 #include "subop.h"
 #include "vcpus.h"
@@ -66,6 +67,7 @@ void seal_set(struct physmap *pm, view_t agent, view_t start)
 void seal_clear(struct physmap *pm)
 {
     enter_forget(pm);
+    pin_forget(pm, PINS_BY_AGENT);
     if (pm->sealed) {
         pm->sealed = pm->gated = false;
         pm->given = pm->allowed;

@@ -136,3 +136,8 @@ SUBOP(0x800e, enter, 0, 56, 0xf000000000000c, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
       "has the guest enter a view with registers that were given before; owned: its own, before "
       "it is sealed, and off no view that a monitor holds",
       enters_where_it_said, "Registers the one place where a vCPU enters a sealed guest's agent.")
+SUBOP(0x800f, pin, 0, 40, 0xe0, 8, 32, ASKED, NO_VIEW, SAFE_WHEN_OWNED,
+      "keeps registers as they are, against the guest's own kernel; owned: from the agent of a "
+      "sealed guest only, and a monitor is not bound",
+      pins_bind_the_guest_only,
+      "Keeps registers of a vCPU as they are, whatever the guest's kernel writes.")

@@ -4,6 +4,7 @@
 #include "hostmap.h"
 #include "locked.h"
 #include "owner.h"
+#include "pin.h"
 #include "platform.h"
 #include "seal.h"
 #include "shadow.h"
@@ -49,6 +50,7 @@ int vcpus_activate(struct physmap *pm)
 void vcpus_deactivate(struct physmap *pm)
 {
     seal_clear(pm);
+    pin_forget(pm, PINS_BY_MONITOR);
     leave_views(pm);
     for (unsigned v = 0; v < pm->max_views; v++) {
         if (pm->views[v].exists) {

@@ -18,6 +18,7 @@ struct domain {
     struct physmap physmap;
     unsigned nr_vcpus;
     struct vcpu *vcpus[DOMAIN_VCPUS];
+    uint8_t *msr_exits;         /* a map of MSRs whose writes exit, or NULL: as usual */
     struct console_line line;   /* unfinished line of console output */
     struct console_notes notes; /* what the hypervisor has to say because of it */
     uint64_t memory_pages;      /* RAM given at creation */

@@ -74,8 +74,7 @@ struct monitor_wants {
     bool breakpoint, cr3, descriptor;
     bool vmexit; /* monitor_vmexit() for each */
     bool room;   /* no entry without monitor_room(): an event that cannot be met again may follow */
-    uint64_t cr0, cr4;  /* bits whose changes must exit */
-    uint8_t *msr_exits; /* list of MSRs, or NULL for the usual one */
+    uint64_t cr0, cr4; /* bits whose changes must exit */
 };
 void monitor_wants(const struct domain *d, struct monitor_wants *out);
 

@@ -4,6 +4,7 @@
 #include "core/platform.h"
 #include "guest/guest.h"
 #include "mm/frame.h"
+#include "vcpu/pins.h"
 #include "x86/smp.h"
 #include "x86/timer.h"
 
@@ -58,6 +59,25 @@ int platform_entry_set(struct altp2m_vcpu *a, view_t agent, const struct facet_a
                        struct entry_pages *pages)
 {
     return agent_register(vcpu_of(a), agent, e, pages);
+}
+
+int platform_pins_prepare(struct altp2m_vcpu *a, const struct pins *wanted)
+{
+    int rc = pins_check(wanted);
+
+    return rc || !wanted->registers ? rc : msr_exits_take(vcpu_of(a)->domain);
+}
+
+/* It leaves the guest for that, and comes back with what is to exit. */
+void platform_pins_update(struct altp2m_vcpu *a)
+{
+    struct vcpu *v = vcpu_of(a);
+
+    msr_exits_update_pins(v->domain);
+    vcpu_monitor_changed(v);
+    if (smp_on) {
+        vcpu_expel(v);
+    }
 }
 
 void platform_vcpu_update(struct altp2m_vcpu *a)

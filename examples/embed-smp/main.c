@@ -84,6 +84,17 @@ int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_a
     return -95; /* EOPNOTSUPP: guests have no agents here */
 }
 
+int platform_pins_prepare(struct altp2m_vcpu *v, const struct pins *wanted)
+{
+    (void)v, (void)wanted;
+    return -95; /* nor registers that they cannot write */
+}
+
+void platform_pins_update(struct altp2m_vcpu *v)
+{
+    (void)v;
+}
+
 /* Each seventh time: so that long calls come back in pieces. */
 bool platform_preempt_pending(void)
 {

@@ -9,6 +9,7 @@
 #include "domain.h"
 #include "monitor.h"
 #include "exit/exit.h"
+#include "exit/pinned.h"
 #include "x86/trap.h"
 
 #define CR0_DEFINED                                                                                \
@@ -115,12 +116,15 @@ static bool set_cr3(struct vcpu *v, uint64_t cr3)
 /* `cr` is VM_EVENT_X86_*, here and below. */
 static bool cr_valid(struct vcpu *v, unsigned cr, uint64_t value)
 {
+    const struct pins *p = &v->altp2m.pins;
     uint64_t efer = vcpu_get(v, VCPU_EFER);
 
-    return cr == VM_EVENT_X86_CR0 ? cr0_valid(v, value, efer)
+    return cr == VM_EVENT_X86_CR0
+               ? cr0_valid(v, value, efer) && pinned_allows(v, p->cr0, vcpu_get(v, VCPU_CR0), value)
            : cr == VM_EVENT_X86_CR3
                ? !(efer & EFER_LMA) || !(cr3_bits(v, value) >> cpuid_physical_bits())
-               : cr4_valid(v, value, efer);
+               : cr4_valid(v, value, efer) &&
+                     pinned_allows(v, p->cr4, vcpu_get(v, VCPU_CR4), value);
 }
 
 static bool set_cr(struct vcpu *v, unsigned cr, uint64_t value)
@@ -240,7 +244,8 @@ bool control_set_efer(struct vcpu *v, uint64_t efer)
     uint64_t old = vcpu_get(v, VCPU_EFER);
 
     if ((efer & ~(uint64_t)EFER_OFFERED) ||
-        (((efer ^ old) & EFER_LME) && (vcpu_get(v, VCPU_CR0) & X86_CR0_PG))) {
+        (((efer ^ old) & EFER_LME) && (vcpu_get(v, VCPU_CR0) & X86_CR0_PG)) ||
+        !pinned_allows(v, v->altp2m.pins.efer, old, efer)) {
         return false;
     }
     vcpu_set(v, VCPU_EFER, (efer & ~(uint64_t)EFER_LMA) | (old & EFER_LMA));
@@ -270,7 +275,8 @@ void control_xsetbv(struct vcpu *v, const struct vcpu_exit *e)
         monitor_cr_write(v, VM_EVENT_X86_XCR0, value, v->xcr0) == MONITOR_FULL) {
         return; /* the instruction runs again */
     }
-    if (vcpu_cpl(v) != 0 || !to_xcr0 || !xcr0_valid(value) || !xsetbv_safe(value)) {
+    if (vcpu_cpl(v) != 0 || !to_xcr0 || !xcr0_valid(value) || !pinned_allows_xcr0(v, value) ||
+        !xsetbv_safe(value)) {
         vcpu_inject_error(v, EXC_GP, 0);
         return;
     }

@@ -18,7 +18,8 @@ static void begin(struct vcpu *v, bool once)
     struct exit_vcpu *x = &v->exit;
 
     x->emulating = true;
-    x->watch_update = x->watch_update || x->watch.descriptors; /* not watched meanwhile */
+    x->watch_update =
+        x->watch_update || x->watch.descriptors || x->watch.table_loads; /* not watched meanwhile */
     x->emulate_once = once;
     x->emulate_failed = false;
     x->emulate_rounds = 0;

@@ -6,9 +6,11 @@
 #include "exit/emulate.h"
 #include "exit/narrow.h"
 #include "exit/orders.h"
+#include "exit/pinned.h"
 #include "exit/step.h"
 #include "exit/walk.h"
 #include "guest/xen_abi.h"
+#include "vcpu/pins.h"
 #include "x86/stretch.h"
 
 #define REASON_STEPPED 37u /* VCPU_EXIT_STEPPED, for monitors: struct vcpu_exit's `reason` */
@@ -119,9 +121,11 @@ _Static_assert(DESCRIPTOR_IDTR == VM_EVENT_DESC_IDTR && DESCRIPTOR_GDTR == VM_EV
 
 static void descriptor_access(struct vcpu *v, const struct vcpu_exit *e)
 {
-    /* Unwanted: nobody listens any more, and it does not exit when it runs again. */
-    monitor_descriptor(v, e->descriptor.which, e->descriptor.write, e->descriptor.information,
-                       vcpu_get(v, VCPU_EXIT_DETAIL));
+    if (!pinned_refuses_table(v, e) &&
+        monitor_descriptor(v, e->descriptor.which, e->descriptor.write, e->descriptor.information,
+                           vcpu_get(v, VCPU_EXIT_DETAIL)) == MONITOR_UNWANTED) {
+        pinned_pass(v); /* or it does not exit any more */
+    }
 }
 
 /* Caches hold other domains' data too: written back or left, never dropped. */
@@ -258,6 +262,10 @@ static bool prepare_special(struct vcpu *v)
             return false;
         }
     }
+    if (v->exit.passing && v->event.due) { /* first; then it exits again */
+        v->exit.passing = false;
+        v->exit.watch_update = true;
+    }
     if (v->exit.watch_update) {
         step_apply_monitor(v);
     }
@@ -272,7 +280,8 @@ static bool narrows_only(struct vcpu *v, const struct vcpu_exit *e, bool narrowe
 
 static __attribute__((noinline)) void once_special(struct vcpu *v)
 {
-    bool stepping, broke_off, narrowing;
+    bool stepping, broke_off, narrowing, keeps;
+    struct pinned_tables tables;
     struct vcpu_exit e;
 
     if (!prepare_special(v)) {
@@ -282,7 +291,11 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     if (narrowing && !narrow_open(v)) {
         return;
     }
-    stepping = v->exit.stepping || v->exit.emulating || narrowing;
+    stepping = v->exit.stepping || v->exit.emulating || narrowing || v->exit.passing;
+    keeps = v->exit.passing || (v->exit.emulating && pins_tables(v));
+    if (keeps) {
+        pinned_keep(v, &tables);
+    }
     if (stepping) {
         step_arm(v);
     }
@@ -293,6 +306,11 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     broke_off = v->event.due;
     if (stepping) {
         step_disarm(v, &e);
+    }
+    if (keeps) {
+        pinned_put_back(v, &tables);
+        v->exit.watch_update = v->exit.watch_update || v->exit.passing;
+        v->exit.passing = false;
     }
     if (v->exit.walks) {
         walk_look(v, &e);

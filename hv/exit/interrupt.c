@@ -4,11 +4,16 @@
 #include "domain.h"
 #include "monitor.h"
 
+/* Nothing comes between an instruction and its step. */
+static bool steps(const struct vcpu *v)
+{
+    return v->exit.stepping || v->exit.emulating || v->exit.narrowing || v->exit.passing;
+}
+
 /* Whether an NMI still waits. */
 static bool offer_nmi(struct vcpu *v)
 {
-    if (v->exit.stepping || v->exit.emulating || v->exit.narrowing || v->altp2m.inside ||
-        !guest_nmi_pending(v)) {
+    if (steps(v) || v->altp2m.inside || !guest_nmi_pending(v)) {
         return false;
     }
     if (v->event.due || (vcpu_get(v, VCPU_PENDING_TRAP) & TRAP_ANY) ||
@@ -24,9 +29,7 @@ static bool offer_nmi(struct vcpu *v)
  */
 static bool take_interrupt(struct vcpu *v)
 {
-    int vector = v->exit.stepping || v->exit.emulating || v->exit.narrowing
-                     ? -1
-                     : guest_pending_interrupt(v);
+    int vector = steps(v) ? -1 : guest_pending_interrupt(v);
 
     if (vector >= 0 && !v->event.due && vcpu_can_take_interrupt(v)) {
         guest_interrupt_taken(v, (unsigned)vector);

@@ -5,6 +5,7 @@
  */
 #include "domain.h"
 #include "exit/exit.h"
+#include "exit/pinned.h"
 #include "monitor.h"
 
 #define MSR_SYSENTER_CS  0x174u
@@ -87,10 +88,22 @@ static bool read_value(struct vcpu *v, uint32_t msr, uint64_t *value)
     return guest_rdmsr(v, msr, value);
 }
 
+/* What is not pinned is not read for that. */
+static bool may_change(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    uint64_t old = 0;
+
+    return !pinned_msr(v, msr) ||
+           (read_value(v, msr, &old) && pinned_allows_msr(v, msr, old, value));
+}
+
 static bool write_value(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     const struct msr_direct *d = find_direct(msr);
 
+    if (!may_change(v, msr, value)) {
+        return false;
+    }
     if (d) {
         if (!direct_valid(d, value)) {
             return false;

@@ -18,6 +18,7 @@
 #include "monitor.h"
 #include "exit/step.h"
 #include "vcpu/hand.h"
+#include "vcpu/pins.h"
 
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define DR6_BS            (1u << 14)
@@ -431,11 +432,12 @@ void step_apply_monitor(struct vcpu *v)
     x->needs_room = wants.room;
     x->watch = (struct vendor_watch){
         .exceptions = EXCEPTIONS_ALWAYS | (wants.breakpoint ? 1u << EXC_BP : 0),
-        .cr0 = wants.cr0,
-        .cr4 = wants.cr4,
+        .cr0 = wants.cr0 | v->altp2m.pins.cr0,
+        .cr4 = wants.cr4 | v->altp2m.pins.cr4,
         .cr3 = wants.cr3,
         .descriptors = wants.descriptor && !x->emulating,
-        .msr_map = wants.msr_exits,
+        .table_loads = x->emulating || x->passing ? 0 : pins_tables(v),
+        .msr_map = v->domain->msr_exits,
     };
     VENDOR(watch, v, &x->watch);
 }

@@ -9,6 +9,7 @@
 #include "guest/xen_abi.h"
 #include "exit/descriptor.h"
 #include "exit/exit.h"
+#include "exit/pinned.h"
 #include "monitor.h"
 
 /* SDM 3, figure 7-2; upper halves of selector fields are reserved. */
@@ -439,7 +440,8 @@ void task_exit(struct vcpu *v, const struct vcpu_exit *e)
     const struct event event = source == TASK_GATE ? v->event : (struct event){.due = false};
     struct segment to;
     struct tss next;
-    struct refusal r = read_task(v, e->task.selector, &to, &next);
+    struct refusal r = pinned_allows_task(v) ? read_task(v, e->task.selector, &to, &next)
+                                             : (struct refusal){.vector = EXC_GP};
     unsigned pushes = !event.due || !event.has_error ? 0 : !r.vector && !is_32(&to) ? 2 : 4;
 
     v->event.due = false; /* an event is delivered by the switch itself */

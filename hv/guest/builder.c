@@ -629,6 +629,7 @@ static bool end_pool(struct domain *d, uint64_t *at)
 static bool end_all(struct domain *d, uint64_t *at)
 {
     (void)at;
+    msr_exits_drop(d);
     put_frame(d->guest.shared_frame);
     if (d->guest.made) {
         frame_put(frame_of(d->guest.made));

@@ -127,6 +127,15 @@ static inline bool monitor_msr_in(const uint8_t *map, uint32_t msr)
     return bit >= 0 && (map[bit / 8] >> bit % 8 & 1);
 }
 
+/*
+ * Which writes of MSRs exit beside those that always do: msr_exits.c. The domain has a map of its
+ * own from take() on, which gives -ENOMEM; without one, updates do nothing.
+ */
+int msr_exits_take(struct domain *d);
+void msr_exits_update(struct domain *d, uint32_t msr); /* what a monitor watches changed */
+void msr_exits_update_pins(struct domain *d);
+void msr_exits_drop(struct domain *d);
+
 /* Shows gfn `index` of domain `of` at g of d. */
 int foreign_map(struct domain *d, unsigned of, uint64_t index, uint64_t g);
 

@@ -6,6 +6,7 @@
  */
 #include "guest.h"
 #include <string.h>
+#include "vcpu/pins.h"
 
 enum {
     REG_ID = 0x802,
@@ -278,7 +279,7 @@ static void receive_startup(struct vcpu *v, uint8_t vector)
 {
     struct vcpu_start start;
 
-    if (!v->guest.lapic.wait_for_sipi || v->state != VCPU_OFFLINE) {
+    if (!v->guest.lapic.wait_for_sipi || v->state != VCPU_OFFLINE || pins_any(v)) {
         return;
     }
     v->guest.lapic.wait_for_sipi = false;

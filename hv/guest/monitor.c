@@ -33,7 +33,6 @@ void monitor_wants(const struct domain *d, struct monitor_wants *out)
         .room = w->vmexit || w->debug,
         .cr0 = w->cr & (1u << VM_EVENT_X86_CR0) ? ~w->cr_mask[VM_EVENT_X86_CR0] : 0,
         .cr4 = w->cr & (1u << VM_EVENT_X86_CR4) ? ~w->cr_mask[VM_EVENT_X86_CR4] : 0,
-        .msr_exits = w->msr_exits,
     };
 }
 

@@ -49,53 +49,50 @@ static void flip(uint8_t *map, int bit, bool on)
     map[bit / 8] = (uint8_t)(on ? map[bit / 8] | 1u << bit % 8 : map[bit / 8] & ~(1u << bit % 8));
 }
 
-static unsigned msr_frames(void)
+static int take_msr_maps(struct domain *d)
 {
-    return MONITOR_MSR_FRAMES + vendor_caps.msr_map_pages;
-}
-
-static int take_msr_maps(struct monitor_wish *w)
-{
+    struct monitor_wish *w = &d->guest.monitor.wish;
     mfn_t m;
 
     if (w->msrs) {
         return 0;
     }
-    m = frame_alloc_run(FRAME_OWNER_HV, msr_frames());
+    m = frame_alloc_run(FRAME_OWNER_HV, MONITOR_MSR_FRAMES);
     if (mfn_eq(m, MFN_INVALID)) {
         return -ENOMEM;
     }
+    if (msr_exits_take(d) != 0) {
+        frame_put_run(m, MONITOR_MSR_FRAMES);
+        return -ENOMEM;
+    }
     w->msrs = frame_virt(m);
-    w->msr_exits = (uint8_t *)w->msrs + MONITOR_MSR_FRAMES * PAGE_SIZE;
-    VENDOR(msr_map, w->msr_exits, MSR_MAP_NEW, false);
     return 0;
 }
-_Static_assert(sizeof(struct monitor_msrs) <= MONITOR_MSR_FRAMES * PAGE_SIZE,
-               "msr_exits is behind them");
+_Static_assert(sizeof(struct monitor_msrs) <= MONITOR_MSR_FRAMES * PAGE_SIZE, "they have room");
 
-static long set_msr(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
+static long set_msr(struct domain *d, const struct xen_domctl_monitor_op *op, bool on)
 {
     uint32_t msr = op->u.mov_to_msr.msr;
-    struct monitor_wish *w = &m->wish;
+    struct monitor_wish *w = &d->guest.monitor.wish;
     bool was = w->msrs && monitor_msr_in(w->msrs->watched, msr);
     int error;
 
     if (was == on) {
         return -EEXIST;
     }
-    if (!m->ring) {
+    if (!d->guest.monitor.ring) {
         return -ENXIO;
     }
     if (monitor_msr_bit(msr) < 0) {
         return -EINVAL;
     }
-    error = take_msr_maps(w);
+    error = take_msr_maps(d);
     if (error) {
         return error;
     }
     flip(w->msrs->watched, monitor_msr_bit(msr), on);
     flip(w->msrs->onchange, monitor_msr_bit(msr), on && op->u.mov_to_msr.onchangeonly);
-    VENDOR(msr_map, w->msr_exits, msr, on);
+    msr_exits_update(d, msr);
     return 0;
 }
 
@@ -131,15 +128,15 @@ static long set_vmexit(struct monitor_wish *w, const struct xen_domctl_monitor_o
     return error;
 }
 
-static long set_event(struct monitor_domain *m, const struct xen_domctl_monitor_op *op, bool on)
+static long set_event(struct domain *d, const struct xen_domctl_monitor_op *op, bool on)
 {
-    struct monitor_wish *w = &m->wish;
+    struct monitor_wish *w = &d->guest.monitor.wish;
 
     switch (op->event) {
     case XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG:
         return set_cr(w, op, on);
     case XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR:
-        return set_msr(m, op, on);
+        return set_msr(d, op, on);
     case XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP:
         return set(&w->singlestep, on);
     case XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT:
@@ -173,7 +170,7 @@ static long enable(struct domain *d, const struct xen_domctl_monitor_op *op)
     if (!(offered() & (1u << op->event))) {
         return -EOPNOTSUPP;
     }
-    error = set_event(&d->guest.monitor, op, op->op == XEN_DOMCTL_MONITOR_OP_ENABLE);
+    error = set_event(d, op, op->op == XEN_DOMCTL_MONITOR_OP_ENABLE);
     for (unsigned i = 0; !error && i < d->nr_vcpus; i++) {
         vcpu_monitor_changed(d->vcpus[i]);
     }
@@ -205,12 +202,31 @@ long monitor_control(struct domain *d, struct xen_domctl_monitor_op *op)
     }
 }
 
+/* MSRs by the places of their bits: monitor_msr_bit(). */
+static void watch_no_msr(struct domain *d)
+{
+    static const uint32_t ranges[] = {0, 0x40000000, 0xc0000000};
+    struct monitor_msrs *m = d->guest.monitor.wish.msrs;
+
+    for (uint32_t i = 0; i < sizeof(m->watched); i++) {
+        uint8_t were = m->watched[i];
+
+        m->watched[i] = 0;
+        for (uint32_t bit = i * 8; were; were >>= 1, bit++) {
+            if (were & 1) {
+                msr_exits_update(d, ranges[bit >> 13] | (bit & 0x1fff));
+            }
+        }
+    }
+}
+
 void monitor_wish_nothing(struct domain *d)
 {
     struct monitor_wish *w = &d->guest.monitor.wish;
 
     if (w->msrs) {
-        frame_put_run(frame_of(w->msrs), msr_frames());
+        watch_no_msr(d);
+        frame_put_run(frame_of(w->msrs), MONITOR_MSR_FRAMES);
     }
     memset(w, 0, sizeof(*w));
 }

@@ -73,7 +73,6 @@ struct monitor_wish {
     uint8_t cr, cr_sync;           /* bit masks by VM_EVENT_X86_* */
     uint64_t cr_mask[MONITOR_CRS]; /* bits whose changes do not count */
     struct monitor_msrs *msrs;     /* in a run of frames, or NULL */
-    uint8_t *msr_exits;            /* behind them: the vendor's map */
 };
 #define MONITOR_MSR_FRAMES 2u
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpu_op: starting and stopping vCPUs, their timers, and where their data lives. */
 #include "guest.h"
+#include "vcpu/pins.h"
 #include "x86/cpu.h"
 #include <string.h>
 
@@ -119,6 +120,9 @@ static long initialise(struct hypercall *h, struct vcpu *v)
     }
     if (v->guest.initialised) {
         return -EEXIST;
+    }
+    if (pins_any(v)) {
+        return -EPERM;
     }
     s.cr0 |= X86_CR0_ET;
     s.rflags |= X86_EFLAGS_FIXED;

@@ -68,29 +68,31 @@ _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, pat) == 0x668, "APM 2, table B-2");
 _Static_assert(sizeof(struct vmcb) == 4096, "APM 2, 15.5.1");
 
-#define MISC1_INTR     (1u << 0)
-#define MISC1_NMI      (1u << 1)
-#define MISC1_INIT     (1u << 3)
-#define MISC1_VINTR    (1u << 4)
-#define MISC1_TABLES   (0xffu << 6) /* reads and writes of IDTR, GDTR, LDTR, TR */
-#define MISC1_RDPMC    (1u << 15)
-#define MISC1_CPUID    (1u << 18)
-#define MISC1_IRET     (1u << 20)
-#define MISC1_INTN     (1u << 21)
-#define MISC1_INVD     (1u << 22)
-#define MISC1_PAUSE    (1u << 23)
-#define MISC1_HLT      (1u << 24)
-#define MISC1_INVLPGA  (1u << 26)
-#define MISC1_IOIO     (1u << 27)
-#define MISC1_MSR      (1u << 28)
-#define MISC1_TASK     (1u << 29)
-#define MISC1_SHUTDOWN (1u << 31)
-#define MISC2_OWN      0x7fu /* VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT */
-#define MISC2_ICEBP    (1u << 8)
-#define MISC2_WBINVD   (1u << 9)
-#define MISC2_MONITOR  (1u << 10)
-#define MISC2_MWAIT    (1u << 11)
-#define MISC2_XSETBV   (1u << 13)
+#define MISC1_INTR   (1u << 0)
+#define MISC1_NMI    (1u << 1)
+#define MISC1_INIT   (1u << 3)
+#define MISC1_VINTR  (1u << 4)
+#define MISC1_TABLES (0xffu << 6) /* reads and writes of IDTR, GDTR, LDTR, TR */
+/* Loads of those in a set of 1 << enum vcpu_descriptor. */
+#define MISC1_TABLE_LOADS(set) ((uint32_t)(set) << 9 & 0xfu << 10)
+#define MISC1_RDPMC            (1u << 15)
+#define MISC1_CPUID            (1u << 18)
+#define MISC1_IRET             (1u << 20)
+#define MISC1_INTN             (1u << 21)
+#define MISC1_INVD             (1u << 22)
+#define MISC1_PAUSE            (1u << 23)
+#define MISC1_HLT              (1u << 24)
+#define MISC1_INVLPGA          (1u << 26)
+#define MISC1_IOIO             (1u << 27)
+#define MISC1_MSR              (1u << 28)
+#define MISC1_TASK             (1u << 29)
+#define MISC1_SHUTDOWN         (1u << 31)
+#define MISC2_OWN              0x7fu /* VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT */
+#define MISC2_ICEBP            (1u << 8)
+#define MISC2_WBINVD           (1u << 9)
+#define MISC2_MONITOR          (1u << 10)
+#define MISC2_MWAIT            (1u << 11)
+#define MISC2_XSETBV           (1u << 13)
 
 #define TLB_KEEP       0u
 #define TLB_FLUSH_ALL  1u

@@ -42,8 +42,9 @@ struct vendor_watch {
     uint32_t exceptions; /* a bit for each vector */
     uint64_t cr0, cr4;   /* bits whose changes exit */
     bool cr3;
-    bool descriptors;
-    uint8_t *msr_map; /* made by msr_map(), or NULL for the usual one */
+    bool descriptors;    /* accesses to descriptor tables */
+    uint8_t table_loads; /* loads of these (1 << enum vcpu_descriptor); others may exit, too */
+    uint8_t *msr_map;    /* made by msr_map(), or NULL for the usual one */
 };
 
 enum vendor_step {

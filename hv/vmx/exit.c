@@ -198,6 +198,7 @@ static void descriptor(struct vcpu *v, struct vcpu_exit *e)
                                   : DESCRIPTOR_LDTR;
     e->descriptor.write = information >> 29 & 1;
     e->descriptor.information = information;
+    forget_trap();
 }
 
 /* SDM 3, table 27-2. */

@@ -193,8 +193,8 @@ void vmx_watch(struct vcpu *v, const struct vendor_watch *w)
     }
     set_cpu_controls(x, CPU_CR3_LOAD, w->cr3 ? CPU_CR3_LOAD : 0);
     state_own(v, CR0_GUEST_OWNED & ~w->cr0, CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1 & ~w->cr4);
-    if (x->descriptor_exits != w->descriptors) {
-        x->descriptor_exits = w->descriptors;
+    if (x->descriptor_exits != (w->descriptors || w->table_loads)) {
+        x->descriptor_exits = !x->descriptor_exits;
         v->altp2m_changed = true; /* CPU_CONTROLS_2 */
     }
 }

@@ -51,6 +51,7 @@ union altp2m_stub_argument {
     struct facet_altp2m_set_vmfunc set_vmfunc;
     struct facet_altp2m_seal seal;
     struct facet_altp2m_enter enter;
+    struct facet_altp2m_pin pin;
 };
 
 /* struct xen_hvm_altp2m_op with Facet's arguments. It is filled in where it is sent from: nothing is
@@ -536,4 +537,18 @@ static inline long altp2m_stub_enter(
     op.u.enter.gdt_limit = gdt_limit;
     op.u.enter.idt_limit = idt_limit;
     return altp2m_stub_call(s, &op);
+}
+
+/* Keeps registers of a vCPU as they are, whatever the guest's kernel writes. */
+static inline long altp2m_stub_pin(
+    const struct altp2m_stub *s, struct facet_altp2m_pin *u)
+{
+    struct altp2m_stub_op op = {0};
+    long rc;
+
+    op.cmd = FACET_ALTP2M_pin;
+    op.u.pin = *u;
+    rc = altp2m_stub_call(s, &op);
+    *u = op.u.pin;
+    return rc;
 }

@@ -377,3 +377,55 @@ struct facet_altp2m_enter {
     uint16_t gdt_limit, idt_limit; /* in */
     uint8_t pad2[4];               /* in: 0 */
 };
+
+/*
+ * Pins registers of a vCPU: from the call's return on, the guest does not change their value any
+ * more. An instruction that would
+ * change a pinned register or bit gives #GP(0) and does nothing: MOV to CR, LMSW and CLTS, WRMSR,
+ * XSETBV, a task switch; of LGDT, LIDT, LLDT and LTR any, whatever it loads. A write of the value
+ * that is there already is done. Nothing else exits that did not, but that some processors tell all
+ * accesses to descriptor tables together. The agent's own registers, that `enter` loads, are
+ * others.
+ *
+ * A vCPU with a pin does not start anew: VCPUOP_initialise of it gives -EPERM, and SIPI does
+ * nothing; INIT and VCPUOP_down take it down, and VCPUOP_up lets it go on as it was. One that was
+ * never up can be pinned so that nobody starts it.
+ *
+ * Pins are the agent's of a sealed guest, or a monitor's: each lets go of its own. A monitor is not
+ * bound by any in what it sets by itself (a context, its own answers' registers); an instruction
+ * that it lets through is. The guest's end with the seal, a monitor's with its listening, and all
+ * with altp2m.
+ *
+ * -EINVAL: no such vCPU, a bit or register that cannot be pinned, `on` is not 0 or 1; -EOPNOTSUPP:
+ * the guest's policy is not `audited`, or the processor cannot tell of that register; -ENXIO: the
+ * guest is not sealed; -EEXIST: something named has the caller's pin; -ENOENT: it has not;
+ * -ENOMEM. With nothing named it only reads.
+ */
+#define FACET_ALTP2M_pin 0x800fu
+
+/* facet_altp2m_pin.registers */
+#define FACET_ALTP2M_PIN_IDTR         0x1u
+#define FACET_ALTP2M_PIN_GDTR         0x2u
+#define FACET_ALTP2M_PIN_LDTR         0x4u
+#define FACET_ALTP2M_PIN_TR           0x8u
+#define FACET_ALTP2M_PIN_XCR0         0x10u /* not on AMD */
+#define FACET_ALTP2M_PIN_STAR         0x100u
+#define FACET_ALTP2M_PIN_LSTAR        0x200u
+#define FACET_ALTP2M_PIN_CSTAR        0x400u
+#define FACET_ALTP2M_PIN_FMASK        0x800u
+#define FACET_ALTP2M_PIN_SYSENTER_CS  0x1000u
+#define FACET_ALTP2M_PIN_SYSENTER_ESP 0x2000u
+#define FACET_ALTP2M_PIN_SYSENTER_EIP 0x4000u
+#define FACET_ALTP2M_PIN_PAT          0x8000u
+#define FACET_ALTP2M_PIN_TSC_AUX      0x10000u
+#define FACET_ALTP2M_PIN_APIC_BASE    0x20000u
+
+struct facet_altp2m_pin {
+    uint32_t vcpu;
+    uint8_t on;         /* in: 1: pins what is named; 0: lets go of it */
+    uint8_t pad[3];     /* in: 0 */
+    uint64_t cr0, cr4;  /* in: bits; out: all that have the caller's pin */
+    uint64_t efer;      /* the same: SCE, LME, NXE */
+    uint32_t registers; /* the same: FACET_ALTP2M_PIN_* */
+    uint32_t refused;   /* in: 0; out: writes of the vCPU that were refused so far */
+};

@@ -76,6 +76,13 @@ static long is_on(uint64_t *value)
     return rc;
 }
 
+static long pin(uint32_t vcpu, uint64_t cr0, bool on)
+{
+    struct facet_altp2m_pin a = {.vcpu = vcpu, .on = on, .cr0 = cr0};
+
+    return altp2m_stub_pin(&stub, &a);
+}
+
 static long serve(uint64_t what, const volatile uint64_t *a, uint64_t *value)
 {
     switch ((enum ask)what) {
@@ -114,6 +121,8 @@ static long serve(uint64_t what, const volatile uint64_t *a, uint64_t *value)
         return 0;
     case ASK_UNSEAL:
         return altp2m_stub_seal(&stub, FACET_ALTP2M_UNSEAL, FACET_ALTP2M_UNSEAL);
+    case ASK_PIN:
+        return pin((uint32_t)a[0], a[1], a[2] != 0);
     case ASK_END:
         return monitor_disable(target, &ring);
     }

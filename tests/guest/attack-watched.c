@@ -619,6 +619,44 @@ static void leaves_by_its_agent(void)
     expect(altp2m_destroy(inside.other), 0);
 }
 
+/*
+ * What a monitor pinned the guest cannot let go of, not even as the agent of its own seal; where it
+ * may turn altp2m off that is the end of it.
+ */
+static void undoes_a_monitors_pin(void)
+{
+    altp2m_op op = altp2m_new(FACET_ALTP2M_pin);
+    const struct facet_altp2m_pin off = {.cr0 = CR0_WP};
+    uint64_t cr0 = read_cr0();
+
+    if (!on_facet)
+        skip("pin");
+    set_up();
+    ask(ASK_PIN, 0, CR0_WP, 1);
+    expect(try_write_cr0(cr0 ^ CR0_WP), VEC_GP);
+    memcpy(&op.u, &off, sizeof(off));
+    expect(altp2m_call(&op), of_facet(-XEN_EOPNOTSUPP, -XEN_ENXIO));
+    if (policy == AUDITED) {
+        struct facet_altp2m_enter e;
+
+        expect(inside_prepare(), 0);
+        e = inside_entry(0);
+        expect(inside_register(&e), 0);
+        expect(inside_seal(), 0);
+        expect(inside_altp2m(&op), -XEN_ENOENT);
+        expect(inside_unseal(), 0);
+        expect(altp2m_switch(0), 0);
+    }
+    expect(try_write_cr0(cr0 ^ CR0_WP), VEC_GP);
+    expect(altp2m_set_state(0), 0);
+    expect(try_write_cr0(cr0 ^ CR0_WP), of_facet(VEC_NONE, VEC_GP));
+    if (policy == AUDITED)
+        ask(ASK_PIN, 0, CR0_WP, 0);
+    expect(try_write_cr0(cr0), VEC_NONE);
+    set_up();
+    tear_down();
+}
+
 /* ---- a registered area ---- */
 
 /* An event for this vCPU, and how many upcalls it got of it. */
@@ -692,4 +730,5 @@ TEST_CASES(CASE(begin), CASE(sees_the_monitor), CASE(turns_off_the_monitor), CAS
            CASE(reads_a_monitors_view), CASE(counts_a_monitors_tables),
            CASE(reads_a_monitors_overrides), CASE(copies_what_it_may_not_read),
            CASE(reads_and_frees_a_monitors_shadow), CASE(seals_out_the_monitor),
-           CASE(leaves_by_its_agent), CASE(has_its_events_written), CASE(finish))
+           CASE(leaves_by_its_agent), CASE(undoes_a_monitors_pin), CASE(has_its_events_written),
+           CASE(finish))

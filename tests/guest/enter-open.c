@@ -18,6 +18,8 @@ static void refused(void)
     expect(inside_register(&e), -XEN_EOPNOTSUPP);
     expect(inside_call(INSIDE_EMPTY, 1, 0), -XEN_EOPNOTSUPP);
     expect(inside_seal(), -XEN_EOPNOTSUPP);
+    altp2m_op op = altp2m_new(FACET_ALTP2M_pin);
+    expect(altp2m_call(&op), -XEN_EOPNOTSUPP);
     expect(altp2m_switch(inside.agent), 0);
     expect(altp2m_switch(0), 0);
 }

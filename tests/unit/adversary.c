@@ -137,6 +137,7 @@ struct kept {
     struct view_state views[VIEWS];
     uint64_t seen[VIEWS + 1][NR]; /* frame, rights and whether it exits */
     mfn_t root[FAKE_VCPUS], ve_info[FAKE_VCPUS];
+    struct pins pins[FAKE_VCPUS][PINS_BY];
     bool monitor_on, vmfunc[FAKE_VCPUS];
     uint16_t agent, start; /* sealed: the seal, and VMFUNC's list */
     uint64_t list[VIEWS];
@@ -167,6 +168,12 @@ static void keep(struct kept *k, bool sealed)
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
         bool theirs = fake.vcpus[i].ve_by_monitor || sealed;
 
+        for (unsigned by = 0; by < PINS_BY; by++) {
+            if (by == PINS_BY_MONITOR || sealed) {
+                k->pins[i][by] = fake.vcpus[i].pins_by[by];
+            }
+        }
+
         k->root[i] = owner_holds(&fake.pm, &fake.vcpus[i]) ? fake.vcpus[i].root : MFN_INVALID;
         k->ve_info[i] = theirs ? fake.vcpus[i].ve_info : MFN_INVALID;
         k->vmfunc[i] = sealed && fake.vcpus[i].vmfunc_asked;
@@ -192,6 +199,7 @@ static void check_kept(const struct kept *before, bool sealed)
     EXPECT(memcmp(before->seen, now.seen, sizeof(now.seen)) == 0,
            "what a monitor's view or the host map shows changed");
     EXPECT(memcmp(before->root, now.root, sizeof(now.root)) == 0, "a held vCPU was moved");
+    EXPECT(memcmp(before->pins, now.pins, sizeof(now.pins)) == 0, "a pin changed");
     EXPECT(memcmp(before->ve_info, now.ve_info, sizeof(now.ve_info)) == 0,
            "a monitor's #VE page is gone");
     EXPECT(before->monitor_on == now.monitor_on && before->default_access == now.default_access,
@@ -484,6 +492,17 @@ static void turn_on(const struct altp2m_caller *c, uint16_t domain)
     fake_hvmop(c, &op);
 }
 
+/* A monitor's pins, which stay. */
+static void pin(void)
+{
+    struct facet_altp2m_pin a = {.on = 1, .cr0 = 0x10000, .registers = 0x203};
+    struct xen_hvm_altp2m_op op = own_op(FACET_ALTP2M_pin);
+
+    op.domain = 1;
+    memcpy(&op.u, &a, sizeof(a));
+    fake_hvmop(&fake.monitor, &op);
+}
+
 /* One page of the first GiB is the agent's, code and stack; the last vCPU gets no entry. */
 static void register_entries(void)
 {
@@ -557,6 +576,7 @@ uint64_t adversary_run(struct adversary_options o, const uint8_t *data, size_t s
     begin();
     turn_on(&fake.monitor, 1);
     turn_on(&fake.self, DOMID_SELF);
+    pin();
     if (options.sealed) {
         seal();
     }

@@ -9,6 +9,7 @@
  *   - can enter a view that is neither its own, nor view 0, nor shown to it by the monitor;
  *   - moved a vCPU that the monitor holds, or has VMFUNC there;
  *   - changed a monitor's view, the host map or what the monitor turned on;
+ *   - changed what the monitor pinned;
  *   - turned the exit of a host restriction into a #VE;
  *   - holds more views or pages than its quota.
  * In a sealed run the guest has sealed itself first, and who goes on is an attacker in it, whose

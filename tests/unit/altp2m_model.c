@@ -419,6 +419,7 @@ static int own_op(struct model *m, struct xen_hvm_altp2m_op *op)
     case FACET_ALTP2M_set_vmfunc:
     case FACET_ALTP2M_seal:
     case FACET_ALTP2M_enter:
+    case FACET_ALTP2M_pin:
         return 0;
     case FACET_ALTP2M_set_range:
         return own_set_range(m, u);

@@ -39,6 +39,7 @@ ALLOWED = {
     ("hv/guest/memory.c", "hostmap_lookup"): (3, "frames that are moved or given back, by number"),
     ("hv/guest/monitor_answer.c", "view_lookup"): (1, "reads an access"),
     ("hv/guest/monitor_control.c", "frame_virt"): (1, "new frames: maps of MSRs"),
+    ("hv/guest/msr_exits.c", "frame_virt"): (1, "the same"),
     ("hv/guest/reservation.c", "frame_virt"): (1, "new frames: the list of an extent"),
     ("hv/mm/frame.c", "frame_virt"): (3, "free frames"),
     ("hv/mm/frame.h", "frame_virt"): (1, "its definition"),

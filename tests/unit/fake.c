@@ -583,6 +583,25 @@ int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_a
     return rc ? rc : entry_page(v->pm, agent, e->rsp - 8, RIGHT_W, pages);
 }
 
+/* Registers from bit 8 on take memory; the last bit of each is none. */
+int platform_pins_prepare(struct altp2m_vcpu *v, const struct pins *wanted)
+{
+    (void)v;
+    EXPECT(held_ranks == 0, "pins looked at with a lock held");
+    if ((wanted->cr0 | wanted->cr4 | wanted->efer) >> 63 || wanted->registers >> 31) {
+        return -22;
+    }
+    return wanted->registers >= 256 && fake.no_pins ? -12 : 0;
+}
+
+void platform_pins_update(struct altp2m_vcpu *v)
+{
+    if (v->pm == &fake.pm) {
+        fake.pins[v->id] = v->pins;
+    }
+    fake.updates++;
+}
+
 void platform_vcpu_update(struct altp2m_vcpu *v)
 {
     (void)v;

@@ -48,6 +48,8 @@ struct fake {
     struct altp2m_caller self, monitor; /* callers: domain 1 itself; domain 2 about domain 1 */
     bool no_altp2m, no_ve;              /* features that the processor lacks */
     bool may_control;                   /* domain 2 has control over domain 1 */
+    bool no_pins;                       /* no memory for pins that take some */
+    struct pins pins[FAKE_VCPUS];       /* what the processors hold domain 1's vCPUs to */
     unsigned preempt_every;             /* 0: never; n: each nth question is answered yes */
     unsigned pause_refusals;            /* so many times others cannot be paused */
     int paused;

@@ -55,3 +55,4 @@ MATRIX(host_changes, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "y
 MATRIX(set_vmfunc, "OOO yPy PPy yPy", "OOO PPy PPy PPy", "OPO yPy PPy yPy", "yPP yP", "OO", "P")
 MATRIX(seal, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")
 MATRIX(enter, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")
+MATRIX(pin, "OOO yPy PPy PPy", "OOO PPy PPy PPy", "OPO yPy PPy PPy", "yPP PP", "OO", "P")

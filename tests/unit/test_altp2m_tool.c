@@ -270,7 +270,7 @@ static void own_lists(void **state)
     assert_int_equal(own_change_list(&t, view(1), pairs, 2, &done), -EOPNOTSUPP);
     CHECK_REQUEST(0x8003, facet_altp2m_change_gfn_list, .view = 1, .nr = 2,
                   .list = (uintptr_t)pairs);
-    for (unsigned int cmd = FACET_ALTP2M_query; cmd <= FACET_ALTP2M_enter; cmd++)
+    for (unsigned int cmd = FACET_ALTP2M_query; cmd <= FACET_ALTP2M_pin; cmd++)
         assert_non_null(subop_name(cmd));
     assert_null(subop_name(0x8fff));
     assert_string_equal(subop_name(FACET_ALTP2M_isolate), "isolate");

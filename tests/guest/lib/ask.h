@@ -24,6 +24,7 @@ enum ask {
     ASK_UNSHADOW, /* name */
     ASK_EVENTS,   /* gives how many accesses were reported since the last time */
     ASK_UNSEAL,
+    ASK_PIN, /* vcpu, bits of CR0, on */
     ASK_END,
 };
 

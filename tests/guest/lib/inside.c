@@ -4,6 +4,7 @@
 #include "altp2m.h"
 #include "cpu.h"
 #include "page.h"
+#include "test.h"
 
 #define PAGES __attribute__((aligned(4096)))
 #define AGENT __attribute__((section(".text.inside"), noinline, used))
@@ -259,14 +260,25 @@ long inside_seal(void)
     return altp2m_stub_seal(&altp2m_self, inside.agent, inside.kernel);
 }
 
+long inside_altp2m(altp2m_op *op)
+{
+    uint64_t words[sizeof(*op) / 8];
+    long rc;
+
+    memcpy(words, op, sizeof(*op));
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        inside_call(INSIDE_POKE, INSIDE_OP_WORDS + i, words[i]);
+    rc = inside_call(INSIDE_HVM, INSIDE_OP_WORDS, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        words[i] = (uint64_t)inside_call(INSIDE_PEEK, INSIDE_OP_WORDS + i, 0);
+    memcpy(op, words, sizeof(*op));
+    return rc;
+}
+
 long inside_unseal(void)
 {
     altp2m_op op = altp2m_new(FACET_ALTP2M_seal);
-    uint64_t words[sizeof(op) / 8];
 
     memset(&op.u, 0xff, 4);
-    memcpy(words, &op, sizeof(op));
-    for (unsigned i = 0; i < sizeof(op) / 8; i++)
-        inside_call(INSIDE_POKE, INSIDE_OP_WORDS + i, words[i]);
-    return inside_call(INSIDE_HVM, INSIDE_OP_WORDS, 0);
+    return inside_altp2m(&op);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <facet/hvmop.h>
+#include "altp2m.h"
 
 #define INSIDE_VCPUS 32u
 
@@ -58,7 +59,9 @@ long inside_register(const struct facet_altp2m_enter *e);
 long inside_seal(void);
 /* Enters; -errno if that was refused. */
 long inside_call(uint64_t op, uint64_t a, uint64_t b);
-/* The call of the agent's own that ends the seal; its result. */
+/* A call of HVMOP_altp2m that the agent makes; what it leaves in *op is there afterwards. */
+long inside_altp2m(altp2m_op *op);
+/* The one that ends the seal; its result. */
 long inside_unseal(void);
 
 extern uint8_t inside_code[];
