@@ -23,7 +23,6 @@ _Static_assert(sizeof(vm_event_request_t) == 400, "vm_event.h, version 7");
 _Static_assert(RING_FIRST + 2 * RING_SLOTS * RING_MESSAGE > PAGE_SIZE &&
                    RING_FIRST + RING_SLOTS * RING_MESSAGE <= PAGE_SIZE,
                "ring.h: the largest power of two that fits");
-_Static_assert(RING_SLOTS >= DOMAIN_VCPUS, "each vCPU that waits has a slot");
 
 static struct ring_head *head(const struct monitor_domain *m)
 {

@@ -7,8 +7,8 @@
  */
 #include <facet/types.h>
 
-#define DOMAIN_MAX         64u   /* domids 1..DOMAIN_MAX */
-#define DOMAIN_VCPUS       8u    /* vCPUs in one domain */
+#define DOMAIN_MAX         64u /* domids 1..DOMAIN_MAX */
+#define DOMAIN_VCPUS       32u /* vCPUs in one domain: Xen's shared page has vcpu_info for so many */
 #define DOMAIN_NAME_MAX    63u   /* bytes */
 #define DOMAIN_CMDLINE_MAX 2047u /* bytes: COMMAND_LINE_SIZE of Linux on x86, without the NUL */
 #define DOMAIN_MEMORY_MAX  (1u << 20) /* MiB; the same for its tables. The least is 1 MiB */

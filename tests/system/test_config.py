@@ -77,7 +77,7 @@ class ConfigTest(FacetTest):
     def test_limits(self):
         """The hypervisor's limits are the tool's."""
         kernel = self.write("k", "x")
-        for setting, words in ((("vcpus", 9), "vcpus must be a number from 1 to 8"),
+        for setting, words in ((("vcpus", 33), "vcpus must be a number from 1 to 32"),
                                (("extra", "x" * 2048), "2048 bytes; the most is 2047"),
                                (("altp2m_count", 513), "altp2m_count must be a number from 1 to 512"),
                                (("memory", 1 << 21), "memory must be a number from 1 to 1048576")):
@@ -147,7 +147,7 @@ class RefusalTest(FacetTest):
         "cmdline is missing or too long": ({"cmdline": "c" * 2048}, "2048 bytes; the most is 2047"),
         "memory-kib is not a size from 1 MiB up in whole pages":
             ({"memory": 0}, "memory must be a number from 1 to 1048576 (MiB)"),
-        "vcpus is out of range": ({"vcpus": 9}, "vcpus must be a number from 1 to 8"),
+        "vcpus is out of range": ({"vcpus": 33}, "vcpus must be a number from 1 to 32"),
         "table-memory-kib is not a size":
             ({"shadow_memory": 1 << 21}, "shadow_memory must be a number from 1 to 1048576"),
         "altp2m is not one of disabled, mixed, external, limited": ({"altp2m": 4}, "altp2m must be"),

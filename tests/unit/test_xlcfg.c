@@ -560,12 +560,12 @@ static void test_wrong_values(void **state)
     static const struct {
         const char *line, *message;
     } cases[] = {
-        {"vcpus=0", "f:5: vcpus must be a number from 1 to 8\n"},
-        {"vcpus=9", "f:5: vcpus must be a number from 1 to 8\n"},
-        {"vcpus='two'", "f:5: vcpus must be a number from 1 to 8\n"},
-        {"vcpus=[1]", "f:5: vcpus must be a number from 1 to 8\n"},
-        {"vcpus=1f", "f:5: vcpus must be a number from 1 to 8\n"},
-        {"vcpus=1\nvcpus+=2", "f:6: vcpus must be a number from 1 to 8\n"},
+        {"vcpus=0", "f:5: vcpus must be a number from 1 to 32\n"},
+        {"vcpus=33", "f:5: vcpus must be a number from 1 to 32\n"},
+        {"vcpus='two'", "f:5: vcpus must be a number from 1 to 32\n"},
+        {"vcpus=[1]", "f:5: vcpus must be a number from 1 to 32\n"},
+        {"vcpus=1f", "f:5: vcpus must be a number from 1 to 32\n"},
+        {"vcpus=1\nvcpus+=2", "f:6: vcpus must be a number from 1 to 32\n"},
         {"vcpus=2\nmaxvcpus=1", "f:6: maxvcpus is less than vcpus (2)\n"},
         {"maxmem=63", "f:5: maxmem is less than memory (64)\n"},
         {"altp2m='on'", ALTP2M_CHOICES},

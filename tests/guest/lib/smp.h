@@ -5,7 +5,7 @@
 #include "hypercall.h"
 #include <xen/hvm/hvm_vcpu.h>
 
-#define SMP_MAX 8u /* vCPUs, the first included */
+#define SMP_MAX 32u /* vCPUs, the first included */
 
 /* What a vCPU runs on a stack of its own, traps loaded, told its number. Returning, it halts. */
 typedef void smp_main(unsigned vcpu);
