@@ -102,6 +102,12 @@ static inline bool cpu_loaded(const struct vcpu *v)
     return same;
 }
 
+/* Until an interrupt comes, and is handled; one that waits already counts. */
+static inline void cpu_wait(void)
+{
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
 static inline uint64_t rdmsr(uint32_t msr)
 {
     uint32_t lo, hi;

@@ -148,13 +148,13 @@ void smp_idle(void)
     struct cpu *c = this_cpu();
 
     if (!smp_on) {
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
+        cpu_wait();
         return;
     }
     c->kicked = false;
     c->idle = true;
     smp_release();
-    __asm__ volatile("sti; hlt; cli" : : : "memory");
+    cpu_wait();
     smp_acquire();
     c->idle = false;
 }

@@ -32,4 +32,4 @@ $(B)/clang/%.o: %.c
 check-clang: $(CORE_SRCS:%.c=$(B)/clang/%.o)
 unit: check-clang
 
-include $(filter-out tests/unit/unit.mk $(MAKEFILE_LIST),$(wildcard tests/unit/*.mk tests/whole/*.mk))
+include $(filter-out tests/unit/unit.mk $(MAKEFILE_LIST),$(wildcard tests/unit/*.mk tests/whole/*.mk tests/smp/*.mk))

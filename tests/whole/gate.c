@@ -149,6 +149,8 @@ static void check_entered(const struct vcpu *v)
 
     look(&now, v);
     EXPECT(gate.gated && gate.registered[v->id], "vCPU %u entered without an entry", v->id);
+    EXPECT(was->view <= physmap()->guest_views || physmap()->views[was->view].shown,
+           "vCPU %u entered from view %u, where a monitor holds it", v->id, was->view);
     EXPECT(now.on_agent && now.view == e->view, "vCPU %u entered on view %u", v->id, now.view);
     EXPECT(!v->altp2m.vmfunc, "vCPU %u entered, and may use VMFUNC", v->id);
     IS(VCPU_RIP, e->rip);

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# Host test of the protocols for several processors (machine.h), under ThreadSanitizer.
+SMP_HV = hv/x86/smp.c hv/vcpu/remote.c hv/vcpu/sched.c hv/vcpu/load.c hv/exit/run.c hv/platform.c $(CORE_SRCS)
+SMP_TEST = $(patsubst %,tests/smp/%.c,test_smp machine threads guest_side calls)
+SMP_FLAGS = $(WARN) -Wno-unused-variable -D_GNU_SOURCE -DFACET_DEBUG -Dsched_yield=hv_sched_yield -DFACET_VERSION=\"$(VERSION)\" -O1 -g -fsanitize=thread \
+            -Iinclude -I. -Ihv -Itests/smp -include tests/smp/processor.h
+
+$(B)/smp/%.o: %.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(SMP_FLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(B)/unit/test_smp: $(patsubst %.c,$(B)/smp/%.o,$(SMP_TEST) $(SMP_HV))
+	@mkdir -p $(@D)
+	$(HOSTCC) -fsanitize=thread $^ -lcmocka -lpthread -o $@
+
+.PHONY: unit-smp
+unit-smp: $(B)/unit/test_smp
+	@CMOCKA_MESSAGE_OUTPUT=TAP $<
+unit: unit-smp
