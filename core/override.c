@@ -240,6 +240,9 @@ static void end_run(struct physmap *pm, const struct override_cursor *c, uint32_
     }
 }
 
+FACET_STATIC_ASSERT(MAP_MMIO == 2 && MAP_FOREIGN == 3,
+                    "what is no memory of the domain's has this bit");
+
 /* `refused` is pm's; a constant 0 saves a look at each entry. */
 static inline __attribute__((always_inline)) uint32_t
 set_access_run(struct physmap *pm, const struct override_cursor *c, const uint64_t *gfns,
@@ -248,7 +251,7 @@ set_access_run(struct physmap *pm, const struct override_cursor *c, const uint64
     const struct table_format *f = pm->format;
     const uint64_t keep = ~(pm->rights_mask | 15ULL << f->access_shift);
     const uint64_t gives = f->rights[ACCESS_RWX], denies = pm->rights_mask & ~gives;
-    const uint64_t own = pm->own_mask;
+    const uint64_t own = pm->own_mask, kinds = f->valid | (uint64_t)MAP_MMIO << f->type_shift;
     uint64_t *table = pool_table(&pm->pool, c->table), lost = 0;
     uint32_t i = 0, added = 0;
 
@@ -263,7 +266,7 @@ set_access_run(struct physmap *pm, const struct override_cursor *c, const uint64
         uint64_t new = (old & keep) | f->rights[accesses[i]] | f->own_access |
                        (uint64_t)accesses[i] << f->access_shift;
 
-        if (!entry_valid(pm, old) || entry_type(pm, old) >= MAP_MMIO) {
+        if ((old & kinds) != f->valid) {
             break; /* what is not plain is done one by one */
         }
         added += !(old & own);
