@@ -237,6 +237,18 @@ static bool guest_spreads(struct vcpu *v)
     return true;
 }
 
+static bool guest_notifies(struct vcpu *v)
+{
+    struct xen_hvm_altp2m_op off = {.version = HVMOP_ALTP2M_INTERFACE_VERSION,
+                                    .cmd = HVMOP_altp2m_vcpu_disable_notify,
+                                    .domain = DOMID_SELF};
+    unsigned whose = byte() % GUEST_VCPUS;
+
+    off.u.disable_notify.vcpu_id = whose;
+    result = byte() % 3 ? call_enable_notify(v, whose, some_gfn()) : machine_altp2m(v, &off);
+    return true;
+}
+
 static bool guest_area(struct vcpu *v)
 {
     unsigned what = byte() % 4, whose = byte() % GUEST_VCPUS;
@@ -357,6 +369,17 @@ static bool denied(struct vcpu *v, uint64_t at, unsigned rights)
            m.type == MAP_RAM && m.access < ACCESS_RX2RW;
 }
 
+/* Also who only hears that a restriction was lifted. */
+static bool is_told(struct vcpu *v, uint64_t at, unsigned rights)
+{
+    struct mapping m;
+
+    return denied(v, at, rights) ||
+           ((rights & ~machine_walk(v->altp2m.root.v, at >> PAGE_SHIFT).rights) &&
+            view_lookup(v->altp2m.pm, v->altp2m.view, gfn(at >> PAGE_SHIFT), &m) &&
+            m.type == MAP_RAM && m.access == ACCESS_N2RWX);
+}
+
 /* Where nobody listens an access that is denied may end the domain: not too often. */
 static bool is_over_soon(struct vcpu *v, uint64_t at, unsigned rights)
 {
@@ -442,7 +465,7 @@ static bool guest_carries_out(struct vcpu *v)
     if (is_over_soon(v, a, rights) || !machine_switch(v)) {
         return false;
     }
-    plain = plain && v->paused == 0 && room > 0 && !property.let_through && denied(v, a, rights);
+    plain = plain && v->paused == 0 && room > 0 && !property.let_through && is_told(v, a, rights);
     trace(" %u at %lx", how, at);
     carry_out(v, how, at);
     if (machine_domain(1)) {
@@ -572,6 +595,7 @@ static const struct {
     {guest_memory, "memory"},
     {guest_grants, "grants"},
     {guest_spreads, "spreads"},
+    {guest_notifies, "notifies"},
     {guest_area, "area"},
     {guest_area, "area"},
     {guest_msr, "msr"},

@@ -7,15 +7,18 @@
 #include "property.h"
 #include "random_private.h"
 
+/* Of page i as page tables in the blind world: present, and leading to what the guest has. */
+static uint64_t entry(unsigned i, unsigned j)
+{
+    return (j == 0 ? GPA(GUEST_TABLES + 2 + i) : GPA(GUEST_RAM + j % 8)) | 7;
+}
+
 static void fill(const struct random_options *o, uint64_t g, unsigned i)
 {
     uint64_t word[512];
 
     for (unsigned j = 0; j < 512; j++) {
-        /* as page tables: present and leading to what the guest has, or not */
-        word[j] = !o->blind  ? SECRET | j
-                  : o->other ? GPA(GUEST_TABLES + j % 4) | (j % 3 ? 7 : 1)
-                             : i + j;
+        word[j] = !o->blind ? SECRET | j : o->other ? entry(i, j) : 2 * j; /* not present */
     }
     machine_poke_gpa(machine_domain(1), GPA(g), word, sizeof(word));
 }

@@ -406,7 +406,7 @@ static long walk_of_hidden(uint64_t table)
 
 static void walks_tell_nothing(void)
 {
-    long present = walk_of_hidden(0x80 | 7), absent = walk_of_hidden(0);
+    long present = walk_of_hidden(GPA(GUEST_TABLES + 2) | 7), absent = walk_of_hidden(0);
 
     EXPECT(present == absent, "a hidden page's bit makes a call give %ld or %ld", present, absent);
 }
@@ -434,6 +434,27 @@ static void pdptes_tell_nothing(void)
          bad = pdptes_of_hidden(GPA(GUEST_TABLES + 2) | 3);
 
     EXPECT(good == bad, "a hidden page's bit decides whether CR3 can be loaded");
+}
+
+/* Who listens hears of it before they are loaded. */
+static void pdptes_are_told(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct vcpu *c;
+        uint64_t before;
+
+        start(i == 0 ? POLICY_OPEN : POLICY_AUDITED);
+        c = machine_vcpu(1, 2);
+        before = *whole_field(c, VCPU_CR3);
+        ring();
+        NEED(call_access_op(m, PLAY, ACCESS_N));
+        property_begin(i == 1);
+        STEP(machine_mov_cr(c, 3, GPA(PLAY)));
+        EXPECT(property_told() == 1 && c->paused > 0, "the monitor was told %u times",
+               property_told());
+        EXPECT(*whole_field(c, VCPU_CR3) == before && !c->event.due, "CR3 is %lx",
+               *whole_field(c, VCPU_CR3));
+    }
 }
 
 /* The processor reads them where the view shows them. */
@@ -665,6 +686,7 @@ static const struct attack {
     {"A1", "converted_once", converted_once},
     {"A4", "walks_tell_nothing", walks_tell_nothing},
     {"A4", "pdptes_tell_nothing", pdptes_tell_nothing},
+    {"A4", "pdptes_are_told", pdptes_are_told},
     {"A4", "pdptes_are_the_views", pdptes_are_the_views},
     {"F6", "defaults_guard", defaults_guard},
     {"F7", "ve_page_obeys_the_view", ve_page_obeys_the_view},
