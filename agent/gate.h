@@ -22,7 +22,7 @@ AGENT_BEGIN_C
  * knows that what came in must not be written to a stack that is not the agent's. Code that runs
  * there must leave both alone (-ffixed-r14 -ffixed-r15) and needs no more than GATE_STACK bytes.
  */
-#define GATE_SLOTS 16u /* two for each vCPU: a #VE may come in on top of a call */
+#define GATE_SLOTS 32u /* by VMFUNC two for each vCPU: a #VE may come in on top of a call */
 #define GATE_STACK 1792u
 
 enum gate_run {
@@ -125,6 +125,9 @@ struct gate_views {
 int gate_set_views(const struct gate_views *views, uint64_t tag,
                    int (*code_write)(void *context, void *at, const void *from, size_t size),
                    void *context);
+
+/* Where refusals go: a #GP handler. */
+extern const void *gate_deny;
 
 /* Bounds of what the linker script agent.lds gathers; all start and end at a page's border. */
 extern char gate_page[], gate_page_end[];         /* executable in all views */

@@ -2,7 +2,7 @@
 /* The trampoline page and the store page; see gate.h. Nothing else may be in their sections. */
 #define SLOT_SHIFT  11                  /* 1 << it: sizeof(struct gate_slot) */
 #define SLOT_SIZE   (1 << SLOT_SHIFT)
-#define SLOTS       16                  /* GATE_SLOTS of gate.h */
+#define SLOTS       32                  /* GATE_SLOTS of gate.h */
 #define SLOT_COOKIE (0 - SLOT_SIZE)     /* from a stack's end */
 #define SLOT_CALLER (8 - SLOT_SIZE)
 #define SLOT_RUN    (16 - SLOT_SIZE)

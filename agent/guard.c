@@ -8,6 +8,8 @@
 #include "facet/hvmop.h"
 
 #define EINTR       4
+#define EEXIST      17
+#define EOPNOTSUPP  95
 #define ARCH_HVM_OP 34 /* xen.h: __HYPERVISOR_hvm_op */
 
 _Static_assert(__HYPERVISOR_hvm_op == ARCH_HVM_OP, "xen/xen.h");
@@ -296,25 +298,91 @@ static AGENT_ENTER uint64_t most(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* What of it lies in the frame is done; a REP MOVSB goes on behind that, and asks again. */
+#define FRAME_OF(entry) ((entry)&0x000ffffffffff000ULL)
+#define MAPPED          (1ULL << 39) /* of memory, from guard.memory on */
+#define ENTRY_PRESENT   1u
+#define ENTRY_LARGE     0x80u
+
+/* By the tables of who was interrupted, who may have written there what he likes. */
+static AGENT_ENTER bool walk(uint64_t at, uint64_t *gpa)
+{
+    uint64_t e = guard_cr3();
+    unsigned int shift = 48;
+
+    do {
+        shift -= 9;
+        if (FRAME_OF(e) >= MAPPED)
+            return false;
+        e = ((volatile uint64_t *)(guard.memory + FRAME_OF(e)))[at >> shift & 511];
+    } while ((e & ENTRY_PRESENT) && shift > 12 && (shift > 30 || !(e & ENTRY_LARGE)));
+    *gpa = (FRAME_OF(e) & ~((1ULL << shift) - 1)) | (at & ((1ULL << shift) - 1));
+    return e & ENTRY_PRESENT;
+}
+
+/* A frame that the processor did not tell has to be one that may be written for others. */
+static AGENT_ENTER bool storable(uint64_t at, uint64_t *gpa)
+{
+    const struct guard_range *range = walk(at, gpa) ? range_of(*gpa >> 12) : NULL;
+
+    return range && (range->store & ALTP2M_W);
+}
+
+/*
+ * Where `bytes` at store->to are: in the frame that the processor told, and where they lie over a
+ * page's border, of which it tells one side, in the other page's.
+ */
+static AGENT_ENTER bool find_frames(const struct ve_info *ve, const struct gate_store *store,
+                                    uint64_t bytes, uint64_t gpa[2])
+{
+    uint64_t room = 4096 - store->to % 4096, off = ve->gla - store->to;
+
+    gpa[0] = gpa[1] = ve->gpa;
+    if (off == 0)
+        return bytes <= room || storable(store->to + room, &gpa[1]);
+    return off == room && off < bytes && storable(store->to, &gpa[0]);
+}
+
+static AGENT_ENTER void write_frames(const uint64_t gpa[2], uint64_t low, uint64_t high,
+                                     uint64_t bytes)
+{
+    uint64_t room = 4096 - gpa[0] % 4096;
+
+    if (bytes <= room) {
+        write_frame(gpa[0], low, high, bytes);
+        return;
+    }
+    for (uint64_t i = 0; i < bytes; i++)
+        write_frame(i < room ? gpa[0] + i : gpa[1] + i - room, (i < 8 ? low : high) >> i % 8 * 8, 0,
+                    1);
+}
+
+/* A few bytes are written at once; of a longer REP MOVSB what lies in the frame, and then it asks
+ * again. */
+static AGENT_ENTER uint64_t part_of(const struct gate_store *store)
+{
+    uint64_t room = 4096 - store->to % 4096;
+
+    return store->bytes <= GATE_SUPPLY ? store->bytes : most(room, GATE_SUPPLY);
+}
+
 static AGENT_ENTER int begin_store(const struct gate_frame *f, const struct ve_info *ve,
                                    const struct gate_store *store, struct gate_outcome *out)
 {
-    uint64_t room = 4096 - ve->gpa % 4096;
     struct waiting *w = &waiting[own_slot()];
+    uint64_t gpa[2];
 
-    if (store->to != ve->gla || !store->bytes)
+    if (!store->bytes || !find_frames(ve, store, part_of(store), gpa))
         return GUARD_REFUSE;
     if (!store->from) {
-        if (store->bytes > 8 || store->bytes > room)
+        if (store->bytes > 8)
             return GUARD_REFUSE;
-        write_frame(ve->gpa, store->value, 0, store->bytes);
+        write_frames(gpa, store->value, 0, store->bytes);
         out->rip = store->rip;
         return GUARD_STORE;
     }
     w->frame = *f;
     w->ve = *ve;
-    w->bytes = most(most(store->bytes, room), GATE_SUPPLY);
+    w->bytes = part_of(store);
     out->rsi = store->from;
     out->rcx = w->bytes;
     return GUARD_SUPPLY;
@@ -341,14 +409,16 @@ AGENT_ENTER int guard_supplied(uint64_t low, uint64_t high, struct gate_outcome 
     struct waiting *w = &waiting[own_slot()];
     uint64_t bytes = w->bytes;
     struct gate_store store = {0};
+    uint64_t gpa[2];
 
     *out = (struct gate_outcome){0};
     w->bytes = 0;
-    if (!bytes || !agent_allow(&w->frame, &w->ve, &store) || !store.from) {
+    if (!bytes || !agent_allow(&w->frame, &w->ve, &store) || !store.from ||
+        !find_frames(&w->ve, &store, bytes, gpa)) {
         record(GUARD_SPURIOUS, 0, NULL);
         return GUARD_REFUSE;
     }
-    write_frame(w->ve.gpa, low, high, bytes);
+    write_frames(gpa, low, high, bytes);
     out->moved = 1;
     out->rdi = store.to + bytes;
     out->rsi = store.from + bytes;
@@ -364,4 +434,96 @@ AGENT_ENTER long guard_trapped(void)
 
     record(GUARD_INTERRUPTED, violation ? ve.gla : 0, violation ? &ve : NULL);
     return gate_slots[own_slot()].run == GATE_RUN_CALL ? -EINTR : GUARD_REFUSE;
+}
+
+/* ---- registers ---- */
+
+#define SAME(r) _Static_assert((uint32_t)GUARD_##r == FACET_ALTP2M_PIN_##r, "facet/hvmop.h")
+SAME(IDTR);
+SAME(GDTR);
+SAME(LDTR);
+SAME(TR);
+SAME(XCR0);
+SAME(STAR);
+SAME(LSTAR);
+SAME(CSTAR);
+SAME(FMASK);
+SAME(SYSENTER_CS);
+SAME(SYSENTER_ESP);
+SAME(SYSENTER_EIP);
+SAME(PAT);
+SAME(TSC_AUX);
+SAME(APIC_BASE);
+
+#define PIN_WORDS 10u /* of struct xen_hvm_altp2m_op: two, and the argument's from there on */
+
+/* A call that names this on one vCPU; `refused` is what it tells. */
+static AGENT_ENTER long pin(uint64_t id, const struct guard_pins *named, uint32_t *refused)
+{
+    volatile struct xen_hvm_altp2m_op op;
+    volatile uint64_t *words = (volatile uint64_t *)&op;
+    long rc = ARCH_HVM_OP;
+
+    for (unsigned int i = 0; i < PIN_WORDS; i++)
+        words[i] = 0;
+    op.version = HVMOP_ALTP2M_INTERFACE_VERSION;
+    op.cmd = FACET_ALTP2M_pin;
+    op.domain = DOMID_SELF;
+    words[2] = (uint32_t)id | 1ULL << 32;
+    words[3] = named->cr0;
+    words[4] = named->cr4;
+    words[5] = named->efer;
+    words[6] = named->registers;
+    __asm__ volatile("vmcall" : "+a"(rc) : "D"((uint64_t)HVMOP_altp2m), "S"(words) : "memory");
+    *refused = (uint32_t)(words[6] >> 32);
+    return rc;
+}
+_Static_assert(sizeof(struct xen_hvm_altp2m_op) == PIN_WORDS * 8, "xen/hvm/hvm_op.h");
+
+/* One register at a time, so that one that cannot be had is no matter. */
+static AGENT_ENTER long pin_vcpu(uint64_t id)
+{
+    const struct guard_pins *p = &guard.pins, bits = {p->cr0, p->cr4, p->efer, 0};
+    uint32_t refused;
+    long rc = pin(id, &bits, &refused);
+
+    for (uint32_t bit = 1; bit && (!rc || rc == -EEXIST || rc == -EOPNOTSUPP); bit <<= 1) {
+        const struct guard_pins one = {0, 0, 0, p->registers & bit};
+
+        if (one.registers)
+            rc = pin(id, &one, &refused);
+    }
+    return rc == -EEXIST || rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+static AGENT_ENTER long pin_all(void)
+{
+    const struct guard_pins none = {0, 0, 0, 0};
+    uint32_t refused;
+    long rc = pin(guard.vcpu[0].id, &none, &refused);
+
+    for (uint64_t i = 0; i < guard.vcpus && !rc; i++)
+        rc = pin_vcpu(guard.vcpu[i].id);
+    return rc;
+}
+
+static AGENT_ENTER long count_refusals(void)
+{
+    const struct guard_pins none = {0, 0, 0, 0};
+    uint32_t refused;
+    long all = 0;
+
+    for (uint64_t i = 0; i < guard.vcpus; i++)
+        all += pin(guard.vcpu[i].id, &none, &refused) ? 0 : refused;
+    return all;
+}
+
+AGENT_TEXT long guard_pin(void)
+{
+    return guard.entered ? pin_all() : -EOPNOTSUPP;
+}
+
+AGENT_TEXT long guard_refusals(void)
+{
+    return guard.entered ? count_refusals() : 0;
 }

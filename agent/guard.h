@@ -87,17 +87,50 @@ enum guard_ending {
 /* Something came in on a stack pointer `rsp` while the run with this cookie was the vCPU's. */
 int guard_interrupted(uint64_t rsp, uint64_t cookie, struct gate_end *end);
 
+/* Registers that are to stay as they are: bits of the first three, and a set of the others. */
+enum guard_register {
+    GUARD_IDTR = 0x1,
+    GUARD_GDTR = 0x2,
+    GUARD_LDTR = 0x4,
+    GUARD_TR = 0x8,
+    GUARD_XCR0 = 0x10,
+    GUARD_STAR = 0x100,
+    GUARD_LSTAR = 0x200,
+    GUARD_CSTAR = 0x400,
+    GUARD_FMASK = 0x800,
+    GUARD_SYSENTER_CS = 0x1000,
+    GUARD_SYSENTER_ESP = 0x2000,
+    GUARD_SYSENTER_EIP = 0x4000,
+    GUARD_PAT = 0x8000,
+    GUARD_TSC_AUX = 0x10000,
+    GUARD_APIC_BASE = 0x20000,
+};
+struct guard_pins {
+    uint64_t cr0, cr4, efer;
+    uint32_t registers; /* enum guard_register */
+};
+/*
+ * For agent_service(), once the guest is sealed: has the hypervisor refuse each vCPU's writes of
+ * what the embedder named to shield_raise(), from now until the seal ends. What the processor
+ * cannot tell of is left out. -EOPNOTSUPP where there is no such thing, and by VMFUNC. Does nothing
+ * where it is done already.
+ */
+long guard_pin(void);
+/* How many such writes were refused so far, on all vCPUs. */
+long guard_refusals(void);
+
 /* For shield.c, before there is an agent's view. */
-#define GUARD_RANGES 96u
+#define GUARD_RANGES 160u
 struct guard_range {
     uint64_t first, last; /* gfns */
     uint32_t kernel;      /* enum altp2m_access in the kernel's view */
     uint32_t agent;       /* in the agent's */
     uint32_t store;       /* in the store view */
 };
-#define GUARD_VCPUS (GATE_SLOTS / 2)
+#define GUARD_VCPUS GATE_SLOTS
 struct guard_vcpu {
     volatile struct ve_info *info;
+    uint64_t id;      /* for hypercalls */
     uint64_t apic_id; /* initial APIC ID, CPUID.1:EBX[31:24] */
 };
 struct guard {
@@ -107,6 +140,7 @@ struct guard {
     struct guard_vcpu vcpu[GUARD_VCPUS];
     uint64_t vcpus;
     uint64_t sealed;
+    struct guard_pins pins;
     uint64_t ranges;
     struct guard_range range[GUARD_RANGES];
 };

@@ -10,8 +10,6 @@
 #define EOPNOTSUPP 95
 #define PAGE       4096u
 
-extern const void *gate_deny;
-
 /* The last range goes on where it can. */
 static int note_range(struct guard_range r)
 {
@@ -213,10 +211,11 @@ static void undo(struct shield *s)
 static int prepare(struct shield *s, const void *deny)
 {
     gate_deny = deny;
-    gate_free = (1u << GATE_SLOTS) - 1;
+    gate_free = (uint32_t)((1ULL << GATE_SLOTS) - 1);
     gate_cookie = random_word();
     gate_cookie_step = random_word() | 1;
     guard.vcpus = s->vcpus;
+    guard.pins = s->hooks.pins;
     for (unsigned int i = 0; i < s->vcpus; i++) {
         uint32_t id, apic_id;
 
@@ -224,7 +223,8 @@ static int prepare(struct shield *s, const void *deny)
         if (!s->info[i])
             return -ENOMEM;
         vcpu_of(s, i, &id, &apic_id);
-        guard.vcpu[i] = (struct guard_vcpu){.info = s->info[i], .apic_id = apic_id & 0xff};
+        guard.vcpu[i] =
+            (struct guard_vcpu){.info = s->info[i], .id = id, .apic_id = apic_id & 0xff};
     }
     return 0;
 }
@@ -240,7 +240,9 @@ static int begin(struct shield *s, const struct shield_range *ram, unsigned int 
         rc = prepare(s, deny);
         rc = rc ? rc : enter_build(s, ram, rams);
     }
-    if (rc == -ENOSPC) {
+    if (rc == -ENOSPC && s->hooks.by_enter) {
+        rc = -EOPNOTSUPP;
+    } else if (rc == -ENOSPC) {
         free_pages(s);
         guard.entered = s->entered = false;
         rc = prepare(s, deny);
@@ -265,6 +267,8 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
     if (rc)
         return rc;
     rc = begin(s, ram, rams, deny);
+    if (!rc && !s->entered && s->vcpus > GATE_SLOTS / 2)
+        rc = -EINVAL;
     rc = rc ? rc : note_all(s, protect, protects);
     rc = rc ? rc : altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
     rc = rc ? rc : make_data_view(s, &s->agent, ram, rams);

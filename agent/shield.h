@@ -30,15 +30,19 @@ struct shield_hooks {
     /* Writes to memory that may be mapped read-only; nothing runs it meanwhile. */
     int (*code_write)(void *context, void *at, const void *from, size_t size);
     /*
-     * The vCPUs that are up, at most GUARD_VCPUS; 0 means vCPU 0 alone. vcpu() tells hypercalls'
-     * number and the initial APIC ID of the nth. One that comes up later has neither #VE nor
-     * VMFUNC.
+     * The vCPUs that are up, at most GUARD_VCPUS, by VMFUNC half of that; 0 means vCPU 0 alone.
+     * vcpu() tells hypercalls' number and the initial APIC ID of the nth. One that comes up later
+     * has neither #VE nor VMFUNC.
      */
     unsigned int vcpus;
     void (*vcpu)(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id);
     /* The gate of two VMFUNCs, without exits and with its limits, also where the hypervisor has one
      * way in (docs/agent-inside.md). */
     bool by_vmfunc;
+    /* By the hypervisor's one way in or not at all: else -EOPNOTSUPP. */
+    bool by_enter;
+    /* What guard_pin() is to have kept as it is. */
+    struct guard_pins pins;
     /* Points IDT entry 20 of all vCPUs to this: interrupt gate, DPL 0, no IST; NULL: as before. */
     int (*vector_set)(void *context, const void *entry);
 };

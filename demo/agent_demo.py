@@ -22,6 +22,9 @@ STEPS = (
     "attack the agent",
     "attack by the agent's own hypercalls",
     "attack by an interrupt table of one's own",
+    "attack the registers that lead into the kernel",
+    "attack by page tables",
+    "attack from user space",
     "the kernel goes on patching itself",
     "unload the agent",
 )
@@ -29,7 +32,8 @@ SCRIPT = "agent_steps.sh"
 MODULES = ("facet_agent.ko", "facet_attack.ko")
 # A module of Debian's own, to be loaded and unloaded under protection.
 INNOCENT = "kernel/drivers/net/dummy.ko"
-VCPUS = 2
+VCPUS = 4
+CMDLINE = "console=hvc0 cryptomgr.notests=1 quiet loglevel=1"  # with the kernel's default mitigations
 
 
 class AgentStory(demo.Story):
@@ -51,6 +55,7 @@ def build_modules(runner, kernel):
     made = runner.build_dir() / "agent" / "linux" / "src"
     files = {f"lib/{name}": made / name for name in MODULES}
     files["lib/dummy.ko"] = kernel.modules / INNOCENT
+    files["bin/facet-usermap"] = runner.build_dir() / "facet-usermap"
     return files
 
 
@@ -63,7 +68,7 @@ def configuration(runner, directory):
                                script, extra=build_modules(runner, kernel))
     path = directory / "agent.cfg"
     path.write_text(runner.config(
-        name="agent", kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=demo.CMDLINE,
+        name="agent", kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=CMDLINE,
         memory=demo.MEMORY_MIB, vcpus=VCPUS, altp2m="mixed",
         altp2m_policy="audited"), encoding="utf-8")
     return path, kernel

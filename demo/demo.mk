@@ -3,7 +3,7 @@
 DEMO_OBJS = $(patsubst demo/guest/%.c,$(B)/demo/%.o,$(wildcard demo/guest/*.c))
 
 .PHONY: demo
-demo: $(B)/facet-demo $(B)/facet-target $(B)/greet $(B)/altp2m
+demo: $(B)/facet-demo $(B)/facet-target $(B)/facet-usermap $(B)/greet $(B)/altp2m
 all: demo
 
 $(B)/demo/%.o: demo/guest/%.c
@@ -20,5 +20,10 @@ $(B)/greet: demo/tutorial/greet.c
 
 # What the watched guest of the monitor's demo does.
 $(B)/facet-target: demo/monitor/target.c
+	@mkdir -p $(@D)
+	$(HOSTCC) $(WARN) -D_GNU_SOURCE -O2 -g -static -o $@ $<
+
+# What attacks the agent's guest from user space.
+$(B)/facet-usermap: demo/agent/usermap.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(WARN) -D_GNU_SOURCE -O2 -g -static -o $@ $<

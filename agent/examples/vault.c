@@ -30,6 +30,10 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
         return -EINVAL;
     case VAULT_LOWER:
         return a == vault_code ? guard_unseal() : -EPERM;
+    case VAULT_PIN:
+        return guard_pin();
+    case VAULT_REFUSED:
+        return guard_refusals();
     case VAULT_REARM:
         return guard_rearm();
     default:

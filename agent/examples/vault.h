@@ -10,6 +10,8 @@ enum vault_op {
     VAULT_SIGN,      /* a, b: two words; the result is their SipHash */
     VAULT_INTERRUPT, /* raises vector 2 inside of the agent, as an NMI; a: at the next store */
     VAULT_LOWER,     /* a: the code; ends the seal, so that the shield can be lowered */
+    VAULT_PIN,       /* what shield_raise() was told stays as it is */
+    VAULT_REFUSED,   /* writes of that so far */
     VAULT_REARM,     /* #VE again on this vCPU; 1 if somebody had left it pending */
 };
 

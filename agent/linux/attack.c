@@ -170,6 +170,128 @@ static int attack_hypercall(void)
 }
 
 /*
+ * Registers that lead into the kernel, or that keep it from being written: each is changed and put
+ * back at once, unless that is refused.
+ */
+static bool try_msr(u32 msr, u64 flip)
+{
+    u64 v = __rdmsr(msr);
+    bool no = wrmsrl_safe(msr, v ^ flip);
+
+    if (!no)
+        wrmsrl_safe(msr, v);
+    return no;
+}
+
+#define TRY_REGISTER(name, asm_name)                                                               \
+    static bool try_##name(unsigned long flip)                                                     \
+    {                                                                                              \
+        unsigned long v;                                                                           \
+        bool no = true;                                                                            \
+                                                                                                   \
+        asm volatile("mov %%" asm_name ", %0" : "=r"(v));                                          \
+        asm volatile("1: mov %[new], %%" asm_name "\n\tmovb $0, %[no]\n\t"                         \
+                     "mov %[old], %%" asm_name "\n2:\n" _ASM_EXTABLE(1b, 2b)                       \
+                     : [no] "+r"(no)                                                               \
+                     : [new] "r"(v ^ flip), [old] "r"(v)                                           \
+                     : "memory");                                                                  \
+        return no;                                                                                 \
+    }
+TRY_REGISTER(cr0, "cr0")
+TRY_REGISTER(cr4, "cr4")
+
+/* Whether loading it was refused. */
+#define TRY_TABLE(name)                                                                            \
+    static bool try_##name(const struct desc_ptr *d)                                               \
+    {                                                                                              \
+        bool no = true;                                                                            \
+                                                                                                   \
+        asm volatile("1: " #name " %[d]\n\tmovb $0, %[no]\n2:\n" _ASM_EXTABLE(1b, 2b)              \
+                     : [no] "+r"(no)                                                               \
+                     : [d] "m"(*d)                                                                 \
+                     : "memory");                                                                  \
+        return no;                                                                                 \
+    }
+TRY_TABLE(lidt)
+TRY_TABLE(lgdt)
+
+static int attack_registers(void)
+{
+    struct desc_ptr idt, gdt;
+    unsigned long flags, cr4 = boot_cpu_has(X86_FEATURE_SMEP) ? X86_CR4_SMEP : X86_CR4_FSGSBASE;
+    unsigned int no = 0;
+
+    local_irq_save(flags);
+    asm volatile("sidt %0; sgdt %1" : "=m"(idt), "=m"(gdt));
+    no |= try_msr(MSR_LSTAR, 0x1000) << 0 | try_msr(MSR_STAR, 1ULL << 51) << 1;
+    no |= try_msr(MSR_SYSCALL_MASK, X86_EFLAGS_IF) << 2 | try_msr(MSR_IA32_SYSENTER_EIP, 64) << 3;
+    no |= try_msr(MSR_EFER, EFER_SCE) << 4 | try_cr0(X86_CR0_WP) << 5 | try_cr4(cr4) << 6;
+    no |= try_lidt(&idt) << 7 | try_lgdt(&gdt) << 8;
+    local_irq_restore(flags);
+    pr_alert("registers: refused %03x of 1ff\n", no);
+    return no ? -EPERM : 0;
+}
+
+/*
+ * Page tables: where the kernel has the agent's key and code there are pages of the attacker's. The
+ * agent signs with what it has by its own tables.
+ */
+static long signature(void)
+{
+    long (*call)(u64, u64, u64, u64) = (void *)lookup("gate_call");
+
+    return call(0, 1, 2, 0);
+}
+
+static int attack_remap(void)
+{
+    static const char *const names[] = {"keeper_key", "gate_slots", "agent_service"};
+    pte_t *pte[ARRAY_SIZE(names)], before[ARRAY_SIZE(names)];
+    unsigned long mine = get_zeroed_page(GFP_KERNEL), flags;
+    long first = signature(), second;
+    unsigned int level;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(names); i++) {
+        pte[i] = lookup(names[i]) ? lookup_address(lookup(names[i]), &level) : NULL;
+        if (!mine || !pte[i] || level != PG_LEVEL_4K)
+            return -ENOENT;
+    }
+    local_irq_save(flags);
+    for (i = 0; i < ARRAY_SIZE(names); i++) {
+        before[i] = *pte[i];
+        set_pte(pte[i], pfn_pte(__pa(mine) >> PAGE_SHIFT, PAGE_KERNEL_EXEC));
+        asm volatile("invlpg (%0)" ::"r"(lookup(names[i])) : "memory");
+    }
+    second = signature();
+    for (i = 0; i < ARRAY_SIZE(names); i++) {
+        set_pte(pte[i], before[i]);
+        asm volatile("invlpg (%0)" ::"r"(lookup(names[i])) : "memory");
+    }
+    local_irq_restore(flags);
+    free_page(mine);
+    pr_alert("remap: signed %016lx, and with other pages there %016lx\n", first, second);
+    return first == second ? -EPERM : 0;
+}
+
+/* Not an attack: the kernel's own way to write its text, the same bytes, over a page's border. */
+static int attack_border(void)
+{
+    void *(*poke)(void *, const void *, size_t) = (void *)lookup("text_poke");
+    struct mutex *text = (struct mutex *)lookup("text_mutex");
+    u8 *at = (u8 *)lookup("_text") + 3 * PAGE_SIZE - 2, bytes[5];
+
+    if (!poke || !text)
+        return -ENOENT;
+    mutex_lock(text);
+    memcpy(bytes, at, sizeof(bytes));
+    poke(at, bytes, sizeof(bytes));
+    mutex_unlock(text);
+    pr_alert("border: %5phN written at %px\n", bytes, at);
+    return memcmp(at, bytes, sizeof(bytes)) ? -EIO : 0;
+}
+
+/*
  * An interrupt table of one's own, with a handler for #VE that only goes on behind the instruction;
  * one violation makes the information page busy, and the next is for the hypervisor to decide.
  */
@@ -209,6 +331,7 @@ static int attack_lidt(void)
     struct desc_ptr own = {.size = PAGE_SIZE - 1, .address = (unsigned long)mine}, theirs;
     unsigned int refusals = 0, i;
     unsigned long flags;
+    bool kept;
 
     if (!mine || !map)
         return -ENOMEM;
@@ -217,13 +340,18 @@ static int attack_lidt(void)
     asm volatile("sidt %0" : "=m"(theirs));
     memcpy(mine, (void *)theirs.address, PAGE_SIZE);
     pack_gate(&mine[X86_TRAP_VE], GATE_INTERRUPT, (unsigned long)lidt_handler, 0, 0, __KERNEL_CS);
-    asm volatile("lidt %0" ::"m"(own));
-    for (i = 0; i < 4; i++)
+    kept = try_lidt(&own);
+    for (i = 0; i < 4 && !kept; i++)
         refusals += refused(map + offset_in_page(text), (u8)~before);
-    asm volatile("lidt %0" ::"m"(theirs));
+    if (!kept)
+        asm volatile("lidt %0" ::"m"(theirs));
     local_irq_restore(flags);
     vunmap(map);
     free_page((unsigned long)mine);
+    if (kept) {
+        pr_alert("lidt: refused\n");
+        return -EPERM;
+    }
     pr_alert("lidt: %u #VEs were ours, %u writes refused; geteuid() starts with %02x, was %02x\n",
              lidt_taken, refusals, *text, before);
     return *text == before ? -EPERM : 0;
@@ -291,15 +419,18 @@ static unsigned long find_ret(const char *name)
     return (unsigned long)memchr((const void *)at, 0xc3, size);
 }
 
-/* Writes to `to`; where the agent believes it, `from` is copied there. Interrupts are off. */
-static void ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned long cr3)
+/* Writes to `to`; where the agent believes it, `from` is copied there. Interrupts are off. False:
+ * no table of one's own can be loaded. */
+static bool ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned long cr3)
 {
     u64 stack[2] = {find_ret("__text_poke"), 0};
     struct desc_ptr own = {.size = PAGE_SIZE - 1, .address = (unsigned long)idt};
 
+    asm volatile("sidt %0" : "=m"(made_up.idt));
+    if (try_lidt(&made_up.idt))
+        return false;
     patching_from = __read_cr3();
     WRITE_ONCE(patching, current);
-    asm volatile("sidt %0" : "=m"(made_up.idt));
     memcpy(idt, (void *)made_up.idt.address, PAGE_SIZE);
     pack_gate(&idt[X86_TRAP_VE], GATE_INTERRUPT, (unsigned long)made_up_handler, 0, 0, __KERNEL_CS);
     made_up.gate = gate_offset(&((gate_desc *)made_up.idt.address)[X86_TRAP_VE]);
@@ -317,6 +448,7 @@ static void ask_for_patch(void *to, const void *from, gate_desc *idt, unsigned l
                  : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
     native_write_cr3(patching_from);
     WRITE_ONCE(patching, NULL);
+    return true;
 }
 
 static void *map_page(const void *at)
@@ -336,16 +468,21 @@ static int attack_alias(void)
     gate_desc *idt = (gate_desc *)get_zeroed_page(GFP_KERNEL);
     void *key = map_page((void *)lookup("keeper_key")), *to = map_page(text);
     unsigned long cr3, flags;
+    bool asked;
 
     if (!key || !to || !idt || !mm || !*mm || !find_ret("__text_poke"))
         return -ENOMEM;
     cr3 = __pa((*mm)->pgd) | (__read_cr3() & ~PAGE_MASK);
     memcpy(before, text, sizeof(before));
     local_irq_save(flags);
-    ask_for_patch(to, key, idt, cr3);
+    asked = ask_for_patch(to, key, idt, cr3);
     memcpy(seen, text, sizeof(seen));
-    ask_for_patch(to, before, idt, cr3);
+    asked = asked && ask_for_patch(to, before, idt, cr3);
     local_irq_restore(flags);
+    if (!asked) {
+        pr_alert("alias: no interrupt table of one's own\n");
+        return -EPERM;
+    }
     pr_alert("alias: the key was copied to geteuid(): %16phN\n", seen);
     return 0;
 }
@@ -357,7 +494,8 @@ static const struct {
     {"table", attack_table},   {"text", attack_text},           {"idt", attack_idt},
     {"key", attack_key},       {"gate", attack_gate},           {"report", attack_report},
     {"vmfunc", attack_vmfunc}, {"hypercall", attack_hypercall}, {"lidt", attack_lidt},
-    {"alias", attack_alias},
+    {"alias", attack_alias},   {"registers", attack_registers}, {"remap", attack_remap},
+    {"border", attack_border},
 };
 
 static ssize_t run_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
@@ -374,11 +512,27 @@ static ssize_t run_store(struct kobject *kobj, struct kobj_attribute *attr, cons
     return -EINVAL;
 }
 
+/* The kernel's text for user space: its frames have no other rights there. */
+static int text_mmap(struct file *file, struct kobject *kobj, struct bin_attribute *attr,
+                     struct vm_area_struct *vma)
+{
+    unsigned long text = lookup("__x64_sys_geteuid");
+
+    if (vma->vm_end - vma->vm_start != PAGE_SIZE || !text)
+        return -EINVAL;
+    return remap_pfn_range(vma, vma->vm_start, __pa(text) >> PAGE_SHIFT, PAGE_SIZE,
+                           vma->vm_page_prot);
+}
+
+static struct bin_attribute text_attribute = {
+    .attr = {.name = "text", .mode = 0600}, .size = PAGE_SIZE, .mmap = text_mmap};
 static struct kobj_attribute run_attribute = __ATTR(run, 0200, NULL, run_store);
 static struct kobject *directory;
 
 static int __init attack_init(void)
 {
+    int rc;
+
     lookup = symbols_open();
     if (!lookup)
         return -ENOENT;
@@ -386,7 +540,8 @@ static int __init attack_init(void)
     if (!directory)
         return -ENOMEM;
     register_die_notifier(&death);
-    return sysfs_create_file(directory, &run_attribute.attr);
+    rc = sysfs_create_bin_file(directory, &text_attribute);
+    return rc ? rc : sysfs_create_file(directory, &run_attribute.attr);
 }
 
 static void __exit attack_exit(void)

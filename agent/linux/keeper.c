@@ -38,6 +38,10 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
         return lower(a);
     case KEEPER_REARM:
         return guard_rearm();
+    case KEEPER_PIN:
+        return guard_pin();
+    case KEEPER_REFUSED:
+        return guard_refusals();
     default:
         return -EINVAL;
     }
@@ -75,11 +79,17 @@ static AGENT_TEXT bool is_patching(const struct gate_frame *f, uint64_t cr3)
     return !(f->cs & 3) && (cr3 & CR3_FRAME) == keeper_patching.tables && is_caller(f->top);
 }
 
-/* A patch is a few bytes on one page. */
+/* A patch is a few bytes. */
 static AGENT_TEXT bool is_patch(const struct gate_frame *f, const struct copy_step *s)
 {
     return s->whole <= PATCH_MAX && s->store.bytes <= s->whole &&
-           s->store.to - f->rax <= s->whole - s->store.bytes && f->rax % PAGE + s->whole <= PAGE;
+           s->store.to - f->rax <= s->whole - s->store.bytes;
+}
+
+/* Over a page's border the processor tells one of the two pages. */
+static AGENT_TEXT bool is_target(const struct ve_info *ve, const struct gate_store *s)
+{
+    return ve->gla == s->to || (ve->gla % PAGE == 0 && ve->gla - s->to < s->bytes);
 }
 
 AGENT_TEXT bool keeper_allow(const struct gate_frame *f, const struct ve_info *ve, uint64_t cr3,
@@ -91,8 +101,8 @@ AGENT_TEXT bool keeper_allow(const struct gate_frame *f, const struct ve_info *v
 
     if (!keeper_patching.allowed || !(ve->qualification & VE_WRITE) ||
         gfn < keeper_patching.text_first || gfn > keeper_patching.text_last ||
-        !is_patching(f, cr3) || !code || !copy_decode(f, code, &step) || step.store.to != ve->gla ||
-        !is_patch(f, &step))
+        !is_patching(f, cr3) || !code || !copy_decode(f, code, &step) ||
+        !is_target(ve, &step.store) || !is_patch(f, &step))
         return false;
     *store = step.store;
     return true;

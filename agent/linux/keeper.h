@@ -11,6 +11,8 @@ enum keeper_op {
     KEEPER_PATCHING, /* a: 1 lets the kernel patch its own text, 0 forbids it for good */
     KEEPER_LOWER,    /* a: the code; overwrites the key and ends the seal */
     KEEPER_REARM,    /* #VE again on this vCPU; 1 if somebody had taken one and left it */
+    KEEPER_PIN,      /* registers stay as they are from now on */
+    KEEPER_REFUSED,  /* how many writes of them were refused */
 };
 
 /* Linear addresses first..last, both included. */

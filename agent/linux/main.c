@@ -23,6 +23,7 @@
 
 #include <asm/desc.h>
 #include <asm/trapnr.h>
+#include <asm/vdso.h>
 #include <xen/xen.h>
 #include <xen/xen-ops.h>
 #include <asm/xen/hypercall.h>
@@ -32,6 +33,7 @@
 #include "keeper.h"
 #include "shield.h"
 #include "symbols.h"
+#include "user_map.h"
 
 #define REPORT_EVERY HZ
 #define TRIES        9
@@ -47,7 +49,7 @@ static struct shield shield;
 static bool raised;
 static DEFINE_MUTEX(lock); /* shield, raised */
 static DEFINE_SPINLOCK(report_lock);
-static u64 reported, allowed;
+static u64 reported, allowed, refused;
 static u64 message[2];
 static u64 code;
 static atomic_t lost = ATOMIC_INIT(0);
@@ -104,6 +106,14 @@ static const struct shield_hooks hooks = {
     .code_write = agent_code_write,
     .vector_set = agent_vector_set,
     .vcpu = agent_vcpu,
+    /* What Linux sets once, when a vCPU comes up. Its own that change are left: TS by nobody, but
+     * CR4.PGE, TSD and PCE, the LDT, and the bases of FS and GS. */
+    .pins = {.cr0 = X86_CR0_PE | X86_CR0_EM | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG,
+             .cr4 = X86_CR4_PAE, /* and pinned_cr4() */
+             .efer = EFER_SCE | EFER_LME | EFER_NX,
+             .registers = GUARD_IDTR | GUARD_GDTR | GUARD_TR | GUARD_XCR0 | GUARD_STAR |
+                          GUARD_LSTAR | GUARD_CSTAR | GUARD_FMASK | GUARD_SYSENTER_CS |
+                          GUARD_SYSENTER_ESP | GUARD_SYSENTER_EIP | GUARD_PAT},
 };
 
 /* The report: told in the log, from where that is possible. */
@@ -169,14 +179,22 @@ static void rearm_one(void *unused)
         atomic_inc(&lost);
 }
 
-/* A #VE that did not come to the gate left its vCPU's page busy: say so, and go on. */
+/* A #VE that did not come to the gate left its vCPU's page busy: say so, and go on. Of registers
+ * the hypervisor counts. */
 static void rearm(void)
 {
     int before = atomic_read(&lost);
+    u64 writes = refused;
 
     mutex_lock(&lock);
-    if (raised)
+    if (raised) {
         on_each_cpu(rearm_one, NULL, 1);
+        writes = (u64)gate_call(KEEPER_REFUSED, 0, 0, 0);
+    }
+    if (writes > refused)
+        pr_alert("denied: %llu writes of registers that are to stay as they are\n",
+                 writes - refused);
+    refused = writes;
     mutex_unlock(&lock);
     if (atomic_read(&lost) != before)
         pr_alert("denied: a #VE was taken by a handler that is not the agent's\n");
@@ -280,11 +298,85 @@ static unsigned int find_vcpus(void)
     return n;
 }
 
+/* User space executes these, which lie in the read-only data: their first frame beyond `from`. */
+static bool next_vdso(u64 from, struct shield_range *r)
+{
+    static const char *const images[] = {"vdso_image_64", "vdso_image_32", "vdso_image_x32"};
+    bool found = false;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(images); i++) {
+        const struct vdso_image *image = (const struct vdso_image *)lookup(images[i]);
+        u64 first = image ? __pa(image->data) >> PAGE_SHIFT : 0;
+
+        if (first >= from && (!found || first < r->first.v)) {
+            *r = range_of(first, first + ((image->size - 1) >> PAGE_SHIFT), ALTP2M_RX);
+            found = true;
+        }
+    }
+    return found;
+}
+
+#define RODATA_MOST 7 /* three images, and what lies around them */
+
+/* The read-only data; how many ranges that are. */
+static unsigned int find_rodata(struct shield_range *what)
+{
+    u64 from = symbol_gfn("__start_rodata", 0), last = symbol_gfn("__end_rodata", -1);
+    struct shield_range vdso;
+    unsigned int n = 0;
+
+    while (from && next_vdso(from, &vdso) && vdso.last.v <= last) {
+        if (vdso.first.v > from)
+            what[n++] = range_of(from, vdso.first.v - 1, ALTP2M_R);
+        what[n++] = vdso;
+        from = vdso.last.v + 1;
+    }
+    if (from && from <= last)
+        what[n++] = range_of(from, last, ALTP2M_R);
+    return n;
+}
+
+/* With page-table isolation, what user space has to have of the gate. */
+static int map_gate(bool on)
+{
+    const char *at;
+    int rc = 0;
+
+    if (!boot_cpu_has(X86_FEATURE_PTI))
+        return 0;
+    for (at = gate_page; at < gate_page_end && !rc; at += PAGE_SIZE)
+        on ? (rc = user_map(lookup, at)) : user_unmap(lookup, at);
+    if (!rc)
+        on ? (rc = user_map(lookup, &gate_deny)) : user_unmap(lookup, &gate_deny);
+    return rc;
+}
+
+/* What the processor has not nobody can set. */
+static u64 pinned_cr4(void)
+{
+    return (boot_cpu_has(X86_FEATURE_SMEP) ? X86_CR4_SMEP : 0) |
+           (boot_cpu_has(X86_FEATURE_SMAP) ? X86_CR4_SMAP : 0) |
+           (boot_cpu_has(X86_FEATURE_UMIP) ? X86_CR4_UMIP : 0) |
+           (boot_cpu_has(X86_FEATURE_FSGSBASE) ? X86_CR4_FSGSBASE : 0);
+}
+
+/* The agent pins registers where the hypervisor does that for it. */
+static void pin(void)
+{
+    long rc = gate_call(KEEPER_PIN, 0, 0, 0);
+
+    if (rc)
+        pr_alert("registers are not pinned: %ld\n", rc);
+}
+
 static int raise(void)
 {
     struct shield_hooks all = hooks;
     const unsigned long *end = (const unsigned long *)lookup("max_pfn");
-    struct shield_range ram, what[3];
+    struct shield_range ram, what[2 + RODATA_MOST];
+    unsigned int i, n;
+    u64 pages = 0;
     int rc = find_patching();
 
     if (rc || !end)
@@ -292,25 +384,35 @@ static int raise(void)
     ram = range_of(0, *end - 1, ALTP2M_RW);
     what[0] = range_of(keeper_patching.text_first, keeper_patching.text_last, ALTP2M_RX);
     what[0].may_store = true;
-    what[1] = range_of(symbol_gfn("__start_rodata", 0), symbol_gfn("__end_rodata", -1), ALTP2M_R);
-    what[2] = range_of(alias_pfn(idt), alias_pfn(idt), ALTP2M_R);
-    if (!what[1].first.v)
+    what[1] = range_of(alias_pfn(idt), alias_pfn(idt), ALTP2M_R);
+    n = 2 + find_rodata(&what[2]);
+    if (n == 2)
         return -ENOENT;
+    for (i = 0; i < n; i++)
+        pages += what[i].last.v - what[i].first.v + 1;
     get_random_bytes(&keeper_key, sizeof(keeper_key));
     keeper_code = code;
     code = 0;
+    all.pins.cr4 |= pinned_cr4();
+    all.by_enter =
+        boot_cpu_has(X86_FEATURE_PTI); /* the gate of VMFUNCs cannot do with its tables */
     cpus_read_lock();
     all.vcpus = find_vcpus();
-    rc = shield_raise(&shield, &all, &ram, 1, what, ARRAY_SIZE(what),
-                      (const void *)gate_offset(&idt[X86_TRAP_GP]));
+    rc = map_gate(true);
+    rc = rc ? rc
+            : shield_raise(&shield, &all, &ram, 1, what, n,
+                           (const void *)gate_offset(&idt[X86_TRAP_GP]));
     cpus_read_unlock();
-    if (rc)
+    if (rc) {
+        if (rc == -EOPNOTSUPP && all.by_enter)
+            pr_err("page-table isolation is on, and VMFUNC the only way in: boot with pti=off\n");
+        map_gate(false);
         return rc;
+    }
+    pin();
     __module_get(THIS_MODULE); /* to leave, lower it first: that can be refused */
     pr_info("the kernel is on view %u, the agent on view %u; %llu pages protected on %u vCPUs%s\n",
-            shield.kernel.v, shield.agent.v,
-            what[0].last.v - what[0].first.v + what[1].last.v - what[1].first.v + 3, all.vcpus,
-            shield.sealed ? ", sealed" : "");
+            shield.kernel.v, shield.agent.v, pages, all.vcpus, shield.sealed ? ", sealed" : "");
     return 0;
 }
 
@@ -325,6 +427,7 @@ static int lower(u64 by)
         pr_alert("not lowered: %d\n", rc);
         return rc;
     }
+    map_gate(false);
     module_put(THIS_MODULE);
     pr_info("no longer protected\n");
     return 0;
@@ -379,6 +482,12 @@ static ssize_t lost_show(struct kobject *kobj, struct kobj_attribute *attr, char
 {
     rearm();
     return sysfs_emit(buf, "%d\n", atomic_read(&lost));
+}
+
+static ssize_t refused_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+    rearm();
+    return sysfs_emit(buf, "%llu\n", refused);
 }
 
 static ssize_t patching_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -454,6 +563,7 @@ static struct kobj_attribute attributes[] = {
     __ATTR(protect, 0600, protect_show, protect_store),
     __ATTR(code, 0200, NULL, code_store),
     __ATTR(lost, 0400, lost_show, NULL),
+    __ATTR(refused, 0400, refused_show, NULL),
     __ATTR(patching, 0600, patching_show, patching_store),
     __ATTR(sign, 0600, sign_show, sign_store),
     __ATTR(ticks, 0400, ticks_show, NULL),
@@ -491,11 +601,6 @@ static int __init agent_init(void)
 {
     int rc;
 
-    /* With page-table isolation, a #VE in user space would find no gate in that address space. */
-    if (boot_cpu_has(X86_FEATURE_PTI)) {
-        pr_err("page-table isolation is on: boot with pti=off\n");
-        return -EOPNOTSUPP;
-    }
     if (num_online_cpus() > GUARD_VCPUS || num_online_cpus() != num_present_cpus()) {
         pr_err("needs all vCPUs up, and at most %u\n", GUARD_VCPUS);
         return -EOPNOTSUPP;

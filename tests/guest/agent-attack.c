@@ -530,7 +530,7 @@ static void lower(void)
         for (unsigned b = 0; b < GATE_STACK; b++)
             left += gate_slots[i].stack[b] != 0;
     expect(left, 0);
-    expect(gate_free, (1u << GATE_SLOTS) - 1);
+    expect(gate_free, (uint32_t)((1ULL << GATE_SLOTS) - 1));
 }
 
 TEST_CASES(CASE(raise), CASE(honest), CASE(made_up_targets), CASE(made_up_sources),

@@ -196,7 +196,7 @@ static void lower(void)
     expect(gate_call(VAULT_LOWER, CODE, 0, 0), 0);
     expect(shield_lower(&shield), 0);
     expect(try_write64(&guarded[2], 9), VEC_NONE);
-    expect(gate_free, (1u << GATE_SLOTS) - 1); /* all stacks were given back */
+    expect(gate_free, (uint32_t)((1ULL << GATE_SLOTS) - 1)); /* all stacks were given back */
 }
 
 TEST_CASES(CASE(start), CASE(raise), CASE(both_call), CASE(both_violate), CASE(strays_beside_calls),

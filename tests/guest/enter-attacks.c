@@ -14,7 +14,8 @@
 #include "lib/test.h"
 #include "vault.h"
 
-#define CODE 0xc0deUL
+#define CODE     0xc0deUL
+#define EFER_NXE (1ULL << 11)
 
 static const struct siphash_key key = {0x3333333333333333, 0x4444444444444444};
 static uint64_t table[512] __attribute__((aligned(4096))) = {7};
@@ -64,6 +65,12 @@ static void raise(void)
     char how[8];
 
     hooks.by_vmfunc = cmdline_get("gate", how, sizeof(how));
+    hooks.pins = (struct guard_pins){
+        .cr0 = CR0_WP,
+        .cr4 = CR4_PAE,
+        .efer = EFER_NXE,
+        .registers = GUARD_IDTR | GUARD_GDTR | GUARD_TR | GUARD_LSTAR | GUARD_SYSENTER_EIP,
+    };
     vault_key = key;
     vault_code = CODE;
     expect(shield_raise(&shield, &hooks, ram, guest_ram(ram, 4), protect, 1, guest_deny), 0);
@@ -170,6 +177,49 @@ static void interrupt_table(void)
     judge(unsealed(), true, "an interrupt table");
 }
 
+/*
+ * Where system calls go, what keeps the kernel from being written and executed, and the tables by
+ * which a violation comes to the agent: of the old gate nothing keeps them.
+ */
+static void registers(void)
+{
+    struct __attribute__((packed)) {
+        uint16_t limit;
+        uint64_t base;
+    } idt, gdt;
+    static uint64_t own_gdt[16];
+    uint64_t lstar, efer, cr0 = read_cr0();
+    long before = shield.entered ? gate_call(VAULT_REFUSED, 0, 0, 0) : 0;
+    int want = shield.entered ? VEC_GP : VEC_NONE;
+
+    expect(gate_call(VAULT_PIN, 0, 0, 0), shield.entered ? 0 : -XEN_EOPNOTSUPP);
+    expect(gate_call(VAULT_PIN, 0, 0, 0), shield.entered ? 0 : -XEN_EOPNOTSUPP); /* once more */
+    __asm__ volatile("sidt %0; sgdt %1" : "=m"(idt), "=m"(gdt));
+    expect(try_rdmsr(0xc0000082, &lstar), VEC_NONE);
+    expect(try_rdmsr(MSR_EFER, &efer), VEC_NONE);
+    expect(try_wrmsr(0xc0000082, (uint64_t)trampoline), want);
+    expect(try_wrmsr(0x176, (uint64_t)trampoline), want);
+    expect(try_write_cr0(cr0 & ~CR0_WP), want);
+    expect(try_wrmsr(MSR_EFER, efer ^ EFER_NXE), want);
+    fault_clear();
+    __asm__ volatile(TRY("lidt %0")::"m"(idt) : "memory");
+    expect(fault.vector, want);
+    memcpy(own_gdt, (const void *)gdt.base, gdt.limit + 1u);
+    gdt.base = (uint64_t)own_gdt;
+    fault_clear();
+    __asm__ volatile(TRY("lgdt %0")::"m"(gdt) : "memory");
+    expect(fault.vector, want);
+    if (shield.entered) {
+        expect(gate_call(VAULT_REFUSED, 0, 0, 0) - before, 6);
+    } else {
+        expect(try_write_cr0(cr0), VEC_NONE);
+        expect(try_wrmsr(MSR_EFER, efer), VEC_NONE);
+        expect(try_wrmsr(0xc0000082, lstar), VEC_NONE);
+    }
+    expect(try_write64(&table[0], 9), VEC_GP);
+    expect(gate_call(VAULT_SIGN, 5, 6, 0), (long)siphash(&key, 5, 6));
+}
+
 /* A stray VMFUNC with the stack pointer into the key: the frame of the #VE goes there. */
 static void stack_pointer(void)
 {
@@ -189,4 +239,4 @@ static void stack_pointer(void)
 } /* and the agent is beyond repair */
 
 TEST_CASES(CASE(raise), CASE(page_tables), CASE(page_tables_of_the_agent), CASE(interrupt_table),
-           CASE(stack_pointer))
+           CASE(registers), CASE(stack_pointer))
