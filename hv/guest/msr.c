@@ -4,6 +4,7 @@
 #include "x86/cpu.h"
 #include "x86/trap.h"
 
+#define MSR_TSC           0x10
 #define MSR_PLATFORM_ID   0x17
 #define MSR_PLATFORM_INFO 0xce
 #define MSR_MISC_FEATURES 0x140
@@ -74,6 +75,9 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         return lapic_rdmsr(v, msr, value);
     }
     switch (msr) {
+    case MSR_TSC: /* the guest's is the machine's */
+        *value = rdtsc();
+        return true;
     case MSR_APIC_BASE:
         *value = lapic_base(v);
         return true;

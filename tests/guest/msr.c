@@ -185,6 +185,15 @@ static void from_user(void)
     expect(user_run(user_wrmsr, 0x40000000), VEC_GP);
 }
 
-TEST_CASES(CASE(owned), CASE(noncanonical), CASE(efer), CASE(bad_values), CASE(vmx_hidden),
-           CASE(svm_hidden), CASE(svm_not_said), CASE(absent), CASE(read_all), CASE(from_user),
-           CASE(write_all_ones))
+/* The MSR and RDTSC are one clock. */
+static void tsc(void)
+{
+    uint64_t before = rdtsc(), v = 0;
+
+    expect(try_rdmsr(0x10, &v), VEC_NONE);
+    check(v > before && v < rdtsc(), "%lx after RDTSC's %lx", v, before);
+}
+
+TEST_CASES(CASE(tsc), CASE(owned), CASE(noncanonical), CASE(efer), CASE(bad_values),
+           CASE(vmx_hidden), CASE(svm_hidden), CASE(svm_not_said), CASE(absent), CASE(read_all),
+           CASE(from_user), CASE(write_all_ones))

@@ -59,6 +59,19 @@ static void forbidden(void)
     }
 }
 
+/* Numbers without a parameter, old ones and holes: what is asked is wrong, and not forbidden. */
+static void holes(void)
+{
+    static const uint8_t indexes[] = {4, 13, 20, 21, 22, 23, 24, 25, 26, 30};
+    uint64_t v;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(indexes); i++) {
+        expect(hvm_param_get(indexes[i], &v), -XEN_EINVAL);
+        expect(hvm_param_set(indexes[i], 0), -XEN_EINVAL);
+    }
+    expect(hvm_param_get(HVM_PARAM_IDENT_PT, &v), -XEN_EPERM);
+}
+
 static void unknown_sub_ops(void)
 {
     static const uint32_t ops[] = {99, 26, 255, 0x7fffffff, 0xffffffff};
@@ -95,5 +108,5 @@ static void get_time(void)
     check(t.now > first, "time stands still: %lu then %lu", first, t.now);
 }
 
-TEST_CASES(CASE(readable), CASE(callback), CASE(bad_index), CASE(forbidden), CASE(unknown_sub_ops),
-           CASE(upcall_vector), CASE(get_time))
+TEST_CASES(CASE(readable), CASE(callback), CASE(bad_index), CASE(forbidden), CASE(holes),
+           CASE(unknown_sub_ops), CASE(upcall_vector), CASE(get_time))
