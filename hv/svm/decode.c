@@ -220,6 +220,14 @@ bool svm_decode_is_own(struct vcpu *v)
     return byte(&c, 0) == 0x0f && byte(&c, 1) == 0x01 && (modrm & 0xf8) == 0xd8 && modrm != 0xd9;
 }
 
+bool svm_decode_is_dr(struct vcpu *v)
+{
+    struct code c;
+
+    decode(v, &c);
+    return byte(&c, 0) == 0x0f && (byte(&c, 1) == 0x21 || byte(&c, 1) == 0x23);
+}
+
 bool svm_decode_is_cr3_load(struct vcpu *v)
 {
     struct code c;

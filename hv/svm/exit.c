@@ -5,6 +5,7 @@
 #include "x86/cpu.h"
 
 #define DR6_BD     (1u << 13)
+#define DR7_GD     (1u << 13)
 #define DR6_CAUSES (TRAP_BS | DR6_BD | 0xfu)
 
 /*
@@ -101,10 +102,10 @@ void svm_tell_violation(struct vcpu_exit *e, const struct vmcb *b, bool deliveri
 
 /*
  * Bochs 2.7 leaves DR6 as it was where #DB is intercepted, which the first step shows. Then TF
- * tells of a step, RIP of an instruction's breakpoint; which of several on data it was cannot be
- * told.
+ * tells of a step, RIP of an instruction's breakpoint, and the code there of an access to a debug
+ * register that DR7.GD guards; which of several on data it was cannot be told.
  */
-static uint32_t debug_causes(const struct vmcb *b)
+static uint32_t debug_causes(struct vcpu *v, const struct vmcb *b)
 {
     static enum { UNKNOWN, CHANGES, STAYS } dr6;
     uint32_t causes = (uint32_t)b->dr6 & DR6_CAUSES, code = 0, data = 0;
@@ -123,15 +124,18 @@ static uint32_t debug_causes(const struct vmcb *b)
             data |= !executes ? 1u << n : 0;
         }
     }
-    return code ? code : b->rflags & X86_EFLAGS_TF ? TRAP_BS : data;
+    if ((b->dr7 & DR7_GD) && svm_decode_is_dr(v)) {
+        return code | DR6_BD;
+    }
+    /* POPF may have cleared TF, whose trap it still is. */
+    return code ? code : (b->rflags & X86_EFLAGS_TF) || !data ? TRAP_BS : data;
 }
 
 /* SVM's own instructions are #UD without EFER.SVME, which a guest does not have; the processor
- * does, and looks at CPL first. */
+ * does, and looks at CPL and at the address in RAX first. */
 static bool is_undefined(struct vcpu *v, const struct vmcb *b, unsigned vector)
 {
-    return vector == EXC_GP && b->exit_info1 == 0 && b->cpl > 0 && !v->event.due &&
-           svm_decode_is_own(v);
+    return vector == EXC_GP && b->exit_info1 == 0 && !v->event.due && svm_decode_is_own(v);
 }
 
 static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector,
@@ -323,7 +327,7 @@ static __attribute__((noinline)) void tell_more(struct vcpu *v, struct vcpu_exit
         break;
     case SVM_EXCEPTION ... SVM_EXCEPTION + 31:
         exception(v, e, b, code - SVM_EXCEPTION,
-                  code == SVM_EXCEPTION + EXC_DB ? debug_causes(b) : 0);
+                  code == SVM_EXCEPTION + EXC_DB ? debug_causes(v, b) : 0);
         break;
     case SVM_IDTR_READ ... SVM_TR_WRITE:
         table(e, code);

@@ -60,6 +60,7 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
 void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e);
 bool svm_decode_is_cr3_load(struct vcpu *v); /* MOV to CR3 */
+bool svm_decode_is_dr(struct vcpu *v);       /* MOV from or to a debug register */
 bool svm_decode_is_own(struct vcpu *v);      /* VMRUN to INVLPGA, but for VMMCALL */
 void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
 /* The vector of INT n, INT3 or INTO there; the latter two are exceptions. */

@@ -3,7 +3,7 @@
  * Each kind of instruction (lib/kinds_*.c) runs while nobody watches, and again while a monitor
  * (mon-lets.c) lets it go on by single-step in its forms or has it carried out: the guest must not
  * notice. What is compared: every register and flag, the exception that ends the row with its
- * frame, debug registers, FPU state, and memory.
+ * frame, debug registers, FPU state, and memory. alone=1 on the command line: without a monitor.
  */
 #include <string.h>
 #include "lib/cpu.h"
@@ -273,6 +273,13 @@ static void compare(const struct kind *k, unsigned mode)
     }
 }
 
+/* Not run: what this guest would not survive on an emulator, and what Facet has not (docs/amd.md).
+ */
+static bool left_out(const struct kind *k)
+{
+    return (k->what & W_TABLES && cpu_is_qemu()) || (k->what & W_LMSW && on_facet && cpu_is_amd());
+}
+
 static void prepare_data(void)
 {
     for (unsigned i = 0; i < 2 * PAGE; i++)
@@ -281,9 +288,12 @@ static void prepare_data(void)
 
 static void watched(unsigned mode)
 {
+    target_alone();
     prepare_data();
     target_begin(mail, mode);
     for (const struct kind *k = __start_kinds; k < __stop_kinds; k++) {
+        if (left_out(k))
+            continue;
         run(k, mode < KINDS_DATA_TOGGLED);
         compare(k, mode);
     }
@@ -294,26 +304,45 @@ static void watched(unsigned mode)
     say("mon-kinds: %s: %lu events\n", modes[mode], mail->data[KINDS_SEEN]);
 }
 
+static bool ends_right(const struct kind *k)
+{
+    uint64_t end = (uint64_t)row_at(k) + (uint64_t)(k->end - k->code);
+    uint64_t rip = now.r.rip + (contexts[k->in].bits == 16 ? (uint64_t)pages : 0);
+
+    if (k->ends == ENDS_BEHIND)
+        return now.r.vector == VEC_UD && rip == end;
+    return now.r.vector == k->ends && (!(k->what & W_SVM) || rip < end);
+}
+
 /* Also that each row does what it is there for. */
 static void nobody_watches(void)
 {
     need(__stop_kinds - __start_kinds <= ROWS_MAX, "%ld rows", __stop_kinds - __start_kinds);
     prepare_data();
     for (const struct kind *k = __start_kinds; k < __stop_kinds; k++) {
-        uint64_t end = (uint64_t)row_at(k) + (uint64_t)(k->end - k->code);
-        uint64_t rip;
-
+        if (left_out(k))
+            continue;
         run(k, true);
         plain[k - __start_kinds] = now;
-        rip = now.r.rip + (contexts[k->in].bits == 16 ? (uint64_t)pages : 0);
-        if (k->ends == ENDS_BEHIND)
-            check(now.r.vector == VEC_UD && rip == end, "%s: vector %lu at %lx, its end is %lx",
-                  k->name, now.r.vector, rip, end);
-        else
-            check(now.r.vector == k->ends, "%s: vector %lu at %lx, error %lx, wanted %lu", k->name,
-                  now.r.vector, rip - (uint64_t)row_at(k), now.r.error, k->ends);
+        check(ends_right(k), "%s: vector %lu at %lx of %lx, error %lx, wanted %lx", k->name,
+              now.r.vector, now.r.rip, (uint64_t)row_at(k), now.r.error, k->ends);
     }
     data_end = sum(PAGE_OF(DATA), 2 * PAGE / 8);
+}
+
+static void no_svm(void)
+{
+    unsigned rows = 0;
+
+    for (const struct kind *k = __start_kinds; k < __stop_kinds; k++) {
+        if (!(k->what & W_SVM))
+            continue;
+        run(k, false);
+        check(ends_right(k), "%s: vector %lu at %lx of %lx", k->name, now.r.vector, now.r.rip,
+              (uint64_t)row_at(k));
+        rows++;
+    }
+    expect(rows, 12 * CONTEXTS);
 }
 
 static void stepped(void)
@@ -435,5 +464,6 @@ static void setup(void)
     expect(hvm_param_set(MAILBOX_PARAM, gfn_of(mail)), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(nobody_watches), CASE(stepped), CASE(toggled), CASE(fast),
-           CASE(emulated), CASE(data_toggled), CASE(data_fast), CASE(data_emulated), CASE(finish))
+TEST_CASES(CASE(setup), CASE(nobody_watches), CASE(no_svm), CASE(stepped), CASE(toggled),
+           CASE(fast), CASE(emulated), CASE(data_toggled), CASE(data_fast), CASE(data_emulated),
+           CASE(finish))

@@ -277,7 +277,7 @@ def measured(args):
     machine = check(args.machine, exits=args.exits)
     packages.require("run", machine)
     packages.require("run", machines.find())
-    build(["run-needs", "guests"])
+    build(["run-needs", "guests", "altp2m"])
     ticks, tables, operations = _operations(args.runs, machine)
     same = machine.name == machines.DEFAULT
     report = {

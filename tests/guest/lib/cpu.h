@@ -125,6 +125,14 @@ static inline bool cpu_is_amd(void)
     cpuid(0, 0, r);
     return r[1] == 0x68747541; /* "Auth" */
 }
+/* By its processor's name. */
+static inline bool cpu_is_qemu(void)
+{
+    uint32_t r[4];
+
+    cpuid(0x80000002, 0, r);
+    return r[0] == 0x554d4551; /* "QEMU" */
+}
 
 static inline uint64_t rdtsc(void)
 {

@@ -111,3 +111,17 @@ INT("trap and int that is refused", F_TF, "int $0x22", 0x22, 13, 13, 13, 13)
 K86("vme, IOPL 0: sti with VIP", VME_0, F_VIP, 0, 13, "sti")
 K86("vme, IOPL 0: popf with VIP", VME_0, F_VIP, 0, 13, "push $0x202; popf")
 K86("vme, IOPL 0: VIF and VIP", VME_0, F_VIF | F_VIP, 0, 13, "nop")
+
+/* SVM, which no guest has; MSRs are not VM86's anyway. */
+EVERYWHERE("vmrun", 0, WHAT_SVM, 6, "vmrun")
+EVERYWHERE("vmload", F_CF, WHAT_SVM, 6, "vmload")
+EVERYWHERE("vmsave", 0, WHAT_SVM, 6, "vmsave")
+EVERYWHERE("stgi", 0, WHAT_SVM, 6, "stgi")
+EVERYWHERE("clgi", 0, WHAT_SVM, 6, "clgi")
+EVERYWHERE("skinit", 0, WHAT_SVM, 6, "skinit")
+EVERYWHERE("invlpga", 0, WHAT_SVM, 6, "invlpga")
+EVERYWHERE("efer.svme", 0, WHAT_SVM, 13,
+           "mov $0xc0000080, %ecx; mov $0x1000, %eax; xor %edx, %edx; wrmsr")
+EVERYWHERE("vm_cr", 0, WHAT_SVM, 13, "mov $0xc0010114, %ecx; rdmsr")
+EVERYWHERE("vm_hsave_pa", 0, WHAT_SVM, 13,
+           "mov $0xc0010117, %ecx; mov $0x1000, %eax; xor %edx, %edx; wrmsr")

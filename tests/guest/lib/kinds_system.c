@@ -30,7 +30,6 @@ KF("vmread", IN_64, 0, 0, 6, "vmread %rax, %rdx")
 KF("vmlaunch", IN_64, 0, 0, 6, "vmlaunch")
 KF("invept", IN_64, 0, 0, 6, "invept (%rdi), %rax")
 KF("user vmxoff", IN_64_U, 0, 0, 6, "vmxoff")
-KF("vmrun", IN_64, 0, 0, 6, ".byte 0x0f, 0x01, 0xd8")
 KF("monitor", IN_64, 0, 0, 6, "mov %rdi, %rax; xor %ecx, %ecx; xor %edx, %edx; monitor")
 KF("mwait", IN_64, 0, 0, 6, "xor %ecx, %ecx; mwait")
 KF("rsm", IN_64, 0, 0, 6, "rsm")
@@ -54,7 +53,8 @@ K("mov cr", IN_64, 0, 0,
   "mov %r9, %cr4; mov %cr8, %r10; mov %r10, %cr8")
 K("mov cr with TS", IN_64, 0, W_CR0,
   "mov %cr0, %rax; clts; mov %cr0, %rdx; smsw %r8; or $8, %eax; lmsw %ax; mov %cr0, %r9; clts")
-K("smsw to memory", IN_64, 0, 0, "smsw (%rdi); lmsw (%rdi); mov %cr2, %rax; mov %rax, %cr2")
+K("smsw to memory", IN_64, 0, 0, "smsw (%rdi); mov %cr2, %rax; mov %rax, %cr2")
+K("lmsw from memory", IN_64, 0, W_LMSW, "smsw (%rdi); lmsw (%rdi)")
 KF("mov cr0 refused", IN_64, 0, 0, 13, "mov %cr0, %rax; bts $29, %rax; mov %rax, %cr0")
 KF("mov cr4 refused", IN_64, 0, 0, 13, "mov %cr4, %rax; bts $40, %rax; mov %rax, %cr4")
 KF("mov cr3 refused", IN_64, 0, 0, 13, "mov %cr3, %rax; bts $62, %rax; mov %rax, %cr3")
@@ -72,7 +72,8 @@ K("sgdt, sidt, sldt, str", IN_64, 0, 0,
   "sgdt (%rdi); sidt 16(%rdi); sldt 32(%rdi); str 34(%rdi); sldt %eax; str %rdx; lgdt (%rdi); lidt "
   "16(%rdi); lldt 32(%rdi)")
 K("user sgdt", IN_64_U, 0, 0, "sgdt (%rdi); sidt 16(%rdi); sldt 32(%rdi); str 34(%rdi); smsw %eax")
-KF("lgdt not canonical", IN_64, 0, 0, 13, "movw $0xff, (%rdi); mov %r12, 2(%rdi); lgdt (%rdi)")
+KF("lgdt not canonical", IN_64, 0, W_TABLES, 13,
+   "movw $0xff, (%rdi); mov %r12, 2(%rdi); lgdt (%rdi)")
 KF("user lgdt", IN_64_U, 0, 0, 13, "lgdt (%rdi)")
 K("lldt", IN_64, 0, 0, "mov $0x98, %eax; lldt %ax; sldt %dx; xor %eax, %eax; lldt %ax")
 KF("lldt refused", IN_64, 0, 0, 13, "mov $0x10, %eax; lldt %ax")
@@ -95,3 +96,28 @@ KF("encls", IN_64, 0, 0, 6, ".byte 0x0f, 0x01, 0xcf")
 KF("xabort outside", IN_64, 0, 0, 6, ".byte 0xc7, 0xf8, 0, 0, 0, 0")
 KF("xsave without OSXSAVE", IN_64, 0, 0, 6, "xsave (%rdi)")
 KF("xsave with TS", IN_64, 0, W_CR0, 7, "fxsave (%rdi)")
+
+/* SVM, which no guest has, in each mode and at both ends of the privilege levels: #UD comes first.
+ */
+#define SVM(where, in)                                                                             \
+    KF(where ": vmrun", in, 0, W_SVM, 6, "vmrun")                                                  \
+    KF(where ": vmload", in, 0, W_SVM, 6, "vmload")                                                \
+    KF(where ": vmsave", in, F_CF, W_SVM, 6, "vmsave")                                             \
+    KF(where ": stgi", in, 0, W_SVM, 6, "stgi")                                                    \
+    KF(where ": clgi", in, F_IF, W_SVM, 6, "clgi")                                                 \
+    KF(where ": skinit", in, 0, W_SVM, 6, "skinit")                                                \
+    KF(where ": invlpga", in, 0, W_SVM, 6, "invlpga")                                              \
+    KF(where ": fs vmrun", in, 0, W_SVM, 6, "fs; vmrun")                                           \
+    KF(where ": efer.svme", in, 0, W_SVM, 13,                                                      \
+       "mov $0xc0000080, %ecx; mov $0x1d01, %eax; xor %edx, %edx; wrmsr")                          \
+    KF(where ": vm_cr", in, 0, W_SVM, 13, "mov $0xc0010114, %ecx; rdmsr")                          \
+    KF(where ": vm_cr written", in, 0, W_SVM, 13,                                                  \
+       "mov $0xc0010114, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr")                             \
+    KF(where ": vm_hsave_pa", in, 0, W_SVM, 13,                                                    \
+       "mov $0xc0010117, %ecx; mov $0x1000, %eax; xor %edx, %edx; wrmsr")
+SVM("64", IN_64)
+SVM("64, user", IN_64_U)
+SVM("32", IN_32)
+SVM("32, user", IN_32_U)
+SVM("16", IN_16)
+SVM("16, user", IN_16_U)

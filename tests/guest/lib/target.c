@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpu.h"
 #include "target.h"
+#include "hypercall.h"
+#include "test.h"
+
+void target_alone(void)
+{
+    char text[2];
+
+    if (cmdline_get("alone", text, sizeof(text))) {
+        test_summary();
+        shut_down(SHUTDOWN_poweroff);
+    }
+}
 
 void target_begin(struct mailbox *mail, uint32_t task)
 {

@@ -7,6 +7,8 @@
  */
 #include "monitor.h"
 
+/* With alone=1 on the command line there is no monitor, and the guest ends here. */
+void target_alone(void);
 /* Waits until the monitor has prepared the task. */
 void target_begin(struct mailbox *mail, uint32_t task);
 /* Tells that the task is done; until the monitor has seen that, nothing else happens. */
