@@ -50,7 +50,8 @@ class AmdConformanceTest(FacetTest):
         self.assertLess({name for name, _, _ in bench_amd.OPERATIONS}, {row["name"] for row in rows})
         self.assertLess(set(bench_amd.TARGETS) | set(bench_amd.SUBOPS),
                         {row["name"] for row in rows if row["target"]} | {""})
-        self.assertLessEqual({row["name"] for row in rows if row["reached"] is False}, set(bench_amd.MISSED))
+        dear = {row["name"] for row in rows if row["target"] and row["facet"] > row["target"] * (1 + bench.TOLERANCE)}
+        self.assertLessEqual(dear, set(bench_amd.MISSED))
 
     def calls(self, name):
         """Nothing is unexplained, and the rules of those machines are needed."""
