@@ -178,6 +178,7 @@ void vcpu_dump(struct vcpu *v); /* on the console */
 static inline void vcpu_step(struct vcpu *v, bool on)
 {
     v->exit.stepping = on;
+    vcpu_expel(v); /* it is so when this returns */
 }
 static inline bool vcpu_stepping(const struct vcpu *v)
 {
@@ -187,6 +188,7 @@ static inline bool vcpu_stepping(const struct vcpu *v)
 static inline void vcpu_monitor_changed(struct vcpu *v)
 {
     v->exit.watch_update = true;
+    vcpu_expel(v);
 }
 /* Ends at once what emulate_begin() began (hv/exit/emulate.h); v need not be loaded.
  * hv/vcpu/patch.c */

@@ -19,10 +19,11 @@ PROGRAM = "bochs-bin"  # the program itself: `bochs` is a shell wrapper around i
 SHARE = "/usr/share/bochs"
 # Of a machine's memory, the part that Bochs 2.7 keeps in its own; the rest goes to a file.
 HOST_MIB = 2048
+QUANTUM_LEAST, QUANTUM_MOST = 5, 31
 GO = "c\nq\n"
 
 BOCHSRC = """\
-cpu: model={cpu}, count={processors}, ips={ips}, reset_on_triple_fault=0
+cpu: model={cpu}, count={processors}{quantum}, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={host}
 romimage: file={share}/BIOS-bochs-latest, options=fastboot
 vgaromimage: file={share}/VGABIOS-lgpl-latest
@@ -92,6 +93,14 @@ def _seeded():
     return f", time0={START_TIME}", {"LD_PRELOAD": str(tool("seed.so"))}
 
 
+def _quantum(processors):
+    """How many instructions a processor executes before the next one's turn; also from the seed, so that
+    each seed has them meet elsewhere. 1 is Bochs' own choice."""
+    if processors == 1 or seed() in (None, 1):
+        return ""
+    return f", quantum={QUANTUM_LEAST + seed() % (QUANTUM_MOST - QUANTUM_LEAST + 1)}"
+
+
 def limited(commands, ticks):
     """The debugger's commands, with a limit of instructions after which it goes on to the next."""
     return (f"sb {ticks}\n" if ticks else "") + commands
@@ -110,7 +119,8 @@ class Bochs(Emulator):
         start_line, seeded = _seeded()
         self._exits = ExitLog(self.log) if order.exits else None
         bochsrc.write_text(BOCHSRC.format(
-            start=start_line, cpu=order.cpu, processors=order.processors, ips=TICKS_PER_SECOND,
+            start=start_line, cpu=order.cpu, processors=order.processors,
+            quantum=_quantum(order.processors), ips=TICKS_PER_SECOND,
             memory=order.memory, host=min(order.memory, HOST_MIB), share=SHARE, **_boots(order.image.path),
             console=CONSOLE_SERIAL if order.serial else CONSOLE_DEBUG, com2=com2, log=self._exits.name if order.exits else self.log,
             debug=EXITS_BOCHSRC if order.exits else ""), encoding="utf-8")

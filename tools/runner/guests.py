@@ -11,6 +11,7 @@ from . import machines
 from . import testlines
 from .base import ROOT, Error, build_dir
 from .config import config
+from .emulator import seed
 from .machine import boot
 from .results import Case, Job
 
@@ -23,8 +24,8 @@ TICKS_PER_DOMAIN = 500_000_000
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
              "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0"}
-_KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "control", "group",
-         "monitors", "needs", "chosen", "cmdline"}
+_KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "control",
+         "group", "monitors", "needs", "processors", "chosen", "cmdline"}
 _WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
 
 
@@ -34,6 +35,11 @@ class Place:
 
     machine: machines.Machine
     processors: int = 1
+
+    @property
+    def name(self):
+        """The machine's, with its processors."""
+        return self.machine.name + (f"*{self.processors}" if self.processors > 1 else "")
 
     @property
     def title(self):
@@ -75,6 +81,8 @@ class Guest:
     @property
     def absent(self):
         """What it needs and its machine lacks, in words; empty if nothing."""
+        if self.settings.get("processors") == "1" and self.place.processors > 1:
+            return "one processor"
         has = self.place.machine.has
         needs = self.settings["needs"].split(",") if "needs" in self.settings else []
         return ", ".join(need for need in needs if has is not None and need not in has)
@@ -84,7 +92,8 @@ class Guest:
         s = self.settings
         out = {"name": self.name, "kernel": build_dir() / "guest" / f"{s['elf']}.elf",
                "memory": int(s["memory"]), "vcpus": int(s["vcpus"]), "altp2m": s["altp2m"],
-               "altp2m_count": int(s["count"]), "cmdline": s.get("cmdline", ""),
+               "altp2m_count": int(s["count"]),
+               "cmdline": s.get("cmdline", "").replace("seed=$", f"seed={1 if seed() is None else seed()}"),
                "on_reboot": s["on_reboot"], "on_crash": s["on_crash"]}
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
@@ -253,7 +262,7 @@ def _wanted(known, place, only_chosen, text_filter):
 
 def _skip(guests, absent, add):
     for guest in guests:
-        add(Case(guest.title, "skip", f"{absent}: {guest.place.machine.name} has none"))
+        add(Case(guest.title, "skip", f"{absent}: {guest.place.name} has none"))
 
 
 def _place_jobs(guests):

@@ -10,6 +10,7 @@ driver would, and then locked.
 
 import calendar
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -36,6 +37,15 @@ PM_TIMER, PM_HZ, PM_BITS = 0x608, 3_579_545, 24
 PIT, PIT_CONTROL, PIT_BITS = 0x40, 0x43, 16
 # What two equal runs may differ by in ticks: a count of the PIT.
 RESOLUTION = 1000
+
+
+WALL_SLOWER = 20  # than a second of this computer's a second of instructions may be, at most
+
+
+def threads():
+    """Whether each processor is a thread of this computer's ($FACET_THREADS): they meet as they will, the clock
+    is this computer's, and no two runs are alike."""
+    return bool(os.environ.get("FACET_THREADS"))
 
 
 def make_image(configs, directory, *more):
@@ -65,8 +75,9 @@ def _arguments(order, start_time, control, test):
     """QEMU's command line; `control` and `test` are open files."""
     return [
         PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
-        "-machine", "pc,accel=tcg", "-cpu", order.cpu, "-smp", str(order.processors),
-        "-m", str(order.memory), "-icount", "shift=0,sleep=off",
+        "-machine", "pc" if threads() else "pc,accel=tcg", "-cpu", order.cpu, "-smp", str(order.processors),
+        "-m", str(order.memory), *(["-accel", "tcg,thread=multi"] if threads() else
+                                   ["-icount", "shift=0,sleep=off"]),
         "-rtc", f"clock=vm,base={time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(start_time))}",
         *([] if seed() is None else ["-seed", str(seed())]),
         "-chardev", "stdio,id=console,signal=off",
@@ -101,7 +112,7 @@ class Qemu(Emulator):
     def __init__(self, order):
         self._directory = order.directory
         self._start_time = int(time.time()) if seed() is None else START_TIME
-        self._limit = order.ticks
+        self._limit = order.ticks and min(MOST_TICKS, order.ticks * (WALL_SLOWER if threads() else 1))
         self._why = []  # in words, why it stopped
         self._rest, self._sent, self._stands = b"", 0, False
         self._control, control = socket.socketpair()
