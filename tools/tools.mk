@@ -2,7 +2,7 @@
 # Host tools. tools/altp2m has its own fragment.
 TOOL_CFLAGS = $(WARN) -D_GNU_SOURCE -O2 -g $(DEPFLAGS) -Iinclude -I.
 
-CONFIG_LIB = diag xlcfg keys domain tree
+CONFIG_LIB = diag xlcfg keys cpus domain tree
 # The hypervisor's own reader of what facet-config writes, the names of sub-operations, and the size of pools.
 CONFIG_SHARED = hv/guest/dtree core/policy core/pool_size
 CONFIG_OBJS = $(CONFIG_LIB:%=$(B)/tools/config/%.o) $(B)/tools/config/main.o \

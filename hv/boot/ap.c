@@ -183,6 +183,7 @@ unsigned ap_start_all(unsigned nr)
             together[nr_together++] = processors_get(i);
         }
     }
+    smp_place(together, nr_together);
     return nr_together;
 }
 
@@ -191,7 +192,7 @@ void ap_begin(void)
     if (nr_together < 2) {
         return;
     }
-    smp_begin(together, nr_together);
+    smp_begin();
     __atomic_store_n(&begun, true, __ATOMIC_RELEASE);
     for (unsigned i = 1; i < nr_together; i++) {
         apic_send(together[i]->apic_id, APIC_KICK_VECTOR);

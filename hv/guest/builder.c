@@ -8,6 +8,7 @@
 #include "elf_image.h"
 #include "layout.h"
 #include "mm/frame.h"
+#include "x86/smp.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -322,12 +323,28 @@ static enum progress write_start_info(struct build *b)
 
 /* ---- vCPUs ---- */
 
+/* Whether one of these processors is there. */
+static bool some_there(uint64_t cpus)
+{
+    for (unsigned i = 0; i < CPU_MAX; i++) {
+        if ((cpus >> i & 1) && smp_has(i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool create_vcpu(struct build *b, unsigned id)
 {
     struct domain *d = b->d;
-    mfn_t m = frame_alloc_run(FRAME_OWNER_HV, pages_of(sizeof(struct vcpu)));
+    uint64_t cpus = dtree_cpus(b->config, id);
+    mfn_t m;
     struct vcpu *v;
 
+    if (!some_there(cpus)) {
+        return fail(b, "cpus: none of those that vCPU %u may run on is there", id);
+    }
+    m = frame_alloc_run(FRAME_OWNER_HV, pages_of(sizeof(struct vcpu)));
     if (mfn_eq(m, MFN_INVALID)) {
         return fail(b, "no memory for vCPU %u", id);
     }
@@ -336,6 +353,7 @@ static bool create_vcpu(struct build *b, unsigned id)
         frame_put_run(m, pages_of(sizeof(struct vcpu)));
         return fail(b, "no memory for vCPU %u", id);
     }
+    v->not_on = ~cpus;
     d->vcpus[id] = v;
     d->nr_vcpus = id + 1;
     physmap_add_vcpu(&d->physmap, &v->altp2m, id);

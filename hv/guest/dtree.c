@@ -157,6 +157,28 @@ static const char *read_files(const struct dtree *t, int node, unsigned nr, stru
     return NULL;
 }
 
+uint64_t dtree_cpus(const struct domain_config *c, unsigned vcpu)
+{
+    return c->cpus ? fdt64_ld((const fdt64_t *)c->cpus + vcpu) : ~0ULL;
+}
+
+static const char *read_cpus(const struct dtree *t, int node, struct domain_config *c)
+{
+    int size = 0;
+
+    c->cpus = fdt_getprop(t->fdt, node, "cpus", &size);
+    if (c->cpus && size != (int)(c->vcpus * sizeof(fdt64_t))) {
+        c->cpus = NULL;
+        return "cpus has not one mask for each vCPU";
+    }
+    for (unsigned i = 0; i < c->vcpus; i++) {
+        if (dtree_cpus(c, i) == 0) {
+            return "cpus leaves a vCPU no processor";
+        }
+    }
+    return NULL;
+}
+
 static const char *read_sizes(const struct dtree *t, int node, unsigned max_vcpus,
                               struct domain_config *c)
 {
@@ -267,6 +289,9 @@ const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, u
     }
     if (!error) {
         error = read_sizes(t, node, max_vcpus, c);
+    }
+    if (!error) {
+        error = read_cpus(t, node, c);
     }
     if (!error) {
         error = read_altp2m(t, node, c);

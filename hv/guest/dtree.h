@@ -21,6 +21,7 @@ struct domain_config {
     const char *cmdline; /* in the tree; never NULL */
     uint64_t memory_kib;
     unsigned vcpus;
+    const void *cpus;     /* in the tree: dtree_cpus() reads it; NULL: any */
     unsigned altp2m_mode; /* XEN_ALTP2M_* */
     unsigned altp2m_count;
     unsigned altp2m_policy;                           /* enum altp2m_policy */
@@ -54,3 +55,5 @@ int dtree_next(const struct dtree *t, int node);
  */
 const char *dtree_domain(const struct dtree *t, int node, unsigned nr_modules, unsigned max_domid,
                          unsigned max_vcpus, struct domain_config *out);
+/* On which processors that vCPU may run: a bit for each by its number, at least one. */
+uint64_t dtree_cpus(const struct domain_config *c, unsigned vcpu);

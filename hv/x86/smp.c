@@ -32,12 +32,21 @@ struct cpu *smp_cpu(unsigned id)
     return NULL;
 }
 
-void smp_begin(struct cpu *const *cpus, unsigned nr)
+bool smp_has(unsigned id)
+{
+    return smp_nr == 1 ? id == 0 : smp_cpu(id) != NULL;
+}
+
+void smp_place(struct cpu *const *cpus, unsigned nr)
 {
     for (unsigned i = 0; i < nr; i++) {
         smp_cpus[i] = cpus[i];
     }
     smp_nr = nr;
+}
+
+void smp_begin(void)
+{
     smp_on = true;
     smp_acquire();
 }

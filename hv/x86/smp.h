@@ -14,8 +14,11 @@ extern unsigned smp_nr;
 extern struct cpu *smp_cpus[CPU_MAX]; /* those that take part: smp_nr of them */
 struct cpu *smp_cpu(unsigned id);     /* NULL: it does not */
 
+/* These will take part. */
+void smp_place(struct cpu *const *cpus, unsigned nr);
+bool smp_has(unsigned id); /* that one does, or will */
 /* Who calls takes part, and holds the lock from now on. */
-void smp_begin(struct cpu *const *cpus, unsigned nr);
+void smp_begin(void);
 
 /*
  * Who waits for the lock lets go of its vCPU when the holder asks for that (smp_let_go()), and has

@@ -194,7 +194,13 @@ void apic_send(uint32_t to, uint8_t vector)
 {
     (void)to, (void)vector;
 }
-void smp_begin(struct cpu *const *cpus, unsigned nr)
+void smp_place(struct cpu *const *cpus, unsigned nr)
+{
+    (void)cpus;
+    (void)nr;
+}
+
+void smp_begin(void)
 {
     (void)cpus, (void)nr;
 }

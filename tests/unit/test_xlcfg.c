@@ -554,6 +554,41 @@ static void test_policy(void **state)
     " must be \"destroy\", \"restart\", \"preserve\", \"rename-restart\", \"coredump-destroy\", "  \
     "\"coredump-restart\" or \"soft-reset\"\n"
 
+#define CPUS_CHOICES                                                                               \
+    "must be numbers of processors, ranges as 0-3, or \"all\", with ^ before what is left out\n"
+
+/* The syntax is xl's (xl_vcpu.c, update_cpumap_range()): one item after the other adds or takes. */
+static void test_cpus(void **state)
+{
+    static const struct {
+        const char *line;
+        uint64_t cpus[3];
+    } cases[] = {
+        {"", {0, 0, 0}},
+        {"cpus=2", {4, 4, 4}},
+        {"cpus='0-3'", {15, 15, 15}},
+        {"cpus='all'", {~0ULL, ~0ULL, ~0ULL}},
+        {"cpus='all,^1'", {~2ULL, ~2ULL, ~2ULL}},
+        {"cpus=' 0-4 , ^1-2,63'", {0x8000000000000019, 0x8000000000000019, 0x8000000000000019}},
+        {"cpus='^1,0-2'", {7, 7, 7}},
+        {"cpus=['1','0-3,^2']", {2, 11, 0}},
+        {"cpus=[1,2,3,4]", {2, 4, 8}},
+        {"cpus=[]", {0, 0, 0}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[256];
+        struct outcome o;
+
+        snprintf(text, sizeof(text), GOOD "vcpus=3\n%s", cases[i].line);
+        read_domain(&o, text);
+        assert_string_equal(o.messages, "");
+        assert_memory_equal(o.domain.cpus, cases[i].cpus, sizeof(cases[i].cpus));
+        done(&o);
+    }
+}
+
 /* Wrong values: the message, which names what is accepted. */
 static void test_wrong_values(void **state)
 {
@@ -566,6 +601,20 @@ static void test_wrong_values(void **state)
         {"vcpus=[1]", "f:5: vcpus must be a number from 1 to 32\n"},
         {"vcpus=1f", "f:5: vcpus must be a number from 1 to 32\n"},
         {"vcpus=1\nvcpus+=2", "f:6: vcpus must be a number from 1 to 32\n"},
+        {"cpus=''", "f:5: cpus " CPUS_CHOICES},
+        {"cpus='0-'", "f:5: cpus has a range that is none\n"},
+        {"cpus='3-1'", "f:5: cpus has a range that is none\n"},
+        {"cpus='1 2'", "f:5: cpus must be separated by commas\n"},
+        {"cpus='1,'", "f:5: cpus " CPUS_CHOICES},
+        {"cpus='-1'", "f:5: cpus " CPUS_CHOICES},
+        {"cpus='64'", "f:5: cpus names a processor above 63, the last that Facet uses\n"},
+        {"cpus='0-99999999999999999999'",
+         "f:5: cpus names a processor above 63, the last that Facet uses\n"},
+        {"cpus='^1'", "f:5: cpus leaves no processor\n"},
+        {"cpus='1,^1'", "f:5: cpus leaves no processor\n"},
+        {"cpus='node:0'", "f:5: cpus names nodes, which Facet does not know\n"},
+        {"vcpus=2\ncpus=['1',\n'x']", "f:7: cpus " CPUS_CHOICES},
+        {"cpus=[['1']]", "f:5: cpus is a list in a list\n"},
         {"vcpus=2\nmaxvcpus=1", "f:6: maxvcpus is less than vcpus (2)\n"},
         {"maxmem=63", "f:5: maxmem is less than memory (64)\n"},
         {"altp2m='on'", ALTP2M_CHOICES},
@@ -744,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_old_altp2m_name),
+        cmocka_unit_test(test_cpus),
         cmocka_unit_test(test_wrong_values),
         cmocka_unit_test(test_missing_keys),
         cmocka_unit_test(test_long_command_line),

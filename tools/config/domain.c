@@ -4,6 +4,7 @@
 #include "core/physmap.h"
 #include "core/policy.h"
 #include "hv/guest/layout.h"
+#include "cpus.h"
 #include "keys.h"
 #include <facet/words.h>
 
@@ -35,6 +36,7 @@ static const char *const domain_keys[] = {
     "maxmem",
     "vcpus",
     "maxvcpus",
+    "cpus",
     "altp2m",
     "altp2mhvm",
     "altp2m_count",
@@ -312,6 +314,28 @@ static void domain_read_vcpus(const struct domain_reader *r, struct domain *out)
                   out->vcpus);
 }
 
+/* As xl: a list has a string for each vCPU, and those that it has none for may run anywhere. */
+static void domain_read_cpus(const struct domain_reader *r, struct domain *out)
+{
+    const struct xlcfg_setting *setting = domain_setting(r, "cpus");
+    const struct xlcfg_value *value = setting ? &setting->value : NULL;
+    bool list = value && value->type == XLCFG_LIST;
+
+    for (uint32_t i = 0; value && i < out->vcpus; i++) {
+        const struct xlcfg_value *one = list ? &value->items[i] : value;
+        const char *wrong;
+
+        if (list && i == value->count)
+            break;
+        wrong = one->type == XLCFG_LIST ? "is a list in a list"
+                                        : cpus_parse(one->string, &out->cpus[i]);
+        if (wrong) {
+            diag_error(r->diag, one->line, "cpus %s", wrong);
+            break;
+        }
+    }
+}
+
 static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
 {
     int64_t memory = domain_number(r, "memory", 0, 1, DOMAIN_MEMORY_MAX, " (MiB)");
@@ -328,6 +352,7 @@ static void domain_read_sizes(const struct domain_reader *r, struct domain *out)
                   " MiB of memory and cannot get more",
                   memory);
     domain_read_vcpus(r, out);
+    domain_read_cpus(r, out);
     out->memory_kib = (uint64_t)memory * 1024;
     out->table_memory_kib = tables < 0 ? domain_default_tables(out) : (uint64_t)tables * 1024;
 }

@@ -21,6 +21,7 @@ struct domain {
     uint64_t memory_kib;
     uint64_t table_memory_kib;
     uint32_t vcpus;
+    uint64_t cpus[DOMAIN_VCPUS]; /* on which processors each vCPU may run; 0: any */
     uint32_t altp2m_count;
     uint32_t altp2m_guest_views;        /* policy audited: 0: half of them */
     uint32_t altp2m_guest_tables;       /* pages; policy audited: 0: half of table_memory_kib */

@@ -17,7 +17,6 @@
 static const struct key keys[] = {
     {"builder", "type says what the guest is", NULL},
     {"pool", SCHEDULE, "Pool-0"},
-    {"cpus", SCHEDULE, "all"},
     {"cpus_soft", SCHEDULE, "all"},
     {"cpu_weight", SCHEDULE, NULL},
     {"cap", SCHEDULE, "0"},

@@ -68,6 +68,19 @@ static int tree_add_subops(void *fdt, const char *name, uint64_t set)
     return used ? fdt_property(fdt, name, names, (int)used) : 0;
 }
 
+/* A mask for each vCPU; nothing if each may run anywhere. */
+static int tree_add_cpus(void *fdt, const struct domain *d)
+{
+    fdt64_t masks[DOMAIN_VCPUS];
+    bool any = false;
+
+    for (uint32_t i = 0; i < d->vcpus; i++) {
+        masks[i] = cpu_to_fdt64(d->cpus[i] ? d->cpus[i] : ~0ULL);
+        any = any || d->cpus[i];
+    }
+    return any ? fdt_property(fdt, "cpus", masks, (int)(d->vcpus * sizeof(masks[0]))) : 0;
+}
+
 static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
                            struct module_list *modules)
 {
@@ -88,6 +101,7 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     bad |= fdt_property_string(fdt, "cmdline", d->cmdline);
     bad |= fdt_property_u64(fdt, "memory-kib", d->memory_kib);
     bad |= fdt_property_u32(fdt, "vcpus", d->vcpus);
+    bad |= tree_add_cpus(fdt, d);
     bad |= fdt_property_string(fdt, "altp2m", d->altp2m);
     bad |= fdt_property_u32(fdt, "altp2m-count", d->altp2m_count);
     bad |= fdt_property_u64(fdt, "table-memory-kib", d->table_memory_kib);
