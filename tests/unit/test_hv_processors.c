@@ -202,7 +202,6 @@ void smp_place(struct cpu *const *cpus, unsigned nr)
 
 void smp_begin(void)
 {
-    (void)cpus, (void)nr;
 }
 void smp_acquire(void)
 {
