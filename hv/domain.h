@@ -61,6 +61,9 @@ void guest_all_down(struct domain *d);
 
 /* VMCALL from the guest. True if RIP may move past it; false to run it again (continuation). */
 bool guest_hypercall(struct vcpu *v);
+#define GUEST_XEN_VERSION (4u << 16 | 17u) /* XENVER_version */
+/* That it yields is nothing that anybody has to be told of. */
+bool guest_yields_quietly(const struct vcpu *v);
 struct cpuid_result {
     uint32_t eax, ebx, ecx, edx;
 };

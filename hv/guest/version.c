@@ -3,8 +3,6 @@
 #include "made.h"
 #include <string.h>
 
-#define VERSION (4u << 16 | 17u)
-
 static long copy_text(struct hypercall *h, const char *text, size_t size)
 {
     char buffer[1024] = {0};
@@ -57,7 +55,7 @@ long version_op(struct hypercall *h)
 {
     switch ((uint32_t)h->arg[0]) {
     case XENVER_version:
-        return VERSION;
+        return GUEST_XEN_VERSION;
     case XENVER_extraversion:
         return copy_text(h, ".7-facet", sizeof(xen_extraversion_t));
     case XENVER_compile_info:

@@ -37,6 +37,11 @@ void waits_yield(struct domain *d)
     }
 }
 
+bool guest_yields_quietly(const struct vcpu *v)
+{
+    return v->domain->guest.waits != WAITS_ASKED;
+}
+
 static bool has_timer(const struct vcpu *v)
 {
     const struct guest_vcpu *g = &v->guest;

@@ -142,6 +142,22 @@ void asid_follow(struct vcpu *v)
     v->altp2m_changed = false;
 }
 
+bool asid_own(struct vcpu *v, mfn_t root)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct tags *t = &tags[smp_here()];
+    unsigned i = x->slots[root.v % ARRAY_SIZE(x->slots)];
+    const struct slot *s = &t->slots[i];
+
+    if (s->vcpu != v || s->root != root.v || v->altp2m_changed ||
+        s->noted != __atomic_load_n(&svm_flushes, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    x->vmcb->tlb_control = TLB_KEEP;
+    use(t, x, i);
+    return true;
+}
+
 void svm_flush(struct vcpu *v, mfn_t root)
 {
     svm_flushes++;

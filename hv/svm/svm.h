@@ -55,6 +55,9 @@ unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0:
  * tables are others (asid_change()); perhaps with x->pending. */
 enum vmfunc_done { VMFUNC_NOT, VMFUNC_DONE, VMFUNC_TRAPS };
 enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
+/* With several processors: the same without the big lock (hv/exit/own.c), tables and all. False:
+ * with it. */
+bool vmfunc_own(struct vcpu *v, struct svm_vcpu *x);
 
 /* decode.c: what it does not tell. All read the guest's code at RIP. */
 unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
@@ -76,6 +79,9 @@ static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)
 void asid_init(uint32_t number);
 extern uint64_t svm_flushes; /* moves when a tag changes hands, or has to be flushed */
 void asid_follow(struct vcpu *v);
+/* Without the big lock: v goes on with these tables, if it has a tag for them with nothing to be
+ * forgotten. */
+bool asid_own(struct vcpu *v, mfn_t root);
 /* Before VMRUN: has the VMCB name v's tables and their tag, and flush what has to be.
  * asid_change(): for short, where the guest has changed v's tables and nobody else anything. */
 void asid_change(struct vcpu *v);

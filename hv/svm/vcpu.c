@@ -117,28 +117,96 @@ static inline void inject(struct vcpu *v, struct svm_vcpu *x)
 }
 
 /* Inline: every exit comes by here. */
-static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
-                                                                 bool changed)
+static inline __attribute__((always_inline)) void cross(struct vcpu *v, struct svm_vcpu *x)
 {
     struct vmcb *b = x->vmcb;
 
-    if (changed) {
-        asid_change(v);
-    } else {
-        asid_use(v);
-    }
     b->rax = v->regs.rax;
     write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
-    if (__builtin_expect(smp_on, 0)) {
-        smp_leave();
-    }
     svm_enter(&v->regs, b, svm_host());
     if (x->loses_paging) {
         write_cr0(svm_host_cr0);
     }
     v->regs.rax = b->rax;
     b->clean = svm_features.clean;
-    return __builtin_expect(smp_on, 0) ? smp_back() : SMP_EXIT;
+}
+
+/* Whose length the processor tells, or that are known to be these two bytes. */
+static bool own_instruction(struct vcpu *v, uint8_t first, uint8_t second, enum vcpu_exit_kind kind)
+{
+    const uint8_t *code = svm_features.next_rip ? NULL : vcpu_code_known(v, 2);
+
+    if (!svm_features.next_rip && (!code || code[0] != first || code[1] != second)) {
+        return false;
+    }
+    svm_of(v)->length = 0;
+    if (!vcpu_exit_own(v, kind)) {
+        return false;
+    }
+    svm_skip(v, code ? 2 : 0);
+    return true;
+}
+
+static bool own_call(struct vcpu *v, struct svm_vcpu *x)
+{
+    if ((uint32_t)x->vmcb->rax == FACET_ALTP2M_VMMCALL_VIEW) {
+        return vmfunc_own(v, x);
+    }
+    x->length = svm_features.vmmcall_length;
+    if (!vcpu_exit_own(v, VCPU_EXIT_HYPERCALL)) {
+        return false;
+    }
+    svm_skip(v, 0);
+    return true;
+}
+
+/* The exit concerned v alone, and is done. */
+static bool own_exit(struct vcpu *v, struct svm_vcpu *x)
+{
+    const struct vmcb *b = x->vmcb;
+
+    if ((b->exit_int_info & EVENT_INFO_VALID) || (b->rflags & X86_EFLAGS_TF) || x->pending ||
+        x->iret_stepped) {
+        return false;
+    }
+    switch (b->exit_code) {
+    case SVM_VMMCALL:
+        return own_call(v, x);
+    case SVM_EXCEPTION + EXC_UD:
+        return vmfunc_own(v, x);
+    case SVM_CPUID:
+        return own_instruction(v, 0x0f, 0xa2, VCPU_EXIT_CPUID);
+    case SVM_PAUSE:
+        return own_instruction(v, 0xf3, 0x90, VCPU_EXIT_PAUSE);
+    default:
+        return false;
+    }
+}
+
+static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v, struct svm_vcpu *x,
+                                                                 unsigned own)
+{
+    smp_leave();
+    for (cross(v, x); own > 0 && own_exit(v, x); own--) {
+        cross(v, x);
+    }
+    return smp_back();
+}
+
+/* own: how many exits in a row may be handled without the big lock. */
+static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
+                                                                 bool changed, unsigned own)
+{
+    if (changed) {
+        asid_change(v);
+    } else {
+        asid_use(v);
+    }
+    if (__builtin_expect(smp_on, 0)) {
+        return enter_with_others(v, x, own);
+    }
+    cross(v, x);
+    return SMP_EXIT;
 }
 
 /*
@@ -188,7 +256,7 @@ static inline __attribute__((always_inline)) enum smp_exit enter_event(struct vc
     } else {
         deliver_once(x);
     }
-    how = enter(v, x, false);
+    how = enter(v, x, false, 0);
     x->vmcb->event = 0;
     if (delivering) {
         without_code(v, false);
@@ -286,7 +354,7 @@ static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_v
             stopped(x, e, done);
             return;
         }
-        how = enter(v, x, true);
+        how = enter(v, x, true, OWN_EXITS);
         if (how != SMP_EXIT) {
             interfered(v, e, how);
             return;
@@ -339,7 +407,7 @@ __attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_e
         run_special(v, x, e);
         return;
     }
-    how = enter(v, x, false);
+    how = enter(v, x, false, OWN_EXITS);
     if (how != SMP_EXIT) {
         interfered(v, e, how);
         return;

@@ -5,6 +5,7 @@
  * (facet/hvmop.h), without a look at the code.
  */
 #include <facet/hvmop.h>
+#include <string.h>
 #include "mm/frame.h"
 #include "svm.h"
 #include "x86/cpu.h"
@@ -13,18 +14,24 @@
 #define LENGTH      3u /* of either */
 
 /* The same page, and the same conditions, as where the processor reads it. */
-static bool enter_view(struct vcpu *v, uint64_t index)
+static inline bool root_of(const struct altp2m_vcpu *a, uint64_t index, uint64_t *root)
 {
-    struct altp2m_vcpu *a = &v->altp2m;
     const uint64_t *list;
-    uint64_t root;
 
     if (a->lifted || index >= VIEW_MAX) {
         return false;
     }
     list = frame_virt(a->pm->list_page);
-    root = __atomic_load_n(&list[index], __ATOMIC_ACQUIRE);
-    if (root == ~0ULL) {
+    *root = __atomic_load_n(&list[index], __ATOMIC_ACQUIRE);
+    return *root != ~0ULL;
+}
+
+static inline bool enter_view(struct vcpu *v, uint64_t index)
+{
+    struct altp2m_vcpu *a = &v->altp2m;
+    uint64_t root;
+
+    if (!root_of(a, index, &root)) {
         return false;
     }
     a->view = view((uint16_t)index);
@@ -82,4 +89,31 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
     }
     svm_skip(v, LENGTH);
     return x->pending ? VMFUNC_TRAPS : VMFUNC_DONE;
+}
+
+bool vmfunc_own(struct vcpu *v, struct svm_vcpu *x)
+{
+    static const uint8_t vmfunc[LENGTH] = {0x0f, 0x01, 0xd4};
+    struct vmcb *b = x->vmcb;
+    bool call = b->exit_code == SVM_VMMCALL;
+    uint64_t index = v->regs.rcx, root;
+
+    if (!v->altp2m.vmfunc || (uint32_t)b->rax != (call ? FACET_ALTP2M_VMMCALL_VIEW : LEAF_SWITCH)) {
+        return false;
+    }
+    if (!call) {
+        const uint8_t *code = vcpu_code_known(v, LENGTH);
+
+        if (!code || memcmp(code, vmfunc, LENGTH) != 0) {
+            return false;
+        }
+    }
+    if (!root_of(&v->altp2m, index, &root) || (uint32_t)(b->rip + LENGTH) < LENGTH ||
+        !asid_own(v, mfn(root >> PAGE_SHIFT)) || !pass(b)) {
+        return false;
+    }
+    v->altp2m.view = view((uint16_t)index);
+    v->altp2m.root = mfn(root >> PAGE_SHIFT);
+    v->regs.rax = call ? 0 : v->regs.rax;
+    return true;
 }

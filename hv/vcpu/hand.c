@@ -312,18 +312,21 @@ static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, stru
 
 /* The page of 64-bit code at `a`. A place for each view and page: a change between two views is
  * what is most often looked for. */
-static inline __attribute__((always_inline)) const uint8_t *code_page(const struct vendor *by,
-                                                                      struct vcpu *v, uint64_t a)
+static inline __attribute__((always_inline)) const uint8_t *
+code_page(const struct vendor *by, struct vcpu *v, uint64_t a, bool known)
 {
     view_t at = v->altp2m.view;
     struct linear_page *l = &v->code[(a >> PAGE_SHIFT ^ (uint64_t)at.v << 2) % CODE_PAGES];
     uint64_t stamp = physmap_rights_generation(&v->domain->physmap) << 16 | at.v;
 
-    return path_of(l, a, stamp) && same_path(by, v, l) ? l->page : code_refill(v, l, a, stamp);
+    if (path_of(l, a, stamp) && same_path(by, v, l)) {
+        return l->page;
+    }
+    return known ? NULL : code_refill(v, l, a, stamp);
 }
 
-static inline __attribute__((always_inline)) const uint8_t *code_at_rip(const struct vendor *by,
-                                                                        struct vcpu *v, size_t n)
+static inline __attribute__((always_inline)) const uint8_t *
+code_at_rip(const struct vendor *by, struct vcpu *v, size_t n, bool known)
 {
     uint64_t a = by->get(v, VCPU_RIP);
     const uint8_t *page;
@@ -331,14 +334,20 @@ static inline __attribute__((always_inline)) const uint8_t *code_at_rip(const st
     if (!by->get(v, VCPU_CODE_64) || (a & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
         return NULL;
     }
-    page = code_page(by, v, a);
+    page = code_page(by, v, a, known);
     return page ? page + (a & ~PAGE_MASK) : NULL;
 }
 
 const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n)
 {
     CHECK(cpu_loaded(v));
-    return VENDOR_ONCE(code_at_rip, v, n);
+    return VENDOR_ONCE(code_at_rip, v, n, false);
+}
+
+const uint8_t *vcpu_code_known(struct vcpu *v, size_t n)
+{
+    CHECK(cpu_loaded(v));
+    return VENDOR_ONCE(code_at_rip, v, n, true);
 }
 
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)

@@ -90,6 +90,13 @@ size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n);
 /* All n of them where they are, until v runs; NULL: they have to be copied, or there are fewer. */
 const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n);
 
+/* The same, where they are known already; never walks the guest's tables. */
+const uint8_t *vcpu_code_known(struct vcpu *v, size_t n);
+/* With several processors, right after an exit (hv/exit/own.c): true: it concerned v alone and is
+ * done but for the instruction to be skipped; v may run on without a word to others. */
+bool vcpu_exit_own(struct vcpu *v, enum vcpu_exit_kind kind);
+#define OWN_EXITS 64u /* in a row; then others get a look at the vCPU */
+
 #define MSR_MAP_NEW 0xffffffffu
 
 /*

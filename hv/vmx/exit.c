@@ -291,6 +291,19 @@ static __attribute__((noinline)) enum vcpu_exit_kind interfered(struct vcpu *v, 
     return vcpu_exit_again(kind) ? VCPU_EXIT_WINDOW : kind;
 }
 
+/* The exit concerned v alone, and is done. */
+static bool own_exit(struct vcpu *v)
+{
+    uint64_t reason = vmread(EXIT_REASON);
+
+    if ((reason != EXIT_REASON_CPUID && reason != EXIT_REASON_VMCALL) ||
+        !vcpu_exit_own(v, reason == EXIT_REASON_CPUID ? VCPU_EXIT_CPUID : VCPU_EXIT_HYPERCALL)) {
+        return false;
+    }
+    vmx_skip(v, 0);
+    return true;
+}
+
 static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v, struct vmx_vcpu *x)
 {
     enum smp_exit how;
@@ -298,8 +311,13 @@ static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v,
 
     remote_enter(v);
     smp_leave();
-    failed = vmx_enter(&v->regs, x->launched);
-    x->launched = true; /* until it is unloaded, which can be when others come in here */
+    for (unsigned left = OWN_EXITS;; left--) {
+        failed = vmx_enter(&v->regs, x->launched);
+        x->launched = true; /* until it is unloaded, which can be when others come in here */
+        if (failed || left == 0 || !own_exit(v)) {
+            break;
+        }
+    }
     how = smp_back();
     return failed ? SMP_EXIT_NEVER : how;
 }

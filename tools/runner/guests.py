@@ -93,7 +93,8 @@ class Guest:
         out = {"name": self.name, "kernel": build_dir() / "guest" / f"{s['elf']}.elf",
                "memory": int(s["memory"]), "vcpus": int(s["vcpus"]), "altp2m": s["altp2m"],
                "altp2m_count": int(s["count"]),
-               "cmdline": s.get("cmdline", "").replace("seed=$", f"seed={1 if seed() is None else seed()}"),
+               "cmdline": s.get("cmdline", "").replace("seed=$", f"seed={1 if seed() is None else seed()}")
+               .replace("processors=$", f"processors={self.place.processors}"),
                "on_reboot": s["on_reboot"], "on_crash": s["on_crash"]}
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
