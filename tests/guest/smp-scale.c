@@ -2,6 +2,7 @@
 /*
  * How much more four vCPUs do than one in the same time, each with a processor of its own:
  * computation, exits that concern one vCPU alone, VMFUNC, and calls on views, one for each vCPU.
+ * Then what calls cost that take something from all, while the others are in the guest.
  * Prints a line for each kind and number of vCPUs; `processors=4` on the command line has it hold
  * what needs nothing of other vCPUs to 3.8 times the work of one.
  */
@@ -21,6 +22,8 @@ static void (*volatile task)(unsigned vcpu);
 static volatile bool go;
 static volatile uint64_t ended[VCPUS];
 static bool up, vmfunc_up;
+
+static void stay(unsigned vcpu);
 
 static void compute(unsigned vcpu)
 {
@@ -81,7 +84,7 @@ static void work(unsigned vcpu)
     __atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
     while (!go)
         pause();
-    for (unsigned i = 0; i < ROUNDS; i++)
+    for (unsigned i = 0; i < (task == stay ? 1 : ROUNDS); i++)
         task(vcpu);
     ended[vcpu] = rdtsc();
     __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
@@ -151,6 +154,102 @@ static void all_kinds(unsigned n, bool held)
     }
 }
 
+/* ---- what a call costs while others are in the guest ---- */
+
+static volatile bool enough;
+
+/* Stays in the guest. With interrupts on: Bochs 2.7 keeps even those from a processor's hypervisor
+ * that come while the guest has them off. */
+static void stay(unsigned vcpu)
+{
+    (void)vcpu;
+    interrupts_on();
+    while (!enough)
+        ;
+    interrupts_off();
+}
+
+static void switch_views(void)
+{
+    altp2m_switch(views[0]);
+    altp2m_switch(0);
+}
+
+static void create_and_destroy(void)
+{
+    uint16_t view;
+
+    if (altp2m_create(ACCESS_RWX, &view) == 0)
+        altp2m_destroy(view);
+}
+
+static void restrict_page(void)
+{
+    altp2m_set_access(views[0], gfn_of(pages), ACCESS_R);
+}
+
+static void nothing(void)
+{
+}
+
+static void lift(void)
+{
+    altp2m_set_access(views[0], gfn_of(pages), ACCESS_RWX);
+}
+
+static void reserve(unsigned what)
+{
+    static uint8_t page[PAGE] __attribute__((aligned(4096)));
+    xen_pfn_t gfn = gfn_of(page);
+    struct xen_memory_reservation r = {.nr_extents = 1, .domid = DOMID_SELF};
+
+    set_xen_guest_handle(r.extent_start, &gfn);
+    expect(memory_op(what, &r), 1);
+}
+
+static void give_and_take(void)
+{
+    reserve(XENMEM_decrease_reservation);
+    reserve(XENMEM_populate_physmap);
+}
+
+static const struct {
+    const char *name;
+    void (*before)(void), (*call)(void);
+} calls[] = {
+    {"set_mem_access", lift, restrict_page},
+    {"switch_p2m, there and back", nothing, switch_views},
+    {"create_p2m and destroy_p2m", nothing, create_and_destroy},
+    {"a page given back and taken", nothing, give_and_take},
+};
+
+static void all_calls(unsigned n)
+{
+    task = stay;
+    working = n;
+    ready = done = 0;
+    go = true;
+    enough = false;
+    __atomic_fetch_add(&asked, n > 1, __ATOMIC_SEQ_CST);
+    while (ready < n - 1)
+        pause();
+    for (unsigned c = 0; c < ARRAY_SIZE(calls); c++) {
+        uint64_t best = ~0ULL;
+
+        for (unsigned i = 0; i < 9; i++) {
+            calls[c].before();
+            uint64_t before = rdtsc();
+            calls[c].call();
+            uint64_t took = rdtsc() - before;
+            best = took < best ? took : best;
+        }
+        say("KICKS %u others: %s %lu\n", n - 1, calls[c].name, best);
+    }
+    enough = true;
+    while (done < n - 1)
+        pause();
+}
+
 /* Those that are not wanted yet are not up: nothing has to be said to them. */
 static void scales(void)
 {
@@ -160,9 +259,10 @@ static void scales(void)
         skip("views");
     cmdline_get("processors", processors, sizeof(processors));
     for (unsigned n = 1; n <= VCPUS; n++) {
-        if (n > 1)
-            expect(smp_start(n - 1, run), 0);
+        if (n > 1 && smp_start(n - 1, run) != 0)
+            break;
         all_kinds(n, n == VCPUS && processors[0] == '4');
+        all_calls(n);
     }
 }
 

@@ -33,7 +33,9 @@ CORE = {"abi.h", "altp2m.h", "format.h", "physmap.h", "platform.h", "policy.h"} 
 # (room that calls, room that is called): functions. What a room asks of a later one is a seam, and narrow.
 UPWARD = {
     ("core", "guest"): r"platform_\w+",  # the core's seam: hv/platform.c
-    ("svm", "vcpu"): "vcpu_code|vcpu_code_in_place",  # the instruction, where the processor does not tell it
+    ("svm", "exit"): "vcpu_exit_own",  # what concerns one vCPU alone, before the big lock
+    ("vmx", "exit"): "vcpu_exit_own",
+    ("svm", "vcpu"): "vcpu_code|vcpu_code_in_place|vcpu_code_known",  # the instruction, where the processor does not tell it
     ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",
     ("lib", "x86"): "cpu_stop_others",  # fatal()
     ("vmx", "vcpu"): "remote_enter",  # what other processors took away
