@@ -226,6 +226,20 @@ class GuestsTest(FacetTest):
         self.assertEqual(self.names(manifest, [(place, True)]), [f"guest@amd/{n}/..." for n in "acd"])
         self.assertEqual(len(self.names(manifest, [(place, False)])), 4)
 
+    def test_several(self):
+        """The suite runs some with more processors, too; one that wants one processor is a skip there."""
+        manifest = "a several=1\nb\nc processors=1 several=1"
+        found = self.names(manifest, None, "guest")
+        self.assertEqual([name for name in found if "*" in name],
+                         [f"guest@*{n}/{name}" for n in guests.SEVERAL for name in ("a/...", "c")])
+        self.assertEqual(self.names(manifest, None, "guest@*4/"),
+                         ["guest@*4/a/...", "guest@*4/b/...", "guest@*4/c"])
+        cases = []
+        for job in self.jobs(manifest, None, "guest@*4/c"):
+            job.run(cases.append, None)
+        self.assertEqual([(case.outcome, case.text) for case in cases],
+                         [("skip", "one processor: corei7_skylake_x*4 has none")])
+
     def test_suite_runs_what_is_switched_on(self):
         """By default: the machines on which Facet starts."""
         self.assertEqual([(place.machine.name, chosen) for place, chosen in guests.places()],

@@ -21,11 +21,14 @@ DOMAINS_PER_BOOT = 8
 TICKS_PER_BOOT = 2_000_000_000
 TICKS_PER_DOMAIN = 500_000_000
 
+# The suite runs some guests on the default machine with so many processors, too.
+SEVERAL = (2, 4)
+
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
-             "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0"}
+             "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0", "several": "0"}
 _KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "control",
-         "group", "monitors", "needs", "processors", "chosen", "cmdline"}
+         "group", "monitors", "needs", "processors", "several", "chosen", "cmdline"}
 _WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
 
 
@@ -250,13 +253,13 @@ def _batches(guests):
     return alone + _boots([guest for some in units if some not in alone for guest in some])
 
 
-def _wanted(known, place, only_chosen, text_filter):
-    """The guests that are to run at a place, groups whole."""
+def _wanted(known, place, mark, text_filter):
+    """The guests that are to run at a place, groups whole; mark: only those with this word in the manifest."""
     here = [replace(guest, place=place) for guest in known]
     wanted = [guest for guest in here
               if text_filter in guest.title or text_filter.startswith(guest.title + "/")]
-    if only_chosen:
-        wanted = [guest for guest in wanted if guest.settings["chosen"] == "1"]
+    if mark:
+        wanted = [guest for guest in wanted if guest.settings[mark] == "1"]
     groups = {guest.settings["group"] for guest in wanted if "group" in guest.settings}
     return [guest for guest in here if guest in wanted or guest.settings.get("group") in groups]
 
@@ -289,5 +292,10 @@ def guest_jobs(text_filter, where=None):
     if not manifest.exists():
         return []
     known = parse_manifest(manifest.read_text(encoding="utf-8"))
-    return [job for place, only_chosen in where or places(text_filter=text_filter)
-            for job in _place_jobs(_wanted(known, place, only_chosen, text_filter))]
+    pairs = [(place, "chosen" if chosen else None)
+             for place, chosen in where or places(text_filter=text_filter)]
+    if not where:
+        more = [Place(machines.find(), number) for number in SEVERAL]
+        pairs += [(place, "several") for place in more if place not in [there for there, _ in pairs]]
+    return [job for place, mark in pairs
+            for job in _place_jobs(_wanted(known, place, mark, text_filter))]
