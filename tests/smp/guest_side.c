@@ -284,11 +284,15 @@ void vmx_destroy(struct vcpu *v)
 
 void vmx_load(struct vcpu *v)
 {
-    (void)v;
+    if (guest_side(v)->in) {
+        machine_fail("vCPU %u is loaded, and is in a processor already", v->id);
+    }
+    guest_side(v)->in = this_cpu();
 }
 
 void vmx_unload(struct vcpu *v)
 {
+    guest_side(v)->in = NULL;
     if (guest_side(v)->vmfunc) {
         sync_view(v);
     }

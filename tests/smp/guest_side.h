@@ -12,6 +12,7 @@ struct guest_side {
     /* What the processor goes by, and VMFUNC changes. */
     mfn_t root, followed, list;
     bool vmfunc;
+    const struct cpu *in; /* which has its state */
     uint64_t came_out_at; /* RIP of the call */
     uint64_t seed;
     unsigned calls;

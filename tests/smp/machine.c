@@ -313,6 +313,9 @@ void exit_once(struct vcpu *v)
     if (e.kind != VCPU_EXIT_HYPERCALL) {
         return;
     }
+    if (!sched_may_run(v)) {
+        machine_fail("vCPU %u makes a call, and was paused", v->id);
+    }
     if (vcpu_get(v, VCPU_RIP) != g->came_out_at) {
         machine_fail("vCPU %u: a call is made with registers of another's", v->id);
     }
@@ -410,7 +413,8 @@ void machine_run(const struct machine_options *o, struct machine_counts *counts)
     }
     machine_cpu = cpus[0];
     build_domain();
-    smp_begin(cpus, o->processors);
+    smp_place(cpus, o->processors);
+    smp_begin();
     calls_begin(&vcpus[0]);
     for (unsigned i = 0; i < o->vcpus; i++) {
         sched_online(&vcpus[i]);
