@@ -173,7 +173,6 @@ static bool about_made(uint32_t cmd)
     case XEN_DOMCTL_max_vcpus:
     case XEN_DOMCTL_max_mem:
     case XEN_DOMCTL_setvcpuaffinity:
-    case XEN_DOMCTL_getvcpuaffinity:
     case XEN_DOMCTL_setnodeaffinity:
     case XEN_DOMCTL_settscinfo:
     case XEN_DOMCTL_set_cpu_policy:
@@ -185,9 +184,23 @@ static bool about_made(uint32_t cmd)
     }
 }
 
+/* What is asked of one that has ended and stands there, too. */
+static bool about_ended(uint32_t cmd)
+{
+    return cmd == XEN_DOMCTL_pausedomain || cmd == XEN_DOMCTL_unpausedomain ||
+           cmd == XEN_DOMCTL_getvcpuinfo || cmd == XEN_DOMCTL_getvcpuaffinity;
+}
+
 static long with_made(struct hypercall *h, struct domain *d, struct xen_domctl *op)
 {
     switch (op->cmd) {
+    case XEN_DOMCTL_pausedomain: /* it has ended: it does not run */
+    case XEN_DOMCTL_unpausedomain:
+        return 0;
+    case XEN_DOMCTL_getvcpuinfo:
+        return context_op(h, d, op);
+    case XEN_DOMCTL_getvcpuaffinity:
+        return affinity(h, d, &op->u.vcpuaffinity);
     case XEN_DOMCTL_max_vcpus:
         return made_set_vcpus(d, op->u.max_vcpus.max);
     case XEN_DOMCTL_max_mem:
@@ -195,7 +208,6 @@ static long with_made(struct hypercall *h, struct domain *d, struct xen_domctl *
     case XEN_DOMCTL_set_paging_mempool_size:
         return made_set_tables(d, op->u.paging_mempool.size);
     case XEN_DOMCTL_setvcpuaffinity:
-    case XEN_DOMCTL_getvcpuaffinity:
         return affinity(h, d, &op->u.vcpuaffinity);
     case XEN_DOMCTL_settscinfo: /* the machine's, which is what every mode but emulation gives */
         return op->u.tsc_info.tsc_mode == 1 ? -EOPNOTSUPP : 0;
@@ -215,8 +227,10 @@ static long with_made(struct hypercall *h, struct domain *d, struct xen_domctl *
  * the caller's. */
 static bool find_made(struct hypercall *h, const struct xen_domctl *op, struct domain **out)
 {
-    struct domain *d = about_made(op->cmd) ? domain_get_any(op->domain) : NULL;
-    bool its = d && d->guest.made && domain_may_control(h->v->domain, d);
+    bool made = about_made(op->cmd);
+    struct domain *d = made || about_ended(op->cmd) ? domain_get_any(op->domain) : NULL;
+    bool its = d && d->guest.made && (made || (d->dying && d->guest.made->whole)) &&
+               domain_may_control(h->v->domain, d);
 
     if (d && !its) {
         domain_put(d);
@@ -364,6 +378,8 @@ static long perform(struct hypercall *h, struct domain *d, struct xen_domctl *op
     case XEN_DOMCTL_get_paging_mempool_size:
         op->u.paging_mempool.size = (uint64_t)d->guest.pool_pages << PAGE_SHIFT;
         return 0;
+    case XEN_DOMCTL_getvcpuaffinity:
+        return affinity(h, d, &op->u.vcpuaffinity);
     case XEN_DOMCTL_max_mem: /* a monitor's own pages have their room already (memory.c) */
         return 0;
     default:

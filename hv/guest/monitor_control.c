@@ -2,7 +2,7 @@
 /* What a monitor asks to be told, and what is undone when its domain ends. */
 #include "monitor.h"
 #include "domctl_abi.h"
-#include "guest.h"
+#include "made.h"
 #include "mm/frame.h"
 #include <string.h>
 
@@ -231,7 +231,8 @@ void monitor_wish_nothing(struct domain *d)
     memset(w, 0, sizeof(*w));
 }
 
-/* What domain `gone` did to `other` apart from its ring. */
+/* What domain `gone` did to `other` apart from its ring. What it made and has not started stays
+ * paused, as who has its number next controls it, too. */
 static void take_back(struct domain *other, uint16_t gone)
 {
     for (unsigned c = 0; c < other->nr_vcpus; c++) {
@@ -241,6 +242,9 @@ static void take_back(struct domain *other, uint16_t gone)
             v->guest.monitor.stepper = 0;
             vcpu_step(v, false);
         }
+    }
+    if (other->guest.made && !other->guest.made->started && other->guest.made->maker == gone) {
+        return;
     }
     for (; other->guest.monitor.pauses[gone] > 0; other->guest.monitor.pauses[gone]--) {
         for (unsigned c = 0; c < other->nr_vcpus; c++) {
