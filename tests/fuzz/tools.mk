@@ -30,6 +30,6 @@ $(B)/fuzz_kernel: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_kernel.o \
 		$(KERNEL_LIB:%=$(FUZZ_TOOL_OBJ)/tools/kernel/%.o) $(FUZZ_TOOL_OBJ)/hv/guest/elf_image.o
 	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ $(KERNEL_LIBS)
 
-FUZZ_WATCH = tests/fuzz/fuzz_watch tests/unit/made_kernel $(addprefix tools/altp2m/,btf expr kallsyms symbols)
+FUZZ_WATCH = tests/fuzz/fuzz_watch tests/unit/made_kernel $(addprefix tools/altp2m/,btf expr kallsyms modules symbols)
 $(B)/fuzz_watch: $(FUZZ_WATCH:%=$(FUZZ_TOOL_OBJ)/%.o)
 	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lcmocka
