@@ -58,6 +58,7 @@ static inline void use(struct tags *t, struct svm_vcpu *x, unsigned i)
 
     s->used = ++t->uses;
     x->vmcb->asid = i + 1;
+    x->followed = s->root;
     x->vmcb->ncr3 = s->root << PAGE_SHIFT;
     svm_dirty(x, CLEAN_NESTED | CLEAN_ASID);
 }
@@ -85,12 +86,11 @@ static uint64_t stale(const struct svm_vcpu *x, const struct slot *s)
     return x->stale > when ? x->stale : when;
 }
 
-/* The tag and the tables that the VMCB names are v's, here: it may have been on another processor.
- */
+/* The tag and the tables that were followed last are v's, here: it may have been on another
+ * processor. */
 static bool is_followed(const struct slot *s, const struct vcpu *v, const struct svm_vcpu *x)
 {
-    return x->vmcb->asid && s->vcpu == v && s->root == v->altp2m.root.v &&
-           x->vmcb->ncr3 == s->root << PAGE_SHIFT;
+    return x->vmcb->asid && s->vcpu == v && s->root == v->altp2m.root.v && x->followed == s->root;
 }
 
 static __attribute__((noinline)) void follow(struct tags *t, struct vcpu *v, struct svm_vcpu *x)

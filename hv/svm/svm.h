@@ -14,6 +14,7 @@ struct svm_vcpu {
     uint32_t exceptions; /* intercepted but when a double fault is delivered */
     uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
     bool loses_paging;   /* see enter() */
+    uint64_t followed;   /* asid.c: the tables that ncr3 names, but for an entry without code */
     uint8_t slots[8];    /* asid.c: where a table's tag was last, by the low bits of its frame */
     uint8_t length;      /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
