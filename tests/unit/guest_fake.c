@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest_fake.h"
 #include "core/platform.h"
+#include "guest/made.h"
 #include "mm/frame.h"
+#include "vcpu/pins.h"
 #include <stdio.h>
 
 uint64_t fake_now;
@@ -195,6 +197,18 @@ int domain_check_self(struct vcpu *v, unsigned domid)
         return 0;
     }
     return domain_get(domid) ? -EPERM : -ESRCH;
+}
+
+int domain_target_any(struct vcpu *v, unsigned domid, struct domain **out)
+{
+    *out = domid == DOMID_SELF ? v->domain : domain_get(domid);
+    return domain_check_self(v, domid);
+}
+
+bool pins_any(const struct vcpu *v)
+{
+    (void)v;
+    return false;
 }
 
 /* Guest memory is the test's own. */

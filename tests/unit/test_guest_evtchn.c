@@ -318,7 +318,7 @@ static void waits_for_nothing(void **state)
     a->guest.interactive = false;
     a->guest.monitor.listener = 2;
     waits_blocked(a->vcpus[0]);
-    a->guest.monitor.listener = 0;
+    a->guest.monitor.listener = MONITOR_NOBODY;
     assert_int_equal(call(a, EVTCHNOP_alloc_unbound, &unbound), 0);
     waits_blocked(a->vcpus[0]);
     assert_int_equal(told(), 0);
