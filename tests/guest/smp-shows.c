@@ -394,8 +394,11 @@ static void play(struct player *me)
         look_at_written(me, &w, moved);
 }
 
+/* With interrupts on: while a guest has them off, Bochs 2.7 keeps kicks from its processor, and
+ * each change waits for an NMI. */
 static void run_player(unsigned vcpu)
 {
+    interrupts_on();
     while (!ending && !failures) {
         play(&players[vcpu]);
         if (give_up)
