@@ -167,6 +167,8 @@ static inline __attribute__((always_inline)) void vcpu_set(struct vcpu *v, enum 
 /* General registers by ModRM numbering, with REX; 4 is RSP. */
 uint64_t vcpu_gpr(struct vcpu *v, unsigned n);
 void vcpu_set_gpr(struct vcpu *v, unsigned n, uint64_t value);
+/* Where register n is in struct vcpu_regs; RSP is not. */
+uint8_t vcpu_gpr_offset(unsigned n);
 struct segment vcpu_segment(const struct vcpu *v, unsigned segment);
 void vcpu_set_segment(struct vcpu *v, unsigned segment, const struct segment *s);
 void vcpu_dump(struct vcpu *v); /* on the console */

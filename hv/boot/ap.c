@@ -78,7 +78,7 @@ _Noreturn void ap_main(struct cpu *c)
         }
     }
     while (!__atomic_load_n(&begun, __ATOMIC_ACQUIRE)) {
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
+        cpu_wait();
     }
     smp_acquire();
     boot_work();

@@ -88,18 +88,13 @@ static void cpuid_exit(struct vcpu *v, const struct vcpu_exit *e)
     uint32_t leaf = (uint32_t)v->regs.rax, subleaf = (uint32_t)v->regs.rcx;
     uint64_t rax = v->regs.rax, rbx = v->regs.rbx, rcx = v->regs.rcx, rdx = v->regs.rdx;
     enum monitor_result told;
-    struct cpuid_result r;
 
     (void)e;
     if (v->guest.cpuid_faults && vcpu_cpl(v) > 0) {
         vcpu_inject_error(v, EXC_GP, 0);
         return;
     }
-    guest_cpuid(v, leaf, subleaf, &r);
-    v->regs.rax = r.eax;
-    v->regs.rbx = r.ebx;
-    v->regs.rcx = r.ecx;
-    v->regs.rdx = r.edx;
+    exit_give_cpuid(v);
     if (monitor_wants_cpuid(v)) {
         told = monitor_cpuid(v, (unsigned)vcpu_get(v, VCPU_EXIT_LENGTH), leaf, subleaf);
         if (told == MONITOR_FULL) {

@@ -19,6 +19,17 @@ static inline void exit_skip(struct vcpu *v, unsigned length)
     VENDOR(skip, v, length);
     v->exit.stepped = true;
 }
+/* CPUID's answer goes into v's registers. */
+static inline void exit_give_cpuid(struct vcpu *v)
+{
+    struct cpuid_result r;
+
+    guest_cpuid(v, (uint32_t)v->regs.rax, (uint32_t)v->regs.rcx, &r);
+    v->regs.rax = r.eax;
+    v->regs.rbx = r.ebx;
+    v->regs.rcx = r.ecx;
+    v->regs.rdx = r.edx;
+}
 /* Ends the domain, with v's registers on the console. */
 void exit_crash(struct vcpu *v, const char *what, uint64_t detail);
 

@@ -57,35 +57,19 @@ static void find_data(struct vcpu *v, struct vcpu_exit *e)
 
 /* ---- the same for what most instructions are ---- */
 
-/* Where register n is, by ModRM numbering with REX; -1: not in struct vcpu_regs. */
-static int register_at(unsigned n)
-{
-    static const uint8_t places[16] = {offsetof(struct vcpu_regs, rax),
-                                       offsetof(struct vcpu_regs, rcx),
-                                       offsetof(struct vcpu_regs, rdx),
-                                       offsetof(struct vcpu_regs, rbx),
-                                       0xff,
-                                       offsetof(struct vcpu_regs, rbp),
-                                       offsetof(struct vcpu_regs, rsi),
-                                       offsetof(struct vcpu_regs, rdi),
-                                       offsetof(struct vcpu_regs, r8),
-                                       offsetof(struct vcpu_regs, r9),
-                                       offsetof(struct vcpu_regs, r10),
-                                       offsetof(struct vcpu_regs, r11),
-                                       offsetof(struct vcpu_regs, r12),
-                                       offsetof(struct vcpu_regs, r13),
-                                       offsetof(struct vcpu_regs, r14),
-                                       offsetof(struct vcpu_regs, r15)};
+#define RSP 4u
 
-    return n < ARRAY_SIZE(places) && places[n] != 0xff ? places[n] : -1;
+static bool in_regs(uint8_t n)
+{
+    return n < DECODE_NO_REGISTER && n != RSP;
 }
 
 static bool is_simple(const struct decoded *d)
 {
     return (d->kind <= DECODE_ALU || (d->kind >= DECODE_XCHG && d->kind <= DECODE_CMPXCHG_PAIR)) &&
            d->address_size == 8 && d->segment != SEG_FS && d->segment != SEG_GS &&
-           (d->base == DECODE_RIP || d->base == DECODE_NO_REGISTER || register_at(d->base) >= 0) &&
-           (d->index == DECODE_NO_REGISTER || register_at(d->index) >= 0);
+           (d->base == DECODE_RIP || d->base == DECODE_NO_REGISTER || in_regs(d->base)) &&
+           (d->index == DECODE_NO_REGISTER || in_regs(d->index));
 }
 
 static __attribute__((noinline)) void learn(struct operand_form *f, const uint8_t *code)
@@ -103,11 +87,11 @@ static __attribute__((noinline)) void learn(struct operand_form *f, const uint8_
         f->displacement += d.length;
         f->rip_mask = ~0ULL;
     } else if (d.base != DECODE_NO_REGISTER) {
-        f->base = (uint8_t)register_at(d.base);
+        f->base = vcpu_gpr_offset(d.base);
         f->base_mask = ~0ULL;
     }
     if (d.index != DECODE_NO_REGISTER) {
-        f->index = (uint8_t)register_at(d.index);
+        f->index = vcpu_gpr_offset(d.index);
         f->index_mask = ~0ULL;
         f->shift = (uint8_t)__builtin_ctz(d.scale);
     }

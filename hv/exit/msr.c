@@ -8,10 +8,6 @@
 #include "exit/pinned.h"
 #include "monitor.h"
 
-#define MSR_SYSENTER_CS  0x174u
-#define MSR_SYSENTER_ESP 0x175u
-#define MSR_SYSENTER_EIP 0x176u
-
 enum msr_kind { KIND_ANY, KIND_CANONICAL, KIND_LOW_HALF, KIND_PAT };
 
 /* What the guest reaches without an exit. */

@@ -12,16 +12,10 @@
 
 static bool own_cpuid(struct vcpu *v)
 {
-    struct cpuid_result r;
-
     if (monitor_wants_cpuid(v) || v->guest.cpuid_faults) {
         return false;
     }
-    guest_cpuid(v, (uint32_t)v->regs.rax, (uint32_t)v->regs.rcx, &r);
-    v->regs.rax = r.eax;
-    v->regs.rbx = r.ebx;
-    v->regs.rcx = r.ecx;
-    v->regs.rdx = r.edx;
+    exit_give_cpuid(v);
     return true;
 }
 

@@ -6,9 +6,7 @@
 #include "svm.h"
 #include "x86/cpu.h"
 
-#define MAP_PAGES        2u
-#define MSR_SYSENTER_CS  0x174u
-#define MSR_SYSENTER_EIP 0x176u
+#define MAP_PAGES 2u
 
 static uint8_t *usual; /* of all vCPUs that nobody watches */
 

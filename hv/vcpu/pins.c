@@ -3,10 +3,6 @@
 #include <errno.h>
 #include <facet/hvmop.h>
 
-#define MSR_SYSENTER_CS  0x174u
-#define MSR_SYSENTER_ESP 0x175u
-#define MSR_SYSENTER_EIP 0x176u
-
 #define CR0_BITS                                                                                   \
     (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |    \
      X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)

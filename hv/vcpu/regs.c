@@ -18,7 +18,7 @@ _Static_assert(offsetof(struct vcpu_regs, rax) == 0 && offsetof(struct vcpu_regs
                    offsetof(struct vcpu_regs, r15) == 112,
                "entry_regs.S");
 
-static uint64_t *gpr(struct vcpu *v, unsigned n)
+uint8_t vcpu_gpr_offset(unsigned n)
 {
     static const uint8_t offset[16] = {
         offsetof(struct vcpu_regs, rax),
@@ -38,8 +38,13 @@ static uint64_t *gpr(struct vcpu *v, unsigned n)
         offsetof(struct vcpu_regs, r14),
         offsetof(struct vcpu_regs, r15),
     };
-    CHECK(n < 16);
-    return (uint64_t *)((char *)&v->regs + offset[n]);
+    CHECK(n < ARRAY_SIZE(offset) && n != 4);
+    return offset[n];
+}
+
+static uint64_t *gpr(struct vcpu *v, unsigned n)
+{
+    return (uint64_t *)((char *)&v->regs + vcpu_gpr_offset(n));
 }
 
 uint64_t vcpu_gpr(struct vcpu *v, unsigned n)

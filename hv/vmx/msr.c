@@ -5,10 +5,6 @@
 #include "mm/frame.h"
 #include "vmx.h"
 
-#define MSR_SYSENTER_CS  0x174u
-#define MSR_SYSENTER_ESP 0x175u
-#define MSR_SYSENTER_EIP 0x176u
-
 /* What the processor keeps for the guest. */
 static const uint32_t direct[] = {
     MSR_SYSENTER_CS, MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,   MSR_FS_BASE, MSR_GS_BASE,

@@ -8,6 +8,9 @@
 
 #define MSR_APIC_BASE       0x1b
 #define MSR_FEATURE_CONTROL 0x3a
+#define MSR_SYSENTER_CS     0x174
+#define MSR_SYSENTER_ESP    0x175
+#define MSR_SYSENTER_EIP    0x176
 #define MSR_PAT             0x277
 #define MSR_TSC_DEADLINE    0x6e0
 #define MSR_EFER            0xc0000080
