@@ -230,7 +230,7 @@ static void block(struct vcpu *v, struct vcpu *all, unsigned nr)
     for (unsigned i = 1; i < nr; i++) {
         struct vcpu *w = &all[(v->id + i) % nr];
 
-        if (w->state == VCPU_BLOCKED || (w->state == VCPU_RUNNABLE && w->paused == 0)) {
+        if (w->paused == 0 && (w->state == VCPU_BLOCKED || w->state == VCPU_RUNNABLE)) {
             sched_wake(w);
             sched_block(v);
             machine_count()->blocked++;

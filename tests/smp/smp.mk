@@ -16,3 +16,5 @@ $(B)/unit/test_smp: $(patsubst %.c,$(B)/smp/%.o,$(SMP_TEST) $(SMP_HV))
 .PHONY: unit-smp
 unit-smp: $(B)/unit/test_smp
 	@CMOCKA_MESSAGE_OUTPUT=TAP $<
+
+unit: unit-smp
