@@ -77,7 +77,7 @@ class RefusalTest(FacetTest):
         """Modules and options that it does not have, what the configuration compiler refuses: nothing is left behind."""
         for arguments, wanted in ((("--module", "zebra"), "has no module zebra"),
                                   (("--module", "dummy=stripes=3"), "no option stripes; it has numdummies"),
-                                  (("--vcpus", "9"), "vcpus must be"), (("--memory", "1"), "does not fit"),
+                                  (("--vcpus", "33"), "vcpus must be a number from 1 to 32"), (("--memory", "1"), "does not fit"),
                                   (("--kernel", self.write("vmlinuz", b"x" * 9999)), "neither an ELF nor")):
             done = self.facet("guest", "-o", self.dir / "out", *arguments)
             with self.subTest(arguments):
