@@ -14,6 +14,9 @@ uint64_t override_within(const struct physmap *pm, const struct view_state *vs, 
     if (vs->narrow) {
         return owner_narrow(pm, e, host);
     }
+    if (!(e & pm->format->own_access)) {
+        return e; /* the host map's, within the view's default */
+    }
     return (e & ~pm->rights_mask) |
            pm->format->rights[access_intersect(entry_access(pm, e), ACCESS_R)];
 }

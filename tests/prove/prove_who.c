@@ -55,7 +55,7 @@ static bool is_safe_for_all(uint32_t nr)
 
 static bool names_no_view(uint32_t nr)
 {
-    return ONE_OF(nr, 1, 2, 3, 4, 13, 14, 0x8000, 0x8007, 0x8008, 0x8009, 0x800c);
+    return ONE_OF(nr, 1, 2, 3, 4, 13, 14, 0x8000, 0x8007, 0x8008, 0x8009, 0x800c, 0x800f);
 }
 
 static bool enters_views(uint32_t nr)

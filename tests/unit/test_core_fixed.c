@@ -139,6 +139,20 @@ static void default_comes_first(void **state)
     expect_read_only();
 }
 
+/* What a view says of its #VE alone leaves what the view's default takes away. */
+static void view_default_holds(void **state)
+{
+    uint16_t closed;
+
+    (void)state;
+    assert_int_equal(put(AT, ACCESS_R), 0);
+    assert_int_equal(create(ACCESS_N, &closed), 0);
+    assert_int_equal(rights(closed, AT), 0);
+    assert_int_equal(set_ve(closed, AT, false), 0);
+    assert_int_equal(rights(closed, AT), 0);
+    expect_read_only();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +161,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(overrides_before, start_in_view, stop),
         cmocka_unit_test_setup_teardown(lifted, start_in_view, stop),
         cmocka_unit_test_setup_teardown(default_comes_first, start_in_view, stop),
+        cmocka_unit_test_setup_teardown(view_default_holds, start_in_view, stop),
     };
 
     return cmocka_run_group_tests_name("core fixed", tests, NULL, NULL);
