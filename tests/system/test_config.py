@@ -148,6 +148,8 @@ class RefusalTest(FacetTest):
         "memory-kib is not a size from 1 MiB up in whole pages":
             ({"memory": 0}, "memory must be a number from 1 to 1048576 (MiB)"),
         "vcpus is out of range": ({"vcpus": 33}, "vcpus must be a number from 1 to 32"),
+        "cpus has not one mask for each vCPU": None,  # facet-config writes one for each
+        "cpus leaves a vCPU no processor": ({"cpus": "0-3,^0-3"}, "cpus leaves no processor"),
         "table-memory-kib is not a size":
             ({"shadow_memory": 1 << 21}, "shadow_memory must be a number from 1 to 1048576"),
         "altp2m is not one of disabled, mixed, external, limited": ({"altp2m": 4}, "altp2m must be"),
@@ -177,6 +179,7 @@ class RefusalTest(FacetTest):
         "others still hold %llu KiB of its former memory": None,  # what was before it started again
         "kernel or ramdisk could not be copied": None,  # into RAM that is there
         "no memory for vCPU %u": None,  # the machine's
+        "cpus: none of those that vCPU %u may run on is there": None,  # the machine's
         "kernel: %s": None,  # elf_image.c is part of facet-kernel: test_kernel.c
     }
 
