@@ -170,8 +170,10 @@ static void events(void)
 
 static void none_lost(void)
 {
+    char processors[4] = "1";
     uint64_t did = 0;
 
+    cmdline_get("processors", processors, sizeof(processors));
     for (unsigned cpu = 0; cpu < SOAK_VCPUS; cpu++) {
         for (unsigned kind = 0; kind < SOAK_KINDS; kind++) {
             did += soak->did[cpu][kind];
@@ -179,8 +181,11 @@ static void none_lost(void)
         }
     }
     expect(total, did);
-    /* How often depends on who else runs on the machine; it must be no accident. */
-    check(full > 80, "the ring was full only at %lu of %lu looks", full, looks);
+    /* How often depends on who else runs on the machine; it must be no accident. On a processor of
+     * its own the monitor takes events out while they come. */
+    if (strcmp(processors, "1") == 0) {
+        check(full > 1000, "the ring was full only at %lu of %lu looks", full, looks);
+    }
     expect(monitor_disable(target, &ring), 0);
     soak->mail.task = TASK_END;
 }
