@@ -78,6 +78,10 @@ struct pins {
     uint64_t cr0, cr4, efer;
     uint32_t registers;
 };
+static inline bool pins_name_any(const struct pins *p)
+{
+    return p->cr0 || p->cr4 || p->efer || p->registers;
+}
 enum pins_by { PINS_BY_AGENT, PINS_BY_MONITOR, PINS_BY };
 
 /* A leaf that is open for an instruction: altp2m_narrow_open(). */

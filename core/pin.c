@@ -29,11 +29,6 @@ static struct pins without(const struct pins *a, const struct pins *b)
                          .registers = a->registers & ~b->registers};
 }
 
-static bool any(struct pins p)
-{
-    return p.cr0 || p.cr4 || p.efer || p.registers;
-}
-
 static void set(struct altp2m_vcpu *v, enum pins_by by, const struct pins *p)
 {
     v->pins_by[by] = *p;
@@ -46,7 +41,7 @@ void pin_forget(struct physmap *pm, enum pins_by by)
     static const struct pins none;
 
     for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
-        if (any(v->pins_by[by])) {
+        if (pins_name_any(&v->pins_by[by])) {
             set(v, by, &none);
         }
     }
@@ -56,14 +51,15 @@ static int change(struct altp2m_vcpu *v, enum pins_by by, const struct pins *nam
 {
     const struct pins *held = &v->pins_by[by];
     struct pins after = on ? all_of(held, named) : without(held, named);
+    struct pins wrong = on ? both_of(held, named) : without(named, held);
 
     if (by == PINS_BY_AGENT && !v->pm->sealed) {
         return -XEN_ENXIO;
     }
-    if (on ? any(both_of(held, named)) : any(without(named, held))) {
+    if (pins_name_any(&wrong)) {
         return on ? -XEN_EEXIST : -XEN_ENOENT;
     }
-    if (any(*named)) {
+    if (pins_name_any(named)) {
         set(v, by, &after);
     }
     return 0;

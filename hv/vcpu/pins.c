@@ -71,9 +71,7 @@ static uint32_t offered(void)
 
 bool pins_any(const struct vcpu *v)
 {
-    const struct pins *p = &v->altp2m.pins;
-
-    return p->cr0 || p->cr4 || p->efer || p->registers;
+    return pins_name_any(&v->altp2m.pins);
 }
 
 uint8_t pins_tables(const struct vcpu *v)
