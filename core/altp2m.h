@@ -116,6 +116,10 @@ void altp2m_lift_hide(struct physmap *pm, gfn_t g);
  */
 void altp2m_vcpu_restarts(struct altp2m_vcpu *v);
 
+/* Whether v may load this as its top table: it is kept from the guest's writes, where that is asked
+ * for (FACET_ALTP2M_PIN_CR3). */
+bool altp2m_table_kept(struct altp2m_vcpu *v, gfn_t g);
+
 /*
  * The vCPU makes the call that enters the agent (FACET_ALTP2M_enter), or that leaves it. Errors of
  * enter are that call's; 0: it is on the agent's view and v->inside, until leave.

@@ -19,6 +19,13 @@ struct override_cursor {
 
 /* The view's entry for g as an override of a leaf would find it: 4 KiB, own bits included. */
 uint64_t override_leaf(const struct physmap *pm, const struct view_state *vs, uint64_t g);
+/* Whether g is there and cannot be written. */
+static inline bool override_keeps(const struct physmap *pm, const struct view_state *vs, uint64_t g)
+{
+    uint64_t e = vs ? override_leaf(pm, vs, g) : hostmap_leaf(pm, g);
+
+    return entry_valid(pm, e) && !entry_permits(pm, e, RIGHT_W);
+}
 /* What the host map has at the place whose frame the view's entry `e` for g shows. */
 uint64_t override_shown(const struct physmap *pm, const struct view_state *vs, uint64_t g,
                         uint64_t e);

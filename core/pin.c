@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "pin.h"
+#include <facet/hvmop.h>
 #include "locked.h"
+#include "override.h"
 #include "platform.h"
 #include "subop.h"
 #include "vcpus.h"
+#include "view.h"
 
 static struct pins all_of(const struct pins *a, const struct pins *b)
 {
@@ -97,4 +100,78 @@ long subop_pin(struct subop_call *call)
     }
     physmap_unlock(pm);
     return rc;
+}
+
+/* ---- top tables ---- */
+
+static bool binds_cr3(const struct altp2m_vcpu *v)
+{
+    return v->pins.registers & FACET_ALTP2M_PIN_CR3;
+}
+
+bool altp2m_table_kept(struct altp2m_vcpu *v, gfn_t g)
+{
+    struct physmap *pm = v->pm;
+    bool kept = v->inside || !binds_cr3(v);
+
+    if (!kept) {
+        lock_acquire(&pm->lock);
+        kept = override_keeps(pm, view_get(pm, pm->sealed ? pm->start_view : v->view), g.v);
+        lock_release(&pm->lock);
+    }
+    return kept;
+}
+
+/* Whether one of the gfns is such a table. From here on the processors ask about each. */
+static bool loaded(struct physmap *pm, uint64_t first, uint64_t nr)
+{
+    bool is = false;
+
+    for (struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        if (binds_cr3(v)) {
+            is = is || platform_top_table(v).v - first < nr;
+            platform_pins_update(v);
+        }
+    }
+    return is;
+}
+
+static bool binds_any(const struct physmap *pm)
+{
+    bool any = false;
+
+    for (const struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        any = any || binds_cr3(v);
+    }
+    return any;
+}
+
+int pin_tables_begin(struct subop_call *call, uint16_t at, uint64_t first, uint64_t nr,
+                     unsigned access, struct pin_tables *t)
+{
+    struct physmap *pm = call->pm;
+    bool written = access == ACCESS_DEFAULT || access == ACCESS_RX2RW || access == ACCESS_N2RWX ||
+                   (access < ACCESS_RX2RW && (access & RIGHT_W));
+
+    *t = (struct pin_tables){.paused = NULL};
+    if (!subop_by_guest(call) || !pm->sealed || at != pm->start_view.v || !written ||
+        !binds_any(pm)) {
+        return 0;
+    }
+    if (!platform_pause_others(pm)) {
+        return -XEN_ERESTART;
+    }
+    if (loaded(pm, first, nr)) {
+        platform_unpause_others(pm);
+        return -XEN_EBUSY;
+    }
+    t->paused = pm;
+    return 0;
+}
+
+void pin_tables_end(const struct pin_tables *t)
+{
+    if (t->paused) {
+        platform_unpause_others(t->paused);
+    }
 }

@@ -75,6 +75,11 @@ int platform_entry_set(struct altp2m_vcpu *v, view_t agent, const struct facet_a
 struct pins;
 int platform_pins_prepare(struct altp2m_vcpu *v, const struct pins *wanted);
 void platform_pins_update(struct altp2m_vcpu *v);
+/*
+ * Of a vCPU that pins CR3 and runs no guest code: where its top table is. The processor asks about
+ * values that it knew, from platform_pins_update() on.
+ */
+gfn_t platform_top_table(struct altp2m_vcpu *v);
 
 /*
  * The vCPU's view (its root), `vmfunc` or #VE information page changed: the processor must go by it

@@ -4,6 +4,7 @@
 #include "locked.h"
 #include "override.h"
 #include "owner.h"
+#include "pin.h"
 #include "platform.h"
 #include "remap.h"
 #include "seal.h"
@@ -238,15 +239,22 @@ long subop_set_mem_access(struct subop_call *call)
     const struct xen_hvm_altp2m_mem_access *a = &call->op->xen.u.mem_access;
     struct physmap *pm = call->pm;
     struct override_cursor c;
-    int rc = -XEN_EINVAL;
+    struct pin_tables tables;
+    int rc = a->gfn == ~0ULL ? pin_tables_begin(call, a->view, 0, ~0ULL, a->access, &tables)
+                             : pin_tables_begin(call, a->view, a->gfn, 1, a->access, &tables);
 
+    if (rc != 0) {
+        return rc;
+    }
     physmap_lock_for(pm, subop_by_guest(call));
     c = OVERRIDE_CURSOR(view_get(pm, view(a->view)));
+    rc = -XEN_EINVAL;
     if (c.vs) {
         rc = a->gfn == ~0ULL ? set_default_access(pm, c.vs, a->access)
                              : set_access(pm, &c, a->gfn, a->access);
     }
     physmap_unlock(pm);
+    pin_tables_end(&tables);
     return rc;
 }
 

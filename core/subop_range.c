@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "locked.h"
 #include "owner.h"
+#include "pin.h"
 #include "platform.h"
 #include "range.h"
 #include "subop.h"
@@ -145,6 +146,7 @@ static long set_slice(const struct subop_call *call, struct facet_altp2m_set_ran
 long subop_set_range(struct subop_call *call)
 {
     struct facet_altp2m_set_range *a = &call->op->facet.u.set_range;
+    struct pin_tables tables;
     long rc = 0;
 
     if ((a->access == FACET_ALTP2M_LEAVE && a->suppress_ve == FACET_ALTP2M_LEAVE) ||
@@ -156,10 +158,15 @@ long subop_set_range(struct subop_call *call)
     if (a->access != FACET_ALTP2M_LEAVE) {
         rc = access_check(call->pm, a->access);
     }
+    rc = rc ? rc : pin_tables_begin(call, a->view, a->first_gfn, a->nr, a->access, &tables);
+    if (rc != 0) {
+        return rc;
+    }
     while (rc == 0 && a->done < a->nr) {
         rc = set_slice(call, a);
         rc = after_slice(call, rc, a->done, a->nr);
     }
+    pin_tables_end(&tables);
     return rc;
 }
 

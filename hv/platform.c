@@ -80,6 +80,15 @@ void platform_pins_update(struct altp2m_vcpu *a)
     }
 }
 
+gfn_t platform_top_table(struct altp2m_vcpu *a)
+{
+    struct vcpu *v = vcpu_of(a), *before = vcpu_borrow(v);
+    uint64_t cr3 = a->inside ? v->agent.outside.cr3 : vcpu_get(v, VCPU_CR3);
+
+    vcpu_return(v, before);
+    return vcpu_top_table(cr3);
+}
+
 void platform_vcpu_update(struct altp2m_vcpu *a)
 {
     vcpu_of(a)->altp2m_changed = true;

@@ -95,6 +95,12 @@ void platform_pins_update(struct altp2m_vcpu *v)
     (void)v;
 }
 
+gfn_t platform_top_table(struct altp2m_vcpu *v)
+{
+    (void)v;
+    return GFN_INVALID;
+}
+
 /* Each seventh time: so that long calls come back in pieces. */
 bool platform_preempt_pending(void)
 {

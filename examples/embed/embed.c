@@ -276,6 +276,12 @@ void platform_pins_update(struct altp2m_vcpu *v)
     (void)v;
 }
 
+gfn_t platform_top_table(struct altp2m_vcpu *v)
+{
+    (void)v;
+    return GFN_INVALID;
+}
+
 bool platform_preempt_pending(void)
 {
     return false;

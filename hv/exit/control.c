@@ -136,7 +136,7 @@ static bool set_cr(struct vcpu *v, unsigned cr, uint64_t value)
 
 void control_write(struct vcpu *v, unsigned cr, uint64_t value)
 {
-    if (!set_cr(v, cr, value)) {
+    if ((cr == VM_EVENT_X86_CR3 && !pinned_allows_cr3(v, value)) || !set_cr(v, cr, value)) {
         vcpu_inject_error(v, EXC_GP, 0);
     }
 }
@@ -167,6 +167,10 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
     if (!cr_valid(v, cr, value)) {
         return false;
     }
+    if (cr == VM_EVENT_X86_CR3 && !pinned_allows_cr3(v, value)) {
+        *again = true;
+        return pinned_asks_cr3(v, value);
+    }
     if (cr == VM_EVENT_X86_CR0) {
         value = (value & CR0_DEFINED) | X86_CR0_ET;
     }
@@ -176,7 +180,16 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
     }
     told = monitor_cr_write(v, cr, value, old);
     *again = told == MONITOR_FULL;
-    return told == MONITOR_FULL || told == MONITOR_HELD || set_cr(v, cr, value);
+    if (told == MONITOR_FULL || told == MONITOR_HELD) {
+        return true;
+    }
+    if (!set_cr(v, cr, value)) {
+        return false;
+    }
+    if (cr == VM_EVENT_X86_CR3) {
+        pinned_knows_cr3(v, value);
+    }
+    return true;
 }
 
 static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)

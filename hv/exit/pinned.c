@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "exit/pinned.h"
 #include <facet/hvmop.h>
+#include "exit/reflect.h"
 #include "vcpu/pins.h"
 
 static bool refused(struct vcpu *v)
@@ -34,8 +35,36 @@ bool pinned_allows_task(struct vcpu *v)
     const struct pins *p = &v->altp2m.pins;
     bool sets_ts = (p->cr0 & X86_CR0_TS) && !(vcpu_get(v, VCPU_CR0) & X86_CR0_TS);
 
-    return !(sets_ts || (p->registers & (FACET_ALTP2M_PIN_TR | FACET_ALTP2M_PIN_LDTR))) ||
+    return !(sets_ts || (p->registers &
+                         (FACET_ALTP2M_PIN_TR | FACET_ALTP2M_PIN_LDTR | FACET_ALTP2M_PIN_CR3))) ||
            refused(v);
+}
+
+/* ---- CR3 ---- */
+
+static bool binds_cr3(const struct vcpu *v)
+{
+    return v->altp2m.pins.registers & FACET_ALTP2M_PIN_CR3;
+}
+
+bool pinned_allows_cr3(struct vcpu *v, uint64_t cr3)
+{
+    return !binds_cr3(v) || altp2m_table_kept(&v->altp2m, vcpu_top_table(cr3));
+}
+
+bool pinned_asks_cr3(struct vcpu *v, uint64_t cr3)
+{
+    return reflect_top_table(v, cr3) || refused(v);
+}
+
+void pinned_knows_cr3(struct vcpu *v, uint64_t cr3)
+{
+    struct vendor_watch *w = &v->exit.watch;
+
+    if (binds_cr3(v) && !v->altp2m.inside && !v->exit.special && vcpu_long_mode(v)) {
+        w->cr3_known[w->cr3_count++ % CR3_KNOWN] = cr3;
+        VENDOR(watch, v, w);
+    }
 }
 
 /* ---- descriptor tables ---- */

@@ -11,8 +11,14 @@
 bool pinned_allows(struct vcpu *v, uint64_t pins, uint64_t old, uint64_t value);
 bool pinned_allows_msr(struct vcpu *v, uint32_t msr, uint64_t old, uint64_t value);
 bool pinned_allows_xcr0(struct vcpu *v, uint64_t value);
-/* A task switch loads TR and LDTR, and sets CR0.TS. */
+/* A task switch loads TR and LDTR, perhaps CR3, and sets CR0.TS. */
 bool pinned_allows_task(struct vcpu *v);
+/* Whether CR3 may become `cr3`: its top table is kept from the guest's writes. */
+bool pinned_allows_cr3(struct vcpu *v, uint64_t cr3);
+/* It may not: true if #VE asks the agent, and the instruction runs again after that. */
+bool pinned_asks_cr3(struct vcpu *v, uint64_t cr3);
+/* It has: loading the same once more need not exit. */
+void pinned_knows_cr3(struct vcpu *v, uint64_t cr3);
 /* Whether an MSR is v's to ask about at all. */
 bool pinned_msr(const struct vcpu *v, uint32_t msr);
 

@@ -19,7 +19,8 @@ struct ve_page {
 };
 _Static_assert(offsetof(struct ve_page, index) == 32, "SDM 3, table 25-1");
 
-#define VE_REASON    48u /* the number of a violation */
+#define VE_REASON    48u /* the number of a violation ... */
+#define VE_CR        28u /* ... and of an access to a control register */
 #define VE_BUSY      0xffffffffu
 #define VE_GLA_VALID (1u << 7)
 #define VE_FINAL     (1u << 8)
@@ -29,10 +30,40 @@ static struct ve_page *ve_page(const struct vcpu *v)
     return frame_virt(v->altp2m.ve_info);
 }
 
+/* Of an event, too. */
+static bool takes_it(const struct vcpu *v)
+{
+    return !mfn_eq(v->altp2m.ve_info, MFN_INVALID) && !v->event.due &&
+           (vcpu_get(v, VCPU_CR0) & X86_CR0_PE) && ve_page(v)->busy == 0;
+}
+
 bool reflect_can(const struct vcpu *v)
 {
-    return vendor_caps.reflects && !mfn_eq(v->altp2m.ve_info, MFN_INVALID) && !v->event.due &&
-           !v->altp2m.lifted && (vcpu_get(v, VCPU_CR0) & X86_CR0_PE) && ve_page(v)->busy == 0;
+    return vendor_caps.reflects && !v->altp2m.lifted && takes_it(v);
+}
+
+/* A fault's frame has RF. */
+static void deliver(struct vcpu *v)
+{
+    v->event = (struct event){.vector = EXC_VE, .type = EVENT_HARDWARE, .due = true};
+    vcpu_set(v, VCPU_RFLAGS, vcpu_get(v, VCPU_RFLAGS) | X86_EFLAGS_RF);
+}
+
+bool reflect_top_table(struct vcpu *v, uint64_t cr3)
+{
+    struct ve_page *p = ve_page(v);
+
+    if (!takes_it(v)) {
+        return false;
+    }
+    p->reason = VE_CR;
+    p->busy = VE_BUSY;
+    p->qualification = 3; /* MOV to CR3 */
+    p->gla = cr3;
+    p->gpa = vcpu_top_table(cr3).v << PAGE_SHIFT;
+    p->index = (uint16_t)v->altp2m.view.v;
+    deliver(v);
+    return true;
 }
 
 static void raise(struct vcpu *v, const struct vcpu_exit *e, bool gla_valid, uint64_t gla)
@@ -49,9 +80,7 @@ static void raise(struct vcpu *v, const struct vcpu_exit *e, bool gla_valid, uin
     p->gla = gla;
     p->gpa = e->violation.gpa.v;
     p->index = (uint16_t)v->altp2m.view.v;
-    /* Nothing else is due: reflect_can(). A fault's frame has RF. */
-    v->event = (struct event){.vector = EXC_VE, .type = EVENT_HARDWARE, .due = true};
-    vcpu_set(v, VCPU_RFLAGS, vcpu_get(v, VCPU_RFLAGS) | X86_EFLAGS_RF);
+    deliver(v); /* nothing else is due: reflect_can() */
 }
 
 static __attribute__((noinline)) void find_and_raise(struct vcpu *v, const struct vcpu_exit *exit)

@@ -14,6 +14,7 @@
  * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the
  *   second one exits.
  */
+#include <facet/hvmop.h>
 #include "domain.h"
 #include "monitor.h"
 #include "exit/step.h"
@@ -435,6 +436,7 @@ void step_apply_monitor(struct vcpu *v)
         .cr0 = wants.cr0 | v->altp2m.pins.cr0,
         .cr4 = wants.cr4 | v->altp2m.pins.cr4,
         .cr3 = wants.cr3,
+        .cr3_unknown = v->altp2m.pins.registers & FACET_ALTP2M_PIN_CR3,
         .descriptors = wants.descriptor && !x->emulating,
         .table_loads = x->emulating || x->passing ? 0 : pins_tables(v),
         .msr_map = v->domain->msr_exits,

@@ -466,7 +466,7 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     /* #UD: VMFUNC and VMCALL, which are not there. #DF: see deliver_double_fault(). #GP: what is
      * to be #UD. */
     x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP;
-    b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 ? 1u << 3 : 0));
+    b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 || w->cr3_unknown ? 1u << 3 : 0));
     b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) |
                (w->descriptors ? MISC1_TABLES : MISC1_TABLE_LOADS(w->table_loads)) |
                (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);

@@ -65,6 +65,7 @@ static uint32_t all_msrs(void)
 static uint32_t offered(void)
 {
     return (vendor_caps.descriptors ? TABLES : 0) |
+           (vendor_caps.walks_write ? 0 : FACET_ALTP2M_PIN_CR3) |
            (vendor_caps.xcr0_direct ? 0 : FACET_ALTP2M_PIN_XCR0) |
            (all_msrs() & (vendor_caps.tsc_aux ? ~0u : ~FACET_ALTP2M_PIN_TSC_AUX));
 }
@@ -98,7 +99,8 @@ int pins_check(const struct pins *wanted)
 {
     if ((wanted->cr0 & ~(uint64_t)CR0_BITS) || (wanted->cr4 & ~vcpu_cr4_allowed()) ||
         (wanted->efer & ~(uint64_t)EFER_BITS) ||
-        (wanted->registers & ~(TABLES | FACET_ALTP2M_PIN_XCR0 | all_msrs()))) {
+        (wanted->registers &
+         ~(TABLES | FACET_ALTP2M_PIN_CR3 | FACET_ALTP2M_PIN_XCR0 | all_msrs()))) {
         return -EINVAL;
     }
     return wanted->registers & ~offered() ? -EOPNOTSUPP : 0;

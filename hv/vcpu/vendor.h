@@ -37,11 +37,16 @@ struct vendor_caps {
     char summary[64];     /* for people: "EPT, VMFUNC, #VE" */
 };
 
+#define CR3_KNOWN 4u
+
 /* Exits that somebody asked for beside those that are always there. */
 struct vendor_watch {
     uint32_t exceptions; /* a bit for each vector */
     uint64_t cr0, cr4;   /* bits whose changes exit */
     bool cr3;
+    bool cr3_unknown; /* loads of CR3 but of the last values of cr3_known; these may exit, too */
+    unsigned cr3_count;
+    uint64_t cr3_known[CR3_KNOWN];
     bool descriptors;    /* accesses to descriptor tables */
     uint8_t table_loads; /* loads of these (1 << enum vcpu_descriptor); others may exit, too */
     uint8_t *msr_map;    /* made by msr_map(), or NULL for the usual one */

@@ -121,6 +121,7 @@ static bool way_controls(const struct reader *r)
     c->preemption = (get(r, MSR_VMX_TRUE_PIN) >> 32 & PIN_PREEMPTION) &&
                     (get(r, MSR_VMX_TRUE_EXIT) >> 32 & EXIT_SAVE_PREEMPTION);
     c->preemption_shift = get(r, MSR_VMX_MISC) & 0x1f;
+    c->cr3_targets = get(r, MSR_VMX_MISC) >> 16 & 0x1ff;
     return true;
 }
 

@@ -11,6 +11,7 @@ struct vmx_caps {
     uint32_t revision;
     bool preemption;          /* the preemption timer counts, and keeps its value over exits */
     uint8_t preemption_shift; /* TSC ticks to its own */
+    uint16_t cr3_targets;     /* values of CR3 whose load does not exit: how many there can be */
     bool vpid, vmfunc, ve, descriptors, step, ept_1g, ept_exec_only, invept_single;
 };
 

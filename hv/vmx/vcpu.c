@@ -178,6 +178,21 @@ void vmx_windows(struct vcpu *v, bool interrupt, bool nmi)
                      (interrupt ? CPU_INTERRUPT_WINDOW : 0) | (nmi ? CPU_NMI_WINDOW : 0));
 }
 
+/* Values of CR3 whose load does not exit. */
+static void know_cr3(struct vmx_vcpu *x, const struct vendor_watch *w)
+{
+    unsigned most = vmx_caps()->cr3_targets < CR3_KNOWN ? vmx_caps()->cr3_targets : CR3_KNOWN;
+    unsigned n = w->cr3 ? 0 : w->cr3_count < most ? w->cr3_count : most;
+
+    for (unsigned i = 0; i < n; i++) {
+        vmwrite(CR3_TARGET_VALUE + 2 * i, w->cr3_known[i]);
+    }
+    if (x->cr3_targets != n) {
+        x->cr3_targets = (uint8_t)n;
+        vmwrite(CR3_TARGET_COUNT, n);
+    }
+}
+
 void vmx_watch(struct vcpu *v, const struct vendor_watch *w)
 {
     struct vmx_vcpu *x = vmx_of(v);
@@ -191,7 +206,8 @@ void vmx_watch(struct vcpu *v, const struct vendor_watch *w)
         x->msr_map = map;
         vmwrite(MSR_BITMAP, (uint64_t)map);
     }
-    set_cpu_controls(x, CPU_CR3_LOAD, w->cr3 ? CPU_CR3_LOAD : 0);
+    set_cpu_controls(x, CPU_CR3_LOAD, w->cr3 || w->cr3_unknown ? CPU_CR3_LOAD : 0);
+    know_cr3(x, w);
     state_own(v, CR0_GUEST_OWNED & ~w->cr0, CR4_GUEST_OWNED & vmx_caps()->cr4_fixed1 & ~w->cr4);
     if (x->descriptor_exits != (w->descriptors || w->table_loads)) {
         x->descriptor_exits = !x->descriptor_exits;

@@ -72,6 +72,7 @@ enum vmcs_field {
     CR4_MASK = 0x6002,
     CR0_SHADOW = 0x6004,
     CR4_SHADOW = 0x6006,
+    CR3_TARGET_VALUE = 0x6008, /* the first of them */
     EXIT_QUALIFICATION = 0x6400,
     GUEST_LINEAR = 0x640a,
     GUEST_CR0 = 0x6800,

@@ -11,6 +11,7 @@ struct vmx_vcpu {
     void *vmcs;
     bool launched;
     bool vmfunc_on;         /* the VMCS has VMFUNC enabled: the guest may have switched views */
+    uint8_t cr3_targets;    /* CR3_TARGET_COUNT as last written */
     bool descriptor_exits;  /* accesses to descriptor-table registers exit */
     const struct cpu *host; /* the processor whose state is the VMCS' host state */
     uint64_t eptp;          /* EPT_POINTER as last written; so the next three */

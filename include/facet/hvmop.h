@@ -387,6 +387,15 @@ struct facet_altp2m_enter {
  * accesses to descriptor tables together. The agent's own registers, that `enter` loads, are
  * others.
  *
+ * CR3 is pinned otherwise: MOV to CR3 may load any top table that the guest cannot write, on the
+ * start view of a sealed guest (for a monitor's pin: on the vCPU's view). Its agent has looked at
+ * it and taken the right away. Another one raises #VE in the vCPU, with exit reason 28, the value
+ * as linear address and the table as guest physical address, and the instruction runs again; where
+ * no #VE can be raised it is #GP(0). While a vCPU with that pin has a table loaded, the agent's
+ * set_mem_access and set_range that would let it be written give -EBUSY. A table that was loaded
+ * lately may be loaded again without an exit. Where page walks count as writes (AMD) there is no
+ * such pin.
+ *
  * A vCPU with a pin does not start anew: VCPUOP_initialise of it gives -EPERM, and SIPI does
  * nothing; INIT and VCPUOP_down take it down, and VCPUOP_up lets it go on as it was. One that was
  * never up can be pinned so that nobody starts it.
@@ -409,6 +418,7 @@ struct facet_altp2m_enter {
 #define FACET_ALTP2M_PIN_LDTR         0x4u
 #define FACET_ALTP2M_PIN_TR           0x8u
 #define FACET_ALTP2M_PIN_XCR0         0x10u /* not on AMD */
+#define FACET_ALTP2M_PIN_CR3          0x20u /* as said above; not on AMD */
 #define FACET_ALTP2M_PIN_STAR         0x100u
 #define FACET_ALTP2M_PIN_LSTAR        0x200u
 #define FACET_ALTP2M_PIN_CSTAR        0x400u

@@ -77,7 +77,7 @@ static void refused(void)
     expect(pin_of(0, true, 0, CR4_VMXE, 0, 0), -XEN_EINVAL);
     expect(pin_of(0, true, 0, 0, 1ULL << 10, 0), -XEN_EINVAL); /* LMA is no bit of its own */
     expect(pin_of(0, true, 0, 0, 0, 1U << 31), -XEN_EINVAL);
-    expect(pin_of(0, true, 0, 0, 0, 0x20), -XEN_EINVAL);
+    expect(pin_of(0, true, 0, 0, 0, 0x40), -XEN_EINVAL);
     expect(pin_of(0, false, CR0_WP, 0, 0, 0), -XEN_ENOENT);
     ((uint8_t *)&op.u)[4] = 2;
     expect(inside_altp2m(&op), -XEN_EINVAL);

@@ -602,6 +602,12 @@ void platform_pins_update(struct altp2m_vcpu *v)
     fake.updates++;
 }
 
+gfn_t platform_top_table(struct altp2m_vcpu *v)
+{
+    EXPECT(fake.paused || v->pm != &fake.pm, "a table asked for while vCPUs run");
+    return fake.top_table[v->id];
+}
+
 void platform_vcpu_update(struct altp2m_vcpu *v)
 {
     (void)v;

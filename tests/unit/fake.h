@@ -49,6 +49,7 @@ struct fake {
     bool no_altp2m, no_ve;              /* features that the processor lacks */
     bool may_control;                   /* domain 2 has control over domain 1 */
     bool no_pins;                       /* no memory for pins that take some */
+    gfn_t top_table[FAKE_VCPUS];        /* of domain 1's vCPUs */
     struct pins pins[FAKE_VCPUS];       /* what the processors hold domain 1's vCPUs to */
     unsigned preempt_every;             /* 0: never; n: each nth question is answered yes */
     unsigned pause_refusals;            /* so many times others cannot be paused */

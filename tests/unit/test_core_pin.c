@@ -168,6 +168,49 @@ static void pins_bind_the_guest_only(void **state)
     assert_true(fake.pm.active);
 }
 
+static long table_access(unsigned access, uint64_t g)
+{
+    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_mem_access);
+
+    op.domain = DOMID_SELF;
+    op.u.mem_access.view = kernel;
+    op.u.mem_access.access = (uint16_t)access;
+    op.u.mem_access.gfn = g;
+    return fake_hvmop(&fake.self, &op);
+}
+
+/* Only what the guest cannot write is a top table for it, and stays so while a vCPU has it. */
+static void tables_are_kept(void **state)
+{
+    struct altp2m_vcpu *v = &fake.vcpus[1];
+
+    (void)state;
+    fake.top_table[1] = gfn(5);
+    assert_true(altp2m_table_kept(v, gfn(5)));
+    assert_int_equal(pin_by(&fake.self, pin(1, 0, FACET_ALTP2M_PIN_CR3)), 0);
+    assert_false(altp2m_table_kept(v, gfn(5)));
+    assert_false(altp2m_table_kept(v, gfn(1ULL << 30))); /* nothing is there */
+    assert_int_equal(table_access(ACCESS_R, 5), 0);
+    assert_true(altp2m_table_kept(v, gfn(5)));
+    assert_false(altp2m_table_kept(v, gfn(6)));
+    fake.updates = 0;
+    assert_int_equal(table_access(ACCESS_RWX, 5), -XEN_EBUSY);
+    assert_int_equal(table_access(ACCESS_RW, ~0ULL), -XEN_EBUSY);
+    assert_int_equal(table_access(ACCESS_RX, 5), 0);
+    fake.pause_refusals = 1;
+    assert_int_equal(table_access(ACCESS_RWX, 5), -XEN_EBUSY); /* after another try */
+    assert_int_equal(fake.pause_refusals, 0);
+    fake.top_table[1] = gfn(6);
+    fake.updates = 0;
+    assert_int_equal(table_access(ACCESS_RWX, 5), 0);
+    assert_true(fake.updates > 0); /* what the processor knew it does not any more */
+    assert_int_equal(fake.paused, 0);
+    assert_false(altp2m_table_kept(v, gfn(5)));
+    v->inside = true;
+    assert_true(altp2m_table_kept(v, gfn(5)));
+    v->inside = false;
+}
+
 static void ends_with_altp2m(void **state)
 {
     struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_domain_state);
@@ -189,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refused, start_sealed, stop),
         cmocka_unit_test_setup_teardown(each_has_its_own, start_sealed, stop),
         cmocka_unit_test_setup_teardown(pins_bind_the_guest_only, start_sealed, stop),
+        cmocka_unit_test_setup_teardown(tables_are_kept, start_sealed, stop),
         cmocka_unit_test_setup_teardown(ends_with_altp2m, start_sealed, stop),
     };
 
