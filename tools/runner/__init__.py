@@ -25,6 +25,7 @@ An `on_line` callback may raise runner.Stop to end the run; status is then that 
     runner.machines.find(name) -> Machine; its limit(ticks) is what takes as long on the default machine
     runner.make_image(configs, output, interactive=False, memory=None, hypervisor=None) -> Image
     runner.debian_kernel() -> DebianKernel(release, vmlinuz, system_map, modules, headers)
+    runner.host_kernel()     the same of the kernel that a hardware domain runs
         headers: with headers=True, where modules are built: make -C THERE M=... modules
     runner.initramfs     what Linux guests start with: initramfs.script(...), initramfs.Tree
     runner.options       types of options: seconds, ticks, ...; options.parser(NAME, DESCRIPTION)
@@ -40,7 +41,7 @@ Wrong input raises runner.Error, whose text is meant for the user; the exit stat
 
 from .base import ROOT, Error, build, build_dir, installed, say, work_dir
 from .config import config
-from .debian import DebianKernel, debian_kernel
+from .debian import DebianKernel, debian_kernel, host_kernel
 from .image import Image, make_image
 from .machine import Ending, Line, Result, Stop, boot
 from . import cpio, initramfs, machines, options
@@ -48,6 +49,6 @@ from .packages import require
 
 __all__ = [
     "ROOT", "DebianKernel", "Ending", "Error", "Image", "Line", "Result", "Stop", "boot", "build",
-    "build_dir", "config", "cpio", "debian_kernel", "initramfs", "installed", "machines", "make_image", "options", "require",
+    "build_dir", "config", "cpio", "debian_kernel", "host_kernel", "initramfs", "installed", "machines", "make_image", "options", "require",
     "say", "work_dir",
 ]

@@ -18,6 +18,9 @@ from . import archive
 from .base import Error, cache_dir, locked, progress, say
 
 META_PACKAGE = "linux-image-cloud-amd64"
+FLAVOUR = "-cloud-amd64"
+HOST_PACKAGE = "linux-image-amd64"
+HOST_RELEASE = r"[0-9.]+-[0-9]+-amd64"
 IMAGE = r"linux-image-[0-9]"
 # What modules are built with, of all that the headers depend on; the compiler is ours.
 HEADERS = r"linux-headers-[0-9]\S*-common|linux-kbuild-[0-9]"
@@ -146,9 +149,14 @@ def _fetch_headers(directory, kernel, same_version):
     return _with_headers(directory, kernel)
 
 
+def _for_guests(directory):
+    """Those of them that are the kernel for virtual machines: others are there because somebody named them."""
+    return [kernel for kernel in _cached(directory) if kernel.release.endswith(FLAVOUR)]
+
+
 def _whole(directory, headers):
     """What is asked for, if the cache has it; else None."""
-    cached = _cached(directory)
+    cached = _for_guests(directory)
     if headers:
         return next(filter(None, (_with_headers(directory, kernel) for kernel in cached)), None)
     return cached[0] if cached else None
@@ -157,7 +165,7 @@ def _whole(directory, headers):
 def _fetch_pair(directory):
     """A kernel with headers. The archive may have moved on and have none for the kernel that is in
     the cache: then both are fetched anew."""
-    cached = _cached(directory)
+    cached = _for_guests(directory)
     if cached:
         try:
             return _fetch_headers(directory, cached[0], same_version=True)
@@ -176,6 +184,19 @@ def debian_kernel(headers=False):
     with cache() as directory:
         return _whole(directory, headers) or (
             _fetch_pair(directory) if headers else archive.with_lists(lambda: _fetch(directory)))
+
+
+def host_kernel():
+    """Debian 12's kernel for any machine, from the cache or downloaded: a hardware domain's. The one for virtual machines has
+    no drivers for those, and cannot be Xen's dom0."""
+    def cached(directory):
+        return next((kernel for kernel in _cached(directory) if re.fullmatch(HOST_RELEASE, kernel.release)), None)
+
+    found = cached(cache_dir())
+    if found:
+        return found
+    with cache() as directory:
+        return cached(directory) or archive.with_lists(lambda: _fetch(directory, HOST_PACKAGE))
 
 
 def named_kernel(name):
