@@ -29,7 +29,7 @@ romimage: file={share}/BIOS-bochs-latest, options=fastboot
 vgaromimage: file={share}/VGABIOS-lgpl-latest
 boot: {boot}
 {disk}
-{console}{com2}log: "{log}"
+{devices}{console}{com2}log: "{log}"
 sound: driver=dummy
 display_library: rfb, options="timeout=0"
 clock: sync=none{start}
@@ -70,6 +70,17 @@ def _boots(path):
     if path.suffix == ".disk":
         return {"boot": "disk", "disk": f'ata0-master: type=disk, path="{path}", mode=flat, cylinders=0'}
     return {"boot": "cdrom", "disk": f'ata0-master: type=cdrom, path="{path}", status=inserted'}
+
+
+def _devices(order):
+    """What a hardware domain drives."""
+    lines = ""
+    if order.disk:
+        lines += f'ata0-slave: type=disk, path="{order.disk}", mode=flat, cylinders=0\n'
+    if order.network:
+        lines += "pci: enabled=1, chipset=i440fx, slot1=e1000\n" \
+                 f'e1000: card=0, enabled=1, mac=52:54:00:12:34:56, ethmod=vnet, ethdev="{order.directory}"\n'
+    return lines
 
 
 def _isolation():
@@ -122,7 +133,7 @@ class Bochs(Emulator):
             start=start_line, cpu=order.cpu, processors=order.processors,
             quantum=_quantum(order.processors), ips=TICKS_PER_SECOND,
             memory=order.memory, host=min(order.memory, HOST_MIB), share=SHARE, **_boots(order.image.path),
-            console=CONSOLE_SERIAL if order.serial else CONSOLE_DEBUG, com2=com2, log=self._exits.name if order.exits else self.log,
+            devices=_devices(order), console=CONSOLE_SERIAL if order.serial else CONSOLE_DEBUG, com2=com2, log=self._exits.name if order.exits else self.log,
             debug=EXITS_BOCHSRC if order.exits else ""), encoding="utf-8")
         environment = {k: v for k, v in os.environ.items()
                        if not k.startswith(("BX", "LTDL_", "BOCHS"))}

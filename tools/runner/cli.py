@@ -71,6 +71,9 @@ def _parser():
                      help="connect the terminal to the first domain's console; Ctrl-] leaves")
     run.add_argument("--serial", action="store_true", help="the machine has no debug port: the hypervisor's console "
                      "is the first serial port, as on a real machine, and as slow")
+    run.add_argument("--disk", metavar="FILE",
+                     help="the machine's second IDE disk, for a hardware domain, which may write to it")
+    run.add_argument("--network", action="store_true", help="the machine has a network card, for a hardware domain")
     run.add_argument("--keep", action="store_true", help="keep the run's files, say where")
     options.reports(run)
     image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
@@ -190,6 +193,7 @@ def _run(args):
     result = machine.boot(
         args.configs, timeout=args.timeout, ticks=args.ticks, machine=args.machine, memory=args.memory,
         processors=args.processors, interactive=args.interactive, keep=args.keep, serial=args.serial,
+        disk=args.disk, network=args.network,
         hypervisor=args.hypervisor, on_line=machine.print_line, warn=_warn)
     if result.log_tail:
         print(result.log_tail, file=sys.stderr)

@@ -42,6 +42,8 @@ class Order:
     debugger: str = None  # commands for Bochs' debugger, instead of just to go on
     exits: bool = False  # Bochs is to log the processor's VM exits
     serial: bool = False  # it has no debug port; COM1 takes its place
+    disk: pathlib.Path = None  # what its second IDE disk has, for a domain that drives it
+    network: bool = False  # it has a network card (Intel's 82540EM), and DHCP answers
 
 
 def seed():

@@ -303,7 +303,7 @@ def check(machine, ticks=None, debugger=None, exits=False):
 
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
          on_line=None, hypervisor=None, warn=None, cancel=None, debugger=None,
-         on_debugger=None, exits=False, ticks=None, processors=1, serial=False):
+         on_debugger=None, exits=False, ticks=None, processors=1, serial=False, disk=None, network=False):
     """Builds an image of `configs`, runs it and returns a Result.
 
     timeout: seconds the machine may run. ticks: instructions that it may execute, which is the same on
@@ -314,6 +314,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     debugger: what Bochs' debugger is told to do, instead of just to go on; on_debugger gets the
     lines that are the emulator's own. exits: count VM exits (Result.exits), two to three times slower.
     serial: the machine has no debug port, so that the hypervisor's console is the first serial port.
+    disk: a file that is the machine's second IDE disk; network: it has a network card. Both for a hardware domain.
     """
     found = check(machine, ticks, debugger, exits)
     limit = host_memory_mib()
@@ -323,7 +324,8 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
         image = found.backend.make_image(configs, directory, interactive, memory or limit, hypervisor, warn,
                                          f"processors={processors}" if processors > 1 else "")
         order = Order(found.cpu, directory, image, _machine_memory(image, memory, limit), processors,
-                      ticks=ticks, debugger=debugger, exits=exits, serial=serial)
+                      ticks=ticks, debugger=debugger, exits=exits, serial=serial,
+                      disk=disk and pathlib.Path(disk).resolve(), network=network)
         result = Run(found.backend, order, options).result()
         result.domains = dict(image.domains)
         keep_log = bool(result.log_tail)

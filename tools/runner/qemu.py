@@ -71,13 +71,20 @@ def watchdog(ticks):
     raise Error(f"a machine of QEMU has a limit of at most {MOST_TICKS} instructions")
 
 
+def _devices(order):
+    """What a hardware domain drives. It answers in this computer's time: so the machine's clock does not go ahead of that."""
+    return [
+        *(["-drive", f"file={str(order.disk).replace(',', ',,')},format=raw,if=ide,index=1"] if order.disk else []),
+        *(["-netdev", "user,id=net,restrict=on", "-device", "e1000,netdev=net"] if order.network else [])]
+
+
 def _arguments(order, start_time, control, test):
     """QEMU's command line; `control` and `test` are open files."""
     return [
         PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
         "-machine", "pc" if threads() else "pc,accel=tcg", "-cpu", order.cpu, "-smp", str(order.processors),
         "-m", str(order.memory), *(["-accel", "tcg,thread=multi"] if threads() else
-                                   ["-icount", "shift=0,sleep=off"]),
+                                   ["-icount", f"shift=0,sleep={'on' if order.disk or order.network else 'off'}"]),
         "-rtc", f"clock=vm,base={time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(start_time))}",
         *([] if seed() is None else ["-seed", str(seed())]),
         "-chardev", "stdio,id=console,signal=off",
@@ -86,6 +93,7 @@ def _arguments(order, start_time, control, test):
         *(["-chardev", f"serial,id=com2,path={order.terminal}", "-serial", "chardev:com2"]
           if order.terminal else []),
         "-device", f"i6300esb,addr={WATCHDOG:#x}",
+        *_devices(order),
         "-action", "reboot=shutdown,shutdown=pause,watchdog=poweroff",
         "-D", "qemu.log", "-d", "guest_errors,cpu_reset",
         "-chardev", f"socket,id=control,fd={control.fileno()}", "-mon", "chardev=control,mode=control",
