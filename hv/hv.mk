@@ -2,7 +2,7 @@
 # The hypervisor image: build/facet.elf, a multiboot 1 kernel.
 -include hv/guest/guest.mk
 
-HV_SRCS := $(wildcard hv/*.c hv/boot/*.c hv/lib/*.c hv/mm/*.c hv/x86/*.c hv/vcpu/*.c hv/vmx/*.c hv/svm/*.c hv/exit/*.c) $(HV_GUEST_SRCS) $(CORE_SRCS)
+HV_SRCS := $(wildcard hv/*.c hv/boot/*.c hv/lib/*.c hv/mm/*.c hv/x86/*.c hv/vcpu/*.c hv/vmx/*.c hv/svm/*.c hv/host/*.c hv/exit/*.c) $(HV_GUEST_SRCS) $(CORE_SRCS)
 HV_ASMS := $(wildcard hv/boot/*.S hv/x86/*.S hv/vmx/*.S hv/svm/*.S)
 HV_OBJS := $(HV_SRCS:%.c=$(B)/hv/%.o) $(HV_ASMS:%.S=$(B)/hv/%.o)
 

@@ -12,7 +12,9 @@
 #include "domain.h"
 #include "lib/console.h"
 #include "mm/frame.h"
+#include "mm/ram.h"
 #include "exit/selftest.h"
+#include "host.h"
 #include "vcpu/vendor.h"
 #include "x86/look.h"
 #include "x86/madt.h"
@@ -91,19 +93,25 @@ static void range_take(uint64_t start, uint64_t end)
     }
 }
 
+/* As high as can be: a hardware domain's kernel has its place further down. */
 void *early_alloc(uint64_t bytes)
 {
+    struct range *found = NULL;
+
     bytes = page_up(bytes);
     for (unsigned i = 0; i < nr_free_ranges; i++) {
         struct range *r = &free_ranges[i];
 
-        if (r->end <= LOW_LIMIT && r->end - r->start >= bytes) {
-            r->end -= bytes;
-            memset((void *)r->end, 0, bytes);
-            return (void *)r->end;
+        if (r->end <= LOW_LIMIT && r->end - r->start >= bytes && (!found || r->end > found->end)) {
+            found = r;
         }
     }
-    fatal("too little memory: no room for the hypervisor's tables below 4 GiB");
+    if (!found) {
+        fatal("too little memory: no room for the hypervisor's tables below 4 GiB");
+    }
+    found->end -= bytes;
+    memset((void *)found->end, 0, bytes);
+    return (void *)found->end;
 }
 
 /* What any entry calls reserved is not RAM, whatever another says. */
@@ -130,6 +138,7 @@ static uint64_t read_memory_map(const struct multiboot_info *info)
         const struct multiboot_range *m = (const void *)at;
         uint64_t start = page_up(m->base), end = page_down(m->base + m->length);
 
+        ram_add(m->base, m->base + m->length, m->type);
         if (m->type == 1 && start < MAX_RAM) {
             end = end < MAX_RAM ? end : MAX_RAM;
             range_take(start, end); /* said twice, used once */
@@ -144,8 +153,8 @@ static uint64_t read_memory_map(const struct multiboot_info *info)
     return top;
 }
 
-/* The first MiB stays with the firmware; image and everything the boot loader left stay
- * where they are. */
+/* The first MiB stays with the firmware; image and modules stay where they are. What the boot
+ * loader told is read before anything is put there. */
 static unsigned take_boot_memory(const struct multiboot_info *info)
 {
     const struct multiboot_module *m = (const void *)(uint64_t)info->mods_addr;
@@ -153,12 +162,9 @@ static unsigned take_boot_memory(const struct multiboot_info *info)
 
     range_take(0, 1 << 20);
     range_take((uint64_t)image_start, (uint64_t)image_end);
-    range_take((uint64_t)info, (uint64_t)(info + 1));
-    range_take(info->mmap_addr, (uint64_t)info->mmap_addr + info->mmap_length);
     if (nr > ARRAY_SIZE(modules)) {
         fatal("%u boot modules; at most %u are supported", nr, (unsigned)ARRAY_SIZE(modules));
     }
-    range_take((uint64_t)m, (uint64_t)(m + nr));
     for (unsigned i = 0; i < nr; i++) {
         range_take(m[i].start, m[i].end);
         modules[i].start = (const void *)(uint64_t)m[i].start;
@@ -235,6 +241,7 @@ static void run(void)
     vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
     check_processor();
     fpu_init();
+    host_prepare(modules, nr_modules); /* before anybody takes a frame that it wants */
     apic_init();
     mce_start();
     time_init();

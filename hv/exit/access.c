@@ -7,6 +7,7 @@
 #include "exit/reflect.h"
 #include "exit/walk.h"
 #include "guest/xen_abi.h"
+#include "host.h"
 
 static uint32_t access_flags(unsigned rights, bool gla_valid, bool walk)
 {
@@ -144,6 +145,9 @@ static inline __attribute__((always_inline)) void decided(struct vcpu *v, const 
         narrow_begin(v, e);
         break;
     case FAULT_UNMAPPED:
+        if (v->domain->guest.hardware && host_map(v->domain, e->violation.gpa)) {
+            break;
+        }
         if (v->event.due) {
             vcpu_inject_error(v, EXC_GP, 0); /* a stack or descriptor table in a hole */
         } else {

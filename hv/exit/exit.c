@@ -11,6 +11,7 @@
 #include "exit/walk.h"
 #include "guest/xen_abi.h"
 #include "vcpu/pins.h"
+#include "x86/device.h"
 #include "x86/stretch.h"
 
 #define REASON_STEPPED 37u /* VCPU_EXIT_STEPPED, for monitors: struct vcpu_exit's `reason` */
@@ -35,6 +36,9 @@ static void hypercall(struct vcpu *v, const struct vcpu_exit *e)
 static void interrupt(struct vcpu *v, const struct vcpu_exit *e)
 {
     (void)v;
+    if (device_note(e->vector)) {
+        return;
+    }
     if (e->vector == APIC_TIMER_VECTOR) {
         this_cpu()->timer_fired = true;
     }

@@ -3,6 +3,7 @@
 #include "domain.h"
 #include "exit/emulate.h"
 #include "exit/exit.h"
+#include "host.h"
 #include "vcpu/sched.h"
 #include "x86/smp.h"
 #include "x86/stretch.h"
@@ -19,10 +20,18 @@ static void begin_slice(uint64_t now)
     timer_slice(this_cpu()->slice_end);
 }
 
+static void look_at_devices(void)
+{
+    if (__builtin_expect(this_cpu()->device_came, false)) {
+        host_interrupts();
+    }
+}
+
 /* Fires timers that are due; true if the slice is over and somebody else could run. */
 static bool timer_interrupt(void)
 {
     this_cpu()->timer_fired = false;
+    look_at_devices();
     timer_run();
     uint64_t now = time_now();
     if (now < this_cpu()->slice_end) {
@@ -133,6 +142,7 @@ static void idle(bool more)
     stretch_begin();
     if (this_cpu()->timer_fired) {
         this_cpu()->timer_fired = false;
+        look_at_devices();
         timer_run();
     }
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Builds a domain from its description, and takes one apart. Guest physical memory is laid out as
+ * Builds a domain from its description. Guest physical memory is laid out as
  * Xen's toolstack does for PVH guests: RAM from 0, continued at 4 GiB if it does not fit below
  * GUEST_LOW_RAM_END.
  */
 #include "made.h"
 #include "elf_image.h"
+#include "host.h"
 #include "layout.h"
 #include "mm/frame.h"
 #include "x86/smp.h"
@@ -17,7 +18,8 @@
  * about 150,000 ticks. */
 #define PIECE_CLEAR 256u       /* frames cleared */
 #define PIECE_COPY  (1u << 20) /* bytes copied */
-#define PIECE_PUT   8192u      /* frames given back */
+
+#define DEVICE_SPAN (128ULL << 20) /* 64 tables */
 
 /* What is being built, and how far it is. */
 struct build {
@@ -28,6 +30,7 @@ struct build {
     uint64_t ramdisk_gpa, info_gpa;
     unsigned step;     /* of steps[] */
     uint64_t next_gfn; /* RAM is there below */
+    unsigned piece;    /* of host_ram(), for the hardware domain */
     mfn_t block;       /* that goes there next; MFN_INVALID: none yet */
     unsigned order;    /* of the block */
     uint64_t cleared;  /* frames of the block */
@@ -73,12 +76,41 @@ static uint64_t pages_of(size_t bytes)
 
 /* ---- sizes and places ---- */
 
+/* Of the hardware domain: in the piece of its RAM where the kernel belongs. Its RAM stays where it
+ * is: ram_end_gfn is 0. */
+static bool place_host(struct build *b)
+{
+    struct guest_domain *g = &b->d->guest;
+    uint64_t start, end, acpi;
+
+    b->d->memory_pages = b->config->memory_kib >> 2;
+    if (!host_ram(0, &start, &end)) {
+        return fail(b, "%s", host_lacks());
+    }
+    g->acpi_gfn = host_acpi_gfn();
+    acpi = g->acpi_gfn << PAGE_SHIFT;
+    for (unsigned i = 0; host_ram(i, &start, &end); i++) {
+        g->low_end = end;
+        if (b->elf.low >= start && b->elf.high <= end &&
+            layout_place(end < acpi ? end : acpi, b->elf.high, b->ramdisk.size, &b->ramdisk_gpa,
+                         &b->info_gpa)) {
+            return true;
+        }
+    }
+    return fail(b, "no memory of the machine at %llu KiB, for %llu KiB of kernel and ramdisk",
+                (unsigned long long)b->elf.low >> 10,
+                (unsigned long long)(b->elf.high - b->elf.low + b->ramdisk.size) >> 10);
+}
+
 static bool place(struct build *b)
 {
     struct domain *d = b->d;
     uint64_t memory = b->config->memory_kib << 10;
     struct guest_domain *g = &d->guest;
 
+    if (b->config->hardware) {
+        return place_host(b);
+    }
     d->memory_pages = memory >> PAGE_SHIFT;
     g->low_end = layout_low_end(memory);
     g->high_end = layout_high_end(memory);
@@ -97,11 +129,17 @@ static bool place(struct build *b)
     return true;
 }
 
+/* What its tables are sized for: with some for devices, where it has them. */
+static uint64_t table_span(const struct build *b)
+{
+    return b->config->hardware ? ((b->d->guest.acpi_gfn) << PAGE_SHIFT) + DEVICE_SPAN
+                               : b->config->memory_kib << 10;
+}
+
 static bool check_memory(struct build *b)
 {
-    uint64_t tables =
-        layout_host_reserve(b->config->memory_kib << 10) + (b->config->table_kib >> 2);
-    uint64_t need = b->d->memory_pages + tables + 64;
+    uint64_t tables = layout_host_reserve(table_span(b)) + (b->config->table_kib >> 2);
+    uint64_t need = (b->config->hardware ? 0 : b->d->memory_pages) + tables + 64;
 
     if (need > frame_free_count()) {
         return fail(b, "it needs %llu MiB, the machine has %llu MiB left",
@@ -131,8 +169,8 @@ static bool create_physmap(struct build *b)
         .guest_tables = b->config->altp2m_guest_tables,
         .trace = b->config->altp2m_trace,
         .narrow = b->config->altp2m_narrow,
-        .host_reserve = (uint32_t)layout_host_reserve(b->config->memory_kib << 10),
-        .monitor_reserve = (uint32_t)layout_monitor_reserve(b->config->memory_kib << 10),
+        .host_reserve = (uint32_t)layout_host_reserve(table_span(b)),
+        .monitor_reserve = (uint32_t)layout_monitor_reserve(table_span(b)),
         .format = vendor_caps.format,
     };
 
@@ -163,6 +201,10 @@ static bool take_block(struct build *b, uint64_t nr)
 {
     b->order = best_order(b->next_gfn, nr, vendor_caps.format->large_1g);
     b->cleared = 0;
+    if (b->config->hardware) {
+        b->block = mfn(b->next_gfn);
+        return true;
+    }
     for (;;) {
         b->block = frame_reserve(1ULL << b->order);
         if (!mfn_eq(b->block, MFN_INVALID)) {
@@ -215,9 +257,26 @@ static enum progress map_ram(struct build *b, uint64_t end)
     return b->next_gfn < last ? MORE : DONE;
 }
 
+/* A piece of the hardware domain's RAM, where the machine has it. */
+static enum progress map_host(struct build *b)
+{
+    uint64_t start, end;
+    enum progress p;
+
+    if (!host_ram(b->piece, &start, &end)) {
+        return DONE;
+    }
+    if (b->next_gfn < start >> PAGE_SHIFT) {
+        b->next_gfn = start >> PAGE_SHIFT;
+    }
+    p = map_ram(b, end);
+    b->piece += p == DONE;
+    return p == DONE ? MORE : p;
+}
+
 static enum progress map_low(struct build *b)
 {
-    return map_ram(b, b->d->guest.low_end);
+    return b->config->hardware ? map_host(b) : map_ram(b, b->d->guest.low_end);
 }
 
 static enum progress map_high(struct build *b)
@@ -247,6 +306,10 @@ static enum progress map_special(struct build *b)
     struct domain *d = b->d;
     uint64_t acpi = d->guest.acpi_gfn, console = guest_special_gfn(d, GUEST_CONSOLE_PAGE);
 
+    if (b->config->hardware) { /* in its RAM */
+        host_acpi_build(hand_build_page(d, gfn(acpi)), gpa(acpi << PAGE_SHIFT), b->config->vcpus);
+        return DONE;
+    }
     if (!map_page(d, acpi) || !map_page(d, console)) {
         return done_if(fail(b, "the machine ran out of memory"));
     }
@@ -262,6 +325,9 @@ unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *e)
     const struct guest_domain *g = &d->guest;
     unsigned n = 0;
 
+    if (g->hardware) {
+        return host_memory_map(e, GUEST_MEMMAP_MAX);
+    }
     e[n++] = (struct hvm_memmap_table_entry){0, g->low_end, XEN_HVM_MEMMAP_TYPE_RAM, 0};
     e[n++] = (struct hvm_memmap_table_entry){g->acpi_gfn << PAGE_SHIFT, PAGE_SIZE,
                                              XEN_HVM_MEMMAP_TYPE_ACPI, 0};
@@ -282,6 +348,7 @@ static void fill_start_info(struct build *b, uint8_t *page)
 
     s->magic = XEN_HVM_START_MAGIC_VALUE;
     s->version = 1;
+    s->flags = b->config->hardware ? SIF_PRIVILEGED | SIF_INITDOMAIN : 0;
     s->cmdline_paddr = b->info_gpa + INFO_CMDLINE;
     memcpy(page + INFO_CMDLINE, b->config->cmdline, strlen(b->config->cmdline) + 1);
     s->rsdp_paddr = b->d->guest.acpi_gfn << PAGE_SHIFT;
@@ -441,6 +508,9 @@ static enum progress set_up(struct build *b)
 static enum progress connect_console(struct build *b)
 {
     b->d->guest.extra_pages = frame_owned(b->d->owner) - b->d->guest.ram_pages;
+    if (b->config->hardware) {
+        host_begin(b->d);
+    }
     guest_console_init(b->d);
     return DONE;
 }
@@ -461,6 +531,7 @@ static void domain_init(struct domain *d, const struct domain_config *c, bool in
     d->guest.interactive = interactive;
     d->guest.monitor.ring_frame = MFN_INVALID;
     d->guest.control = c->control;
+    d->guest.hardware = c->hardware;
     d->guest.monitor.listener = MONITOR_NOBODY;
     d->guest.monitor.controls_all = c->monitor;
     d->guest.monitor.controls = c->monitors;
@@ -554,119 +625,4 @@ struct domain *builder_end(struct build *b, char *error, size_t error_size)
     snprintf(error, error_size, "%s", b->error);
     frame_put_run(frame_of(b), pages_of(sizeof(*b)));
     return d;
-}
-
-/* Gives back a piece of what the host map shows: frames of RAM, its own or another domain's. */
-static bool free_ram(struct domain *d, uint64_t *g)
-{
-    struct mapping m;
-    uint64_t n;
-
-    *g = hostmap_next(&d->physmap, *g);
-    if (*g == ~0ULL || !hostmap_lookup(&d->physmap, gfn(*g), &m)) {
-        return *g != ~0ULL;
-    }
-    n = (1ULL << m.order) - (*g & ((1ULL << m.order) - 1));
-    n = n < PIECE_PUT ? n : PIECE_PUT;
-    if (m.type == MAP_RAM) {
-        frame_put_run(m.mfn, n);
-    } else if (m.type == MAP_FOREIGN) {
-        frame_put_foreign(m.mfn); /* single pages */
-    }
-    *g += n;
-    return true;
-}
-
-static void put_frame(mfn_t m)
-{
-    if (!mfn_eq(m, MFN_INVALID)) {
-        frame_put(m);
-    }
-}
-
-static void destroy_vcpu(struct vcpu *v)
-{
-    memory_extent_release(v);
-    lapic_stop(v);
-    guest_time_stop_vcpu(v);
-    hand_area_unbind(&v->guest.info_area);
-    guest_area_unbind(&v->guest.runstate_area);
-    guest_area_unbind(&v->guest.time_area);
-    vcpu_destroy(v);
-    frame_put_run(frame_of(v), pages_of(sizeof(*v)));
-}
-
-/* The steps of an ending; each is called until it has no more to do. */
-static bool end_channels(struct domain *d, uint64_t *at)
-{
-    if ((*at)++ == 0) {
-        vmevent_disable(d);
-        guest_console_destroy(d);
-    }
-    return evtchn_destroy_some(d);
-}
-
-static bool end_grants(struct domain *d, uint64_t *at)
-{
-    return grant_destroy_some(d, (*at)++);
-}
-
-static bool end_ram(struct domain *d, uint64_t *at)
-{
-    return d->guest.physmap_ready && free_ram(d, at);
-}
-
-/* Drops what views hold of the guest's frames. */
-static bool end_views(struct domain *d, uint64_t *at)
-{
-    (void)at;
-    return d->guest.physmap_ready && physmap_destroy_some(&d->physmap);
-}
-
-static bool end_vcpus(struct domain *d, uint64_t *at)
-{
-    if (*at < d->nr_vcpus && guest_settle_last(d->vcpus[*at])) {
-        return true;
-    }
-    if (*at < d->nr_vcpus) {
-        destroy_vcpu(d->vcpus[*at]);
-    }
-    return ++*at < d->nr_vcpus;
-}
-
-static bool end_pool(struct domain *d, uint64_t *at)
-{
-    uint64_t left = mfn_eq(d->guest.pool, MFN_INVALID) ? 0 : d->guest.pool_pages - *at;
-    uint64_t n = left < PIECE_PUT ? left : PIECE_PUT;
-
-    frame_put_run(mfn(d->guest.pool.v + *at), n);
-    *at += n;
-    return n < left;
-}
-
-static bool end_all(struct domain *d, uint64_t *at)
-{
-    (void)at;
-    msr_exits_drop(d);
-    put_frame(d->guest.shared_frame);
-    if (d->guest.made) {
-        frame_put(frame_of(d->guest.made));
-    }
-    for (unsigned i = 0; i < GRANT_FRAMES; i++) {
-        put_frame(d->guest.grant_frame[i]);
-    }
-    frame_put_run(frame_of(d), pages_of(sizeof(*d)));
-    return false;
-}
-
-bool builder_destroy_more(struct domain *d, struct builder_ending *e)
-{
-    static bool (*const endings[])(struct domain *, uint64_t *) = {
-        end_channels, end_grants, end_views, end_ram, end_vcpus, end_pool, end_all,
-    };
-
-    if (!endings[e->step](d, &e->at)) {
-        *e = (struct builder_ending){.step = e->step + 1};
-    }
-    return e->step < ARRAY_SIZE(endings);
 }

@@ -219,6 +219,10 @@ static const char *read_monitor(const struct dtree *t, int node, struct domain_c
     int size = 0;
 
     c->control = fdt_getprop(t->fdt, node, "control", NULL) != NULL;
+    c->hardware = fdt_getprop(t->fdt, node, "hardware", NULL) != NULL;
+    if (c->hardware && (!c->control || c->domid != 0)) {
+        return "hardware is for the domain with control whose reg is 0";
+    }
     c->monitor = fdt_getprop(t->fdt, node, "monitor", NULL) != NULL;
     c->monitors = fdt_getprop(t->fdt, node, "monitors", &size);
     c->monitors_size = c->monitors ? (unsigned)size : 0;

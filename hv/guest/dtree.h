@@ -32,6 +32,7 @@ struct domain_config {
     uint64_t table_kib;
     enum domain_action on_poweroff, on_crash, on_reboot, on_watchdog;
     bool control;         /* may make domains, and controls those */
+    bool hardware;        /* drives the machine's devices; then also `control` */
     bool monitor;         /* may control every other domain */
     const char *monitors; /* in the tree: names of those it may control, each with its NUL */
     unsigned monitors_size;

@@ -184,7 +184,7 @@ void acpi_build(uint8_t *page, gpa_t at, unsigned nr_vcpus);
 
 /* The guest's memory map: at most GUEST_MEMMAP_MAX entries are written; their number is returned.
  */
-#define GUEST_MEMMAP_MAX 8u
+#define GUEST_MEMMAP_MAX 32u
 unsigned memory_map(const struct domain *d, struct hvm_memmap_table_entry *out);
 /* Frames that may be on the domain's account, if it asks for one more, or a monitor for it. */
 uint64_t memory_most(const struct domain *d, bool monitor);
@@ -278,6 +278,12 @@ uint64_t lapic_base(const struct vcpu *v);
 bool lapic_write_base(struct vcpu *v, uint64_t value);
 /* Makes a vector pending and wakes v. */
 void lapic_raise(struct vcpu *v, uint8_t vector);
+/* What an I/O APIC or a device sends: to one of 8 bits. False: there is nobody who takes it. */
+struct lapic_message {
+    uint8_t vector, dest;
+    bool logical, lowest, level;
+};
+bool lapic_deliver(struct domain *d, const struct lapic_message *m);
 /* The highest pending vector that priorities let through, or -1. */
 int lapic_pending(const struct lapic *l);
 void lapic_accept(struct lapic *l, uint8_t vector);

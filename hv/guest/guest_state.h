@@ -23,6 +23,7 @@ enum lapic_mode { LAPIC_OFF = 0, LAPIC_XAPIC = 2, LAPIC_X2APIC = 3 };
 /* Local APIC (SDM 3, 10.4 and 10.12). */
 struct lapic {
     struct vector_set irr, isr;
+    struct vector_set tmr; /* those that came with a level: the I/O APIC is told of their end */
     enum lapic_mode mode;
     bool nmi;     /* one waits to be taken */
     bool irr_any; /* some bit of irr may be set */
@@ -82,6 +83,7 @@ struct made;        /* hv/guest/made.h */
 struct guest_domain {
     unsigned shutdown_reason;
     bool control;      /* may make domains, and controls those */
+    bool hardware;     /* drives the machine's devices: hv/host.h */
     struct made *made; /* NULL: described at boot */
     char crash_reason[160];
     unsigned pins;           /* references that keep the domain from being freed */

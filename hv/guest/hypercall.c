@@ -2,6 +2,7 @@
 /* From VMCALL to the handler, and the calls that are too small for a file of their own. */
 #include "guest.h"
 #include "core/platform.h"
+#include "host.h"
 #include <facet/check.h>
 #include <facet/hvmop.h>
 #include <string.h>
@@ -282,17 +283,19 @@ static long vm_assist(struct hypercall *h)
     }
 }
 
-/* There is no interrupt controller to talk about. */
+/* Of others there is no interrupt controller to talk about. */
 static long physdev_op(struct hypercall *h)
 {
-    (void)h;
-    return -ENOSYS;
+    return h->v->domain->guest.hardware ? host_physdev_op(h) : -ENOSYS;
 }
 
-/* platform_op: about the machine, which no domain controls. */
+/* platform_op: about the machine, of which only the hardware domain knows anything. */
 static long privileged_op(struct hypercall *h)
 {
     uint32_t head[2];
 
-    return copy_in(h, head, h->arg[0], sizeof(head)) != 0 ? -EFAULT : -EPERM;
+    if (copy_in(h, head, h->arg[0], sizeof(head)) != 0) {
+        return -EFAULT;
+    }
+    return h->v->domain->guest.hardware ? host_platform_op(h, head[0]) : -EPERM;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Local APIC: by MSR in x2APIC mode, in which it starts (SDM 3, 10.12), by a page of memory in
- * xAPIC mode (SDM 3, 10.4). The event channel upcall shares the way to the processor, so it is
- * chosen here too.
+ * xAPIC mode (SDM 3, 10.4).
  */
 #include "guest.h"
+#include "host.h"
 #include <string.h>
 #include "vcpu/pins.h"
 
@@ -64,6 +64,11 @@ static void vector_set(struct vector_set *s, uint8_t v)
 static void vector_clear(struct vector_set *s, uint8_t v)
 {
     __atomic_fetch_and(&s->word[v / 64], ~(1ULL << (v % 64)), __ATOMIC_SEQ_CST);
+}
+
+static bool vector_has(const struct vector_set *s, uint8_t v)
+{
+    return s->word[v / 64] >> v % 64 & 1;
 }
 
 static int vector_highest(const struct vector_set *s)
@@ -192,6 +197,7 @@ static void reset(struct lapic *l)
 {
     memset(&l->irr, 0, sizeof(l->irr));
     memset(&l->isr, 0, sizeof(l->isr));
+    memset(&l->tmr, 0, sizeof(l->tmr));
     l->irr_any = false;
     l->tpr = l->esr = l->errors = l->tdcr = l->tmict = 0;
     l->ldr = 0;
@@ -358,6 +364,24 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
     }
 }
 
+bool lapic_deliver(struct domain *d, const struct lapic_message *m)
+{
+    uint32_t dest = m->dest == 0xff ? 0xffffffff : m->dest;
+    bool any = false;
+
+    for (unsigned i = 0; i < d->nr_vcpus && !(any && m->lowest); i++) {
+        struct vcpu *to = d->vcpus[i];
+        struct lapic *l = &to->guest.lapic;
+
+        if (m->vector >= 16 && (l->svr & SVR_ENABLED) && addressed(l, dest, m->logical)) {
+            (m->level ? vector_set : vector_clear)(&l->tmr, m->vector);
+            lapic_raise(to, m->vector);
+            any = true;
+        }
+    }
+    return any;
+}
+
 /* ---- registers ---- */
 
 static bool read_register(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -387,7 +411,7 @@ static bool read_register(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = vector_word(&l->isr, msr - REG_ISR);
         return true;
     case REG_TMR ... REG_TMR + 7:
-        *value = 0; /* everything is edge-triggered */
+        *value = vector_word(&l->tmr, msr - REG_TMR);
         return true;
     case REG_IRR ... REG_IRR + 7:
         *value = vector_word(&l->irr, msr - REG_IRR);
@@ -466,8 +490,12 @@ static void write_eoi(struct lapic *l)
 {
     int v = vector_highest(&l->isr);
 
-    if (v >= 0) {
-        vector_clear(&l->isr, (uint8_t)v);
+    if (v < 0) {
+        return;
+    }
+    vector_clear(&l->isr, (uint8_t)v);
+    if (vector_has(&l->tmr, (uint8_t)v)) {
+        host_eoi((uint8_t)v);
     }
 }
 
@@ -584,7 +612,7 @@ bool guest_mmio_read(struct vcpu *v, gpa_t a, unsigned size, uint64_t *value)
     unsigned at = a.v % 16;
 
     if (msr == 0) {
-        return false;
+        return v->domain->guest.hardware && host_mmio_read(a, size, value);
     }
     *value = 0;
     if (at + size <= 4) {
@@ -598,10 +626,13 @@ bool guest_mmio_write(struct vcpu *v, gpa_t a, unsigned size, uint64_t value)
 {
     uint32_t msr = page_register(v, a);
 
-    if (msr && a.v % 16 == 0 && size == 4) {
+    if (msr == 0) {
+        return v->domain->guest.hardware && host_mmio_write(a, size, value);
+    }
+    if (a.v % 16 == 0 && size == 4) {
         page_write(v, msr, (uint32_t)value);
     }
-    return msr != 0;
+    return true;
 }
 
 /* ---- modes ---- */
@@ -634,53 +665,5 @@ bool lapic_write_base(struct vcpu *v, uint64_t value)
         l->icr &= 0xffffffff; /* SDM 3, 10.12.5 */
     }
     l->mode = (enum lapic_mode)to;
-    return true;
-}
-
-/* ---- what goes in next ---- */
-
-/* Apart, so that the way of who has no callback, at each entry, stays short. */
-static __attribute__((noinline)) int callback_or_vector(struct vcpu *v)
-{
-    v->guest.taking_callback = vcpu_upcall_pending(v);
-    return v->guest.taking_callback ? v->domain->guest.callback_vector
-                                    : lapic_pending(&v->guest.lapic);
-}
-
-/* The upcall vector of HVM_PARAM_CALLBACK_IRQ passes by the APIC and stays up until the guest
- * clears its flag. */
-int guest_pending_interrupt(struct vcpu *v)
-{
-    if (v->domain->guest.callback_vector && !v->guest.upcall_vector) {
-        return callback_or_vector(v);
-    }
-    v->guest.taking_callback = false;
-    return lapic_pending(&v->guest.lapic);
-}
-
-void guest_interrupt_taken(struct vcpu *v, unsigned vector)
-{
-    if (!v->guest.taking_callback) {
-        lapic_accept(&v->guest.lapic, (uint8_t)vector);
-    }
-    v->guest.taking_callback = false;
-}
-
-void guest_nmi_taken(struct vcpu *v)
-{
-    __atomic_store_n(&v->guest.lapic.nmi, false, __ATOMIC_SEQ_CST);
-}
-
-uint64_t guest_cr8(const struct vcpu *v)
-{
-    return v->guest.lapic.tpr >> 4;
-}
-
-bool guest_write_cr8(struct vcpu *v, uint64_t value)
-{
-    if (value > 15) {
-        return false;
-    }
-    v->guest.lapic.tpr = (uint32_t)value << 4;
     return true;
 }

@@ -187,6 +187,9 @@ static bool change_extent(struct vcpu *v, struct domain *d, unsigned op, uint64_
     struct was_mapped *pages;
     bool ok;
 
+    if (d->guest.hardware) {
+        return false; /* its RAM is where devices find it */
+    }
     if (op == XENMEM_populate_physmap && made_fills(v->domain, d)) {
         return made_populate(d, g, order);
     }

@@ -35,7 +35,8 @@ static long features(struct hypercall *h)
     }
     info.submap = 1u << XENFEAT_auto_translated_physmap | 1u << XENFEAT_hvm_callback_vector |
                   1u << XENFEAT_hvm_safe_pvclock | 1u << XENFEAT_memory_op_vnode_supported |
-                  1u << XENFEAT_not_direct_mapped;
+                  1u << XENFEAT_not_direct_mapped |
+                  (h->v->domain->guest.hardware ? 1u << XENFEAT_dom0 : 0);
     return copy_out(h, h->arg[1], &info, sizeof(info));
 }
 

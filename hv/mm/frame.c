@@ -15,9 +15,10 @@
 struct frame {
     uint32_t count; /* 0: free */
     uint16_t owner;
-    uint8_t order : 6;  /* of the free block that starts here */
+    uint8_t order : 5;  /* of the free block that starts here */
     bool free_head : 1; /* a free block starts here */
     bool shut : 1;      /* frame_shut() */
+    bool kept : 1;      /* frame_keep() */
     uint8_t foreign;    /* of the count, mappings by other domains; FOREIGN_MANY: that or more, from
                            then on */
 };
@@ -189,7 +190,7 @@ mfn_t frame_alloc(uint16_t owner, unsigned order)
     return order <= MAX_ORDER ? frame_alloc_run(owner, 1ULL << order) : MFN_INVALID;
 }
 
-/* Drops one count; true if it was the last. */
+/* Drops one count; true if it was the last, and the frame is to be free. */
 static bool put_locked(uint64_t i)
 {
     CHECK(i < nr_frames && frames[i].count > 0);
@@ -198,7 +199,7 @@ static bool put_locked(uint64_t i)
     }
     account(frames[i].owner, -1ULL);
     frames[i].owner = FRAME_OWNER_NONE;
-    return true;
+    return !frames[i].kept;
 }
 
 /* Neighbours that become free together are given back as large blocks, not merged one by one. */
@@ -301,6 +302,52 @@ uint64_t frame_free_count(void)
 uint64_t frame_total_count(void)
 {
     return nr_ram;
+}
+
+/* The start of the free block that a frame lies in; ~0: it is not free. */
+static uint64_t block_of(uint64_t i)
+{
+    for (unsigned o = 0; o <= MAX_ORDER; o++) {
+        uint64_t first = i & ~((1ULL << o) - 1);
+
+        if (frames[first].free_head && frames[first].order == o) {
+            return first;
+        }
+    }
+    return ~0ULL;
+}
+
+static void keep(uint64_t first, uint64_t end)
+{
+    for (uint64_t i = first; i < end; i++) {
+        frames[i].count = 0;
+        frames[i].kept = true;
+    }
+}
+
+uint64_t frame_keep(uint64_t first, uint64_t end, bool taken)
+{
+    uint64_t i = first;
+
+    end = end < nr_frames ? end : nr_frames;
+    lock_acquire(&frames_lock);
+    while (i < end) {
+        uint64_t block = block_of(i), after = i + 1, stop;
+
+        if (block != ~0ULL) {
+            after = block + (1ULL << frames[block].order);
+            block_remove(block);
+            range_free(block, i);
+        } else if (!taken || frames[i].owner != FRAME_OWNER_NONE || frames[i].kept) {
+            break;
+        }
+        stop = after < end ? after : end;
+        keep(i, stop);
+        range_free(stop, after);
+        i = stop;
+    }
+    lock_release(&frames_lock);
+    return i;
 }
 
 /*

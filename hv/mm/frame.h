@@ -62,6 +62,14 @@ uint64_t frame_owned(uint16_t owner);
 uint16_t frame_owner(mfn_t m);
 uint64_t frame_free_count(void);
 
+/*
+ * Frames that are one domain's alone for good: nobody is given them but by frame_take(), and when
+ * they are put they are there for the next one. From `first` on, up to the first that is not free,
+ * nor (`taken`) what the allocator was never given, for RAM that nobody uses any more. Tells where
+ * it stopped.
+ */
+uint64_t frame_keep(uint64_t first, uint64_t end, bool taken);
+
 uint64_t frame_total_count(void);
 
 /*

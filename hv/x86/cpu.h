@@ -77,6 +77,8 @@ struct cpu {
     uint64_t
         flushed[CPU_DOMAINS]; /* hv/vcpu/remote.c: what was forgotten of each domain's tables */
     void *vendor;             /* what the vendor keeps of this processor */
+    uint64_t devices[4];      /* a bit for each vector that came: device.h */
+    bool device_came;
     uint64_t gdt[5];
     struct cpu_tss tss;
 };
@@ -140,6 +142,22 @@ static inline void outb(uint16_t port, uint8_t v)
 static inline void outw(uint16_t port, uint16_t v)
 {
     __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+static inline void outl(uint16_t port, uint32_t v)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+}
+static inline uint16_t inw(uint16_t port)
+{
+    uint16_t v;
+    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+static inline uint32_t inl(uint16_t port)
+{
+    uint32_t v;
+    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
 }
 static inline uint8_t inb(uint16_t port)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* GDT, TSS, IDT, and what happens when an exception hits the hypervisor itself. */
 #include "cpu.h"
+#include "device.h"
 #include <facet/check.h>
 #include "lib/console.h"
 #include "processors.h"
@@ -132,7 +133,10 @@ void trap_handle(struct trap_frame *f)
         return;
     }
     if (f->vector >= 32) {
-        /* The PIC and the APIC are masked but for the timer; anything else is a stray. */
+        if (device_note((unsigned)f->vector)) {
+            return;
+        }
+        /* The PIC and the APIC are masked but for these; anything else is a stray. */
         if (f->vector != APIC_SPURIOUS_VECTOR) {
             apic_eoi();
         }

@@ -17,6 +17,7 @@
 #include "exit/exit.h"
 #include "guest/guest.h"
 #include "guest_side.h"
+#include "host.h"
 #include "mm/frame.h"
 #include "promise.h"
 #include "threads.h"
@@ -164,6 +165,9 @@ bool timer_due(void)
     return false;
 }
 void cpu_look_nmi(void)
+{
+}
+void host_interrupts(void)
 {
 }
 mfn_t frame_alloc(uint16_t owner, unsigned order)

@@ -23,8 +23,8 @@ VENDORS = re.compile(
 
 # Rooms, the lowest first: each may include those before it. `vcpu.h` stands for all that struct vcpu and
 # struct domain are made of, which everybody above knows.
-ORDER = ("include", "core", "lib", "x86", "mm", "vcpu.h", "vmx", "svm", "vcpu", "guest", "exit", "boot")
-SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/monitor.h", "hv/context.h", "hv/guest/guest_state.h", "hv/guest/monitor_state.h", "hv/exit/exit_state.h",
+ORDER = ("include", "core", "lib", "x86", "mm", "vcpu.h", "vmx", "svm", "vcpu", "guest", "host", "exit", "boot")
+SHARED = {"hv/vcpu.h", "hv/domain.h", "hv/host.h", "hv/monitor.h", "hv/context.h", "hv/guest/guest_state.h", "hv/guest/monitor_state.h", "hv/exit/exit_state.h",
           "hv/guest/xen_abi.h", "hv/guest/domctl_abi.h",
           "hv/vcpu/agent.h", "hv/vcpu/area.h", "hv/vcpu/entry_regs.S", "hv/vcpu/event.h", "hv/vcpu/exit.h", "hv/vcpu/state.h", "hv/vcpu/vendor.h"}
 APART = {("vmx", "svm"), ("svm", "vmx")}  # neither knows the other
@@ -37,6 +37,7 @@ UPWARD = {
     ("vmx", "exit"): "vcpu_exit_own",
     ("svm", "vcpu"): "vcpu_code|vcpu_code_in_place|vcpu_code_known",  # the instruction, where the processor does not tell it
     ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",
+    ("guest", "host"): r"host_\w+",  # what only the hardware domain has: hv/host.h
     ("lib", "x86"): "cpu_stop_others",  # fatal()
     ("vmx", "vcpu"): "remote_enter",  # what other processors took away
     ("x86", "boot"): "early_alloc",  # before there are frames

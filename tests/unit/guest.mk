@@ -14,5 +14,5 @@ GUEST_EVTCHN = $(patsubst %,$(B)/unit-hv/hv/guest/%.o,evtchn evtchn_bind evtchn_
 GUEST_FAKE = $(B)/unit-hv/tests/unit/guest_fake.o $(B)/unit-hv/tests/unit/hv_test.o
 $(B)/unit-hv/test_guest_loader: $(B)/unit-hv/hv/guest/elf_image.o $(B)/unit-hv/hv/guest/dtree.o \
                               $(B)/unit-hv/core/policy.o
-$(B)/unit-hv/test_guest_lapic: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/waits.o $(GUEST_EVTCHN) $(GUEST_FAKE)
-$(B)/unit-hv/test_guest_evtchn: $(B)/unit-hv/hv/guest/lapic.o $(GUEST_EVTCHN) $(B)/unit-hv/hv/guest/waits.o $(GUEST_FAKE)
+$(B)/unit-hv/test_guest_lapic: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/interrupt.o $(B)/unit-hv/hv/guest/waits.o $(GUEST_EVTCHN) $(GUEST_FAKE)
+$(B)/unit-hv/test_guest_evtchn: $(B)/unit-hv/hv/guest/lapic.o $(B)/unit-hv/hv/guest/interrupt.o $(GUEST_EVTCHN) $(B)/unit-hv/hv/guest/waits.o $(GUEST_FAKE)

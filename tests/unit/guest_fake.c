@@ -2,6 +2,7 @@
 #include "guest_fake.h"
 #include "core/platform.h"
 #include "guest/made.h"
+#include "host.h"
 #include "mm/frame.h"
 #include "vcpu/pins.h"
 #include <stdio.h>
@@ -58,6 +59,23 @@ void fake_domain_free(struct domain *d)
 }
 
 /* ---- what the sources under test call ---- */
+
+uint8_t fake_ended; /* the vector whose end an I/O APIC was told of last */
+
+void host_eoi(uint8_t vector)
+{
+    fake_ended = vector;
+}
+bool host_mmio_read(gpa_t a, unsigned size, uint64_t *value)
+{
+    (void)a, (void)size, (void)value;
+    return false;
+}
+bool host_mmio_write(gpa_t a, unsigned size, uint64_t value)
+{
+    (void)a, (void)size, (void)value;
+    return false;
+}
 
 uint64_t time_now(void)
 {

@@ -11,6 +11,7 @@
 #define FAKE_VCPUS 2
 
 extern uint64_t fake_now;      /* ns */
+extern uint8_t fake_ended;     /* the vector whose end an I/O APIC was told of last */
 extern unsigned fake_wakes;    /* calls of sched_wake() */
 extern unsigned fake_restarts; /* calls of monitor_vcpu_restarts() */
 extern unsigned fake_said;     /* lines of the hypervisor's, the last in fake_say */

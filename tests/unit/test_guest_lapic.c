@@ -305,6 +305,46 @@ static void init_waits_for_the_agent(void **state)
     assert_int_equal(get(v1, MSR_SVR), 0x1ff);
 }
 
+/* What an I/O APIC sends: to whom it is addressed, and of a level it hears the end. */
+static void levels(void **state)
+{
+    const struct lapic_message level = {.vector = 0x61, .dest = 2, .level = true};
+    struct lapic_message m = level;
+
+    (void)state;
+    fake_ended = 0;
+    assert_true(lapic_deliver(d, &m));
+    assert_int_equal(guest_pending_interrupt(v0), -1);
+    assert_int_equal(guest_pending_interrupt(v1), 0x61);
+    assert_int_equal(get(v1, 0x818 + 3), 1u << 1); /* TMR */
+    guest_interrupt_taken(v1, 0x61);
+    m = (struct lapic_message){.vector = 0x72, .dest = 0xff};
+    assert_true(lapic_deliver(d, &m));
+    guest_interrupt_taken(v1, 0x72);
+    lapic_wrmsr(v1, MSR_EOI, 0);
+    assert_int_equal(fake_ended, 0); /* that was an edge */
+    lapic_wrmsr(v1, MSR_EOI, 0);
+    assert_int_equal(fake_ended, 0x61);
+    assert_int_equal(guest_pending_interrupt(v0), 0x72);
+    m = level;
+    m.level = false; /* the same vector, as an edge: nobody waits for its end */
+    fake_ended = 0;
+    assert_true(lapic_deliver(d, &m));
+    guest_interrupt_taken(v1, 0x61);
+    lapic_wrmsr(v1, MSR_EOI, 0);
+    assert_int_equal(fake_ended, 0);
+    m = (struct lapic_message){.vector = 0x50, .dest = 0xff, .lowest = true};
+    assert_true(lapic_deliver(d, &m));
+    assert_int_equal(guest_pending_interrupt(v1), -1); /* the first took it */
+    m = (struct lapic_message){.vector = 0x50, .dest = 77};
+    assert_false(lapic_deliver(d, &m));
+    m = (struct lapic_message){.vector = 15, .dest = 2};
+    assert_false(lapic_deliver(d, &m));
+    assert_true(lapic_wrmsr(v1, MSR_SVR, 0xff)); /* off */
+    m = level;
+    assert_false(lapic_deliver(d, &m));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(callback_vector, setup, teardown),
         cmocka_unit_test_setup_teardown(every_msr, setup, teardown),
         cmocka_unit_test_setup_teardown(ipis, setup, teardown),
+        cmocka_unit_test_setup_teardown(levels, setup, teardown),
         cmocka_unit_test_setup_teardown(init_and_sipi, setup, teardown),
         cmocka_unit_test_setup_teardown(init_waits_for_the_agent, setup, teardown),
         cmocka_unit_test_setup_teardown(timer_once, setup, teardown),

@@ -27,6 +27,11 @@ void console_init(void)
 void mce_start(void)
 {
 }
+void host_prepare(struct boot_module *m, unsigned nr)
+{
+    (void)m;
+    (void)nr;
+}
 void boot_on_stack(uint64_t top, void (*f)(void))
 {
     (void)top;

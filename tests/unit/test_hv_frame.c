@@ -316,6 +316,46 @@ static void test_exhaustion(void **state)
     free(order);
 }
 
+/* Kept frames are in no list, whoever takes and puts them, and all others are as they were. */
+static void test_kept(void **state)
+{
+    const uint64_t hole = FIRST + 0x9f, from = FIRST + 0x350, to = from + 5000;
+    uint64_t before, kept;
+    mfn_t m;
+
+    (void)state;
+    start();
+    m = frame_alloc(1, ORDER_4K);
+    assert_int_equal(frame_keep(m.v, m.v + 1, false), m.v); /* somebody has it */
+    assert_int_equal(frame_keep(m.v, m.v + 1, true), m.v);
+    frame_put(m);
+    before = frame_free_count();
+    assert_int_equal(frame_keep(from, to, false), to);
+    assert_int_equal(frame_keep(from, to, false), from); /* once */
+    assert_int_equal(frame_free_count(), before - 5000);
+    assert_int_equal(frame_keep(hole, hole + 9, false), hole);
+    assert_int_equal(frame_keep(hole, hole + 9, true), hole + 9); /* that nobody was given */
+    for (uint64_t i = from; i < to; i++) {
+        in_range[i - FIRST] = false;
+    }
+    while ((m = frame_alloc(1, ORDER_4K)).v != MFN_INVALID.v) {
+        assert_false(m.v >= from && m.v < to);
+        assert_false(m.v >= hole && m.v < hole + 9);
+    }
+    kept = frame_free_count();
+    for (unsigned i = 0; i < 3; i++) {
+        frame_take(2, mfn(from), 5000, true);
+        assert_true(frame_get(mfn(from), 2));
+        frame_put_run(mfn(from), 5000);
+        assert_int_equal(frame_owned(2), 1);
+        frame_put(mfn(from));
+        assert_int_equal(frame_owned(2), 0);
+        assert_int_equal(frame_free_count(), kept);
+    }
+    assert_int_equal(frame_keep(END - 1, END + 9, true), END - 1);
+    assert_int_equal(frame_keep(END, END + 9, true), END); /* there are none */
+}
+
 static void test_sizes(void **state)
 {
     uint64_t before;
@@ -428,7 +468,7 @@ int main(void)
         CASE("hv/mm/frame", test_ranges),     CASE("hv/mm/frame", test_random),
         CASE("hv/mm/frame", test_exhaustion), CASE("hv/mm/frame", test_sizes),
         CASE("hv/mm/frame", test_references), CASE("hv/mm/frame", test_accounts),
-        CASE("hv/mm/frame", test_misuse),
+        CASE("hv/mm/frame", test_misuse),     CASE("hv/mm/frame", test_kept),
     };
 
     return cmocka_run_group_tests_name("hv/mm/frame", tests, map_ram, NULL);

@@ -35,6 +35,7 @@ static uint64_t clock_read(void);
 #define memcpy(to, from, n) ((void)(to), (void)(from), (void)(n)) /* below 1 MiB */
 #include "hv/boot/ap.c"
 #undef memcpy
+#include "hv/x86/acpi.c"
 #include "hv/x86/madt.c"
 #include "hv/x86/processors.c"
 

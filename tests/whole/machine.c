@@ -14,6 +14,7 @@
 #include "vendor.h"
 #include "vmx/vmx.h"
 #include "x86/apic.h"
+#include "x86/processors.h"
 #include "x86/timer.h"
 #include "x86/trap.h"
 
@@ -115,6 +116,12 @@ void mce_fatal(void)
 
 void cpu_look_nmi(void)
 {
+}
+
+struct cpu *processors_get(unsigned n)
+{
+    (void)n;
+    abort();
 }
 
 void cpu_stop_others(void)

@@ -47,6 +47,7 @@ static const char *const domain_keys[] = {
     "on_watchdog",
     "on_soft_reset",
     "control",
+    "hardware",
     "monitor",
     "monitors",
     "altp2m_policy",
@@ -402,7 +403,8 @@ static void domain_read_monitor(const struct domain_reader *r, struct domain *ou
     const struct xlcfg_setting *names = domain_setting(r, "monitors");
 
     out->monitor = domain_number(r, "monitor", 0, 0, 1, "") == 1;
-    out->control = domain_number(r, "control", 0, 0, 1, "") == 1;
+    out->hardware = domain_number(r, "hardware", 0, 0, 1, "") == 1;
+    out->control = domain_number(r, "control", out->hardware, 0, 1, "") == 1 || out->hardware;
     if (!names)
         return;
     for (size_t i = 0; i < names->value.count; i++) {

@@ -36,6 +36,7 @@ struct domain {
     const char *on_reboot;
     bool monitor;         /* may control every other domain */
     bool control;         /* may make domains, and controls those */
+    bool hardware;        /* drives the machine's devices; then also `control` */
     size_t monitors_size; /* bytes used of `monitors`, names with their NULs: whom else it may */
     char monitors[DOMAIN_MONITORS_MAX * (DOMAIN_NAME_MAX + 1)];
 };

@@ -114,6 +114,20 @@ static unsigned check_names(const struct domain *domains, char *const *files, si
     return errors;
 }
 
+static unsigned check_hardware(const struct domain *domains, char *const *files, size_t count)
+{
+    const char *first = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (domains[i].hardware && first) {
+            fprintf(stderr, "%s: hardware = 1 is also in %s\n", files[i], first);
+            return 1;
+        }
+        first = domains[i].hardware ? files[i] : first;
+    }
+    return 0;
+}
+
 static unsigned check_memory(const struct domain *domains, size_t count, uint64_t limit_mib)
 {
     uint64_t total_kib = 0;
@@ -155,7 +169,7 @@ static void print_list(const struct domain *domains, char *const *files, size_t 
                modules->modules[i].path);
     for (size_t i = 0; i < count; i++)
         printf("domain\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%zu\t%" PRIu64 "\t%s:%u\n",
-               tree_domid(domains, i), domains[i].memory_kib, domains[i].table_memory_kib,
+               tree_domid(domains, count, i), domains[i].memory_kib, domains[i].table_memory_kib,
                domains[i].name, module_find(modules, MODULE_KERNEL, domains[i].kernel),
                domains[i].ramdisk_size, files[i], domains[i].kernel_line);
 }
@@ -195,8 +209,8 @@ static int run(char *const *files, size_t count, const struct options *options)
     for (size_t i = 0; i < count; i++)
         errors += read_domain(files[i], &domains[i]);
     if (!errors)
-        errors =
-            check_names(domains, files, count) + check_memory(domains, count, options->memory_mib);
+        errors = check_names(domains, files, count) + check_hardware(domains, files, count) +
+                 check_memory(domains, count, options->memory_mib);
     if (!errors && !emit(domains, files, count, options))
         errors++;
     for (size_t i = 0; i < count; i++)

@@ -122,6 +122,8 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     bad |= fdt_property_string(fdt, "on-watchdog", d->on_watchdog);
     if (d->control)
         bad |= fdt_property(fdt, "control", NULL, 0);
+    if (d->hardware)
+        bad |= fdt_property(fdt, "hardware", NULL, 0);
     if (d->monitor)
         bad |= fdt_property(fdt, "monitor", NULL, 0);
     if (d->monitors_size)
@@ -130,13 +132,15 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
     return bad ? -ENOSPC : 0;
 }
 
-uint32_t tree_domid(const struct domain *domains, size_t index)
+uint32_t tree_domid(const struct domain *domains, size_t count, size_t index)
 {
-    bool first = domains[index].control;
+    bool first = domains[index].control, hardware = false;
 
-    for (size_t i = 0; i < index; i++)
-        first = first && !domains[i].control;
-    return first ? 0 : (uint32_t)index + 1;
+    for (size_t i = 0; i < count; i++) {
+        first = first && (i >= index || !domains[i].control);
+        hardware |= domains[i].hardware;
+    }
+    return (hardware ? domains[index].hardware : first) ? 0 : (uint32_t)index + 1;
 }
 
 static int tree_fill(void *fdt, size_t room, const struct domain *domains, size_t count,
@@ -156,7 +160,7 @@ static int tree_fill(void *fdt, size_t room, const struct domain *domains, size_
     bad |= fdt_property_u32(fdt, "#address-cells", 1);
     bad |= fdt_property_u32(fdt, "#size-cells", 0);
     for (size_t i = 0; i < count; i++) {
-        int error = tree_add_domain(fdt, &domains[i], tree_domid(domains, i), modules);
+        int error = tree_add_domain(fdt, &domains[i], tree_domid(domains, count, i), modules);
 
         if (error)
             return error;

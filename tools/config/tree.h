@@ -26,9 +26,9 @@ struct module_list {
 /* The index of a file of that kind from 1; 0 if it is not in the list. */
 size_t module_find(const struct module_list *modules, enum module_kind kind, const char *path);
 
-/* Domains are numbered from 1, but for the first that may make others: Xen's tools take 0 for
- * theirs. */
-uint32_t tree_domid(const struct domain *domains, size_t index);
+/* Domains are numbered from 1, but for the hardware domain, or else the first that may make others:
+ * Xen's tools take 0 for theirs. */
+uint32_t tree_domid(const struct domain *domains, size_t count, size_t index);
 /*
  * Builds the tree for `count` domains, numbered by tree_domid(), and collects the files it names
  * in `modules`, each once. Returns the blob, released by free(), its size in `size`; or NULL

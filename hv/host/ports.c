@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * I/O ports of the hardware domain: the machine's, but for those that the hypervisor uses, and
+ * those that end the machine, which end the domain. Every access exits.
+ */
+#include "host_private.h"
+#include "x86/acpi.h"
+
+struct domain *host_domain;
+
+#define PORT_PIC1        0x20
+#define PORT_PIC2        0xa0
+#define PORT_KEYBOARD    0x64
+#define KEYBOARD_RESET   0xfe
+#define PORT_FAST_A20    0x92
+#define FAST_RESET       0x01u
+#define PORT_ADDRESS     0xcf8
+#define PORT_RESET       0xcf9
+#define RESET_NOW        0x04u
+#define PORT_DATA        0xcfc
+#define ADDRESS_ENABLE   (1u << 31)
+#define ADDRESS_READABLE 0x80fffffcu
+#define SLEEP_NOW        0x2000u /* in PM1_CNT (ACPI 6.4, 4.8.3.2.1) */
+#define FADT_PM1A        64u
+#define FADT_PM1B        68u
+
+/* Whose they are: the hypervisor's, or nobody's. */
+static const struct {
+    uint16_t first, last;
+} kept[] = {
+    {0x00, 0x0f}, /* DMA of before PCI, which knows no bounds, and its pages */
+    {0x80, 0x8f},     {0xc0, 0xdf},   {0xe9, 0xe9},     /* the console */
+    {0x2f8, 0x2ff},   {0x3f8, 0x3ff}, {0x8900, 0x8900}, /* Bochs' power */
+    {0xb004, 0xb005},                                   /* what other domains have for ACPI */
+};
+
+static uint16_t pm1[2];
+static uint8_t pic_masks[2]; /* what it wrote last; the machine's are masked */
+static uint32_t address;     /* of PCI configuration */
+
+void host_ports_init(void)
+{
+    uint32_t size;
+    const uint8_t *fadt = acpi_find("FACP", &size);
+    bool there = fadt && size >= FADT_PM1B + 4;
+
+    pm1[0] = there ? (uint16_t)acpi_number(fadt + FADT_PM1A, 4) : 0;
+    pm1[1] = there ? (uint16_t)acpi_number(fadt + FADT_PM1B, 4) : 0;
+    pic_masks[0] = pic_masks[1] = 0xff;
+    address = 0;
+}
+
+static bool is_kept(uint16_t port, unsigned size)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
+        if (port <= kept[i].last && port + size > kept[i].first) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An interrupt controller enough to be found: of its two registers the second is kept. */
+static uint8_t *pic_mask(uint16_t port)
+{
+    return port == PORT_PIC1 + 1 ? &pic_masks[0] : port == PORT_PIC2 + 1 ? &pic_masks[1] : NULL;
+}
+
+static bool is_pic(uint16_t port, unsigned size)
+{
+    return size == 1 && ((port & ~1u) == PORT_PIC1 || (port & ~1u) == PORT_PIC2);
+}
+
+static bool is_config(uint16_t port, unsigned size)
+{
+    return port >= PORT_DATA && port + size <= PORT_DATA + 4 && (address & ADDRESS_ENABLE);
+}
+
+static unsigned config_function(void)
+{
+    return address >> 8 & (PCI_FUNCTIONS - 1);
+}
+
+static unsigned config_register(uint16_t port)
+{
+    return (address & 0xfc) | (port & 3);
+}
+
+bool host_in(struct domain *d, uint16_t port, unsigned size, uint32_t *value)
+{
+    const uint8_t *mask = pic_mask(port);
+
+    (void)d;
+    if (is_pic(port, size)) {
+        *value = mask ? *mask : 0;
+    } else if (port == PORT_ADDRESS && size == 4) {
+        *value = address;
+    } else if (is_config(port, size)) {
+        *value = pci_read(config_function(), config_register(port), size);
+    } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
+        return false;
+    } else if (is_kept(port, size)) {
+        return false;
+    } else {
+        *value = size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+    }
+    return true;
+}
+
+/* The domain's own power: true if that is what it is. */
+static bool ends(struct domain *d, uint16_t port, unsigned size, uint32_t value)
+{
+    bool reset = (port == PORT_RESET && size == 1 && (value & RESET_NOW)) ||
+                 (port == PORT_KEYBOARD && size == 1 && (value & 0xff) == KEYBOARD_RESET) ||
+                 (port == PORT_FAST_A20 && size == 1 && (value & FAST_RESET));
+    bool off = port && (port == pm1[0] || port == pm1[1]) && size >= 2 && (value & SLEEP_NOW);
+
+    if (reset || off) {
+        domain_shutdown(d, reset ? SHUTDOWN_reboot : SHUTDOWN_poweroff);
+    }
+    return reset || off;
+}
+
+static void out(uint16_t port, unsigned size, uint32_t value)
+{
+    if (size == 1) {
+        outb(port, (uint8_t)value);
+    } else if (size == 2) {
+        outw(port, (uint16_t)value);
+    } else {
+        outl(port, value);
+    }
+}
+
+bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)
+{
+    if (is_pic(port, size)) {
+        if (pic_mask(port)) {
+            *pic_mask(port) = (uint8_t)value;
+        }
+    } else if (port == PORT_ADDRESS && size == 4) {
+        address = value & ADDRESS_READABLE;
+    } else if (is_config(port, size)) {
+        pci_write(config_function(), config_register(port), size, value);
+    } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
+        return true;
+    } else if (is_kept(port, size)) {
+        return false;
+    } else if (!ends(d, port, size, value)) {
+        out(port, size, value);
+    }
+    return true;
+}
+
+void host_end(struct domain *d)
+{
+    if (d == host_domain) {
+        pci_quiet();
+        host_ioapic_end();
+        host_domain = NULL;
+    }
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "acpi.h"
+#include <string.h>
+
+#define LOW_LIMIT (4ULL << 30)
+
+/* The root table's list of addresses. */
+struct root {
+    const uint8_t *list;
+    unsigned nr, width;
+};
+
+uint64_t acpi_number(const uint8_t *at, unsigned n)
+{
+    uint64_t v = 0;
+
+    memcpy(&v, at, n);
+    return v;
+}
+
+static bool checksum_right(const uint8_t *at, uint32_t n)
+{
+    uint8_t sum = 0;
+
+    while (n--) {
+        sum = (uint8_t)(sum + *at++);
+    }
+    return sum == 0;
+}
+
+/* The table at an address, if it is one and of that name (NULL: any). */
+static const uint8_t *table_at(uint64_t address, const char *name, uint32_t *size)
+{
+    const uint8_t *t = (const void *)address;
+
+    if (address < PAGE_SIZE || address >= LOW_LIMIT - PAGE_SIZE) {
+        return NULL;
+    }
+    *size = (uint32_t)acpi_number(t + 4, 4);
+    if (*size < ACPI_HEADER || *size > LOW_LIMIT - address || (name && memcmp(t, name, 4) != 0) ||
+        !checksum_right(t, *size)) {
+        return NULL;
+    }
+    return t;
+}
+
+static const uint8_t *rsdp_in(uint64_t start, uint64_t end)
+{
+    for (uint64_t a = start; a + 20 <= end; a += 16) {
+        if (memcmp((const void *)a, "RSD PTR ", 8) == 0 && checksum_right((const void *)a, 20)) {
+            return (const void *)a;
+        }
+    }
+    return NULL;
+}
+
+/* In the first KiB of the BIOS' own data, or in its image. */
+static const uint8_t *find_rsdp(void)
+{
+    const volatile uint16_t *segment = (const volatile uint16_t *)0x40e;
+    const uint8_t *found;
+
+    __asm__("" : "+r"(segment)); /* address 0 is memory here */
+    found = *segment ? rsdp_in((uint64_t)*segment << 4, ((uint64_t)*segment << 4) + 1024) : NULL;
+    return found ? found : rsdp_in(0xe0000, 0x100000);
+}
+
+/* Looked for once, before page 0 is absent. */
+static const uint8_t *rsdp(void)
+{
+    static bool looked;
+    static const uint8_t *found;
+
+    found = looked ? found : find_rsdp();
+    looked = true;
+    return found;
+}
+
+static struct root find_root(void)
+{
+    const uint8_t *r = rsdp(), *t;
+    struct root found = {0};
+    uint32_t size;
+
+    if (!r) {
+        return found;
+    }
+    t = r[15] >= 2 ? table_at(acpi_number(r + 24, 8), "XSDT", &size) : NULL;
+    found.width = t ? 8 : 4;
+    t = t ? t : table_at(acpi_number(r + 16, 4), "RSDT", &size);
+    if (t) {
+        found.list = t + ACPI_HEADER;
+        found.nr = (size - ACPI_HEADER) / found.width;
+    }
+    return found;
+}
+
+unsigned acpi_count(void)
+{
+    return find_root().nr;
+}
+
+static const uint8_t *nth_named(const struct root *r, unsigned n, const char *name, uint32_t *size)
+{
+    return table_at(acpi_number(r->list + n * r->width, r->width), name, size);
+}
+
+const uint8_t *acpi_nth(unsigned n, uint32_t *size)
+{
+    const struct root r = find_root();
+
+    return n < r.nr ? nth_named(&r, n, NULL, size) : NULL;
+}
+
+const uint8_t *acpi_find(const char *name, uint32_t *size)
+{
+    const struct root r = find_root();
+    const uint8_t *t = NULL;
+
+    for (unsigned i = 0; i < r.nr && !t; i++) {
+        t = nth_named(&r, i, name, size);
+    }
+    return t;
+}
