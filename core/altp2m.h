@@ -63,6 +63,13 @@ struct fault {
  * guest's views (seal.h).
  */
 enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, bool listener);
+/*
+ * Whether altp2m_fault() would answer FAULT_VE to an access, no walk, of a vCPU that could take
+ * one: for short, by one look at an override of the view's own. Then `*given` is what the tables
+ * give there, RIGHT_*. False: it may still. No lock: the caller keeps others from changing
+ * anything.
+ */
+bool altp2m_raises_ve(const struct altp2m_vcpu *v, gfn_t g, unsigned rights, unsigned *given);
 
 /*
  * What VMFUNC does, for processors that have none: the vCPU enters a view by itself. False, and

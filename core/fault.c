@@ -173,6 +173,29 @@ enum fault_result altp2m_fault(struct altp2m_vcpu *v, const struct fault *f, boo
     return result;
 }
 
+__attribute__((flatten)) bool altp2m_raises_ve(const struct altp2m_vcpu *v, gfn_t g,
+                                               unsigned rights, unsigned *given)
+{
+    const struct physmap *pm = v->pm;
+    const uint64_t *last;
+    unsigned gives;
+    uint64_t e;
+
+    if (g.v > pm->max_gfn || pm->work.pending || pm->narrowed != 0) {
+        return false;
+    }
+    e = table_walk(pm, pool_table(&pm->pool, pool_index(&pm->pool, v->root.v)), g.v, 1, &last)
+            .entry;
+    gives = access_rights(entry_access(pm, e));
+    /* What it asks for may be more than the host map lets it have. */
+    if (!entry_valid(pm, e) || !(e & pm->format->own_access) || entry_suppress_ve(pm, e) ||
+        (e & pm->rights_mask) != pm->format->rights[entry_access(pm, e)] || !(rights & ~gives)) {
+        return false;
+    }
+    *given = gives;
+    return true;
+}
+
 bool altp2m_enter_view(struct altp2m_vcpu *v, uint32_t index)
 {
     struct physmap *pm = v->pm;

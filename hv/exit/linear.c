@@ -6,6 +6,8 @@
  */
 #include "exit/decode.h"
 #include "exit/exit.h"
+#include "vcpu/lately.h"
+#include "x86/smp.h"
 
 #define LENGTH_MAX 15u
 #define STACK_SLOT 8u
@@ -103,10 +105,11 @@ static inline uint64_t at_offset(const struct vcpu *v, uint8_t offset)
 }
 
 /* How the instruction at RIP forms its operand's address; NULL: it is to be decoded. */
-static inline const struct operand_form *form_of(struct vcpu *v, uint64_t rip)
+static inline __attribute__((always_inline)) const struct operand_form *
+form_of(const struct vendor *by, struct vcpu *v, uint64_t rip)
 {
     struct operand_form *f = &v->exit.forms[rip / 4 % OPERAND_FORMS];
-    const uint8_t *code = vcpu_code_in_place(v, sizeof(f->code));
+    const uint8_t *code = lately_code(by, v, sizeof(f->code), false);
     uint64_t now[2];
 
     if (!code) {
@@ -119,23 +122,46 @@ static inline const struct operand_form *form_of(struct vcpu *v, uint64_t rip)
     return f->simple ? f : NULL;
 }
 
-bool linear_quickly(struct vcpu *v, const struct vcpu_exit *e, uint64_t *gla)
+/*
+ * Whether the operand, all that the instruction accesses, is where the violation was. Who has the
+ * only processor cannot have changed the code since, and an operand that begins in its page at that
+ * place is it; else tables tell.
+ */
+static inline __attribute__((always_inline)) bool is_there(const struct vendor *by, struct vcpu *v,
+                                                           uint64_t linear, uint64_t physical)
 {
-    uint64_t rip = vcpu_get(v, VCPU_RIP), linear;
+    const struct linear_page *l;
+
+    if (!smp_on && !((linear ^ physical) & ~PAGE_MASK)) {
+        return true;
+    }
+    l = lately_found(by, v, linear);
+    return l && l->base == (physical & PAGE_MASK);
+}
+
+static inline __attribute__((always_inline)) bool quickly(const struct vendor *by, struct vcpu *v,
+                                                          const struct vcpu_exit *e, uint64_t *gla)
+{
+    uint64_t rip = by->get(v, VCPU_RIP), linear;
     const struct operand_form *f;
-    gpa_t a;
 
     if (e->violation.walk || (e->violation.rights & RIGHT_X) || v->event.due ||
-        !(f = form_of(v, rip))) {
+        !(f = form_of(by, v, rip))) {
         return false;
     }
     linear = (at_offset(v, f->base) & f->base_mask) + f->displacement +
              ((at_offset(v, f->index) & f->index_mask) << f->shift) + (rip & f->rip_mask);
-    if (!hand_translate(v, gva(linear), &a) || ((a.v ^ e->violation.gpa.v) & PAGE_MASK)) {
+    if (!is_there(by, v, linear, e->violation.gpa.v)) {
         return false;
     }
     *gla = (linear & PAGE_MASK) | (e->violation.gpa.v & ~PAGE_MASK);
     return true;
+}
+
+bool linear_quickly(struct vcpu *v, const struct vcpu_exit *e, uint64_t *gla)
+{
+    CHECK(cpu_loaded(v));
+    return VENDOR_ONCE(quickly, v, e, gla);
 }
 
 void linear_find(struct vcpu *v, struct vcpu_exit *e)

@@ -31,13 +31,13 @@ static struct ve_page *ve_page(const struct vcpu *v)
 }
 
 /* Of an event, too. */
-static bool takes_it(const struct vcpu *v)
+static inline bool takes_it(const struct vcpu *v)
 {
     return !mfn_eq(v->altp2m.ve_info, MFN_INVALID) && !v->event.due &&
            (vcpu_get(v, VCPU_CR0) & X86_CR0_PE) && ve_page(v)->busy == 0;
 }
 
-bool reflect_can(const struct vcpu *v)
+static inline bool can(const struct vcpu *v)
 {
     return vendor_caps.reflects && !v->altp2m.lifted && takes_it(v);
 }
@@ -66,7 +66,13 @@ bool reflect_top_table(struct vcpu *v, uint64_t cr3)
     return true;
 }
 
-static void raise(struct vcpu *v, const struct vcpu_exit *e, bool gla_valid, uint64_t gla)
+bool reflect_can(const struct vcpu *v)
+{
+    return can(v);
+}
+
+static inline void fill(struct vcpu *v, const struct vcpu_exit *e, unsigned given, bool gla_valid,
+                        bool walk, uint64_t gla)
 {
     struct ve_page *p = ve_page(v);
     unsigned rights = e->violation.rights;
@@ -74,13 +80,18 @@ static void raise(struct vcpu *v, const struct vcpu_exit *e, bool gla_valid, uin
     p->reason = VE_REASON;
     p->busy = VE_BUSY;
     /* A write is RIGHT_R | RIGHT_W, and told as a write alone. */
-    p->qualification = (rights & RIGHT_W ? RIGHT_W : rights) | v->exit.given << 3 |
-                       (gla_valid ? VE_GLA_VALID : 0) |
-                       (gla_valid && !e->violation.walk ? VE_FINAL : 0);
+    p->qualification = (rights & RIGHT_W ? RIGHT_W : rights) | given << 3 |
+                       (gla_valid ? VE_GLA_VALID : 0) | (gla_valid && !walk ? VE_FINAL : 0);
     p->gla = gla;
     p->gpa = e->violation.gpa.v;
     p->index = (uint16_t)v->altp2m.view.v;
-    deliver(v); /* nothing else is due: reflect_can() */
+}
+
+/* Nothing else is due: reflect_can(). */
+static void raise(struct vcpu *v, const struct vcpu_exit *e, bool gla_valid, uint64_t gla)
+{
+    fill(v, e, v->exit.given, gla_valid, e->violation.walk, gla);
+    deliver(v);
 }
 
 static __attribute__((noinline)) void find_and_raise(struct vcpu *v, const struct vcpu_exit *exit)
@@ -100,6 +111,19 @@ void reflect_violation(struct vcpu *v, const struct vcpu_exit *e)
     } else {
         find_and_raise(v, e);
     }
+}
+
+bool vcpu_reflect(struct vcpu *v, const struct vcpu_exit *e)
+{
+    unsigned given;
+    uint64_t gla;
+
+    if (v->exit.special || v->guest.monitor.work || !can(v) || !linear_quickly(v, e, &gla) ||
+        !altp2m_raises_ve(&v->altp2m, gpa_to_gfn(e->violation.gpa), e->violation.rights, &given)) {
+        return false;
+    }
+    fill(v, e, given, true, false, gla);
+    return true;
 }
 
 bool reflect_instruction(struct vcpu *v)

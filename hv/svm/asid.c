@@ -36,6 +36,18 @@ void asid_init(uint32_t number)
     all_stale = ++svm_flushes;
 }
 
+void asid_load(struct vcpu *v)
+{
+    struct svm_vcpu *x = svm_of(v);
+    struct tags *here = &tags[smp_here()];
+
+    if (x->tags != here) { /* the tag that it has is another processor's */
+        x->tags = here;
+        x->vmcb->asid = 0;
+        x->flushes = 0;
+    }
+}
+
 /* The slot of v on these tables, or else the one that is taken for it. */
 static unsigned find(struct slot *slots, const struct vcpu *v, uint64_t root)
 {
@@ -58,7 +70,6 @@ static inline void use(struct tags *t, struct svm_vcpu *x, unsigned i)
 
     s->used = ++t->uses;
     x->vmcb->asid = i + 1;
-    x->followed = s->root;
     x->vmcb->ncr3 = s->root << PAGE_SHIFT;
     svm_dirty(x, CLEAN_NESTED | CLEAN_ASID);
 }
@@ -86,11 +97,10 @@ static uint64_t stale(const struct svm_vcpu *x, const struct slot *s)
     return x->stale > when ? x->stale : when;
 }
 
-/* The tag and the tables that were followed last are v's, here: it may have been on another
- * processor. */
+/* The tag, and with it the tables, that were followed last are v's still. */
 static bool is_followed(const struct slot *s, const struct vcpu *v, const struct svm_vcpu *x)
 {
-    return x->vmcb->asid && s->vcpu == v && s->root == v->altp2m.root.v && x->followed == s->root;
+    return x->vmcb->asid && s->vcpu == v && s->root == v->altp2m.root.v;
 }
 
 static __attribute__((noinline)) void follow(struct tags *t, struct vcpu *v, struct svm_vcpu *x)
@@ -122,7 +132,7 @@ extern inline void asid_change(struct vcpu *v);
 __attribute__((always_inline)) inline void asid_change(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);
-    struct tags *t = &tags[smp_here()];
+    struct tags *t = x->tags;
     uint64_t root = v->altp2m.root.v;
     unsigned i = x->slots[root % ARRAY_SIZE(x->slots)];
     struct slot *s = &t->slots[i];
@@ -145,7 +155,7 @@ void asid_follow(struct vcpu *v)
 bool asid_own(struct vcpu *v, mfn_t root)
 {
     struct svm_vcpu *x = svm_of(v);
-    struct tags *t = &tags[smp_here()];
+    struct tags *t = x->tags;
     unsigned i = x->slots[root.v % ARRAY_SIZE(x->slots)];
     const struct slot *s = &t->slots[i];
 

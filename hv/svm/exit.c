@@ -377,12 +377,10 @@ static __attribute__((noinline)) void tell_more(struct vcpu *v, struct vcpu_exit
     }
 }
 
-void svm_tell(struct vcpu *v, struct vcpu_exit *e)
+static __attribute__((noinline)) void tell_any(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
     struct svm_vcpu *x = svm_of(v);
-    unsigned code = (unsigned)x->vmcb->exit_code;
 
-    e->reason = code;
     if (x->vmcb->exit_int_info & EVENT_INFO_VALID) {
         requeue(v, x);
     }
@@ -393,6 +391,22 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     }
     e->kind = (enum vcpu_exit_kind)plain(code);
     if (e->kind == 0) {
+        tell_more(v, e, code);
+    }
+}
+
+void svm_tell(struct vcpu *v, struct vcpu_exit *e)
+{
+    struct svm_vcpu *x = svm_of(v);
+    const struct vmcb *b = x->vmcb;
+    unsigned code = (unsigned)b->exit_code;
+
+    e->reason = code;
+    e->kind = (enum vcpu_exit_kind)plain(code);
+    x->length = 0; /* the processor tells it */
+    if (!svm_features.next_rip || (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped) {
+        tell_any(v, e, code);
+    } else if (e->kind == 0) {
         tell_more(v, e, code);
     }
 }

@@ -14,7 +14,8 @@ struct svm_vcpu {
     uint32_t exceptions; /* intercepted but when a double fault is delivered */
     uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
     bool loses_paging;   /* see enter() */
-    uint64_t followed;   /* asid.c: the tables that ncr3 names, but for an entry without code */
+    struct vmcb *host;   /* svm_host(), and ... */
+    struct tags *tags;   /* asid.c: ... of the processor on which v is loaded */
     uint8_t slots[8];    /* asid.c: where a table's tag was last, by the low bits of its frame */
     uint8_t length;      /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
@@ -78,7 +79,8 @@ static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)
 
 /* asid.c: tags of translations, one for each vCPU and table that were used lately. */
 void asid_init(uint32_t number);
-extern uint64_t svm_flushes; /* moves when a tag changes hands, or has to be flushed */
+void asid_load(struct vcpu *v); /* on this processor */
+extern uint64_t svm_flushes;    /* moves when a tag changes hands, or has to be flushed */
 void asid_follow(struct vcpu *v);
 /* Without the big lock: v goes on with these tables, if it has a tag for them with nothing to be
  * forgotten. */

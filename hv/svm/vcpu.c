@@ -60,6 +60,8 @@ void svm_load(struct vcpu *v)
 {
     struct svm_vcpu *x = svm_of(v);
 
+    asid_load(v);
+    x->host = svm_host();
     write_drs(x->dr);
     if (vendor_caps.tsc_aux) {
         wrmsr(MSR_TSC_AUX, x->tsc_aux);
@@ -116,14 +118,18 @@ static inline void inject(struct vcpu *v, struct svm_vcpu *x)
     e->due = false;
 }
 
-/* Inline: every exit comes by here. */
-static inline __attribute__((always_inline)) void cross(struct vcpu *v, struct svm_vcpu *x)
+/* Inline: every exit comes by here. `again`: since the last exit nobody but this file and vmfunc.c
+ * did anything, who leave CR2 alone, and RAX in the VMCB as it is to be. */
+static inline __attribute__((always_inline)) void cross(struct vcpu *v, struct svm_vcpu *x,
+                                                        bool again)
 {
     struct vmcb *b = x->vmcb;
 
-    b->rax = v->regs.rax;
-    write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
-    svm_enter(&v->regs, b, svm_host());
+    if (!again) {
+        b->rax = v->regs.rax;
+        write_cr2(b->cr2); /* Bochs 2.7 does not take it from there */
+    }
+    svm_enter(&v->regs, b, x->host);
     if (x->loses_paging) {
         write_cr0(svm_host_cr0);
     }
@@ -184,28 +190,30 @@ static bool own_exit(struct vcpu *v, struct svm_vcpu *x)
 }
 
 static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v, struct svm_vcpu *x,
-                                                                 unsigned own)
+                                                                 bool again, unsigned own)
 {
     smp_leave();
-    for (cross(v, x); own > 0 && own_exit(v, x); own--) {
-        cross(v, x);
+    for (cross(v, x, again); own > 0 && own_exit(v, x); own--) {
+        cross(v, x, false);
     }
     return smp_back();
 }
 
+enum entry { ENTRY, ENTRY_AGAIN, ENTRY_CHANGED }; /* see cross(), asid_change() */
+
 /* own: how many exits in a row may be handled without the big lock. */
 static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
-                                                                 bool changed, unsigned own)
+                                                                 enum entry how, unsigned own)
 {
-    if (changed) {
+    if (how == ENTRY_CHANGED) {
         asid_change(v);
     } else {
         asid_use(v);
     }
     if (__builtin_expect(smp_on, 0)) {
-        return enter_with_others(v, x, own);
+        return enter_with_others(v, x, how != ENTRY, own);
     }
-    cross(v, x);
+    cross(v, x, how != ENTRY);
     return SMP_EXIT;
 }
 
@@ -256,7 +264,7 @@ static inline __attribute__((always_inline)) enum smp_exit enter_event(struct vc
     } else {
         deliver_once(x);
     }
-    how = enter(v, x, false, 0);
+    how = enter(v, x, ENTRY, 0);
     x->vmcb->event = 0;
     if (delivering) {
         without_code(v, false);
@@ -329,10 +337,12 @@ static inline bool told_violation(struct svm_vcpu *x, struct vcpu_exit *e)
 }
 
 /* A guest that does nothing but change views comes out after so many, for who waits. */
-#define SWITCHES 8u
+#define AT_ONCE 8u
 
-static void stopped(struct svm_vcpu *x, struct vcpu_exit *e, enum vmfunc_done done)
+static void stopped(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e, enum vmfunc_done done)
 {
+    v->altp2m_changed = true;
+    v->regs.rax = x->vmcb->rax;
     if (done == VMFUNC_TRAPS) {
         svm_tell_pending(x, e);
     } else {
@@ -341,29 +351,50 @@ static void stopped(struct svm_vcpu *x, struct vcpu_exit *e, enum vmfunc_done do
     }
 }
 
-/* Tells any exit, but that the guest goes on at once where all that it did was change its view. */
+/* vcpu_reflect() has seen to all but the event; see inject(). */
+static inline enum smp_exit enter_reflected(struct vcpu *v, struct svm_vcpu *x)
+{
+    enum smp_exit how;
+
+    x->vmcb->event = EVENT_INFO_VALID | EVENT_EXTERNAL << 8 | EXC_VE;
+    x->vmcb->rflags |= X86_EFLAGS_RF;
+    deliver_once(x);
+    how = enter(v, x, ENTRY_AGAIN, 0);
+    x->vmcb->event = 0;
+    return how;
+}
+
+/*
+ * Tells any exit, but that the guest goes on at once where all that it did was change its view, or
+ * what another processor would have told it of as #VE without an exit.
+ */
 static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_vcpu *x,
                                                     struct vcpu_exit *e)
 {
+    enum smp_exit how = SMP_EXIT;
     enum vmfunc_done done;
-    enum smp_exit how;
 
-    for (unsigned left = SWITCHES; (done = vmfunc_done(v, x)) != VMFUNC_NOT; left--) {
-        if (done == VMFUNC_TRAPS || left == 0) {
-            v->altp2m_changed = true;
-            stopped(x, e, done);
+    for (unsigned left = AT_ONCE; how == SMP_EXIT;) {
+        done = vmfunc_done(v, x);
+        if (done == VMFUNC_TRAPS || (done == VMFUNC_DONE && left-- == 0)) {
+            stopped(v, x, e, done);
             return;
         }
-        how = enter(v, x, true, OWN_EXITS);
-        if (how != SMP_EXIT) {
-            interfered(v, e, how);
+        if (done == VMFUNC_DONE) {
+            how = enter(v, x, ENTRY_CHANGED, OWN_EXITS);
+        } else if (told_call(x, e)) {
             return;
-        }
-        if (told_call(x, e) || told_violation(x, e)) {
+        } else if (!told_violation(x, e)) {
+            svm_tell(v, e);
+            return;
+        } else if (left > 0 && e->kind == VCPU_EXIT_VIOLATION && vcpu_reflect(v, e)) {
+            how = enter_reflected(v, x);
+            left--;
+        } else {
             return;
         }
     }
-    svm_tell(v, e);
+    interfered(v, e, how);
 }
 
 /* An event is to be delivered, or a trap is due. */
@@ -407,17 +438,14 @@ __attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_e
         run_special(v, x, e);
         return;
     }
-    how = enter(v, x, false, OWN_EXITS);
+    how = enter(v, x, ENTRY, OWN_EXITS);
     if (how != SMP_EXIT) {
         interfered(v, e, how);
+    } else if (told_call(x, e)) {
         return;
-    }
-    if (told_call(x, e) || told_violation(x, e)) {
-        return;
-    }
-    if (v->altp2m.vmfunc) {
+    } else if (v->altp2m.vmfunc) {
         go_on_or_tell(v, x, e);
-    } else {
+    } else if (!told_violation(x, e)) {
         svm_tell(v, e);
     }
 }

@@ -78,7 +78,7 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
         if ((uint32_t)b->rax != FACET_ALTP2M_VMMCALL_VIEW || !enter_view(v, v->regs.rcx)) {
             return VMFUNC_NOT;
         }
-        v->regs.rax = 0;
+        b->rax = 0;
     } else if (b->exit_code != SVM_EXCEPTION + EXC_UD || (uint32_t)b->rax != LEAF_SWITCH ||
                (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped || !is_vmfunc(v) ||
                !enter_view(v, v->regs.rcx)) {

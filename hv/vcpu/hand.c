@@ -2,18 +2,9 @@
 /* Copies for hypercalls, and code. The contract is in hand.h. */
 #include <errno.h>
 #include "vcpu/hand_private.h"
+#include "vcpu/lately.h"
 
 /* ---- what was found lately ---- */
-
-/* The entries that led to l lead there still. A guest's own changes of its tables need no flush to
- * be seen by a walk, so each is read again. */
-static inline __attribute__((always_inline)) bool same_path(const struct vendor *by, struct vcpu *v,
-                                                            const struct linear_page *l)
-{
-    return l->cr3 == by->get(v, VCPU_CR3) && l->efer == by->get(v, VCPU_EFER) &&
-           *l->used[0].at == l->used[0].value && *l->used[1].at == l->used[1].value &&
-           *l->used[2].at == l->used[2].value && *l->used[3].at == l->used[3].value;
-}
 
 static void keep_path(struct vcpu *v, struct linear_page *l, const struct path *p)
 {
@@ -34,12 +25,6 @@ static void keep_path(struct vcpu *v, struct linear_page *l, const struct path *
 static inline bool is_of(const struct linear_page *l, uint64_t a, uint64_t stamp)
 {
     return l->page && l->address == (a & PAGE_MASK) && l->stamp == stamp;
-}
-
-/* What same_path() may be asked of. */
-static inline bool path_of(const struct linear_page *l, uint64_t a, uint64_t stamp)
-{
-    return l->nr && l->address == (a & PAGE_MASK) && l->stamp == stamp;
 }
 
 /* ---- hypercalls ---- */
@@ -93,7 +78,7 @@ static inline __attribute__((always_inline)) uint8_t *linear_page(struct vcpu *v
         return linear_refill(v, l, a, stamp, rights);
     }
     if (l->runs != v->runs) {
-        if (!l->nr || v->altp2m.lifted || !VENDOR_ONCE(same_path, v, l)) {
+        if (!l->nr || v->altp2m.lifted || !VENDOR_ONCE(lately_same, v, l)) {
             return linear_refill(v, l, a, stamp, rights);
         }
         l->runs = v->runs;
@@ -257,7 +242,7 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out)
     return true;
 }
 
-static __attribute__((noinline)) bool found_refill(struct vcpu *v, struct linear_page *l,
+__attribute__((noinline)) bool lately_found_refill(struct vcpu *v, struct linear_page *l,
                                                    uint64_t a, uint64_t stamp)
 {
     struct path p = {.nr = 0};
@@ -272,21 +257,12 @@ static __attribute__((noinline)) bool found_refill(struct vcpu *v, struct linear
     return true;
 }
 
-static inline __attribute__((always_inline)) struct linear_page *found(const struct vendor *by,
-                                                                       struct vcpu *v, uint64_t a)
-{
-    struct linear_page *l = &v->found[(a >> PAGE_SHIFT) % FOUND_PAGES];
-    uint64_t stamp = hostmap_generation(&v->domain->physmap);
-
-    return (path_of(l, a, stamp) && same_path(by, v, l)) || found_refill(v, l, a, stamp) ? l : NULL;
-}
-
 bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
 {
     const struct linear_page *l;
 
     CHECK(cpu_loaded(v));
-    l = VENDOR_ONCE(found, v, a.v);
+    l = VENDOR_ONCE(lately_found, v, a.v);
     if (!l) {
         return false;
     }
@@ -294,7 +270,7 @@ bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out)
     return true;
 }
 
-static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, struct linear_page *l,
+__attribute__((noinline)) const uint8_t *lately_code_refill(struct vcpu *v, struct linear_page *l,
                                                             uint64_t a, uint64_t stamp)
 {
     struct path p = {.nr = 0};
@@ -310,44 +286,16 @@ static __attribute__((noinline)) const uint8_t *code_refill(struct vcpu *v, stru
     return l->page;
 }
 
-/* The page of 64-bit code at `a`. A place for each view and page: a change between two views is
- * what is most often looked for. */
-static inline __attribute__((always_inline)) const uint8_t *
-code_page(const struct vendor *by, struct vcpu *v, uint64_t a, bool known)
-{
-    view_t at = v->altp2m.view;
-    struct linear_page *l = &v->code[(a >> PAGE_SHIFT ^ (uint64_t)at.v << 2) % CODE_PAGES];
-    uint64_t stamp = physmap_rights_generation(&v->domain->physmap) << 16 | at.v;
-
-    if (path_of(l, a, stamp) && same_path(by, v, l)) {
-        return l->page;
-    }
-    return known ? NULL : code_refill(v, l, a, stamp);
-}
-
-static inline __attribute__((always_inline)) const uint8_t *
-code_at_rip(const struct vendor *by, struct vcpu *v, size_t n, bool known)
-{
-    uint64_t a = by->get(v, VCPU_RIP);
-    const uint8_t *page;
-
-    if (!by->get(v, VCPU_CODE_64) || (a & ~PAGE_MASK) + n > PAGE_SIZE || v->altp2m.lifted) {
-        return NULL;
-    }
-    page = code_page(by, v, a, known);
-    return page ? page + (a & ~PAGE_MASK) : NULL;
-}
-
 const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n)
 {
     CHECK(cpu_loaded(v));
-    return VENDOR_ONCE(code_at_rip, v, n, false);
+    return VENDOR_ONCE(lately_code, v, n, false);
 }
 
 const uint8_t *vcpu_code_known(struct vcpu *v, size_t n)
 {
     CHECK(cpu_loaded(v));
-    return VENDOR_ONCE(code_at_rip, v, n, true);
+    return VENDOR_ONCE(lately_code, v, n, true);
 }
 
 size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)

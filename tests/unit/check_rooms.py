@@ -33,7 +33,7 @@ CORE = {"abi.h", "altp2m.h", "format.h", "physmap.h", "platform.h", "policy.h"} 
 # (room that calls, room that is called): functions. What a room asks of a later one is a seam, and narrow.
 UPWARD = {
     ("core", "guest"): r"platform_\w+",  # the core's seam: hv/platform.c
-    ("svm", "exit"): "vcpu_exit_own",  # what concerns one vCPU alone, before the big lock
+    ("svm", "exit"): "vcpu_exit_own|vcpu_reflect",  # what concerns one vCPU alone; #VE without a way through hv/exit
     ("vmx", "exit"): "vcpu_exit_own",
     ("svm", "vcpu"): "vcpu_code|vcpu_code_in_place|vcpu_code_known",  # the instruction, where the processor does not tell it
     ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",

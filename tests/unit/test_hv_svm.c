@@ -111,6 +111,7 @@ static uint32_t ran(unsigned v, unsigned root)
 
 static uint32_t run(unsigned v, unsigned root)
 {
+    asid_load(&vcpus[v]);
     if (was_on[v] != processor) { /* as vcpu_load() has it */
         was_on[v] = processor;
         svm_flush(&vcpus[v], MFN_INVALID);
