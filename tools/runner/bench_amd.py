@@ -10,8 +10,6 @@ OPERATIONS = (
 # The machine whose ticks are promised: those of `amd` depend on what QEMU makes of an instruction.
 MACHINE = "ryzen"
 TARGETS = {"xen_version": 275, "cpuid": 290, "view_vmmcall": 150, "vmfunc": 350, "ve_skip": 500}
-# Those that cost over a tenth more, as docs/benchmarks.md says.
-MISSED = ("ve_skip",)
 # A sub-operation may cost this part more than on Intel.
 MORE = 0.10
 SUBOPS = (
