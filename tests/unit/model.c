@@ -618,6 +618,19 @@ static void let_fetch_through(unsigned i, unsigned slot)
     EXPECT(fake_walk(v->root, model_gfn(slot)).rights == 0, "leaf stays open");
 }
 
+/* What is said for short is what would be said. */
+static bool raises_ve_rightly(struct altp2m_vcpu *v, struct fault f)
+{
+    unsigned shortly = 0, given = 0;
+
+    if (f.walk || !altp2m_raises_ve(v, f.gfn, f.rights, &shortly)) {
+        return true;
+    }
+    f.reflect = true;
+    f.given = &given;
+    return altp2m_fault(v, &f, true) == FAULT_VE && given == shortly;
+}
+
 static void step_fault(const struct step *s)
 {
     bool counted = model.format == FAKE_NPT && (s->flags & 128); /* a walk, as a write */
@@ -651,6 +664,7 @@ static void step_fault(const struct step *s)
     } else if (counted && !(hardware_rights(r.access) & RIGHT_W)) {
         want = FAULT_WALK;
     }
+    EXPECT(raises_ve_rightly(&fake.vcpus[i], f), "a #VE that is none");
     have = altp2m_fault(&fake.vcpus[i], &f, listener);
     EXPECT((have == FAULT_CONVERTED) ==
                (listener && want == FAULT_RETRY && a != ACCESS_DEFAULT && r.access == ACCESS_N2RWX),

@@ -217,11 +217,14 @@ static void reflected_as_a_processor_would(void **state)
     }
     for (unsigned a = 0; a < 10; a++) {
         struct fault f = {.gfn = gfn(5), .rights = RIGHT_R | RIGHT_W, .reflect = true};
+        unsigned given = 99;
         bool allowed;
 
         assert_int_equal(set_access(v, 5, a), 0);
         assert_int_equal(set_ve(v, 5, false), 0);
         allowed = (rights(v, 5) & f.rights) == f.rights;
+        assert_int_equal(altp2m_raises_ve(&fake.vcpus[0], f.gfn, f.rights, &given), !allowed);
+        assert_int_equal(given, allowed ? 99 : access_rights((access_t)a));
         for (unsigned listener = 0; listener < 2; listener++) {
             assert_int_equal(altp2m_fault(&fake.vcpus[0], &f, listener),
                              allowed ? FAULT_RETRY : FAULT_VE);
@@ -231,11 +234,14 @@ static void reflected_as_a_processor_would(void **state)
         assert_int_not_equal(altp2m_fault(&fake.vcpus[0], &f, true), FAULT_VE);
         assert_int_equal(set_access(v, 5, a), 0);
         assert_int_equal(set_ve(v, 5, true), 0);
+        assert_false(altp2m_raises_ve(&fake.vcpus[0], f.gfn, f.rights, &given));
         f.reflect = true;
         assert_int_not_equal(altp2m_fault(&fake.vcpus[0], &f, true), FAULT_VE);
     }
     struct fault hole = {.gfn = gfn(G_512G), .rights = RIGHT_R, .reflect = true};
+    unsigned given;
     assert_int_equal(altp2m_fault(&fake.vcpus[0], &hole, false), FAULT_UNMAPPED);
+    assert_false(altp2m_raises_ve(&fake.vcpus[0], hole.gfn, RIGHT_R, &given));
 }
 
 int main(void)
