@@ -29,6 +29,7 @@ STEPS = (
 )
 STEPS_SCRIPT = "steps.sh"  # comes before a demo that is a script
 MEMORY_MIB = 256
+MOST_VCPUS = 4
 # The kernel's tests of its own cryptography are nearly half of the instructions of its boot.
 CMDLINE = "console=hvc0 mitigations=off cryptomgr.notests=1 quiet loglevel=1"
 # Some ten times what a demo takes: only one that hangs executes so many instructions.
@@ -124,7 +125,7 @@ def scripts(runner, *names):
     return "".join((runner.ROOT / "demo" / name).read_text(encoding="utf-8") for name in names)
 
 
-def configuration(runner, directory, shell=False):
+def configuration(runner, directory, shell=False, vcpus=1):
     """Makes the guest's initramfs and configuration file; returns the file's path and the kernel.
 
     The guest runs the demo or, with `shell`, a root shell on its console.
@@ -136,7 +137,7 @@ def configuration(runner, directory, shell=False):
     path = directory / f"{name}.cfg"
     path.write_text(runner.config(
         name=name, kernel=kernel.vmlinuz, ramdisk=ramdisk, cmdline=CMDLINE,
-        memory=MEMORY_MIB, vcpus=1, altp2m="mixed"), encoding="utf-8")
+        memory=MEMORY_MIB, vcpus=vcpus, altp2m="mixed"), encoding="utf-8")
     return path, kernel
 
 
@@ -176,6 +177,11 @@ def prepare(runner, args, purpose="demo"):
             "ticks": args.ticks or found.limit(TICKS), "timeout": args.timeout}
 
 
+def vcpus(args):
+    """How many a guest has: one for each processor."""
+    return min(args.processors, MOST_VCPUS)
+
+
 def shell(settings):
     """The same machine for somebody who types, for as long as that takes."""
     return {**settings, "ticks": None, "timeout": None, "interactive": True}
@@ -207,7 +213,7 @@ def main(runner, arguments):
 
     settings = prepare(runner, args)
     paint = Paint(sys.stdout)
-    path, kernel = configuration(runner, runner.work_dir("demo"), args.shell)
+    path, kernel = configuration(runner, runner.work_dir("demo"), args.shell, vcpus(args))
     print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",
           flush=True)
     if args.shell:

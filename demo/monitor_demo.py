@@ -58,7 +58,7 @@ class MonitorStory(demo.Story):
         return found
 
 
-def configurations(runner, directory, script=None):
+def configurations(runner, directory, script=None, vcpus=1):
     """Makes both domains' files; returns the configurations' paths and the kernel.
 
     script: what the monitor does, once it can watch; the demo's steps, if None.
@@ -81,7 +81,7 @@ def configurations(runner, directory, script=None):
     for name, ramdisk in ramdisks.items():
         path = directory / f"{name}.cfg"
         path.write_text(runner.config(name=name, kernel=kernel.vmlinuz, ramdisk=ramdisk,
-                                      cmdline=demo.CMDLINE, vcpus=1, **settings[name]),
+                                      cmdline=demo.CMDLINE, vcpus=vcpus, **settings[name]),
                         encoding="utf-8")
         paths.append(path)
     return paths, kernel
@@ -104,7 +104,7 @@ def main(runner, arguments):
     settings = demo.prepare(runner, args, "monitor")
     paint = demo.Paint(sys.stdout)
     paths, kernel = configurations(runner, runner.work_dir("demo"),
-                                   initramfs.SHELL if args.shell else None)
+                                   initramfs.SHELL if args.shell else None, demo.vcpus(args))
     print(f"Two domains with Linux {kernel.release}: a monitor of {MONITOR_MIB} MiB, and the one "
           f"that it watches, {TARGET_MIB} MiB, altp2m=\"external\"\n", flush=True)
     if args.shell:

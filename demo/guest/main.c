@@ -4,6 +4,7 @@
  * The guest's side of the demo: shows altp2m on memory of this very process, and checks each
  * claim. With --power-off it ends the domain instead; in both cases it must be root.
  */
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -27,6 +28,20 @@ static int power_off(void)
     xencall2(x, __HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)arg);
     perror("facet-demo: SCHEDOP_shutdown");
     return 1;
+}
+
+/* Where VMFUNC is allowed, and goes to a view by itself: on vCPU 0. */
+static int stay(void)
+{
+    cpu_set_t first;
+
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    if (sched_setaffinity(0, sizeof(first), &first)) {
+        perror("demo: cannot start: sched_setaffinity");
+        return 1;
+    }
+    return 0;
 }
 
 static int show(struct stage *s)
@@ -54,6 +69,8 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "--power-off"))
         return power_off();
 
+    if (stay())
+        return 1;
     if (hypercall_xen_open(&hc, &why)) {
         printf("demo: cannot start: %s (%s)\n", why.text, why.hint);
         return 1;

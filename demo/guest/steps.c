@@ -260,7 +260,7 @@ static bool step_violation(struct stage *s)
 
 static bool step_refusals(struct stage *s)
 {
-    if (!shell_refused("is in use by vCPU 0: switch away first", "altp2m destroy %u", s->other.v) ||
+    if (!shell_refused("switch away first", "altp2m destroy %u", s->other.v) ||
         !shell_refused("does not exist", "altp2m switch 499") ||
         !shell_refused("is a hole", "altp2m remap %u 0xfffff00 0x%" PRIx64, s->other.v,
                        s->page[PAGE_SALT].gfn.v))
