@@ -14,6 +14,7 @@
 #include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/page.h"
+#include "lib/player.h"
 #include "lib/smp.h"
 #include "lib/test.h"
 
@@ -21,7 +22,6 @@
 #define CELLS    4u /* pages that views restrict or remap */
 #define TARGETS  3u /* what they show then; the last is what is given back at times */
 #define BALLOON  (TARGETS - 1)
-#define VCPUS    4u
 #define CHANGES  260u
 #define ACCESSES 6u /* of a player in a view, at least */
 #define LONG     3u /* changes that it stays for, at times */
@@ -54,13 +54,6 @@ struct shown_page {
     volatile uint64_t words[VCPUS];
 } __attribute__((aligned(4096)));
 
-struct player {
-    volatile struct ve_info *info;
-    uint64_t random;
-    volatile uint64_t judged;
-    uint64_t gpa; /* of its last #VE */
-};
-
 enum judged { GRANTED, DENIED, ENTERED, REFUSED, MOVED, GIVEN_BACK, WRITTEN, JUDGED };
 static volatile uint64_t judged[VCPUS][JUDGED];
 
@@ -75,7 +68,6 @@ static struct {
     struct mark mark;
     volatile uint64_t stamp; /* 0: it was given back */
 } balloon;
-static struct player players[VCPUS];
 static volatile uint64_t changed;
 static volatile bool ending, give_up, up;
 static unsigned vcpus;
@@ -93,12 +85,6 @@ static uint64_t random(uint64_t *state, uint64_t below)
     *state ^= *state >> 7;
     *state ^= *state << 17;
     return (*state >> 11) % below;
-}
-
-/* Processors here see stores of another in their order, and loads are done in theirs. */
-static void in_order(void)
-{
-    __asm__ volatile("mfence" ::: "memory");
 }
 
 static void begin(struct mark *m)
@@ -144,90 +130,6 @@ static void wrong(int line, const char *what, unsigned view, uint64_t cell, uint
         test_failed(line, "%s: view %u, page %lu: %lx, wanted %lx", what, view, cell, got, wanted);
 }
 #define WRONG(...) wrong(__LINE__, __VA_ARGS__)
-
-/* ---- one access, by whom r12 tells; a fault goes on at r13, on the stack of r10 ---- */
-
-/*
- * QEMU 7.2 delivers an injected interrupt, as which a #VE is injected on AMD, a second time if it
- * has to look at its clock before the guest exits. The information page is not busy then.
- */
-static bool delivered_again(const struct regs *r)
-{
-    const struct player *me = (const struct player *)r->r12;
-
-    return r->vector == VEC_VE && cpu_is_amd() &&
-           (me <= players || me >= players + VCPUS || !me->info->busy);
-}
-
-static void caught(struct regs *r)
-{
-    struct player *me = (struct player *)r->r12;
-
-    if (delivered_again(r))
-        return;
-    need(me > players && me < players + VCPUS, "vector %lu at %lx", r->vector, r->rip);
-    if (r->vector == VEC_VE) {
-        me->gpa = me->info->gpa;
-        in_order();
-        me->info->busy = 0;
-    }
-    r->r14 = r->vector;
-    r->rip = r->r13;
-    r->rsp = r->r10;
-}
-
-#define ACCESS(code)                                                                               \
-    "mov %%rsp, %%r10; lea 1f(%%rip), %%r13; mov %[me], %%r12; mov $-1, %%r14\n\t" code            \
-    "\n1:\tmov %%r14d, %[vector]"
-#define CHANGES_REGISTERS "memory", "r10", "r12", "r13", "r14"
-
-static int read_page(struct player *me, const volatile void *at, uint64_t *value)
-{
-    uint64_t got = 0;
-    int vector;
-
-    __asm__ volatile(ACCESS("mov (%[at]), %[got]")
-                     : [vector] "=&r"(vector), [got] "+&r"(got)
-                     : [me] "r"(me), [at] "r"(at)
-                     : CHANGES_REGISTERS);
-    *value = got;
-    return vector;
-}
-
-static int write_page(struct player *me, volatile void *at, uint64_t value)
-{
-    int vector;
-
-    __asm__ volatile(ACCESS("mov %[value], (%[at])")
-                     : [vector] "=&r"(vector)
-                     : [me] "r"(me), [at] "r"(at), [value] "r"(value)
-                     : CHANGES_REGISTERS);
-    return vector;
-}
-
-static int call_page(struct player *me, const void *at, uint64_t *value)
-{
-    uint64_t got = 0;
-    int vector;
-
-    __asm__ volatile(ACCESS("call *%[at]")
-                     : [vector] "=&r"(vector), "+a"(got)
-                     : [me] "r"(me), [at] "r"(at)
-                     : CHANGES_REGISTERS);
-    *value = got;
-    return vector;
-}
-
-static int enter(struct player *me, uint16_t view)
-{
-    int vector;
-
-    __asm__ volatile(ACCESS(".byte 0x0f, 0x01, 0xd4")
-                     : [vector] "=&r"(vector)
-                     : [me] "r"(me), "a"(0), "c"((uint64_t)view)
-                     : CHANGES_REGISTERS);
-    return vector;
-}
 
 /* ---- players ---- */
 
