@@ -27,7 +27,7 @@ PROTOCOLS = {
     "big": ("the hypervisor's own protocols, under its big lock: what a call promised holds when it has returned, a vCPU's state is in one "
             "place, nobody waits for ever",
             ("NO_WAIT", "NO_KICK", "KICKED_STAYS", "LATE_PLACE", "OUT_WITH_LOCK", "NO_LOOK", "NO_COUNT", "NO_EXPEL_FLUSH", "NO_EXPEL_MOVE",
-             "NO_EXPEL_PAUSE", "NO_SYNC", "NO_LET_GO", "NO_ANSWER", "NO_DROP", "NO_UNLOAD", "LATE_IDLE")),
+             "NO_EXPEL_PAUSE", "NO_SYNC", "NO_LET_GO", "NO_ANSWER", "NO_DROP", "NO_UNLOAD", "LATE_IDLE", "VMFUNC_OUTSIDE")),
     "flush": ("a right that was taken away is used on no processor once the call has returned",
               ("NO_FENCE", "NO_RECHECK", "NO_WAIT", "LATE_GENERATION")),
     "destroy": ("a view that VMFUNC may enter is never used after it was destroyed",

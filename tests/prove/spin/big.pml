@@ -13,7 +13,8 @@
  * sent), LATE_PLACE (the lock is given up first), OUT_WITH_LOCK (out of the guest only when the lock is there), NO_LOOK (at the generation,
  * before an entry), NO_COUNT (it is not raised), NO_EXPEL_FLUSH, NO_EXPEL_MOVE, NO_EXPEL_PAUSE, NO_SYNC (nobody is asked which view a vCPU is on), NO_LET_GO
  * (not waited for), NO_ANSWER (to that, by who waits for the lock), NO_DROP (an exit counts whose registers were replaced), NO_UNLOAD (by
- * who gives a vCPU up), LATE_IDLE (the lock is given up first).
+ * who gives a vCPU up), LATE_IDLE (the lock is given up first), VMFUNC_OUTSIDE (where it exits, it is carried out when the processor no more
+ * counts as in the guest).
  */
 #ifndef N
 #define N 3
@@ -279,7 +280,21 @@ inline guest(p, v)
     :: atomic { pending[p] -> pending[p] = 0; called = 0; break }
     :: atomic { tlb[p] || allowed -> assert(!gone && !still[v]); assert(!uses[v] || exists); assert(v == 0 || at == NONE || at == uses[1]); tlb[p] = 1;
                 called = 1; came_regs = regs[v]; break }
-    :: atomic { v == 0 && listed && !uses[0] -> assert(exists); uses[0] = 1 }
+    :: v == 0 && !uses[0] -> /* Intel's processor does it at once, hv/svm/vmfunc.c looks first, and still counts as in the guest */
+        looked = listed;
+#ifdef VMFUNC_OUTSIDE
+        place[p] = CAME_OUT;
+#endif
+        atomic {
+            if
+            :: looked -> assert(exists); uses[0] = 1
+            :: else
+            fi;
+            looked = 0
+        }
+#ifdef VMFUNC_OUTSIDE
+        ; place[p] = IN_GUEST
+#endif
     :: atomic { v == 0 && uses[0] -> assert(exists); uses[0] = 0 }
     :: atomic { called = 1; came_regs = regs[v]; break }
     od
@@ -288,7 +303,7 @@ inline guest(p, v)
 proctype processor(byte p)
 {
     byte me, q, came_regs;
-    bit called;
+    bit called, looked;
 
     acquire(p);
     do
