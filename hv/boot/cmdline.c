@@ -6,7 +6,7 @@
 
 #define WORD_MAX 64u
 
-static unsigned processors = 1; /* if nothing is said */
+static unsigned processors = CPU_MAX; /* if nothing is said */
 
 /* 1 to most; 0: it is no such number. */
 static unsigned number(const char *text, unsigned most)

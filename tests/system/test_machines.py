@@ -82,7 +82,7 @@ class MachineTest(FacetTest):
         directory = pathlib.Path(done.err.rsplit(" ", 1)[-1].strip())
         self.addCleanup(shutil.rmtree, directory)
         script = (directory / "qemu.sh").read_text(encoding="utf-8")
-        for options, answer in {"processors=2": "(facet) processors: 2 of 4",
+        for options, answer in {"processors=2": "(facet) processors: 2 of 4", "": "(facet) processors: 4 of 4",
                                 "processors=all": "(facet) processors: 4 of 4", **refused}.items():
             with self.subTest(options):
                 ran = subprocess.run(["sh", "-c", script.replace("processors=4", options), "qemu.sh", "-action", "shutdown=poweroff"],
