@@ -193,6 +193,7 @@ void ap_begin(void)
         return;
     }
     smp_begin();
+    nmi_clock_reach_all();
     __atomic_store_n(&begun, true, __ATOMIC_RELEASE);
     for (unsigned i = 1; i < nr_together; i++) {
         apic_send(together[i]->apic_id, APIC_KICK_VECTOR);

@@ -4,12 +4,13 @@
  * paused, of a living domain and not current.
  *
  * A vCPU that the current one has just woken may run in what is left of the current slice, before
- * those that wait for a slice of their own: such vCPUs are `lent`, and stand at the front of the
- * queue. When the slice is over all of them go to its end, so that however vCPUs wake each other,
- * together they get one slice for each turn.
+ * those that wait for a slice of their own, unless it runs at once on another processor: such vCPUs
+ * are `lent`, and stand at the front of the queue. When the slice is over all of them go to its
+ * end, so that however vCPUs wake each other, together they get one slice for each turn.
  *
  * Each processor has a queue. A vCPU goes to that of the processor where it ran last, unless that
- * has something to do and another has not; a processor that has nothing left takes from the others.
+ * has something to do and another has not, or has less by more than one vCPU; a processor that has
+ * nothing left takes from the others.
  *
  * Work that is done for a domain which has no vCPU to do it (it is being built or ended) has its
  * own place in the queue, and gets one slice for each turn as well.
@@ -21,6 +22,7 @@
 #include "x86/timer.h"
 
 static TAILQ_HEAD(run_queue, turn) queues[CPU_MAX]; /* by the processor's number */
+static unsigned waiting[CPU_MAX];                   /* how many are on each */
 
 struct vcpu *vcpu_current(void)
 {
@@ -46,12 +48,14 @@ static inline void enqueue(struct turn *t, struct run_queue *queue)
     TAILQ_INSERT_TAIL(queue, t, link);
     t->queued = true;
     t->queue = queue;
+    waiting[queue - queues]++;
 }
 
 static void dequeue(struct turn *t)
 {
     TAILQ_REMOVE(t->queue, t, link);
     t->queued = false;
+    waiting[cpu_of(t)]--;
 }
 
 /* ---- which processor ---- */
@@ -61,26 +65,44 @@ static bool may_run_on(const struct turn *t, unsigned cpu)
     return t->work || !(container_of(t, const struct vcpu, turn)->not_on >> cpu & 1);
 }
 
-/* One that v may run on: idle if there is such, and else where it was. If it may on none of those
- * that there are, any. */
+/* How many share it. */
+static unsigned load(const struct cpu *c)
+{
+    return waiting[c->id] + (c->current != NULL);
+}
+
+/* The one that v may run on with the fewest on it, an idle one before others; NULL: there is none.
+ */
+static struct cpu *least(const struct vcpu *v)
+{
+    struct cpu *best = NULL;
+
+    for (unsigned i = 0; i < smp_nr; i++) {
+        struct cpu *c = smp_cpus[i];
+
+        if (may_run_on(&v->turn, c->id) &&
+            (!best || load(c) < load(best) || (load(c) == load(best) && c->idle && !best->idle))) {
+            best = c;
+        }
+    }
+    return best;
+}
+
+/* Where v was, if others have not less to do; if it may run on none of those that there are, any.
+ */
 static unsigned choose(const struct vcpu *v)
 {
-    const struct cpu *last = smp_cpu(cpu_of(&v->turn));
-    unsigned other = cpu_of(&v->turn);
+    const struct cpu *last = v->turn.queue ? smp_cpu(cpu_of(&v->turn)) : NULL, *other;
     bool stays = last && may_run_on(&v->turn, last->id);
 
     if (stays && last->idle) {
         return last->id;
     }
-    for (unsigned i = 0; i < smp_nr; i++) {
-        if (may_run_on(&v->turn, smp_cpus[i]->id)) {
-            other = smp_cpus[i]->id;
-            if (smp_cpus[i]->idle) {
-                return other;
-            }
-        }
+    other = least(v);
+    if (!other) {
+        return last ? last->id : smp_here();
     }
-    return stays ? last->id : smp_cpu(other) ? other : smp_here();
+    return stays && !other->idle && load(last) <= load(other) + 1 ? last->id : other->id;
 }
 
 static __attribute__((noinline)) void enqueue_on_some(struct vcpu *v)
@@ -177,10 +199,25 @@ void sched_wake(struct vcpu *v)
     }
 }
 
+/* Where it would have to wait for others, it comes to this processor, if it may. */
+static __attribute__((noinline)) bool come_here(struct turn *t)
+{
+    const struct cpu *there = smp_cpu(cpu_of(t));
+
+    if ((!there->current && waiting[there->id] == 1) || !may_run_on(t, smp_here())) {
+        return false;
+    }
+    dequeue(t);
+    enqueue(t, own());
+    return true;
+}
+
 void sched_lend(struct vcpu *v)
 {
-    if (v->turn.queued && !v->turn.lent && v->turn.queue == own() && vcpu_current()) {
-        lend(&v->turn);
+    struct turn *t = &v->turn;
+
+    if (t->queued && !t->lent && vcpu_current() && (t->queue == own() || come_here(t))) {
+        lend(t);
     }
 }
 

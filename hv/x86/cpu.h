@@ -282,6 +282,7 @@ void cpu_look_nmi(void);        /* says why */
 /* hv/x86/nmi.c: from now on NMIs of this processor have it look at the time, every 2 ms. */
 void nmi_clock_start(void);
 extern bool nmi_clock;
+void nmi_clock_reach_all(void); /* those of all processors do; each has its descriptors */
 
 /* FPU: hv/x86/fpu.c */
 void fpu_init(void); /* on each processor */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A clock of NMIs: the PIT's channel 0, which the I/O APIC has the processor take as an NMI.
+ * A clock of NMIs: the PIT's channel 0, which the I/O APIC has processors take as an NMI.
  * cpu_nmi() has the time looked at.
  */
 #include "cpu.h"
@@ -14,6 +14,7 @@
 #define ENTRY(pin)   (0x10u + 2u * (pin))
 #define PIN_PIT      2u /* its interrupt, 0, is on pin 2 (ACPI 6.4, 5.2.12.5) */
 #define DELIVER_NMI  (4u << 8)
+#define ALL          (0xffu << 24) /* physical destination (SDM 3, 10.6.2.1) */
 
 bool nmi_clock;
 
@@ -23,12 +24,24 @@ static void io_apic_write(uint32_t reg, uint32_t value)
     *(volatile uint32_t *)(IO_APIC + IO_APIC_DATA) = value;
 }
 
+static void deliver_to(uint32_t destination)
+{
+    io_apic_write(ENTRY(PIN_PIT) + 1, destination);
+    io_apic_write(ENTRY(PIN_PIT), DELIVER_NMI);
+}
+
 void nmi_clock_start(void)
 {
     nmi_clock = true;
-    io_apic_write(ENTRY(PIN_PIT) + 1, apic_id() << 24);
-    io_apic_write(ENTRY(PIN_PIT), DELIVER_NMI);
+    deliver_to(apic_id() << 24);
     outb(PORT_PIT_MODE, 0x34); /* channel 0, both bytes, mode 2 */
     outb(PORT_PIT_0, PERIOD & 0xff);
     outb(PORT_PIT_0, PERIOD >> 8);
+}
+
+void nmi_clock_reach_all(void)
+{
+    if (nmi_clock) {
+        deliver_to(ALL);
+    }
 }

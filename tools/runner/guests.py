@@ -26,7 +26,7 @@ SEVERAL = (2, 4)
 
 _ENDS = {"poweroff": "powered off", "reboot": "rebooted", "crash": "crashed", "any": ""}
 _DEFAULTS = {"memory": "16", "altp2m": "disabled", "count": "10", "vcpus": "1", "end": "poweroff",
-             "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0", "several": "0"}
+             "on_reboot": "destroy", "on_crash": "destroy", "chosen": "0", "several": "0", "pinned": "0"}
 _KEYS = {*_DEFAULTS, "elf", "table", "narrow", "ramdisk", "policy", "allow", "alone", "console", "control",
          "group", "monitors", "needs", "processors", "several", "chosen", "cmdline"}
 _WHERE = re.compile(r"guest@([^/*]*)(?:\*([0-9]+))?(?:/|$)")
@@ -97,8 +97,12 @@ class Guest:
                "memory": int(s["memory"]), "vcpus": int(s["vcpus"]), "altp2m": s["altp2m"],
                "altp2m_count": int(s["count"]),
                "cmdline": s.get("cmdline", "").replace("seed=$", f"seed={1 if seed() is None else seed()}")
-               .replace("processors=$", f"processors={self.place.processors}"),
+               .replace("processors=$", f"processors={self.place.processors}")
+               .replace("computes=$", f"computes={self.place.processors}"),
                "on_reboot": s["on_reboot"], "on_crash": s["on_crash"]}
+        if s["pinned"] == "1":
+            out["vcpus"] = self.place.processors
+            out["cpus"] = [str(number) for number in range(self.place.processors)]
         if "table" in s:
             out["shadow_memory"] = int(s["table"])
         if "narrow" in s:
