@@ -15,12 +15,17 @@ from harness import FacetTest
 from runner import packages
 
 PURPOSE = "image"
-# What a command does that needs the packages of a purpose.
+# What a command does that needs the packages of a purpose; as another user, where a second argument names one: who became it
+# only now does not need to be let into the directory of the tree.
 REQUIRE = f"""
+import os
 import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {str(runner.ROOT / "tools")!r})
 from runner import cli, require
+if len(sys.argv) > 2:
+    os.setgroups([])
+    os.setuid(int(sys.argv[2]))
 sys.exit(cli.guarded(lambda: require(sys.argv[1]) or 0))
 """
 COULD_NOT = "could not install the packages; try as root:"
@@ -43,10 +48,12 @@ class PackagesTest(FacetTest):
                 self.archive.add(name, version, padding=padding)
         self.archive.index()
 
-    def require(self, purpose=PURPOSE, prefix=(), **environment):
+    def require(self, purpose=PURPOSE, prefix=(), as_root=True, **environment):
         """Asks for the packages of a purpose. Returns (status, standard error)."""
-        root = [] if os.geteuid() == 0 or prefix else ["unshare", "-r"]
-        done = subprocess.run([*prefix, *root, sys.executable, "-c", REQUIRE, purpose], text=True, stdin=subprocess.DEVNULL,
+        is_root = os.geteuid() == 0
+        root = ["unshare", "-r"] if as_root and not is_root and not prefix else []
+        user = ["65534"] if is_root and not as_root else []
+        done = subprocess.run([*prefix, *root, sys.executable, "-c", REQUIRE, purpose, *user], text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                               env=self.archive.environment(**environment))
         self.assertEqual(done.stdout, "")
@@ -217,8 +224,7 @@ class PackagesTest(FacetTest):
         """The line to run as root; apt is not called."""
         self.fill()
         self.dir.chmod(0o755)
-        user = ["setpriv", "--reuid", "65534", "--clear-groups"] if os.geteuid() == 0 else ["env"]
-        status, err = self.require(prefix=user)
+        status, err = self.require(as_root=False)
         self.assertEqual((status, err), (2, "facet: packages are missing; as root, run:\n  apt-get install "
                                             f"--no-install-recommends {' '.join(self.names)}\n"))
 
