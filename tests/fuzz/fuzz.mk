@@ -3,7 +3,7 @@
 # `make fuzz-altp2m FUZZ_SECONDS=1800` goes on, and keeps what it finds in $(B)/fuzz-corpus/altp2m.
 CORE_FUZZ_CC = clang
 CORE_FUZZ_FLAGS = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -O1 -g
-CORE_FUZZ_OBJS = $(patsubst %.c,$(B)/fuzz-core/%.o,tests/unit/fake.c tests/unit/grammar.c hv/svm/npt.c $(CORE_SRCS))
+CORE_FUZZ_OBJS = $(patsubst %.c,$(B)/fuzz-core/%.o,tests/unit/fake.c tests/unit/fake_platform.c tests/unit/grammar.c hv/svm/npt.c $(CORE_SRCS))
 CORE_FUZZ = altp2m adversary
 FUZZ_SECONDS ?= 60
 

@@ -3,7 +3,7 @@
 PROVE_CFLAGS = $(WARN) -O2 -g -fsanitize=undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
                -DFACET_VERSION=\"$(VERSION)\" -Iinclude -I. -Ihv -Itests/unit
 PROVE_OBJS = $(CORE_SRCS:%.c=$(B)/prove/%.o) $(B)/prove/hv/svm/npt.o \
-             $(patsubst %,$(B)/prove/tests/unit/%.o,fake model model_own model_gate) \
+             $(patsubst %,$(B)/prove/tests/unit/%.o,fake fake_platform model model_says model_own model_gate) \
              $(patsubst %,$(B)/prove/tests/prove/%.o,formats ept)
 PROVE_TESTS = $(patsubst tests/prove/%.c,%,$(wildcard tests/prove/prove_*.c))
 

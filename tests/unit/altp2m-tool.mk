@@ -15,7 +15,7 @@ $(B)/unit-altp2m/%.o: %.c
 	@mkdir -p $(@D)
 	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m $(ALTP2M_TEST_INCLUDES) $(ALTP2M_TEST_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
-ALTP2M_CORE_OBJS = $(patsubst %.c,$(B)/unit-altp2m/%.o,tests/unit/core_machine.c tests/unit/fake.c hv/svm/npt.c $(CORE_SRCS))
+ALTP2M_CORE_OBJS = $(patsubst %.c,$(B)/unit-altp2m/%.o,tests/unit/core_machine.c tests/unit/fake.c tests/unit/fake_platform.c hv/svm/npt.c $(CORE_SRCS))
 $(ALTP2M_CORE_OBJS): ALTP2M_TEST_INCLUDES = -Itests/unit
 
 # One object: names of the core are names of the command's, too.

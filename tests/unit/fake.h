@@ -52,6 +52,7 @@ struct fake {
     gfn_t top_table[FAKE_VCPUS];        /* of domain 1's vCPUs */
     struct pins pins[FAKE_VCPUS];       /* what the processors hold domain 1's vCPUs to */
     unsigned preempt_every;             /* 0: never; n: each nth question is answered yes */
+    unsigned preempt_asked;             /* questions so far */
     unsigned pause_refusals;            /* so many times others cannot be paused */
     int paused;
     bool unsettled;        /* as platform_unsettled() said */
@@ -67,6 +68,8 @@ struct fake {
     bool unreadable[FAKE_CALLER_SIZE / PAGE_SIZE], read_only[FAKE_CALLER_SIZE / PAGE_SIZE];
 };
 extern struct fake fake;
+/* The memory of pools, from FAKE_POOL_FIRST on. */
+extern uint8_t fake_pool[FAKE_POOL_MAX * PAGE_SIZE];
 
 /* A failure that a random test can catch and shrink: longjmp to `fake_trap` if set, else abort. */
 extern jmp_buf *fake_trap;

@@ -48,6 +48,12 @@ struct shown {
     access_t access;
 };
 
+/* model_says.c. What the processor grants by an access: RIGHT_*. */
+unsigned model_hardware_rights(access_t a);
+/* Fails the test where view v (0xffff: the host map) has at slot s what the model has not; or
+ * anywhere, with all counts. */
+void model_compare_at(uint16_t v, unsigned s);
+void model_compare_all(void);
 /* The gfn of a slot. */
 uint64_t model_gfn(unsigned slot);
 /* What the host map, or view v, has at slot s; a slot beyond SLOTS is a shadow page. */

@@ -4,8 +4,9 @@
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 # A stretch of work is short, so that most operations leave something to be done in pieces.
 UNIT_CFLAGS = $(WARN) -O1 -g $(SANITIZE) -Iinclude -I. -Itests/unit -DWORK_EFFORT=8u
-UNIT_CORE_OBJS = $(CORE_SRCS:%.c=$(B)/unit/%.o) $(B)/unit/hv/svm/npt.o $(patsubst %,$(B)/unit/tests/unit/%.o,fake model model_own model_gate \
-                                                                     adversary grammar)
+UNIT_CORE_OBJS = $(CORE_SRCS:%.c=$(B)/unit/%.o) $(B)/unit/hv/svm/npt.o \
+                 $(patsubst %,$(B)/unit/tests/unit/%.o,fake fake_platform model model_says model_own model_gate \
+                                                       adversary grammar)
 UNIT_TESTS = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_core_*.c))
 
 .PHONY: unit unit-core check-clang

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # How much one call can cost. The compiler has the core call a function of the test for each basic block.
 WORK_CORE_OBJS = $(CORE_SRCS:%.c=$(B)/work/%.o)
-WORK_OBJS = $(B)/unit/tests/unit/test_work.o $(B)/unit/tests/unit/fake.o $(B)/unit/tests/unit/grammar.o \
+WORK_OBJS = $(B)/unit/tests/unit/test_work.o $(B)/unit/tests/unit/fake.o $(B)/unit/tests/unit/fake_platform.o $(B)/unit/tests/unit/grammar.o \
             $(B)/unit/hv/svm/npt.o
 
 $(B)/work/%.o: %.c
