@@ -196,8 +196,21 @@ bool made_populate(struct domain *d, uint64_t g, unsigned order)
 
 #define MAP_ENTRY 20u /* bytes, in the format of the BIOS call */
 
+static int copy_map(struct hypercall *h, const struct xen_memory_map *from,
+                    struct hvm_memmap_table_entry *map)
+{
+    int error = 0;
+
+    memset(map, 0, MADE_MAP_MAX * sizeof(*map));
+    for (uint32_t i = 0; !error && i < from->nr_entries; i++) {
+        error = copy_in(h, &map[i], (uint64_t)from->buffer.p + MAP_ENTRY * i, MAP_ENTRY);
+    }
+    return error;
+}
+
 long made_set_map(struct hypercall *h)
 {
+    struct hvm_memmap_table_entry map[MADE_MAP_MAX];
     struct xen_foreign_memory_map a;
     struct domain *d;
     long error;
@@ -212,14 +225,11 @@ long made_set_map(struct hypercall *h)
     if (error) {
         return error;
     }
-    error = !made_fills(h->v->domain, d) ? -EPERM : a.map.nr_entries > MADE_MAP_MAX ? -EINVAL : 0;
-    for (uint32_t i = 0; !error && i < a.map.nr_entries; i++) {
-        struct hvm_memmap_table_entry *e = &d->guest.made->map[i];
-
-        *e = (struct hvm_memmap_table_entry){0};
-        error = copy_in(h, e, (uint64_t)a.map.buffer.p + MAP_ENTRY * i, MAP_ENTRY);
-    }
+    error = !made_fills(h->v->domain, d)      ? -EPERM
+            : a.map.nr_entries > MADE_MAP_MAX ? -EINVAL
+                                              : copy_map(h, &a.map, map);
     if (!error) {
+        memcpy(d->guest.made->map, map, sizeof(map));
         d->guest.made->nr_map = a.map.nr_entries;
     }
     domain_put(d);
