@@ -175,7 +175,8 @@ class UsageTest(FacetTest):
     def test_filter_runs_what_it_names(self):
         """A name with its group in front is of no other group's test."""
         from runner.suite import find_jobs
-        for text, wanted in (("guest/hello", "guests"), ("guest/hello/", "guests"), ("prove/", "prove"),
+        for text, wanted in (("guest/hello", "guests"), ("guest/hello/", "guests"), ("guest@amd/hello", "guests@amd"),
+                             ("guest@*4/smp", "guests@*4"), ("prove/", "prove"),
                              ("unit/", "unit"), ("fuzz-smoke/", "fuzz-smoke"), ("system/suite/tap", "system/")):
             with self.subTest(text):
                 found = [job.name for job in find_jobs(text)]

@@ -88,6 +88,7 @@ def _may_hold(target, text_filter):
     """Whether a test of this target may have that in its name, which is only known once it is built:
     it is made of words of the sources."""
     group, slash, _ = text_filter.partition("/")
+    group = group.partition("@")[0]  # of guests: the machine
     if slash and group != target and (group in OTHER_GROUPS or group in SOURCES):
         return False
     rest = text_filter.removeprefix(f"{target}/") if slash else text_filter

@@ -137,6 +137,9 @@ def _arguments(arguments):
     return parser.parse_args(arguments)
 
 
+_NONE = "no test has '{}' in its name; `facet test --list` shows them"
+
+
 def find_jobs(text_filter, seed=None, where=None):
     """The jobs that may hold tests with this text in their names, the long ones first, or shuffled.
     where: only guests, at these places (guests.places())."""
@@ -145,7 +148,7 @@ def find_jobs(text_filter, seed=None, where=None):
     else:
         found = [*system_jobs(text_filter), *guest_jobs(text_filter), *make_jobs(text_filter)]
     if not found:
-        raise Error(f"no test has '{text_filter}' in its name; `facet test --list` shows them")
+        raise Error(_NONE.format(text_filter))
     if seed is not None:
         random.Random(seed).shuffle(found)
         return found
@@ -179,6 +182,8 @@ def main(arguments):
     if report.broken:
         raise report.broken
     sys.stdout.flush()
+    if not report.cases:  # what a job holds may be known only when it ran
+        print("facet:", _NONE.format(args.filter), file=sys.stderr)
     _summary(report.cases, time.monotonic() - started)
     reports.write(args, report.cases)
     return status(report.cases)
