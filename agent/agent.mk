@@ -2,7 +2,7 @@
 # The agent library, and guests with an agent: tests/guest/agent-*.c and agent/examples/*.c.
 AGENT_B := $(B)/agent
 # One object for every user: linked at any address, above 2 GiB from the top or below 2 GiB.
-AGENT_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmodel=kernel \
+AGENT_FLAGS = $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -ffixed-r14 -ffixed-r15 -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns -m64 \
 	-D__XEN_TOOLS__ -Iagent -Iinclude
@@ -18,24 +18,24 @@ agent: $(AGENT_LIB) $(AGENT_B)/vault.core.o $(AGENT_B)/examples/shield.elf \
 
 $(AGENT_B)/%.o: agent/%.c
 	@mkdir -p $(@D)
-	$(CC) $(AGENT_FLAGS) -c $< -o $@
+	$(INTO) $(CC) $(AGENT_FLAGS) -c $< -o $@
 
 $(AGENT_B)/%.o: agent/%.S
 	@mkdir -p $(@D)
-	$(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
+	$(INTO) $(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
 
 # A compiler may call these of its own accord: in a sealed guest they would be the kernel's.
 $(AGENT_LIB): $(AGENT_LIB_OBJS)
-	@rm -f $@
 	@if nm -u $^ | grep -E '\<(mem(cpy|set|move|cmp)|__stack_chk_fail)\>'; then echo "the agent's library needs these" >&2; exit 1; fi
-	$(AR) rcs $@ $^
+	$(INTO) $(AR) rcs $@ $^
 
 # Whatever the agent's view needs must be in this one object: it can call nothing else there.
 define AGENT_LINK_CORE
 	@mkdir -p $(@D)
-	$(LD) -r -T agent/agent.lds -o $@ $(filter %.o,$^)
-	@if nm -u $@ | grep -q .; then echo "$@ needs what the agent's view lacks:" >&2; \
-		nm -u $@ >&2; rm -f $@; exit 1; fi
+	$(LD) -r -T agent/agent.lds -o $@.part $(filter %.o,$^)
+	@if nm -u $@.part | grep -q .; then echo "$@ needs what the agent's view lacks:" >&2; \
+		nm -u $@.part >&2; rm -f $@.part; exit 1; fi
+	@mv -f $@.part $@
 endef
 $(AGENT_B)/vault.core.o: $(AGENT_CORE_OBJS) $(AGENT_B)/examples/vault.o agent/agent.lds
 	$(AGENT_LINK_CORE)
@@ -47,14 +47,14 @@ $(B)/guest/agent-%.o $(B)/guest/enter-attacks.o $(AGENT_B)/examples/%.guest.o $(
 
 $(AGENT_B)/examples/%.guest.o: agent/examples/%.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+	$(INTO) $(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
 
 $(AGENT_B)/examples/%.main.o: tests/guest/lib/test.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+	$(INTO) $(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
 
 define AGENT_LINK_GUEST
-	$(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+	$(INTO) $(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T tests/guest/lib/guest.lds -o $@ \
 		$(filter %.o,$^) $(AGENT_LIB) $(GUEST_LIBC) $(GUEST_MEM)
 endef
@@ -85,7 +85,7 @@ $(LINUX_CORE): $(AGENT_CORE_OBJS) $(AGENT_B)/linux/keeper.o $(AGENT_B)/linux/cop
 
 $(LINUX_LIB): $(AGENT_LIB_OBJS)
 	@mkdir -p $(@D)
-	$(LD) -r -o $@ $^
+	$(INTO) $(LD) -r -o $@ $^
 
 agent-linux: $(LINUX_CORE) $(LINUX_LIB) $(LINUX_SRCS) $(wildcard agent/*.h)
 	@test -n "$(KERNEL_HEADERS)" || { echo "KERNEL_HEADERS is not set" >&2; exit 1; }

@@ -22,20 +22,20 @@ all: $(B)/facet.elf
 
 $(B)/hv/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(CC) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
 
 $(B)/hv/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(CC) $(HV_CFLAGS) $(DEPFLAGS) -c $< -o $@
 
 # Only vsnprintf is taken from klibc; memory and string functions come from musl.
 $(B)/hv/vsnprintf.a: /usr/lib/klibc/lib/libc.a
 	@mkdir -p $(@D)/klibc
 	cd $(@D)/klibc && ar x $< vsnprintf.o
-	rm -f $@ && ar rcs $@ $(@D)/klibc/vsnprintf.o
+	$(INTO) ar rcs $@ $(@D)/klibc/vsnprintf.o
 
 $(B)/facet.elf: $(HV_OBJS) hv/boot/facet.ld $(B)/hv/vsnprintf.a
-	$(CC) $(HV_CFLAGS) -nostdlib -static -no-pie -Wl,-T,hv/boot/facet.ld -Wl,--gc-sections -Wl,--build-id=none \
+	$(INTO) $(CC) $(HV_CFLAGS) -nostdlib -static -no-pie -Wl,-T,hv/boot/facet.ld -Wl,--gc-sections -Wl,--build-id=none \
 	    -Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack $(HV_OBJS) $(HV_LIBS) -o $@
 
 # The same hypervisor, which counts its longest stretch (hv/x86/stretch.h).
@@ -48,6 +48,6 @@ CLANG ?= clang
 HV_CLANG_OBJS := $(HV_SRCS:%.c=$(B)/hv-clang/%.o)
 $(B)/hv-clang/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(filter-out -flto%,$(HV_CFLAGS)) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(CLANG) $(filter-out -flto%,$(HV_CFLAGS)) $(DEPFLAGS) -c $< -o $@
 .PHONY: check-clang-hv
 check-clang-hv: $(HV_CLANG_OBJS)

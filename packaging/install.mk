@@ -47,15 +47,14 @@ install-list:
 
 # For whoever embeds the core: linked at any address, in programs and in hypervisors that keep the FPU to their guests and
 # have interrupts on the same stack.
-CORE_LIB_CFLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fPIC -mno-red-zone -mgeneral-regs-only \
+CORE_LIB_CFLAGS = $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fPIC -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -Iinclude -I.
 $(B)/core-lib/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CORE_LIB_CFLAGS) -c $< -o $@
+	$(INTO) $(CC) $(CORE_LIB_CFLAGS) -c $< -o $@
 $(B)/libfacet-core.a: $(CORE_SRCS:core/%.c=$(B)/core-lib/%.o)
-	rm -f $@
-	$(AR) rcs $@ $^
+	$(INTO) $(AR) rcs $@ $^
 
 # What every agent's view holds, as one object: the agent's own is linked to it by agent.lds.
 $(AGENT_B)/guard.core.o: $(AGENT_CORE_OBJS)
-	$(LD) -r -o $@ $^
+	$(INTO) $(LD) -r -o $@ $^

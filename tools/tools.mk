@@ -21,34 +21,34 @@ run-needs: $(B)/facet-config $(B)/facet-kernel $(B)/seed.so $(B)/sector.bin $(if
 
 $(B)/tools/config/%.o: tools/config/%.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 
 $(B)/tools/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 
 # What the hypervisor refuses, by its own words.
 $(B)/tools/hv/%.o: hv/%.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 
 $(B)/tools/kernel/%.o: tools/kernel/%.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(TOOL_CFLAGS) -c -o $@ $<
 
 $(B)/facet-config: $(CONFIG_OBJS)
-	$(HOSTCC) -o $@ $^ -lfdt
+	$(INTO) $(HOSTCC) -o $@ $^ -lfdt
 
 $(B)/facet-kernel: $(KERNEL_OBJS)
-	$(HOSTCC) -o $@ $^ $(KERNEL_LIBS)
+	$(INTO) $(HOSTCC) -o $@ $^ $(KERNEL_LIBS)
 
 $(B)/seed.so: tools/runner/seed.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $<
+	$(INTO) $(HOSTCC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $<
 
 $(B)/sector.bin: tools/loader/sector.S
 	@mkdir -p $(@D)
 	$(CC) -m32 -c -o $(@:.bin=.o) $<
-	$(LD) -m elf_i386 -Ttext 0x7c00 -e start --oformat binary -o $@ $(@:.bin=.o)
+	$(INTO) $(LD) -m elf_i386 -Ttext 0x7c00 -e start --oformat binary -o $@ $(@:.bin=.o)
 
 include $(wildcard tools/altp2m/altp2m.mk tools/check/check.mk tests/fuzz/tools.mk)

@@ -12,14 +12,14 @@ fuzz-smoke: $(CORE_FUZZ:%=fuzz-smoke-%)
 
 $(B)/fuzz-core/%.o: %.c
 	@mkdir -p $(@D)
-	$(CORE_FUZZ_CC) $(WARN) $(CORE_FUZZ_FLAGS) -Iinclude -I. -Itests/unit $(DEPFLAGS) -c -o $@ $<
+	$(INTO) $(CORE_FUZZ_CC) $(WARN) $(CORE_FUZZ_FLAGS) -Iinclude -I. -Itests/unit $(DEPFLAGS) -c -o $@ $<
 
 $(B)/fuzz_altp2m: $(B)/fuzz-core/tests/fuzz/fuzz_altp2m.o $(CORE_FUZZ_OBJS)
-	$(CORE_FUZZ_CC) $(CORE_FUZZ_FLAGS) -o $@ $^
+	$(INTO) $(CORE_FUZZ_CC) $(CORE_FUZZ_FLAGS) -o $@ $^
 
 $(B)/fuzz_adversary: $(patsubst %,$(B)/fuzz-core/tests/%.o,fuzz/fuzz_adversary unit/adversary) \
 		$(CORE_FUZZ_OBJS)
-	$(CORE_FUZZ_CC) $(CORE_FUZZ_FLAGS) -o $@ $^
+	$(INTO) $(CORE_FUZZ_CC) $(CORE_FUZZ_FLAGS) -o $@ $^
 
 $(CORE_FUZZ:%=fuzz-smoke-%): fuzz-smoke-%: $(B)/fuzz_%
 	@rm -rf $(B)/fuzz-found/$* && mkdir -p $(B)/fuzz-found/$*

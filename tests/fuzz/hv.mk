@@ -12,7 +12,7 @@ fuzz-smoke-decode: $(B)/fuzz_decode
 HV_FUZZ_FLAGS = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -O1 -g
 $(B)/fuzz-hv/%.o: %.c
 	@mkdir -p $(@D)
-	$(or $(FUZZ_CC),clang) $(WARN) -D_GNU_SOURCE $(HV_FUZZ_FLAGS) -Iinclude -I. -Ihv $(DEPFLAGS) -c -o $@ $<
+	$(INTO) $(or $(FUZZ_CC),clang) $(WARN) -D_GNU_SOURCE $(HV_FUZZ_FLAGS) -Iinclude -I. -Ihv $(DEPFLAGS) -c -o $@ $<
 
 $(B)/fuzz_decode: $(patsubst %,$(B)/fuzz-hv/%.o,tests/fuzz/fuzz_decode tests/unit/decode_oracle hv/exit/decode)
-	$(or $(FUZZ_CC),clang) $(HV_FUZZ_FLAGS) -o $@ $^ -lZydis
+	$(INTO) $(or $(FUZZ_CC),clang) $(HV_FUZZ_FLAGS) -o $@ $^ -lZydis

@@ -20,16 +20,16 @@ $(FUZZ_TOOLS:%=fuzz-smoke-%): fuzz-smoke-%: $(B)/fuzz_%
 
 $(FUZZ_TOOL_OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel -Itools/altp2m -Itests/unit $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
+	$(INTO) $(FUZZ_CC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel -Itools/altp2m -Itests/unit $(FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
 $(B)/fuzz_xlcfg: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_xlcfg.o \
 		$(CONFIG_LIB:%=$(FUZZ_TOOL_OBJ)/tools/config/%.o) $(CONFIG_SHARED:%=$(FUZZ_TOOL_OBJ)/%.o)
-	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lfdt -lxlutil
+	$(INTO) $(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lfdt -lxlutil
 
 $(B)/fuzz_kernel: $(FUZZ_TOOL_OBJ)/tests/fuzz/fuzz_kernel.o \
 		$(KERNEL_LIB:%=$(FUZZ_TOOL_OBJ)/tools/kernel/%.o) $(FUZZ_TOOL_OBJ)/hv/guest/elf_image.o
-	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ $(KERNEL_LIBS)
+	$(INTO) $(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ $(KERNEL_LIBS)
 
 FUZZ_WATCH = tests/fuzz/fuzz_watch tests/unit/made_kernel $(addprefix tools/altp2m/,btf expr kallsyms modules symbols)
 $(B)/fuzz_watch: $(FUZZ_WATCH:%=$(FUZZ_TOOL_OBJ)/%.o)
-	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lcmocka
+	$(INTO) $(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $^ -lcmocka

@@ -4,11 +4,11 @@ WHOLE_FUZZ_SRCS = tests/fuzz/fuzz_whole.c $(WHOLE_TEST) $(WHOLE_HV)
 
 $(B)/fuzz-whole/%.o: %.c
 	@mkdir -p $(@D)
-	$(CORE_FUZZ_CC) $(WHOLE_FLAGS) $(CORE_FUZZ_FLAGS) $(DEPFLAGS) -c -o $@ $<
-	$(if $(filter $<,$(WHOLE_HV)),$(WHOLE_RENAME) $@)
+	$(CORE_FUZZ_CC) $(WHOLE_FLAGS) $(CORE_FUZZ_FLAGS) $(DEPFLAGS) -c -o $(@:.o=.raw) $<
+	$(INTO) objcopy $(if $(filter $<,$(WHOLE_HV)),$(WHOLE_RENAME)) $(@:.o=.raw) $@
 
 $(B)/fuzz_whole: $(patsubst %.c,$(B)/fuzz-whole/%.o,$(WHOLE_FUZZ_SRCS))
-	$(CORE_FUZZ_CC) $(CORE_FUZZ_FLAGS) -o $@ $^ -lfdt
+	$(INTO) $(CORE_FUZZ_CC) $(CORE_FUZZ_FLAGS) -o $@ $^ -lfdt
 
 .PHONY: fuzz-smoke-whole fuzz-whole
 fuzz-smoke: fuzz-smoke-whole

@@ -4,7 +4,7 @@ GUEST_DIR := tests/guest
 GUEST_SRCS := $(wildcard $(GUEST_DIR)/*.c)
 GUEST_ELFS := $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(GUEST_SRCS))
 GUEST_LIB := $(addprefix $(B)/guest/lib/,start.o trap.o page.o hypercall.o event.o)
-GUEST_FLAGS := $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mno-red-zone \
+GUEST_FLAGS = $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-m64 -D__XEN_TOOLS__ -I$(GUEST_DIR) -Iinclude
 # klibc first: its vsnprintf needs neither floating point nor stdio.
@@ -17,23 +17,23 @@ guests: $(GUEST_ELFS)
 
 $(B)/guest/lib/%.o: $(GUEST_DIR)/lib/%.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"lib"' -c $< -o $@
+	$(INTO) $(CC) $(GUEST_FLAGS) -DTEST_NAME='"lib"' -c $< -o $@
 
 $(B)/guest/lib/%.o: $(GUEST_DIR)/lib/%.S
 	@mkdir -p $(@D)
-	$(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
+	$(INTO) $(CC) -m64 $(DEPFLAGS) -g -c $< -o $@
 
 # test.c knows the guest's name, so each guest has its own object of it.
 $(B)/guest/%.main.o: $(GUEST_DIR)/lib/test.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+	$(INTO) $(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
 
 $(B)/guest/%.o: $(GUEST_DIR)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
+	$(INTO) $(CC) $(GUEST_FLAGS) -DTEST_NAME='"$*"' -c $< -o $@
 
 $(B)/guest/%.elf: $(B)/guest/%.o $(B)/guest/%.main.o $(GUEST_LIB) $(GUEST_DIR)/lib/guest.lds
-	$(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+	$(INTO) $(CC) -m64 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -T $(GUEST_DIR)/lib/guest.lds \
 		$(GUEST_LDFLAGS) -o $@ $(filter %.o,$^) $(GUEST_LIBC) $(GUEST_MEM)
 

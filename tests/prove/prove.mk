@@ -13,12 +13,10 @@ prove: $(PROVE_TESTS:%=$(B)/prove/%)
 
 $(B)/prove/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(PROVE_CFLAGS) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(HOSTCC) $(PROVE_CFLAGS) $(DEPFLAGS) -c $< -o $@
 
 $(B)/prove/prove_%: $(B)/prove/tests/prove/prove_%.o $(PROVE_OBJS)
-	$(HOSTCC) $(PROVE_CFLAGS) $^ -lcmocka -o $@
-
-.PRECIOUS: $(B)/prove/tests/prove/%.o
+	$(INTO) $(HOSTCC) $(PROVE_CFLAGS) $^ -lcmocka -o $@
 
 # Handlers are replaced to see who reaches them.
 PROVE_WRAPPED = $(shell sed -n 's/^SUBOP.[^,]*, *\([a-z0-9_]*\),.*/-Wl,--wrap=subop_\1/p' core/subops.h)

@@ -7,11 +7,11 @@ SMP_FLAGS = $(WARN) -Wno-unused-variable -D_GNU_SOURCE -DFACET_DEBUG -Dsched_yie
 
 $(B)/smp/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(SMP_FLAGS) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(HOSTCC) $(SMP_FLAGS) $(DEPFLAGS) -c $< -o $@
 
 $(B)/unit/test_smp: $(patsubst %.c,$(B)/smp/%.o,$(SMP_TEST) $(SMP_HV))
 	@mkdir -p $(@D)
-	$(HOSTCC) -fsanitize=thread $^ -lcmocka -lpthread -o $@
+	$(INTO) $(HOSTCC) -fsanitize=thread $^ -lcmocka -lpthread -o $@
 
 .PHONY: unit-smp
 unit-smp: $(B)/unit/test_smp

@@ -6,10 +6,10 @@ $(AGENT_TEST_OBJS): UNIT_CFLAGS += -Iagent -Iagent/linux -D__XEN_TOOLS__
 
 $(B)/unit/tests/unit/%.o: tests/unit/%.S
 	@mkdir -p $(@D)
-	$(HOSTCC) $(DEPFLAGS) -g -c $< -o $@
+	$(INTO) $(HOSTCC) $(DEPFLAGS) -g -c $< -o $@
 
 $(B)/unit/test_agent_keeper: $(AGENT_TEST_OBJS)
-	$(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
+	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
 
 .PHONY: unit-agent
 unit-agent: $(B)/unit/test_agent_keeper

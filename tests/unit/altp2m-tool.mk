@@ -13,19 +13,19 @@ unit: unit-altp2m
 
 $(B)/unit-altp2m/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m $(ALTP2M_TEST_INCLUDES) $(ALTP2M_TEST_FLAGS) $(DEPFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/altp2m $(ALTP2M_TEST_INCLUDES) $(ALTP2M_TEST_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
 ALTP2M_CORE_OBJS = $(patsubst %.c,$(B)/unit-altp2m/%.o,tests/unit/core_machine.c tests/unit/fake.c tests/unit/fake_platform.c hv/svm/npt.c $(CORE_SRCS))
 $(ALTP2M_CORE_OBJS): ALTP2M_TEST_INCLUDES = -Itests/unit
 
 # One object: names of the core are names of the command's, too.
 $(B)/unit-altp2m/machine.o: $(ALTP2M_CORE_OBJS)
-	$(LD) -r -o $@ $^
-	objcopy --wildcard --keep-global-symbol='machine_*' $@
+	$(LD) -r -o $(@:.o=.all) $^
+	$(INTO) objcopy --wildcard --keep-global-symbol='machine_*' $(@:.o=.all) $@
 
 $(B)/test_altp2m_core: $(B)/unit-altp2m/tests/unit/test_altp2m_core.o $(B)/unit-altp2m/machine.o \
 		$(filter-out $(B)/unit-altp2m/tests/%,$(ALTP2M_TEST_OBJS))
-	$(HOSTCC) $(ALTP2M_TEST_FLAGS) -o $@ $^ -lcmocka
+	$(INTO) $(HOSTCC) $(ALTP2M_TEST_FLAGS) -o $@ $^ -lcmocka
 
 $(ALTP2M_TESTS:%=$(B)/test_%): $(B)/test_%: $(B)/unit-altp2m/tests/unit/test_%.o $(ALTP2M_TEST_OBJS)
-	$(HOSTCC) $(ALTP2M_TEST_FLAGS) -o $@ $^ -lcmocka
+	$(INTO) $(HOSTCC) $(ALTP2M_TEST_FLAGS) -o $@ $^ -lcmocka

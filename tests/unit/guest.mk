@@ -8,7 +8,7 @@ unit-guest: $(GUEST_TESTS:%=$(B)/unit-hv/%)
 	@status=0; for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || status=1; done; exit $$status
 
 $(B)/unit-hv/test_guest_%: $(B)/unit-hv/tests/unit/test_guest_%.o
-	$(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka -lfdt -o $@
+	$(INTO) $(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka -lfdt -o $@
 
 GUEST_EVTCHN = $(patsubst %,$(B)/unit-hv/hv/guest/%.o,evtchn evtchn_bind evtchn_op)
 GUEST_FAKE = $(B)/unit-hv/tests/unit/guest_fake.o $(B)/unit-hv/tests/unit/hv_test.o

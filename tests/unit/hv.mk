@@ -12,10 +12,10 @@ unit-hv: $(HV_TESTS:%=$(B)/unit-hv/%)
 
 $(B)/unit-hv/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HV_TEST_FLAGS) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(HOSTCC) $(HV_TEST_FLAGS) $(DEPFLAGS) -c $< -o $@
 
 $(B)/unit-hv/test_hv_%: $(B)/unit-hv/tests/unit/test_hv_%.o $(B)/unit-hv/tests/unit/hv_test.o
-	$(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka $(HV_TEST_LIBS) -o $@
+	$(INTO) $(HOSTCC) $(HV_TEST_FLAGS) $^ -lcmocka $(HV_TEST_LIBS) -o $@
 
 $(B)/unit-hv/test_hv_decode: $(patsubst %,$(B)/unit-hv/%.o,tests/unit/decode_oracle hv/exit/decode)
 $(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
@@ -27,7 +27,5 @@ $(B)/unit-hv/test_hv_svm_decode: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/test_hv_needs: $(patsubst %,$(B)/unit-hv/%.o,hv/x86/needs hv/vmx/needs hv/svm/needs tools/check/check tools/check/facts)
 $(B)/unit-hv/test_hv_boot: $(B)/unit-hv/hv/mm/ram.o
 $(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vcpu/entry_state.o
-
-.PRECIOUS: $(B)/unit-hv/tests/unit/%.o
 
 include tests/fuzz/hv.mk

@@ -8,13 +8,13 @@ unit: check-reference
 
 $(B)/facet-reference $(B)/facet-stubs: $(B)/facet-%: tools/interface/%.c $(INTERFACE_DEPS)
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -O1 -Iinclude -I. -o $@ $< tools/interface/rows.c core/policy.c
+	$(INTO) $(HOSTCC) $(WARN) -O1 -Iinclude -I. -o $@ $< tools/interface/rows.c core/policy.c
 
 reference: $(B)/facet-reference
-	$< >docs/reference.md
+	$< >$(B)/reference.part && mv -f $(B)/reference.part docs/reference.md
 
 stubs: $(B)/facet-stubs
-	$< >include/facet/altp2m_stubs.h
+	$< >$(B)/stubs.part && mv -f $(B)/stubs.part include/facet/altp2m_stubs.h
 
 format:
 	python3 tests/unit/check_format.py --write

@@ -11,13 +11,13 @@ unit: unit-tools
 
 $(TOOL_TEST_OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel $(TOOL_TEST_FLAGS) $(DEPFLAGS) \
+	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -Iinclude -I. -Itools/config -Itools/kernel $(TOOL_TEST_FLAGS) $(DEPFLAGS) \
 		-c -o $@ $<
 
 $(B)/test_xlcfg: $(TOOL_TEST_OBJ)/tests/unit/test_xlcfg.o \
 		$(CONFIG_LIB:%=$(TOOL_TEST_OBJ)/tools/config/%.o) $(CONFIG_SHARED:%=$(TOOL_TEST_OBJ)/%.o)
-	$(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka -lfdt
+	$(INTO) $(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka -lfdt
 
 $(B)/test_kernel: $(TOOL_TEST_OBJ)/tests/unit/test_kernel.o \
 		$(KERNEL_LIB:%=$(TOOL_TEST_OBJ)/tools/kernel/%.o) $(TOOL_TEST_OBJ)/hv/guest/elf_image.o
-	$(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka $(KERNEL_LIBS)
+	$(INTO) $(HOSTCC) $(TOOL_TEST_FLAGS) -o $@ $^ -lcmocka $(KERNEL_LIBS)

@@ -14,12 +14,10 @@ unit: unit-core
 
 $(B)/unit/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(UNIT_CFLAGS) $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(HOSTCC) $(UNIT_CFLAGS) $(DEPFLAGS) -c $< -o $@
 
 $(B)/unit/test_core_%: $(B)/unit/tests/unit/test_core_%.o $(UNIT_CORE_OBJS)
-	$(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
-
-.PRECIOUS: $(B)/unit/tests/unit/%.o
+	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
 
 unit-core: $(UNIT_TESTS:%=$(B)/unit/%)
 	@status=0; for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || status=1; done; exit $$status
@@ -28,7 +26,7 @@ unit-core: $(UNIT_TESTS:%=$(B)/unit/%)
 CHECK_CLANG = clang-14
 $(B)/clang/%.o: %.c
 	@mkdir -p $(@D)
-	$(CHECK_CLANG) $(WARN) -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -Iinclude -I. \
+	$(INTO) $(CHECK_CLANG) $(WARN) -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -Iinclude -I. \
 	    $(DEPFLAGS) -c $< -o $@
 check-clang: $(CORE_SRCS:%.c=$(B)/clang/%.o)
 unit: check-clang

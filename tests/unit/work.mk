@@ -6,10 +6,10 @@ WORK_OBJS = $(B)/unit/tests/unit/test_work.o $(B)/unit/tests/unit/fake.o $(B)/un
 
 $(B)/work/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -O1 -g -fsanitize-coverage=trace-pc -Iinclude -I. $(DEPFLAGS) -c $< -o $@
+	$(INTO) $(HOSTCC) $(WARN) -O1 -g -fsanitize-coverage=trace-pc -Iinclude -I. $(DEPFLAGS) -c $< -o $@
 
 $(B)/unit/test_work: $(WORK_OBJS) $(WORK_CORE_OBJS)
-	$(HOSTCC) $(SANITIZE) -Wl,--wrap=platform_preempt_pending $^ -lcmocka -o $@
+	$(INTO) $(HOSTCC) $(SANITIZE) -Wl,--wrap=platform_preempt_pending $^ -lcmocka -o $@
 
 .PHONY: unit-work
 unit-work: $(B)/unit/test_work

@@ -7,21 +7,21 @@ WHOLE_TEST = $(patsubst %,tests/whole/%.c,machine machine_begin machine_guest pr
 WHOLE_FLAGS = $(WARN) -Wno-unused-variable -D_GNU_SOURCE -DFACET_DEBUG -Dsched_yield=hv_sched_yield -DFACET_VERSION=\"$(VERSION)\" -O1 -g -Iinclude -I. -Ihv \
               -Itests/whole -Itests/unit -include tests/whole/processor.h
 
-WHOLE_RENAME = objcopy --rename-section .data=hv_data --rename-section .data.rel=hv_data \
+WHOLE_RENAME = --rename-section .data=hv_data --rename-section .data.rel=hv_data \
                --rename-section .data.rel.local=hv_data --rename-section .bss=hv_bss
 
 # What the hypervisor has in its own data is put back for each run: its sections get names that can be found.
 $(B)/whole/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WHOLE_FLAGS) $(SANITIZE) $(DEPFLAGS) -c $< -o $@
-	$(if $(filter $<,$(WHOLE_HV)),$(WHOLE_RENAME) $@)
+	$(HOSTCC) $(WHOLE_FLAGS) $(SANITIZE) $(DEPFLAGS) -c $< -o $(@:.o=.raw)
+	$(INTO) objcopy $(if $(filter $<,$(WHOLE_HV)),$(WHOLE_RENAME)) $(@:.o=.raw) $@
 
 WHOLE_PROGRAMS = $(patsubst tests/whole/%.c,$(B)/unit/%,$(wildcard tests/whole/test_whole*.c))
 
 $(WHOLE_PROGRAMS): $(B)/unit/test_whole%: $(B)/whole/tests/whole/test_whole%.o \
 		$(patsubst %.c,$(B)/whole/%.o,$(WHOLE_TEST) $(WHOLE_HV))
 	@mkdir -p $(@D)
-	$(HOSTCC) $(SANITIZE) $^ -lcmocka -lfdt -o $@
+	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -lfdt -o $@
 
 .PHONY: unit-whole
 unit-whole: $(WHOLE_PROGRAMS)

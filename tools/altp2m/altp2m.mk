@@ -13,14 +13,13 @@ all: altp2m
 
 $(B)/tools/altp2m/%.o: tools/altp2m/%.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(ALTP2M_CFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(ALTP2M_CFLAGS) -c -o $@ $<
 
 # Shared with the demo's guest program.
 $(B)/tools/altp2m/libaltp2m.a: $(ALTP2M_LIB:%=$(B)/tools/altp2m/%.o)
-	@rm -f $@
-	$(AR) rcs $@ $^
+	$(INTO) $(AR) rcs $@ $^
 
 $(B)/altp2m: $(B)/tools/altp2m/main.o $(B)/tools/altp2m/libaltp2m.a
-	$(HOSTCC) -static -o $@ $^ $(ALTP2M_LDLIBS)
+	$(INTO) $(HOSTCC) -static -o $@ $^ $(ALTP2M_LDLIBS)
 
 include $(wildcard tests/unit/altp2m-tool.mk)

@@ -10,7 +10,7 @@ all: facet-check
 
 $(B)/tools/facet-check/%.o: %.c
 	@mkdir -p $(@D)
-	$(HOSTCC) $(CHECK_CFLAGS) -c -o $@ $<
+	$(INTO) $(HOSTCC) $(CHECK_CFLAGS) -c -o $@ $<
 
 $(B)/facet-check: $(CHECK_SRCS:%.c=$(B)/tools/facet-check/%.o)
-	$(HOSTCC) -o $@ $^
+	$(INTO) $(HOSTCC) -o $@ $^

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import secrets
+import signal
 import stat
 import subprocess
 import sys
@@ -204,7 +205,7 @@ def _make(command):
     count = Count("building", sum(1 for line in planned.stdout.splitlines() if _TARGET.match(line)), " files")
     lines, done = [], 0
     with subprocess.Popen([*command, f"-j{jobs}", "--output-sync=target", "--trace"], text=True, errors="replace",
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
         try:
             for line in process.stdout:
                 if _TARGET.match(line):
@@ -212,8 +213,9 @@ def _make(command):
                     count.at(done)
                 else:
                     lines.append(line.rstrip("\n"))
-        except BaseException:  # a signal: nobody waits for the rest
-            process.kill()
+        except BaseException:  # a signal: make and all that it runs end, too, before the next may build
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate()
             raise
         finally:
             count.end()

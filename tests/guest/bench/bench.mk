@@ -6,14 +6,14 @@ guests: $(B)/guest/bench-chain.bin $(B)/guest/bench-linux
 
 $(B)/guest/bench-chain.elf: $(BENCH_DIR)/chain.c $(BENCH_DIR)/chain.lds $(BENCH_DIR)/marks.h
 	@mkdir -p $(@D)
-	$(CC) -m32 $(WARN) -O2 -g -ffreestanding -D__XEN_TOOLS__ -fno-pie -fno-pic -mgeneral-regs-only \
+	$(INTO) $(CC) -m32 $(WARN) -O2 -g -ffreestanding -D__XEN_TOOLS__ -fno-pie -fno-pic -mgeneral-regs-only \
 		-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -nostdlib -static \
 		-no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
 		-T $(BENCH_DIR)/chain.lds -o $@ $<
 
 $(B)/guest/bench-chain.bin: $(B)/guest/bench-chain.elf
-	objcopy -O binary $< $@
+	$(INTO) objcopy -O binary $< $@
 
 $(B)/guest/bench-linux: $(BENCH_DIR)/linux.c $(BENCH_DIR)/marks.h include/facet/hvmop.h
 	@mkdir -p $(@D)
-	$(HOSTCC) $(WARN) -D_GNU_SOURCE -D__XEN_TOOLS__ -Iinclude -O2 -g -static -o $@ $<
+	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -D__XEN_TOOLS__ -Iinclude -O2 -g -static -o $@ $<
