@@ -24,7 +24,7 @@ KINDS = {
     "check": {"--from": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
-              "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "count", "--altp2m": "name"},
+              "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "vcpus", "--altp2m": "name"},
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--tap": "output", "--junit": "output", **MACHINE},
     "bench": {"--json": "output", "--machine": "name", "--runs": "count", "--plot": "output", "--from": "input"},
     "compare": {"--machine": "name"}, "xtf": {**MACHINE, "DIR": "directory"},
@@ -32,12 +32,15 @@ KINDS = {
     "trace": {**LIMITS, "--hypervisor": "input", "CONFIG": "input",
               "--skip": "skip", "--instructions": "count", "--at": "name"},
 }
+# Options that may be given several times, each for another.
+LISTS = {("guest", "--module"), ("guest", "--file"), ("guest", "--program")}
 HUGE = str(1 << 64)
 MISSING = "/nonexistent/x"
 BAD = {
     "name": ("frobnicated_zebra", "../frobnicated"),
     "seconds": ("0", "-1", HUGE, "nan", "inf", "soon", ""),
     "count": ("0", "-1", HUGE, "1.5", "many", ""),
+    "vcpus": ("0", "-1", "33", HUGE, "1.5", "many", ""),
     "processors": ("0", "-1", "65", HUGE, "1.5", "many", ""),
     "skip": ("-1", HUGE, "many", ""),
     "seed": ("x", ""),
@@ -111,8 +114,8 @@ class OptionsTest(FacetTest):
                 needs = list(NEEDS.get(command, ()))
                 for value in BAD[kind]:
                     self.assert_refused(*command.split(), *self.put(self.with_value(needs, option, value)))
-                if option.startswith("-") and kind != "name":
-                    good = {"seed": "1", "input": "{config}", "output": "{new}"}.get(kind, "2")
+                if option.startswith("-") and (command, option) not in LISTS:
+                    good = {"seed": "1", "input": "{config}", "output": "{new}", "name": "x"}.get(kind, "2")
                     twice = self.with_value(self.with_value(needs, option, good), option, good, False)
                     self.assert_refused(*command.split(), *self.put(twice))
             self.assert_refused(*command.split(), *self.put(NEEDS.get(command, ())), "--frobnicate")
@@ -166,6 +169,21 @@ class OptionsTest(FacetTest):
     def test_others(self):
         """compare, xtf, libvmi, prove."""
         self.walk("compare", "xtf", "libvmi", "prove")
+
+    def test_short_options(self):
+        """With the value in the same word, and beside the long one."""
+        new, config = str(self.places["{new}"]), str(self.places["{config}"])
+        for words in ([f"-o{new}", f"-o{new}2"], ["-o", new, f"-o{new}2"], ["--output", new, f"-o{new}2"], [f"-o{new}", f"--output={new}2"]):
+            self.assert_refused("image", *words, config)
+            self.assert_refused("guest", *words)
+            self.assert_refused("packages", *words)
+
+    def test_hypervisor_that_is_none(self):
+        """Named as the user named it."""
+        config = str(self.places["{config}"])
+        for command in (["run"], ["image", "-o", str(self.places["{new}"])], ["trace", "--at", "vmx_exit"]):
+            self.assert_refused(*command, "--hypervisor", config, config)
+            self.assertIn(f"facet: {config} is not an ELF image", self.facet(*command, "--hypervisor", config, config).err)
 
     def test_same_file_twice(self):
         """Two domains of one name; results that would overwrite what they are made of, or each other."""

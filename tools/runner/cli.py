@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-from . import machine, machines, options, packages, reports, testlines
+from . import disk, machine, machines, options, packages, reports, testlines
 from .base import ROOT, Error, ToolError, build, installed, progress, readable, say, tool, version, writable
 from .image import check_files_directory, make_files, make_image
 from .results import BAD
@@ -176,6 +176,8 @@ def _look(args):
     """Refuses files that cannot be what they are to be, before anything is installed or built."""
     for path in [*args.configs, *([] if args.hypervisor is None else [args.hypervisor])]:
         readable(path)
+    if args.hypervisor is not None:
+        disk.look(args.hypervisor)
     if getattr(args, "files", None) is not None:
         check_files_directory(args.files)
     if getattr(args, "output", None) is not None:

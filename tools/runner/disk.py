@@ -20,8 +20,17 @@ MULTIBOOT = struct.pack("<I", 0x1badb002)
 MEMORY_END = 3 << 30  # devices begin there
 
 
+def look(path):
+    """Refuses what does not begin as a hypervisor's image does."""
+    with open(path, "rb") as file:
+        head = file.read(8192)
+    if head[:4] != b"\x7fELF" or MULTIBOOT not in head:
+        raise Error(f"{path} is not an ELF image with a Multiboot header")
+
+
 def segments(path):
     """(entry point, [(address, bytes)]) of an ELF file, memory behind a segment's bytes included."""
+    look(path)
     data = pathlib.Path(path).read_bytes()
     wide = data[4:5] == b"\x02"
     header, entry = ("<16xHHIQQQIHHH", "<IIQQQQQQ") if wide else ("<16xHHIIIIIHHH", "<IIIIIIII")
@@ -36,8 +45,8 @@ def segments(path):
             (row[0], row[1], row[3], row[4], row[5])
         if kind == LOAD and in_memory:
             found.append((address, data[offset:offset + in_file].ljust(in_memory, b"\0")))
-    if data[:4] != b"\x7fELF" or not found or MULTIBOOT not in data[:8192]:
-        raise Error(f"{path} is not an ELF image with a Multiboot header")
+    if not found:
+        raise Error(f"{path} is an ELF image without anything to load")
     return start, found
 
 

@@ -383,7 +383,7 @@ def _arguments(arguments):
                         "as `amd64`, or the file of one (default: Debian's cloud kernel)")
     parser.add_argument("--name", metavar="NAME", help="the domain's name (default: that of DIR)")
     parser.add_argument("--memory", type=options.mebibytes, metavar="MIB", help="default: by what is in it")
-    parser.add_argument("--vcpus", type=options.count, metavar="N", default=1)
+    parser.add_argument("--vcpus", type=options.vcpus, metavar="N", default=1)
     parser.add_argument("--altp2m", choices=MODES, help="default: mixed, and disabled for a monitor")
     return parser.parse_args(arguments)
 

@@ -443,7 +443,7 @@ def _arguments(arguments):
         "tests/recorded/libvmi.txt says.",
         epilog="exit status: 0 if every result is the recorded one, else 1; with --quiet the table is printed alone")
     parser.add_argument("directory", metavar="DIR", help="LibVMI's source; it is left as it is")
-    parser.add_argument("examples", metavar="EXAMPLE", nargs="*", help="run only these")
+    parser.add_argument("examples", metavar="EXAMPLE", nargs="*", default=[], help="run only these")
     parser.add_argument("--verbose", action="store_true", help="print all that the machine says")
     machine_options(parser)
     return parser.parse_args(arguments)

@@ -36,6 +36,7 @@ skipped.__name__ = "number from 0 on"
 
 
 processors = _number("number from 1 to 64", int, 1, 65)
+vcpus = _number("number from 1 to 32", int, 1, 33)  # DOMAIN_VCPUS, as tests/system/test_guest.py holds
 
 
 def reports(parser):
@@ -84,7 +85,8 @@ class Parser(argparse.ArgumentParser):
         for word in args or ():
             if word == "--":
                 break
-            action = self._option_string_actions.get(word.partition("=")[0])
+            name = word.partition("=")[0] if word.startswith("--") else word[:2]  # -o FILE, -oFILE
+            action = self._option_string_actions.get(name)
             if action is not None and action.nargs != 0 and not isinstance(action, argparse._AppendAction):
                 if action in seen:
                     self.error(f"{'/'.join(action.option_strings)} is given twice")

@@ -211,7 +211,7 @@ def _arguments(arguments):
         "source in DIR, run them on Facet, and compare with what tests/recorded/xtf.txt says.",
         epilog="exit status: 0 if every result is the recorded one, else 1")
     parser.add_argument("directory", metavar="DIR", help="XTF's source; it is left as it is")
-    parser.add_argument("tests", metavar="TEST", nargs="*",
+    parser.add_argument("tests", metavar="TEST", nargs="*", default=[],
                         help="pattern for the tests to run, like 'hvm64-*' (default: all)")
     machine_options(parser)
     parser.add_argument("--verbose", action="store_true", help="print what the tests say")
