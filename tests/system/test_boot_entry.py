@@ -76,6 +76,10 @@ class BootEntryTest(FacetTest):
             self.assertTrue((self.disc / words[1].lstrip("/")).is_file(), words)
         self.assertIn("search --no-floppy --fs-uuid --set=root 01234567-89ab", lines)
         self.assertEqual(lines[-2:], ["}", "fi"])
+        self.assertRegex(self.generate(GRUB_FACET_PROCESSORS="all")[0], r"multiboot \S+/facet.elf processors=all\n")
+        text, said = self.generate(GRUB_FACET_PROCESSORS="none")
+        self.assertNotIn("multiboot", text)
+        self.assertIn("--processors", said)
 
     def test_starts_a_machine(self):
         """GRUB runs the entry, and the domain runs."""
@@ -152,7 +156,8 @@ class FilesTest(FacetTest):
         config = self.config("a.cfg", kernel=runner.build_dir() / "guest/hello.elf")
         bad = self.config("b.cfg", kernel="/nonexistent")
         out = self.dir / "out"
-        self.assertEqual(self.facet("image", "--files", out, config).status, 0)
+        self.assertEqual(self.facet("image", "--files", out, "--processors", "2", config).status, 0)
+        self.assertEqual((out / "load").read_text(encoding="ascii").splitlines()[0], "facet.elf processors=2")
         listed = [line.split()[0] for line in (out / "load").read_text(encoding="ascii").splitlines()]
         self.assertEqual(sorted([*listed, "load"]), sorted(path.name for path in out.iterdir()))
         (out / "stale").write_text("", encoding="ascii")

@@ -161,6 +161,15 @@ class InstallTest(Installed):
         self.assertEqual(list(scratch.iterdir()), [])
         self.assertEqual(self.files(), before)
 
+    def test_monitor_example(self):
+        """A copy of the example monitor is built by its own makefile, beside its source."""
+        example = self.dir / "monitor"
+        shutil.copytree(self.root / "usr/share/doc/facet/examples/monitor", example)
+        made = subprocess.run(["make", "-s", "-C", example], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual((made.returncode, made.stdout), (0, ""))
+        done = subprocess.run([example / "exectrace"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        self.assertIn("usage", done.stderr + done.stdout)
+
     def test_guest(self):
         """facet guest: a Debian guest that makes a view and tells of it, without the tree."""
         runner.debian_kernel()  # in the cache

@@ -20,7 +20,7 @@ KINDS = {
     "packages": {"--output": "outdir"},
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
     "run": {**LIMITS, "--tap": "output", "--junit": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
-    "image": {"--output": "output", "--files": "folder", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "image": {"--output": "output", "--files": "folder", "--memory": "count", "--processors": "processors", "--hypervisor": "input", "CONFIG": "input"},
     "check": {"--from": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",

@@ -85,6 +85,8 @@ def _parser():
                        "DIR/load names them in their order")
     image.add_argument("--memory", type=options.mebibytes, metavar="MIB",
                        help="the machine's memory: refuse domains that do not fit")
+    image.add_argument("--processors", type=options.processors_or_all, metavar="N|all",
+                       help="how many of the machine's processors the hypervisor uses (default: 1)")
     image.add_argument("--interactive", action="store_true",
                        help="domain 1's console is the second serial port")
     check = _command(commands, "check", "tell whether Facet would run on this machine, and why not", _check,
@@ -225,7 +227,8 @@ def _image(args):
     packages.require("image")
     build(["tools" if args.hypervisor else "run-needs"])
     make, where = (make_image, args.output) if args.output is not None else (make_files, args.files)
-    image = make(args.configs, where, args.interactive, args.memory, args.hypervisor, _warn)
+    image = make(args.configs, where, args.interactive, args.memory, args.hypervisor, _warn,
+                 f"processors={args.processors}" if args.processors else "")
     progress(f"wrote {image.path}; a machine needs {image.memory_mib} MiB for it")
     return 0
 

@@ -189,7 +189,7 @@ def make_files(configs, directory, *more):
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
         new = pathlib.Path(scratch) / "new"
         made = lay_out(configs, new, *more)
-        lines = ["facet.elf", *(f"{name} {text}" for name, text in made.modules)]
+        lines = [f"facet.elf {made.options}".rstrip(), *(f"{name} {text}" for name, text in made.modules)]
         (new / LOAD_LIST).write_text("\n".join(lines) + "\n", encoding="ascii")
         if directory.exists():
             directory.rename(pathlib.Path(scratch) / "old")

@@ -36,6 +36,14 @@ skipped.__name__ = "number from 0 on"
 
 
 processors = _number("number from 1 to 64", int, 1, 65)
+
+
+def processors_or_all(text):
+    """The same for a machine that is not known yet."""
+    return text if text == "all" else str(processors(text))
+
+
+processors_or_all.__name__ = "number from 1 to 64, or all,"
 vcpus = _number("number from 1 to 32", int, 1, 33)  # DOMAIN_VCPUS, as tests/system/test_guest.py holds
 
 
