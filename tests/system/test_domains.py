@@ -85,7 +85,7 @@ class DomainTest(FacetTest):
     def waits(self, *guests):
         """What the hypervisor says of domains that wait in vain, until some time has gone by."""
         paths = [self.config(f"{chr(ord('a') + i)}.cfg", kernel=guest) for i, guest in enumerate(guests)]
-        done = self.facet("run", "--ticks", "1500000000", *paths)
+        done = self.facet("run", "--ticks", "300000000", *paths)
         self.assertEqual(done.status, 124, done.out + done.err)
         return [line for line in done.lines if " waits for " in line]
 
@@ -134,7 +134,7 @@ class DomainTest(FacetTest):
 
     def test_spinning_domain_times_out(self):
         """--ticks ends what does not end by itself."""
-        done = self.facet("run", "--ticks", "500000000",
+        done = self.facet("run", "--ticks", "200000000",
                           self.config("a.cfg", kernel=self.guest("up\n", "SPIN")))
         self.assertEqual(done.status, 124, done.out + done.err)
         self.assertIn("(d1) up", done.lines)
