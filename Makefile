@@ -7,7 +7,7 @@ CC = gcc
 HOSTCC ?= $(CC)
 WARN = -std=c11 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wundef
 DEPFLAGS = -MMD -MP -MT $@ -MF $@.deps
-# A file is there whole or not at all, whatever ends make (tools/into); no name of a part ends as one that make knows.
+# A file is there whole or not at all, whatever ends make (tools/into).
 INTO = tools/into $@
 
 .DELETE_ON_ERROR:

@@ -32,10 +32,10 @@ $(AGENT_LIB): $(AGENT_LIB_OBJS)
 # Whatever the agent's view needs must be in this one object: it can call nothing else there.
 define AGENT_LINK_CORE
 	@mkdir -p $(@D)
-	$(LD) -r -T agent/agent.lds -o $@.part $(filter %.o,$^)
-	@if nm -u $@.part | grep -q .; then echo "$@ needs what the agent's view lacks:" >&2; \
-		nm -u $@.part >&2; rm -f $@.part; exit 1; fi
-	@mv -f $@.part $@
+	$(LD) -r -T agent/agent.lds -o $@.all $(filter %.o,$^)
+	@if nm -u $@.all | grep -q .; then echo "$@ needs what the agent's view lacks:" >&2; \
+		nm -u $@.all >&2; exit 1; fi
+	$(INTO) cp $@.all $@
 endef
 $(AGENT_B)/vault.core.o: $(AGENT_CORE_OBJS) $(AGENT_B)/examples/vault.o agent/agent.lds
 	$(AGENT_LINK_CORE)
