@@ -2,6 +2,7 @@
 /* sysctl: what tools of a domain with rights over others ask of the machine. */
 #include "domctl_abi.h"
 #include "made.h"
+#include "lib/console.h"
 #include "mm/frame.h"
 #include "x86/smp.h"
 
@@ -85,6 +86,36 @@ static long pool(struct hypercall *h, struct xen_sysctl_cpupool_op *op)
     return copy_out(h, (uint64_t)op->cpumap.bitmap.p, &bits, bytes < 8 ? bytes : 8);
 }
 
+#define CONSOLE_CHUNK 128u
+
+/* Everybody's output is in it: for who makes domains, or controls all. */
+static long read_console(struct hypercall *h, struct xen_sysctl_readconsole *op)
+{
+    const struct guest_domain *g = &h->v->domain->guest;
+    uint32_t at = op->incremental ? op->index : console_kept(), done = 0;
+    char text[CONSOLE_CHUNK];
+    size_t n = 1;
+
+    if (!g->control && !g->monitor.controls_all) {
+        return -EPERM;
+    }
+    while (done < op->count && n > 0) {
+        size_t most = op->count - done < sizeof(text) ? op->count - done : sizeof(text);
+
+        n = done < CONSOLE_KEPT ? console_read(&at, text, most) : 0;
+        if (copy_out(h, (uint64_t)op->buffer.p + done, text, n) != 0) {
+            return -EFAULT;
+        }
+        done += (uint32_t)n;
+    }
+    if (op->clear) {
+        console_forget(at);
+    }
+    op->count = done;
+    op->index = at;
+    return 0;
+}
+
 static bool offers(uint32_t cmd)
 {
     return cmd == XEN_SYSCTL_getdomaininfolist || cmd == XEN_SYSCTL_physinfo ||
@@ -114,9 +145,8 @@ static long perform(struct hypercall *h, struct xen_sysctl *op)
         return policy_get(h, &op->u.cpu_policy);
     case XEN_SYSCTL_get_cpu_featureset:
         return policy_features(h, &op->u.cpu_featureset);
-    case XEN_SYSCTL_readconsole: /* nothing is kept of what was printed */
-        op->u.readconsole.count = 0;
-        return 0;
+    case XEN_SYSCTL_readconsole:
+        return read_console(h, &op->u.readconsole);
     default:
         return domctl_list(h, &op->u.getdomaininfolist);
     }

@@ -23,6 +23,9 @@ int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
 static struct lock console_lock = LOCK_INIT(LOCK_RANK_CONSOLE);
 static bool debug_port;
 static unsigned *half_out; /* the looks of what has a line half out; under the lock */
+/* What was printed last; where the next character goes, counted from the first one ever. */
+static char kept[CONSOLE_KEPT];
+static uint32_t kept_end, nr_kept;
 
 static void uart_init(uint16_t port, bool fifo)
 {
@@ -57,9 +60,16 @@ void console_init(void)
     }
 }
 
+static void keep(char c)
+{
+    kept[kept_end++ % CONSOLE_KEPT] = c;
+    nr_kept += nr_kept < CONSOLE_KEPT;
+}
+
 static void put(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        keep(text[i]);
         if (debug_port) {
             outb(PORT_DEBUG, (uint8_t)text[i]);
         } else {
@@ -116,6 +126,40 @@ void say(const char *format, ...)
     size_t n = format_text(text, sizeof(text), format, ap);
     va_end(ap);
     put_line(HYPERVISOR, text, n);
+}
+
+uint32_t console_kept(void)
+{
+    uint32_t from;
+
+    lock_acquire(&console_lock);
+    from = kept_end - nr_kept;
+    lock_release(&console_lock);
+    return from;
+}
+
+size_t console_read(uint32_t *at, char *out, size_t n)
+{
+    size_t done = 0;
+
+    lock_acquire(&console_lock);
+    if (kept_end - *at > nr_kept) {
+        *at = kept_end - nr_kept;
+    }
+    for (; done < n && *at != kept_end; done++) {
+        out[done] = kept[(*at)++ % CONSOLE_KEPT];
+    }
+    lock_release(&console_lock);
+    return done;
+}
+
+void console_forget(uint32_t until)
+{
+    lock_acquire(&console_lock);
+    if (kept_end - until < nr_kept) {
+        nr_kept = kept_end - until;
+    }
+    lock_release(&console_lock);
 }
 
 /* "(d12) " without a formatter: guest output can be long. */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct console_line {
     size_t length;
@@ -56,6 +57,17 @@ static inline bool console_notes_any(const struct console_notes *n)
 {
     return n->length > 0;
 }
+
+/*
+ * What was printed last is kept. Positions count characters from the first one ever printed, modulo
+ * 2^32. console_kept(): that of the oldest there is. console_read() reads from `*at` on, or from
+ * the oldest where that is gone or nothing is there yet; returns how many, and leaves `*at` behind
+ * them. What is before `until` is forgotten.
+ */
+#define CONSOLE_KEPT 16384u
+uint32_t console_kept(void);
+size_t console_read(uint32_t *at, char *out, size_t n);
+void console_forget(uint32_t until);
 
 /* COM2 as the raw console of domain 1, with --interactive. getc returns -1 if nothing waits. */
 void console_raw_init(void);

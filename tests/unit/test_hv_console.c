@@ -242,6 +242,43 @@ static void typed_ahead(void **state)
     assert_int_equal(fifo_control & 1, 1);
 }
 
+/* What was printed is read from any place; what is gone is passed over. */
+static void kept_text(void **state)
+{
+    char out[64];
+    uint32_t at = console_kept(), start;
+
+    (void)state;
+    console_forget(kept_end);
+    at = start = console_kept();
+    assert_int_equal(console_read(&at, out, sizeof(out)), 0);
+    say("one");
+    assert_int_equal(console_read(&at, out, 5), 5);
+    assert_memory_equal(out, "(face", 5);
+    assert_int_equal(console_read(&at, out, sizeof(out)), 7);
+    assert_memory_equal(out, "t) one\n", 7);
+    assert_int_equal(at, start + 12);
+    assert_int_equal(console_read(&at, out, sizeof(out)), 0);
+    at = start + 13; /* not printed yet */
+    assert_int_equal(console_read(&at, out, sizeof(out)), 12);
+    console_forget(start + 8);
+    at = start;
+    assert_int_equal(console_read(&at, out, sizeof(out)), 4);
+    assert_memory_equal(out, "one\n", 4);
+    console_forget(start); /* it does not come back */
+    assert_int_equal(console_kept(), start + 8);
+    for (unsigned i = 0; i < CONSOLE_KEPT; i++) {
+        keep('x');
+    }
+    at = start;
+    assert_int_equal(console_read(&at, out, 1), 1);
+    assert_int_equal(out[0], 'x');
+    assert_int_equal(at, start + 12 + 1);
+    kept_end = nr_kept = 2;
+    at = UINT32_MAX; /* before the first one */
+    assert_int_equal(console_read(&at, out, sizeof(out)), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup(notes_without_room, begin),
         cmocka_unit_test_setup(notes_at_once, begin),
         cmocka_unit_test_setup(typed_ahead, begin),
+        cmocka_unit_test_setup(kept_text, begin),
     };
 
     return cmocka_run_group_tests_name("console", tests, NULL, NULL);
