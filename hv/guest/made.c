@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VIEWS_DEFAULT 10u /* as on Xen */
-
 /* ---- creating ---- */
 
 static long check(const struct xen_domctl_createdomain *c)
@@ -38,6 +36,20 @@ static void limit(struct guest_domain *g, const struct xen_domctl_createdomain *
     }
 }
 
+/* Xen's calls give a domain's mode of altp2m. How many views and by which policy is what its
+ * maker's own configuration says. */
+static void inherit(struct domain_config *c, const struct domain_config *from)
+{
+    c->altp2m_count = from->altp2m_count;
+    c->altp2m_policy = from->altp2m_policy;
+    c->altp2m_allow = from->altp2m_allow;
+    c->altp2m_deny = from->altp2m_deny;
+    c->altp2m_guest_views = from->altp2m_guest_views;
+    c->altp2m_guest_tables = from->altp2m_guest_tables;
+    c->altp2m_trace = from->altp2m_trace;
+    c->altp2m_narrow = from->altp2m_narrow;
+}
+
 static struct domain *empty(struct domain *by, unsigned id, const struct xen_domctl_createdomain *c)
 {
     mfn_t m = frame_alloc(FRAME_OWNER_HV, 0);
@@ -48,6 +60,7 @@ static struct domain *empty(struct domain *by, unsigned id, const struct xen_dom
         return NULL;
     }
     snprintf(config.name, sizeof(config.name), "domain-%u", id);
+    inherit(&config, domain_config_of(by));
     d = builder_empty(&config);
     if (!d) {
         frame_put(m);
@@ -130,7 +143,7 @@ long made_set_tables(struct domain *d, uint64_t bytes)
     }
     c->table_kib = bytes >> 10;
     c->altp2m_mode = (unsigned)d->guest.params[HVM_PARAM_ALTP2M];
-    c->altp2m_count = c->altp2m_mode ? VIEWS_DEFAULT : 0;
+    c->altp2m_count = c->altp2m_mode ? c->altp2m_count : 0;
     if (layout_host_reserve(c->memory_kib << 10) + (bytes >> PAGE_SHIFT) + 64 >
         frame_free_count()) {
         return -ENOMEM;

@@ -5,6 +5,7 @@
  */
 #include <elf.h>
 #include <string.h>
+#include "lib/altp2m.h"
 #include "lib/cpu.h"
 #include "lib/event.h"
 #include "lib/grant.h"
@@ -525,6 +526,29 @@ static void in_every_state(void)
     expect(free_pages(), had);
 }
 
+/* The mode is set by a parameter; how many views there are, by the maker's own configuration
+ * (manifest: 5). */
+static void views(void)
+{
+    struct altp2m_stub theirs = {.hvm_op = altp2m_hvm_op};
+    unsigned n = 1;
+    uint16_t view = 0;
+    domid_t d;
+    long rc;
+
+    need(create(&d) == 0, "no domain");
+    for (unsigned s = 0; steps[s].run != set_policy; s++)
+        expect(steps[s].run(d), 0);
+    theirs.domain = d;
+    expect(altp2m_stub_set_domain_state(&theirs, 1), 0);
+    while ((rc = altp2m_stub_create_p2m(&theirs, &view, ACCESS_RWX)) == 0)
+        n++;
+    expect(rc, -XEN_EINVAL);
+    expect(n, 5);
+    expect(destroy(d), 0);
+    wait_gone(d);
+}
+
 static void refused(void)
 {
     struct xen_domctl_getdomaininfo i;
@@ -558,4 +582,4 @@ static void refused(void)
     expect(set_memory(d), -XEN_ESRCH);
 }
 
-TEST_CASES(CASE(begin), CASE(makes_hello), CASE(in_every_state), CASE(refused))
+TEST_CASES(CASE(begin), CASE(makes_hello), CASE(in_every_state), CASE(views), CASE(refused))

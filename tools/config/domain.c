@@ -455,7 +455,7 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
     static const char *const policies[] = {WORDS_ALTP2M_POLICY, NULL};
     static const char *const keys[] = {"altp2m_policy", "altp2m_allow", "altp2m_deny",
                                        "altp2m_guest_views", "altp2m_guest_tables"};
-    bool audited;
+    bool audited, for_others = xlcfg_find(r->config, "control") != NULL; /* whom it makes */
 
     out->altp2m_trace = domain_number(r, "altp2m_trace", 0, 0, 1, "") == 1;
     out->altp2m_policy = domain_choice(r, keys[0], policies[POLICY_OPEN], policies);
@@ -468,7 +468,7 @@ static void domain_read_policy(const struct domain_reader *r, struct domain *out
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         unsigned line = domain_line(r, keys[i]);
 
-        if (line && strcmp(out->altp2m, "mixed") && strcmp(out->altp2m, "limited"))
+        if (line && !for_others && strcmp(out->altp2m, "mixed") && strcmp(out->altp2m, "limited"))
             diag_warn(r->diag, line, "%s has no effect with altp2m = \"%s\"", keys[i], out->altp2m);
         else if (line && i >= 3 && !audited)
             diag_warn(r->diag, line, "%s has an effect only with altp2m_policy = \"audited\"",
