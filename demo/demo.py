@@ -54,6 +54,8 @@ class Paint:
 class Story:
     """Takes the machine's lines, prints them for people and keeps what they claim."""
 
+    source = "d1"  # whose steps they are
+
     def __init__(self, out, paint, steps=STEPS):
         self._out, self._paint = out, paint
         self.steps = steps
@@ -69,7 +71,7 @@ class Story:
 
     def line(self, line):
         """One Line of the runner."""
-        if line.source != "d1" or not line.text.startswith("demo: "):
+        if line.source != self.source or not line.text.startswith("demo: "):
             self._say(self._paint("2", f"[{line.seconds:6.1f} s] {line}"))
             return
         begin, end = _BEGIN.fullmatch(line.text), _END.fullmatch(line.text)
@@ -195,14 +197,18 @@ def main(runner, arguments):
     if arguments[:1] == ["monitor"]:
         import monitor_demo  # pylint: disable=import-outside-toplevel
         return monitor_demo.main(runner, arguments[1:])
+    if arguments[:1] == ["host"]:
+        import host_demo  # pylint: disable=import-outside-toplevel
+        return host_demo.main(runner, arguments[1:])
     if arguments and not arguments[0].startswith("-"):
-        raise runner.Error(f"there is no demo '{arguments[0]}': there are `facet demo`, `facet demo agent` "
-                           "and `facet demo monitor`")
+        raise runner.Error(f"there is no demo '{arguments[0]}': there are `facet demo`, "
+                           "`facet demo agent`, `facet demo monitor` and `facet demo host`")
     parser = runner.options.Parser(
         prog="facet demo", description="See altp2m work: a Debian Linux boots on Facet and shows "
         "several views of one process' memory. Installs what it needs, as root. "
-        "There are two more: `facet demo agent`, an agent in a Linux that protects its kernel, and "
-        "`facet demo monitor`, a Linux that watches another from outside.")
+        "There are three more: `facet demo agent`, an agent in a Linux that protects its kernel, "
+        "`facet demo monitor`, a Linux that watches another from outside, and `facet demo host`, Debian's xl, which "
+        "makes a guest with a disk and a network.")
     runner.options.limits(parser)
     runner.options.quiet(parser)
     runner.options.machine(parser)

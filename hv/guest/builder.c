@@ -348,7 +348,7 @@ static void fill_start_info(struct build *b, uint8_t *page)
 
     s->magic = XEN_HVM_START_MAGIC_VALUE;
     s->version = 1;
-    s->flags = b->config->hardware ? SIF_PRIVILEGED | SIF_INITDOMAIN : 0;
+    s->flags = b->d->id == 0 ? SIF_PRIVILEGED | SIF_INITDOMAIN : 0; /* its store is its own */
     s->cmdline_paddr = b->info_gpa + INFO_CMDLINE;
     memcpy(page + INFO_CMDLINE, b->config->cmdline, strlen(b->config->cmdline) + 1);
     s->rsdp_paddr = b->d->guest.acpi_gfn << PAGE_SHIFT;

@@ -9,7 +9,7 @@ import subprocess
 import runner
 from harness import FacetTest
 
-COMMANDS = ("setup", "build", "packages", "run", "image", "check", "demo", "demo agent", "demo monitor", "guest", "test", "bench", "compare",
+COMMANDS = ("setup", "build", "packages", "run", "image", "check", "demo", "demo agent", "demo monitor", "demo host", "guest", "test", "bench", "compare",
             "xtf", "libvmi", "prove", "trace")
 # What each command needs besides, and (option or metavar of an argument: kind of its values).
 MACHINE = {"--machine": "name", "--processors": "processors"}
@@ -22,7 +22,7 @@ KINDS = {
     "run": {**LIMITS, "--tap": "output", "--junit": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--files": "folder", "--memory": "count", "--processors": "processors", "--hypervisor": "input", "CONFIG": "input"},
     "check": {"--from": "input"},
-    "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS,
+    "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS, "demo host": LIMITS,
     "guest": {"--output": "new", "--module": "name", "--file": "source", "--program": "name", "--command": "empty",
               "--kernel": "name", "--name": "words", "--memory": "count", "--vcpus": "vcpus", "--altp2m": "name"},
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--tap": "output", "--junit": "output", **MACHINE},
@@ -154,9 +154,9 @@ class OptionsTest(FacetTest):
 
     def test_demo(self):
         """The demos, and those that there are not."""
-        self.walk("demo", "demo agent", "demo monitor")
+        self.walk("demo", "demo agent", "demo monitor", "demo host")
         self.assert_refused("demo", "zebra")
-        self.assertIn("`facet demo agent` and `facet demo monitor`", self.facet("demo", "zebra").err)
+        self.assertIn("`facet demo agent`, `facet demo monitor` and `facet demo host`", self.facet("demo", "zebra").err)
 
     def test_guest(self):
         """guest."""

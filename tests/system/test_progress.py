@@ -78,6 +78,6 @@ class ProgressTest(FacetTest):
 
     def test_each_command_can_be_quiet(self):
         """The option is everywhere."""
-        for command in re.findall(r"^    (\w+) ", self.facet("--help").out, re.M) + ["demo agent", "demo monitor"]:
+        for command in re.findall(r"^    (\w+) ", self.facet("--help").out, re.M) + ["demo agent", "demo monitor", "demo host"]:
             with self.subTest(command):
                 self.assertIn("--quiet", self.facet(*command.split(), "--help").out)

@@ -52,7 +52,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"facet {version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     setup = _command(commands, "setup", "install the Debian packages Facet needs", _setup)
-    purposes = ["image", "run", "demo", "monitor"] if installed else ["build", "image", "run", "demo", "monitor", "test"]
+    purposes = ["image", "run", "demo", "monitor", "host"] if installed else ["build", "image", "run", "demo", "monitor", "host", "test"]
     setup.add_argument("--for", dest="purpose", choices=purposes, default=purposes[-1],
                        help=f"what they are for (default: {purposes[-1]}, which is all)")
     setup.add_argument("--machine", metavar="NAME", help="what is run, or shown, on this machine")

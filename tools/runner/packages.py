@@ -51,6 +51,15 @@ PACKAGES = {
     "monitor": (
         ("xen-utils-4.17", "xen-access, which watches a domain"),
     ),
+    "host": (
+        ("xen-utils-4.17", "xl and the daemons of a domain 0"),
+        ("xen-utils-common", "the scripts that give guests disks and networks"),
+        ("xenstore-utils", "likewise"),
+        ("bash", "runs them"),
+        ("util-linux", "likewise"),
+        ("bsdutils", "a terminal for xl console"),
+        ("e2fsprogs", "makes a disk"),
+    ),
     "compare": (
         ("xen-utils-4.17", "xl and xenstored: dom0 of the Xen that Facet is compared with"),
         ("cpio", "packs dom0's initramfs"),
@@ -107,12 +116,14 @@ NEEDS = {
     "run": ("build", "emulator"),
     "demo": ("build", "emulator", "demo"),
     "monitor": ("build", "emulator", "demo", "monitor"),
+    "host": ("build", "emulator", "demo", "host"),
     "compare": ("build", "image", "emulator", "demo", "compare"),
     "plot": ("plot",),
     "libvmi": ("build", "emulator", "demo", "libvmi"),
     "packages": ("build", "packages"),
     "prove": ("build", "prove"),
-    "test": ("build", "image", "bochs", "qemu", "demo", "monitor", "plot", "packages", "test"),
+    "test": ("build", "image", "bochs", "qemu", "demo", "monitor", "host", "plot", "packages",
+             "test"),
 }
 
 
