@@ -12,7 +12,10 @@ static long device_add(struct hypercall *h)
     if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
         return -EFAULT;
     }
-    return a.seg == 0 && pci_there((unsigned)a.bus << 8 | a.devfn) ? 0 : -ENODEV;
+    return a.seg == 0 && pci_there((unsigned)a.bus << 8 | a.devfn) &&
+                   !config_hidden((unsigned)a.bus << 8 | a.devfn)
+               ? 0
+               : -ENODEV;
 }
 _Static_assert(sizeof(struct physdev_pci_device_add) == 12, "physdev.h");
 

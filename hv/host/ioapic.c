@@ -112,7 +112,7 @@ bool host_mmio_read(gpa_t a, unsigned size, uint64_t *value)
     const struct ioapic *i = at(a, &n);
 
     if (!i) {
-        return false;
+        return config_mmio_read(a.v, size, value) || msi_mmio_read(a.v, size, value);
     }
     *value = 0;
     if (size <= 4 && offset == SELECT) {
@@ -129,7 +129,7 @@ bool host_mmio_write(gpa_t a, unsigned size, uint64_t value)
     const struct ioapic *i = at(a, &n);
 
     if (!i) {
-        return false;
+        return config_mmio_write(a.v, size, value) || msi_mmio_write(a.v, size, value);
     }
     if (offset == SELECT) {
         selected[n] = (uint8_t)value;
@@ -166,6 +166,8 @@ void host_interrupts(void)
     for (int vector; (vector = device_take()) >= 0;) {
         if ((unsigned)vector - DEVICE_FIRST < IOAPIC_PINS) {
             pin_came((unsigned)vector - DEVICE_FIRST);
+        } else if (host_domain) {
+            msi_came((unsigned)vector);
         }
         apic_eoi();
     }

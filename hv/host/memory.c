@@ -240,6 +240,10 @@ void host_begin(struct domain *d)
     host_domain = d;
     host_ports_init();
     host_ioapic_begin();
+    config_begin();
+    msi_begin();
+    pci_each(msi_add);
+    iommu_begin();
 }
 
 static bool overlaps(uint64_t start, uint64_t end, uint64_t from, uint64_t to)
@@ -258,7 +262,9 @@ static bool is_device(uint64_t start, uint64_t end)
     }
     return end <= HIGH && !ram_any_usable(start, end) &&
            !overlaps(start, end, MESSAGES, MESSAGES_END) &&
-           !(hpet && overlaps(start, end, hpet, hpet + PAGE_SIZE)) && !host_ioapic_page(start, end);
+           !(hpet && overlaps(start, end, hpet, hpet + PAGE_SIZE)) &&
+           !host_ioapic_page(start, end) && !config_page(start, end) && !msi_page(start, end) &&
+           !iommu_page(start, end);
 }
 
 /* A large page where nothing stands in it, else a small one. */

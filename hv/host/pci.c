@@ -50,17 +50,25 @@ static void quiet(unsigned function)
 {
     uint32_t command = pci_read(function, REG_COMMAND, 2);
 
+    if (config_hidden(function)) {
+        return;
+    }
     pci_write(function, REG_COMMAND, 2, command & ~COMMAND_MASTER);
 }
 
 void pci_quiet(void)
+{
+    pci_each(quiet);
+}
+
+void pci_each(void (*use)(unsigned function))
 {
     for (unsigned f = 0; f < PCI_FUNCTIONS;) {
         bool multi = false;
 
         if (pci_there(f)) {
             multi = (f & 7) || (pci_read(f, REG_HEADER, 1) & HEADER_MULTI);
-            quiet(f);
+            use(f);
         }
         f += multi || (f & 7) ? 1 : 8; /* a device without a first function has none */
     }

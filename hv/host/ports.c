@@ -96,7 +96,7 @@ bool host_in(struct domain *d, uint16_t port, unsigned size, uint32_t *value)
     } else if (port == PORT_ADDRESS && size == 4) {
         *value = address;
     } else if (is_config(port, size)) {
-        *value = pci_read(config_function(), config_register(port), size);
+        *value = config_read(config_function(), config_register(port), size);
     } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
         return false;
     } else if (is_kept(port, size)) {
@@ -141,7 +141,7 @@ bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)
     } else if (port == PORT_ADDRESS && size == 4) {
         address = value & ADDRESS_READABLE;
     } else if (is_config(port, size)) {
-        pci_write(config_function(), config_register(port), size, value);
+        config_write(config_function(), config_register(port), size, value);
     } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
         return true;
     } else if (is_kept(port, size)) {

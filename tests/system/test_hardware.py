@@ -11,19 +11,21 @@ from harness import TICKS, FacetTest
 from runner import initramfs, kmodules, machines
 
 CMDLINE = "console=hvc0 quiet mitigations=off cryptomgr.notests=1"
-DRIVERS = {"ata_piix": "", "sd_mod": "", "e1000": "", "af_packet": ""}
+DRIVERS = {"ata_piix": "", "ahci": "", "sd_mod": "", "e1000": "", "e1000e": "", "af_packet": ""}
 DISK_BYTES = 3 << 20
 WORD = b"written by a hardware domain"
 SCRIPT = """
 for m in @MODULES@; do insmod /lib/$m.ko; done
 for d in /sys/bus/pci/devices/*; do echo "PCI $(basename $d) $(cat $d/vendor) $(cat $d/device) $(basename $(readlink $d/driver))"; done
 for d in /sys/block/sd*; do [ $(cat $d/size) = @SECTORS@ ] && disk=/dev/$(basename $d); done
+[ "$(dd if=$disk bs=@LENGTH@ count=1 2>/dev/null)" = "@WORD@" ] && { echo AGAIN; sync; poweroff -f; }
 echo "DISK $(md5sum < $disk)"
 echo -n "@WORD@" | dd of=$disk conv=notrunc,fsync 2>/dev/null
 ip link set eth0 up
 printf '#!/bin/sh\\n[ "$1" = bound ] && echo "LEASE $ip from $serverid"\\n' > /lease; chmod +x /lease
 while ! udhcpc -i eth0 -n -q -s /lease; do :; done
-grep IO-APIC /proc/interrupts | sed 's/^/IRQ /'
+grep -E "IO-APIC|MSI" /proc/interrupts | sed 's/^/IRQ /'
+@END@
 """
 
 
@@ -38,15 +40,23 @@ class HardwareTest(FacetTest):
         for path in kmodules.with_needed(kernel, DRIVERS).values():
             names.append(path.name.partition(".")[0])
             extra[f"lib/{names[-1]}.ko"] = kmodules.read(path)
-        text = script.replace("@MODULES@", " ".join(names)).replace("@WORD@", WORD.decode()).replace("@SECTORS@", str(DISK_BYTES // 512))
+        text = script.replace("@MODULES@", " ".join(names)).replace("@WORD@", WORD.decode()).replace("@SECTORS@", str(DISK_BYTES // 512)) \
+            .replace("@LENGTH@", str(len(WORD)))
         ramdisk = initramfs.script(self.dir / "ramdisk.gz", kernel, runner.build_dir(), text, extra)
         return self.config("host.cfg", kernel=kernel.vmlinuz, ramdisk=ramdisk, **{
             "memory": 256, "hardware": 1, "cmdline": CMDLINE, **settings})
 
-    def _run(self, machine, *more, **settings):
+    def _check_end(self, disk, data, done, network):
+        """What holds of every machine."""
+        self.assertIn(f"(d0) DISK {hashlib.md5(data).hexdigest()}", done.out)
+        self.assertEqual(disk.read_bytes(), WORD + data[len(WORD):])
+        self.assertIn(f"(d0) LEASE {network}", done.out)
+        self.assertIn("(facet) d0 host: powered off", done.out)
+
+    def _run(self, machine, *more, end=""):
         machine = machines.find(machine)
         done = self.facet("run", "--machine", machine.name, "--memory", "512", "--ticks", str(machine.limit(TICKS)),
-                          *more, self._config(SCRIPT, **settings))
+                          *more, self._config(SCRIPT.replace("@END@", end)))
         self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
         return done
 
@@ -57,17 +67,46 @@ class HardwareTest(FacetTest):
         done = self._run(machine, "--disk", disk, "--network")
         self.assertRegex(done.out, r"(?m)^\(d0\) PCI 0000:00:01\.1 0x8086 0x7010 ata_piix$")
         self.assertRegex(done.out, r"(?m)^\(d0\) PCI \S+ 0x8086 0x100e e1000$")
-        self.assertIn(f"(d0) DISK {hashlib.md5(data).hexdigest()}", done.out)
-        self.assertEqual(disk.read_bytes(), WORD + data[len(WORD):])
-        self.assertIn(f"(d0) LEASE {network}", done.out)
+        self._check_end(disk, data, done, network)
         taken = {name: int(count) for count, name in
                  re.findall(r"(?m)^\(d0\) IRQ +\d+: +(\d+) +IO-APIC +\S+ +(ata_piix|eth0)$", done.out)}
         self.assertTrue(taken["eth0"] and any(taken.values()), taken)
-        self.assertIn("(facet) d0 host: powered off", done.out)
 
     def test_devices_on_amd(self):
         """On QEMU."""
         self._check_devices("amd", "10.0.2.15 from 10.0.2.2")
+
+    def test_devices_behind_an_iommu(self):
+        """Another board of QEMU's: disk and network card send messages, in a table and not, and use memory through the
+        IOMMU. The domain reboots, and has them again."""
+        data = random.Random(2).randbytes(DISK_BYTES)
+        disk = self.write("disk.img", data)
+        done = self._run("amd", "--disk", disk, "--network", "--iommu", end="reboot -f")
+        self.assertIn("(facet) IOMMU: devices reach the hardware domain's memory and no other", done.out)
+        self._check_end(disk, data, done, "10.0.2.15 from 10.0.2.2")
+        for name in ("ahci", "eth0-rx"):
+            self.assertRegex(done.out, rf"(?m)^\(d0\) IRQ +\d+: +[1-9]\d* +PCI-MSI \S+ +\S*{name}")
+        self.assertIn("(facet) d0 host: rebooted", done.out)
+        self.assertIn("(d0) AGAIN", done.out)
+
+    def _pokes(self, dma, *more):
+        """tests/guest/hardware.c beside dma-prey.c."""
+        guests = runner.build_dir() / "guest"
+        host = self.config("host.cfg", kernel=guests / "hardware.elf", memory=32, hardware=1, cmdline=f"dma={dma}")
+        prey = self.config("prey.cfg", kernel=guests / "dma-prey.elf", memory=128, cmdline=f"dma={dma}")
+        done = self.facet("run", "--machine", "amd", "--memory", "512", "--teacher", "--ticks",
+                          str(machines.find("amd").limit(TICKS)), "--tap", self.dir / "tap", *more, host, prey)
+        self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
+        self.assertIn("(d0) END hardware: 9 passed, 0 skipped, 0 errors, 0 failed", done.out)
+        self.assertIn("(d2) END dma-prey: 1 passed, 0 skipped, 0 errors, 0 failed", done.out)
+
+    def test_memory_of_others(self):
+        """Interrupts, messages and nonsense; a device that is told to writes to another domain's memory."""
+        self._pokes("finds")
+
+    def test_memory_of_others_behind_an_iommu(self):
+        """The same device does not get there."""
+        self._pokes("fails", "--iommu")
 
     def test_refused(self):
         """What cannot be a hardware domain is told why."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 GUESTS = Path("tests/guest")
 ATTACKERS = ("attack", "attack-watched")
+BY_SYSTEM_TESTS = ("hardware",)  # these run them
 STAGING = {"begin", "finish", "has_its_events_written"}  # no attacks
 POLICIES = {"open", "grandfathered", "audited"}
 
@@ -79,6 +80,7 @@ SERVED = (
                      r"XEN_VM_EVENT|FACET_ALTP2M)_\w+):"),
     ("hv/guest/*.c", r"\bcase (XEN_DOMCTL_[a-z]\w+):"),
     ("hv/guest/evtchn_op.c", r"\[(EVTCHNOP_\w+)\]"),
+    ("hv/host/calls.c", r"\bcase ((?:PHYSDEVOP|XENPF)_\w+):"),
     ("hv/guest/msr.c", r"\bcase (MSR_\w+):"),
     ("hv/guest/msr.c", r"msr >= (MSR_\w+)"),
     ("hv/exit/msr.c", r"\{(MSR_\w+),"),
@@ -113,7 +115,8 @@ def rows_of_rest(audit):
 
 def guest_cases():
     """ "guest.case" of every guest in the manifest, and "end.HOW"."""
-    names = set()
+    names = {f"{elf}.{case}" for elf in BY_SYSTEM_TESTS
+             for case in re.findall(r"\bCASE\((\w+)\)", (GUESTS / f"{elf}.c").read_text())}
     for line in (GUESTS / "manifest").read_text().splitlines():
         head, _, cmdline = line.partition(" cmdline=")
         if not line.strip() or line.startswith("#"):

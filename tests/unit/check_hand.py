@@ -28,6 +28,8 @@ ALLOWED = {
     ("core/view.c", "view_lookup"): (1, "its definition"),
     ("hv/guest/builder.c", "frame_virt"): (5, "new frames: a domain, its building, a vCPU, its shared info"),
     ("hv/guest/ending.c", "hostmap_lookup"): (1, "frees what is there, by frame"),
+    ("hv/host/iommu.c", "frame_virt"): (2, "new frames: the IOMMU's tables"),
+    ("hv/host/msi.c", "frame_virt"): (2, "new frames: the domain's entries of a table of messages"),
     ("hv/host/memory.c", "frame_virt"): (2, "new frames: a boot module's new place"),
     ("hv/guest/domctl.c", "hostmap_lookup"): (1, "tells a page's type"),
     ("hv/guest/evtchn.c", "frame_virt"): (1, "a new frame: channel records"),

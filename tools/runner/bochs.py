@@ -121,7 +121,7 @@ class Bochs(Emulator):
     """A Bochs process."""
 
     def __init__(self, order):
-        directory = order.directory
+        directory, self._disk = order.directory, order.disk
         com2 = f"com2: enabled=1, mode=term, dev={order.terminal}\n" if order.terminal else ""
         rc = directory / "debugger.rc"
         rc.write_text(limited(order.debugger or GO, order.ticks), encoding="ascii")
@@ -154,6 +154,8 @@ class Bochs(Emulator):
 
     def kill(self):
         super().kill()
+        if self._disk:
+            self._disk.with_name(self._disk.name + ".lock").unlink(missing_ok=True)  # which it leaves if it is killed
         if self._exits:
             self._exits.finish()
         self.powered_off = _POWERED_OFF in self.tail()

@@ -74,6 +74,8 @@ def _parser():
     run.add_argument("--disk", metavar="FILE",
                      help="the machine's second IDE disk, for a hardware domain, which may write to it")
     run.add_argument("--network", action="store_true", help="the machine has a network card, for a hardware domain")
+    run.add_argument("--iommu", action="store_true", help="the machine, of QEMU, has an IOMMU")
+    run.add_argument("--teacher", action="store_true", help="the machine, of QEMU, has its device for exercises, `edu`")
     run.add_argument("--keep", action="store_true", help="keep the run's files, say where")
     options.reports(run)
     image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
@@ -197,7 +199,7 @@ def _run(args):
     result = machine.boot(
         args.configs, timeout=args.timeout, ticks=args.ticks, machine=args.machine, memory=args.memory,
         processors=args.processors, interactive=args.interactive, keep=args.keep, serial=args.serial,
-        disk=args.disk, network=args.network,
+        disk=args.disk, network=args.network, iommu=args.iommu, teacher=args.teacher,
         hypervisor=args.hypervisor, on_line=machine.print_line, warn=_warn)
     if result.log_tail:
         print(result.log_tail, file=sys.stderr)

@@ -44,6 +44,8 @@ class Order:
     serial: bool = False  # it has no debug port; COM1 takes its place
     disk: pathlib.Path = None  # what its second IDE disk has, for a domain that drives it
     network: bool = False  # it has a network card (Intel's 82540EM), and DHCP answers
+    iommu: bool = False  # it has an IOMMU
+    teacher: bool = False  # it has QEMU's device for exercises, which interrupts and uses memory as it is told
 
 
 def seed():

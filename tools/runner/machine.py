@@ -303,7 +303,8 @@ def check(machine, ticks=None, debugger=None, exits=False):
 
 def boot(configs, timeout=None, machine=None, memory=None, interactive=False, keep=False,
          on_line=None, hypervisor=None, warn=None, cancel=None, debugger=None,
-         on_debugger=None, exits=False, ticks=None, processors=1, serial=False, disk=None, network=False):
+         on_debugger=None, exits=False, ticks=None, processors=1, serial=False, disk=None, network=False,
+         iommu=False, teacher=False):
     """Builds an image of `configs`, runs it and returns a Result.
 
     timeout: seconds the machine may run. ticks: instructions that it may execute, which is the same on
@@ -315,8 +316,11 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     lines that are the emulator's own. exits: count VM exits (Result.exits), two to three times slower.
     serial: the machine has no debug port, so that the hypervisor's console is the first serial port.
     disk: a file that is the machine's second IDE disk; network: it has a network card. Both for a hardware domain.
+    iommu, teacher: QEMU's machine has an IOMMU; its device for exercises ("edu").
     """
     found = check(machine, ticks, debugger, exits)
+    if (iommu or teacher) and found.emulator != "qemu":
+        raise Error("only machines of QEMU have an IOMMU, or its device for exercises")
     limit = host_memory_mib()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="facet-", dir=run_dir()))
     options = Options(timeout, interactive, on_line, on_debugger, cancel, exits)
@@ -325,7 +329,7 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
                                          f"processors={processors}" if processors > 1 else "")
         order = Order(found.cpu, directory, image, _machine_memory(image, memory, limit), processors,
                       ticks=ticks, debugger=debugger, exits=exits, serial=serial,
-                      disk=disk and pathlib.Path(disk).resolve(), network=network)
+                      disk=disk and pathlib.Path(disk).resolve(), network=network, iommu=iommu, teacher=teacher)
         result = Run(found.backend, order, options).result()
         result.domains = dict(image.domains)
         keep_log = bool(result.log_tail)

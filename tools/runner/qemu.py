@@ -75,14 +75,16 @@ def _devices(order):
     """What a hardware domain drives. It answers in this computer's time: so the machine's clock does not go ahead of that."""
     return [
         *(["-drive", f"file={str(order.disk).replace(',', ',,')},format=raw,if=ide,index=1"] if order.disk else []),
-        *(["-netdev", "user,id=net,restrict=on", "-device", "e1000,netdev=net"] if order.network else [])]
+        *(["-device", "amd-iommu"] if order.iommu else []), *(["-device", "edu"] if order.teacher else []),
+        *(["-netdev", "user,id=net,restrict=on", "-device",
+           f"{'e1000e' if order.iommu else 'e1000'},netdev=net"] if order.network else [])]
 
 
 def _arguments(order, start_time, control, test):
     """QEMU's command line; `control` and `test` are open files."""
     return [
         PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
-        "-machine", "pc" if threads() else "pc,accel=tcg", "-cpu", order.cpu, "-smp", str(order.processors),
+        "-machine", ("q35" if order.iommu else "pc") + ("" if threads() else ",accel=tcg"), "-cpu", order.cpu, "-smp", str(order.processors),
         "-m", str(order.memory), *(["-accel", "tcg,thread=multi"] if threads() else
                                    ["-icount", f"shift=0,sleep={'on' if order.disk or order.network else 'off'}"]),
         "-rtc", f"clock=vm,base={time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(start_time))}",
