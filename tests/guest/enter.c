@@ -415,8 +415,7 @@ static void taken_down_inside(void)
     expect(inside_call(INSIDE_EMPTY, 1, 0), 2); /* both are inside at a time */
     expect(inside_call(INSIDE_POKE, TOLD + 1, 1), 1);
     check(wait_for(TOLD, 2), "vCPU 1 has not gone on");
-    for (unsigned i = 0; i < 1000 && vcpu_op(VCPUOP_is_up, 1, NULL); i++)
-        sched_op(SCHEDOP_yield, NULL);
+    yield_until(!vcpu_op(VCPUOP_is_up, 1, NULL));
     expect(vcpu_op(VCPUOP_is_up, 1, NULL), 0);
     expect(entered_1, 1); /* not an instruction behind its call */
 }

@@ -441,9 +441,7 @@ static void second_vcpu(void)
     expect(info_of(1, &op), 0);
     expect(op.u.getvcpuinfo.online, 1);
     hold_still(false);
-    for (unsigned i = 0; held->second_ran == 0 && i < 100000; i++) {
-        yield();
-    }
+    yield_until(held->second_ran != 0);
     expect(held->second_ran, 1);
     expect(vcpu_context(XEN_DOMCTL_getvcpucontext, 1, &guest), 0);
     expect(guest.user_regs.rsp, held->second_stack);

@@ -210,8 +210,7 @@ static void on_1(unsigned vcpu)
 
 static void wait_for(unsigned s)
 {
-    for (unsigned i = 0; i < 5000 && step != s; i++)
-        sched_op(SCHEDOP_yield, NULL);
+    yield_until(step == s);
     expect(step, s);
 }
 

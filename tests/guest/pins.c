@@ -436,8 +436,7 @@ static bool moves(void)
 {
     uint64_t was = lives;
 
-    for (unsigned i = 0; i < 2000 && lives == was; i++)
-        sched_op(SCHEDOP_yield, NULL);
+    yield_until(lives != was);
     return lives != was;
 }
 
@@ -461,8 +460,7 @@ static void of_another(void)
         skip("pin");
     expect(pin_of(1, true, 0, 0, 0, FACET_ALTP2M_PIN_LSTAR), 0);
     asked = 0x5000;
-    for (unsigned i = 0; i < 2000 && answered != asked; i++)
-        sched_op(SCHEDOP_yield, NULL);
+    yield_until(answered == asked);
     expect(answered, asked);
     expect(vector_1, VEC_GP);
     expect(try_wrmsr(0xc0000082, 0x5000), VEC_NONE); /* its own is free */
@@ -482,8 +480,7 @@ static void starts_no_more(void)
     expect(vcpu_op(VCPUOP_up, 1, NULL), 0);
     check(moves(), "vCPU 1 does not go on");
     asked = 0x6000;
-    for (unsigned i = 0; i < 2000 && answered != asked; i++)
-        sched_op(SCHEDOP_yield, NULL);
+    yield_until(answered == asked);
     expect(vector_1, VEC_GP);
     expect(pin_of(1, false, 0, 0, 0, FACET_ALTP2M_PIN_LSTAR), 0);
     expect(vcpu_op(VCPUOP_down, 1, NULL), 0);

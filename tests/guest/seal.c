@@ -387,8 +387,7 @@ static void restarted_vcpu(void)
     expect(try_wrmsr(MSR_ICR, TO_1 | 0xc500), VEC_NONE);
     expect(try_wrmsr(MSR_ICR, TO_1 | 0x4600 | REAL >> 12), VEC_NONE);
     expect(view_of(1), kernel);
-    for (unsigned i = 0; i < 100000 && *seen != 0x1234; i++)
-        sched_op(SCHEDOP_yield, NULL);
+    yield_until(*seen == 0x1234);
     expect(*seen, 0x1234);
 }
 

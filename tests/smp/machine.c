@@ -28,7 +28,6 @@
 
 #define POOL      512u /* frames */
 #define MEMORY    0x4000000UL
-#define LONG      20         /* seconds of all threads' work without a call: nobody gets on */
 #define GUEST_RAM 0x100000UL /* frames; nothing is there */
 
 _Thread_local struct cpu *machine_cpu;
@@ -395,7 +394,7 @@ static void look_at_progress(int signal)
     if (now != before) {
         before = now;
         since = work();
-    } else if (work() - since >= LONG) {
+    } else if (work() - since >= (time_t)options.patience) {
         (void)!write(1, words, sizeof(words) - 1);
         _exit(1);
     }

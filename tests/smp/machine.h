@@ -26,6 +26,7 @@ struct machine_options {
     unsigned processors, vcpus;
     unsigned calls; /* of each vCPU, then it ends */
     uint64_t seed;
+    unsigned patience; /* seconds of all threads' work without a call: nobody gets on */
 };
 
 struct machine_counts {

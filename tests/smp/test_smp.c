@@ -3,7 +3,8 @@
  * The protocols for several processors (docs/locks.md) on threads of the host: machine.h. Each run
  * is a process of its own, which ThreadSanitizer ends if it finds a race.
  * FACET_MODEL_STEPS sets how many calls (default 300 of each vCPU), FACET_MODEL_SEED where to
- * start.
+ * start, FACET_MODEL_PATIENCE how many seconds of work without a call it takes for nobody to get
+ * on.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -43,7 +44,8 @@ static void run(unsigned processors, unsigned vcpus)
     const struct machine_options o = {.processors = processors,
                                       .vcpus = vcpus,
                                       .calls = (unsigned)setting("FACET_MODEL_STEPS", 300),
-                                      .seed = setting("FACET_MODEL_SEED", 1)};
+                                      .seed = setting("FACET_MODEL_SEED", 1),
+                                      .patience = (unsigned)setting("FACET_MODEL_PATIENCE", 20)};
     int status;
     pid_t pid;
 

@@ -65,6 +65,11 @@ static inline long vcpu_op(unsigned cmd, unsigned vcpu, void *arg)
 {
     return hypercall(__HYPERVISOR_vcpu_op, cmd, vcpu, (uint64_t)arg, 0, 0);
 }
+/* Yields until it holds, or so often that it never will. On several processors a yield is short. */
+#define yield_until(condition)                                                                     \
+    for (unsigned yields_ = 0; yields_ < 1000000 && !(condition); yields_++)                       \
+    sched_op(SCHEDOP_yield, NULL)
+
 static inline long sched_op(unsigned cmd, void *arg)
 {
     return hypercall(__HYPERVISOR_sched_op, cmd, (uint64_t)arg, 0, 0, 0);
