@@ -147,11 +147,13 @@ static long register_info(const void *at, unsigned vcpu)
     return vcpu_op(VCPUOP_register_vcpu_info, vcpu, &a);
 }
 
-/* The hypervisor writes to this vCPU's runstate. */
+/* The hypervisor writes to this vCPU's runstate: it stops and goes on. A yield is none of that
+ * where nobody waits for the processor. */
 static void be_scheduled(void)
 {
-    for (unsigned i = 0; i < 3; i++)
-        sched_op(SCHEDOP_yield, NULL);
+    struct sched_poll p = {.timeout = clock_now() + 100000};
+
+    sched_op(SCHEDOP_poll, &p);
 }
 
 static void areas_refused(void)
