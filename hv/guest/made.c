@@ -281,6 +281,37 @@ long made_claim(struct hypercall *h)
     return error;
 }
 
+/* No memory comes into being when it is touched: a target is for the domain's own balloon, and what
+ * it has is what it was given. */
+long made_target(struct hypercall *h, bool set)
+{
+    struct xen_pod_target a;
+    struct domain *d;
+    long error;
+
+    if (h->compat) {
+        return -EPERM;
+    }
+    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
+        return -EFAULT;
+    }
+    error = domain_target(h->v, a.domid, &d);
+    if (error) {
+        return error;
+    }
+    if (d == h->v->domain) {
+        error = -EPERM;
+    } else if (set && a.target_pages > d->memory_pages) {
+        error = -EINVAL;
+    } else {
+        a.tot_pages = d->guest.ram_pages;
+        a.pod_cache_pages = a.pod_entries = 0;
+        error = copy_out(h, h->arg[1], &a, sizeof(a));
+    }
+    domain_put(d);
+    return error;
+}
+
 /* ---- its grant table, for who makes entries in its name ---- */
 
 #define FRAMES_AT_ONCE 32u

@@ -51,6 +51,7 @@ bool made_populate(struct domain *d, uint64_t g, unsigned order);
 long made_set_map(struct hypercall *h);
 long made_claim(struct hypercall *h);
 long made_acquire(struct hypercall *h);
+long made_target(struct hypercall *h, bool set);
 
 /* ---- cpu_policy.c: what a made domain finds of the processor ---- */
 

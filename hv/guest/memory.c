@@ -384,6 +384,9 @@ long memory_op(struct hypercall *h)
         return made_set_map(h);
     case XENMEM_claim_pages:
         return made_claim(h);
+    case XENMEM_set_pod_target:
+    case XENMEM_get_pod_target:
+        return made_target(h, op == XENMEM_set_pod_target);
     case XENMEM_acquire_resource:
         return made_acquire(h);
     case XENMEM_machine_memory_map:

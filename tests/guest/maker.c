@@ -553,6 +553,7 @@ static void refused(void)
 {
     struct xen_domctl_getdomaininfo i;
     xen_domctl_t op = {.u.createdomain = {.flags = 0, .max_vcpus = 1}};
+    struct xen_pod_target t = {.domid = 0x7e57, .target_pages = 1UL << 40};
     domid_t d, self = grant_own_id();
 
     check(domctl(XEN_DOMCTL_createdomain, DOMID_INVALID, &op) < 0, "a PV domain");
@@ -575,6 +576,16 @@ static void refused(void)
     expect(domctl(XEN_DOMCTL_set_paging_mempool_size, d, &op), -XEN_EBUSY);
     expect(populate(d), 0);
     expect(populate(d), -1); /* there is something already */
+    expect(memory_call(XENMEM_set_pod_target, &t), -XEN_ESRCH);
+    t.domid = self;
+    expect(memory_call(XENMEM_set_pod_target, &t), -XEN_EPERM);
+    t.domid = d;
+    expect(memory_call(XENMEM_set_pod_target, &t), -XEN_EINVAL);
+    expect(memory_call(XENMEM_get_pod_target, &t), 0);
+    check(t.tot_pages >= MEMORY << 8, "%u pages", (unsigned)t.tot_pages);
+    expect(t.pod_entries, 0);
+    t.target_pages = MEMORY << 8;
+    expect(memory_call(XENMEM_set_pod_target, &t), 0);
     expect(set_param(d, HVM_NR_PARAMS, 1), -XEN_EINVAL);
     expect(destroy(d), 0);
     wait_gone(d);
