@@ -19,7 +19,7 @@ NEEDS = {"packages": ["-o", "{new}"], "run": ["{config}"], "image": ["-o", "{new
 KINDS = {
     "packages": {"--output": "outdir"},
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
-    "run": {**LIMITS, "--tap": "output", "--junit": "output", "--memory": "count", "--hypervisor": "input", "CONFIG": "input"},
+    "run": {**LIMITS, "--tap": "output", "--junit": "output", "--memory": "count", "--hypervisor": "input", "--disk": "input", "CONFIG": "input"},
     "image": {"--output": "output", "--files": "folder", "--memory": "count", "--processors": "processors", "--hypervisor": "input", "CONFIG": "input"},
     "check": {"--from": "input"},
     "demo": LIMITS, "demo agent": LIMITS, "demo monitor": LIMITS, "demo host": LIMITS,

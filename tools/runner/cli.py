@@ -182,6 +182,8 @@ def _look(args):
         readable(path)
     if args.hypervisor is not None:
         disk.look(args.hypervisor)
+    if getattr(args, "disk", None) is not None:
+        readable(args.disk)
     if getattr(args, "files", None) is not None:
         check_files_directory(args.files)
     if getattr(args, "output", None) is not None:
