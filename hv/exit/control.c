@@ -8,6 +8,7 @@
 #include "guest/xen_abi.h"
 #include "domain.h"
 #include "monitor.h"
+#include "exit/breakpoint.h"
 #include "exit/exit.h"
 #include "exit/pinned.h"
 #include "x86/trap.h"
@@ -223,6 +224,24 @@ static bool lmsw(struct vcpu *v, uint16_t value, bool *again)
     return write_cr(v, VM_EVENT_X86_CR0, (old & ~low) | msw | (old & X86_CR0_PE), again);
 }
 
+/* Its operand has not been read. */
+static void lmsw_memory(struct vcpu *v)
+{
+    bool again = false;
+    uint16_t msw;
+
+    breakpoint_begin(v);
+    if (!mmio_read_msw(v, &msw)) {
+        return;
+    }
+    if (!lmsw(v, msw, &again)) {
+        vcpu_inject_error(v, EXC_GP, 0);
+    } else if (!again) {
+        exit_skip(v, 0);
+        breakpoint_due(v);
+    }
+}
+
 void control_exit(struct vcpu *v, const struct vcpu_exit *e)
 {
     unsigned cr = e->cr.cr, gpr = e->cr.gpr;
@@ -241,6 +260,9 @@ void control_exit(struct vcpu *v, const struct vcpu_exit *e)
     case CR_LMSW:
         ok = lmsw(v, e->cr.msw, &again);
         break;
+    case CR_LMSW_MEMORY:
+        lmsw_memory(v);
+        return;
     case CR_CLTS:
         ok = write_cr(v, VM_EVENT_X86_CR0, vcpu_get(v, VCPU_CR0) & ~(uint64_t)X86_CR0_TS, &again);
         break;

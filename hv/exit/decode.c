@@ -402,18 +402,41 @@ static bool may_be_locked(const struct decoded *d)
     }
 }
 
-bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *out)
+static uint8_t begin(struct decode_cursor *c, unsigned bits, struct decode_prefixes *p,
+                     struct decoded *out)
 {
-    struct decode_cursor c = {.code = code, .n = n};
-    struct decode_prefixes p;
-    uint8_t op = decode_prefixes(&c, bits, &p);
+    uint8_t op = decode_prefixes(c, bits, p);
 
     *out = (struct decoded){
-        .address_size = (uint8_t)p.address,
+        .address_size = (uint8_t)p->address,
         .base = DECODE_NO_REGISTER,
         .index = DECODE_NO_REGISTER,
         .scale = 1,
     };
+    return op;
+}
+
+bool decode_operand(const uint8_t *code, size_t n, unsigned bits, unsigned size,
+                    struct decoded *out)
+{
+    struct decode_cursor c = {.code = code, .n = n};
+    struct decode_prefixes p;
+    bool memory;
+
+    begin(&c, bits, &p, out);
+    decode_next(&c);
+    out->size = (uint8_t)size;
+    memory = decode_memory(&c, &p, decode_next(&c), out);
+    out->length = (uint8_t)c.at;
+    return memory && !c.cut;
+}
+
+bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *out)
+{
+    struct decode_cursor c = {.code = code, .n = n};
+    struct decode_prefixes p;
+    uint8_t op = begin(&c, bits, &p, out);
+
     if (!decode_opcode(&c, &p, out, op) || c.cut || (p.lock && !may_be_locked(out))) {
         return false;
     }

@@ -76,5 +76,9 @@ struct decoded {
     uint64_t displacement; /* sign-extended */
 };
 
+/* The same for an instruction of two opcode bytes with an operand of `size` bytes in memory, and no
+ * more. */
+bool decode_operand(const uint8_t *code, size_t n, unsigned bits, unsigned size,
+                    struct decoded *out);
 /* `bits`: 16, 32 or 64, the code segment's default. False: not one of these, or cut off. */
 bool decode_mmio(const uint8_t *code, size_t n, unsigned bits, struct decoded *out);

@@ -101,6 +101,8 @@ void mmio_exit(struct vcpu *v, const struct vcpu_exit *e);
  * current.
  */
 bool mmio_carry_out(struct vcpu *v, const uint8_t *data, uint32_t size, bool discard);
+/* LMSW's operand in memory. False: what follows is done. */
+bool mmio_read_msw(struct vcpu *v, uint16_t *msw);
 void task_exit(struct vcpu *v, const struct vcpu_exit *e);
 /* The linear addresses that the instruction at RIP accesses in memory, as far as it is one of those
  * that can be carried out. */

@@ -503,13 +503,36 @@ static bool string_step(struct vcpu *v, const struct decoded *d)
     return false;
 }
 
+static unsigned code_bits(struct vcpu *v)
+{
+    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS));
+
+    return vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
+}
+
 static bool fetch(struct vcpu *v, struct decoded *d)
 {
     uint8_t code[15];
-    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS));
-    unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
 
-    return decode_mmio(code, vcpu_code(v, code, sizeof(code)), bits, d);
+    return decode_mmio(code, vcpu_code(v, code, sizeof(code)), code_bits(v), d);
+}
+
+bool mmio_read_msw(struct vcpu *v, uint16_t *msw)
+{
+    uint8_t code[15];
+    struct decoded d;
+    struct place p;
+    uint64_t value;
+
+    if (!decode_operand(code, vcpu_code(v, code, sizeof(code)), code_bits(v), sizeof(*msw), &d)) {
+        return false; /* other code by now: it runs again */
+    }
+    p = operand(v, &d);
+    if (!place_read(v, &p, &value)) {
+        return false;
+    }
+    *msw = (uint16_t)value;
+    return true;
 }
 
 void mmio_operands(struct vcpu *v, struct mmio_operands *out)

@@ -187,10 +187,7 @@ void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
         e->cr.access = CR_CLTS;
         break;
     case 0x01: /* LMSW: the operand is told by where it is */
-        e->cr.access = CR_LMSW;
-        if (modrm >> 6 != 3) { /* an operand in memory is nobody's: 16-bit code's alone */
-            e->kind = VCPU_EXIT_UNDEFINED;
-        }
+        e->cr.access = modrm >> 6 == 3 ? CR_LMSW : CR_LMSW_MEMORY;
         e->cr.msw = (uint16_t)general(v, e->cr.gpr);
         break;
     case 0x20:

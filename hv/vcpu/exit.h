@@ -54,7 +54,13 @@ static inline bool vcpu_exit_again(enum vcpu_exit_kind kind)
 }
 
 /* Who accesses CR0 to CR8, and how. */
-enum vcpu_cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
+enum vcpu_cr_access {
+    CR_MOV_TO,
+    CR_MOV_FROM,
+    CR_CLTS,
+    CR_LMSW,
+    CR_LMSW_MEMORY /* the processor did not read the operand */
+};
 
 /* As Xen's public vm_event.h numbers them. */
 enum vcpu_descriptor { DESCRIPTOR_IDTR = 1, DESCRIPTOR_GDTR, DESCRIPTOR_LDTR, DESCRIPTOR_TR };

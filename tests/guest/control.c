@@ -4,6 +4,7 @@
  * (SDM volume 3, 2.5 and 2.6; volume 2, MOV CR, XSETBV) and change nothing, the others keep what is
  * written. A hypervisor that lets a wrong value through fails its next VM entry.
  */
+#include <string.h>
 #include "lib/cpu.h"
 #include "lib/page.h"
 #include "lib/test.h"
@@ -30,6 +31,36 @@ static void cr0(void)
     expect(read_cr0(), v);
 }
 
+static int try_lmsw(const uint16_t *at)
+{
+    fault_clear();
+    __asm__ volatile(TRY("lmsw (%0)")::"r"(at) : "memory");
+    return fault.vector;
+}
+
+/* The same word in ways that its address is formed, and where there is none. */
+static void lmsw_memory(uint64_t v)
+{
+    static uint16_t words[2];
+    uint16_t *page = page_alloc(2, 1);
+
+    words[1] = (uint16_t)((v & 0xf) | CR0_TS);
+    expect(try_lmsw(&words[1]), VEC_NONE);
+    expect(read_cr0(), v | CR0_TS);
+    __asm__ volatile("lmsw %0" ::"m"(words[0])); /* by RIP, or a number */
+    expect(read_cr0() & 0xf, 1);
+    __asm__ volatile("lmsw 2(%0,%1,2)" ::"r"((uint64_t)words - 6), "r"(3ULL));
+    expect(read_cr0(), v | CR0_TS);
+    memcpy((char *)page + PAGE - 1, &words[0], 2);
+    expect(try_lmsw((uint16_t *)(void *)((char *)page + PAGE - 1)), VEC_NONE);
+    expect(read_cr0() & 0xf, 1);
+    page_map((uint64_t)page + PAGE, 0, 0);
+    expect(try_lmsw((uint16_t *)(void *)((char *)page + PAGE - 1)), VEC_PF);
+    expect(fault.error, 0);
+    expect(try_lmsw((uint16_t *)(1ULL << 62)), VEC_GP);
+    expect(try_write_cr0(v), VEC_NONE);
+}
+
 static void lmsw(void)
 {
     uint64_t v = read_cr0();
@@ -39,6 +70,7 @@ static void lmsw(void)
     __asm__ volatile("lmsw %w0" ::"r"(0));
     expect(read_cr0() & 1, 1);
     expect(try_write_cr0(v), VEC_NONE);
+    lmsw_memory(v);
 }
 
 static void write_protect(void)
