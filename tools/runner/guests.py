@@ -142,7 +142,7 @@ def parse_manifest(text, file="tests/guest/manifest"):
             raise Error(f"{file}:{number}: end must be one of {', '.join(_ENDS)}")
         if settings.get("console", "serial") != "serial" or "console" in settings and "alone" not in settings:
             raise Error(f"{file}:{number}: console can be serial, on a machine of its own")
-        unknown = set(settings.get("needs", "").split(",")) - machines.INTEL - machines.AMD - machines.VM86 - {""}
+        unknown = set(settings.get("needs", "").split(",")) - machines.KNOWN - {""}
         if unknown:
             raise Error(f"{file}:{number}: no machine has: {', '.join(sorted(unknown))}")
         guests.append(Guest(name, settings))

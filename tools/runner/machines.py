@@ -16,6 +16,9 @@ INTEL = frozenset({"vmx", "ept", "vmfunc", "ve"})
 AMD = frozenset({"svm", "npt"})
 # Bochs 2.7 cannot leave a guest of SVM that is in VM86: it panics with "VM is set in long mode".
 VM86 = frozenset({"vm86"})
+# Nor does it walk the page tables of 32 bits and of PAE rightly there.
+PAGING32 = frozenset({"paging32"})
+KNOWN = INTEL | AMD | VM86 | PAGING32
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ class Machine:
 # Where the last word is "", the tests of the runner (tests/system/test_machines.py) expect the line that
 # says what the processor lacks, instead of a guest that powers off.
 MACHINES = (
-    Machine(DEFAULT, "bochs", DEFAULT, "Bochs, Intel with EPT, VMFUNC and #VE", INTEL | VM86, "all"),
+    Machine(DEFAULT, "bochs", DEFAULT, "Bochs, Intel with EPT, VMFUNC and #VE", INTEL | VM86 | PAGING32, "all"),
     Machine("ryzen", "bochs", "ryzen", "Bochs, AMD with nested paging", AMD, "chosen"),
     # Bugs of QEMU's processor are left out of it: with SMAP, IRET at CPL 3 reads the stack as the
     # kernel; a guest's RDTSCP exits as RDTSC.
-    Machine("amd", "qemu", "max,-smap,-rdtscp", "QEMU, AMD with nested paging", AMD | VM86, "chosen"),
+    Machine("amd", "qemu", "max,-smap,-rdtscp", "QEMU, AMD with nested paging", AMD | VM86 | PAGING32, "chosen"),
 )
 
 
