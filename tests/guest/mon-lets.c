@@ -65,7 +65,7 @@ static void setup(void)
     op.u.domain_state.state = 1;
     expect(altp2m_call(&op), 0);
     views[0] = make_view(KINDS_CODE, ACCESS_RW);
-    views[1] = make_view(KINDS_DATA, ACCESS_X);
+    views[1] = make_view(KINDS_DATA, ACCESS_N);
 }
 
 static bool in_code(const vm_event_request_t *r)
@@ -120,7 +120,7 @@ static void serve(uint32_t mode)
     vm_event_request_t r;
 
     mail->data[KINDS_SEEN] = 0;
-    restrict_pages(views[1], KINDS_DATA, ACCESS_X);
+    restrict_pages(views[1], KINDS_DATA, ACCESS_N);
     op.u.view.view = view;
     expect(altp2m_call(&op), 0);
     mail->task = mode;
