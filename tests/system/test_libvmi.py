@@ -4,7 +4,7 @@
 import struct
 
 from harness import FacetTest
-from runner import libvmi
+from runner import libvmi, machines
 from runner.base import Error
 
 RULES = "# a comment\nreason disk none here\nexample map-symbol works\nexample read-disk fails disk\n"
@@ -67,10 +67,15 @@ class LibvmiTest(FacetTest):
     def test_record(self):
         """Each example is recorded, each failure has a reason; malformed lines are refused."""
         self.assertEqual(libvmi.parse(RULES)[1]["read-disk"], ("fails", "disk"))
-        reasons, recorded = libvmi.parse(libvmi.RECORDED.read_text(encoding="utf-8"))
-        self.assertEqual(set(recorded), {one.name for one in libvmi.EXAMPLES})
-        self.assertEqual({key for _, *keys in recorded.values() for key in keys}, set(reasons))
-        for bad in ("example a fails", "example a works x", "example a great", "reason x"):
+        self.assertEqual(libvmi.parse(RULES + "example read-disk@amd works\n", where="amd")[1]["read-disk"], ("works",))
+        self.assertEqual(libvmi.parse(RULES + "example read-disk@amd works\n")[1]["read-disk"], ("fails", "disk"))
+        used = set()
+        for one in machines.MACHINES:
+            reasons, recorded = libvmi.parse(libvmi.RECORDED.read_text(encoding="utf-8"), where=one.name)
+            self.assertEqual(set(recorded), {one.name for one in libvmi.EXAMPLES})
+            used |= {key for _, *keys in recorded.values() for key in keys}
+        self.assertEqual(used, set(reasons))
+        for bad in ("example a@amd works", "example a fails", "example a works x", "example a great", "reason x"):
             with self.subTest(bad), self.assertRaises(Error):
                 libvmi.parse(bad)
 

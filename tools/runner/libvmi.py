@@ -380,26 +380,30 @@ class Watcher:
             self.outputs.setdefault(name, Output()).lines.append(rest)
 
 
-def parse(text, file="tests/recorded/libvmi.txt"):
-    """({reason: its text}, {example: (outcome, reason)}) of what is recorded.
+def parse(text, file="tests/recorded/libvmi.txt", where=machines.DEFAULT):
+    """({reason: its text}, {example: (outcome, reason)}) of what is recorded for that machine.
 
-    Lines: "reason KEY TEXT", "example NAME works", "example NAME fails KEY".
+    Lines: "reason KEY TEXT", "example NAME works", "example NAME fails KEY"; "example NAME@MACHINE ..."
+    stands behind the line for all, and is for that machine alone.
     """
-    reasons, examples = {}, {}
+    reasons, examples, own = {}, {}, {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         word, name, rest = (line.split(None, 2) + ["", ""])[:3]
         outcome, *key = rest.split() or [""]
+        known = (outcome == "works" and not key or
+                 outcome == "fails" and len(key) == 1 and key[0] in reasons)
+        plain, _, at = name.partition("@")
         if word == "reason" and rest and name not in reasons:
             reasons[name] = rest
-        elif word == "example" and name not in examples and (
-                (outcome == "works" and not key) or
-                (outcome == "fails" and len(key) == 1 and key[0] in reasons)):
+        elif word == "example" and known and not at and name not in examples:
             examples[name] = (outcome, *key)
+        elif word == "example" and known and at and plain in examples and name not in own:
+            own[name] = (outcome, *key)
         else:
             raise Error(f"{file}:{number}: not understood: {line}")
-    return reasons, examples
+    return reasons, {name: own.get(f"{name}@{where}", one) for name, one in examples.items()}
 
 
 def judge(example, out, facts):
@@ -412,9 +416,9 @@ def judge(example, out, facts):
         return False
 
 
-def print_table(found, outputs, quiet):
-    """Prints what each example said and gave. Returns the number of unexpected results."""
-    reasons, recorded = parse(RECORDED.read_text(encoding="utf-8"))
+def print_table(found, outputs, quiet, where=machines.DEFAULT):
+    """Prints what each example said and gave on that machine. Returns the number of unexpected results."""
+    reasons, recorded = parse(RECORDED.read_text(encoding="utf-8"), where=where)
     bad = 0
     for name in [] if quiet else found:
         lines = outputs[name].lines if name in outputs else []
@@ -470,4 +474,4 @@ def main(arguments):
                      on_line=watcher.line)
     found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
              for one in examples}
-    return 1 if print_table(found, watcher.outputs, options.quiet) else 0
+    return 1 if print_table(found, watcher.outputs, options.quiet, where.name) else 0
