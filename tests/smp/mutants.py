@@ -15,7 +15,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SEEDS = range(1, 9)  # of threads: they meet otherwise each time
-SECONDS = 900
+SECONDS = 300
 
 # name: (source, what stands there, what is put there)
 MUTANTS = {
@@ -59,24 +59,27 @@ MUTANTS = {
 
 
 def _commands(build, source):
-    """How make compiles that source, and links the test: [command, command]."""
+    """How make compiles that source, and links the test: {what is made: command}."""
     made = subprocess.run(["make", "-n", "-W", source, f"B={build}", f"{build}/unit/test_smp"], cwd=ROOT, stdout=subprocess.PIPE,
                           text=True, check=True).stdout.replace("\\\n", " ")
-    return [shlex.split(line) for line in made.splitlines() if line.startswith(("gcc", "cc", "clang"))]
+    lines = [shlex.split(line) for line in made.splitlines() if " -o " in line]
+    return {line[line.index("-o") + 1]: line[2:] if line[0].endswith("into") else line for line in lines}
 
 
 def _build(build, source, text, directory):
     """test_smp with that text in place of the source's. Returns its path."""
-    mutant, program = directory / "mutant.c", directory / "test_smp"
-    mutant.write_text(f'#line 1 "{source}"\n' + text, encoding="utf-8")
-    compiled = f"{build}/smp/{source[:-2]}.o"
-    for command in _commands(build, source):
-        if command[-1] == compiled or f"{build}/unit/test_smp" in command:
-            words = [str(mutant) if word == source else str(directory / "mutant.o") if word == compiled
-                     else str(program) if word == f"{build}/unit/test_smp" else word for word in command if word not in ("-MMD", "-MP")]
-            words[1:1] = ["-w", "-I", str(pathlib.Path(source).parent)]
-            subprocess.run(words, cwd=ROOT, check=True)
-    return program
+    commands = _commands(build, source)
+    made = {source: directory / "mutant.c", f"{build}/smp/{source[:-2]}.o": directory / "mutant.o",
+            f"{build}/unit/test_smp": directory / "test_smp"}
+    made[source].write_text(f'#line 1 "{source}"\n' + text, encoding="utf-8")
+    for target in list(made)[1:]:
+        words = [str(made.get(word, word)) for word in commands[target]]
+        for option in ("-MT", "-MF"):
+            if option in words:
+                words[words.index(option) + 1] = str(directory / "deps")
+        words[1:1] = ["-w", "-I", str(pathlib.Path(source).parent)]
+        subprocess.run(words, cwd=ROOT, check=True)
+    return made[f"{build}/unit/test_smp"]
 
 
 def _found(program):
