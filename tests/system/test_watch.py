@@ -13,12 +13,12 @@ CHECK = runner.ROOT / "tests" / "unit" / "check_schema.py"
 README = (runner.ROOT / "README.md").read_text(encoding="utf-8")
 # The one line that README shows, and what it prints there.
 LINE, SHOWN = re.search(r"^    # (altp2m -d 2 watch .*)\n((?:      .*\n)+)", README, re.M).groups()
-# Conditions, types, symbols of modules, JSON.
-TELLS = LINE + """ --count 6
+# Each round of the target has four execve(). Conditions, types, symbols of modules, JSON.
+TELLS = LINE + """ --count 8
 altp2m -d 2 watch syscall openat --result --count 3 --if 'comm == "date" && result >= 0'
 altp2m -d 2 watch break do_sys_openat2 --args --count 2 --if 'args.filename =~ "*localtime"' --show 'task->real_parent->comm'
 echo "{ json"
-altp2m -d 2 --json watch syscall execve break do_exit --args --count 6
+altp2m -d 2 --json watch syscall execve break do_exit --args --count 10
 echo "} json"
 altp2m -d 2 watch break dummy_get_stats64 --count 2
 """
@@ -37,7 +37,7 @@ altp2m -d 2 off
 altp2m domains
 """
 # The same on a processor whose tables cannot say what a breakpoint needs, so that each page with one has a second view.
-RYZEN = """altp2m -d 2 watch syscall execve --count 3
+RYZEN = """altp2m -d 2 watch syscall execve --count 4
 altp2m -d 2 watch break do_sys_openat2 --args --count 1 --if 'args.filename =~ "*localtime"'
 altp2m -d 2 watch syscall openat --result --count 1 --if 'comm == "date" && result >= 0'
 altp2m -d 2 watch break dummy_get_stats64 --count 1
