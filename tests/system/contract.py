@@ -180,6 +180,21 @@ class Contract:
         self.assertEqual(process.returncode, 130)
         self.assertEqual(self.settings(slave), before)
 
+    def test_typed_ahead(self):
+        """What is typed before the machine is up is not lost: it comes with what is typed next."""
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        os.write(master, b"ab")
+        self.expect(master, b"ab")  # the terminal's own echo: it has them
+        process = self.start("run", "--interactive", "--machine", self.machine, "--hypervisor",
+                             self.standin("(facet) up\n", "ECHO"), self.any_config(), stdin=slave, stdout=slave)
+        self.expect(master, b"(facet) up\r\n")
+        os.write(master, b"c")
+        self.expect(master, b"abc")
+        os.write(master, b"\x1d")
+        self.finish(process)
+
     @staticmethod
     def settings(terminal):
         """A terminal's settings."""

@@ -23,11 +23,12 @@ class Terminal:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         self.device = os.ttyname(self._slave)
+        self._held = b""  # typed while nobody was there to take it: a port that is being set up forgets
         self._input = sys.stdin.fileno()
         self._saved = None
         if os.isatty(self._input):
             self._saved = termios.tcgetattr(self._input)
-            tty.setraw(self._input)
+            tty.setraw(self._input, termios.TCSADRAIN)  # what was typed before stays
             Terminal.raw = True
 
     def register(self, selector):
@@ -38,18 +39,27 @@ class Terminal:
         except PermissionError:
             pass  # a regular file or /dev/null: there is nobody to type
 
-    def serve(self, key, selector):
-        """Handles an event. Returns False when the user wants to leave."""
+    def _pass_on(self, data):
+        """To the machine, behind what was held."""
+        data, self._held = self._held + data, b""
+        if data:
+            os.write(self._master, data)
+
+    def serve(self, key, selector, is_up):
+        """Handles an event; is_up: whether the hypervisor has spoken. Returns False when the user wants to leave."""
         if key.fileobj == self._master:
             sys.stdout.flush()
             os.write(sys.stdout.fileno(), os.read(self._master, 4096))
+            self._pass_on(b"")
             return True
         data = os.read(self._input, 256)
         if not data:
             selector.unregister(self._input)
         before, escape, _ = data.partition(ESCAPE)
-        if before:
-            os.write(self._master, before)
+        if is_up:
+            self._pass_on(before)
+        else:
+            self._held += before
         return not escape
 
     def restore(self):

@@ -224,7 +224,7 @@ class Run:
             self._options.on_debugger(raw)
 
     def _typed(self, key):
-        if self._terminal.serve(key, self._selector):
+        if self._terminal.serve(key, self._selector, bool(self._watcher.result.lines)):
             return True
         self._watcher.stop(130, "left by Ctrl-]")
         return False
