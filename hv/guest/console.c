@@ -8,6 +8,8 @@
 /* How often COM2 is looked at: at 115200 baud its 16-byte FIFO fills in 1.4 ms. */
 #define POLL_NS 1000000ULL
 
+#define RAW_PIECE 16u /* characters: COM2 is a UART, too */
+
 /* The ring, for who writes to it; NULL once the right to its page is gone. */
 static volatile struct xencons_interface *ring(struct domain *d, const struct vcpu *v)
 {
@@ -64,12 +66,35 @@ static size_t write_text(struct domain *d, const char *text, size_t n)
     return n;
 }
 
+/* Linux takes number 0 for Xen's first domain, and does not look for a ring. */
+static bool by_call(const struct domain *d)
+{
+    return d->guest.interactive && d->id == 0;
+}
+
+size_t guest_console_call(struct domain *d, const char *text, size_t n)
+{
+    return by_call(d) ? write_text(d, text, n < RAW_PIECE ? n : RAW_PIECE)
+                      : guest_console_write(d, text, n);
+}
+
+size_t guest_console_read(struct domain *d, char *text, size_t n)
+{
+    size_t i = 0;
+    int c;
+
+    while (by_call(d) && i < n && (c = console_raw_getc()) >= 0) {
+        text[i++] = (char)c;
+    }
+    return i;
+}
+
 /* Takes a piece of what is in the output ring. */
 static void output(struct domain *d)
 {
     volatile struct xencons_interface *r = ring(d, vcpu_current());
     uint32_t consumer, producer;
-    char chunk[16]; /* COM2 is a UART, too */
+    char chunk[RAW_PIECE];
     size_t n = 0;
 
     d->guest.console_rest = false;
@@ -133,17 +158,17 @@ bool guest_console_end(struct domain *d)
     return d->guest.console_held;
 }
 
-/* Moves what waits at COM2 into the input ring, as far as there is room. */
-static void input(struct timer *t)
+/* Moves what waits at COM2 into the input ring, as far as there is room. False: there is no ring.
+ */
+static bool input_ring(struct domain *d)
 {
-    struct domain *d = container_of(t, struct domain, guest.console_poll);
     volatile struct xencons_interface *r = ring(d, NULL);
     uint32_t consumer, producer;
     bool any = false;
     int c;
 
-    if (d->dying || !r) {
-        return;
+    if (!r) {
+        return false;
     }
     consumer = r->in_cons;
     producer = r->in_prod;
@@ -156,6 +181,19 @@ static void input(struct timer *t)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         r->in_prod = producer;
         evtchn_notify(d, d->guest.console_port);
+    }
+    return true;
+}
+
+static void input(struct timer *t)
+{
+    struct domain *d = container_of(t, struct domain, guest.console_poll);
+
+    if (d->dying || (!by_call(d) && !input_ring(d))) {
+        return;
+    }
+    if (by_call(d) && console_raw_waits()) {
+        evtchn_raise_virq(d->vcpus[0], VIRQ_CONSOLE);
     }
     timer_set(t, time_now() + POLL_NS);
 }

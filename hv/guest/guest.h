@@ -295,6 +295,9 @@ void lapic_agent_left(struct vcpu *v);
 void guest_console_init(struct domain *d);
 /* What d says. How many characters were taken: the rest after guest_console_more(). */
 size_t guest_console_write(struct domain *d, const char *text, size_t n);
+/* The same by console_io, and what was typed: domain 0's console, where others have the ring. */
+size_t guest_console_call(struct domain *d, const char *text, size_t n);
+size_t guest_console_read(struct domain *d, char *text, size_t n);
 /* Prints a piece of what d said, before its vCPUs go on; true: there is more. */
 bool guest_console_more(struct domain *d);
 /* The same of one that has ended, its unfinished line included. */

@@ -239,7 +239,7 @@ static long console_write(struct hypercall *h, uint32_t count, uint64_t from)
         if (copy_in(h, text, from, n) != 0) {
             return -EFAULT;
         }
-        n = (uint32_t)guest_console_write(d, text, n);
+        n = (uint32_t)guest_console_call(d, text, n);
         from += n;
         count -= n;
         if (count > 0 && (d->guest.console_held || platform_preempt_pending())) {
@@ -251,14 +251,23 @@ static long console_write(struct hypercall *h, uint32_t count, uint64_t from)
     return 0;
 }
 
-/* Reading gives nothing: the machine's console belongs to nobody's keyboard. */
+/* What was typed, where this is the domain's console; else nothing. */
+static long console_typed(struct hypercall *h, uint32_t count, uint64_t to)
+{
+    struct domain *d = h->v->domain;
+    char text[CONSOLE_CHUNK];
+    size_t n = guest_console_read(d, text, count < sizeof(text) ? count : sizeof(text));
+
+    return copy_out(h, to, text, n) != 0 ? -EFAULT : (long)n;
+}
+
 static long console_io(struct hypercall *h)
 {
     switch ((uint32_t)h->arg[0]) {
     case CONSOLEIO_write:
         return console_write(h, (uint32_t)h->arg[1], h->arg[2]);
     case CONSOLEIO_read:
-        return 0;
+        return console_typed(h, (uint32_t)h->arg[1], h->arg[2]);
     default:
         return -ENOSYS;
     }

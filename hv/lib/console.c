@@ -361,12 +361,17 @@ void console_raw_putc(char c)
     uart_putc(PORT_COM2, c);
 }
 
-int console_raw_getc(void)
+bool console_raw_waits(void)
 {
     uint8_t status = inb(PORT_COM2 + LSR);
 
     /* 0xff: there is no such port. */
-    return status != 0xff && (status & LSR_DATA) ? inb(PORT_COM2) : -1;
+    return status != 0xff && (status & LSR_DATA);
+}
+
+int console_raw_getc(void)
+{
+    return console_raw_waits() ? inb(PORT_COM2) : -1;
 }
 
 void machine_off(void)

@@ -69,9 +69,11 @@ uint32_t console_kept(void);
 size_t console_read(uint32_t *at, char *out, size_t n);
 void console_forget(uint32_t until);
 
-/* COM2 as the raw console of domain 1, with --interactive. getc returns -1 if nothing waits. */
+/* COM2 as the raw console of the first domain, with --interactive. getc returns -1 if nothing waits.
+ */
 void console_raw_init(void);
 void console_raw_putc(char c);
+bool console_raw_waits(void);
 int console_raw_getc(void);
 
 /* For a fault in the hypervisor: whoever holds the console lock is not coming back. */

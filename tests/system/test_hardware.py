@@ -3,11 +3,14 @@
 machine. They are what the runner put there."""
 
 import hashlib
+import os
+import pty
 import random
 import re
+import select
 
 import runner
-from harness import TICKS, FacetTest
+from harness import PATIENCE, TICKS, FacetTest
 from runner import initramfs, kmodules, machines
 
 CMDLINE = "console=hvc0 quiet mitigations=off cryptomgr.notests=1"
@@ -107,6 +110,23 @@ class HardwareTest(FacetTest):
     def test_memory_of_others_behind_an_iommu(self):
         """The same device does not get there."""
         self._pokes("fails", "--iommu")
+
+    def test_typing(self):
+        """With --interactive its console is the terminal, both ways."""
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        config = self._config('echo READY; read -r line; echo "TYPED $line"')
+        process = self.start("run", "--interactive", "--machine", "amd", "--memory", "512", "--ticks",
+                             str(machines.find("amd").limit(TICKS)), config, stdin=slave, stdout=slave)
+        for wanted, typed in ((b"READY", b"one two three\r"), (b"TYPED one two three", b"")):
+            got = b""
+            while wanted not in got:
+                self.assertTrue(select.select([master], [], [], PATIENCE)[0], got)
+                got += os.read(master, 4096)
+            os.write(master, typed)
+        self.finish(process)
+        self.assertEqual(process.returncode, 0)
 
     def test_refused(self):
         """What cannot be a hardware domain is told why."""
