@@ -183,6 +183,9 @@ void apic_start(void)
 void mce_start(void)
 {
 }
+void nmi_clock_reach_all(void)
+{
+}
 uint32_t apic_id(void)
 {
     return 0;
