@@ -314,6 +314,63 @@ static void with_other_tables(void)
     page_map((uint64_t)inside_code, (uint64_t)inside_code, PTE_RWX);
 }
 
+/* Where the kernel has the agent's stack, tables and data there is nothing, and its own stack is
+ * nowhere either. */
+static void with_nothing_mapped(void)
+{
+    void *const pages[] = {inside_stacks[0], inside_data, inside_pml4, inside_code};
+
+    if (!on_facet)
+        skip("enter");
+    for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
+        page_map((uint64_t)pages[i], 0, 0);
+    expect(inside_call(INSIDE_POKE, WORD, 7), 7);
+    expect(enter_with(2, HOLE, 0), 42);
+    expect(inside_call(INSIDE_FAULT, FAULT_UD, 0), INSIDE_FAULTED);
+    for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
+        page_map((uint64_t)pages[i], (uint64_t)pages[i], PTE_RWX);
+    expect(inside_call(INSIDE_PEEK, WORD, 0), 7);
+}
+
+/* While an exception, an interrupt and an NMI are handled, and another one of each waits. */
+static volatile long in_handler[3];
+static volatile unsigned handled;
+
+static void enter_in_handler(struct regs *r)
+{
+    unsigned n = handled++;
+
+    if (r->vector == VECTOR)
+        try_wrmsr(0x80b, 0);
+    if (n < ARRAY_SIZE(in_handler))
+        in_handler[n] = inside_call(INSIDE_NMI, VECTOR, WORD);
+    if (r->vector == VEC_UD)
+        r->rip += 2;
+}
+
+static void in_handlers(void)
+{
+    if (!on_facet)
+        skip("enter");
+    trap_handle(2, enter_in_handler);
+    trap_handle(VECTOR, enter_in_handler);
+    trap_handle(VEC_UD, enter_in_handler);
+    try_wrmsr(0x80f, 0x1ff);
+    handled = 0;
+    interrupts_on();
+    __asm__ volatile("ud2");
+    for (unsigned i = 0; i < 20; i++)
+        __asm__ volatile("nop");
+    interrupts_off();
+    trap_handle(VEC_UD, NULL);
+    trap_handle(VECTOR, NULL);
+    trap_handle(2, NULL);
+    check(handled >= 3, "%u came", handled);
+    for (unsigned i = 0; i < ARRAY_SIZE(in_handler); i++)
+        expect(in_handler[i], 7);
+    expect(view_now(), inside.kernel);
+}
+
 static void its_exceptions(void)
 {
     if (!on_facet)
@@ -398,12 +455,53 @@ static bool wait_for(uint64_t word, uint64_t value)
     return false;
 }
 
+static volatile unsigned rounds_1, wrong_1;
+static volatile bool racing;
+
+static void race_inside(unsigned vcpu)
+{
+    while (racing) {
+        wrong_1 += inside_call(INSIDE_EMPTY, 1000 + rounds_1, 0) != 1001 + (long)rounds_1;
+        wrong_1 += inside_call(INSIDE_POKE, TOLD + 3, rounds_1) != (long)rounds_1;
+        wrong_1 += inside_call(INSIDE_PEEK, TOLD + 3, 0) != (long)rounds_1;
+        rounds_1++;
+    }
+    wait_inside(vcpu);
+}
+
+/* Two enter all the time: neither has anything of the other's, by stack, registers or place. */
+static void racing_for_it(void)
+{
+    unsigned wrong = 0;
+
+    if (!on_facet)
+        skip("enter");
+    racing = true;
+    trap_handle(2, on_nmi);
+    expect(smp_start(1, race_inside), 0);
+    for (unsigned i = 0; i < 5000 && !rounds_1; i++)
+        sched_op(SCHEDOP_yield, NULL);
+    for (unsigned i = 0; i < 3000 && (i < 500 || rounds_1 < 500); i++) {
+        wrong += inside_call(INSIDE_EMPTY, i, 0) != (long)i + 1;
+        wrong += inside_call(INSIDE_POKE, TOLD + 4, i) != (long)i;
+        wrong += inside_call(INSIDE_PEEK, TOLD + 4, 0) != (long)i;
+        if (i % 16 == 0)
+            try_wrmsr(MSR_ICR, TO_1 | 0x4400); /* NMI */
+        if (i % 128 == 0)
+            sched_op(SCHEDOP_yield, NULL); /* for a slice, where there is one processor */
+    }
+    racing = false;
+    check(wait_for(TOLD, 1), "vCPU 1 is not inside");
+    check(rounds_1 >= 500, "vCPU 1 was inside %u times", rounds_1);
+    expect(wrong, 0);
+    expect(wrong_1, 0);
+}
+
 /* INIT and NMIs reach a vCPU that is in the agent only when it has left. */
 static void taken_down_inside(void)
 {
     if (!on_facet)
         skip("enter");
-    expect(smp_start(1, wait_inside), 0);
     check(wait_for(TOLD, 1), "vCPU 1 is not inside");
     for (unsigned i = 0; i < 50; i++) {
         expect(try_wrmsr(MSR_ICR, TO_1 | 0x4400), VEC_NONE);        /* NMI */
@@ -433,4 +531,5 @@ static void unsealed(void)
 TEST_CASES(CASE(prepare), CASE(registering), CASE(too_writable), CASE(sealed), CASE(state_inside),
            CASE(any_registers), CASE(trap_over_the_border), CASE(behind_sti), CASE(from_elsewhere),
            CASE(with_other_tables), CASE(its_exceptions), CASE(its_memory), CASE(interrupted),
+           CASE(with_nothing_mapped), CASE(in_handlers), CASE(racing_for_it),
            CASE(taken_down_inside), CASE(unsealed))
