@@ -7,9 +7,9 @@ AGENT_FLAGS = $(WARN) $(DEPFLAGS) -O2 -g -ffreestanding -fno-pie -fno-pic -mcmod
 	-fcf-protection=none -fno-jump-tables -fno-tree-loop-distribute-patterns -m64 \
 	-D__XEN_TOOLS__ -Iagent -Iinclude
 AGENT_LIB := $(AGENT_B)/libagent.a
-AGENT_LIB_OBJS := $(addprefix $(AGENT_B)/,altp2m.o vmfunc.o vmfunc_entry.o gate.o shield.o enter.o)
+AGENT_LIB_OBJS := $(addprefix $(AGENT_B)/,altp2m.o vmfunc.o vmfunc_entry.o gate.o shield.o enter.o tables_find.o)
 # What runs in the agent's view, but for the embedder's part.
-AGENT_CORE_OBJS := $(addprefix $(AGENT_B)/,gate_entry.o guard.o)
+AGENT_CORE_OBJS := $(addprefix $(AGENT_B)/,gate_entry.o guard.o tables.o)
 
 .PHONY: agent
 all: agent
@@ -79,7 +79,7 @@ LINUX_LIB := $(LINUX_B)/agent_lib.o_shipped
 
 .PHONY: agent-linux
 agent: $(LINUX_CORE) $(LINUX_LIB)
-$(LINUX_CORE): $(AGENT_CORE_OBJS) $(AGENT_B)/linux/keeper.o $(AGENT_B)/linux/copy.o \
+$(LINUX_CORE): $(AGENT_CORE_OBJS) $(AGENT_B)/linux/keeper.o $(AGENT_B)/linux/copy.o $(AGENT_B)/linux/sites.o \
 		agent/agent.lds
 	$(AGENT_LINK_CORE)
 

@@ -30,6 +30,7 @@ enum gate_run {
     GATE_RUN_VIOLATION, /* of a #VE; caller: struct gate_saved on the stack that it came in on */
     GATE_RUN_NESTED,    /* what came in while the agent ran; outer: the interrupted run's cookie */
     GATE_RUN_SUPPLY,    /* entered: the bytes that an agreed store has to have */
+    GATE_RUN_VALUE,     /* entered: the value that is to be written to a table */
 };
 
 struct gate_slot {
@@ -125,6 +126,9 @@ struct gate_views {
 int gate_set_views(const struct gate_views *views, uint64_t tag,
                    int (*code_write)(void *context, void *at, const void *from, size_t size),
                    void *context);
+
+/* Entered: tables_decode(), for who watches page tables (tables.h). */
+extern const void *gate_decode;
 
 /* Where refusals go: a #GP handler. */
 extern const void *gate_deny;

@@ -25,10 +25,17 @@
 #define SAVED_CS    128
 #define SAVED_RSP   144
 #define RUN_SUPPLY    3
+#define RUN_VALUE     4
+#define VALUE_SIZE  32                  /* struct tables_value; offsets in it */
+#define VALUE_VALUE 0
+#define VALUE_KIND  8
+#define VALUE_RIP   16
+#define VALUE_OLD   24
 #define SUPPLY_MOST 16                  /* GATE_SUPPLY */
 #define VERDICT_REFUSE 1                /* enum guard_verdict */
 #define VERDICT_STORE  2
 #define VERDICT_SUPPLY 3
+#define VERDICT_VALUE  4
 #define HVM_OP   34                     /* xen.h */
 #define ENTER_OP 0x800e                 /* FACET_ALTP2M_enter */
 #define ENDING_HANDLER 1                /* enum guard_ending */
@@ -372,6 +379,8 @@ gate_ve_enter:
 2:  INTO_THE_AGENT
     cmp $VERDICT_SUPPLY, %rax
     je 5f
+    cmp $VERDICT_VALUE, %rax
+    je 7f
     cmp $VERDICT_STORE, %rax
     je 4f
     cmp $VERDICT_REFUSE, %rax
@@ -395,6 +404,30 @@ gate_ve_enter:
     pop %r9
     mov $RUN_SUPPLY, %edx
     jmp 2b
+7:  mov %rsp, %rbx                      /* struct tables_regs */
+    mov %rbx, %rdi
+    and $-16, %rsp
+    sub $VALUE_SIZE, %rsp
+    mov %rsp, %rsi
+    call *gate_decode(%rip)
+    mov VALUE_VALUE(%rsp), %r8
+    mov VALUE_KIND(%rsp), %r9
+    mov VALUE_RIP(%rsp), %r12
+    mov VALUE_OLD(%rsp), %r13
+    mov $RUN_VALUE, %edx
+    INTO_THE_AGENT
+    mov %rbx, %rsp
+    cmp $VERDICT_STORE, %rax
+    je 8f
+    cmp $VERDICT_REFUSE, %rax
+    POP_ALL
+    je 3b
+    iretq
+8:  mov %r12, SAVED_RIP(%rsp)
+    test %r13, %r13
+    jz 6b
+    mov %r9, (%r13)
+    jmp 6b
 
     .balign 8
     .global gate_tag
@@ -459,6 +492,8 @@ gate_entered:
     push %rax
     cmp $RUN_SUPPLY, %edx
     je 5f
+    cmp $RUN_VALUE, %edx
+    je 7f
     cmp $RUN_VIOLATION, %edx
     je 4f
     sub $8, %rsp
@@ -510,6 +545,13 @@ gate_entered:
     mov %rsp, %rdx
     call guard_supplied
     mov $56, %edi
+    jmp 6f
+7:  sub $56, %rsp
+    mov %r8, %rdi
+    mov %r9, %rsi
+    mov %rsp, %rdx
+    call guard_valued
+    mov $56, %edi
 6:  mov %rax, %rdx                      /* struct gate_outcome */
     mov (%rsp), %r8
     mov 8(%rsp), %r9
@@ -555,6 +597,9 @@ gate_free:
     .balign 8
     .global gate_deny
 gate_deny:
+    .quad 0
+    .global gate_decode
+gate_decode:
     .quad 0
 
     .section .rodata.gate, "a", @progbits

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "enter.h"
 #include "guard.h"
+#include "tables.h"
 
 #include <xen/xen.h>
 #include <xen/hvm/hvm_op.h>
@@ -8,6 +9,7 @@
 #include "facet/hvmop.h"
 
 #define EINTR       4
+#define EPERM       1
 #define EEXIST      17
 #define EOPNOTSUPP  95
 #define ARCH_HVM_OP 34 /* xen.h: __HYPERVISOR_hvm_op */
@@ -24,7 +26,7 @@ static AGENT_TEXT void record(enum guard_kind kind, uint64_t rip, const struct v
     uint64_t number;
 
     __atomic_fetch_add(&guard_report.count[kind], 1, __ATOMIC_RELAXED);
-    if (kind == GUARD_ALLOWED)
+    if (kind == GUARD_ALLOWED || kind == GUARD_TABLE)
         return;
     number = __atomic_add_fetch(&guard_report.events, 1, __ATOMIC_RELAXED);
     e = &guard_report.event[(number - 1) % GUARD_EVENTS];
@@ -274,6 +276,7 @@ static AGENT_PRIVATE struct waiting {
     struct gate_frame frame;
     struct ve_info ve;
     uint64_t bytes; /* 0: none */
+    uint64_t table; /* whether it is a table's, of which only `ve` counts */
 } waiting[GUARD_VCPUS] = {{.bytes = 0}};
 
 /* To the frame that the processor told, and to no address: nobody can have exchanged it. */
@@ -342,6 +345,25 @@ static AGENT_ENTER bool find_frames(const struct ve_info *ve, const struct gate_
     return off == room && off < bytes && storable(store->to, &gpa[0]);
 }
 
+__attribute__((weak)) AGENT_ENTER bool agent_may_write(uint64_t gpa, const uint64_t value[2],
+                                                       uint64_t bytes)
+{
+    (void)gpa, (void)value, (void)bytes;
+    return true;
+}
+
+/* The embedder is asked about what lies in each frame. */
+static AGENT_ENTER bool may_write(const uint64_t gpa[2], uint64_t low, uint64_t high,
+                                  uint64_t bytes)
+{
+    uint64_t room = 4096 - gpa[0] % 4096, first = most(room, bytes);
+    unsigned __int128 rest = ((unsigned __int128)high << 64 | low) >> (first % 16 * 8);
+    const uint64_t all[2] = {low, high}, behind[2] = {(uint64_t)rest, (uint64_t)(rest >> 64)};
+
+    return agent_may_write(gpa[0], all, first) &&
+           (bytes == first || agent_may_write(gpa[1], behind, bytes - first));
+}
+
 static AGENT_ENTER void write_frames(const uint64_t gpa[2], uint64_t low, uint64_t high,
                                      uint64_t bytes)
 {
@@ -374,8 +396,10 @@ static AGENT_ENTER int begin_store(const struct gate_frame *f, const struct ve_i
     if (!store->bytes || !find_frames(ve, store, part_of(store), gpa))
         return GUARD_REFUSE;
     if (!store->from) {
-        if (store->bytes > 8)
+        if (store->bytes > 8 || !may_write(gpa, store->value, 0, store->bytes)) {
+            record(GUARD_DENIED, f->rip, ve);
             return GUARD_REFUSE;
+        }
         write_frames(gpa, store->value, 0, store->bytes);
         out->rip = store->rip;
         return GUARD_STORE;
@@ -388,6 +412,44 @@ static AGENT_ENTER int begin_store(const struct gate_frame *f, const struct ve_i
     return GUARD_SUPPLY;
 }
 
+/* Page tables: GUARD_REFUSE is told. */
+static AGENT_ENTER int about_tables(const struct gate_frame *f, struct ve_info *ve)
+{
+    int verdict = GUARD_REFUSE;
+
+    if (ve->exit_reason == VE_REASON_CR) {
+        ve->qualification = 0; /* no access */
+        verdict = tables_load(ve->gla) ? GUARD_REFUSE : GUARD_GO_ON;
+    } else if ((ve->qualification & VE_LINEAR_VALID) && !(ve->qualification & VE_FINAL)) {
+        tables_walked(ve->gpa);
+        verdict = GUARD_GO_ON;
+    } else if (!(f->cs & 3)) {
+        verdict = tables_begin(ve->gpa, guard_cr3());
+        waiting[own_slot()].ve = *ve;
+        waiting[own_slot()].frame.rip = f->rip;
+        waiting[own_slot()].table = verdict == GUARD_VALUE;
+    }
+    if (verdict == GUARD_REFUSE)
+        record(GUARD_DENIED, f->rip, ve);
+    return verdict;
+}
+
+AGENT_ENTER int guard_valued(uint64_t value, uint64_t kind, struct gate_outcome *out)
+{
+    struct waiting *w = &waiting[own_slot()];
+    int verdict = GUARD_REFUSE;
+
+    *out = (struct gate_outcome){0};
+    if (w->table)
+        verdict = tables_write(w->ve.gpa, value, kind, &out->rdi);
+    w->table = 0;
+    if (verdict == GUARD_REFUSE)
+        record(GUARD_DENIED, w->frame.rip, &w->ve);
+    else if (verdict == GUARD_STORE)
+        record(GUARD_TABLE, w->frame.rip, &w->ve);
+    return verdict;
+}
+
 AGENT_ENTER int guard_entered(const struct gate_frame *f, struct gate_outcome *out)
 {
     struct gate_store store = {0};
@@ -395,11 +457,14 @@ AGENT_ENTER int guard_entered(const struct gate_frame *f, struct gate_outcome *o
     int verdict;
 
     *out = (struct gate_outcome){0};
-    waiting[own_slot()].bytes = 0;
+    waiting[own_slot()].bytes = waiting[own_slot()].table = 0;
     if (!take_violation(&ve)) {
         record(GUARD_SPURIOUS, f->rip, NULL);
         return GUARD_REFUSE;
     }
+    if (ve.exit_reason == VE_REASON_CR ||
+        ((ve.qualification & VE_WRITE) && tables_know(ve.gpa >> 12)))
+        return about_tables(f, &ve);
     verdict = judge(f, &ve, &store);
     return verdict == GUARD_STORE ? begin_store(f, &ve, &store, out) : verdict;
 }
@@ -416,6 +481,10 @@ AGENT_ENTER int guard_supplied(uint64_t low, uint64_t high, struct gate_outcome 
     if (!bytes || !agent_allow(&w->frame, &w->ve, &store) || !store.from ||
         !find_frames(&w->ve, &store, bytes, gpa)) {
         record(GUARD_SPURIOUS, 0, NULL);
+        return GUARD_REFUSE;
+    }
+    if (!may_write(gpa, low, high, bytes)) {
+        record(GUARD_DENIED, w->frame.rip, &w->ve);
         return GUARD_REFUSE;
     }
     write_frames(gpa, low, high, bytes);
@@ -444,6 +513,7 @@ SAME(GDTR);
 SAME(LDTR);
 SAME(TR);
 SAME(XCR0);
+SAME(CR3);
 SAME(STAR);
 SAME(LSTAR);
 SAME(CSTAR);
@@ -526,4 +596,16 @@ AGENT_TEXT long guard_pin(void)
 AGENT_TEXT long guard_refusals(void)
 {
     return guard.entered ? count_refusals() : 0;
+}
+
+static AGENT_ENTER long watch(void)
+{
+    long rc = tables.on ? tables_load(tables.master << 12) : -EOPNOTSUPP;
+
+    return rc ? rc : tables_load(guard_cr3());
+}
+
+AGENT_TEXT long guard_watch(void)
+{
+    return guard.entered ? watch() : -EOPNOTSUPP;
 }

@@ -17,13 +17,14 @@ enum guard_kind {
     GUARD_STRAY,       /* VMFUNC into the agent's view from outside of the gate */
     GUARD_SPURIOUS,    /* vector 20 without a violation: a bare INT, or a jump */
     GUARD_INTERRUPTED, /* an exception in the agent's view; handled in the kernel's if it can be */
+    GUARD_TABLE,       /* a write of watched page tables that is as it should be */
     GUARD_KINDS
 };
 
 struct guard_event {
     uint64_t number; /* 1..; written last */
     uint64_t rip, gla, gpa;
-    uint32_t access; /* VE_READ, VE_WRITE, VE_FETCH */
+    uint32_t access; /* VE_READ, VE_WRITE, VE_FETCH; 0: page tables were to be loaded, gla is CR3 */
     uint32_t kind;   /* enum guard_kind */
 };
 
@@ -50,6 +51,12 @@ long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c);
 bool agent_allow(const struct gate_frame *f, const struct ve_info *ve, struct gate_store *store);
 
 /*
+ * Entered: the bytes of such a write, before they are written, of one page at a time; low bytes
+ * first, at most 16. AGENT_ENTER; an embedder need not supply it.
+ */
+bool agent_may_write(uint64_t gpa, const uint64_t value[2], uint64_t bytes);
+
+/*
  * For agent_service(), which has to be sure of who asks. guard_unseal() ends the seal (by the
  * hypercall that counts as the agent's: made in its view); 0 if there was none. guard_rearm() lets
  * violations of this vCPU be #VEs again, for when somebody else has taken one and left it; true if
@@ -64,6 +71,7 @@ enum guard_verdict {
     GUARD_REFUSE = 1, /* the deny handler, with the stack of a #GP(0) */
     GUARD_STORE = 2,  /* carry out *store; entered: it is done, and here is where to go on */
     GUARD_SUPPLY = 3, /* entered: the bytes for it first */
+    GUARD_VALUE = 4,  /* entered: the value for a table first */
 };
 int guard_exception(const struct gate_frame *f, struct gate_store *store);
 
@@ -74,6 +82,14 @@ int guard_exception(const struct gate_frame *f, struct gate_store *store);
 int guard_entered(const struct gate_frame *f, struct gate_outcome *out);
 int guard_supplied(uint64_t low, uint64_t high, struct gate_outcome *out);
 long guard_trapped(void);
+int guard_valued(uint64_t value, uint64_t kind, struct gate_outcome *out);
+
+/*
+ * For agent_service(), where page tables are watched (shield_hooks.tables): on each vCPU, after
+ * guard_pin(). What it has loaded by now is looked at as what is loaded from then on. -EPERM: that
+ * leads elsewhere; -EOPNOTSUPP: they are not watched.
+ */
+long guard_watch(void);
 
 /* CR3 of who was interrupted, for agent_allow(); in the processor there may be the agent's own. */
 uint64_t guard_cr3(void);
@@ -94,6 +110,7 @@ enum guard_register {
     GUARD_LDTR = 0x4,
     GUARD_TR = 0x8,
     GUARD_XCR0 = 0x10,
+    GUARD_CR3 = 0x20, /* with shield_hooks.tables, and by itself then */
     GUARD_STAR = 0x100,
     GUARD_LSTAR = 0x200,
     GUARD_CSTAR = 0x400,
@@ -120,7 +137,7 @@ long guard_pin(void);
 long guard_refusals(void);
 
 /* For shield.c, before there is an agent's view. */
-#define GUARD_RANGES 160u
+#define GUARD_RANGES 224u
 struct guard_range {
     uint64_t first, last; /* gfns */
     uint32_t kernel;      /* enum altp2m_access in the kernel's view */

@@ -19,6 +19,24 @@
 
 AGENT_BEGIN_C
 
+/*
+ * Page tables to be watched (tables.h): linear addresses that are to lead where they lead now, both
+ * ends included; the top table that all others have those entries from, and how far behind it its
+ * twin for user space is (0: none); and where a frame of a table can be read. On AMD they cannot
+ * be: walks count as writes.
+ */
+struct shield_linear {
+    uint64_t first, last;
+};
+struct shield_tables {
+    const struct shield_linear *range;
+    unsigned int ranges;
+    const void *top;
+    uint64_t twin; /* bytes: a page, or 0 */
+    void *context;
+    const void *(*at)(void *context, uint64_t gpa);
+};
+
 struct shield_hooks {
     struct altp2m xen;
     void *context;
@@ -41,6 +59,8 @@ struct shield_hooks {
     bool by_vmfunc;
     /* By the hypervisor's one way in or not at all: else -EOPNOTSUPP. */
     bool by_enter;
+    /* Or NULL. By the hypervisor's one way in only; looked at in shield_raise() alone. */
+    const struct shield_tables *tables;
     /* What guard_pin() is to have kept as it is. */
     struct guard_pins pins;
     /* Points IDT entry 20 of all vCPUs to this: interrupt gate, DPL 0, no IST; NULL: as before. */

@@ -9,6 +9,7 @@ AGENT_BEGIN_C
 
 #define VE_VECTOR               20u
 #define VE_REASON_EPT_VIOLATION 48u
+#define VE_REASON_CR            28u /* a top table is to be loaded (facet/hvmop.h), gla: CR3 */
 
 /* Bits of the qualification (SDM volume 3, table 28-7); 0..2 compare with enum altp2m_access. */
 #define VE_READ         (1u << 0)
@@ -16,6 +17,7 @@ AGENT_BEGIN_C
 #define VE_FETCH        (1u << 2)
 #define VE_ACCESS       (VE_READ | VE_WRITE | VE_FETCH)
 #define VE_LINEAR_VALID (1u << 7)
+#define VE_FINAL        (1u << 8) /* with that: it was no walk */
 
 struct ve_info {
     uint32_t exit_reason;
@@ -35,7 +37,8 @@ AGENT_ASSERT(offsetof(struct ve_info, eptp_index) == 32, "SDM volume 3, table 25
 /* Whether the page reports a #VE that nobody has handled: false for a bare `int $20`. */
 static inline __attribute__((always_inline)) bool ve_pending(const volatile struct ve_info *info)
 {
-    return info->busy != 0 && info->exit_reason == VE_REASON_EPT_VIOLATION;
+    return info->busy != 0 &&
+           (info->exit_reason == VE_REASON_EPT_VIOLATION || info->exit_reason == VE_REASON_CR);
 }
 
 /* After everything of interest has been read: the next violation is a #VE again. */

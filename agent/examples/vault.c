@@ -34,6 +34,8 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
         return guard_pin();
     case VAULT_REFUSED:
         return guard_refusals();
+    case VAULT_WATCH:
+        return guard_watch();
     case VAULT_REARM:
         return guard_rearm();
     default:

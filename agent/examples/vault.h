@@ -12,6 +12,7 @@ enum vault_op {
     VAULT_LOWER,     /* a: the code; ends the seal, so that the shield can be lowered */
     VAULT_PIN,       /* what shield_raise() was told stays as it is */
     VAULT_REFUSED,   /* writes of that so far */
+    VAULT_WATCH,     /* page tables are watched on this vCPU */
     VAULT_REARM,     /* #VE again on this vCPU; 1 if somebody had left it pending */
 };
 

@@ -487,6 +487,121 @@ static int attack_alias(void)
     return 0;
 }
 
+/* ---- page tables: other frames where the kernel has its own ---- */
+
+/* Writes an entry; whether that was refused. */
+static bool try_entry(u64 *at, u64 value)
+{
+    bool no = true;
+
+    asm volatile("1: movq %[value], (%[at])\n\tmovb $0, %[no]\n2:\n" _ASM_EXTABLE(1b, 2b)
+                 : [no] "+r"(no)
+                 : [value] "r"(value), [at] "r"(at)
+                 : "memory");
+    return no;
+}
+
+static bool try_cr3(unsigned long cr3)
+{
+    bool no = true;
+
+    asm volatile("1: movq %[cr3], %%cr3\n\tmovb $0, %[no]\n2:\n" _ASM_EXTABLE(1b, 2b)
+                 : [no] "+r"(no)
+                 : [cr3] "r"(cr3)
+                 : "memory");
+    return no;
+}
+
+#define ENTRY_FRAME 0x000ffffffffff000ULL
+
+/* Of all page tables: the system call table's frames are the attacker's for a moment. */
+static int attack_leaf(void)
+{
+    unsigned long at = lookup("sys_call_table"), flags;
+    unsigned int level, order;
+    pte_t *entry = at ? lookup_address(at, &level) : NULL;
+    u64 before, mine;
+    bool refused;
+    void *copy;
+
+    if (!entry || (level != PG_LEVEL_4K && level != PG_LEVEL_2M))
+        return -ENOENT;
+    order = level == PG_LEVEL_2M ? 9 : 0;
+    copy = (void *)__get_free_pages(GFP_KERNEL, order);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, (void *)(at & -(PAGE_SIZE << order)), PAGE_SIZE << order);
+    before = pte_val(*entry);
+    mine = (before & ~(ENTRY_FRAME & -(u64)(PAGE_SIZE << order))) | __pa(copy);
+    local_irq_save(flags);
+    refused = try_entry((u64 *)entry, mine);
+    if (!refused)
+        try_entry((u64 *)entry, before);
+    asm volatile("invlpg (%0)" ::"r"(at) : "memory");
+    local_irq_restore(flags);
+    free_pages((unsigned long)copy, order);
+    if (!refused)
+        pr_alert("leaf: the system call table was at %llx\n", mine & ENTRY_FRAME);
+    return refused ? -EPERM : 0;
+}
+
+/* A table of one's own below, where the kernel's text and data are. */
+static u64 *copy_below(u64 entry)
+{
+    u64 *copy = (u64 *)__get_free_page(GFP_KERNEL);
+
+    if (copy)
+        memcpy(copy, __va(entry & ENTRY_FRAME), PAGE_SIZE);
+    return copy;
+}
+
+/* Of this process' alone. */
+static int attack_top(void)
+{
+    u64 *entry = (u64 *)pgd_offset(current->active_mm, lookup("sys_call_table")), before = *entry;
+    u64 *mine = copy_below(before);
+    unsigned long flags;
+    bool refused;
+
+    if (!mine)
+        return -ENOMEM;
+    local_irq_save(flags);
+    refused = try_entry(entry, (before & ~ENTRY_FRAME) | __pa(mine));
+    if (!refused)
+        try_entry(entry, before);
+    native_write_cr3(__read_cr3());
+    local_irq_restore(flags);
+    free_page((unsigned long)mine);
+    if (!refused)
+        pr_alert("top: a process had page tables of the attacker's\n");
+    return refused ? -EPERM : 0;
+}
+
+/* A top table of one's own, loaded. */
+static int attack_load(void)
+{
+    unsigned long cr3 = __read_cr3(), flags;
+    u64 *top = (u64 *)__get_free_pages(GFP_KERNEL, 1), *mine;
+    unsigned int slot = pgd_index(lookup("sys_call_table"));
+    bool refused;
+
+    mine = top ? copy_below(((u64 *)__va(cr3 & ENTRY_FRAME))[slot]) : NULL;
+    if (!mine)
+        return -ENOMEM;
+    memcpy(top, __va(cr3 & ENTRY_FRAME), 2 * PAGE_SIZE);
+    top[slot] = (top[slot] & ~ENTRY_FRAME) | __pa(mine);
+    local_irq_save(flags);
+    refused = try_cr3((cr3 & ~ENTRY_FRAME) | __pa(top));
+    if (!refused)
+        native_write_cr3(cr3);
+    local_irq_restore(flags);
+    free_page((unsigned long)mine);
+    free_pages((unsigned long)top, 1);
+    if (!refused)
+        pr_alert("load: page tables of the attacker's were loaded\n");
+    return refused ? -EPERM : 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -495,7 +610,8 @@ static const struct {
     {"key", attack_key},       {"gate", attack_gate},           {"report", attack_report},
     {"vmfunc", attack_vmfunc}, {"hypercall", attack_hypercall}, {"lidt", attack_lidt},
     {"alias", attack_alias},   {"registers", attack_registers}, {"remap", attack_remap},
-    {"border", attack_border},
+    {"border", attack_border}, {"leaf", attack_leaf},           {"top", attack_top},
+    {"load", attack_load},
 };
 
 static ssize_t run_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,

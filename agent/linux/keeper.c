@@ -30,10 +30,10 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
     case KEEPER_SIGN:
         return (long)siphash(&keeper_key, a, b);
     case KEEPER_PATCHING:
-        if (a && !keeper_patching.allowed)
+        if (a <= KEEPER_PATCH_ANY && a > keeper_patching.allowed)
             return -EPERM;
-        keeper_patching.allowed = a;
-        return 0;
+        keeper_patching.allowed = a <= KEEPER_PATCH_ANY ? a : keeper_patching.allowed;
+        return (long)keeper_patching.allowed;
     case KEEPER_LOWER:
         return lower(a);
     case KEEPER_REARM:
@@ -42,6 +42,8 @@ AGENT_TEXT long agent_service(uint64_t op, uint64_t a, uint64_t b, uint64_t c)
         return guard_pin();
     case KEEPER_REFUSED:
         return guard_refusals();
+    case KEEPER_WATCH:
+        return guard_watch();
     default:
         return -EINVAL;
     }

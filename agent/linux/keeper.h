@@ -8,11 +8,19 @@
 
 enum keeper_op {
     KEEPER_SIGN,     /* a, b: two words; the result is their SipHash under the key */
-    KEEPER_PATCHING, /* a: 1 lets the kernel patch its own text, 0 forbids it for good */
+    KEEPER_PATCHING, /* a: enum keeper_patch, no more than it is; the result is what it is then */
     KEEPER_LOWER,    /* a: the code; overwrites the key and ends the seal */
     KEEPER_REARM,    /* #VE again on this vCPU; 1 if somebody had taken one and left it */
     KEEPER_PIN,      /* registers stay as they are from now on */
     KEEPER_REFUSED,  /* how many writes of them were refused */
+    KEEPER_WATCH,    /* this vCPU's page tables are looked at */
+};
+
+/* What the kernel may write to its own text. */
+enum keeper_patch {
+    KEEPER_PATCH_NONE,
+    KEEPER_PATCH_LISTED, /* at sites of its list of jump labels, what that says (sites.c) */
+    KEEPER_PATCH_ANY,    /* what its patching function is asked for */
 };
 
 /* Linear addresses first..last, both included. */
@@ -23,6 +31,7 @@ struct keeper_range {
 #define KEEPER_COPIES    3u
 #define KEEPER_CALLERS   2u
 #define KEEPER_COPY_MOST 512u
+#define KEEPER_SITES     8192u
 
 /* A memcpy(), and its instructions: at its address might be others by the time it is asked. */
 struct keeper_copy {
@@ -36,10 +45,13 @@ struct keeper_copy {
  * else.
  */
 struct keeper_patching {
-    uint64_t allowed;
+    uint64_t allowed;                           /* enum keeper_patch */
     uint64_t text_first, text_last;             /* gfns */
     struct keeper_copy copy[KEEPER_COPIES];     /* memcpy() in its variants */
     struct keeper_range caller[KEEPER_CALLERS]; /* who calls it */
+    uint64_t text;                              /* linear address of text_first */
+    uint64_t sites, sites_gpa, nr_sites;        /* the list: its linear address, and entries */
+    uint64_t wide[KEEPER_SITES / 64];           /* which of them have five bytes, not two */
     uint64_t tables;                            /* gpa of the address space's top table */
 };
 
@@ -51,3 +63,6 @@ extern struct keeper_patching keeper_patching;
 /* agent_allow(), in the address space that cr3 names. */
 bool keeper_allow(const struct gate_frame *f, const struct ve_info *ve, uint64_t cr3,
                   struct gate_store *store);
+
+/* By the list: whether these bytes may be written at gpa, which is in one page of the text. */
+bool keeper_listed(uint64_t gpa, const uint64_t value[2], uint64_t bytes);

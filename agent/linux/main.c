@@ -11,6 +11,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/jump_label.h>
 #include <linux/kdebug.h>
 #include <linux/kobject.h>
 #include <linux/module.h>
@@ -34,9 +35,16 @@
 #include "shield.h"
 #include "symbols.h"
 #include "user_map.h"
+#include "watch.h"
 
 #define REPORT_EVERY HZ
 #define TRIES        9
+
+static bool watch;
+module_param(watch, bool, 0444);
+MODULE_PARM_DESC(watch, "also keep the kernel's page tables as they are where it matters");
+
+static unsigned int patching = KEEPER_PATCH_ANY; /* while it does not protect: from then on */
 
 static bool protect = true;
 module_param(protect, bool, 0444);
@@ -120,7 +128,7 @@ static const struct shield_hooks hooks = {
 
 static const char *const kind_names[GUARD_KINDS] = {
     [GUARD_DENIED] = "denied",     [GUARD_ALLOWED] = "allowed",         [GUARD_STRAY] = "stray",
-    [GUARD_SPURIOUS] = "spurious", [GUARD_INTERRUPTED] = "interrupted",
+    [GUARD_SPURIOUS] = "spurious", [GUARD_INTERRUPTED] = "interrupted", [GUARD_TABLE] = "tables",
 };
 
 /* Where the kernel itself has a page of its image, whatever mapping it was reached by. */
@@ -135,7 +143,8 @@ static const void *kernel_name(u64 gpa, u64 gla)
 
 static void report_event(const struct guard_event *e)
 {
-    const char *what = e->access & VE_WRITE   ? "write of"
+    const char *what = !e->access             ? "load of page tables, CR3"
+                       : e->access & VE_WRITE ? "write of"
                        : e->access & VE_FETCH ? "fetch of"
                                               : "read of";
 
@@ -252,6 +261,30 @@ static int find_copy(const char *name, struct keeper_copy *c)
     return rc;
 }
 
+/* The list of jump labels, and which of its sites have five bytes: text that is whole yet. */
+static int find_sites(struct keeper_patching *p)
+{
+    unsigned long first = lookup("__start___jump_table"), last = lookup("__stop___jump_table");
+    unsigned int i, nr = (last - first) / sizeof(struct jump_entry);
+
+    p->text = (unsigned long)lookup("_text") & PAGE_MASK;
+    p->sites = first;
+    p->sites_gpa = first ? __pa(first) : 0;
+    p->nr_sites = 0;
+    if (!first || first < lookup("__start_rodata") || last > lookup("__end_rodata"))
+        return p->allowed == KEEPER_PATCH_LISTED ? -EOPNOTSUPP : 0;
+    memset(p->wide, 0, sizeof(p->wide));
+    for (i = 0; i < nr && i < KEEPER_SITES; i++) {
+        unsigned long code = jump_entry_code((struct jump_entry *)first + i);
+        u8 byte = code >= lookup("_text") && code < lookup("_etext") ? *(const u8 *)code : 0;
+
+        if (byte == 0x0f || byte == 0xe9)
+            p->wide[i / 64] |= 1ULL << i % 64;
+    }
+    p->nr_sites = i;
+    return 0;
+}
+
 static int find_patching(void)
 {
     struct keeper_patching *p = &keeper_patching;
@@ -270,8 +303,8 @@ static int find_patching(void)
     if (find_range("text_poke_memcpy", &p->caller[1]))
         p->caller[1] = p->caller[0];
     p->tables = __pa((*mm)->pgd);
-    p->allowed = 1;
-    return 0;
+    p->allowed = patching;
+    return find_sites(p);
 }
 
 static struct shield_range range_of(u64 first, u64 last, enum altp2m_access access)
@@ -370,6 +403,22 @@ static void pin(void)
         pr_alert("registers are not pinned: %ld\n", rc);
 }
 
+static void watch_one(void *refused)
+{
+    if (gate_call(KEEPER_WATCH, 0, 0, 0))
+        atomic_inc(refused);
+}
+
+/* What each vCPU has loaded by now; the rest the hypervisor asks about. */
+static void watch_all(void)
+{
+    atomic_t refused = ATOMIC_INIT(0);
+
+    on_each_cpu(watch_one, &refused, 1);
+    if (atomic_read(&refused))
+        pr_alert("%d vCPUs have page tables that are not the kernel's\n", atomic_read(&refused));
+}
+
 static int raise(void)
 {
     struct shield_hooks all = hooks;
@@ -399,6 +448,7 @@ static int raise(void)
     cpus_read_lock();
     all.vcpus = find_vcpus();
     rc = map_gate(true);
+    all.tables = watch ? watch_tables(lookup) : NULL;
     rc = rc ? rc
             : shield_raise(&shield, &all, &ram, 1, what, n,
                            (const void *)gate_offset(&idt[X86_TRAP_GP]));
@@ -410,6 +460,8 @@ static int raise(void)
         return rc;
     }
     pin();
+    if (all.tables && shield.entered)
+        watch_all();
     __module_get(THIS_MODULE); /* to leave, lower it first: that can be refused */
     pr_info("the kernel is on view %u, the agent on view %u; %llu pages protected on %u vCPUs%s\n",
             shield.kernel.v, shield.agent.v, pages, all.vcpus, shield.sealed ? ", sealed" : "");
@@ -492,21 +544,25 @@ static ssize_t refused_show(struct kobject *kobj, struct kobj_attribute *attr, c
 
 static ssize_t patching_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-    long rc = raised ? gate_call(KEEPER_PATCHING, 1, 0, 0) : 0;
+    long now = raised ? gate_call(KEEPER_PATCHING, ~0ULL, 0, 0) : patching;
 
-    return sysfs_emit(buf, "%d\n", rc == 0);
+    return sysfs_emit(buf, "%ld\n", now);
 }
 
-/* Only 0 makes sense: it cannot be taken back while the agent protects. */
+/* It only gets less while the agent protects. */
 static ssize_t patching_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
                               size_t count)
 {
-    bool on;
-    long rc = kstrtobool(buf, &on);
+    unsigned int to;
+    long rc = kstrtouint(buf, 0, &to);
 
-    if (!rc)
-        rc = raised ? gate_call(KEEPER_PATCHING, on, 0, 0) : -EINVAL;
-    return rc ? rc : count;
+    if (rc || to > KEEPER_PATCH_ANY)
+        return rc ? rc : -EINVAL;
+    if (raised)
+        rc = gate_call(KEEPER_PATCHING, to, 0, 0);
+    else
+        patching = to;
+    return rc < 0 ? rc : count;
 }
 
 static ssize_t sign_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -572,6 +628,7 @@ static struct kobj_attribute attributes[] = {
     __ATTR(stray, 0400, count_show, NULL),
     __ATTR(spurious, 0400, count_show, NULL),
     __ATTR(interrupted, 0400, count_show, NULL),
+    __ATTR(tables, 0400, count_show, NULL),
 };
 static const struct attribute *attribute_list[ARRAY_SIZE(attributes) + 1];
 static struct kobject *directory;

@@ -2,7 +2,8 @@
 # The Linux agent's rule about the kernel's own patching, as it runs in the agent's view.
 AGENT_TEST_OBJS = $(B)/unit/tests/unit/test_agent_keeper.o $(B)/unit/tests/unit/agent_copies.o \
                   $(B)/unit/agent/linux/keeper.o $(B)/unit/agent/linux/copy.o
-$(AGENT_TEST_OBJS): UNIT_CFLAGS += -Iagent -Iagent/linux -D__XEN_TOOLS__
+AGENT_SITES_OBJS = $(B)/unit/tests/unit/test_agent_sites.o $(B)/unit/agent/linux/sites.o
+$(AGENT_TEST_OBJS) $(AGENT_SITES_OBJS): UNIT_CFLAGS += -Iagent -Iagent/linux -D__XEN_TOOLS__
 
 $(B)/unit/tests/unit/%.o: tests/unit/%.S
 	@mkdir -p $(@D)
@@ -11,7 +12,10 @@ $(B)/unit/tests/unit/%.o: tests/unit/%.S
 $(B)/unit/test_agent_keeper: $(AGENT_TEST_OBJS)
 	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
 
+$(B)/unit/test_agent_sites: $(AGENT_SITES_OBJS)
+	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
+
 .PHONY: unit-agent
-unit-agent: $(B)/unit/test_agent_keeper
-	@CMOCKA_MESSAGE_OUTPUT=TAP $<
+unit-agent: $(B)/unit/test_agent_keeper $(B)/unit/test_agent_sites
+	@for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || exit 1; done
 unit: unit-agent

@@ -69,6 +69,11 @@ long guard_pin(void)
     return 0;
 }
 
+long guard_watch(void)
+{
+    return 0;
+}
+
 long guard_refusals(void)
 {
     return 0;
