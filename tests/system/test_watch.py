@@ -13,7 +13,7 @@ CHECK = runner.ROOT / "tests" / "unit" / "check_schema.py"
 README = (runner.ROOT / "README.md").read_text(encoding="utf-8")
 # The one line that README shows, and what it prints there.
 LINE, SHOWN = re.search(r"^    # (altp2m -d 2 watch .*)\n((?:      .*\n)+)", README, re.M).groups()
-# Each round of the target has four execve(). Conditions, types, symbols of modules, JSON.
+# Each round of the target has three execve(). Conditions, types, symbols of modules, JSON.
 TELLS = LINE + """ --count 8
 altp2m -d 2 watch syscall openat --result --count 3 --if 'comm == "date" && result >= 0'
 altp2m -d 2 watch break do_sys_openat2 --args --count 2 --if 'args.filename =~ "*localtime"' --show 'task->real_parent->comm'
