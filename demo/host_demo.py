@@ -104,6 +104,7 @@ def _guest(runner, directory, script, programs):
     load = _load(tree, kernel, GUEST_MODULES)
     for program in programs:
         tree.program(program, f"bin/{program.name}")
+    tree.file("sbin/poweroff", b"#!/bin/sh\n/bin/poweroff -f\n")  # what xl shutdown has the kernel run
     return tree.write(directory / "host-guest.gz", initramfs.MOUNTS + load + (script or demo.scripts(runner, GUEST))), kernel
 
 

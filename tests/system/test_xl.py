@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Debian's xl in the demo's domain 0: killed while it makes a domain; domains made and destroyed with disk and network, busy, until something would be missing."""
+"""Debian's xl in the demo's domain 0: what each command gives, beside what was recorded; xl killed while it makes a
+domain; domains made and destroyed with disk and network, busy, until something would be missing."""
 
 import re
 import subprocess
@@ -13,6 +14,7 @@ sys.path.insert(0, str(runner.ROOT / "demo"))
 
 import host_demo  # noqa: E402  pylint: disable=wrong-import-position
 
+RECORDED = runner.ROOT / "tests" / "recorded" / "xl.txt"
 TICKS = 40_000_000_000
 SMALL = "name = 'small'\ntype = 'pvh'\nkernel = '/small.elf'\nmemory = 8\non_poweroff = 'preserve'\n"
 # What all scripts begin with, behind the demo's set-up.
@@ -53,6 +55,41 @@ class XlTest(FacetTest):
                           "--ticks", str(machine.limit(TICKS)), path)
         self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
         return done
+
+
+def recorded():
+    """[(name, command, result)] of the file: what is asked, and "works" or why it does not."""
+    rows = []
+    for line in RECORDED.read_text(encoding="utf-8").splitlines():
+        if line.startswith("xl "):
+            command, _, result = line.partition(" | ")
+            rows.append((command, result))
+    return rows
+
+
+class CommandsTest(XlTest):
+    """The table of docs/xl.md."""
+
+    def test_commands(self):
+        """Each gives what is recorded."""
+        rows = recorded()
+        script = 'echo "a second disk" >/dev/ram0\n'
+        for number, (command, _) in enumerate(rows):
+            script += (f'{{ {command}; }} >/out 2>&1 </dev/null; echo "XL {number} status $?"\n'
+                       f'sed "s/^/XL {number} : /" /out\n')
+            if command.startswith("xl create /guest.cfg"):
+                script += "wait_for ready\n"
+            if command == "xl reboot guest":
+                script += "wait_for ready 2\n"
+        done = self.in_host(script)
+        wrong = []
+        for number, (command, result) in enumerate(rows):
+            status = re.search(rf"^\(d0\) XL {number} status (\d+)", done.out, re.M)
+            text = "\n".join(re.findall(rf"^\(d0\) XL {number} : (.*)$", done.out, re.M))
+            ok = status and (status.group(1) == "0" if result == "works" else result in text)
+            if not ok:
+                wrong.append(f"{command}: {status and status.group(1)}, not \"{result}\":\n{text}")
+        self.assertEqual(wrong, [], "\n".join(wrong))
 
 
 class KilledTest(XlTest):
@@ -112,3 +149,59 @@ done
         self.assertEqual(len(seen), self.rounds + 1, done.out[-6000:])
         self.assertEqual({text for _, text in seen[1:]}, {seen[1][1]}, done.out[-6000:])
         self.assertIn(" 0 loops, 0 links", seen[1][1])
+
+
+class HostileTest(XlTest):
+    """A frontend that says to its backends whatever it likes. Linux's blkback warns (xen_blkif_disconnect) of rings that it
+    never had; that is its own."""
+
+    guest_script = """
+say() { echo "guest: $*" >/dev/console; }
+disk=device/vbd/51712
+link=device/vif/0
+echo vbd-51712 >/sys/bus/xen/drivers/vbd/unbind
+echo vif-0 >/sys/bus/xen/drivers/vif/unbind
+rounds=0
+for ref in 0 1 511 65535 4294967295 nonsense; do
+    for port in 0 2 4294967295; do
+        for device in $disk $link; do
+            xenstore-write $device/state 1
+            xenstore-write $device/ring-ref $ref $device/tx-ring-ref $ref $device/rx-ring-ref 1 \\
+                $device/event-channel $port $device/protocol x86_64-abi $device/request-rx-copy 1 $device/feature-rx-notify 1
+            xenstore-write $device/state 3
+            xenstore-write $device/state 4
+        done
+        rounds=$((rounds + 1))
+        for device in $disk $link; do
+            xenstore-write $device/state 5
+            xenstore-write $device/state 6
+        done
+    done
+done
+say "hostile $rounds"
+read -r line </dev/console
+"""
+
+    def test_hostile_frontend(self):
+        """Its rings are pages that it has not granted, or which are none, and its channels not its own: the backends
+        give up, domain 0 goes on, and nothing of it is left."""
+        done = self.in_host("""
+for round in 1 2 3; do
+    rm -f $console
+    cp /disk.img /fresh.img
+    xl create -q /guest.cfg disk='["file:/fresh.img,xvda,w"]' || break
+    wait_for hostile
+    xl destroy guest
+    gone
+    echo "HOSTILE $round: $(pages) pages, $(losetup -a | wc -l) loops, $(ls /sys/class/net | grep -c vif) links"
+    killall -HUP xenconsoled
+done
+grep -h "guest: hostile" $console | sed 's/^/SAID /'
+dmesg | grep -E "BUG|Oops|hung task" | sed 's/^/TROUBLE /'
+xenstore-ls /local/domain/0/backend | sed 's/^/LEFT /'
+""", guest_script=self.guest_script, guest_programs=[path for path in host_demo.PROGRAMS if path.name.startswith("xenstore-")])
+        seen = re.findall(r"^\(d0\) HOSTILE (\d): (.*)$", done.out, re.M)
+        self.assertEqual(len(seen), 3, done.out[-6000:])
+        self.assertEqual(seen[1][1], seen[2][1], done.out[-6000:])
+        self.assertIn("(d0) SAID guest: hostile 18", done.out)
+        self.assertNotIn("(d0) TROUBLE", done.out)
