@@ -54,6 +54,7 @@ before_it() {
     stolen=$(key_in_log)
     [ ${#stolen} -eq 32 ] || fail "no key was read"
     must_work table && must_work idt && must_work text || return
+    must_work leaf && must_work top && must_work load || return
     [ "$(id -u)" = 0 ] || fail "the attacks are not undone"
     result="system calls, interrupts and the key are the attacker's; all put back"
 }
@@ -166,6 +167,30 @@ attack_tables_of_pages() {
     result="the agent has page tables of its own: with the attacker's pages in its place it signs as before"
 }
 
+# Refused, counted once under `denied`, told in the log as $2.
+must_be_denied() {
+    before=$(get denied)
+    must_be_refused "$1"
+    [ "$(get denied)" -eq $((before + 1)) ] || fail "denied went from $before to $(get denied)"
+    last=$(dmesg | grep -F 'facet_agent: denied' | tail -n 1)
+    note "${last#*] }"
+    case $last in
+        *"facet_agent: denied: $2"*) ;;
+        *) fail "the kernel's log does not tell" ;;
+    esac
+}
+
+attack_by_remap() {
+    if grep -q AuthenticAMD /proc/cpuinfo; then
+        result="not on AMD, where a walk of page tables counts as a write"
+        return
+    fi
+    must_be_denied leaf "write of" && must_be_denied top "write of" &&
+        must_be_denied load "load of page tables" || return
+    [ "$(id -u)" = 0 ] || fail "geteuid() has changed: $(id -u)"
+    result="the kernel's addresses go on to name the kernel's frames, in all processes"
+}
+
 attack_from_user() {
     before=$(get denied)
     facet-usermap /sys/kernel/facet_attack/text 2>/dev/null
@@ -209,7 +234,7 @@ leave_it() {
 }
 
 insmod /lib/xen-privcmd.ko 2>/dev/null
-echo "demo: begin steps=15"
+echo "demo: begin steps=16"
 step "what a rootkit can do without an agent" before_it
 step "the agent protects the kernel" protect_it
 step "the key can be used, through the gate" use_it
@@ -221,7 +246,8 @@ step "attack the agent" attack_agent
 step "attack by the agent's own hypercalls" attack_altp2m
 step "attack by an interrupt table of one's own" attack_idt
 step "attack the registers that lead into the kernel" attack_registers
-step "attack by page tables" attack_tables_of_pages
+step "attack the agent by page tables" attack_tables_of_pages
+step "attack the kernel by page tables" attack_by_remap
 step "attack from user space" attack_from_user
 step "the kernel goes on patching itself" patch_it
 step "unload the agent" leave_it

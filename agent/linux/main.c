@@ -40,11 +40,12 @@
 #define REPORT_EVERY HZ
 #define TRIES        9
 
-static bool watch;
+static bool watch = true;
 module_param(watch, bool, 0444);
-MODULE_PARM_DESC(watch, "also keep the kernel's page tables as they are where it matters");
+MODULE_PARM_DESC(watch,
+                 "also keep the kernel's page tables as they are where it matters (default)");
 
-static unsigned int patching = KEEPER_PATCH_ANY; /* while it does not protect: from then on */
+static unsigned int patching = KEEPER_PATCH_LISTED; /* while it does not protect: from then on */
 
 static bool protect = true;
 module_param(protect, bool, 0444);
