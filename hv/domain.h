@@ -38,6 +38,8 @@ bool domains_all_ended(void);
 /* Frees, restarts or keeps domains that ended, and prints a piece of what domains have to say that
  * stand still; called by the scheduler with no vCPU current. True: there is more to print. */
 bool domains_reap(void);
+/* There are such that ended; by any processor at any time. */
+bool domains_wait_for_reaping(void);
 /* Prints the closing line (see the console contract). */
 void domains_report(void);
 

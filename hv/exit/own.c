@@ -22,7 +22,7 @@ static bool own_cpuid(struct vcpu *v)
 /* Nobody waits for this processor: the next one's turn is all there is to give. */
 static bool own_yield(void)
 {
-    if (sched_others_wait()) {
+    if (sched_others_wait() || domains_wait_for_reaping()) {
         return false;
     }
     __builtin_ia32_pause();

@@ -27,7 +27,8 @@ static void look_at_devices(void)
     }
 }
 
-/* Fires timers that are due; true if the slice is over and somebody else could run. */
+/* Fires timers that are due; true if the slice is over and somebody else could run, or a domain
+ * that ended is to be looked at, which sched_run() does. */
 static bool timer_interrupt(void)
 {
     this_cpu()->timer_fired = false;
@@ -37,7 +38,7 @@ static bool timer_interrupt(void)
     if (now < this_cpu()->slice_end) {
         return false;
     }
-    if (sched_others_wait()) {
+    if (sched_others_wait() || domains_wait_for_reaping()) {
         return true;
     }
     begin_slice(now);

@@ -608,9 +608,14 @@ static bool speak_for_others(void)
     return false;
 }
 
+bool domains_wait_for_reaping(void)
+{
+    return __atomic_load_n(&nr_dying, __ATOMIC_RELAXED) > 0;
+}
+
 bool domains_reap(void)
 {
-    if (__atomic_load_n(&nr_dying, __ATOMIC_RELAXED) > 0) {
+    if (domains_wait_for_reaping()) {
         reap_dying();
     }
     return guest_unsettled > 0 && speak_for_others();

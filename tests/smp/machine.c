@@ -242,6 +242,10 @@ bool domain_may_control(const struct domain *by, const struct domain *target)
     (void)by, (void)target;
     return false;
 }
+bool domains_wait_for_reaping(void)
+{
+    return false;
+}
 bool domains_reap(void)
 {
     return false;
