@@ -214,6 +214,29 @@ static const char *read_altp2m(const struct dtree *t, int node, struct domain_co
     return NULL;
 }
 
+/* The functions that a hardware domain is not to have. False: no such list. */
+static bool get_hidden(const struct dtree *t, int node, struct domain_config *c)
+{
+    int size = 0;
+    const fdt32_t *p = fdt_getprop(t->fdt, node, "pci-hide", &size);
+
+    if (!p) {
+        return true;
+    }
+    if (size % 4 != 0 || (unsigned)size > PCI_HIDE_MAX * 4) {
+        return false;
+    }
+    for (c->pci_hidden = 0; c->pci_hidden < (unsigned)size / 4; c->pci_hidden++) {
+        uint32_t f = fdt32_ld(p + c->pci_hidden);
+
+        if (f > UINT16_MAX) {
+            return false;
+        }
+        c->pci_hide[c->pci_hidden] = (uint16_t)f;
+    }
+    return true;
+}
+
 static const char *read_monitor(const struct dtree *t, int node, struct domain_config *c)
 {
     int size = 0;
@@ -222,6 +245,9 @@ static const char *read_monitor(const struct dtree *t, int node, struct domain_c
     c->hardware = fdt_getprop(t->fdt, node, "hardware", NULL) != NULL;
     if (c->hardware && (!c->control || c->domid != 0)) {
         return "hardware is for the domain with control whose reg is 0";
+    }
+    if (!get_hidden(t, node, c)) {
+        return "pci-hide is not a list of functions";
     }
     c->monitor = fdt_getprop(t->fdt, node, "monitor", NULL) != NULL;
     c->monitors = fdt_getprop(t->fdt, node, "monitors", &size);

@@ -31,8 +31,10 @@ struct domain_config {
     bool altp2m_narrow;
     uint64_t table_kib;
     enum domain_action on_poweroff, on_crash, on_reboot, on_watchdog;
-    bool control;         /* may make domains, and controls those */
-    bool hardware;        /* drives the machine's devices; then also `control` */
+    bool control;                    /* may make domains, and controls those */
+    bool hardware;                   /* drives the machine's devices; then also `control` ... */
+    uint16_t pci_hide[PCI_HIDE_MAX]; /* ... but for these: bus, device, function */
+    unsigned pci_hidden;
     bool monitor;         /* may control every other domain */
     const char *monitors; /* in the tree: names of those it may control, each with its NUL */
     unsigned monitors_size;

@@ -7,7 +7,8 @@
 #define BY_PORTS     0x100u
 #define MCFG_FIRST   44u /* of the table: regions of 16 bytes */
 #define REGIONS      4u
-#define HIDDEN_MOST  8u
+#define HIDDEN_MOST  (PCI_HIDE_MAX + 4u) /* and IOMMUs */
+#define HIDDEN_BARS  (6 * HIDDEN_MOST)
 #define REG_COMMAND  0x04u
 #define REG_BARS     0x10u
 #define REG_BARS_END 0x28u
@@ -18,6 +19,8 @@ static struct region {
 } regions[REGIONS];
 static unsigned nr_regions, nr_hidden;
 static uint16_t hidden[HIDDEN_MOST];
+static struct region hidden_memory[HIDDEN_BARS];
+static unsigned nr_hidden_memory;
 
 void config_begin(void)
 {
@@ -37,10 +40,43 @@ void config_begin(void)
     }
 }
 
+/* The memory that the function has; while it is asked how much, it does not answer. */
+static void find_memory(unsigned function)
+{
+    uint32_t command = pci_read(function, REG_COMMAND, 2);
+
+    pci_write(function, REG_COMMAND, 2, command & ~3u);
+    for (unsigned reg = REG_BARS; reg < REG_BARS_END; reg += 4) {
+        uint32_t is = pci_read(function, reg, 4), size;
+
+        pci_write(function, reg, 4, ~0u);
+        size = ~(pci_read(function, reg, 4) & ~15u) + 1;
+        pci_write(function, reg, 4, is);
+        if (!(is & 1) && (is & ~15u) && size && nr_hidden_memory < HIDDEN_BARS) {
+            hidden_memory[nr_hidden_memory++] =
+                (struct region){.base = is & ~15u, .end = (is & ~15u) + (uint64_t)size};
+        }
+    }
+    pci_write(function, REG_COMMAND, 2, command);
+}
+
+bool config_hidden_page(uint64_t start, uint64_t end)
+{
+    for (unsigned i = 0; i < nr_hidden_memory; i++) {
+        if (start < hidden_memory[i].end && end > (hidden_memory[i].base & PAGE_MASK)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void config_hide(unsigned function)
 {
     if (nr_hidden < HIDDEN_MOST) {
         hidden[nr_hidden++] = (uint16_t)function;
+        if (pci_there(function)) {
+            find_memory(function);
+        }
     }
 }
 

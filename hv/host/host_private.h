@@ -50,6 +50,7 @@ void pci_quiet(void);
 void config_begin(void);
 void config_hide(unsigned function); /* for good */
 bool config_hidden(unsigned function);
+bool config_hidden_page(uint64_t start, uint64_t end); /* any memory of theirs */
 uint32_t config_read(unsigned function, unsigned reg, unsigned size);
 void config_write(unsigned function, unsigned reg, unsigned size, uint32_t value);
 /* Whether configuration space is there in memory; accesses to it, false: it is not. */

@@ -69,7 +69,8 @@ uint32_t console_kept(void);
 size_t console_read(uint32_t *at, char *out, size_t n);
 void console_forget(uint32_t until);
 
-/* COM2 as the raw console of the first domain, with --interactive. getc returns -1 if nothing waits.
+/* COM2 as the raw console of the first domain, with --interactive. getc returns -1 if nothing
+ * waits.
  */
 void console_raw_init(void);
 void console_raw_putc(char c);

@@ -13,5 +13,7 @@
 #define DOMAIN_CMDLINE_MAX 2047u /* bytes: COMMAND_LINE_SIZE of Linux on x86, without the NUL */
 #define DOMAIN_MEMORY_MAX  (1u << 20) /* MiB; the same for its tables. The least is 1 MiB */
 
+#define PCI_HIDE_MAX 8u /* functions that a hardware domain is not to have */
+
 /* The device tree, and a kernel and a ramdisk for each domain. */
 #define BOOT_MODULES_MAX (2u * DOMAIN_MAX + 1u)

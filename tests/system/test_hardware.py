@@ -111,6 +111,20 @@ class HardwareTest(FacetTest):
         """The same device does not get there."""
         self._pokes("fails", "--iommu")
 
+    def test_hidden(self):
+        """What pci_hide names is not there, neither its configuration nor its memory."""
+        for hide, settings in (("no", {}), ("yes", {"pci_hide": ["00:02.0"]})):
+            config = self.config("host.cfg", kernel=runner.build_dir() / "guest" / "hidden.elf", memory=32, hardware=1,
+                                 cmdline=f"hide={hide}", **settings)
+            done = self.facet("run", "--machine", "amd", "--memory", "512", "--teacher", "--ticks",
+                              str(machines.find("amd").limit(TICKS)), config)
+            self.assertIn("(d0) END hidden: 1 passed, 0 skipped, 0 errors, 0 failed", done.out + done.err)
+        for bad in (["0:2"], ["00:20.0"], ["00:02.0 "], "00:02.0", [["00:02.0"]], ["00:02.0"] * 9):
+            config = self.config("host.cfg", kernel=runner.build_dir() / "guest" / "hidden.elf", hardware=1, pci_hide=bad)
+            done = self.facet("run", "--machine", "amd", config)
+            self.assertEqual(done.status, 2)
+            self.assertIn("pci_hide", done.err)
+
     def test_typing(self):
         """With --interactive its console is the terminal, both ways."""
         master, slave = pty.openpty()

@@ -48,6 +48,7 @@ static const char *const domain_keys[] = {
     "on_soft_reset",
     "control",
     "hardware",
+    "pci_hide",
     "monitor",
     "monitors",
     "altp2m_policy",
@@ -423,6 +424,42 @@ static void domain_read_monitor(const struct domain_reader *r, struct domain *ou
         diag_error(r->diag, names->line, "monitors must be a list: [\"NAME\", ...]");
 }
 
+/* "BUS:DEVICE.FUNCTION" in hexadecimal, as lspci shows it; "0000:" may stand before. */
+static bool domain_pci(const char *text, uint16_t *function)
+{
+    unsigned bus, device, number;
+    char more;
+
+    text += strncmp(text, "0000:", 5) == 0 ? 5 : 0;
+    if (strspn(text, "0123456789abcdefABCDEF:.") != strlen(text) ||
+        sscanf(text, "%2x:%2x.%1x%c", &bus, &device, &number, &more) != 3 || device > 31 ||
+        number > 7)
+        return false;
+    *function = (uint16_t)(bus << 8 | device << 3 | number);
+    return true;
+}
+
+static void domain_read_hidden(const struct domain_reader *r, struct domain *out)
+{
+    const struct xlcfg_setting *s = domain_setting(r, "pci_hide");
+
+    if (!s)
+        return;
+    if (s->value.type != XLCFG_LIST || s->value.count > PCI_HIDE_MAX || !out->hardware) {
+        diag_error(r->diag, s->line,
+                   "pci_hide must be a list of at most %u functions, of a domain with hardware = 1",
+                   PCI_HIDE_MAX);
+        return;
+    }
+    for (size_t i = 0; i < s->value.count; i++) {
+        const struct xlcfg_value *v = &s->value.items[i];
+
+        if (v->type == XLCFG_LIST || !domain_pci(v->string, &out->pci_hide[i]))
+            diag_error(r->diag, v->line, "pci_hide: a function is \"BUS:DEVICE.FUNCTION\"");
+        out->pci_hidden++;
+    }
+}
+
 /* The sub-operations that a list names, as a set. */
 static uint64_t domain_subops(const struct domain_reader *r, const char *key)
 {
@@ -555,6 +592,7 @@ void domain_from_config(const struct xlcfg *config, struct domain *out, struct d
     domain_check_tables(&r, out);
     domain_read_policy(&r, out);
     domain_read_monitor(&r, out);
+    domain_read_hidden(&r, out);
     domain_read_actions(&r, out);
 }
 

@@ -34,9 +34,11 @@ struct domain {
     const char *on_crash;
     const char *on_watchdog;
     const char *on_reboot;
-    bool monitor;         /* may control every other domain */
-    bool control;         /* may make domains, and controls those */
-    bool hardware;        /* drives the machine's devices; then also `control` */
+    bool monitor;                    /* may control every other domain */
+    bool control;                    /* may make domains, and controls those */
+    bool hardware;                   /* drives the machine's devices; then also `control` */
+    uint16_t pci_hide[PCI_HIDE_MAX]; /* but for these: bus, device, function */
+    unsigned pci_hidden;
     size_t monitors_size; /* bytes used of `monitors`, names with their NULs: whom else it may */
     char monitors[DOMAIN_MONITORS_MAX * (DOMAIN_NAME_MAX + 1)];
 };

@@ -81,6 +81,15 @@ static int tree_add_cpus(void *fdt, const struct domain *d)
     return any ? fdt_property(fdt, "cpus", masks, (int)(d->vcpus * sizeof(masks[0]))) : 0;
 }
 
+static int tree_add_hidden(void *fdt, const struct domain *d)
+{
+    fdt32_t cells[PCI_HIDE_MAX];
+
+    for (unsigned i = 0; i < d->pci_hidden; i++)
+        cells[i] = cpu_to_fdt32(d->pci_hide[i]);
+    return fdt_property(fdt, "pci-hide", cells, (int)(d->pci_hidden * sizeof(cells[0])));
+}
+
 static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
                            struct module_list *modules)
 {
@@ -124,6 +133,8 @@ static int tree_add_domain(void *fdt, const struct domain *d, uint32_t domid,
         bad |= fdt_property(fdt, "control", NULL, 0);
     if (d->hardware)
         bad |= fdt_property(fdt, "hardware", NULL, 0);
+    if (d->pci_hidden)
+        bad |= tree_add_hidden(fdt, d);
     if (d->monitor)
         bad |= fdt_property(fdt, "monitor", NULL, 0);
     if (d->monitors_size)
