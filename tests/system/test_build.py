@@ -72,6 +72,16 @@ class BuildTest(FacetTest):
                     done = self._make(target, AT="none")
                     self.assertEqual((done.returncode, (self.made / name).read_text(encoding="ascii")), (0, "half"), done.stdout)
 
+    def test_headers_are_followed(self):
+        """What a file was made of is known by the file's own name."""
+        target = f"{self.environment['B']}/hv/core/range.o"
+        done = self._make(target, AT="none", PATH=os.environ["PATH"])
+        self.assertEqual(done.returncode, 0, done.stdout)
+        rule, _, needed = (self.made / "hv/core/range.o.d").read_text(encoding="utf-8").partition(":")
+        self.assertEqual(rule, target)
+        self.assertIn("core/range.c", needed)
+        self.assertIn("\ncore/range.h:", needed)
+
     def test_two_at_once(self):
         """Two makes that make the same file do not spoil each other's."""
         target = f"{self.environment['B']}/hv/hv/platform.o"
