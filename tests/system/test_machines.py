@@ -3,6 +3,7 @@
 tests choose among them."""
 
 import pathlib
+import shlex
 import shutil
 import subprocess
 from unittest import mock
@@ -85,7 +86,7 @@ class MachineTest(FacetTest):
         for options, answer in {"processors=2": "(facet) processors: 2 of 4", "": "(facet) processors: 4 of 4",
                                 "processors=all": "(facet) processors: 4 of 4", **refused}.items():
             with self.subTest(options):
-                ran = subprocess.run(["sh", "-c", script.replace("processors=4", options), "qemu.sh", "-action", "shutdown=poweroff"],
+                ran = subprocess.run(["sh", "-c", script.replace("processors=4", shlex.quote(options)), "qemu.sh", "-action", "shutdown=poweroff"],
                                      cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
                 self.assertIn(answer, ran.stdout)
                 self.assertEqual("(facet) fatal: the command line says" in ran.stdout, options in refused)
