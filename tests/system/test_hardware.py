@@ -79,6 +79,10 @@ class HardwareTest(FacetTest):
         """On QEMU."""
         self._check_devices("amd", "10.0.2.15 from 10.0.2.2")
 
+    def test_devices_on_intel(self):
+        """On Bochs."""
+        self._check_devices(machines.DEFAULT, "192.168.10.15 from 192.168.10.1")
+
     def test_devices_behind_an_iommu(self):
         """Another board of QEMU's: disk and network card send messages, in a table and not, and use memory through the
         IOMMU. The domain reboots, and has them again."""
