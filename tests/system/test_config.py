@@ -164,6 +164,8 @@ class RefusalTest(FacetTest):
             ({"altp2m_guest_views": 512}, "altp2m_guest_views must be a number from 1 to 511"),
         "an action is not one of destroy, restart, preserve":
             ({"on_watchdog": "explode"}, "on_watchdog must be"),
+        "pci-hide is not a list of functions":
+            ({"hardware": 1, "pci_hide": ["zebra"]}, "pci_hide: a function is "),
         "hardware is for the domain with control whose reg is 0": None,  # facet-config gives it both
     }
     BUILDER = {
