@@ -600,7 +600,7 @@ AGENT_TEXT long guard_refusals(void)
 
 static AGENT_ENTER long watch(void)
 {
-    long rc = tables.on ? tables_load(tables.master << 12) : -EOPNOTSUPP;
+    long rc = guard_tables.on ? tables_load(guard_tables.master << 12) : -EOPNOTSUPP;
 
     return rc ? rc : tables_load(guard_cr3());
 }

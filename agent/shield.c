@@ -69,9 +69,9 @@ static int note_all(struct shield *s, const struct shield_range *protect, unsign
         rc = note_section(s, s->info[i], (char *)s->info[i] + PAGE, ALTP2M_R, ALTP2M_RW, ALTP2M_R);
     for (unsigned int i = 0; i < protects && !rc; i++)
         rc = note_protected(&protect[i]);
-    for (uint64_t i = 0; tables.on && i < tables.pages && !rc; i++)
-        rc = note_range((struct guard_range){tables.page[i].gfn, tables.page[i].gfn, ALTP2M_R,
-                                             ALTP2M_RW, ALTP2M_R});
+    for (uint64_t i = 0; guard_tables.on && i < guard_tables.pages && !rc; i++)
+        rc = note_range((struct guard_range){guard_tables.page[i].gfn, guard_tables.page[i].gfn,
+                                             ALTP2M_R, ALTP2M_RW, ALTP2M_R});
     return rc;
 }
 
@@ -243,7 +243,7 @@ static int watch_tables(struct shield *s, const struct shield_range *ram, unsign
             return -EINVAL;
     gate_decode = tables_decode;
     guard.pins.registers |= GUARD_CR3;
-    tables.on = 1;
+    guard_tables.on = 1;
     return tables_find(&s->hooks);
 }
 
@@ -253,7 +253,7 @@ static int begin(struct shield *s, const struct shield_range *ram, unsigned int 
 {
     int rc = -ENOSPC;
 
-    tables.on = 0;
+    guard_tables.on = 0;
     guard.entered = s->entered = !s->hooks.by_vmfunc && enter_possible(&s->hooks.xen);
     if (s->entered) {
         rc = prepare(s, deny);
@@ -291,7 +291,7 @@ int shield_raise(struct shield *s, const struct shield_hooks *hooks, const struc
         rc = -EINVAL;
     rc = rc ? rc : note_all(s, protect, protects);
     rc = rc ? rc : altp2m_create(&s->hooks.xen, ALTP2M_RWX, &s->kernel);
-    tables.view = s->kernel.v;
+    guard_tables.view = s->kernel.v;
     rc = rc ? rc : make_data_view(s, &s->agent, ram, rams);
     if (!rc && !s->entered)
         rc = make_data_view(s, &s->store, ram, rams);

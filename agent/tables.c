@@ -17,7 +17,7 @@
 #define ENTRY_ACCESSED 0x20ULL
 #define ENTRY_FLAGS    0x60ULL /* accessed, dirty: the processor's */
 
-AGENT_PRIVATE struct tables tables = {.on = 0};
+AGENT_PRIVATE struct tables guard_tables = {.on = 0};
 
 static AGENT_ENTER bool same(uint64_t a, uint64_t b)
 {
@@ -31,31 +31,31 @@ static AGENT_ENTER volatile uint64_t *memory(uint64_t gpa)
 
 static AGENT_ENTER const struct tables_page *lower(uint64_t gfn)
 {
-    for (uint64_t i = 0; i < tables.pages; i++)
-        if (tables.page[i].gfn == gfn)
-            return &tables.page[i];
+    for (uint64_t i = 0; i < guard_tables.pages; i++)
+        if (guard_tables.page[i].gfn == gfn)
+            return &guard_tables.page[i];
     return NULL;
 }
 
 static AGENT_ENTER bool is_top(uint64_t gfn)
 {
-    return gfn < TABLES_FRAMES && (tables.loaded[gfn / 64] >> gfn % 64 & 1);
+    return gfn < TABLES_FRAMES && (guard_tables.loaded[gfn / 64] >> gfn % 64 & 1);
 }
 
 AGENT_ENTER bool tables_know(uint64_t gfn)
 {
-    return tables.on && (is_top(gfn) || lower(gfn));
+    return guard_tables.on && (is_top(gfn) || lower(gfn));
 }
 
 /* A top table and its twin: the first of them, and how many. */
 static AGENT_ENTER uint64_t first_of(uint64_t gfn)
 {
-    return gfn & ~(tables.twin / PAGE);
+    return gfn & ~(guard_tables.twin / PAGE);
 }
 
 static AGENT_ENTER uint64_t count(void)
 {
-    return 1 + tables.twin / PAGE;
+    return 1 + guard_tables.twin / PAGE;
 }
 
 /* Access of both in the kernel's view; violations are #VEs. */
@@ -70,7 +70,7 @@ static AGENT_ENTER long restrict_top(uint64_t gfn, uint64_t access)
     op.version = HVMOP_ALTP2M_INTERFACE_VERSION;
     op.cmd = FACET_ALTP2M_set_range;
     op.domain = DOMID_SELF;
-    words[2] = tables.view | access << 16;
+    words[2] = guard_tables.view | access << 16;
     words[3] = gfn;
     words[4] = count();
     __asm__ volatile("vmcall" : "+a"(rc) : "D"((uint64_t)HVMOP_altp2m), "S"(words) : "memory");
@@ -82,8 +82,8 @@ static AGENT_ENTER void mark(uint64_t gfn, bool on)
     for (uint64_t i = 0; i < count(); i++, gfn++) {
         uint64_t bit = 1ULL << gfn % 64;
 
-        tables.loaded[gfn / 64] =
-            on ? tables.loaded[gfn / 64] | bit : tables.loaded[gfn / 64] & ~bit;
+        guard_tables.loaded[gfn / 64] =
+            on ? guard_tables.loaded[gfn / 64] | bit : guard_tables.loaded[gfn / 64] & ~bit;
     }
 }
 
@@ -92,21 +92,21 @@ static AGENT_ENTER bool leads_right(uint64_t gfn)
     bool right = true;
 
     for (uint64_t t = 0; t < count(); t++)
-        for (uint64_t i = 0; i < tables.roots; i++)
-            right = right &&
-                    same(memory((gfn + t) * PAGE)[tables.root[i].slot], tables.root[i].value[t]);
+        for (uint64_t i = 0; i < guard_tables.roots; i++)
+            right = right && same(memory((gfn + t) * PAGE)[guard_tables.root[i].slot],
+                                  guard_tables.root[i].value[t]);
     return right;
 }
 
 static AGENT_ENTER void lock(void)
 {
-    while (__atomic_exchange_n(&tables.lock, 1, __ATOMIC_ACQUIRE))
+    while (__atomic_exchange_n(&guard_tables.lock, 1, __ATOMIC_ACQUIRE))
         __asm__ volatile("pause");
 }
 
 static AGENT_ENTER void unlock(void)
 {
-    __atomic_store_n(&tables.lock, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&guard_tables.lock, 0, __ATOMIC_RELEASE);
 }
 
 AGENT_ENTER long tables_load(uint64_t cr3)
@@ -114,7 +114,7 @@ AGENT_ENTER long tables_load(uint64_t cr3)
     uint64_t gfn = first_of((cr3 & ENTRY_FRAME) / PAGE);
     long rc;
 
-    if (!tables.on || gfn + count() > TABLES_FRAMES)
+    if (!guard_tables.on || gfn + count() > TABLES_FRAMES)
         return -EPERM;
     lock();
     rc = restrict_top(gfn, ALTP2M_R); /* first, so that it stays as it is seen */
@@ -143,7 +143,7 @@ static AGENT_ENTER bool let_go(uint64_t gfn)
 {
     bool gone = false;
 
-    if (gfn != tables.master) {
+    if (gfn != guard_tables.master) {
         lock();
         gone = !restrict_top(gfn, ALTP2M_RWX);
         if (gone)
@@ -170,8 +170,9 @@ static AGENT_ENTER bool may_be(uint64_t gfn, uint64_t slot, uint64_t value)
 
     if (p && (p->fixed[slot / 64] >> slot % 64 & 1) && !same(memory(gfn * PAGE)[slot], value))
         return false;
-    for (uint64_t i = 0; is_top(gfn) && i < tables.roots; i++)
-        if (tables.root[i].slot == slot && !same(tables.root[i].value[gfn - first], value))
+    for (uint64_t i = 0; is_top(gfn) && i < guard_tables.roots; i++)
+        if (guard_tables.root[i].slot == slot &&
+            !same(guard_tables.root[i].value[gfn - first], value))
             return false;
     return p || is_top(gfn);
 }

@@ -38,7 +38,7 @@ struct tables {
     uint32_t lock;
     uint64_t loaded[TABLES_FRAMES / 64]; /* gfns of top tables that are read-only */
 };
-extern struct tables tables;
+extern struct tables guard_tables;
 
 /* ---- in the agent's view, for guard.c ---- */
 

@@ -16,30 +16,30 @@ static struct tables_page *page_of(uint64_t gfn)
 {
     uint64_t i = 0;
 
-    while (i < tables.pages && tables.page[i].gfn != gfn)
+    while (i < guard_tables.pages && guard_tables.page[i].gfn != gfn)
         i++;
     if (i == TABLES_PAGES)
         return NULL;
-    if (i == tables.pages) {
-        tables.page[i].gfn = gfn;
+    if (i == guard_tables.pages) {
+        guard_tables.page[i].gfn = gfn;
         for (unsigned int w = 0; w < 8; w++)
-            ((volatile uint64_t *)tables.page[i].fixed)[w] = 0;
-        tables.pages++;
+            ((volatile uint64_t *)guard_tables.page[i].fixed)[w] = 0;
+        guard_tables.pages++;
     }
-    return &tables.page[i];
+    return &guard_tables.page[i];
 }
 
 static int note_root(uint64_t slot, unsigned int half, uint64_t value)
 {
     uint64_t i = 0;
 
-    while (i < tables.roots && tables.root[i].slot != slot)
+    while (i < guard_tables.roots && guard_tables.root[i].slot != slot)
         i++;
     if (i == TABLES_ROOTS)
         return -ENOSPC;
-    tables.roots += i == tables.roots;
-    tables.root[i].slot = slot;
-    tables.root[i].value[half] = value;
+    guard_tables.roots += i == guard_tables.roots;
+    guard_tables.root[i].slot = slot;
+    guard_tables.root[i].value[half] = value;
     return 0;
 }
 
@@ -87,9 +87,9 @@ int tables_find(const struct shield_hooks *hooks)
     const struct shield_tables *t = hooks->tables;
     int rc = 0;
 
-    tables.roots = tables.pages = 0;
-    tables.twin = t->twin;
-    tables.master = hooks->gfn_of(hooks->context, t->top).v;
+    guard_tables.roots = guard_tables.pages = 0;
+    guard_tables.twin = t->twin;
+    guard_tables.master = hooks->gfn_of(hooks->context, t->top).v;
     for (unsigned int i = 0; i < t->ranges && !rc; i++)
         rc = note_address(t, t->range[i].first, t->range[i].last);
     return rc;
