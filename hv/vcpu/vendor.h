@@ -97,8 +97,8 @@ const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n);
 
 /* The same, where they are known already; never walks the guest's tables. */
 const uint8_t *vcpu_code_known(struct vcpu *v, size_t n);
-/* Right after a violation: true: where Intel's processor would have raised #VE without an exit the
- * information page is filled in, and the vendor delivers it at once, as a fault with RF
+/* Right after a violation: true: where a processor that has #VE would have raised it without an
+ * exit the information page is filled in, and the vendor delivers it at once, as a fault with RF
  * (hv/exit/reflect.c). */
 bool vcpu_reflect(struct vcpu *v, const struct vcpu_exit *e);
 /* With several processors, right after an exit (hv/exit/own.c): true: it concerned v alone and is
