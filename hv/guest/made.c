@@ -207,6 +207,12 @@ bool made_populate(struct domain *d, uint64_t g, unsigned order)
     return true;
 }
 
+/* What a memory op about another domain is asked with: by 64-bit callers. */
+static long copy_args(struct hypercall *h, void *a, size_t n)
+{
+    return h->compat ? -EPERM : copy_in(h, a, h->arg[1], n) != 0 ? -EFAULT : 0;
+}
+
 #define MAP_ENTRY 20u /* bytes, in the format of the BIOS call */
 
 static int copy_map(struct hypercall *h, const struct xen_memory_map *from,
@@ -228,13 +234,8 @@ long made_set_map(struct hypercall *h)
     struct domain *d;
     long error;
 
-    if (h->compat) {
-        return -EPERM;
-    }
-    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
-        return -EFAULT;
-    }
-    error = domain_target(h->v, a.domid, &d);
+    error = copy_args(h, &a, sizeof(a));
+    error = error ? error : domain_target(h->v, a.domid, &d);
     if (error) {
         return error;
     }
@@ -256,13 +257,8 @@ long made_claim(struct hypercall *h)
     struct domain *d;
     long error;
 
-    if (h->compat) {
-        return -EPERM;
-    }
-    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
-        return -EFAULT;
-    }
-    error = domain_target(h->v, a.domid, &d);
+    error = copy_args(h, &a, sizeof(a));
+    error = error ? error : domain_target(h->v, a.domid, &d);
     if (error) {
         return error;
     }
@@ -289,13 +285,8 @@ long made_target(struct hypercall *h, bool set)
     struct domain *d;
     long error;
 
-    if (h->compat) {
-        return -EPERM;
-    }
-    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
-        return -EFAULT;
-    }
-    error = domain_target(h->v, a.domid, &d);
+    error = copy_args(h, &a, sizeof(a));
+    error = error ? error : domain_target(h->v, a.domid, &d);
     if (error) {
         return error;
     }
@@ -371,16 +362,8 @@ long made_acquire(struct hypercall *h)
     struct domain *d;
     long error;
 
-    if (h->compat) {
-        return -EPERM;
-    }
-    if (copy_in(h, &a, h->arg[1], sizeof(a)) != 0) {
-        return -EFAULT;
-    }
-    if (a.pad) {
-        return -EINVAL;
-    }
-    error = domain_target(h->v, a.domid, &d);
+    error = copy_args(h, &a, sizeof(a));
+    error = error ? error : a.pad ? -EINVAL : domain_target(h->v, a.domid, &d);
     if (error) {
         return error;
     }
