@@ -16,6 +16,22 @@ extern struct domain *host_domain;
 /* Whether a port's write ends the domain that makes it; a register of the FADT and its like. */
 void host_ports_init(void);
 
+/* A port of the machine's, of 1, 2 or 4 bytes. */
+static inline uint32_t port_read(uint16_t port, unsigned size)
+{
+    return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+}
+static inline void port_write(uint16_t port, unsigned size, uint32_t value)
+{
+    if (size == 1) {
+        outb(port, (uint8_t)value);
+    } else if (size == 2) {
+        outw(port, (uint16_t)value);
+    } else {
+        outl(port, value);
+    }
+}
+
 /* A register of a device in memory below 4 GiB, of 1, 2 or 4 bytes, where it is mapped one to one.
  */
 static inline uint32_t device_read(uint64_t a, unsigned size)

@@ -21,22 +21,12 @@ static uint16_t place(unsigned function, unsigned reg)
 
 uint32_t pci_read(unsigned function, unsigned reg, unsigned size)
 {
-    uint16_t port = place(function, reg);
-
-    return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+    return port_read(place(function, reg), size);
 }
 
 void pci_write(unsigned function, unsigned reg, unsigned size, uint32_t value)
 {
-    uint16_t port = place(function, reg);
-
-    if (size == 1) {
-        outb(port, (uint8_t)value);
-    } else if (size == 2) {
-        outw(port, (uint16_t)value);
-    } else {
-        outl(port, value);
-    }
+    port_write(place(function, reg), size, value);
 }
 
 bool pci_there(unsigned function)

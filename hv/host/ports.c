@@ -102,7 +102,7 @@ bool host_in(struct domain *d, uint16_t port, unsigned size, uint32_t *value)
     } else if (is_kept(port, size)) {
         return false;
     } else {
-        *value = size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+        *value = port_read(port, size);
     }
     return true;
 }
@@ -121,17 +121,6 @@ static bool ends(struct domain *d, uint16_t port, unsigned size, uint32_t value)
     return reset || off;
 }
 
-static void out(uint16_t port, unsigned size, uint32_t value)
-{
-    if (size == 1) {
-        outb(port, (uint8_t)value);
-    } else if (size == 2) {
-        outw(port, (uint16_t)value);
-    } else {
-        outl(port, value);
-    }
-}
-
 bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)
 {
     if (is_pic(port, size)) {
@@ -147,7 +136,7 @@ bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)
     } else if (is_kept(port, size)) {
         return false;
     } else if (!ends(d, port, size, value)) {
-        out(port, size, value);
+        port_write(port, size, value);
     }
     return true;
 }
