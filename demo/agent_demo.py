@@ -80,13 +80,9 @@ def main(runner, arguments):
     if runner.installed:
         raise runner.Error("`facet demo agent` builds kernel modules: it is there in Facet's source tree only, as "
                            "`./facet demo agent`")
-    parser = runner.options.Parser(
-        prog="facet demo agent", description="See an agent inside of a Debian Linux protect the "
+    parser = demo.options(
+        runner, "demo agent", "See an agent inside of a Debian Linux protect the "
         "kernel around it from a rootkit. Installs what it needs, as root.")
-    runner.options.limits(parser)
-    runner.options.quiet(parser)
-    runner.options.machine(parser)
-    parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--log", action="store_true",
                         help="show the guest kernel's log too, with the attackers' oopses")
     args = parser.parse_args(arguments)

@@ -189,6 +189,16 @@ def shell(settings):
     return {**settings, "ticks": None, "timeout": None, "interactive": True}
 
 
+def options(runner, name, description):
+    """A parser with the options that every demo has."""
+    parser = runner.options.Parser(prog=f"facet {name}", description=description)
+    runner.options.limits(parser)
+    runner.options.quiet(parser)
+    runner.options.machine(parser)
+    parser.add_argument("--keep", action="store_true", help="keep the run's files")
+    return parser
+
+
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
     if arguments[:1] == ["agent"]:
@@ -203,16 +213,12 @@ def main(runner, arguments):
     if arguments and not arguments[0].startswith("-"):
         raise runner.Error(f"there is no demo '{arguments[0]}': there are `facet demo`, "
                            "`facet demo agent`, `facet demo monitor` and `facet demo host`")
-    parser = runner.options.Parser(
-        prog="facet demo", description="See altp2m work: a Debian Linux boots on Facet and shows "
+    parser = options(
+        runner, "demo", "See altp2m work: a Debian Linux boots on Facet and shows "
         "several views of one process' memory. Installs what it needs, as root. "
         "There are three more: `facet demo agent`, an agent in a Linux that protects its kernel, "
         "`facet demo monitor`, a Linux that watches another from outside, and `facet demo host`, Debian's xl, which "
         "makes a guest with a disk and a network.")
-    runner.options.limits(parser)
-    runner.options.quiet(parser)
-    runner.options.machine(parser)
-    parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",
                         help="no demo: a root shell in the same guest, on this terminal")
     args = parser.parse_args(arguments)

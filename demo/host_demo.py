@@ -168,13 +168,9 @@ def starts(image):
 
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
-    parser = runner.options.Parser(
-        prog="facet demo host", description="See Debian's xl make a guest on Facet, with a disk and a network that a Debian "
+    parser = demo.options(
+        runner, "demo host", "See Debian's xl make a guest on Facet, with a disk and a network that a Debian "
         "domain 0 gives it, and altp2m watch it. Installs what it needs, as root.")
-    runner.options.limits(parser)
-    runner.options.quiet(parser)
-    runner.options.machine(parser)
-    parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true", help="no demo: a root shell in domain 0, on this terminal")
     args = parser.parse_args(arguments)
 

@@ -89,14 +89,10 @@ def configurations(runner, directory, script=None, vcpus=1):
 
 def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
-    parser = runner.options.Parser(
-        prog="facet demo monitor", description="See one Debian Linux watch another from outside: "
+    parser = demo.options(
+        runner, "demo monitor", "See one Debian Linux watch another from outside: "
         "with Debian's xen-access, then with hidden breakpoints and a page watch. Installs what "
         "it needs, as root.")
-    runner.options.limits(parser)
-    runner.options.quiet(parser)
-    runner.options.machine(parser)
-    parser.add_argument("--keep", action="store_true", help="keep the run's files")
     parser.add_argument("--shell", action="store_true",
                         help="no demo: a root shell in the monitor, on this terminal")
     args = parser.parse_args(arguments)
