@@ -26,6 +26,7 @@ wait_for() {
 }
 tell() { echo "$*" >"$(xenstore-read /local/domain/$(xl domid guest)/console/tty)"; }
 others() { xl list | tail -n +3 | sed 's/.*[^ ] \\+\\([0-9]\\+\\) \\+[0-9]\\+ \\+[0-9]\\+ .*/\\1/'; }
+given_back() { tries=0; while [ "$(pages)" -ne "$1" ] && [ $tries -lt 200 ]; do tries=$((tries + 1)); sleep 0.1; done; }
 gone() { tries=0; while [ -n "$(others)" ] && [ $tries -lt 200 ]; do tries=$((tries + 1)); sleep 0.1; done; }
 """
 
@@ -107,6 +108,7 @@ while :; do
     LD_PRELOAD=/usr/lib/die.so DIE_AT=$at xl create -p -q /small.cfg >/out 2>&1 && break
     for id in $(others); do xl destroy $id >/out 2>&1 || cat /out; done
     gone
+    given_back $before
     now=$(pages)
     [ $now -eq $before ] || { echo "WALK at $at: $now pages are free, not $before"; before=$now; }
     at=$((at + STRIDE))
@@ -114,6 +116,7 @@ done
 xl unpause small
 until xl list small | grep -q -- ---s--; do sleep 0.1; done
 xl destroy small; gone
+given_back $before
 echo "WALK ended at $at: $(pages) pages of $before"
 """.replace("STRIDE", str(self.stride)))
         wrong = re.findall(r"^\(d0\) (WALK at .*)$", done.out, re.M)
