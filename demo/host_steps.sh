@@ -16,7 +16,6 @@ run() {
     return $status
 }
 
-lines() { grep -c -- "$1" $log; }
 said() { grep -c -- "guest: $1" $console; }
 
 # Until the guest has said it so many times.
@@ -136,17 +135,7 @@ look_inside() {
 xen_access() {
     id=$(xl domid guest)
     make_busy 2 || return
-    note "\$ xen-access $id write"
-    xen-access "$id" write >$log 2>&1 &
-    pid=$!
-    tries=0
-    while [ "$(lines 'Got event')" -lt 20 ] && [ $tries -lt 100 ] && kill -0 $pid; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
-    kill -INT $pid
-    wait $pid
-    writes=$(lines 'PAGE ACCESS: rw-')
+    tell_writes "$id" 20
     [ "$writes" -ge 15 ] || fail "xen-access told of $writes writes" || return
     make_calm 2 || return
     result="Debian's own tool, unmodified: $writes pages were written to; disk and network went on"

@@ -18,8 +18,6 @@ run() {
     return $status
 }
 
-lines() { grep -c -- "$1" $log; }
-
 # Nothing of a watch is left: altp2m is off again, and nobody holds the domain.
 clean() {
     altp2m domains | grep -q "^$target .* off" || fail "altp2m is still on in the other domain"
@@ -37,17 +35,7 @@ look_around() {
 
 # It prints of an event when it has many, but that it was woken at once.
 xen_access() {
-    note "\$ xen-access $target write"
-    xen-access $target write >$log 2>&1 &
-    pid=$!
-    tries=0
-    while [ "$(lines 'Got event')" -lt 50 ] && [ $tries -lt 100 ] && kill -0 $pid; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
-    kill -INT $pid
-    wait $pid
-    writes=$(lines 'PAGE ACCESS: rw-')
+    tell_writes $target 50
     grep 'PAGE ACCESS: rw-' $log | head -n 3 | while read -r line; do note "$line"; done
     note "and so on: $writes events, one for the first write to each page"
     [ "$writes" -ge 40 ] || fail "xen-access told of $writes writes" || return
