@@ -7,6 +7,7 @@ import re
 import sys
 
 import runner
+from demosteps import assert_titles, report
 from harness import LIMIT, FacetTest
 from runner import Line
 
@@ -26,17 +27,11 @@ class StepsTest(FacetTest):
 
     def test_titles_are_those_of_the_script(self):
         """The list here and the guest's own must not drift apart."""
-        self.assertEqual(re.findall(r'^step "(.*)" \w+$', self.script(), re.M),
-                         list(agent_demo.STEPS))
-        self.assertIn(f'begin steps={len(agent_demo.STEPS)}"', self.script())
+        assert_titles(self, agent_demo)
 
     def test_every_step_is_needed(self):
         """A guest that leaves one out, or fails one, is not believed."""
-        count = len(agent_demo.STEPS)
-        lines = [f"demo: begin steps={count}"]
-        for number, title in enumerate(agent_demo.STEPS, 1):
-            lines += [f"demo: step {number}: {title}", f"demo: step {number} ok: shown"]
-        lines.append(f"demo: end ok={count} failed=0")
+        lines = report(agent_demo.STEPS)
         self.assertEqual(self.complaints(lines), [])
         for number, text in enumerate(lines):
             with self.subTest(text):

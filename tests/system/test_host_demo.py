@@ -7,6 +7,7 @@ import re
 import sys
 
 import runner
+from demosteps import assert_titles, report
 from harness import FacetTest
 from runner import Line
 
@@ -22,17 +23,11 @@ class StepsTest(FacetTest):
 
     def test_titles_are_those_of_the_script(self):
         """The list here and the script's must not drift apart."""
-        text = (runner.ROOT / "demo" / host_demo.SCRIPT).read_text(encoding="utf-8")
-        self.assertEqual(re.findall(r'^step "(.*)" \w+$', text, re.M), list(host_demo.STEPS))
-        self.assertIn(f'begin steps={len(host_demo.STEPS)}"', text)
+        assert_titles(self, host_demo)
 
     def test_every_line_is_needed(self):
         """Of domain 0's steps; what other domains print is not believed."""
-        count = len(host_demo.STEPS)
-        lines = [f"demo: begin steps={count}"]
-        for number, title in enumerate(host_demo.STEPS, 1):
-            lines += [f"demo: step {number}: {title}", f"demo: step {number} ok: shown"]
-        lines.append(f"demo: end ok={count} failed=0")
+        lines = report(host_demo.STEPS)
 
         def complaints(lines, source="d0", starts=2):
             story = host_demo.HostStory(io.StringIO(), lambda code, text: text)

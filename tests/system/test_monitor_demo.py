@@ -7,6 +7,7 @@ import re
 import sys
 
 import runner
+from demosteps import assert_titles, report
 from harness import LIMIT, FacetTest
 from runner import Line
 
@@ -29,18 +30,12 @@ class StepsTest(FacetTest):
 
     def test_titles_are_those_of_the_script(self):
         """The list here and the monitor's own must not drift apart."""
-        self.assertEqual(re.findall(r'^step "(.*)" \w+$', self.script(), re.M),
-                         list(monitor_demo.STEPS))
-        self.assertIn(f'begin steps={len(monitor_demo.STEPS)}"', self.script())
+        assert_titles(self, monitor_demo)
 
     def good(self):
         """What both domains print when all goes well."""
-        count = len(monitor_demo.STEPS)
-        lines = [("d1", f"demo: begin steps={count}")]
-        for number, title in enumerate(monitor_demo.STEPS, 1):
-            lines += [("d1", f"demo: step {number}: {title}"),
-                      ("d1", f"demo: step {number} ok: shown")]
-        return lines + [("d2", FAILED), ("d2", UNSEEN), ("d1", f"demo: end ok={count} failed=0")]
+        *lines, end = [("d1", line) for line in report(monitor_demo.STEPS)]
+        return [*lines, ("d2", FAILED), ("d2", UNSEEN), end]
 
     def complaints(self, lines):
         """What the host side says about domains that printed `lines`."""
