@@ -468,6 +468,15 @@ static uint64_t writable(uint32_t msr)
     }
 }
 
+/* Bits that only the APIC writes, delivery status and remote IRR: a write neither changes them nor
+ * faults (SDM 3, 10.5.1). */
+static uint64_t read_only(uint32_t msr)
+{
+    bool pin = msr == REG_LVT_LINT0 || msr == REG_LVT_LINT1;
+
+    return msr < REG_LVT_TIMER || msr > REG_LVT_ERROR ? 0 : pin ? 0x5000 : 0x1000;
+}
+
 static void write_lvt(struct lapic *l, uint32_t msr, uint64_t value)
 {
     if (!(l->svr & SVR_ENABLED)) {
@@ -547,8 +556,8 @@ bool lapic_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 bool lapic_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-    return v->guest.lapic.mode == LAPIC_X2APIC && !(value & ~writable(msr)) &&
-           write_register(v, msr, value);
+    return v->guest.lapic.mode == LAPIC_X2APIC && !(value & ~(writable(msr) | read_only(msr))) &&
+           write_register(v, msr, value & writable(msr));
 }
 
 /* ---- the page of xAPIC mode: 32-bit registers, 16 bytes apart ---- */

@@ -6,20 +6,24 @@
 #include "lib/cpu.h"
 #include "lib/test.h"
 
-#define X2_ID      0x802
-#define X2_VERSION 0x803
-#define X2_TPR     0x808
-#define X2_EOI     0x80b
-#define X2_SVR     0x80f
-#define X2_ISR     0x810
-#define X2_IRR     0x820
-#define X2_ESR     0x828
-#define X2_ICR     0x830
-#define X2_TIMER   0x832
-#define X2_INITIAL 0x838
-#define X2_CURRENT 0x839
-#define X2_DIVIDE  0x83e
-#define X2_SELF    0x83f
+#define X2_ID        0x802
+#define X2_VERSION   0x803
+#define X2_TPR       0x808
+#define X2_EOI       0x80b
+#define X2_SVR       0x80f
+#define X2_ISR       0x810
+#define X2_IRR       0x820
+#define X2_ESR       0x828
+#define X2_ICR       0x830
+#define X2_TIMER     0x832
+#define X2_LINT0     0x835
+#define X2_LINT1     0x836
+#define X2_LVT_ERROR 0x837
+#define LVT_MASKED   (1U << 16)
+#define X2_INITIAL   0x838
+#define X2_CURRENT   0x839
+#define X2_DIVIDE    0x83e
+#define X2_SELF      0x83f
 
 #define LOW  0x51
 #define HIGH 0xa1
@@ -195,6 +199,18 @@ static void refused(void)
     }
     expect(try_wrmsr(X2_ICR, 1ULL << 20), VEC_GP);
     expect(try_wrmsr(X2_DIVIDE, 0x10), VEC_GP);
+    expect(try_wrmsr(X2_TIMER, LVT_MASKED | 1U << 11), VEC_GP);
+}
+
+/* Linux writes back what says how a delivery stands when it shuts down: no fault, no effect. */
+static void read_only(void)
+{
+    for (uint32_t msr = X2_TIMER; msr <= X2_LVT_ERROR; msr++) {
+        uint64_t status = msr == X2_LINT0 || msr == X2_LINT1 ? 0x5000 : 0x1000;
+
+        set(msr, LVT_MASKED | LOW | status);
+        check(get(msr) == (LVT_MASKED | LOW), "%x is %lx", msr, get(msr));
+    }
 }
 
 #define LONG      0x61
@@ -234,4 +250,4 @@ static void nobody(void)
 }
 
 TEST_CASES(CASE(setup), CASE(identity), CASE(self_ipi), CASE(priority), CASE(task_priority),
-           CASE(halted), CASE(timer), CASE(lasting), CASE(refused), CASE(nobody))
+           CASE(halted), CASE(timer), CASE(lasting), CASE(refused), CASE(read_only), CASE(nobody))
