@@ -8,10 +8,33 @@
 
 #define LEAVES_MOST 160u /* more than any of Xen's tools writes */
 
-/* Leaves whose sub-leaves count, and how many of them there are. */
-static unsigned sub_leaves(uint32_t leaf)
+/* How many components XSAVE's leaf tells of, one sub-leaf each, with the two of its own. */
+static unsigned xsave_leaves(struct vcpu *v)
 {
-    return leaf == 4 ? 4 : leaf == 7 ? 1 : leaf == 0xb ? 2 : leaf == 0xd ? 3 : 0;
+    struct cpuid_result user, supervisor;
+    uint64_t components;
+
+    guest_cpuid(v, 0xd, 0, &user);
+    guest_cpuid(v, 0xd, 1, &supervisor);
+    components = ((uint64_t)user.edx << 32 | user.eax) |
+                 ((uint64_t)supervisor.edx << 32 | supervisor.ecx) | 3;
+    return 64 - (unsigned)__builtin_clzll(components);
+}
+
+/*
+ * The sub-leaves that a leaf's list goes on to at most, 0 for a leaf without. A tool that reads a
+ * policy and writes it again has room for as many as it read: those that it would write have to be
+ * there.
+ */
+static unsigned sub_leaves(struct vcpu *v, uint32_t leaf)
+{
+    return leaf == 4 ? 6 : leaf == 7 ? 1 : leaf == 0xb ? 2 : leaf == 0xd ? xsave_leaves(v) : 0;
+}
+
+/* Caches and levels of the topology are told of until one that is none. */
+static bool last_sub_leaf(const xen_cpuid_leaf_t *e)
+{
+    return (e->leaf == 4 && (e->a & 0x1f) == 0) || (e->leaf == 0xb && (e->c & 0xff00) == 0);
 }
 
 struct list {
@@ -20,20 +43,42 @@ struct list {
     uint32_t nr, most;
 };
 
-static long put(struct list *l, uint32_t leaf, uint32_t sub, bool any)
+static long put(struct list *l, const xen_cpuid_leaf_t *e)
 {
-    xen_cpuid_leaf_t e = {.leaf = leaf, .subleaf = any ? XEN_CPUID_NO_SUBLEAF : sub};
-    struct cpuid_result r;
-
     if (l->nr >= l->most) {
         return -ENOBUFS;
     }
+    return copy_out(l->h, l->to + sizeof(*e) * l->nr++, e, sizeof(*e));
+}
+
+static xen_cpuid_leaf_t read_leaf(struct list *l, uint32_t leaf, uint32_t sub)
+{
+    struct cpuid_result r;
+
     guest_cpuid(l->h->v, leaf, sub, &r);
-    e.a = r.eax;
-    e.b = r.ebx;
-    e.c = r.ecx;
-    e.d = r.edx;
-    return copy_out(l->h, l->to + sizeof(e) * l->nr++, &e, sizeof(e));
+    return (xen_cpuid_leaf_t){
+        .leaf = leaf, .subleaf = sub, .a = r.eax, .b = r.ebx, .c = r.ecx, .d = r.edx};
+}
+
+static long put_leaf(struct list *l, uint32_t leaf)
+{
+    unsigned subs = sub_leaves(l->h->v, leaf);
+    xen_cpuid_leaf_t e;
+    long error = 0;
+
+    if (subs == 0) {
+        e = read_leaf(l, leaf, 0);
+        e.subleaf = XEN_CPUID_NO_SUBLEAF;
+        return put(l, &e);
+    }
+    for (unsigned sub = 0; !error && sub < subs; sub++) {
+        e = read_leaf(l, leaf, sub);
+        error = put(l, &e);
+        if (last_sub_leaf(&e)) {
+            break;
+        }
+    }
+    return error;
 }
 
 static long put_range(struct list *l, uint32_t first)
@@ -43,13 +88,19 @@ static long put_range(struct list *l, uint32_t first)
 
     guest_cpuid(l->h->v, first, 0, &max);
     for (uint32_t leaf = first; !error && leaf <= max.eax; leaf++) {
-        unsigned subs = sub_leaves(leaf);
-
-        for (unsigned sub = 0; !error && sub < (subs ? subs : 1); sub++) {
-            error = put(l, leaf, sub, subs == 0);
-        }
+        error = put_leaf(l, leaf);
     }
     return error;
+}
+
+/* The hypervisor's leaves, of which a policy has the last numbers only: 0 leaves them to it. */
+static long put_hypervisor(struct list *l)
+{
+    xen_cpuid_leaf_t xen = {.leaf = 0x40000000, .subleaf = XEN_CPUID_NO_SUBLEAF};
+    xen_cpuid_leaf_t viridian = {.leaf = 0x40000100, .subleaf = XEN_CPUID_NO_SUBLEAF};
+    long error = put(l, &xen);
+
+    return error ? error : put(l, &viridian);
 }
 
 long policy_get(struct hypercall *h, struct xen_sysctl_cpu_policy *op)
@@ -68,6 +119,7 @@ long policy_get(struct hypercall *h, struct xen_sysctl_cpu_policy *op)
         op->nr_leaves = LEAVES_MOST;
     } else {
         error = put_range(&l, 0);
+        error = error ? error : put_hypervisor(&l);
         error = error ? error : put_range(&l, 0x80000000);
         op->nr_leaves = l.nr;
     }

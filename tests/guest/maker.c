@@ -140,6 +140,34 @@ static long set_tables(domid_t d)
 
 #define LEAVES 160u
 
+static unsigned entries(const xen_cpuid_leaf_t *leaves, unsigned nr, uint32_t leaf)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < nr; i++)
+        found += leaves[i].leaf == leaf;
+    return found;
+}
+
+/* A tool that writes what it read has room for as many entries as it read, and has one for each
+ * component of XSAVE and two of the hypervisor's leaves. */
+static void check_policy(const xen_cpuid_leaf_t *leaves, unsigned nr)
+{
+    uint32_t user[4], supervisor[4];
+    uint64_t components;
+
+    cpuid(0xd, 0, user);
+    cpuid(0xd, 1, supervisor);
+    components =
+        ((uint64_t)user[3] << 32 | user[0]) | ((uint64_t)supervisor[3] << 32 | supervisor[2]) | 3;
+    check(entries(leaves, nr, 0xd) == 64U - (unsigned)__builtin_clzll(components),
+          "%u entries of leaf 0xd", entries(leaves, nr, 0xd));
+    expect(entries(leaves, nr, 0x40000000), 1);
+    expect(entries(leaves, nr, 0x40000100), 1);
+    expect(entries(leaves, nr, 0), 1);
+    expect(entries(leaves, nr, 0x80000001), 1);
+}
+
 static long set_policy(domid_t d)
 {
     static xen_cpuid_leaf_t leaves[LEAVES];
@@ -151,6 +179,7 @@ static long set_policy(domid_t d)
         return rc ? rc : -1;
     set_xen_guest_handle(s.u.cpu_policy.leaves, leaves);
     rc = sysctl(XEN_SYSCTL_get_cpu_policy, &s);
+    check_policy(leaves, s.u.cpu_policy.nr_leaves);
     op.u.cpu_policy.nr_leaves = s.u.cpu_policy.nr_leaves;
     set_xen_guest_handle(op.u.cpu_policy.leaves, leaves);
     return rc ? rc : domctl(XEN_DOMCTL_set_cpu_policy, d, &op);
