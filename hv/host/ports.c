@@ -133,9 +133,12 @@ bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)
         config_write(config_function(), config_register(port), size, value);
     } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
         return true;
+    } else if (ends(d, port, size, value)) {
+        return true; /* before what is kept: the machine's PM1 may be where others have their ACPI
+                      */
     } else if (is_kept(port, size)) {
         return false;
-    } else if (!ends(d, port, size, value)) {
+    } else {
         port_write(port, size, value);
     }
     return true;
