@@ -8,11 +8,17 @@ code=5ec7e7
 
 get() { cat "$agent/$1"; }
 
+# The last word on attacks that has this in it. What is only counted is told later, once a second:
+# of another attack than the last.
+told() {
+    dmesg | grep -E "$1" | grep -vE ' allowed: | writes of registers ' | tail -n 1
+}
+
 # Runs an attack in a process of its own, which may die of it. True if it came back.
 try() {
     sh -c "echo $1 >$attack" 2>/dev/null
     status=$?
-    last=$(dmesg | grep -E 'facet_(attack|agent): ' | grep -v ' allowed: ' | tail -n 1)
+    last=$(told 'facet_(attack|agent): ')
     note "attack, $1: ${last#*] }"
     return $status
 }
@@ -172,7 +178,7 @@ must_be_denied() {
     before=$(get denied)
     must_be_refused "$1"
     [ "$(get denied)" -eq $((before + 1)) ] || fail "denied went from $before to $(get denied)"
-    last=$(dmesg | grep -F 'facet_agent: denied' | tail -n 1)
+    last=$(told 'facet_agent: denied')
     note "${last#*] }"
     case $last in
         *"facet_agent: denied: $2"*) ;;

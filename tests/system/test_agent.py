@@ -4,6 +4,7 @@ a guest that does not do what it says."""
 
 import io
 import re
+import subprocess
 import sys
 
 import runner
@@ -46,6 +47,27 @@ class StepsTest(FacetTest):
         for number, text in enumerate(lines):
             story.line(Line("d1", text, float(number)))
         return story.complaints()
+
+
+class ScriptTest(FacetTest):
+    """What the guest's script takes for the word on an attack."""
+
+    weight = 0.1
+
+    def test_what_is_told_late_is_not_the_attack_s(self):
+        """Writes of registers are counted at once, and told when the reporter comes by: after the
+        attack's own line, or in the middle of another attack."""
+        late = "[ 2.0] facet_agent: denied: 1 writes of registers that are to stay as they are"
+        for before, after in (("", late), (late, "")):
+            with self.subTest(before=before):
+                text = (runner.ROOT / "demo" / agent_demo.SCRIPT).read_text(encoding="utf-8")
+                functions = text[:text.index("\ninsmod ")]
+                log = f"{before}\n[ 1.0] facet_attack: lidt: refused\n{after}\n"
+                log += "[ 3.0] facet_agent: allowed: 2 writes of the kernel to its own text\n"
+                stubs = f"attack=/dev/full; dmesg() {{ echo '{log}'; }}; note() {{ :; }}"
+                done = subprocess.run(["dash", "-c", f'{functions}\n{stubs}\ntry lidt; echo "$last"'],
+                                      capture_output=True, text=True, check=False)
+                self.assertEqual(done.stdout, "[ 1.0] facet_attack: lidt: refused\n", done.stderr)
 
 
 class ExamplesTest(FacetTest):
