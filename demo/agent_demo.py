@@ -82,7 +82,8 @@ def main(runner, arguments):
                            "`./facet demo agent`")
     parser = demo.options(
         runner, "demo agent", "See an agent inside of a Debian Linux protect the "
-        "kernel around it from a rootkit. Installs what it needs, as root.")
+        "kernel around it from a rootkit. Installs what it needs, as root.",
+        f"the guest has {demo.told(VCPUS)}")
     parser.add_argument("--log", action="store_true",
                         help="show the guest kernel's log too, with the attackers' oopses")
     args = parser.parse_args(arguments)
@@ -91,7 +92,7 @@ def main(runner, arguments):
     paint = demo.Paint(sys.stdout)
     path, kernel = configuration(runner, runner.work_dir("demo"))
     print(f"Linux {kernel.release} as a PVH guest of Facet, {demo.MEMORY_MIB} MiB, "
-          f"{VCPUS} vCPUs, altp2m=\"mixed\", altp2m_policy=\"audited\", with an agent{os.linesep}",
+          f"{demo.told(VCPUS)}, altp2m=\"mixed\", altp2m_policy=\"audited\", with an agent{os.linesep}",
           flush=True)
     story = AgentStory(sys.stdout, paint, args.log)
     result = runner.boot([path], on_line=story.line, **settings)

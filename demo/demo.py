@@ -184,17 +184,22 @@ def vcpus(args):
     return min(args.processors, MOST_VCPUS)
 
 
+def told(number):
+    """So many vCPUs, in words."""
+    return f"{number} vCPU{'s' * (number > 1)}"
+
+
 def shell(settings):
     """The same machine for somebody who types, for as long as that takes."""
     return {**settings, "ticks": None, "timeout": None, "interactive": True}
 
 
-def options(runner, name, description):
-    """A parser with the options that every demo has."""
+def options(runner, name, description, has=None):
+    """A parser with the options that every demo has; has: what vCPUs there are, however many processors."""
     parser = runner.options.Parser(prog=f"facet {name}", description=description)
     runner.options.limits(parser)
     runner.options.quiet(parser)
-    runner.options.machine(parser)
+    runner.options.machine(parser, has or f"each guest has as many vCPUs, up to {MOST_VCPUS}")
     parser.add_argument("--keep", action="store_true", help="keep the run's files")
     return parser
 
@@ -226,8 +231,8 @@ def main(runner, arguments):
     settings = prepare(runner, args)
     paint = Paint(sys.stdout)
     path, kernel = configuration(runner, runner.work_dir("demo"), args.shell, vcpus(args))
-    print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, altp2m=\"mixed\"\n",
-          flush=True)
+    print(f"Linux {kernel.release} as a PVH guest of Facet, {MEMORY_MIB} MiB, {told(vcpus(args))}, "
+          "altp2m=\"mixed\"\n", flush=True)
     if args.shell:
         return runner.boot([path], **shell(settings)).status
     story = Story(sys.stdout, paint)

@@ -170,7 +170,8 @@ def main(runner, arguments):
     """Runs the demo. 0 only if each step did what it says."""
     parser = demo.options(
         runner, "demo host", "See Debian's xl make a guest on Facet, with a disk and a network that a Debian "
-        "domain 0 gives it, and altp2m watch it. Installs what it needs, as root.")
+        "domain 0 gives it, and altp2m watch it. Installs what it needs, as root.",
+        f"domain 0 and the guest have {demo.told(1)} each")
     parser.add_argument("--shell", action="store_true", help="no demo: a root shell in domain 0, on this terminal")
     args = parser.parse_args(arguments)
 

@@ -101,8 +101,8 @@ def main(runner, arguments):
     paint = demo.Paint(sys.stdout)
     paths, kernel = configurations(runner, runner.work_dir("demo"),
                                    initramfs.SHELL if args.shell else None, demo.vcpus(args))
-    print(f"Two domains with Linux {kernel.release}: a monitor of {MONITOR_MIB} MiB, and the one "
-          f"that it watches, {TARGET_MIB} MiB, altp2m=\"external\"\n", flush=True)
+    print(f"Two domains with Linux {kernel.release} and {demo.told(demo.vcpus(args))} each: a monitor of "
+          f"{MONITOR_MIB} MiB, and the one that it watches, {TARGET_MIB} MiB, altp2m=\"external\"\n", flush=True)
     if args.shell:
         return runner.boot(paths, **demo.shell(settings)).status
     story = MonitorStory(sys.stdout, paint)

@@ -121,6 +121,14 @@ class LinuxTest(FacetTest):
         self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
         self.assertIn(f"{len(demo.STEPS)} of {len(demo.STEPS)} steps did what they say", done.out)
 
+    def test_demo_on_several(self):
+        """A vCPU for each of several processors, all of them on the view that the demo looks at."""
+        done = self.facet("demo", "--processors", "4")
+        self.assertEqual(done.status, 0, done.out[-4000:] + done.err[-1000:])
+        self.assertIn(f"{len(demo.STEPS)} of {len(demo.STEPS)} steps did what they say", done.out)
+        self.assertIn("MiB, 4 vCPUs, altp2m", done.out)
+        self.assertIn("view 1 is in use by vCPUs 0, 1, 2, 3:", done.out)
+
     def test_other_processor(self):
         """To user space also where the emulator's features contradict each other: this one has FSRM
         and says that its string instructions are not fast."""

@@ -53,12 +53,12 @@ def reports(parser):
     parser.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
 
 
-def machine(parser):
-    """The options that choose a machine."""
+def machine(parser, vcpus=""):
+    """The options that choose a machine; vcpus: what its processors are to the guests."""
     parser.add_argument("--machine", metavar="NAME",
                         help="corei7_skylake_x (default), ryzen or amd; or another processor model of Bochs")
     parser.add_argument("--processors", type=processors, default=1, metavar="N",
-                        help="how many processors it has (default: %(default)s)")
+                        help=f"how many processors it has (default: %(default)s){vcpus and '; ' + vcpus}")
 
 
 def limits(parser):
