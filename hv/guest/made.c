@@ -102,18 +102,19 @@ long made_set_vcpus(struct domain *d, unsigned nr)
     return nr == domain_config_of(d)->vcpus ? 0 : -EINVAL;
 }
 
-/* Once it is whole its map has the tables for so much. */
+/* Once it is whole its map has the tables for so much; who asks for more gets that much. Monitors
+ * ask for all that there is, and Xen agrees. */
 long made_set_memory(struct domain *d, uint64_t kib)
 {
     struct domain_config *c = domain_config_of(d);
 
-    if (kib > (uint64_t)DOMAIN_MEMORY_MAX << 10) {
+    if (d->guest.made->whole) {
+        kib = kib < c->memory_kib ? kib : c->memory_kib;
+    } else if (kib > (uint64_t)DOMAIN_MEMORY_MAX << 10) {
         return -EINVAL;
+    } else {
+        c->memory_kib = kib;
     }
-    if (d->guest.made->whole && kib > c->memory_kib) {
-        return -E2BIG;
-    }
-    c->memory_kib = d->guest.made->whole ? c->memory_kib : kib;
     d->memory_pages = kib >> 2;
     return 0;
 }

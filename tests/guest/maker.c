@@ -444,6 +444,19 @@ static long unpause(domid_t d)
     return domctl(XEN_DOMCTL_unpausedomain, d, &op);
 }
 
+/* Monitors take the bound away before they add pages, and set one of their own afterwards. */
+static long no_bound(domid_t d)
+{
+    xen_domctl_t op = {.u.max_mem.max_memkb = ~0ULL};
+    struct xen_domctl_getdomaininfo before, after;
+    long rc = info(d, &before);
+
+    rc = rc ? rc : domctl(XEN_DOMCTL_max_mem, d, &op);
+    rc = rc ? rc : info(d, &after);
+    check(rc || after.max_pages == before.max_pages, "%lx pages", after.max_pages);
+    return rc;
+}
+
 static const struct {
     const char *name;
     long (*run)(domid_t d);
@@ -456,6 +469,7 @@ static const struct {
     {"tsc", set_tsc},
     {"tables", set_tables},
     {"policy", set_policy},
+    {"no bound", no_bound},
     {"claim", claim},
     {"populate", populate},
     {"map", set_map},

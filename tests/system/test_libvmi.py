@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How `facet libvmi` learns and judges what LibVMI's examples say; LibVMI itself is not in the tree."""
 
+import itertools
 import struct
 
 from harness import FacetTest
@@ -45,6 +46,17 @@ class LibvmiTest(FacetTest):
         with self.assertRaises(libvmi.machine.Stop):
             watcher.line(Said("facet", "d1 monitor: powered off"))
 
+    def test_host(self):
+        """In domain 0 the guest's words come by its console's daemon, among the monitor's own."""
+        watcher = libvmi.Watcher(False, libvmi.HOST)
+        for _, text in SAID:
+            watcher.line(Said("d0", text))
+        self.assertEqual(watcher.facts.pids, {"busy": 93})
+        self.assertEqual(watcher.outputs["vmi-process-list"].count, 2)
+        watcher.line(Said("facet", "d1 monitor: powered off"))
+        with self.assertRaises(libvmi.machine.Stop):
+            watcher.line(Said("facet", "d0 host: powered off"))
+
     def test_no_output(self):
         """Nothing that an example does not print is taken for a proof."""
         for example in libvmi.EXAMPLES:
@@ -67,11 +79,11 @@ class LibvmiTest(FacetTest):
     def test_record(self):
         """Each example is recorded, each failure has a reason; malformed lines are refused."""
         self.assertEqual(libvmi.parse(RULES)[1]["read-disk"], ("fails", "disk"))
-        self.assertEqual(libvmi.parse(RULES + "example read-disk@amd works\n", where="amd")[1]["read-disk"], ("works",))
+        self.assertEqual(libvmi.parse(RULES + "example read-disk@amd works\n", where=("amd",))[1]["read-disk"], ("works",))
         self.assertEqual(libvmi.parse(RULES + "example read-disk@amd works\n")[1]["read-disk"], ("fails", "disk"))
         used = set()
-        for one in machines.MACHINES:
-            reasons, recorded = libvmi.parse(libvmi.RECORDED.read_text(encoding="utf-8"), where=one.name)
+        for one, place in itertools.product(machines.MACHINES, (libvmi.MONITOR, libvmi.HOST)):
+            reasons, recorded = libvmi.parse(libvmi.RECORDED.read_text(encoding="utf-8"), where=(one.name, place.word))
             self.assertEqual(set(recorded), {one.name for one in libvmi.EXAMPLES})
             used |= {key for _, *keys in recorded.values() for key in keys}
         self.assertEqual(used, set(reasons))

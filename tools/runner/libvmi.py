@@ -2,7 +2,8 @@
 """`facet libvmi DIR`: LibVMI's examples in a Debian domain on Facet, watching another Debian domain.
 
 DIR is LibVMI's source. It is built in the build directory; nothing is fetched. What each example
-is to give, and why, is in tests/recorded/libvmi.txt; docs/libvmi.md tells more.
+is to give, and why, is in tests/recorded/libvmi.txt; docs/libvmi.md tells more. With --host the
+first domain is domain 0, and xl makes the other: libvmi_host.py.
 """
 
 import os
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 
-from . import initramfs, machine, machines, packages
+from . import initramfs, libvmi_host, machine, machines, packages
 from .base import ROOT, Error, build, build_dir, locked, progress, source_of
 from .config import config
 from .debian import debian_kernel
@@ -39,7 +40,6 @@ SYMBOLS = ("init_task", "init_top_pgt", "modules", "linux_banner", "init_uts_ns"
            "__x64_sys_newuname", "startup_64", "kallsyms_on_each_symbol")
 
 GUEST_SCRIPT = """
-insmod /lib/xen-evtchn.ko
 sleep 86400 &
 sleep=$!
 echo "GUEST pid $sleep sleep"
@@ -55,9 +55,8 @@ wait $!
 kill $sleep
 """
 
-# hvc0 is slow: an example's output goes to a file first. Names in xenstore are what a toolstack
-# would have written there.
-MONITOR_SCRIPT = """
+# Names in xenstore are what a toolstack would have written there.
+MONITOR_SETUP = """
 export LD_LIBRARY_PATH=/lib/x86_64-linux-gnu
 ulimit -c 0
 insmod /lib/xen-evtchn.ko
@@ -70,7 +69,13 @@ until xenstore write /local/domain/2/name guest 2>/dev/null || [ $n -gt 50 ]; do
 done
 echo "LV xenstore $(xenstore read /local/domain/2/name)"
 sed "s/^/LV oxenstored: /" /oxenstored.log
+domain=2
+another() { xenstore write /local/domain/7/vm /vm/facet-test; }
+no_other() { :; }
 grep -E " [TtDdRrBbV] (SYMBOLS)$" /proc/kallsyms > /boot/System.map
+"""
+# hvc0 is slow: an example's output goes to a file first.
+MONITOR_SCRIPT = """
 sed "s/^/LV symbol /" /boot/System.map
 address() { sed -n "s/^\\([0-9a-f]*\\) . $1\\$/0x\\1/p" /boot/System.map; }
 run() {
@@ -100,10 +105,10 @@ class Facts:
     version: str = ""
     end: str = ""
 
-    def learn(self, source, text):
-        """Takes in one line of the machine."""
+    def learn(self, source, text, monitor="d1", guest="d2"):
+        """Takes in one line of the machine; who says what the monitor and what the guest does."""
         words = text.split(None, 2)
-        if source == "d2" and words[:1] == ["GUEST"] and len(words) > 2:
+        if source == guest and words[:1] == ["GUEST"] and len(words) > 2:
             if words[1] == "pid":
                 pid, name = words[2].split()
                 self.pids[name] = int(pid)
@@ -115,7 +120,7 @@ class Facts:
                 self.version = words[2].strip()
             elif words[1] == "rounds":
                 self.end = words[2]
-        elif source == "d1" and text.startswith("LV symbol "):
+        elif source == monitor and text.startswith("LV symbol "):
             address, _, name = text[len("LV symbol "):].split()[:3]
             self.symbols[name] = int(address, 16)
 
@@ -170,18 +175,16 @@ EXAMPLES = (
     Example("vmi-module-list", "guest", _module_list),
     Example("map-symbol", "guest linux_banner", _hex_dump),
     Example("map-addr", "guest $(address linux_banner)", _hex_dump),
-    Example("vmi-rwmem-read", "--domid 2 --read $(address linux_banner) --limit 64 --file /read",
+    Example("vmi-rwmem-read", "--domid $domain --read $(address linux_banner) --limit 64 --file /read",
             lambda out, facts: out.has("Read operation success: 64 bytes") and
             out.has(re.escape(facts.release)), after="cat /read; echo"),
-    Example("vmi-rwmem-list", "--domid 2 --list-pages", lambda out, facts: out.count > 1000 and
+    Example("vmi-rwmem-list", "--domid $domain --list-pages", lambda out, facts: out.count > 1000 and
             out.has(r"0xffffffff[0-9a-f]{8} \[0x\d+ .*-> 0x[0-9a-f]+")),
     Example("event-example", "guest", lambda out, facts: out.has("CR3=[0-9a-f]+ executing") and
             out.has("LSTAR Physical PFN == [0-9a-f]{3,}") and out.has("PAGE ACCESS: --x"), seconds=3),
     Example("cr3-event-example", "guest", lambda out, facts: len(set(out.all("Value=(0x[0-9a-f]+)"))) > 1,
             seconds=3),
     Example("va-pages", "guest", lambda out, facts: out.has(r"CR3: 0x[0-9a-f]+\. Pages: [1-9]"), seconds=3),
-    Example("mem-event-example", "guest", lambda out, facts: out.has("mem_cb: at 0x.*permissions: ..X"),
-            seconds=3),
     Example("step-event-example", "guest", lambda out, facts: out.has(r"PID \d+ with CR3="), seconds=3),
     Example("singlestep-event-example", "guest",
             lambda out, facts: len(out.all("(Single-step event: VCPU:0)")) > 10 and
@@ -204,11 +207,14 @@ EXAMPLES = (
     Example("xen-emulate-reponse", "guest $(address __x64_sys_newuname | cut -c 3-)",
             lambda out, facts: len(out.all("(PAGE ACCESS: ..x)")) > 3, seconds=3),
     Example("wait-for-domain-example", "guest",
-            lambda out, facts: out.has("domain 7 with uuid facet-test created"), seconds=10,
-            before="(sleep 2; xenstore write /local/domain/7/vm /vm/facet-test) &"),
+            lambda out, facts: out.has(r"domain \d+ with uuid \S+ created"), seconds=10,
+            before="(sleep 2; another) &", after="no_other"),
     Example("io-event-example", "-n guest", lambda out, facts: out.has("port"), seconds=3),
+    # Interrupted between clearing an event and setting it again it leaves the page as watched: no listener may follow.
+    Example("mem-event-example", "guest", lambda out, facts: out.has("mem_cb: at 0x.*permissions: ..X"),
+            seconds=3),
     # The last: it makes the guest end.
-    Example("vmi-rwmem-write", "--domid 2 --write $(printf 0x%x $(($(address init_uts_ns) + NODENAME))) "
+    Example("vmi-rwmem-write", "--domid $domain --write $(printf 0x%x $(($(address init_uts_ns) + NODENAME))) "
             "--limit 5 --file /done",
             lambda out, facts: out.has("Write operation success: 5 bytes") and "name done" in facts.end,
             before='printf "done\\0" > /done', after="sleep 2"),
@@ -304,9 +310,14 @@ def _modules(kernel, *names):
     return {f"lib/{name}.ko": kernel.modules / f"kernel/drivers/xen/{name}.ko" for name in names}
 
 
-def _monitor_files(tree, kernel, known):
-    files = {"bin/oxenstored": XENSTORED, "bin/xenstore": XENSTORE, "etc/libvmi.conf": known.conf().encode(),
-             **_modules(kernel, "xen-evtchn", "xen-gntdev")}
+def _store_files(kernel):
+    """What a monitor needs that has no toolstack beside it."""
+    return {"bin/oxenstored": XENSTORED, "bin/xenstore": XENSTORE, **_libraries(XENSTORED, XENSTORE),
+            **_modules(kernel, "xen-evtchn", "xen-gntdev")}
+
+
+def _monitor_files(tree, known, examples):
+    files = {"etc/libvmi.conf": known.conf().encode()}
     # LibVMI opens these by the names that development packages have.
     for name in ("libxenctrl.so", "libxenstore.so"):
         files[f"lib/x86_64-linux-gnu/{name}"] = os.path.realpath(LIBRARIES / f"{name}.4.17"
@@ -314,8 +325,9 @@ def _monitor_files(tree, kernel, known):
     libraries = sorted((tree / "libvmi").glob("libvmi.so.0"))
     files["lib/x86_64-linux-gnu/libvmi.so.0"] = os.path.realpath(libraries[0])
     files.update({name: path for name, path in
-                  _libraries(XENSTORED, XENSTORE, libraries[0], LIBRARIES / "libxenctrl.so.4.17").items()
-                  if "libvmi" not in name})
+                  _libraries(libraries[0], LIBRARIES / "libxenctrl.so.4.17").items() if "libvmi" not in name})
+    for name in {PROGRAMS.get(one.name, one.name) for one in examples}:
+        files[f"bin/{name}"] = tree / "examples" / name
     return files
 
 
@@ -326,20 +338,30 @@ def _script(examples, known):
         text += f"{one.before}\nrun {one.name} {one.seconds} {program} {one.arguments}\n"
         if one.after:
             text += f'{{ {one.after}; }} 2>&1 | sed "s/^/LV + {one.name} /"\n'
-    return (MONITOR_SCRIPT.replace("SYMBOLS", "|".join(SYMBOLS)).replace("SHOWN", str(SHOWN))
+    return (MONITOR_SCRIPT.replace("SHOWN", str(SHOWN))
             .replace("EXAMPLES", text.replace("NODENAME", str(known.offsets["new_utsname"]["nodename"]))))
 
 
-def _configs(directory, tree, examples):
+def _with_symbols(text):
+    return text.replace("SYMBOLS", "|".join(SYMBOLS))
+
+
+def _host_configs(directory, tree, examples):
+    """Domain 0, which has its guest's files."""
+    known = Kernel(debian_kernel(), tree)
+    return libvmi_host.configs(directory, _script(examples, known), _monitor_files(tree, known, examples),
+                               _with_symbols(libvmi_host.GUEST_SYMBOLS) + GUEST_SCRIPT, tree / "busy")
+
+
+def _monitor_configs(directory, tree, examples):
+    """A monitor's domain, and the one that it watches."""
     kernel = debian_kernel()
     known = Kernel(kernel, tree)
-    guest = initramfs.script(directory / "guest.gz", kernel, build_dir(), GUEST_SCRIPT,
+    guest = initramfs.script(directory / "guest.gz", kernel, build_dir(), "insmod /lib/xen-evtchn.ko\n" + GUEST_SCRIPT,
                              {**_modules(kernel, "xen-evtchn"), "bin/busy": tree / "busy"})
-    files = _monitor_files(tree, kernel, known)
-    for name in {PROGRAMS.get(one.name, one.name) for one in examples}:
-        files[f"bin/{name}"] = tree / "examples" / name
     monitor = initramfs.script(directory / "monitor.gz", kernel, build_dir(),
-                               _script(examples, known), files)
+                               _with_symbols(MONITOR_SETUP) + _script(examples, known),
+                               {**_store_files(kernel), **_monitor_files(tree, known, examples)})
     settings = ({"name": "monitor", "ramdisk": monitor, "memory": MONITOR_MIB, "monitor": 1},
                 {"name": "guest", "ramdisk": guest, "memory": GUEST_MIB, "altp2m": "external"})
     paths = []
@@ -350,20 +372,36 @@ def _configs(directory, tree, examples):
     return paths
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the examples run: the word for it in the record, the monitor's domain, whose lines are the guest's, and how
+    the configurations are made."""
+
+    word: str
+    monitor: str
+    name: str
+    guest: str
+    configs: object
+
+
+MONITOR = Place("", "d1", "monitor", "d2", _monitor_configs)
+HOST = Place("host", "d0", "host", "d0", _host_configs)
+
+
 class Watcher:
     """Sorts the machine's lines: facts, and each example's output."""
 
-    def __init__(self, verbose):
+    def __init__(self, verbose, place=MONITOR):
         self.facts, self.outputs = Facts(), {}
-        self._verbose, self._now = verbose, None
+        self._verbose, self._now, self._place = verbose, None, place
 
     def line(self, line):
         """One Line of the runner."""
-        self.facts.learn(line.source, line.text)
+        self.facts.learn(line.source, line.text, self._place.monitor, self._place.guest)
         if self._verbose:
             print(line, flush=True)
-        if line.source != "d1":
-            if line.source == "facet" and re.match(r"d1 monitor: ", line.text):
+        if line.source != self._place.monitor:
+            if line.source == "facet" and line.text.startswith(f"{self._place.monitor} {self._place.name}: "):
                 raise machine.Stop(0)
             return
         text = line.text
@@ -380,11 +418,11 @@ class Watcher:
             self.outputs.setdefault(name, Output()).lines.append(rest)
 
 
-def parse(text, file="tests/recorded/libvmi.txt", where=machines.DEFAULT):
-    """({reason: its text}, {example: (outcome, reason)}) of what is recorded for that machine.
+def parse(text, file="tests/recorded/libvmi.txt", where=(machines.DEFAULT,)):
+    """({reason: its text}, {example: (outcome, reason)}) of what is recorded for a machine and, last, a place.
 
-    Lines: "reason KEY TEXT", "example NAME works", "example NAME fails KEY"; "example NAME@MACHINE ..."
-    stands behind the line for all, and is for that machine alone.
+    Lines: "reason KEY TEXT", "example NAME works", "example NAME fails KEY"; "example NAME@WHERE ..."
+    stands behind the line for all, and is for that machine or that place alone.
     """
     reasons, examples, own = {}, {}, {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -403,7 +441,9 @@ def parse(text, file="tests/recorded/libvmi.txt", where=machines.DEFAULT):
             own[name] = (outcome, *key)
         else:
             raise Error(f"{file}:{number}: not understood: {line}")
-    return reasons, {name: own.get(f"{name}@{where}", one) for name, one in examples.items()}
+    for word in where:
+        examples = {name: own.get(f"{name}@{word}", one) for name, one in examples.items()}
+    return reasons, examples
 
 
 def judge(example, out, facts):
@@ -416,8 +456,8 @@ def judge(example, out, facts):
         return False
 
 
-def print_table(found, outputs, quiet, where=machines.DEFAULT):
-    """Prints what each example said and gave on that machine. Returns the number of unexpected results."""
+def print_table(found, outputs, quiet, where=(machines.DEFAULT,)):
+    """Prints what each example said and gave there. Returns the number of unexpected results."""
     reasons, recorded = parse(RECORDED.read_text(encoding="utf-8"), where=where)
     bad = 0
     for name in [] if quiet else found:
@@ -448,6 +488,7 @@ def _arguments(arguments):
         epilog="exit status: 0 if every result is the recorded one, else 1; with --quiet the table is printed alone")
     parser.add_argument("directory", metavar="DIR", help="LibVMI's source; it is left as it is")
     parser.add_argument("examples", metavar="EXAMPLE", nargs="*", default=[], help="run only these")
+    parser.add_argument("--host", action="store_true", help="in the domain 0 of `facet demo host`, with a guest that xl makes")
     parser.add_argument("--verbose", action="store_true", help="print all that the machine says")
     machine_options(parser)
     return parser.parse_args(arguments)
@@ -456,22 +497,23 @@ def _arguments(arguments):
 def main(arguments):
     """Runs `facet libvmi`. Returns its exit status."""
     options = _arguments(arguments)
-    where = machines.find(options.machine)
+    where, place = machines.find(options.machine), HOST if options.host else MONITOR
     check_source(options.directory)
     unknown = set(options.examples).difference(one.name for one in EXAMPLES)
     if unknown:
         raise Error(f"no example is called {', '.join(sorted(unknown))}; there are "
                     f"{', '.join(one.name for one in EXAMPLES)}")
-    packages.require("libvmi")
+    for what in ("libvmi", "host") if options.host else ("libvmi",):
+        packages.require(what)
     build()
     tree = build_examples(options.directory)
     examples = [one for one in EXAMPLES if not options.examples or one.name in options.examples]
-    watcher = Watcher(options.verbose)
+    watcher = Watcher(options.verbose, place)
     with tempfile.TemporaryDirectory() as scratch:
-        paths = _configs(pathlib.Path(scratch), tree, examples)
+        paths = place.configs(pathlib.Path(scratch), tree, examples)
         progress(f"running {len(examples)} examples")
         machine.boot(paths, ticks=where.limit(TICKS), machine=where.name, processors=options.processors,
-                     on_line=watcher.line)
+                     on_line=watcher.line, **(libvmi_host.machine(pathlib.Path(scratch)) if options.host else {}))
     found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
              for one in examples}
-    return 1 if print_table(found, watcher.outputs, options.quiet, where.name) else 0
+    return 1 if print_table(found, watcher.outputs, options.quiet, (where.name, place.word)) else 0
