@@ -6,6 +6,7 @@ import re
 
 import runner
 from harness import FacetTest
+from runner import prove
 
 DOCS = runner.ROOT / "docs"
 # Words that are read in ten minutes; and README's when the pages for users were asked for.
@@ -35,6 +36,18 @@ class DocumentsTest(FacetTest):
             with self.subTest(name):
                 self.assertLess(len(text(DOCS / f"{name}.md").split()), MOST)
         self.assertLess(len(text(runner.ROOT / "README.md").split()), README_MOST)
+
+    def test_proven(self):
+        """What docs/audit.md says of `facet prove` is what that command counts, the last line included."""
+        audit = text(DOCS / "audit.md")
+        enumerations = sum(len(re.findall(r"cmocka_unit_test\(", text(path))) for path in (runner.ROOT / "tests/prove").glob("*.c"))
+        mutants = sum(len(mutants) for _, mutants in prove.PROTOCOLS.values())
+        proven = enumerations + 2 * len(prove.PROTOCOLS) + len(prove.ANALYSES)
+        self.assertIn(f"`prove: {proven} proven, 0 open`: {enumerations} enumerations, {len(prove.PROTOCOLS)} protocols, the mutants of "
+                      f"each, and {len(prove.ANALYSES)} analyses", audit)
+        self.assertIn(f"{mutants} mutants", audit)
+        self.assertEqual({path.stem for path in (runner.ROOT / "tests/prove/eva").glob("*.c")}, set(prove.ANALYSES))
+        self.assertEqual({path.stem for path in (runner.ROOT / "tests/prove/spin").glob("*.pml")}, set(prove.PROTOCOLS))
 
     def test_index(self):
         """docs/README.md leads to every page."""

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from . import options, packages
 from .base import ROOT, Error, build_dir, progress
 
-# Each analysis: the harness tests/prove/eva/NAME.c, and the source that it looks at.
+# Each analysis: the harness tests/prove/eva/NAME.c, what it calls, and the source that this is in.
 ANALYSES = {
-    "decode": "hv/exit/decode.c",
-    "elf": "hv/guest/elf_image.c",
+    "decode": ("decode_mmio()", "hv/exit/decode.c"),
+    "code": ("code_length()", "hv/x86/code.c"),
+    "tables": ("tables_decode()", "agent/tables_find.c"),
+    "elf": ("elf_image_parse()", "hv/guest/elf_image.c"),
 }
 # Each protocol: tests/prove/spin/NAME.pml, what it keeps, and its mutants (macros), each of which breaks that.
 PROTOCOLS = {
@@ -42,7 +44,7 @@ PROTOCOLS = {
 SMALL = {"big": ("N=2",)}
 DEPTH = 3
 DEPTH_MAX = 8
-_INCLUDES = "-Iinclude -I. -Ihv -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu"
+_INCLUDES = "-Iinclude -I. -Ihv -Iagent -D__XEN_TOOLS__ -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu"
 
 
 @dataclass
@@ -134,10 +136,10 @@ def _analyse(name, source):
 
 
 def _eva(count):
-    for name, source in ANALYSES.items():
+    for name, (function, source) in ANALYSES.items():
         reached, of, alarms, log = _analyse(name, source)
         count.add(alarms == 0)
-        print(f"{'OPEN' if alarms else 'proven'}  {source} has no run-time error, whatever it is given")
+        print(f"{'OPEN' if alarms else 'proven'}  {function} of {source} has no run-time error, whatever it is given")
         print(f"        {reached} of {of} statements reached, {alarms} alarms"
               + (f"; see {log}" if alarms else ""), flush=True)
 
