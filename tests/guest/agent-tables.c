@@ -17,7 +17,9 @@
 #define CODE       0xc0deUL
 #define FAR        (5ULL << 39) /* an address that nobody uses */
 #define ENTRY_OF   0x000ffffffffff000ULL
-#define PTE_MARKED 0x60ULL
+#define PTE_A      0x20ULL
+#define PTE_D      0x40ULL
+#define PTE_MARKED (PTE_A | PTE_D)
 
 extern uint64_t pml4[512];
 static const struct siphash_key key = {5, 6};
@@ -182,6 +184,56 @@ static void others_go_on(void)
     expect(store_4((uint64_t *)e, (uint32_t)*e), VEC_GP); /* nobody writes entries so */
 }
 
+static void unmark(uint64_t at)
+{
+    uint64_t *t = pml4;
+
+    for (unsigned shift = 39; shift >= 12; shift -= 9) {
+        uint64_t *e = &t[at >> shift & 511];
+
+        expect(store(e, *e & ~PTE_MARKED), VEC_NONE);
+        if (shift == 12) /* the way to those above leads through them */
+            expect(*e & PTE_MARKED, 0);
+        t = (uint64_t *)(*e & ENTRY_OF);
+    }
+    expect(try_write_cr3((uint64_t)pml4), VEC_NONE);
+    tlb_flush((void *)at);
+}
+
+/* The marks of the last of the entries. */
+static uint64_t marks_of(uint64_t at)
+{
+    uint64_t *t = pml4, e = 0;
+
+    for (unsigned shift = 39; shift >= 12; shift -= 9) {
+        e = t[at >> shift & 511];
+        expect(e & PTE_A, PTE_A);
+        t = (uint64_t *)(e & ENTRY_OF);
+    }
+    return e & PTE_MARKED;
+}
+
+/* The processor marks what it walks through, in each table that is watched: by itself, or, where it
+ * looks at views for that, by the agent, which marks as dirty at once what can be written. */
+static void marks(void)
+{
+    uint64_t denied, told;
+    bool early;
+
+    NEED_IT();
+    denied = count(GUARD_DENIED);
+    told = count(GUARD_TABLE);
+    unmark((uint64_t)beside);
+    expect(*(volatile uint64_t *)beside, 0xbe51de);
+    early = marks_of((uint64_t)beside) & PTE_D;
+    unmark((uint64_t)beside);
+    *(volatile uint64_t *)beside = 0xbe51de;
+    expect(marks_of((uint64_t)beside), PTE_MARKED);
+    say("walks are marked by %s\n", early ? "the agent" : "the processor");
+    expect(count(GUARD_DENIED), denied);
+    expect(count(GUARD_TABLE) - told, 2 * 4);
+}
+
 /* A further top table: looked at when it is loaded, watched as long as it is one. */
 static void further_tops(void)
 {
@@ -237,5 +289,5 @@ static void lower(void)
     expect(*(volatile uint64_t *)secret, 0xbe51de);
 }
 
-TEST_CASES(CASE(raise), CASE(leads_elsewhere), CASE(others_go_on), CASE(further_tops),
+TEST_CASES(CASE(raise), CASE(leads_elsewhere), CASE(others_go_on), CASE(marks), CASE(further_tops),
            CASE(tops_of_the_attackers), CASE(lower))

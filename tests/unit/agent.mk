@@ -3,7 +3,9 @@
 AGENT_TEST_OBJS = $(B)/unit/tests/unit/test_agent_keeper.o $(B)/unit/tests/unit/agent_copies.o \
                   $(B)/unit/agent/linux/keeper.o $(B)/unit/agent/linux/copy.o
 AGENT_SITES_OBJS = $(B)/unit/tests/unit/test_agent_sites.o $(B)/unit/agent/linux/sites.o
-$(AGENT_TEST_OBJS) $(AGENT_SITES_OBJS): UNIT_CFLAGS += -Iagent -Iagent/linux -D__XEN_TOOLS__
+# The library's about page tables.
+AGENT_TABLES_OBJS = $(B)/unit/tests/unit/test_agent_tables.o $(B)/unit/agent/tables.o $(B)/unit/agent/tables_find.o
+$(AGENT_TEST_OBJS) $(AGENT_SITES_OBJS) $(AGENT_TABLES_OBJS): UNIT_CFLAGS += -Iagent -Iagent/linux -D__XEN_TOOLS__
 
 $(B)/unit/tests/unit/%.o: tests/unit/%.S
 	@mkdir -p $(@D)
@@ -15,7 +17,10 @@ $(B)/unit/test_agent_keeper: $(AGENT_TEST_OBJS)
 $(B)/unit/test_agent_sites: $(AGENT_SITES_OBJS)
 	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
 
+$(B)/unit/test_agent_tables: $(AGENT_TABLES_OBJS)
+	$(INTO) $(HOSTCC) $(SANITIZE) $^ -lcmocka -o $@
+
 .PHONY: unit-agent
-unit-agent: $(B)/unit/test_agent_keeper $(B)/unit/test_agent_sites
+unit-agent: $(B)/unit/test_agent_keeper $(B)/unit/test_agent_sites $(B)/unit/test_agent_tables
 	@for t in $^; do CMOCKA_MESSAGE_OUTPUT=TAP $$t || exit 1; done
 unit: unit-agent
