@@ -21,7 +21,8 @@ static void int1(struct vcpu *v, const struct event *e, uint64_t pending)
 }
 
 /*
- * #DB leaves DR6 and DR7.GD to whoever intercepts it (SDM 3, 27.1); the exit says what happened.
+ * #DB leaves DR6 and DR7.GD to whoever intercepts it on Intel (SDM 3, 27.1), and has changed both
+ * on AMD (APM 2, 15.12.2), which comes to the same; the exit says what happened.
  */
 static void debug_exception(struct vcpu *v, const struct event *e, uint64_t pending)
 {

@@ -65,5 +65,6 @@ struct exit_vcpu {
         step_int_vector; /* of INT n, while the IDT has no limit; 0: it has its own */
     bool step_vme;       /* ... and CR4.VME is off, with IOPL 3 */
     uint16_t step_idt_limit;
-    uint64_t step_rip, step_blocking, step_flags;
+    uint8_t step_gpr, step_length; /* of MOV from or to DR6 or DR7 */
+    uint64_t step_rip, step_blocking, step_flags, step_dr6, step_dr7;
 };

@@ -9,35 +9,55 @@
  * - INT3, INTO and INT1 exit before they push a frame. INT n does because the IDT has no limit
  *   then: it raises #GP, and whatever else stands in its way comes first, as ever. They are
  *   injected, so that the frame that they push has the guest's TF;
+ * - DR6 has no causes meanwhile, so that those which are found are the step's: the processor may
+ *   have set them with the trap, and switched DR7.GD off (APM 2, 15.12.2). Both are put right
+ *   afterwards, and so is what MOV read of DR6, or wrote;
  * - that delivery, like that of an exception which the instruction raised, is a step of its own,
  *   where the vendor can end one there;
  * - MOV SS and POP SS hold the trap back for one instruction: the two are one step, unless the
  *   second one exits.
  */
 #include <facet/hvmop.h>
+#include <string.h>
 #include "domain.h"
 #include "monitor.h"
 #include "exit/step.h"
 #include "vcpu/hand.h"
 #include "vcpu/pins.h"
+#include "x86/code.h"
 
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define DR6_BS            (1u << 14)
-#define DR6_ANY           (DR6_BS | 1u << 13 | 0xfu) /* BS, BD and the four breakpoints */
-#define INSTRUCTION_MAX   15u
+#define DR6_BD            (1u << 13)
+#define DR6_BREAKPOINTS   0xfu
+#define DR6_ANY           (DR6_BS | DR6_BD | DR6_BREAKPOINTS)
+#define DR7_GD            (1u << 13)
+#define MODRM_DR1         (1u << 3)
+#define MODRM_DR4         (1u << 5)
 #define ERROR_IDT         2u
 
 enum step_mode { STEP_IDLE, STEP_VENDOR, STEP_TF, STEP_DELIVERY };
-enum step_kind { KIND_OTHER, KIND_PUSHF, KIND_LOADS_TF, KIND_SYSCALL, KIND_INT, KIND_STI };
+enum step_kind {
+    KIND_OTHER,
+    KIND_PUSHF,
+    KIND_LOADS_TF,
+    KIND_SYSCALL,
+    KIND_INT,
+    KIND_STI,
+    KIND_FROM_DR6,
+    KIND_TO_DR6,
+    KIND_TO_DR7
+};
 
 struct step_instruction {
-    uint8_t bytes[2 * INSTRUCTION_MAX + 2]; /* the last two are not read, but looked at */
-    unsigned nr;                            /* bytes that could be read */
-    unsigned long_mode;                     /* 64-bit code */
-    bool wide_address;                      /* 32-bit addresses, outside 64-bit code */
+    uint8_t bytes[2 * CODE_LENGTH_MAX];
+    unsigned nr;       /* bytes that could be read */
+    bool long_mode;    /* 64-bit code */
+    bool wide_address; /* 32-bit addresses, outside 64-bit code */
     /* found out */
     enum step_kind kind;
     unsigned vector, length; /* KIND_INT */
+    uint8_t gpr;             /* KIND_FROM_DR6 to KIND_TO_DR7, whose length is to where they end */
 };
 
 /* So many bytes from RIP on lie within the code segment. */
@@ -47,7 +67,7 @@ static unsigned segment_rest(const struct vcpu *v)
              rip = vcpu_get(v, VCPU_RIP);
 
     return rip > limit                              ? 0
-           : limit - rip >= 2 * INSTRUCTION_MAX - 1 ? 2 * INSTRUCTION_MAX
+           : limit - rip >= 2 * CODE_LENGTH_MAX - 1 ? 2 * CODE_LENGTH_MAX
                                                     : (unsigned)(limit - rip) + 1;
 }
 
@@ -65,7 +85,7 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
     }
     at = base + vcpu_get(v, VCPU_RIP) + s->nr;
     s->nr += (unsigned)hand_fetch(v, s->long_mode ? at : at & 0xffffffff, s->bytes + s->nr,
-                                  2 * INSTRUCTION_MAX - s->nr);
+                                  2 * CODE_LENGTH_MAX - s->nr);
     if (!s->long_mode && s->nr > segment_rest(v)) {
         s->nr = segment_rest(v);
     }
@@ -73,75 +93,50 @@ static void fetch(struct vcpu *v, struct step_instruction *s)
 
 /* ---- the few instructions that matter ---- */
 
-static bool is_prefix(const struct step_instruction *s, uint8_t b)
+static void classify_debug(struct step_instruction *s, const struct code *c, unsigned first)
 {
-    static const uint8_t legacy[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
-                                     0x66, 0x67, 0xf0, 0xf2, 0xf3};
+    uint8_t modrm = code_byte(c, 2);
+    bool to = code_byte(c, 1) == 0x23;
 
-    for (unsigned i = 0; i < sizeof(legacy); i++) {
-        if (b == legacy[i]) {
-            return true;
-        }
+    s->gpr = (uint8_t)((modrm & 7) | (c->rex & 1) << 3);
+    s->length = first + c->at + 3;
+    if (modrm & MODRM_DR4) { /* 4 and 5 are other names, or #UD */
+        s->kind = !(modrm & MODRM_DR1) ? (to ? KIND_TO_DR6 : KIND_FROM_DR6)
+                  : to                 ? KIND_TO_DR7
+                                       : KIND_OTHER;
     }
-    return s->long_mode && (b & 0xf0) == 0x40;
 }
 
-/* Bytes of ModRM, SIB and displacement (SDM 2, tables 2-1 to 2-3). */
-static unsigned operand_length(const struct step_instruction *s, unsigned at, bool addresses_32)
+static void classify_two_byte(struct step_instruction *s, const struct code *c, unsigned first)
 {
-    uint8_t modrm = s->bytes[at], mod = modrm >> 6, rm = modrm & 7;
-    unsigned n = 1;
-
-    if (mod == 3) {
-        return 1;
-    }
-    if (!addresses_32) {
-        return mod == 0 && rm == 6 ? 3 : 1 + mod;
-    }
-    if (rm == 4) {
-        n++;
-        if (mod == 0 && (s->bytes[at + 1] & 7) == 5) {
-            n += 4;
-        }
-    }
-    if (mod == 0 && rm == 5) {
-        n += 4;
-    }
-    return n + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
-}
-
-static void classify_two_byte(struct step_instruction *s, uint8_t opcode)
-{
-    if (opcode == 0x05) {
+    switch (code_byte(c, 1)) {
+    case 0x05:
         s->kind = KIND_SYSCALL;
-    } else if (opcode == 0x07) {
-        s->kind = KIND_LOADS_TF; /* SYSRET */
+        break;
+    case 0x07: /* SYSRET */
+        s->kind = KIND_LOADS_TF;
+        break;
+    case 0x21:
+    case 0x23:
+        classify_debug(s, c, first);
+        break;
+    default:
+        break;
     }
-}
-
-/* Its length, or 0 if that is too much. */
-static unsigned length_within(unsigned first, unsigned end)
-{
-    return end - first <= INSTRUCTION_MAX ? end - first : 0;
 }
 
 /* The instruction at `first`; 0, or the offset of the next one if this one loads SS. What raises
  * #UD instead is not done. */
 static unsigned classify(struct step_instruction *s, unsigned first)
 {
-    bool other_address = false, more;
-    unsigned at = first;
+    struct code c = {.code_64 = s->long_mode, .wide = s->wide_address, .segment = SEG_DS};
 
-    for (; at < s->nr && is_prefix(s, s->bytes[at]); at++) {
-        other_address = other_address || s->bytes[at] == 0x67;
-    }
-    if (at >= s->nr || at - first >= INSTRUCTION_MAX) {
-        return 0;
-    }
-    more = at + 1 < s->nr;
-    switch (s->bytes[at]) {
+    c.nr = s->nr - first < CODE_LENGTH_MAX ? s->nr - first : CODE_LENGTH_MAX;
+    memcpy(c.bytes, s->bytes + first, c.nr);
+    code_begin(&c);
+    switch (code_byte(&c, 0)) {
     case 0x0f:
-        classify_two_byte(s, more ? s->bytes[at + 1] : 0);
+        classify_two_byte(s, &c, first);
         return 0;
     case 0x9c:
         s->kind = KIND_PUSHF;
@@ -151,20 +146,20 @@ static unsigned classify(struct step_instruction *s, unsigned first)
         s->kind = KIND_LOADS_TF; /* POPF, IRET */
         return 0;
     case 0xcd:
-        s->kind = more ? KIND_INT : KIND_OTHER;
-        s->vector = more ? s->bytes[at + 1] : 0;
-        s->length = length_within(first, at + 2);
+        if (c.at + 1 < c.nr) {
+            s->kind = KIND_INT;
+            s->vector = code_byte(&c, 1);
+            s->length = c.at + 2;
+        }
         return 0;
     case 0xfb:
         s->kind = KIND_STI;
         return 0;
     case 0x17:
-        return s->long_mode ? 0 : at + 1;
+        return s->long_mode ? 0 : first + c.at + 1;
     case 0x8e:
-        return more && (s->bytes[at + 1] >> 3 & 7) == 2
-                   ? at + 1 +
-                         operand_length(s, at + 1, s->long_mode || s->wide_address != other_address)
-                   : 0;
+        return (code_byte(&c, 1) >> 3 & 7) == SEG_SS ? first + c.at + 1 + code_operand_length(&c, 1)
+                                                     : 0;
     default:
         return 0;
     }
@@ -177,7 +172,7 @@ static void look(struct vcpu *v, struct step_instruction *s)
     s->kind = KIND_OTHER;
     fetch(v, s);
     next = classify(s, 0);
-    if (next && next <= INSTRUCTION_MAX) {
+    if (next && next <= CODE_LENGTH_MAX && next < s->nr) {
         classify(s, next);
     }
 }
@@ -240,6 +235,11 @@ static void arm_tf(struct vcpu *v, const struct step_instruction *s)
     } else if (blocking & BLOCKING_MOVSS) { /* there it is for the end of this instruction */
         vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) | TRAP_BS);
     }
+    x->step_gpr = s->gpr;
+    x->step_length = (uint8_t)s->length;
+    x->step_dr6 = vcpu_get(v, VCPU_DR6);
+    x->step_dr7 = vcpu_get(v, VCPU_DR7);
+    vcpu_set(v, VCPU_DR6, x->step_dr6 & ~(uint64_t)DR6_ANY);
     x->step_int_length = 0;
     vcpu_set(v, VCPU_RFLAGS, x->step_flags | X86_EFLAGS_TF);
     if (s->kind == KIND_INT && s->length) {
@@ -326,6 +326,33 @@ static bool is_debug_trap(const struct vcpu_exit *e)
            e->exception.event.vector == EXC_DB;
 }
 
+/* As the guest has them now. A MOV that DR7.GD refused is none: Bochs 2.7 tells that with BS. */
+static void put_back_debug(struct vcpu *v, bool trapped)
+{
+    struct exit_vcpu *x = &v->exit;
+    uint64_t gd = x->step_dr7 & DR7_GD, moved = vcpu_gpr(v, x->step_gpr);
+
+    if (x->step_kind >= KIND_FROM_DR6 &&
+        (!trapped || (uint32_t)(vcpu_get(v, VCPU_RIP) - x->step_rip) != x->step_length)) {
+        x->step_kind = KIND_OTHER;
+    }
+    switch (x->step_kind) {
+    case KIND_FROM_DR6:
+        vcpu_set_gpr(v, x->step_gpr, moved | (x->step_dr6 & DR6_ANY));
+        break;
+    case KIND_TO_DR6: /* the other bits are as the processor has them */
+        x->step_dr6 = (vcpu_get(v, VCPU_DR6) & ~(uint64_t)DR6_ANY) | (moved & DR6_ANY);
+        break;
+    case KIND_TO_DR7:
+        gd = moved & DR7_GD;
+        break;
+    default:
+        break;
+    }
+    vcpu_set(v, VCPU_DR6, x->step_dr6);
+    vcpu_set(v, VCPU_DR7, (vcpu_get(v, VCPU_DR7) & ~(uint64_t)DR7_GD) | gd);
+}
+
 /* Behind the trap all is done; elsewhere than before without one, only MOV SS is. */
 static void disarm_tf(struct vcpu *v, const struct vcpu_exit *e)
 {
@@ -340,6 +367,7 @@ static void disarm_tf(struct vcpu *v, const struct vcpu_exit *e)
     }
     flags = vcpu_get(v, VCPU_RFLAGS);
     vcpu_set(v, VCPU_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);
+    put_back_debug(v, trapped);
     VENDOR(watch, v, &x->watch);
     if (!x->step_tf) {
         vcpu_set(v, VCPU_PENDING_TRAP, vcpu_get(v, VCPU_PENDING_TRAP) & ~(uint64_t)TRAP_BS);
@@ -406,9 +434,35 @@ bool step_interrupts(struct vcpu *v, const struct event *e)
     return true;
 }
 
+/* Breakpoints on data or ports, and enabled. */
+static uint64_t data_breakpoints(uint64_t dr7)
+{
+    uint64_t enabled = 0;
+
+    for (unsigned n = 0; n < 4; n++) {
+        enabled |= (dr7 >> 2 * n & 3) && (dr7 >> (16 + 4 * n) & 3) ? 1u << n : 0;
+    }
+    return enabled;
+}
+
+/*
+ * Behind an instruction its breakpoints on data count. Others are told that their address is met,
+ * too: those that are not enabled (SDM 3, 17.2.3), and on QEMU those on the next instruction.
+ */
 uint64_t step_debug(const struct vcpu *v, uint64_t pending)
 {
-    return v->exit.step_mode == STEP_TF && !v->exit.step_tf ? pending & ~(uint64_t)DR6_BS : pending;
+    const struct exit_vcpu *x = &v->exit;
+
+    if (x->step_mode != STEP_TF || !(pending & DR6_BS)) {
+        return pending;
+    }
+    if (x->step_kind == KIND_TO_DR6) { /* what it wrote is no cause */
+        pending &= DR6_BS | (DR6_BREAKPOINTS & ~x->step_dr6);
+    }
+    if (x->step_tf) {
+        return pending;
+    }
+    return pending & (data_breakpoints(x->step_dr7) & pending ? DR6_BD | DR6_BREAKPOINTS : DR6_BD);
 }
 
 void step_finish(struct vcpu *v)

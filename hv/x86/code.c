@@ -37,7 +37,7 @@ void code_begin(struct code *c)
 }
 
 /* Bytes of ModRM, SIB and displacement (APM 3, 1.4). */
-static unsigned operand_length(const struct code *c, unsigned n)
+unsigned code_operand_length(const struct code *c, unsigned n)
 {
     uint8_t modrm = code_byte(c, n), mod = modrm >> 6, rm = modrm & 7;
     unsigned sib = code_addresses_32(c) && mod != 3 && rm == 4;
@@ -60,9 +60,9 @@ static unsigned length_0f(const struct code *c)
 {
     switch (code_byte(c, 1)) {
     case 0x01: /* LMSW and the descriptor tables have an operand in memory; the others none */
-        return 2 + operand_length(c, 2);
+        return 2 + code_operand_length(c, 2);
     case 0x00:
-        return 2 + operand_length(c, 2);
+        return 2 + code_operand_length(c, 2);
     case 0x20:
     case 0x22:
         return 3;
@@ -112,7 +112,7 @@ unsigned code_length(const struct code *c)
     case 0xea:
         return c->code_64 ? 0 : wide ? 7 : 5;
     case 0xff:
-        return 1 + operand_length(c, 1);
+        return 1 + code_operand_length(c, 1);
     default:
         return 0;
     }

@@ -20,6 +20,8 @@ struct code {
 
 /* Reads the prefixes. bytes, nr, code_64, wide and segment (DS) are set, all else is 0. */
 void code_begin(struct code *c);
+/* Of the ModRM byte that is the nth from the opcode on, with SIB and displacement. */
+unsigned code_operand_length(const struct code *c, unsigned n);
 /* From the opcode on; 0: not known. */
 unsigned code_length(const struct code *c);
 

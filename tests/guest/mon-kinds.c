@@ -24,6 +24,7 @@
 #define MSR_GS        0xc0000101u
 #define MSR_KERNEL_GS 0xc0000102u
 #define DR6_RESET     0xffff0ff0u
+#define DR6_BEFORE    0xffff4ffcu /* W_BEFORE */
 #define DR7_RESET     0x400u
 
 /* What a row left. */
@@ -157,7 +158,7 @@ static void arrange(const struct kind *k, bool on)
 
     try_write_dr0((uint64_t)PAGE_OF(DATA) + 0x100);
     try_write_dr1(at + 1);
-    try_write_dr6(DR6_RESET);
+    try_write_dr6(on && k->what & W_BEFORE ? DR6_BEFORE : DR6_RESET);
     try_write_dr7(DR7_RESET | (on && k->what & W_WATCH ? 3 | 9ULL << 16 : 0) |
                   (on && k->what & W_BREAK ? 3 << 2 : 0) |
                   (on && k->what & W_DETECT ? 1 << 13 : 0));
@@ -227,6 +228,8 @@ static void run(const struct kind *k, bool sums)
     try_wrmsr(MSR_FS, (uint64_t)PAGE_OF(DATA));
     try_wrmsr(MSR_GS, (uint64_t)PAGE_OF(DATA) + 0x800);
     settle(k);
+    if (cpu_is_amd() && !cpu_is_qemu()) /* FOP, FIP and FDP: see left_out() */
+        memset(fpu + 6, 0, 18);
     now.stack = stack_sum(&now.r, contexts[k->in].bits);
     now.data = sums ? sum(PAGE_OF(DATA), 2 * PAGE / 8) : 0;
     now.fpu = sum(fpu, sizeof(fpu) / 8);
@@ -267,17 +270,25 @@ static void compare(const struct kind *k, unsigned mode)
         return;
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
         bool ticks = (k->what & W_TICKS) && (i == 14 || i == 12 || i == 11 || i == 13);
+        /* QEMU 7.2 has no RF in faults' frames. */
+        uint64_t blind = i == 19 && cpu_is_qemu() ? F_RF : 0;
 
-        if (got[i] != wanted[i] && !ticks && !(i == 26 && mode >= KINDS_DATA_TOGGLED))
+        if ((got[i] | blind) != (wanted[i] | blind) && !ticks &&
+            !(i == 26 && mode >= KINDS_DATA_TOGGLED))
             differs(k, mode, names[i], got[i], wanted[i]);
     }
 }
 
-/* Not run: what this guest would not survive on an emulator, and what Facet has not (docs/amd.md).
+/*
+ * Not run: what this guest would not survive on an emulator, or what that has otherwise where TF is
+ * set; what AMD's processors do not keep while another vCPU runs; and breakpoints on data where an
+ * emulator does not tell them from steps (docs/amd.md).
  */
 static bool left_out(const struct kind *k)
 {
-    return (k->what & W_TABLES && cpu_is_qemu()) || (k->what & W_LMSW && on_facet && cpu_is_amd());
+    return cpu_is_qemu()  ? k->what & (W_TABLES | W_QEMU)
+           : cpu_is_amd() ? k->what & (W_FIP | W_WATCH)
+                          : false;
 }
 
 static void prepare_data(void)

@@ -39,6 +39,7 @@
 #define DR7_RESET 0x400u
 #define DR6_RESET 0xffff0ff0u
 #define CR4_VME   1u
+#define EFLAGS_RF 0x10000u
 #define EFLAGS_VM 0x20000u
 
 /* By POPAL and IRET to VM86; shared with the assembly below. */
@@ -156,7 +157,7 @@ static const char *const left_names[LEFT] = {
     "edi",    "esi",        "ebp", "-",   "ebx",   "edx",       "ecx",     "eax",
     "vector", "error code", "eip", "cs",  "flags", "esp",       "ss",      "es",
     "ds",     "fs",         "gs",  "dr6", "cr0",   "its stack", "the data"};
-enum { LEFT_DR6 = 19, LEFT_CR0, LEFT_STACK, LEFT_DATA };
+enum { LEFT_FLAGS = 12, LEFT_DR6 = 19, LEFT_CR0, LEFT_STACK, LEFT_DATA };
 struct outcome {
     uint32_t left[LEFT];
 };
@@ -279,6 +280,12 @@ static void prepare_data(void)
         *low(DATA_AT + i) = (uint8_t)(i * 37 + (i >> 8));
 }
 
+/* QEMU 7.2 has no VME, and another thing otherwise where TF is set. */
+static bool left_out(const struct kind86 *k)
+{
+    return cpu_is_qemu() && (k->in == VME_0 || k->in == VME_3 || k->what & WHAT_QEMU);
+}
+
 static void watched(unsigned mode)
 {
     target_alone();
@@ -287,9 +294,15 @@ static void watched(unsigned mode)
     for (const struct kind86 *k = __start_kinds86; k < __stop_kinds86; k++) {
         const uint32_t *wanted = plain[k - __start_kinds86].left;
 
+        if (left_out(k))
+            continue;
         run(k, mode < KINDS_DATA_TOGGLED);
         for (unsigned i = 0; i < LEFT; i++) {
-            if (now.left[i] != wanted[i] && !(i == LEFT_DATA && mode >= KINDS_DATA_TOGGLED))
+            /* QEMU 7.2 has no RF in faults' frames. */
+            uint32_t blind = i == LEFT_FLAGS && cpu_is_qemu() ? EFLAGS_RF : 0;
+
+            if ((now.left[i] | blind) != (wanted[i] | blind) &&
+                !(i == LEFT_DATA && mode >= KINDS_DATA_TOGGLED))
                 test_failed(__LINE__, "%s, %s: %s is %x, wanted %x", k->name, modes[mode],
                             left_names[i], now.left[i], wanted[i]);
         }
@@ -318,6 +331,8 @@ static void nobody_watches(void)
          __stop_kinds86 - __start_kinds86);
     prepare_data();
     for (const struct kind86 *k = __start_kinds86; k < __stop_kinds86; k++) {
+        if (left_out(k))
+            continue;
         run(k, true);
         plain[k - __start_kinds86] = now;
         check(ends_right(k), "%s: vector %u at %x, error %x, wanted %lx", k->name, out86.vector,

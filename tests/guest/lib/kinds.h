@@ -32,21 +32,23 @@
 #define F_AC   0x40000
 
 /* What else. */
-#define W_TICKS  1     /* rax and rdx are not compared: they tell the time */
-#define W_IRQ    2     /* an interrupt waits */
-#define W_WATCH  4     /* DR0 watches writes of 8 bytes at rdi */
-#define W_BREAK  8     /* DR1 is a breakpoint at the second byte of the row */
-#define W_DETECT 16    /* DR7.GD */
-#define W_ACROSS 32    /* the row lies across two pages, its first byte in the first one */
-#define W_SHUT   64    /* ... and the second one is not there */
-#define W_AM     128   /* CR0.AM */
-#define W_NX     256   /* its page may not be executed */
-#define W_CR0    512   /* CR0.TS */
-#define W_REP    2048  /* carried out, all its iterations come before an interrupt, as on Xen */
-#define W_ENDS   1024  /* its last byte is the last of a page, and the next one is not there */
-#define W_LMSW   16384 /* not carried out on AMD */
-#define W_SVM    8192  /* AMD's virtualization, which no guest has */
-#define W_TABLES 4096  /* its tables are lost if it does not end as it should: not on QEMU 7.2 */
+#define W_TICKS  1      /* rax and rdx are not compared: they tell the time */
+#define W_IRQ    2      /* an interrupt waits */
+#define W_WATCH  4      /* DR0 watches writes of 8 bytes at rdi */
+#define W_BREAK  8      /* DR1 is a breakpoint at the second byte of the row */
+#define W_DETECT 16     /* DR7.GD */
+#define W_ACROSS 32     /* the row lies across two pages, its first byte in the first one */
+#define W_SHUT   64     /* ... and the second one is not there */
+#define W_AM     128    /* CR0.AM */
+#define W_NX     256    /* its page may not be executed */
+#define W_CR0    512    /* CR0.TS */
+#define W_REP    2048   /* carried out, all its iterations come before an interrupt, as on Xen */
+#define W_ENDS   1024   /* its last byte is the last of a page, and the next one is not there */
+#define W_SVM    8192   /* AMD's virtualization, which no guest has */
+#define W_BEFORE 32768  /* DR6 has causes of before: BS, B3 and B2 */
+#define W_QEMU   65536  /* QEMU 7.2 has it otherwise where TF is set */
+#define W_FIP    131072 /* it stores FOP, FIP and FDP */
+#define W_TABLES 4096   /* its tables are lost if it does not end as it should: not on QEMU 7.2 */
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

@@ -26,6 +26,7 @@
 #define INT_IDT  0x23 /* CPL 3 may; not redirected */
 
 #define WATCH_WRITE 1 /* DR0 watches writes of 4 bytes at di */
+#define WHAT_QEMU   4 /* QEMU 7.2 has it otherwise where TF is set */
 #define WHAT_SVM    2 /* AMD's virtualization, which no guest has */
 
 /* How a row ends, if not with a vector. */

@@ -11,12 +11,13 @@
     K86("vme, IOPL 0: " name, VME_0, flags, what, ends, insns)
 
 /* Where IOPL counts: `free` with 3 and in real mode, `vme` with the extensions and 0. */
-#define BY_IOPL(name, flags, free, vme, insns)                                                     \
-    K86("real: " name, REAL, flags, 0, free, insns)                                                \
-    K86("vm86: " name, VM_3, flags, 0, free, insns)                                                \
-    K86("vm86, IOPL 0: " name, VM_0, flags, 0, 13, insns)                                          \
-    K86("vme: " name, VME_3, flags, 0, free, insns)                                                \
-    K86("vme, IOPL 0: " name, VME_0, flags, 0, vme, insns)
+#define BY_IOPL(name, flags, free, vme, insns) BY_IOPL_(name, flags, 0, free, vme, insns)
+#define BY_IOPL_(name, flags, what, free, vme, insns)                                              \
+    K86("real: " name, REAL, flags, what, free, insns)                                             \
+    K86("vm86: " name, VM_3, flags, what, free, insns)                                             \
+    K86("vm86, IOPL 0: " name, VM_0, flags, what, 13, insns)                                       \
+    K86("vme: " name, VME_3, flags, what, free, insns)                                             \
+    K86("vme, IOPL 0: " name, VME_0, flags, what, vme, insns)
 
 #define B ENDS_BEHIND
 #define H ENDS_HANDLER
@@ -70,6 +71,12 @@ K86("vm86: another port", VM_3, 0, 0, 13, "mov $0x4711, %dx; in %dx, %al")
 K86("real: mov cr", REAL, 0, 0, B,
     "mov %cr0, %eax; mov %eax, %cr0; mov %cr4, %edx; mov %edx, %cr4; lmsw %ax; clts")
 K86("real: tables", REAL, 0, 0, B, "sgdt (%di); sidt 6(%di); lgdt (%di); lidt 6(%di)")
+K86("real: mov dr6", REAL, 0, 0, B,
+    "mov %dr6, %ebp; mov $0xffff4ff1, %eax; mov %eax, %dr6; nop; mov %eax, (%di); mov %dr6, %ecx; "
+    "mov $0xffff0ff8, %eax; mov %eax, %dr6; mov %dr6, %edx")
+K86("real: watched write, causes of before", REAL, 0, WATCH_WRITE, 1,
+    "mov $0xffff4ffc, %eax; mov %eax, %dr6; mov %ax, (%di); nop")
+K86("vm86: mov dr6", VM_3, 0, 0, 13, "mov %dr6, %eax")
 K86("real: cli, sti", REAL, 0, 0, B, "sti; cli; sti; mov %ss, %ax; mov %ax, %ss; cli")
 
 BY_IOPL("pushf, popf", F_CF, B, B,
@@ -81,7 +88,7 @@ BY_IOPL("popf sets TF", 0, 1, 13, "push $0x102; popf; nop; nop")
 BY_IOPL("pushf with TF", F_TF, 1, 1, "pushf; nop")
 BY_IOPL("popf clears TF", F_TF, 1, 1, "popf; nop")
 BY_IOPL("cli, sti", 0, B, B, "sti; cli; sti; mov %ax, (%di); cli; nop")
-BY_IOPL("sti and pushf", 0, B, B, "sti; pushf; cli; pushf; pop %ax; pop %dx")
+BY_IOPL_("sti and pushf", 0, WHAT_QEMU, B, B, "sti; pushf; cli; pushf; pop %ax; pop %dx")
 BY_IOPL("iret", F_CF, B, B,
         "pushf; push %cs; " AX_TO_2 "push %ax; iret; ud2; 2: nop; pushf; pop %dx")
 BY_IOPL("iretl", 0, B, 13,

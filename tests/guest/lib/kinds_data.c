@@ -65,7 +65,7 @@ K("xchg, xadd, cmpxchg", IN_64, 0, 0,
   "xchg %al, (%rdi); xchg %rdx, (%rsi); xchg %rax, %r8; xchg %eax, %eax; xadd %ax, (%rdi); cmpxchg "
   "%edx, (%rdi); "
   "cmpxchg %r8, (%rsi); mov (%rdi), %rax; cmpxchg %r9, (%rdi)")
-K("cmpxchg8b, 16b", IN_64, 0, 0,
+K("cmpxchg8b, 16b", IN_64, 0, W_QEMU,
   "cmpxchg8b (%rdi); lock cmpxchg8b (%rdi); and $-16, %rdi; cmpxchg16b (%rdi); lock cmpxchg16b "
   "(%rdi)")
 KF("cmpxchg16b misaligned", IN_64, 0, 0, 13, "and $-16, %rdi; lock cmpxchg16b 8(%rdi)")
@@ -134,7 +134,7 @@ K("rep without meaning", IN_64, 0, 0,
 K("x87", IN_64, 0, 0,
   "fninit; fld1; fldpi; fstpl (%rdi); fildq (%rsi); faddp; fistpl 8(%rdi); fnstcw 16(%rdi); fnstsw "
   "%ax; fnstsw 24(%rdi); fldcw 16(%rdi)")
-K("x87 state", IN_64, 0, 0,
+K("x87 state", IN_64, 0, W_FIP,
   "fld1; fnstenv (%rdi); fldenv (%rdi); fnsave 64(%rdi); frstor 64(%rdi); and $-16, %rdi; fxsave "
   "256(%rdi); fxrstor 256(%rdi)")
 KF("x87 with TS", IN_64, 0, W_CR0, 7, "fld1")

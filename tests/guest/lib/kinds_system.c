@@ -54,7 +54,7 @@ K("mov cr", IN_64, 0, 0,
 K("mov cr with TS", IN_64, 0, W_CR0,
   "mov %cr0, %rax; clts; mov %cr0, %rdx; smsw %r8; or $8, %eax; lmsw %ax; mov %cr0, %r9; clts")
 K("smsw to memory", IN_64, 0, 0, "smsw (%rdi); mov %cr2, %rax; mov %rax, %cr2")
-K("lmsw from memory", IN_64, 0, W_LMSW, "smsw (%rdi); lmsw (%rdi)")
+K("lmsw from memory", IN_64, 0, 0, "smsw (%rdi); lmsw (%rdi)")
 KF("mov cr0 refused", IN_64, 0, 0, 13, "mov %cr0, %rax; bts $29, %rax; mov %rax, %cr0")
 KF("mov cr4 refused", IN_64, 0, 0, 13, "mov %cr4, %rax; bts $40, %rax; mov %rax, %cr4")
 KF("mov cr3 refused", IN_64, 0, 0, 13, "mov %cr3, %rax; bts $62, %rax; mov %rax, %cr3")
@@ -64,6 +64,46 @@ KF("user mov cr", IN_64_U, 0, 0, 13, "mov %cr0, %rax")
 K("mov dr", IN_64, 0, 0,
   "mov %dr0, %rax; mov %rdi, %dr3; mov %dr3, %rdx; mov %dr6, %r8; mov %dr7, %r9; mov %r9, %dr7; "
   "mov $0xffff0ff0, %eax; mov %rax, %dr6; xor %eax, %eax; mov %rax, %dr3")
+
+/* What DR6 says is the guest's own, whoever steps it; so is DR7.GD. */
+K("mov dr6", IN_64, 0, W_BEFORE,
+  "mov %dr6, %rdx; mov %rax, (%rdi); mov %dr6, %r8; mov $0xffff4ff1, %eax; mov %rax, %dr6; nop; "
+  "mov %dr6, %r9; mov $0xffff0ff8, %eax; mov %rax, %dr6; mov %dr6, %r10; mov %dr6, %rbp")
+K("mov dr6, stack pointer", IN_64, 0, W_BEFORE,
+  "mov %rsp, %r8; mov %dr6, %rsp; mov %rsp, %r9; mov %r8, %rsp; mov $0xffff6ff2, %ebp; mov %rbp, "
+  "%dr6; mov %rbp, (%rdi)")
+K("mov dr4, dr5", IN_64, 0, W_BEFORE,
+  ".byte 0x0f, 0x21, 0xe0; mov $0xffff4ff2, %edx; .byte 0x0f, 0x23, 0xe2; .byte 0x0f, 0x21, 0xea; "
+  "mov %dr6, %r8")
+K("mov dr6, prefixes", IN_64, 0, W_BEFORE,
+  ".byte 0x66, 0x41, 0x0f, 0x21, 0xf0; .byte 0xf2, 0x48, 0x0f, 0x21, 0x32; mov $0xffff0ff4, %eax; "
+  ".byte 0xf3, 0x41, 0x0f, 0x23, 0xf0; mov %dr6, %r9")
+KF("mov dr14", IN_64, 0, W_BEFORE, 6, ".byte 0x44, 0x0f, 0x21, 0xf0")
+KF("mov dr6 refused", IN_64, 0, W_BEFORE, 13, "mov %rax, %dr6")
+K("32: mov dr6", IN_32, 0, W_BEFORE,
+  "mov %dr6, %edx; mov $0x3007, %eax; mov %eax, %dr6; mov %dr6, %ebp; nop; mov %dr6, %ecx")
+K("16: mov dr6", IN_16, 0, W_BEFORE,
+  "mov %dr6, %edx; mov $0x3007, %eax; mov %eax, %dr6; nop; mov %dr6, %ecx")
+K("mov ss, mov dr6", IN_64, 0, W_BEFORE,
+  "mov %r9d, %ss; mov %dr6, %rdx; mov $0xffff4ff1, %eax; mov %r9d, %ss; mov %rax, %dr6; nop; mov "
+  "%dr6, %rbp")
+KF("mov ss, mov dr6 refused", IN_64, 0, W_BEFORE, 13, "mov %r9d, %ss; mov %rax, %dr6")
+KF("trap behind mov from dr6", IN_64, F_TF, W_BEFORE, 1, "mov %dr6, %rax; nop")
+KF("trap behind mov to dr6", IN_32, F_TF, W_BEFORE, 1, "mov %ecx, %dr6; nop")
+KF("trap, causes of before", IN_64, F_TF, W_BEFORE, 1, "mov %rax, (%rdi); nop")
+KF("watched write, causes of before", IN_64, 0, W_BEFORE | W_WATCH, 1, "mov %rax, (%rdi); nop")
+KF("breakpoint, causes of before", IN_64, 0, W_BEFORE | W_BREAK, 1, "nop; mov %dr6, %rax")
+KF("trap and watched, causes of before", IN_64, F_TF, W_BEFORE | W_WATCH, 1,
+   "mov %rax, (%rdi); nop")
+KF("icebp, causes of before", IN_64, 0, W_BEFORE, 1, "mov %rax, (%rdi); .byte 0xf1")
+KF("int3, causes of before", IN_64, 0, W_BEFORE, 3, "mov %rax, (%rdi); int3")
+K("flags, causes of before", IN_64, 0, W_BEFORE,
+  "pushfq; popfq; mov %rsp, %rdx; push %r9; push %rdx; pushfq; push $8; lea 1f(%rip), %rdx; push "
+  "%rdx; iretq; ud2; 1: mov %rax, (%rdi); mov %dr6, %r8")
+KF("popf sets TF, causes of before", IN_64, 0, W_BEFORE, 1, "push $0x102; popfq; nop; nop")
+KF("mov dr7 sets GD", IN_64, 0, W_BEFORE, 1,
+   "mov $0x2400, %eax; mov %rax, %dr7; nop; mov %rax, (%rdi); mov %dr7, %rdx")
+KF("GD is kept", IN_64, 0, W_DETECT | W_BEFORE, 1, "nop; mov %rax, (%rdi); mov %dr6, %rax")
 KF("mov dr7 refused", IN_64, 0, 0, 13, "bts $40, %rax; mov %rax, %dr7")
 KF("user mov dr", IN_64_U, 0, 0, 13, "mov %dr0, %rax")
 
