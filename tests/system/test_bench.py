@@ -7,7 +7,7 @@ import struct
 import xml.etree.ElementTree as xml
 
 from harness import FacetTest
-from runner import chain, exits, stretch, toolrun, uses
+from runner import bench_agent, chain, exits, machines, stretch, toolrun, uses
 from runner.base import Error
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,6 +58,55 @@ class StretchTest(FacetTest):
             stretch.parse(["STRETCH a 5", "DONE remaps 99999"])
         with self.assertRaisesRegex(Error, "no views"):
             stretch.parse(["TEST stretch.part: error no views"])
+
+
+class AgentTest(FacetTest):
+    """An agent that watches page tables."""
+
+    weight = 8.0
+
+    def test_entries(self):
+        """Every single operation is measured; what does not concern the agent costs what it did."""
+        found = bench_agent.operations(bench_agent.single(machines.find(), self.dir))
+        self.assertEqual([row["name"] for row in found], [watched for _, watched, _ in bench_agent.OPERATIONS])
+        ticks = {row["name"]: row["watched"] - row["plain"] for row in found}
+        free = {"entry_beside", "load_again"}
+        self.assertEqual({name: n for name, n in ticks.items() if name in free}, dict.fromkeys(free, 0))
+        for name, most in bench_agent.MOST.items():
+            self.assertLess(ticks[name], most, name)
+
+    def test_work(self):
+        """What one of each costs, exits where they were counted; a target for forks and maps alone."""
+        lines = [f"BENCH {run}.{name}.{what} {n}" for name in ("fork", "six") for run, what, n in (
+            ("plain", "times", 4), ("plain", "ticks", 400), ("plain", "exits", 8), ("shield", "ticks", 404),
+            ("watched", "ticks", 484), ("watched", "exits", 10), ("watched", "tables", 6))]
+        fork, six = bench_agent.work(uses.parse(lines))
+        self.assertEqual((fork["plain"], fork["shield"], fork["watched"], fork["more"], fork["asked"]), (100, 101, 121, 0.21, 1.5))
+        self.assertEqual((fork["plain_exits"], fork["shield_exits"], fork["watched_exits"]), (2.0, None, 2.5))
+        self.assertEqual((fork["reached"], six["reached"]), (False, None))
+        self.assertEqual(bench_agent.markdown({"operations": [], "work": [fork]})[-1],
+                         "| fork, exit and wait | 100 | 101 | 121 | +21.0% | - | 2.0 | - | 2.5 | - |")
+
+    def test_all(self):
+        """The sum of all work is held to both that was promised."""
+        def found(there):
+            numbers = {"plain.times": 2, "plain.ticks": 100, "plain.exits": 1, "watched.ticks": 110, "watched.exits": 3,
+                       "monitored.exits": there}
+            return {f"{run}.{name}.{what}": n for name, _ in bench_agent.WORK for key, n in numbers.items()
+                    for run, what in (key.split("."),)}
+
+        for there, reached in ((21, True), (20, False)):
+            with self.subTest(there):
+                row = bench_agent.work(found(there))[-1]
+                self.assertEqual((row["name"], row["plain"], row["watched"], row["more"], row["watched_exits"], row["monitored_exits"]),
+                                 (bench_agent.ALL, 600, 660, 0.1, 18, 6 * there))
+                self.assertEqual(row["reached"], reached)
+
+    def test_machine(self):
+        """Where it cannot be had that is said, and nothing is run."""
+        report, absent = bench_agent.measure(machines.find("ryzen"))
+        self.assertEqual(report, {"operations": [], "work": []})
+        self.assertIn("cannot be watched", absent["agent"])
 
 
 class ReportTest(FacetTest):

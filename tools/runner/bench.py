@@ -12,7 +12,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench_amd, bench_monitor, machines, options, packages, stretch, uses
+from . import bench_agent, bench_amd, bench_monitor, machines, options, packages, stretch, uses
 from .base import Error, build, build_dir, progress, readable, say, writable, write_result
 from .config import config
 from .machine import boot, check
@@ -225,6 +225,9 @@ def parsed(arguments):
                         help="boot N times and keep the fewest ticks (default: %(default)s)")
     parser.add_argument("--quick", action="store_true",
                         help="only single operations: no uses, not 500 views, not 4 GiB")
+    parser.add_argument("--agent", action="store_true",
+                        help="only what it costs that an agent in a guest watches page tables; with --markdown as "
+                        "docs/benchmarks.md has it")
     parser.add_argument("--exits", action="store_true",
                         help="also count the VM exits of the Linux guests; takes minutes more")
     parser.add_argument("--plot", metavar="FILE.svg", nargs="?", const=DEFAULT_CHART,
@@ -249,6 +252,7 @@ def _scaling(runs, report, machine):
 
 def _last_line(report):
     judged = [*report["operations"], *report["tables"], *report.get("monitor", []), *report.get("stretch", []),
+              *report.get("agent", {}).get("work", []),
               *(row for table in report["scaling"].values() for row in table)]
     missed = sum(row["reached"] is False for row in judged)
     reached = sum(row["reached"] is True for row in judged)
@@ -278,15 +282,19 @@ def measured(args):
     packages.require("run", machine)
     packages.require("run", machines.find())
     build(["run-needs", "guests", "altp2m"])
+    report = {"machine": f"{machine.backend.NAME} {machine.name}, 1 processor; ticks are instructions",
+              **{name: kind() for name, kind in REPORT.items()}, "settings": {}}
+    if args.agent:
+        report["agent"], report["not_measured"] = bench_agent.measure(machine, args.exits)
+        return report
     ticks, tables, operations = _operations(args.runs, machine)
     same = machine.name == machines.DEFAULT
-    report = {
-        "machine": f"{machine.backend.NAME} {machine.name}, 1 processor; ticks are instructions",
+    report |= {
         "operations": operations,
         "tables": [{"name": name, "text": text, "facet": tables[name], "target": goal,
                     "reached": tables[name] <= goal}
                    for name, text, goal in TABLES if name in tables],
-        "settings": {MAIN.key: ticks}, "scaling": {}, "not_measured": {}, "uses": [], "limits": []}
+        "settings": {MAIN.key: ticks}}
     if not (args.quick or args.markdown):
         _scaling(args.runs, report, machine)
         here = uses.on_facet(exits=args.exits, machine=machine)
@@ -294,14 +302,17 @@ def measured(args):
         report["uses"], report["limits"] = uses.rows(here, there), uses.events(here, there)
         report["monitor"], absent = bench_monitor.measure(machine)
         report["not_measured"].update(absent)
+        report["agent"], absent = bench_agent.measure(machine, args.exits)
+        report["not_measured"].update(absent)
         report["stretch"], absent = stretch.measure(machine)
         report["not_measured"].update(absent)
     return report
 
 
 def _print(report):
-    print_rows(report["operations"])
-    _print_tables(report["tables"])
+    if report["operations"]:
+        print_rows(report["operations"])
+        _print_tables(report["tables"])
     for other in (MANY, LARGE):
         if other.key in report["scaling"]:
             _print_pair(ONE, other, report["scaling"][other.key])
@@ -312,6 +323,8 @@ def _print(report):
     if report.get("monitor"):
         print()
         print_rows(report["monitor"])
+    if report.get("agent"):
+        bench_agent.print_rows(report["agent"])
     if report.get("stretch"):
         stretch.print_rows(report["stretch"])
     for name in report["not_measured"]:
@@ -361,7 +374,7 @@ def main(arguments):
     else:
         report = measured(args)
         if args.markdown:
-            print("\n".join(markdown(report["operations"])))
+            print("\n".join(bench_agent.markdown(report["agent"]) if args.agent else markdown(report["operations"])))
         else:
             _print(report)
     if args.json is not None:

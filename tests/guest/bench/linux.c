@@ -7,7 +7,8 @@
  *
  * Prints what marks.h says. The workload is the same in each round, what the kernel does is not
  * quite: figures repeat to about one in a hundred. For other guests: `bench-linux say` prints what
- * it reads to the hypervisor's console, `bench-linux end` powers off.
+ * it reads to the hypervisor's console, `bench-linux ask` sends its monitor a request, `bench-linux
+ * end` powers off.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,13 @@ static void end(void)
     shared->shutdown.reason = SHUTDOWN_poweroff;
     ioctl(privcmd, HYPERCALL, &c);
     pause();
+}
+
+static void ask(void)
+{
+    struct call c = {__HYPERVISOR_hvm_op, {HVMOP_guest_request_vm_event, 0, 0, 0, 0}};
+
+    ioctl(privcmd, HYPERCALL, &c);
 }
 
 static void need(bool good, const char *what)
@@ -251,9 +259,10 @@ int main(int argc, char **argv)
         say_all();
         return 0;
     }
-    if (strcmp(task, "end") == 0) {
+    if (strcmp(task, "ask") == 0 || strcmp(task, "end") == 0) {
         start();
-        end();
+        strcmp(task, "ask") == 0 ? ask() : end();
+        return 0;
     }
     inb(MARK_PORT);
     say("EXITS boot\nBENCH boot.end %lu\n", (unsigned long)ticks());
