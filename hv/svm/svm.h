@@ -53,9 +53,19 @@ void svm_tell_violation(struct vcpu_exit *e, const struct vmcb *b,
                         bool delivering);  /* of the nested tables */
 unsigned svm_length(const struct vcpu *v); /* of the instruction that exited; 0: not known */
 
+/*
+ * An interrupt that waited can come in now. The window would tell so at the next entry, but not on
+ * Bochs 2.7, which looks for it when a guest changes IF: such an exit is one for all to see.
+ */
+static inline bool svm_can_be_interrupted(const struct vmcb *b)
+{
+    return (b->vintr & VINTR_IRQ) && (b->rflags & X86_EFLAGS_IF);
+}
+
 /* vmfunc.c: whether the exit was VMFUNC, or the call that stands for it, and is done, but that the
- * tables are others (asid_change()); perhaps with x->pending. */
-enum vmfunc_done { VMFUNC_NOT, VMFUNC_DONE, VMFUNC_TRAPS };
+ * tables are others (asid_change()). STOPS: not to be gone on from at once; TRAPS: with x->pending.
+ */
+enum vmfunc_done { VMFUNC_NOT, VMFUNC_DONE, VMFUNC_STOPS, VMFUNC_TRAPS };
 enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
 /* With several processors: the same without the big lock (hv/exit/own.c), tables and all. False:
  * with it. */

@@ -172,7 +172,7 @@ static bool own_exit(struct vcpu *v, struct svm_vcpu *x)
     const struct vmcb *b = x->vmcb;
 
     if ((b->exit_int_info & EVENT_INFO_VALID) || (b->rflags & X86_EFLAGS_TF) || x->pending ||
-        x->iret_stepped) {
+        x->iret_stepped || svm_can_be_interrupted(b)) {
         return false;
     }
     switch (b->exit_code) {
@@ -376,12 +376,11 @@ static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_v
 
     for (unsigned left = AT_ONCE; how == SMP_EXIT;) {
         done = vmfunc_done(v, x);
-        if (done == VMFUNC_TRAPS || (done == VMFUNC_DONE && left-- == 0)) {
+        if (done == VMFUNC_DONE && left-- > 0) {
+            how = enter(v, x, ENTRY_CHANGED, OWN_EXITS);
+        } else if (done != VMFUNC_NOT) {
             stopped(v, x, e, done);
             return;
-        }
-        if (done == VMFUNC_DONE) {
-            how = enter(v, x, ENTRY_CHANGED, OWN_EXITS);
         } else if (told_call(x, e)) {
             return;
         } else if (!told_violation(x, e)) {

@@ -53,17 +53,18 @@ static bool is_vmfunc(struct vcpu *v)
     return b[0] == 0x0f && b[1] == 0x01 && b[2] == 0xd4;
 }
 
-/* Behind the instruction; false: that crosses into another 4 GiB, or there is a trap. */
+/* Behind the instruction; false: that is not all that there is to it. It crosses into another 4
+ * GiB, RF is set, or something comes in there: a trap, or an interrupt that STI held back. */
 static inline bool pass(struct vmcb *b)
 {
     uint64_t rip = b->rip + LENGTH;
 
-    if ((uint32_t)rip < LENGTH || (b->rflags & X86_EFLAGS_TF)) {
+    if ((uint32_t)rip < LENGTH || (b->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) ||
+        svm_can_be_interrupted(b)) {
         return false;
     }
     b->rip = rip;
     b->shadow = 0;
-    b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
     return true;
 }
 
@@ -88,7 +89,7 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
         return VMFUNC_DONE;
     }
     svm_skip(v, LENGTH);
-    return x->pending ? VMFUNC_TRAPS : VMFUNC_DONE;
+    return x->pending ? VMFUNC_TRAPS : VMFUNC_STOPS;
 }
 
 bool vmfunc_own(struct vcpu *v, struct svm_vcpu *x)

@@ -93,6 +93,50 @@ static void many(void)
     }
 }
 
+#define IRQ     0x82u
+#define X2_EOI  0x80bu
+#define X2_SVR  0x80fu
+#define X2_SELF 0x83fu
+
+static volatile uint64_t taken_at;
+
+static void on_irq(struct regs *r)
+{
+    taken_at = r->rip;
+    try_wrmsr(X2_EOI, 0);
+}
+
+/* STI holds an interrupt back for the one instruction behind it, also where that exits. */
+#define BEHIND_STI(instruction)                                                                    \
+    do {                                                                                           \
+        uint32_t eax = 0, ecx = 0;                                                                 \
+        uint64_t behind;                                                                           \
+        taken_at = 0;                                                                              \
+        try_wrmsr(X2_SELF, IRQ);                                                                   \
+        __asm__ volatile("sti; " instruction "; 1: nop; nop; nop; cli; lea 1b(%%rip), %[behind]"   \
+                         : [behind] "=&S"(behind), "+a"(eax), "+c"(ecx)                            \
+                         :                                                                         \
+                         : "rbx", "rdx", "memory");                                                \
+        check(taken_at == behind, instruction ": taken at %lx, not at %lx", taken_at, behind);     \
+    } while (0)
+
+static void interrupted(void)
+{
+    bool on = interrupts_off();
+
+    if (!enabled)
+        skip("#VE and VMFUNC");
+    try_wrmsr(X2_SVR, 0x1ff);
+    trap_handle(IRQ, on_irq);
+    for (unsigned i = 0; i < 3; i++) {
+        BEHIND_STI("nop");
+        BEHIND_STI("vmfunc");
+        BEHIND_STI("cpuid");
+    }
+    if (on)
+        interrupts_on();
+}
+
 static void refused(void)
 {
     static const uint32_t indexes[] = {3, 9, 10, 511, 512, 4096, 0x10001, 0xffff, 0xffffffff};
@@ -242,6 +286,6 @@ static void after_off(void)
     expect(altp2m_set_state(0), 0);
 }
 
-TEST_CASES(CASE(setup), CASE(before_it_is_on), CASE(switching), CASE(many), CASE(refused),
-           CASE(hidden), CASE(from_user), CASE(by_call), CASE(destroyed), CASE(after_disable),
-           CASE(after_off))
+TEST_CASES(CASE(setup), CASE(before_it_is_on), CASE(switching), CASE(many), CASE(interrupted),
+           CASE(refused), CASE(hidden), CASE(from_user), CASE(by_call), CASE(destroyed),
+           CASE(after_disable), CASE(after_off))
