@@ -11,6 +11,7 @@
 #define EINTR       4
 #define EPERM       1
 #define EEXIST      17
+#define EINVAL      22
 #define EOPNOTSUPP  95
 #define ARCH_HVM_OP 34 /* xen.h: __HYPERVISOR_hvm_op */
 
@@ -566,6 +567,16 @@ static AGENT_ENTER long pin_vcpu(uint64_t id)
     return rc == -EEXIST || rc == -EOPNOTSUPP ? 0 : rc;
 }
 
+/* Those that nobody named are not up, and with pins none starts. */
+static AGENT_ENTER long pin_others(void)
+{
+    long rc = 0;
+
+    for (uint64_t id = 0; id < GUARD_VCPUS && !rc; id++)
+        rc = pin_vcpu(id);
+    return rc == -EINVAL ? 0 : rc; /* there is none of that number */
+}
+
 static AGENT_ENTER long pin_all(void)
 {
     const struct guard_pins none = {0, 0, 0, 0};
@@ -574,7 +585,7 @@ static AGENT_ENTER long pin_all(void)
 
     for (uint64_t i = 0; i < guard.vcpus && !rc; i++)
         rc = pin_vcpu(guard.vcpu[i].id);
-    return rc;
+    return rc ? rc : pin_others();
 }
 
 static AGENT_ENTER long count_refusals(void)

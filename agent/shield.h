@@ -50,7 +50,7 @@ struct shield_hooks {
     /*
      * The vCPUs that are up, at most GUARD_VCPUS, by VMFUNC half of that; 0 means vCPU 0 alone.
      * vcpu() tells hypercalls' number and the initial APIC ID of the nth. One that comes up later
-     * has neither #VE nor VMFUNC.
+     * has neither #VE nor VMFUNC; none does after guard_pin().
      */
     unsigned int vcpus;
     void (*vcpu)(void *context, unsigned int n, uint32_t *id, uint32_t *apic_id);

@@ -10,6 +10,7 @@
 #include "lib/cpu.h"
 #include "lib/hypercall.h"
 #include "lib/page.h"
+#include "lib/smp.h"
 #include "lib/test.h"
 #include "tables.h"
 #include "vault.h"
@@ -279,6 +280,21 @@ static void tops_of_the_attackers(void)
     expect(gate_call(VAULT_SIGN, 5, 6, 0), (long)siphash(&key, 5, 6));
 }
 
+static volatile unsigned started;
+
+static void come_up(unsigned vcpu)
+{
+    started = vcpu;
+}
+
+/* A vCPU that nobody named would load tables of whoever starts it. */
+static void late_vcpu(void)
+{
+    NEED_IT();
+    expect(smp_start(1, come_up), -XEN_EPERM);
+    expect(vcpu_op(VCPUOP_is_up, 1, NULL), 0);
+}
+
 static void lower(void)
 {
     NEED_IT();
@@ -287,7 +303,9 @@ static void lower(void)
     expect(try_write_cr3((uint64_t)pml4), VEC_NONE);
     page_map((uint64_t)secret, (uint64_t)beside, PTE_RWX);
     expect(*(volatile uint64_t *)secret, 0xbe51de);
+    expect(smp_start(1, come_up), 0);
+    yield_until(started);
 }
 
 TEST_CASES(CASE(raise), CASE(leads_elsewhere), CASE(others_go_on), CASE(marks), CASE(further_tops),
-           CASE(tops_of_the_attackers), CASE(lower))
+           CASE(tops_of_the_attackers), CASE(late_vcpu), CASE(lower))
