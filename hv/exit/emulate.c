@@ -97,6 +97,7 @@ static bool goes_on(struct vcpu *v, const struct vcpu_exit *e, bool broke_off)
     switch (e->kind) {
     case VCPU_EXIT_INTERRUPT:
     case VCPU_EXIT_WINDOW:
+    case VCPU_EXIT_IRET:
     case VCPU_EXIT_SLICE:
         return true;
     case VCPU_EXIT_VIOLATION:

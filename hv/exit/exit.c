@@ -79,6 +79,13 @@ static void halt(struct vcpu *v, const struct vcpu_exit *e)
     }
 }
 
+/* NMIs are blocked until it has run, which is seen if it is stepped. */
+static void iret(struct vcpu *v, const struct vcpu_exit *e)
+{
+    (void)e;
+    v->exit.unblocking = true;
+}
+
 /* Whom it waits for may be another vCPU, that only runs when this one does not. */
 static void pause(struct vcpu *v, const struct vcpu_exit *e)
 {
@@ -170,6 +177,7 @@ static void (*const handlers[VCPU_EXIT_KINDS])(struct vcpu *, const struct vcpu_
     [VCPU_EXIT_INTERRUPT] = interrupt,
     [VCPU_EXIT_SLICE] = slice_over,
     [VCPU_EXIT_WINDOW] = nothing,
+    [VCPU_EXIT_IRET] = iret,
     [VCPU_EXIT_STEPPED] = nothing,
     [VCPU_EXIT_EXCEPTION] = exception_exit,
     [VCPU_EXIT_NMI] = nmi,
@@ -261,9 +269,9 @@ static bool prepare_special(struct vcpu *v)
             return false;
         }
     }
-    if (v->exit.passing && v->event.due) { /* first; then it exits again */
-        v->exit.passing = false;
-        v->exit.watch_update = true;
+    if (v->event.due) { /* first; then they exit again */
+        v->exit.watch_update = v->exit.watch_update || v->exit.passing;
+        v->exit.passing = v->exit.unblocking = false;
     }
     if (v->exit.watch_update) {
         step_apply_monitor(v);
@@ -271,15 +279,15 @@ static bool prepare_special(struct vcpu *v)
     return !v->exit.needs_room || monitor_room(v);
 }
 
-/* What ended a step that is for nobody but narrow.c. */
-static bool narrows_only(struct vcpu *v, const struct vcpu_exit *e, bool narrowed)
+/* What ended a step that is for nobody but the hypervisor. */
+static bool is_nobodys(struct vcpu *v, const struct vcpu_exit *e, bool own)
 {
-    return narrowed && !v->exit.stepping && step_is_own(v, e);
+    return own && !v->exit.stepping && step_is_own(v, e);
 }
 
 static __attribute__((noinline)) void once_special(struct vcpu *v)
 {
-    bool stepping, broke_off, narrowing, keeps;
+    bool stepping, broke_off, narrowing, own, keeps;
     struct pinned_tables tables;
     struct vcpu_exit e;
 
@@ -290,7 +298,8 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     if (narrowing && !narrow_open(v)) {
         return;
     }
-    stepping = v->exit.stepping || v->exit.emulating || narrowing || v->exit.passing;
+    own = narrowing || v->exit.unblocking;
+    stepping = v->exit.stepping || v->exit.emulating || own || v->exit.passing;
     keeps = v->exit.passing || (v->exit.emulating && pins_tables(v));
     if (keeps) {
         pinned_keep(v, &tables);
@@ -314,7 +323,7 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     if (v->exit.walks) {
         walk_look(v, &e);
     }
-    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || narrows_only(v, &e, narrowing) ||
+    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || is_nobodys(v, &e, own) ||
         !tell_exit(v, &e)) {
         exit_handle(v, &e);
     }

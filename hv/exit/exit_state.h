@@ -36,6 +36,7 @@ struct exit_vcpu {
             bool needs_room;   /* no entry unless its ring has room */
             bool watch_update; /* exits that a monitor asks for changed: the vendor must follow */
             bool narrowing;    /* an instruction's pages are to be open; the rest is narrow.c's */
+            bool unblocking;   /* IRET is to run that ends the blocking of NMIs: exit.c */
             bool passing;      /* one that accesses descriptor tables is to run: pinned.c */
         };
         uint64_t special;

@@ -7,7 +7,8 @@
 /* Nothing comes between an instruction and its step. */
 static bool steps(const struct vcpu *v)
 {
-    return v->exit.stepping || v->exit.emulating || v->exit.narrowing || v->exit.passing;
+    return v->exit.stepping || v->exit.emulating || v->exit.narrowing || v->exit.passing ||
+           v->exit.unblocking;
 }
 
 /* Whether an NMI still waits. */

@@ -253,6 +253,9 @@ void step_arm(struct vcpu *v)
     struct exit_vcpu *x = &v->exit;
     struct step_instruction s = {.kind = KIND_OTHER};
 
+    if (x->unblocking) { /* NMIs wait nevertheless: interrupt.c */
+        vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) & ~(uint64_t)BLOCKING_NMI);
+    }
     x->stepped = false;
     x->step_rip = vcpu_get(v, VCPU_RIP);
     x->step_tf = vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_TF;
@@ -399,6 +402,10 @@ void step_disarm(struct vcpu *v, const struct vcpu_exit *e)
     default:
         break;
     }
+    if (x->unblocking && !x->stepped) { /* it exits again */
+        vcpu_set(v, VCPU_BLOCKING, vcpu_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
+    }
+    x->unblocking = false;
 }
 
 bool step_is_own(const struct vcpu *v, const struct vcpu_exit *e)

@@ -129,6 +129,7 @@ static bool looked_at_later(const struct vcpu_exit *e)
     case VCPU_EXIT_NMI:
     case VCPU_EXIT_SLICE:
     case VCPU_EXIT_WINDOW:
+    case VCPU_EXIT_IRET:
     case VCPU_EXIT_SHUTDOWN:
     case VCPU_EXIT_REFUSED:
     case VCPU_EXIT_BROKEN:

@@ -257,57 +257,20 @@ static void task(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
                                                     : TASK_CALL;
 }
 
-/* IRET ends the blocking of NMIs when it has run: its trap tells. It loads the guest's flags. */
-static void iret(struct svm_vcpu *x, struct vcpu_exit *e)
-{
-    e->kind = VCPU_EXIT_WINDOW;
-    x->iret_stepped = true;
-    x->iret_tf = x->vmcb->rflags & X86_EFLAGS_TF;
-    x->iret_rip = x->vmcb->rip;
-    x->vmcb->rflags |= X86_EFLAGS_TF;
-    x->vmcb->misc1 &= ~MISC1_IRET;
-    svm_dirty(x, CLEAN_INTERCEPTS);
-}
-
-/* True: the exit is that trap and nothing else. */
-static bool iret_done(struct vcpu *v, struct svm_vcpu *x, unsigned code)
-{
-    struct vmcb *b = x->vmcb;
-    bool trap = code == SVM_EXCEPTION + EXC_DB;
-
-    x->iret_stepped = false;
-    if (!trap && b->rip == x->iret_rip) { /* not run yet */
-        b->rflags = x->iret_tf ? b->rflags : b->rflags & ~(uint64_t)X86_EFLAGS_TF;
-        svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) | BLOCKING_NMI);
-        return false;
-    }
-    svm_set(v, VCPU_BLOCKING, svm_get(v, VCPU_BLOCKING) & ~(uint64_t)BLOCKING_NMI);
-    return trap && !x->iret_tf;
-}
-
 /* Exits that their number tells all of; 0 of any other. */
 static inline uint8_t plain(unsigned code)
 {
     static const uint8_t kinds[] = {
-        [SVM_INIT] = VCPU_EXIT_WINDOW,
-        [SVM_NMI] = VCPU_EXIT_NMI,
-        [SVM_RDPMC] = VCPU_EXIT_PRIVILEGED,
-        [SVM_CPUID] = VCPU_EXIT_CPUID,
-        [SVM_INVD] = VCPU_EXIT_CACHES,
-        [SVM_WBINVD] = VCPU_EXIT_CACHES,
-        [SVM_HLT] = VCPU_EXIT_HALT,
-        [SVM_PAUSE] = VCPU_EXIT_PAUSE,
-        [SVM_INVLPGA] = VCPU_EXIT_UNDEFINED,
-        [SVM_SHUTDOWN] = VCPU_EXIT_SHUTDOWN,
-        [SVM_VMRUN] = VCPU_EXIT_UNDEFINED,
-        [SVM_VMLOAD] = VCPU_EXIT_UNDEFINED,
-        [SVM_VMSAVE] = VCPU_EXIT_UNDEFINED,
-        [SVM_STGI] = VCPU_EXIT_UNDEFINED,
-        [SVM_CLGI] = VCPU_EXIT_UNDEFINED,
-        [SVM_SKINIT] = VCPU_EXIT_UNDEFINED,
-        [SVM_MONITOR] = VCPU_EXIT_UNDEFINED,
-        [SVM_MWAIT] = VCPU_EXIT_UNDEFINED,
-        [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
+        [SVM_INIT] = VCPU_EXIT_WINDOW,       [SVM_NMI] = VCPU_EXIT_NMI,
+        [SVM_RDPMC] = VCPU_EXIT_PRIVILEGED,  [SVM_CPUID] = VCPU_EXIT_CPUID,
+        [SVM_INVD] = VCPU_EXIT_CACHES,       [SVM_WBINVD] = VCPU_EXIT_CACHES,
+        [SVM_HLT] = VCPU_EXIT_HALT,          [SVM_IRET] = VCPU_EXIT_IRET,
+        [SVM_PAUSE] = VCPU_EXIT_PAUSE,       [SVM_INVLPGA] = VCPU_EXIT_UNDEFINED,
+        [SVM_SHUTDOWN] = VCPU_EXIT_SHUTDOWN, [SVM_VMRUN] = VCPU_EXIT_UNDEFINED,
+        [SVM_VMLOAD] = VCPU_EXIT_UNDEFINED,  [SVM_VMSAVE] = VCPU_EXIT_UNDEFINED,
+        [SVM_STGI] = VCPU_EXIT_UNDEFINED,    [SVM_CLGI] = VCPU_EXIT_UNDEFINED,
+        [SVM_SKINIT] = VCPU_EXIT_UNDEFINED,  [SVM_MONITOR] = VCPU_EXIT_UNDEFINED,
+        [SVM_MWAIT] = VCPU_EXIT_UNDEFINED,   [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
         [SVM_XSETBV] = VCPU_EXIT_XSETBV,
     };
     _Static_assert(VCPU_EXIT_HYPERCALL == 0, "0 stands for none");
@@ -353,9 +316,6 @@ static __attribute__((noinline)) void tell_more(struct vcpu *v, struct vcpu_exit
     case SVM_INTN:
         software_interrupt(v, e);
         break;
-    case SVM_IRET:
-        iret(x, e);
-        break;
     case SVM_ICEBP:
         exception(v, e, b, EXC_DB, 0);
         e->exception.event.type = EVENT_PRIV_SW;
@@ -385,10 +345,6 @@ static __attribute__((noinline)) void tell_any(struct vcpu *v, struct vcpu_exit 
         requeue(v, x);
     }
     note_length(v, x, code);
-    if (x->iret_stepped && iret_done(v, x, code)) {
-        e->kind = VCPU_EXIT_WINDOW;
-        return;
-    }
     e->kind = (enum vcpu_exit_kind)plain(code);
     if (e->kind == 0) {
         tell_more(v, e, code);
@@ -404,7 +360,7 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     e->reason = code;
     e->kind = (enum vcpu_exit_kind)plain(code);
     x->length = 0; /* the processor tells it */
-    if (!svm_features.next_rip || (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped) {
+    if (!svm_features.next_rip || (b->exit_int_info & EVENT_INFO_VALID)) {
         tell_any(v, e, code);
     } else if (e->kind == 0) {
         tell_more(v, e, code);

@@ -171,7 +171,6 @@ static void set_blocking(struct svm_vcpu *x, uint64_t blocking)
 {
     x->vmcb->shadow = blocking & (BLOCKING_STI | BLOCKING_MOVSS) ? SHADOW_ACTIVE : 0;
     x->nmi_blocked = blocking & BLOCKING_NMI;
-    x->iret_stepped = false;
     x->vmcb->misc1 = x->nmi_blocked ? x->vmcb->misc1 | MISC1_IRET : x->vmcb->misc1 & ~MISC1_IRET;
     svm_dirty(x, CLEAN_INTERCEPTS);
 }

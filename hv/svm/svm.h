@@ -19,13 +19,10 @@ struct svm_vcpu {
     uint8_t slots[8];    /* asid.c: where a table's tag was last, by the low bits of its frame */
     uint8_t length;      /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
-    uint8_t injected_type; /* of that: enum event_type */
-    bool gp_injected;      /* by the last entry */
-    bool delivering;       /* the next entry delivers an event and does nothing else */
-    bool nmi_blocked;      /* since one was delivered, until its IRET has run: ... */
-    bool iret_stepped,
-        iret_tf; /* ... that is at iret_rip, and is stepped; whether the guest has TF */
-    uint64_t iret_rip;
+    uint8_t injected_type;   /* of that: enum event_type */
+    bool gp_injected;        /* by the last entry */
+    bool delivering;         /* the next entry delivers an event and does nothing else */
+    bool nmi_blocked;        /* since one was delivered, until its IRET has run */
     uint64_t flushes, stale; /* asid.c: what was noted of svm_flushes; when its addresses changed */
     uint64_t dr[4], tsc_aux; /* while v is not loaded */
 };

@@ -172,7 +172,7 @@ static bool own_exit(struct vcpu *v, struct svm_vcpu *x)
     const struct vmcb *b = x->vmcb;
 
     if ((b->exit_int_info & EVENT_INFO_VALID) || (b->rflags & X86_EFLAGS_TF) || x->pending ||
-        x->iret_stepped || svm_can_be_interrupted(b)) {
+        svm_can_be_interrupted(b)) {
         return false;
     }
     switch (b->exit_code) {
@@ -322,12 +322,12 @@ static inline bool told_call(struct svm_vcpu *x, struct vcpu_exit *e)
     return true;
 }
 
-/* ... or violations. Those that came in a delivery, or while IRET is stepped, are not told here. */
+/* ... or violations. Those that came in a delivery are not told here. */
 static inline bool told_violation(struct svm_vcpu *x, struct vcpu_exit *e)
 {
     const struct vmcb *b = x->vmcb;
 
-    if (b->exit_code != SVM_NPF || (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped) {
+    if (b->exit_code != SVM_NPF || (b->exit_int_info & EVENT_INFO_VALID)) {
         return false;
     }
     e->reason = SVM_NPF;

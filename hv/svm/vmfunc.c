@@ -81,7 +81,7 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
         }
         b->rax = 0;
     } else if (b->exit_code != SVM_EXCEPTION + EXC_UD || (uint32_t)b->rax != LEAF_SWITCH ||
-               (b->exit_int_info & EVENT_INFO_VALID) || x->iret_stepped || !is_vmfunc(v) ||
+               (b->exit_int_info & EVENT_INFO_VALID) || !is_vmfunc(v) ||
                !enter_view(v, v->regs.rcx)) {
         return VMFUNC_NOT;
     }

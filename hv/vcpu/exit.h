@@ -14,6 +14,7 @@ enum vcpu_exit_kind {
     VCPU_EXIT_INTERRUPT, /* the machine's: `vector`, or 0 if it was served already */
     VCPU_EXIT_SLICE,     /* the time that vcpu_set(VCPU_SLICE) gave is over */
     VCPU_EXIT_WINDOW,    /* an interrupt or NMI can be taken now */
+    VCPU_EXIT_IRET,      /* NMIs are blocked, and it has not run that ends that (SVM) */
     VCPU_EXIT_STEPPED,   /* the vendor's step() is done */
     VCPU_EXIT_EXCEPTION, /* one that is watched, or always intercepted: `exception` */
     VCPU_EXIT_NMI,       /* the machine's, and served */
@@ -45,9 +46,10 @@ static inline bool vcpu_exit_again(enum vcpu_exit_kind kind)
 {
     static const uint32_t those =
         1u << VCPU_EXIT_HYPERCALL | 1u << VCPU_EXIT_VIOLATION | 1u << VCPU_EXIT_CPUID |
-        1u << VCPU_EXIT_HALT | 1u << VCPU_EXIT_CR | 1u << VCPU_EXIT_IO | 1u << VCPU_EXIT_RDMSR |
-        1u << VCPU_EXIT_WRMSR | 1u << VCPU_EXIT_XSETBV | 1u << VCPU_EXIT_DESCRIPTOR |
-        1u << VCPU_EXIT_CACHES | 1u << VCPU_EXIT_PRIVILEGED | 1u << VCPU_EXIT_UNDEFINED;
+        1u << VCPU_EXIT_HALT | 1u << VCPU_EXIT_IRET | 1u << VCPU_EXIT_CR | 1u << VCPU_EXIT_IO |
+        1u << VCPU_EXIT_RDMSR | 1u << VCPU_EXIT_WRMSR | 1u << VCPU_EXIT_XSETBV |
+        1u << VCPU_EXIT_DESCRIPTOR | 1u << VCPU_EXIT_CACHES | 1u << VCPU_EXIT_PRIVILEGED |
+        1u << VCPU_EXIT_UNDEFINED;
 
     _Static_assert(VCPU_EXIT_KINDS <= 32, "a bit for each");
     return those >> kind & 1;

@@ -253,6 +253,7 @@ static void on_nmi(struct regs *r)
 static void nmi(void)
 {
     nmis = nested = 0;
+    try_write_dr6(0xffff4ffc);
     trap_handle(2, on_nmi);
     set(ICR2, 0);
     set(ICR, SELF | NMI); /* interrupts are off: no matter */
@@ -261,6 +262,8 @@ static void nmi(void)
     nmis = 2;
     set(ICR, NMI); /* to processor 0 */
     expect(nmis, 3);
+    expect(read_dr6(), 0xffff4ffc); /* whoever had to see that IRET was done */
+    try_write_dr6(0xffff0ff0);
     trap_handle(2, NULL);
 }
 

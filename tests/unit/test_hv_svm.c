@@ -508,10 +508,8 @@ static void test_blocking(void **state)
     svm_set(v, VCPU_BLOCKING, BLOCKING_NMI);
     assert_int_equal(b->shadow, 0);
     assert_int_equal(b->misc1, MISC1_HLT | MISC1_IRET); /* which ends it */
-    svm_of(v)->iret_stepped = true;
     svm_set(v, VCPU_BLOCKING, 0);
     assert_int_equal(b->misc1, MISC1_HLT);
-    assert_false(svm_of(v)->iret_stepped);
     assert_int_equal(svm_get(v, VCPU_BLOCKING), 0);
 }
 
