@@ -53,7 +53,7 @@ static void watch(void)
     expect(monitor_event(target, XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP, true), 0);
     listen_wait(1);
     for (unsigned i = 0; i < STATES; i++)
-        restrict_state(mail->data[i], ACCESS_X);
+        restrict_state(mail->data[i], ACCESS_N);
     listen_task(1, allow);
     for (unsigned e = 0; e < nr_seen && e < EVENTS_MAX; e++) {
         const vm_event_request_t *r = &seen[e];
