@@ -2,6 +2,7 @@
 """Debian's xl in the demo's domain 0: what each command gives, beside what was recorded; xl killed while it makes a
 domain; domains made and destroyed with disk and network, busy, until something would be missing."""
 
+import os
 import re
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class XlTest(FacetTest):
                        check=True)
         return target
 
-    def in_host(self, script, **guest):
+    def in_host(self, script, ticks=TICKS, **guest):
         """Runs a script in domain 0; what it said. guest: what host_demo.configuration() has to know of the guest."""
         absent = host_demo.missing()
         if absent:
@@ -53,7 +54,7 @@ class XlTest(FacetTest):
         path = host_demo.configuration(runner, self.dir / "host", COMMON + script, extra, **guest)[0]
         machine = machines.find("amd")
         done = self.facet("run", "--machine", machine.name, "--memory", str(host_demo.MACHINE_MIB),
-                          "--ticks", str(machine.limit(TICKS)), path)
+                          "--ticks", str(machine.limit(ticks)), path)
         self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
         return done
 
@@ -131,6 +132,7 @@ class SoakTest(XlTest):
     """Domains come and go."""
 
     rounds = 3
+    every = 5
 
     def test_busy_ends(self):
         """Destroyed while disk and network are busy; after the second one nothing changes any more."""
@@ -152,6 +154,27 @@ done
         self.assertEqual(len(seen), self.rounds + 1, done.out[-6000:])
         self.assertEqual({text for _, text in seen[1:]}, {seen[1][1]}, done.out[-6000:])
         self.assertIn(" 0 loops, 0 links", seen[1][1])
+
+
+    def test_many(self):
+        """Tiny ones with a disk and a network, one after the other, whether they have ended by themselves or not: as many as
+        FACET_SOAK says, of which the hypervisor keeps nothing."""
+        many = int(os.environ.get("FACET_SOAK", "10"))
+        done = self.in_host("""
+for round in $(seq 0 MANY); do
+    xl create -q /small.cfg disk='["file:/disk.img,xvda,w"]' vif='["mac=00:16:3e:00:00:02,bridge=xenbr0"]' || break
+    xl destroy small
+    gone
+    [ $((round % EVERY)) -eq 0 ] || continue
+    [ $round -gt 0 ] || { sleep 1; before=$(pages); }
+    given_back "$before"
+    echo "SOAK $round: $(pages) pages, $(losetup -a | wc -l) loops, $(ls /sys/class/net | grep -c vif) links"
+done
+""".replace("MANY", str(many)).replace("EVERY", str(self.every)), ticks=TICKS * (1 + many // 50))
+        seen = re.findall(r"^\(d0\) SOAK (\d+): (.*)$", done.out, re.M)
+        self.assertEqual([int(number) for number, _ in seen], list(range(0, many + 1, self.every)), done.out[-6000:])
+        self.assertEqual({text for _, text in seen}, {seen[0][1]}, done.out[-6000:])
+        self.assertIn(" 0 loops, 0 links", seen[0][1])
 
 
 class HostileTest(XlTest):
