@@ -196,6 +196,12 @@ static inline void vcpu_monitor_changed(struct vcpu *v)
  * hv/vcpu/patch.c */
 void vcpu_emulate_stop(struct vcpu *v);
 
+/* ---- maps of MSRs whose writes exit: hv/vcpu/msr_map.c ---- */
+
+int vcpu_msr_init(void);                                /* makes the usual one, once. -ENOMEM */
+void vcpu_msr_map_new(uint8_t *map);                    /* as usual */
+void vcpu_msr_map(uint8_t *map, uint32_t msr, bool on); /* one more, or as usual */
+
 /* ---- starts: hv/vcpu/start.c ---- */
 
 /* What can be set before a start; everything else gets the architectural reset value. */

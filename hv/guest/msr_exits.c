@@ -17,7 +17,7 @@ int msr_exits_take(struct domain *d)
         return -ENOMEM;
     }
     d->msr_exits = frame_virt(m);
-    VENDOR(msr_map, d->msr_exits, MSR_MAP_NEW, false);
+    vcpu_msr_map_new(d->msr_exits);
     for (unsigned i = 0; i < d->nr_vcpus; i++) {
         vcpu_monitor_changed(d->vcpus[i]);
     }
@@ -37,7 +37,7 @@ static void follow(struct domain *d, uint32_t msr, uint32_t pinned)
     const struct monitor_msrs *m = d->guest.monitor.wish.msrs;
     bool watched = m && monitor_msr_in(m->watched, msr);
 
-    VENDOR(msr_map, d->msr_exits, msr, watched || (pinned & pins_of_msr(msr)));
+    vcpu_msr_map(d->msr_exits, msr, watched || (pinned & pins_of_msr(msr)));
 }
 
 void msr_exits_update(struct domain *d, uint32_t msr)

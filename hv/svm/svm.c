@@ -62,7 +62,7 @@ bool svm_init(struct vendor_caps *caps)
     memset(svm_io_map, 0xff, IO_MAP_PAGES * PAGE_SIZE);
     asid_init(svm_features.asids);
     caps->cr4_allowed = ~0ULL;
-    caps->msr_map_pages = 2;
+    caps->msr_map_pages = 2; /* and no PAT: some emulators let the guest have the hypervisor's */
     caps->descriptors = true;
     caps->views = true;
     caps->reflects = true;

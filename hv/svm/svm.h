@@ -104,7 +104,3 @@ static inline void asid_use(struct vcpu *v)
         asid_follow(v);
     }
 }
-
-/* msr.c: maps of which MSRs exit. */
-int svm_msr_init(void); /* -ENOMEM */
-uint8_t *svm_msr_usual(void);

@@ -17,9 +17,13 @@ static void load_again(struct vcpu *v)
 int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
 {
     struct vcpu *before = this_cpu()->loaded;
-    mfn_t fpu = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
+    mfn_t fpu;
     int rc;
 
+    if (vcpu_msr_init() != 0) {
+        return -ENOMEM;
+    }
+    fpu = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
     if (mfn_eq(fpu, MFN_INVALID)) {
         return -ENOMEM;
     }

@@ -33,6 +33,7 @@ struct vendor_caps {
     bool slice;       /* VCPU_SLICE has an effect */
     bool descriptors; /* descriptor-table accesses can be watched */
     bool tsc_aux;     /* RDTSCP and TSC_AUX for guests */
+    bool pat_direct;  /* a guest's PAT is kept for it, and in effect */
     uint8_t hypercall[3]; /* the instruction: VMCALL or VMMCALL */
     char summary[64];     /* for people: "EPT, VMFUNC, #VE" */
 };
@@ -49,7 +50,7 @@ struct vendor_watch {
     uint64_t cr3_known[CR3_KNOWN];
     bool descriptors;    /* accesses to descriptor tables */
     uint8_t table_loads; /* loads of these (1 << enum vcpu_descriptor); others may exit, too */
-    uint8_t *msr_map;    /* made by msr_map(), or NULL for the usual one */
+    uint8_t *msr_map;    /* vcpu_msr_map_new(), or NULL for the usual one */
 };
 
 enum vendor_step {
@@ -82,8 +83,9 @@ struct vendor {
     void (*windows)(struct vcpu *v, bool interrupt, bool nmi); /* exits when one can be taken */
     void (*watch)(struct vcpu *v, const struct vendor_watch *w);
     bool (*step)(struct vcpu *v, enum vendor_step how); /* false: it cannot */
-    /* A map of MSRs whose writes exit: one more, or not; MSR_MAP_NEW: as usual. */
-    void (*msr_map)(uint8_t *map, uint32_t msr, bool on);
+    /* Where a map of MSRs says whether reads, or writes, of this one exit: its byte, and in *bit
+     * which bit. NULL: they always do. */
+    uint8_t *(*msr_bit)(uint8_t *map, uint32_t msr, bool write, uint8_t *bit);
     /* Forgets v's translations of linear addresses; without v (NULL) those through these nested
      * tables, MFN_INVALID: through all. */
     void (*flush)(struct vcpu *v, mfn_t root);
@@ -106,7 +108,8 @@ bool vcpu_reflect(struct vcpu *v, const struct vcpu_exit *e);
 bool vcpu_exit_own(struct vcpu *v, enum vcpu_exit_kind kind);
 #define OWN_EXITS 64u /* in a row; then others get a look at the vCPU */
 
-#define MSR_MAP_NEW 0xffffffffu
+/* The map of MSRs of all vCPUs that nobody watches. */
+uint8_t *vcpu_msr_usual(void);
 
 /*
  * The tables are here, and not beside their functions, so that a call through them is a call of the
@@ -126,14 +129,14 @@ bool vcpu_exit_own(struct vcpu *v, enum vcpu_exit_kind kind);
     void p##_windows(struct vcpu *v, bool interrupt, bool nmi);                                    \
     void p##_watch(struct vcpu *v, const struct vendor_watch *w);                                  \
     bool p##_step(struct vcpu *v, enum vendor_step how);                                           \
-    void p##_msr_map(uint8_t *map, uint32_t msr, bool on);                                         \
+    uint8_t *p##_msr_bit(uint8_t *map, uint32_t msr, bool write, uint8_t *bit);                    \
     void p##_flush(struct vcpu *v, mfn_t root);
 #define VENDOR_TABLE(p, called)                                                                    \
     {                                                                                              \
         .name = (called), .present = p##_present, .init = p##_init, .create = p##_create,          \
         .destroy = p##_destroy, .load = p##_load, .unload = p##_unload, .run = p##_run,            \
         .get = p##_get, .set = p##_set, .skip = p##_skip, .windows = p##_windows,                  \
-        .watch = p##_watch, .step = p##_step, .msr_map = p##_msr_map, .flush = p##_flush           \
+        .watch = p##_watch, .step = p##_step, .msr_bit = p##_msr_bit, .flush = p##_flush           \
     }
 
 VENDOR_OPERATIONS(vmx)

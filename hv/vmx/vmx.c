@@ -62,6 +62,7 @@ static void tell(struct vendor_caps *to)
         .cr4_allowed = caps.cr4_fixed1,
         .root_flags = ept_pointer(mfn(0)),
         .msr_map_pages = 1,
+        .pat_direct = true,
         .views = true,
         .vmfunc = caps.vmfunc,
         .ve = caps.vmfunc && caps.ve,

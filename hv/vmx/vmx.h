@@ -41,10 +41,6 @@ void ept_init(const struct vmx_caps *caps);
 uint64_t ept_pointer(mfn_t root);
 uint16_t vmx_vpid(const struct vcpu *v);
 
-/* MSRs that do not exit: msr.c. -ENOMEM. */
-int msr_init(void);
-uint8_t *msr_usual(void); /* of all vCPUs that nobody watches */
-
 /* CR0 and CR4 as the guest sees them, and the fields that follow from who owns their bits:
  * state.c */
 void state_own(struct vcpu *v, uint64_t cr0, uint64_t cr4);

@@ -270,6 +270,11 @@ void vmx_run(struct vcpu *v, struct vcpu_exit *e)
                   : kind;
 }
 
+int vcpu_msr_init(void)
+{
+    return 0;
+}
+
 int vmx_create(struct vcpu *v)
 {
     memset(&sides[v->id], 0, sizeof(sides[v->id]));

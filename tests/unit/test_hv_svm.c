@@ -14,6 +14,9 @@
 static unsigned processor; /* on which the next VMRUN is */
 #define smp_here() processor
 
+#undef VENDOR
+#define VENDOR(operation, ...) svm_##operation(__VA_ARGS__)
+
 /* What would be privileged is noted here. */
 static uint64_t dr[4], tsc_aux;
 #define read_dr(n)         (dr[n])
@@ -23,10 +26,11 @@ static uint64_t dr[4], tsc_aux;
 
 #include "svm/asid.c"
 #include "svm/msr.c"
+#include "vcpu/msr_map.c"
 #include "svm/state.c"
 
 bool smp_on; /* one processor */
-struct vendor_caps vendor_caps = {.tsc_aux = true};
+struct vendor_caps vendor_caps = {.tsc_aux = true, .msr_map_pages = 2};
 struct svm_features svm_features;
 
 static uint8_t map_pages[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -332,8 +336,8 @@ static void check_usual(const uint8_t *map)
 static void test_msr_usual(void **state)
 {
     (void)state;
-    assert_int_equal(svm_msr_init(), 0);
-    assert_ptr_equal(svm_msr_usual(), map_pages);
+    assert_int_equal(vcpu_msr_init(), 0);
+    assert_ptr_equal(vcpu_msr_usual(), map_pages);
     check_usual(map_pages);
     for (unsigned i = 0x1800; i < sizeof(map_pages); i++) {
         assert_int_equal(map_pages[i], 0xff);
@@ -348,23 +352,23 @@ static void test_msr_watched(void **state)
     static uint8_t map[sizeof(map_pages)];
 
     (void)state;
-    assert_int_equal(svm_msr_init(), 0);
-    svm_msr_map(map, MSR_MAP_NEW, true);
+    assert_int_equal(vcpu_msr_init(), 0);
+    vcpu_msr_map_new(map);
     check_usual(map);
     for (unsigned i = 0; i < ARRAY_SIZE(watched); i++) {
-        svm_msr_map(map, watched[i], true);
+        vcpu_msr_map(map, watched[i], true);
         assert_true(msr_exits(map, watched[i], true));
         assert_int_equal(msr_exits(map, watched[i], false), !direct(watched[i], false));
     }
     for (unsigned i = 0; i < ARRAY_SIZE(watched); i++) {
-        svm_msr_map(map, watched[i], false);
+        vcpu_msr_map(map, watched[i], false);
     }
     check_usual(map);
     /* In none of the ranges: they exit anyway. */
-    svm_msr_map(map, 0x2000, true);
-    svm_msr_map(map, 0x40000000, false);
-    svm_msr_map(map, 0xc0002000, false);
-    svm_msr_map(map, 0xfffffffe, true);
+    vcpu_msr_map(map, 0x2000, true);
+    vcpu_msr_map(map, 0x40000000, false);
+    vcpu_msr_map(map, 0xc0002000, false);
+    vcpu_msr_map(map, 0xfffffffe, true);
     check_usual(map);
 }
 

@@ -112,13 +112,11 @@ bool vmx_step(struct vcpu *v, enum vendor_step how)
     return how != VENDOR_STEP_DELIVERY;
 }
 
-void vmx_msr_map(uint8_t *map, uint32_t msr, bool on)
+uint8_t *vmx_msr_bit(uint8_t *map, uint32_t msr, bool write, uint8_t *bit)
 {
-    if (msr == MSR_MAP_NEW) {
-        memset(map, 0, PAGE_SIZE);
-    } else {
-        map[msr / 8 % PAGE_SIZE] = on ? 0xff : 0;
-    }
+    (void)write;
+    *bit = (uint8_t)(1u << msr % 8);
+    return map + msr / 8 % PAGE_SIZE;
 }
 
 void whole_says(enum vcpu_exit_kind kind, unsigned length)
