@@ -16,18 +16,6 @@ static void decode(struct vcpu *v, struct code *c)
     code_begin(c);
 }
 
-/* By ModRM numbering, with REX. */
-static uint64_t general(const struct vcpu *v, unsigned n)
-{
-    const struct vcpu_regs *r = &v->regs;
-    const uint64_t all[16] = {r->rax, r->rcx, r->rdx, r->rbx, svm_of(v)->vmcb->rsp,
-                              r->rbp, r->rsi, r->rdi, r->r8,  r->r9,
-                              r->r10, r->r11, r->r12, r->r13, r->r14,
-                              r->r15};
-
-    return all[n & 15];
-}
-
 unsigned svm_decode_length(struct vcpu *v)
 {
     struct code c;
@@ -52,7 +40,7 @@ void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
         break;
     case 0x01: /* LMSW: the operand is told by where it is */
         e->cr.access = modrm >> 6 == 3 ? CR_LMSW : CR_LMSW_MEMORY;
-        e->cr.msw = (uint16_t)general(v, e->cr.gpr);
+        e->cr.msw = (uint16_t)vcpu_gpr(v, e->cr.gpr);
         break;
     case 0x20:
         e->cr.access = CR_MOV_FROM;
@@ -112,12 +100,20 @@ void svm_decode_string(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
-uint8_t svm_decode_int(struct vcpu *v, unsigned *n, bool *exception)
+struct event svm_decode_int(struct vcpu *v)
 {
+    struct event e = {.vector = EXC_BP, .type = EVENT_SOFTWARE, .due = true};
+    uint8_t opcode;
     struct code c;
 
     decode(v, &c);
-    *n = c.at + code_length(&c);
-    *exception = code_byte(&c, 0) == 0xcc || code_byte(&c, 0) == 0xce;
-    return code_byte(&c, 0) == 0xcd ? code_byte(&c, 1) : code_byte(&c, 0) == 0xce ? 4 : 3;
+    opcode = code_byte(&c, 0);
+    e.length = (uint8_t)(c.at + code_length(&c));
+    if (opcode == 0xcd) {
+        e.vector = code_byte(&c, 1);
+    } else if (opcode == 0xcc || opcode == 0xce) {
+        e.vector = opcode == 0xcc ? EXC_BP : EXC_OF;
+        e.type = EVENT_SW_EXC;
+    }
+    return e;
 }

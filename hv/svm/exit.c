@@ -43,12 +43,7 @@ static __attribute__((noinline)) void requeue(struct vcpu *v, struct svm_vcpu *x
         v->event.type = x->injected_type;
     } else if (v->event.type == EVENT_SOFTWARE || v->event.vector == EXC_BP ||
                v->event.vector == EXC_OF) { /* the guest's own, not done yet */
-        bool exception;
-        unsigned n;
-
-        v->event.vector = svm_decode_int(v, &n, &exception);
-        v->event.length = (uint8_t)n;
-        v->event.type = exception ? EVENT_SW_EXC : EVENT_SOFTWARE;
+        v->event = svm_decode_int(v);
     }
 }
 
@@ -58,7 +53,6 @@ static __attribute__((noinline)) void requeue(struct vcpu *v, struct svm_vcpu *x
  */
 static void note_length(struct vcpu *v, struct svm_vcpu *x, unsigned code)
 {
-    x->length = 0;
     if (!svm_features.next_rip && code != SVM_NPF && code != SVM_INTR && code != SVM_VINTR) {
         x->length = (uint8_t)svm_decode_length(v);
     }
@@ -164,21 +158,16 @@ static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b,
 /* INT n exits only where INT3 is watched and exits no other way. */
 static void software_interrupt(struct vcpu *v, struct vcpu_exit *e)
 {
-    bool exception;
-    unsigned n;
-    uint8_t vector = svm_decode_int(v, &n, &exception);
-    struct event event = {
-        .vector = vector, .type = EVENT_SOFTWARE, .length = (uint8_t)n, .due = true};
+    struct event event = svm_decode_int(v);
 
-    e->kind = VCPU_EXIT_WINDOW;
-    if (!exception) {
+    if (event.type == EVENT_SOFTWARE) {
+        e->kind = VCPU_EXIT_WINDOW;
         v->event = event;
-        return;
+    } else {
+        e->kind = VCPU_EXIT_EXCEPTION;
+        e->exception.pending = 0;
+        e->exception.event = event;
     }
-    event.type = EVENT_SW_EXC;
-    e->kind = VCPU_EXIT_EXCEPTION;
-    e->exception.pending = 0;
-    e->exception.event = event;
 }
 
 static void io(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
@@ -345,12 +334,12 @@ static __attribute__((noinline)) void tell_any(struct vcpu *v, struct vcpu_exit 
         requeue(v, x);
     }
     note_length(v, x, code);
-    e->kind = (enum vcpu_exit_kind)plain(code);
     if (e->kind == 0) {
         tell_more(v, e, code);
     }
 }
 
+/* Calls come last, that most exits have nothing to keep for behind them. */
 void svm_tell(struct vcpu *v, struct vcpu_exit *e)
 {
     struct svm_vcpu *x = svm_of(v);

@@ -100,10 +100,7 @@ static uint64_t get_other(const struct vcpu *v, enum vcpu_field f)
     struct vmcb *b = x->vmcb;
 
     switch (f) {
-    case VCPU_DR0:
-    case VCPU_DR1:
-    case VCPU_DR2:
-    case VCPU_DR3:
+    case VCPU_DR0 ... VCPU_DR3:
         return read_dr(f - VCPU_DR0);
     case VCPU_TSC_AUX:
         return rdmsr(MSR_TSC_AUX);
@@ -118,10 +115,7 @@ static uint64_t get_other(const struct vcpu *v, enum vcpu_field f)
     case VCPU_EXIT_LENGTH:
         return svm_length(v);
     case VCPU_EXIT_DETAIL:
-    case VCPU_PDPTE0:
-    case VCPU_PDPTE1:
-    case VCPU_PDPTE2:
-    case VCPU_PDPTE3:
+    case VCPU_PDPTE0 ... VCPU_PDPTE3:
         return 0;
     default:
         CHECK(f >= VCPU_SELECTOR && f < VCPU_FIELDS);
@@ -184,10 +178,7 @@ static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
         x->loses_paging = (value & (EFER_LME | EFER_LMA)) == EFER_LME;
         svm_dirty(x, CLEAN_CR);
         break;
-    case VCPU_DR0:
-    case VCPU_DR1:
-    case VCPU_DR2:
-    case VCPU_DR3:
+    case VCPU_DR0 ... VCPU_DR3:
         write_dr(f - VCPU_DR0, value);
         break;
     case VCPU_TSC_AUX:
@@ -208,10 +199,7 @@ static void set_other(struct svm_vcpu *x, enum vcpu_field f, uint64_t value)
         x->pending = (uint32_t)value;
         break;
     case VCPU_SLICE: /* there is no such timer: the machine's interrupts end a slice */
-    case VCPU_PDPTE0:
-    case VCPU_PDPTE1:
-    case VCPU_PDPTE2:
-    case VCPU_PDPTE3: /* read at each walk */
+    case VCPU_PDPTE0 ... VCPU_PDPTE3: /* read at each walk */
         break;
     default:
         CHECK(f >= VCPU_SELECTOR && f < VCPU_FIELDS);

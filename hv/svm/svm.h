@@ -75,8 +75,7 @@ bool svm_decode_is_cr3_load(struct vcpu *v); /* MOV to CR3 */
 bool svm_decode_is_dr(struct vcpu *v);       /* MOV from or to a debug register */
 bool svm_decode_is_own(struct vcpu *v);      /* VMRUN to INVLPGA, but for VMMCALL */
 void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
-/* The vector of INT n, INT3 or INTO there; the latter two are exceptions. */
-uint8_t svm_decode_int(struct vcpu *v, unsigned *length, bool *exception);
+struct event svm_decode_int(struct vcpu *v); /* what INT n, INT3 or INTO there is */
 
 /* These parts of the VMCB changed since the last VMRUN. */
 static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)

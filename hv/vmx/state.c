@@ -63,10 +63,7 @@ static uint64_t get_derived(const struct vcpu *v, enum vcpu_field f)
         return (vmread(CR4_SHADOW) & ~x->cr4_owned) | (vmread(GUEST_CR4) & x->cr4_owned);
     case VCPU_CR2:
         return read_cr2();
-    case VCPU_DR0:
-    case VCPU_DR1:
-    case VCPU_DR2:
-    case VCPU_DR3:
+    case VCPU_DR0 ... VCPU_DR3:
         return read_dr(f - VCPU_DR0);
     case VCPU_DR6:
         return read_dr6();
@@ -134,10 +131,7 @@ static void set_derived(uint64_t value, enum vcpu_field f)
     case VCPU_CR2:
         write_cr2(value);
         break;
-    case VCPU_DR0:
-    case VCPU_DR1:
-    case VCPU_DR2:
-    case VCPU_DR3:
+    case VCPU_DR0 ... VCPU_DR3:
         write_dr(f - VCPU_DR0, value);
         break;
     case VCPU_DR6:

@@ -34,6 +34,12 @@ uint64_t svm_get(const struct vcpu *v, enum vcpu_field f)
 static struct vmcb vmcb;
 static struct vcpu vcpu;
 
+/* Those that are asked for. */
+uint64_t vcpu_gpr(struct vcpu *v, unsigned n)
+{
+    return n == 3 ? v->regs.rbx : n == 4 ? vmcb.rsp : n == 11 ? v->regs.r11 : 0;
+}
+
 static void set_code(unsigned b, const void *bytes, size_t n)
 {
     svm_of(&vcpu)->vmcb = &vmcb;
@@ -190,8 +196,6 @@ static void test_any_bytes(void **state)
     for (unsigned k = 0; k < 300000; k++) {
         static const uint8_t starts[] = {0x0f, 0xff, 0x66, 0xf0, 0x67, 0x48, 0xcd, 0x64};
         struct vcpu_exit e = {.kind = VCPU_EXIT_CR};
-        bool exception;
-        unsigned n;
 
         for (unsigned i = 0; i < sizeof(bytes); i++) {
             bytes[i] = (uint8_t)random_u64();
@@ -203,7 +207,7 @@ static void test_any_bytes(void **state)
         svm_decode_length(&vcpu);
         svm_decode_cr(&vcpu, &e);
         svm_decode_string(&vcpu, &e);
-        svm_decode_int(&vcpu, &n, &exception);
+        svm_decode_int(&vcpu);
     }
 }
 
@@ -310,13 +314,14 @@ static void test_strings(void **state)
 
 static void check_int(const char *bytes, size_t n, unsigned vector, bool exception)
 {
-    unsigned length;
-    bool is;
+    struct event e;
 
     set_code(32, bytes, n);
-    assert_int_equal(svm_decode_int(&vcpu, &length, &is), vector);
-    assert_int_equal(length, n);
-    assert_int_equal(is, exception);
+    e = svm_decode_int(&vcpu);
+    assert_int_equal(e.vector, vector);
+    assert_int_equal(e.length, n);
+    assert_int_equal(e.type, exception ? EVENT_SW_EXC : EVENT_SOFTWARE);
+    assert_true(e.due);
 }
 #define INT(bytes, ...) check_int((bytes), sizeof(bytes) - 1, __VA_ARGS__)
 
