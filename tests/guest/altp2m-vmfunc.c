@@ -94,6 +94,7 @@ static void many(void)
 }
 
 #define IRQ     0x82u
+#define X2_MODE (1U << 10) /* in APIC_BASE; Xen's guests begin without */
 #define X2_EOI  0x80bu
 #define X2_SVR  0x80fu
 #define X2_SELF 0x83fu
@@ -123,9 +124,12 @@ static void on_irq(struct regs *r)
 static void interrupted(void)
 {
     bool on = interrupts_off();
+    uint64_t base = 0;
 
     if (!enabled)
         skip("#VE and VMFUNC");
+    try_rdmsr(MSR_APIC_BASE, &base);
+    try_wrmsr(MSR_APIC_BASE, base | X2_MODE);
     try_wrmsr(X2_SVR, 0x1ff);
     trap_handle(IRQ, on_irq);
     for (unsigned i = 0; i < 3; i++) {
