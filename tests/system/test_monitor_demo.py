@@ -81,3 +81,7 @@ class MonitorDemoTest(FacetTest):
     def test_demo_on_amd(self):
         """Where a page that is executed can be read: the hidden breakpoints are a pair of views."""
         self.demo("--machine", "amd")
+
+    def test_demo_on_several(self):
+        """Each domain has a vCPU for each of four processors."""
+        self.demo("--machine", "amd", "--processors", "4")
