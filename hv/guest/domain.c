@@ -181,6 +181,16 @@ unsigned domain_free_id(unsigned wanted)
     return 0;
 }
 
+bool domains_ending(void)
+{
+    for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
+        if (slots[i].made && (slots[i].destroy || slots[i].old)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 unsigned domains_count(void)
 {
     unsigned n = 0;

@@ -36,7 +36,8 @@ static inline bool made_fills(const struct domain *by, const struct domain *d)
     return m && !m->started && m->maker == by->id && by->guest.control;
 }
 
-/* createdomain; destroydomain. The domain of `*domid` if that is free, else any. */
+/* createdomain; destroydomain. The domain of `*domid` if that is free, else any; -ERESTART while
+ * none is that will be by itself. */
 struct xen_domctl_createdomain;
 long made_create(struct domain *by, const struct xen_domctl_createdomain *c, uint16_t *domid);
 long made_destroy(struct domain *d);
@@ -80,6 +81,8 @@ int domain_target_any(struct vcpu *v, unsigned domid, struct domain **out);
 /* A number that nobody has, and of whose former domains nobody holds a frame; 0: none. The one
  * asked for, if not 0. */
 unsigned domain_free_id(unsigned wanted);
+/* Some that are to be destroyed still have their number. */
+bool domains_ending(void);
 /* How many there are. */
 unsigned domains_count(void);
 /* The configuration that goes with the number, for a made domain. */

@@ -592,6 +592,19 @@ static void views(void)
     wait_gone(d);
 }
 
+/* libxl makes and destroys until a number comes that it has not seen for a minute: in one slice
+ * more than there are. */
+static void in_a_row(void)
+{
+    domid_t d;
+
+    for (unsigned i = 0; i < 200; i++) {
+        need(create(&d) == 0, "no domain %u", i);
+        need(destroy(d) == 0, "domain %u is not destroyed", i);
+    }
+    wait_gone(d);
+}
+
 static void refused(void)
 {
     struct xen_domctl_getdomaininfo i;
@@ -636,4 +649,5 @@ static void refused(void)
     expect(set_memory(d), -XEN_ESRCH);
 }
 
-TEST_CASES(CASE(begin), CASE(makes_hello), CASE(in_every_state), CASE(views), CASE(refused))
+TEST_CASES(CASE(begin), CASE(makes_hello), CASE(in_every_state), CASE(views), CASE(in_a_row),
+           CASE(refused))
