@@ -39,7 +39,7 @@ int svm_create(struct vcpu *v)
     b->misc1 = MISC1_ALWAYS;
     b->misc2 = MISC2_ALWAYS;
     b->iopm = (uint64_t)svm_io_map;
-    b->msrpm = (uint64_t)vcpu_msr_usual();
+    b->msrpm = (uint64_t)vendor_msr_usual;
     b->vintr = VINTR_MASKING;
     b->nested = NESTED_PAGING;
     b->pause_count = PAUSES;
@@ -494,7 +494,7 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) |
                (w->descriptors ? MISC1_TABLES : MISC1_TABLE_LOADS(w->table_loads)) |
                (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);
-    b->msrpm = (uint64_t)(w->msr_map ? w->msr_map : vcpu_msr_usual());
+    b->msrpm = (uint64_t)(w->msr_map ? w->msr_map : vendor_msr_usual);
     svm_dirty(x, CLEAN_INTERCEPTS | CLEAN_MAPS);
 }
 

@@ -14,7 +14,7 @@ enum vcpu_exit_kind {
     VCPU_EXIT_INTERRUPT, /* the machine's: `vector`, or 0 if it was served already */
     VCPU_EXIT_SLICE,     /* the time that vcpu_set(VCPU_SLICE) gave is over */
     VCPU_EXIT_WINDOW,    /* an interrupt or NMI can be taken now */
-    VCPU_EXIT_IRET,      /* NMIs are blocked, and it has not run that ends that (SVM) */
+    VCPU_EXIT_IRET,      /* NMIs are blocked, and it has not run that ends that (AMD) */
     VCPU_EXIT_STEPPED,   /* the vendor's step() is done */
     VCPU_EXIT_EXCEPTION, /* one that is watched, or always intercepted: `exception` */
     VCPU_EXIT_NMI,       /* the machine's, and served */

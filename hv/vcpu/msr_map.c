@@ -12,7 +12,7 @@ static const uint32_t kept[] = {
     MSR_STAR,        MSR_KERNEL_GS_BASE, MSR_LSTAR,        MSR_CSTAR,   MSR_FMASK,
 };
 
-static uint8_t *usual;
+uint8_t *vendor_msr_usual;
 
 /* Not for those that always exit. */
 static void let(uint8_t *map, uint32_t msr, bool write)
@@ -26,37 +26,32 @@ int vcpu_msr_init(void)
 {
     mfn_t m;
 
-    if (usual) {
+    if (vendor_msr_usual) {
         return 0;
     }
     m = frame_alloc_run(FRAME_OWNER_HV, vendor_caps.msr_map_pages);
     if (mfn_eq(m, MFN_INVALID)) {
         return -ENOMEM;
     }
-    usual = frame_virt(m);
-    memset(usual, 0xff, vendor_caps.msr_map_pages * PAGE_SIZE);
+    vendor_msr_usual = frame_virt(m);
+    memset(vendor_msr_usual, 0xff, vendor_caps.msr_map_pages * PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
-        let(usual, kept[i], false);
-        let(usual, kept[i], true);
+        let(vendor_msr_usual, kept[i], false);
+        let(vendor_msr_usual, kept[i], true);
     }
     if (vendor_caps.pat_direct) {
-        let(usual, MSR_PAT, false);
-        let(usual, MSR_PAT, true);
+        let(vendor_msr_usual, MSR_PAT, false);
+        let(vendor_msr_usual, MSR_PAT, true);
     }
     if (vendor_caps.tsc_aux) {
-        let(usual, MSR_TSC_AUX, false);
+        let(vendor_msr_usual, MSR_TSC_AUX, false);
     }
     return 0;
 }
 
-uint8_t *vcpu_msr_usual(void)
-{
-    return usual;
-}
-
 void vcpu_msr_map_new(uint8_t *map)
 {
-    memcpy(map, usual, vendor_caps.msr_map_pages * PAGE_SIZE);
+    memcpy(map, vendor_msr_usual, vendor_caps.msr_map_pages * PAGE_SIZE);
 }
 
 void vcpu_msr_map(uint8_t *map, uint32_t msr, bool on)
@@ -67,7 +62,7 @@ void vcpu_msr_map(uint8_t *map, uint32_t msr, bool on)
         return;
     }
     *at |= bit;
-    if (!on && !(*VENDOR(msr_bit, usual, msr, true, &bit) & bit)) {
+    if (!on && !(*VENDOR(msr_bit, vendor_msr_usual, msr, true, &bit) & bit)) {
         let(map, msr, true);
     }
 }

@@ -108,8 +108,9 @@ bool vcpu_reflect(struct vcpu *v, const struct vcpu_exit *e);
 bool vcpu_exit_own(struct vcpu *v, enum vcpu_exit_kind kind);
 #define OWN_EXITS 64u /* in a row; then others get a look at the vCPU */
 
-/* The map of MSRs of all vCPUs that nobody watches. */
-uint8_t *vcpu_msr_usual(void);
+/* The map of MSRs of all vCPUs that nobody watches: hv/vcpu/msr_map.c makes it before the first
+ * vCPU. */
+extern uint8_t *vendor_msr_usual;
 
 /*
  * The tables are here, and not beside their functions, so that a call through them is a call of the

@@ -57,7 +57,7 @@ static void write_controls(struct vcpu *v)
     struct vmx_vcpu *x = vmx_of(v);
 
     x->cpu_controls = caps->cpu;
-    x->msr_map = vcpu_msr_usual();
+    x->msr_map = vendor_msr_usual;
     vmwrite(PIN_CONTROLS, caps->pin | (caps->preemption ? PIN_PREEMPTION : 0));
     vmwrite(CPU_CONTROLS, caps->cpu);
     vmwrite(CPU_CONTROLS_2, caps->cpu2);
@@ -193,7 +193,7 @@ static void know_cr3(struct vmx_vcpu *x, const struct vendor_watch *w)
 void vmx_watch(struct vcpu *v, const struct vendor_watch *w)
 {
     struct vmx_vcpu *x = vmx_of(v);
-    uint8_t *map = w->msr_map ? w->msr_map : vcpu_msr_usual();
+    uint8_t *map = w->msr_map ? w->msr_map : vendor_msr_usual;
 
     if (x->exceptions != w->exceptions) {
         x->exceptions = w->exceptions;
