@@ -11,9 +11,11 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import demo
 from runner import initramfs, kmodules
+from runner.base import run_dir
 
 STEPS = (
     "see the host",
@@ -176,9 +178,16 @@ def main(runner, arguments):
     args = parser.parse_args(arguments)
 
     settings = {**demo.prepare(runner, args, "host"), "memory": MACHINE_MIB}
+    # The guest writes to its disk: another run of the demo has another one.
+    with tempfile.TemporaryDirectory(prefix="host-", dir=run_dir()) as directory:
+        return _show(runner, args, settings, pathlib.Path(directory))
+
+
+def _show(runner, args, settings, directory):
+    """The demo with its files in that directory."""
     paint = demo.Paint(sys.stdout)
-    path, kernel, guest = configuration(runner, runner.work_dir("demo"), initramfs.SHELL if args.shell else None, hardware=True)
-    settings["disk"] = make_disk(path.parent)
+    path, kernel, guest = configuration(runner, directory, initramfs.SHELL if args.shell else None, hardware=True)
+    settings["disk"] = make_disk(directory)
     print(f"Domain 0 with Linux {kernel.release}, {HOST_MIB} MiB; its guest: Linux {guest.release}, {GUEST_MIB} MiB, "
           f"altp2m=\"external\"\n", flush=True)
     if args.shell:
