@@ -30,6 +30,12 @@ static altp2m_gfn_t guest_gfn_of(void *context, const void *at)
     return (altp2m_gfn_t){gfn_of(at)};
 }
 
+const void *guest_table_at(void *context, uint64_t gpa)
+{
+    (void)context;
+    return (const void *)gpa;
+}
+
 static void *guest_page_alloc(void *context)
 {
     (void)context;

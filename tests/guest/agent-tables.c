@@ -17,7 +17,6 @@
 
 #define CODE       0xc0deUL
 #define FAR        (5ULL << 39) /* an address that nobody uses */
-#define ENTRY_OF   0x000ffffffffff000ULL
 #define PTE_A      0x20ULL
 #define PTE_D      0x40ULL
 #define PTE_MARKED (PTE_A | PTE_D)
@@ -29,22 +28,6 @@ static uint64_t beside[512] __attribute__((aligned(4096))) = {0xbe51de};
 static struct shield shield;
 static uint64_t *leaf, *top, *other;
 
-static const void *table_at(void *context, uint64_t gpa)
-{
-    (void)context;
-    return (const void *)gpa;
-}
-
-/* The lowest entry for an address. */
-static uint64_t *entry_of(const void *p)
-{
-    uint64_t *t = pml4, at = (uint64_t)p;
-
-    for (unsigned shift = 39; shift > 12; shift -= 9)
-        t = (uint64_t *)(t[at >> shift & 511] & ENTRY_OF);
-    return &t[at >> 12 & 511];
-}
-
 static uint64_t count(enum guard_kind kind)
 {
     return guard_report.count[kind];
@@ -55,7 +38,7 @@ static void raise(void)
     const struct shield_linear range[] = {{(uint64_t)secret, (uint64_t)secret + PAGE - 1},
                                           {(uint64_t)gate_page, (uint64_t)gate_page_end - 1}};
     const struct shield_tables watched = {
-        .range = range, .ranges = ARRAY_SIZE(range), .top = pml4, .at = table_at};
+        .range = range, .ranges = ARRAY_SIZE(range), .top = pml4, .at = guest_table_at};
     struct shield_hooks hooks = guest_hooks;
     struct shield_range ram[4], protect[] = {{{gfn_of(secret)}, {gfn_of(secret)}, ALTP2M_R, false}};
     int rc;
@@ -64,7 +47,7 @@ static void raise(void)
         skip("a pin of CR3");
     page_split(secret, 1);
     page_split(beside, 1);
-    leaf = entry_of(secret);
+    leaf = page_entry((uint64_t)secret);
     top = page_alloc(2, 2);
     other = page_alloc(2, 2);
     memcpy(top, pml4, PAGE);
@@ -139,21 +122,21 @@ static void leads_elsewhere(void)
     NEED_IT();
     denied = count(GUARD_DENIED);
     for (unsigned shift = 39; shift >= 12; shift -= 9) {
-        uint64_t *e = &t[at >> shift & 511], v = (*e & ~ENTRY_OF) | (uint64_t)beside, was = *e;
+        uint64_t *e = &t[at >> shift & 511], v = (*e & ~PTE_ADDRESS) | (uint64_t)beside, was = *e;
 
         expect(store(e, v), VEC_GP);
         expect(store(e, 0), VEC_GP);
         expect(store_zero(e), VEC_GP);
         expect(store(e, *e ^ PTE_W), VEC_GP);
         expect(exchange(e, &v), VEC_GP);
-        expect(v, (was & ~ENTRY_OF) | (uint64_t)beside);
+        expect(v, (was & ~PTE_ADDRESS) | (uint64_t)beside);
         expect(store_4(e, (uint32_t)was), VEC_GP);
         expect(store_4((uint64_t *)((uint64_t)e + 4), 0), VEC_GP);
         expect(store(e, was), VEC_NONE); /* as it is */
         expect(store(e, was ^ PTE_MARKED), VEC_NONE);
         expect(store_by_r12(e, was), VEC_NONE);
         expect((*e ^ was) & ~PTE_MARKED, 0);
-        t = (uint64_t *)(was & ENTRY_OF);
+        t = (uint64_t *)(was & PTE_ADDRESS);
     }
     expect(*leaf & ~PTE_MARKED, before & ~PTE_MARKED);
     expect(count(GUARD_DENIED) - denied, 4 * 7);
@@ -167,15 +150,15 @@ static void others_go_on(void)
     uint64_t *e, written, v;
 
     NEED_IT();
-    e = entry_of(beside);
+    e = page_entry((uint64_t)beside);
     written = count(GUARD_TABLE);
     expect(gfn_of(e), gfn_of(leaf)); /* it would not tell of anything */
     v = *e;
-    expect(store(e, (v & ~ENTRY_OF) | (uint64_t)top), VEC_NONE);
+    expect(store(e, (v & ~PTE_ADDRESS) | (uint64_t)top), VEC_NONE);
     tlb_flush(beside);
     expect(*(volatile uint64_t *)beside, top[0]);
     expect(exchange(e, &v), VEC_NONE);
-    expect(v & ~PTE_MARKED, ((*e & ~ENTRY_OF) | (uint64_t)top) & ~PTE_MARKED);
+    expect(v & ~PTE_MARKED, ((*e & ~PTE_ADDRESS) | (uint64_t)top) & ~PTE_MARKED);
     tlb_flush(beside);
     expect(*(volatile uint64_t *)beside, 0xbe51de);
     expect(store(&pml4[FAR >> 39 & 511], 0x1000), VEC_NONE);
@@ -195,7 +178,7 @@ static void unmark(uint64_t at)
         expect(store(e, *e & ~PTE_MARKED), VEC_NONE);
         if (shift == 12) /* the way to those above leads through them */
             expect(*e & PTE_MARKED, 0);
-        t = (uint64_t *)(*e & ENTRY_OF);
+        t = (uint64_t *)(*e & PTE_ADDRESS);
     }
     expect(try_write_cr3((uint64_t)pml4), VEC_NONE);
     tlb_flush((void *)at);
@@ -209,7 +192,7 @@ static uint64_t marks_of(uint64_t at)
     for (unsigned shift = 39; shift >= 12; shift -= 9) {
         e = t[at >> shift & 511];
         expect(e & PTE_A, PTE_A);
-        t = (uint64_t *)(e & ENTRY_OF);
+        t = (uint64_t *)(e & PTE_ADDRESS);
     }
     return e & PTE_MARKED;
 }
@@ -246,7 +229,7 @@ static void further_tops(void)
     expect(try_write_cr3((uint64_t)top), VEC_NONE);
     expect(read_cr3(), (uint64_t)top);
     expect(store(&top[FAR >> 39 & 511], 0), VEC_NONE);
-    expect(store(&top[slot], (top[slot] & ~ENTRY_OF) | (uint64_t)beside), VEC_GP);
+    expect(store(&top[slot], (top[slot] & ~PTE_ADDRESS) | (uint64_t)beside), VEC_GP);
     expect(store_4(&top[3], 0), VEC_GP);
     expect(count(GUARD_DENIED) - denied, 2);
     expect(try_write_cr3((uint64_t)pml4), VEC_NONE);
@@ -266,7 +249,7 @@ static void tops_of_the_attackers(void)
 
     NEED_IT();
     denied = count(GUARD_DENIED);
-    other[slot] = (other[slot] & ~ENTRY_OF) | (uint64_t)beside;
+    other[slot] = (other[slot] & ~PTE_ADDRESS) | (uint64_t)beside;
     expect(try_write_cr3((uint64_t)other), VEC_GP);
     expect(read_cr3(), (uint64_t)pml4);
     expect(guard_report.event[(guard_report.events - 1) % GUARD_EVENTS].gla, (uint64_t)other);

@@ -13,11 +13,10 @@
 #include "tables.h"
 #include "vault.h"
 
-#define CODE     0xc0deUL
-#define ENTRY_OF 0x000ffffffffff000ULL
-#define TRIES    9
-#define TOPS     8u   /* more than the hypervisor lets load without an exit */
-#define FAR      300u /* of a top table, an entry that leads nowhere */
+#define CODE  0xc0deUL
+#define TRIES 9
+#define TOPS  8u   /* more than the hypervisor lets load without an exit */
+#define FAR   300u /* of a top table, an entry that leads nowhere */
 
 extern uint64_t pml4[512];
 static uint64_t secret[512] __attribute__((aligned(4096)));
@@ -38,22 +37,6 @@ static uint64_t pair;
         }                                                                                          \
         say("TICKS %s %lu\n", what, best_ - pair);                                                 \
     } while (0)
-
-static const void *table_at(void *context, uint64_t gpa)
-{
-    (void)context;
-    return (const void *)gpa;
-}
-
-/* The lowest entry for an address, which is mapped by 4 KiB. */
-static uint64_t *entry_of(const void *p)
-{
-    uint64_t *t = pml4, at = (uint64_t)p;
-
-    for (unsigned shift = 39; shift > 12; shift -= 9)
-        t = (uint64_t *)(t[at >> shift & 511] & ENTRY_OF);
-    return &t[at >> 12 & 511];
-}
 
 static inline void store(uint64_t *at, uint64_t value)
 {
@@ -97,9 +80,9 @@ static void prepare(void)
     page_split(secret, 1);
     page_split(beside, 1);
     page_split((void *)(64UL << 20), 1);
-    watched = entry_of(beside);
-    unwatched = entry_of((void *)(64UL << 20));
-    need(gfn_of(watched) == gfn_of(entry_of(secret)), "two tables");
+    watched = page_entry((uint64_t)beside);
+    unwatched = page_entry(64UL << 20);
+    need(gfn_of(watched) == gfn_of(page_entry((uint64_t)secret)), "two tables");
     need(gfn_of(unwatched) != gfn_of(watched), "one table");
     for (unsigned i = 0; i < TOPS; i++) {
         tops[i] = page_alloc(2, 2);
@@ -122,7 +105,7 @@ static void raise(void)
 {
     const struct shield_linear range[] = {{(uint64_t)secret, (uint64_t)secret + PAGE - 1}};
     const struct shield_tables tables = {
-        .range = range, .ranges = ARRAY_SIZE(range), .top = pml4, .at = table_at};
+        .range = range, .ranges = ARRAY_SIZE(range), .top = pml4, .at = guest_table_at};
     struct shield_hooks hooks = guest_hooks;
     struct shield_range ram[4], protect[] = {{{gfn_of(secret)}, {gfn_of(secret)}, ALTP2M_R, false}};
     int rc;

@@ -27,13 +27,7 @@ static uint64_t page(unsigned n)
 
 static void restrict_host(uint64_t first, unsigned nr, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
-                                   .access = (uint8_t)access,
-                                   .domid = target,
-                                   .nr = nr,
-                                   .pfn = first};
-
-    expect(memory_op(XENMEM_access_op, &op), 0);
+    expect(monitor_restrict(target, first, nr, access), 0);
 }
 
 static unsigned host_access(uint64_t gfn)

@@ -113,18 +113,15 @@ static void judge(bool succeeded, bool possible, const char *what)
 static void page_tables(void)
 {
     uint64_t off = (uint64_t)guard_unseal % PAGE, at = (uint64_t)guard_unseal & -PAGE, *pte;
-    extern uint64_t pml4[512];
 
     if (off < 3)
         skip("room before guard_unseal()");
     memset(trampoline, 0xc3, sizeof(trampoline));
     memcpy(&trampoline[off - 3], "\x0f\x01\xd4", 3);
     page_map(at, (uint64_t)trampoline, PTE_RWX);
-    pte = pml4;
-    for (unsigned shift = 39; shift > 12; shift -= 9)
-        pte = (uint64_t *)(pte[at >> shift & 511] & 0xffffffffff000);
+    pte = page_entry(at);
     expect(run((const void *)at, 0, 0), 0);
-    pte[at >> 12 & 511] = at | PTE_RWX;
+    *pte = at | PTE_RWX;
     expect(run((const void *)(at + off - 3), shield.agent.v, 0), 1);
     tlb_flush((const void *)at);
     judge(unsealed(), !cpu_is_amd(), "page tables");

@@ -21,13 +21,7 @@ static uint64_t page(unsigned n)
 
 static void restrict_host(unsigned first, unsigned nr, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
-                                   .access = (uint8_t)access,
-                                   .domid = target,
-                                   .nr = nr,
-                                   .pfn = page(first)};
-
-    expect(memory_op(XENMEM_access_op, &op), 0);
+    expect(monitor_restrict(target, page(first), nr, access), 0);
 }
 
 /* The task with these pages restricted, once the guest has prepared it and until it is done. */

@@ -12,10 +12,7 @@
 
 static long restrict_page(uint64_t g, uint8_t access)
 {
-    struct xen_mem_access_op a = {
-        .op = XENMEM_access_op_set_access, .access = access, .domid = target, .nr = 1, .pfn = g};
-
-    return memory_op(XENMEM_access_op, &a);
+    return monitor_restrict(target, g, 1, access);
 }
 
 static void answer(const vm_event_request_t *r, uint32_t flags)

@@ -132,13 +132,7 @@ static void mappings(void)
 
 static long set_access(uint64_t gfn, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
-                                   .access = (uint8_t)access,
-                                   .domid = target,
-                                   .nr = 1,
-                                   .pfn = gfn};
-
-    return memory_op(XENMEM_access_op, &op);
+    return monitor_restrict(target, gfn, 1, access);
 }
 
 static void watch(void)

@@ -28,13 +28,7 @@ static uint64_t loads, writes, looked_at, gone;
 
 static void restrict_host(uint64_t gfn, uint32_t nr, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
-                                   .access = (uint8_t)access,
-                                   .domid = target,
-                                   .nr = nr,
-                                   .pfn = gfn};
-
-    need(memory_op(XENMEM_access_op, &op) == 0, "gfn %lx is not restricted", gfn);
+    need(monitor_restrict(target, gfn, nr, access) == 0, "gfn %lx is not restricted", gfn);
 }
 
 static long watch_cr3(bool on)

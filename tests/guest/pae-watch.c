@@ -10,13 +10,7 @@
 
 static void set_access(uint64_t gfn, unsigned access)
 {
-    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
-                                   .access = (uint8_t)access,
-                                   .domid = target,
-                                   .nr = 1,
-                                   .pfn = gfn};
-
-    expect(memory_op(XENMEM_access_op, &op), 0);
+    expect(monitor_restrict(target, gfn, 1, access), 0);
 }
 
 static void allow(const vm_event_request_t *r, vm_event_response_t *a)

@@ -128,15 +128,6 @@ static void string_stops_midway(void)
 
 extern uint64_t pml4[512];
 
-static volatile uint64_t *entry_of(uint64_t va)
-{
-    uint64_t *table = pml4;
-
-    for (unsigned shift = 39; shift > 12; shift -= 9)
-        table = (uint64_t *)(table[va >> shift & 511] & 0x000ffffffffff000UL);
-    return &table[va >> 12 & 511];
-}
-
 static int try_insb(uint64_t at)
 {
     fault_clear();
@@ -155,11 +146,11 @@ static int try_outsb(uint64_t at)
 static void string_marks(void)
 {
     page_map(VA, (uint64_t)page_alloc(1, 1), PTE_RWX);
-    expect(*entry_of(VA) & (PTE_A | PTE_D), 0);
+    expect(*(volatile uint64_t *)page_entry(VA) & (PTE_A | PTE_D), 0);
     expect(try_outsb(VA), VEC_NONE);
-    expect(*entry_of(VA) & (PTE_A | PTE_D), PTE_A);
+    expect(*(volatile uint64_t *)page_entry(VA) & (PTE_A | PTE_D), PTE_A);
     expect(try_insb(VA), VEC_NONE);
-    expect(*entry_of(VA) & (PTE_A | PTE_D), PTE_A | PTE_D);
+    expect(*(volatile uint64_t *)page_entry(VA) & (PTE_A | PTE_D), PTE_A | PTE_D);
     page_map(VA, 0, 0);
 }
 

@@ -14,10 +14,10 @@ $(B)/guest/bench-chain.elf: $(BENCH_DIR)/chain.c $(BENCH_DIR)/chain.lds $(BENCH_
 $(B)/guest/bench-chain.bin: $(B)/guest/bench-chain.elf
 	$(INTO) objcopy -O binary $< $@
 
-$(B)/guest/bench-linux: $(BENCH_DIR)/linux.c $(BENCH_DIR)/marks.h include/facet/hvmop.h
+$(B)/guest/bench-linux: $(BENCH_DIR)/linux.c $(BENCH_DIR)/marks.h $(BENCH_DIR)/say.h include/facet/hvmop.h
 	@mkdir -p $(@D)
 	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -D__XEN_TOOLS__ -Iinclude -O2 -g -static -o $@ $<
 
-$(B)/guest/bench-churn: $(BENCH_DIR)/churn.c $(BENCH_DIR)/marks.h
+$(B)/guest/bench-churn: $(BENCH_DIR)/churn.c $(BENCH_DIR)/marks.h $(BENCH_DIR)/say.h
 	@mkdir -p $(@D)
 	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -O2 -g -static -o $@ $<

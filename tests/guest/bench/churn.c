@@ -4,16 +4,14 @@
  * `bench-churn NAME` prints "BENCH NAME.WORK.ticks N", "... .exits" by marks.h and, where an agent
  * watches, "... .tables N": how many writes came to it. `bench-churn` alone does nothing.
  */
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/io.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "marks.h"
+#include "say.h"
 
 #define PAGE     4096UL
 #define COUNTER  "/sys/kernel/facet_agent/tables"
@@ -26,18 +24,6 @@
 #define GAP      (4UL << 20)
 #define ROUNDS   128
 #define RING_MAX 6
-
-static void say(const char *fmt, ...)
-{
-    char line[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    for (int i = 0; i < n; i++)
-        outb((unsigned char)line[i], SAY_PORT);
-}
 
 static void need(bool good, const char *what)
 {

@@ -12,13 +12,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -31,7 +29,7 @@
 #include <xen/memory.h>
 #include <xen/sched.h>
 #include <facet/hvmop.h>
-#include "marks.h"
+#include "say.h"
 
 #define ROUNDS    8
 #define PAGE      4096UL
@@ -51,18 +49,6 @@ static struct shared {
     uint8_t access[MOST];
 } * shared;
 static int privcmd = -1;
-
-static void say(const char *fmt, ...)
-{
-    char line[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    for (int i = 0; i < n; i++)
-        outb((unsigned char)line[i], SAY_PORT);
-}
 
 static void end(void)
 {

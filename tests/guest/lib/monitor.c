@@ -140,6 +140,17 @@ long monitor_ask(domid_t of, struct xen_domctl_monitor_op ask)
     return domctl(XEN_DOMCTL_monitor_op, of, &op);
 }
 
+long monitor_restrict(domid_t of, uint64_t gfn, uint32_t nr, unsigned access)
+{
+    struct xen_mem_access_op op = {.op = XENMEM_access_op_set_access,
+                                   .access = (uint8_t)access,
+                                   .domid = of,
+                                   .nr = nr,
+                                   .pfn = gfn};
+
+    return memory_op(XENMEM_access_op, &op);
+}
+
 long monitor_inject(domid_t of, const struct xen_dm_op_inject_event *event)
 {
     struct xen_dm_op op = {.op = XEN_DMOP_inject_event, .u.inject_event = *event};

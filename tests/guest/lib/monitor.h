@@ -79,6 +79,8 @@ long monitor_disable(domid_t of, struct monitor_ring *r);
 long monitor_event(domid_t of, uint32_t event, bool on);
 /* The same with options. */
 long monitor_ask(domid_t of, struct xen_domctl_monitor_op op);
+/* What the host map allows of these frames, for all views that say nothing of their own. */
+long monitor_restrict(domid_t of, uint64_t gfn, uint32_t nr, unsigned access);
 /* Raises an event in the target; the types of interruption information. */
 long monitor_inject(domid_t of, const struct xen_dm_op_inject_event *event);
 /* The next request, waiting for it until the time (pvclock ns); false: none came. */

@@ -4,7 +4,6 @@
 #include "test.h"
 
 #define ARENA_PAGES 1024u
-#define ADDR_MASK   0x000ffffffffff000ULL
 
 extern uint64_t pml4[512];
 static uint8_t arena[ARENA_PAGES * PAGE]
@@ -29,7 +28,7 @@ unsigned page_left(void)
 static uint64_t *table_below(uint64_t *e)
 {
     if ((*e & PTE_P) && !(*e & PTE_PS))
-        return (uint64_t *)(*e & ADDR_MASK);
+        return (uint64_t *)(*e & PTE_ADDRESS);
     uint64_t *t = page_alloc(1, 1);
     if (*e & PTE_P) {
         for (unsigned i = 0; i < 512; i++)
@@ -47,6 +46,15 @@ void page_map(uint64_t va, uint64_t gpa, uint64_t flags)
     t = table_below(&t[va >> 21 & 511]);
     t[va >> 12 & 511] = flags ? gpa | flags : 0;
     tlb_flush((void *)va);
+}
+
+uint64_t *page_entry(uint64_t va)
+{
+    uint64_t *t = pml4;
+
+    for (unsigned shift = 39; shift > 12; shift -= 9)
+        t = (uint64_t *)(t[va >> shift & 511] & PTE_ADDRESS);
+    return &t[va >> 12 & 511];
 }
 
 void page_split(const void *p, unsigned count)

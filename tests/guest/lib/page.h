@@ -20,6 +20,10 @@ void *page_alloc(unsigned count, unsigned align);
 unsigned page_left(void);
 /* Maps one 4 KiB page, splitting what is there; flags 0 unmaps it. Flushes its TLB entry. */
 void page_map(uint64_t va, uint64_t gpa, uint64_t flags);
+/* What of a table's entry is an address. */
+#define PTE_ADDRESS 0x000ffffffffff000ULL
+/* The entry of the lowest table for an address that 4 KiB entries map. */
+uint64_t *page_entry(uint64_t va);
 /* The number of the frame that a pointer into identity-mapped memory lies in. */
 static inline uint64_t gfn_of(const volatile void *p)
 {
