@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "breakpoint.h"
 #include "vcpu.h"
-#include "x86/cpu.h"
+#include "x86/debug.h"
 
 #define DR7_ENABLES 0xffu
-#define RW_WRITE    1u
-#define RW_ACCESS   3u
 
-/* DR7's field of two bits and two (SDM 3, 17.2.4). */
 static bool watches(uint64_t dr7, unsigned i, bool write)
 {
-    unsigned rw = (unsigned)(dr7 >> (16 + 4 * i)) & 3;
+    unsigned kind = dr7_kind(dr7, i);
 
-    return (dr7 >> (2 * i) & 3) && (rw == RW_ACCESS || (rw == RW_WRITE && write));
+    return dr7_enables(dr7, i) && (kind == DR7_ACCESSES || (kind == DR7_WRITES && write));
 }
 
 void breakpoint_access(struct vcpu *v, uint64_t linear, size_t n, bool write)

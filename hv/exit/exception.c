@@ -5,10 +5,7 @@
 #include "exit/reflect.h"
 #include "exit/step.h"
 #include "lib/console.h"
-
-#define DR6_BD (1u << 13)
-#define DR6_BS (1u << 14)
-#define DR7_GD (1u << 13)
+#include "x86/debug.h"
 
 /* A trap that the instruction itself asks for. */
 static void int1(struct vcpu *v, const struct event *e, uint64_t pending)
@@ -32,10 +29,11 @@ static void debug_exception(struct vcpu *v, const struct event *e, uint64_t pend
         int1(v, e, what);
         return;
     }
-    if (!(what & (0xf | DR6_BD | DR6_BS))) {
+    if (!(what & DR6_CAUSES)) {
         return; /* only the step's own trap */
     }
-    vcpu_set(v, VCPU_DR6, (vcpu_get(v, VCPU_DR6) & ~0xfULL) | (what & (0xf | DR6_BD | DR6_BS)));
+    vcpu_set(v, VCPU_DR6,
+             (vcpu_get(v, VCPU_DR6) & ~(uint64_t)DR6_BREAKPOINTS) | (what & DR6_CAUSES));
     vcpu_set(v, VCPU_DR7, vcpu_get(v, VCPU_DR7) & ~(uint64_t)DR7_GD);
     vcpu_set(v, VCPU_BLOCKING, blocking & ~(uint64_t)(BLOCKING_STI | BLOCKING_MOVSS));
     if (monitor_debug(v, EVENT_HARDWARE, 0, what) !=

@@ -25,13 +25,9 @@
 #include "vcpu/hand.h"
 #include "vcpu/pins.h"
 #include "x86/code.h"
+#include "x86/debug.h"
 
 #define EXCEPTIONS_ALWAYS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
-#define DR6_BS            (1u << 14)
-#define DR6_BD            (1u << 13)
-#define DR6_BREAKPOINTS   0xfu
-#define DR6_ANY           (DR6_BS | DR6_BD | DR6_BREAKPOINTS)
-#define DR7_GD            (1u << 13)
 #define MODRM_DR1         (1u << 3)
 #define MODRM_DR4         (1u << 5)
 #define ERROR_IDT         2u
@@ -239,7 +235,7 @@ static void arm_tf(struct vcpu *v, const struct step_instruction *s)
     x->step_length = (uint8_t)s->length;
     x->step_dr6 = vcpu_get(v, VCPU_DR6);
     x->step_dr7 = vcpu_get(v, VCPU_DR7);
-    vcpu_set(v, VCPU_DR6, x->step_dr6 & ~(uint64_t)DR6_ANY);
+    vcpu_set(v, VCPU_DR6, x->step_dr6 & ~(uint64_t)DR6_CAUSES);
     x->step_int_length = 0;
     vcpu_set(v, VCPU_RFLAGS, x->step_flags | X86_EFLAGS_TF);
     if (s->kind == KIND_INT && s->length) {
@@ -341,10 +337,10 @@ static void put_back_debug(struct vcpu *v, bool trapped)
     }
     switch (x->step_kind) {
     case KIND_FROM_DR6:
-        vcpu_set_gpr(v, x->step_gpr, moved | (x->step_dr6 & DR6_ANY));
+        vcpu_set_gpr(v, x->step_gpr, moved | (x->step_dr6 & DR6_CAUSES));
         break;
     case KIND_TO_DR6: /* the other bits are as the processor has them */
-        x->step_dr6 = (vcpu_get(v, VCPU_DR6) & ~(uint64_t)DR6_ANY) | (moved & DR6_ANY);
+        x->step_dr6 = (vcpu_get(v, VCPU_DR6) & ~(uint64_t)DR6_CAUSES) | (moved & DR6_CAUSES);
         break;
     case KIND_TO_DR7:
         gd = moved & DR7_GD;
@@ -414,7 +410,7 @@ bool step_is_own(const struct vcpu *v, const struct vcpu_exit *e)
         return e->kind == VCPU_EXIT_SLICE;
     }
     if (is_debug_trap(e)) {
-        return !(step_debug(v, e->exception.pending) & DR6_ANY);
+        return !(step_debug(v, e->exception.pending) & DR6_CAUSES);
     }
     return e->kind == VCPU_EXIT_EXCEPTION
                ? !(v->exit.watch.exceptions & (1u << e->exception.event.vector))
@@ -447,7 +443,7 @@ static uint64_t data_breakpoints(uint64_t dr7)
     uint64_t enabled = 0;
 
     for (unsigned n = 0; n < 4; n++) {
-        enabled |= (dr7 >> 2 * n & 3) && (dr7 >> (16 + 4 * n) & 3) ? 1u << n : 0;
+        enabled |= dr7_enables(dr7, n) && dr7_kind(dr7, n) != DR7_EXECUTES ? 1u << n : 0;
     }
     return enabled;
 }

@@ -3,10 +3,7 @@
 #include "svm.h"
 #include "guest/xen_abi.h"
 #include "x86/cpu.h"
-
-#define DR6_BD     (1u << 13)
-#define DR7_GD     (1u << 13)
-#define DR6_CAUSES (TRAP_BS | DR6_BD | 0xfu)
+#include "x86/debug.h"
 
 /*
  * Bochs 2.7 tells of a #GP that INT n raises, and that exits, as if it had come in the delivery of
@@ -111,8 +108,8 @@ static uint32_t debug_causes(struct vcpu *v, const struct vmcb *b)
         return causes;
     }
     for (unsigned n = 0; n < 4; n++) {
-        if (b->dr7 >> 2 * n & 3) {
-            bool executes = (b->dr7 >> (16 + 4 * n) & 3) == 0;
+        if (dr7_enables(b->dr7, n)) {
+            bool executes = dr7_kind(b->dr7, n) == DR7_EXECUTES;
 
             code |= executes && read_dr(n) == b->cs.base + b->rip ? 1u << n : 0;
             data |= !executes ? 1u << n : 0;
