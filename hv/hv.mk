@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The hypervisor image: build/facet.elf, a multiboot 1 kernel.
+# The hypervisor image: build/facet.elf, a kernel of Multiboot 1 and 2.
 -include hv/guest/guest.mk
 
 HV_SRCS := $(wildcard hv/*.c hv/boot/*.c hv/lib/*.c hv/mm/*.c hv/x86/*.c hv/vcpu/*.c hv/vmx/*.c hv/svm/*.c hv/host/*.c hv/exit/*.c) $(HV_GUEST_SRCS) $(CORE_SRCS)

@@ -4,13 +4,15 @@
 #include <string.h>
 #include "boot.h"
 #include "lib/console.h"
+#include "mm/ram.h"
 #include "vcpu/vendor.h"
 #include "x86/processors.h"
 #include "x86/smp.h"
 #include "x86/timer.h"
 
-#define START_PAGE    0x8000u /* real mode begins there: memory on every PC, and nobody's by now */
-#define AFTER_INIT_US 10000u  /* SDM 3, 8.4.4.1 */
+#define START_FIRST   0x8000u /* real mode begins there, or further up: nobody's by now */
+#define START_LAST    0x9f000u
+#define AFTER_INIT_US 10000u /* SDM 3, 8.4.4.1 */
 #define AGAIN_US      10000u
 #define COME_US       500000u
 #define ROUNDS        16u
@@ -34,6 +36,7 @@ static uint64_t first_pat;
 static struct cpu *together[CPU_MAX];
 static unsigned nr_together;
 static bool begun;
+static uint64_t started_at; /* the page of ap_start16 */
 
 bool ap_tsc_agrees(uint64_t before, uint64_t at, uint64_t after)
 {
@@ -115,17 +118,31 @@ static bool comes(const bool *flag, uint64_t us)
     return true;
 }
 
+/* Puts what they begin with where the firmware has left memory for it. */
+static bool place_start(void)
+{
+    for (uint64_t page = START_FIRST; page <= START_LAST; page += PAGE_SIZE) {
+        if (ram_all_usable(page, page + PAGE_SIZE)) {
+            memcpy((void *)page, ap_start16, (size_t)(ap_start16_end - ap_start16));
+            started_at = page;
+            return true;
+        }
+    }
+    say("there is no memory below 1 MiB to start processors in");
+    return false;
+}
+
 /* After INIT. */
 static bool wake(struct cpu *c)
 {
     const struct meeting *m = &meetings[c->id];
 
     __atomic_store_n(&ap_cpu, c, __ATOMIC_SEQ_CST);
-    apic_send_start(c->apic_id, START_PAGE >> PAGE_SHIFT);
+    apic_send_start(c->apic_id, (uint8_t)(started_at >> PAGE_SHIFT));
     if (comes(&m->here, AGAIN_US)) {
         return true;
     }
-    apic_send_start(c->apic_id, START_PAGE >> PAGE_SHIFT);
+    apic_send_start(c->apic_id, (uint8_t)(started_at >> PAGE_SHIFT));
     if (comes(&m->here, COME_US)) {
         return true;
     }
@@ -173,7 +190,7 @@ unsigned ap_start_all(unsigned nr)
     nr_together = 1;
     first_pat = rdmsr(MSR_PAT);
     ap_cr3 = read_cr3();
-    memcpy((void *)(uint64_t)START_PAGE, ap_start16, (size_t)(ap_start16_end - ap_start16));
+    nr = place_start() ? nr : 1;
     for (unsigned i = 1; i < nr; i++) {
         apic_send_init(processors_get(i)->apic_id);
     }

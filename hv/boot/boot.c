@@ -15,37 +15,19 @@
 #include "mm/ram.h"
 #include "exit/selftest.h"
 #include "host.h"
+#include "multiboot.h"
 #include "vcpu/vendor.h"
+#include "x86/acpi.h"
 #include "x86/look.h"
 #include "x86/madt.h"
 #include "x86/processors.h"
 #include "x86/timer.h"
 
-/* Multiboot 1 specification 0.6.96, section 3.3; the members Facet reads. */
-#define MULTIBOOT_LOADED  0x2badb002u
-#define MULTIBOOT_CMDLINE (1u << 2)
-#define MULTIBOOT_MODS    (1u << 3)
-#define MULTIBOOT_MMAP    (1u << 6)
-struct multiboot_info {
-    uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
-    uint32_t mmap_length, mmap_addr;
-};
-struct multiboot_module {
-    uint32_t start, end, string, reserved;
-};
-struct multiboot_range {
-    uint32_t size;
-    uint64_t base, length;
-    uint32_t type;
-} __attribute__((packed));
-_Static_assert(sizeof(struct multiboot_range) == 24, "Multiboot 0.6.96, 3.3");
-_Static_assert(offsetof(struct multiboot_info, mmap_addr) == 48, "Multiboot 0.6.96, 3.3");
-
-void boot_main(uint32_t magic, const struct multiboot_info *info);
+void boot_main(uint32_t magic, uint32_t at);
 /* hv/boot/start.S: goes on there with another stack. */
 _Noreturn void boot_on_stack(uint64_t top, void (*f)(void));
 
-#define MAX_RANGES 64u
+#define MAX_RANGES (2 * BOOT_RANGES_MAX)
 #define MAX_RAM    (512ULL << 30) /* what one level-3 table maps */
 #define LOW_LIMIT  (4ULL << 30)
 
@@ -54,8 +36,7 @@ struct range {
 };
 static struct range free_ranges[MAX_RANGES];
 static unsigned nr_free_ranges;
-static struct boot_module modules[BOOT_MODULES_MAX];
-static unsigned nr_modules;
+static struct boot_info told;
 static unsigned nr_found, nr_processors; /* that the firmware tells of; that are wanted */
 static struct cpu boot_cpu;              /* until there are page tables */
 
@@ -114,63 +95,48 @@ void *early_alloc(uint64_t bytes)
     return (void *)found->end;
 }
 
-/* What any entry calls reserved is not RAM, whatever another says. */
-static void take_reserved(const struct multiboot_info *info)
+static void add_memory(uint64_t start, uint64_t end)
 {
-    for (uint64_t at = info->mmap_addr; at < (uint64_t)info->mmap_addr + info->mmap_length;) {
-        const struct multiboot_range *m = (const void *)at;
-
-        if (m->type != 1) {
-            range_take(m->base, m->base + m->length);
-        }
-        at += m->size + sizeof(m->size);
-    }
+    range_take(start, end); /* said twice, used once */
+    /* Split at 4 GiB: what is above cannot be touched before paging_init(). */
+    range_add(start, end < LOW_LIMIT ? end : start < LOW_LIMIT ? LOW_LIMIT : end);
+    range_add(LOW_LIMIT, start < LOW_LIMIT ? end : 0);
 }
 
-static uint64_t read_memory_map(const struct multiboot_info *info)
+/* What any entry calls reserved is not RAM, whatever another says. */
+static uint64_t read_memory_map(const struct boot_info *info)
 {
     uint64_t top = 0;
 
-    if (!(info->flags & MULTIBOOT_MMAP)) {
-        fatal("the boot loader gave no memory map");
-    }
-    for (uint64_t at = info->mmap_addr; at < (uint64_t)info->mmap_addr + info->mmap_length;) {
-        const struct multiboot_range *m = (const void *)at;
-        uint64_t start = page_up(m->base), end = page_down(m->base + m->length);
+    for (unsigned i = 0; i < info->nr_ranges; i++) {
+        const struct boot_range *r = &info->ranges[i];
+        uint64_t start = page_up(r->start), end = page_down(r->end);
 
-        ram_add(m->base, m->base + m->length, m->type);
-        if (m->type == 1 && start < MAX_RAM) {
+        ram_add(r->start, r->end, r->type);
+        if (r->type == RAM_USABLE && start < MAX_RAM) {
             end = end < MAX_RAM ? end : MAX_RAM;
-            range_take(start, end); /* said twice, used once */
-            /* Split at 4 GiB: what is above cannot be touched before paging_init(). */
-            range_add(start, end < LOW_LIMIT ? end : start < LOW_LIMIT ? LOW_LIMIT : end);
-            range_add(LOW_LIMIT, start < LOW_LIMIT ? end : 0);
+            add_memory(start, end);
             top = end > top ? end : top;
         }
-        at += m->size + sizeof(m->size);
     }
-    take_reserved(info);
+    for (unsigned i = 0; i < info->nr_ranges; i++) {
+        if (info->ranges[i].type != RAM_USABLE) {
+            range_take(info->ranges[i].start, info->ranges[i].end);
+        }
+    }
     return top;
 }
 
-/* The first MiB stays with the firmware; image and modules stay where they are. What the boot
- * loader told is read before anything is put there. */
-static unsigned take_boot_memory(const struct multiboot_info *info)
+/* The first MiB stays with the firmware; image and modules stay where they are. */
+static void take_boot_memory(const struct boot_info *info)
 {
-    const struct multiboot_module *m = (const void *)(uint64_t)info->mods_addr;
-    unsigned nr = info->flags & MULTIBOOT_MODS ? info->mods_count : 0;
-
     range_take(0, 1 << 20);
     range_take((uint64_t)image_start, (uint64_t)image_end);
-    if (nr > ARRAY_SIZE(modules)) {
-        fatal("%u boot modules; at most %u are supported", nr, (unsigned)ARRAY_SIZE(modules));
+    for (unsigned i = 0; i < info->nr_modules; i++) {
+        uint64_t start = (uint64_t)info->modules[i].start;
+
+        range_take(start, start + info->modules[i].size);
     }
-    for (unsigned i = 0; i < nr; i++) {
-        range_take(m[i].start, m[i].end);
-        modules[i].start = (const void *)(uint64_t)m[i].start;
-        modules[i].size = m[i].end > m[i].start ? m[i].end - m[i].start : 0;
-    }
-    return nr;
 }
 
 /* Whom the firmware tells of, the running one first. Those beyond what is wanted get nothing. */
@@ -241,34 +207,31 @@ static void run(void)
     vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
     check_processor();
     fpu_init();
-    host_prepare(modules, nr_modules); /* before anybody takes a frame that it wants */
+    host_prepare(told.modules, told.nr_modules); /* before anybody takes a frame that it wants */
     apic_init();
     mce_start();
     time_init();
     vendor_init();
     exit_selftest();
-    if (nr_modules == 0) {
+    if (told.nr_modules == 0) {
         fatal("no boot module: the first must be the device tree that describes the domains");
     }
     start_processors();
-    domains_create(modules, nr_modules);
+    domains_create(told.modules, told.nr_modules);
     ap_begin();
     boot_work();
 }
 
-void boot_main(uint32_t magic, const struct multiboot_info *info)
+void boot_main(uint32_t magic, uint32_t at)
 {
     desc_init(&boot_cpu);
     console_init();
-    if (magic != MULTIBOOT_LOADED) {
-        fatal("not started by a Multiboot 1 boot loader");
-    }
     say("Facet " FACET_VERSION);
-    if (info->flags & MULTIBOOT_CMDLINE) {
-        cmdline_read((const char *)(uint64_t)info->cmdline);
-    }
-    uint64_t top = read_memory_map(info);
-    nr_modules = take_boot_memory(info);
+    multiboot_read(magic, at, &told);
+    cmdline_read(told.cmdline);
+    acpi_given(told.rsdp, told.rsdp_size);
+    uint64_t top = read_memory_map(&told);
+    take_boot_memory(&told);
     memory_init(top);
     boot_on_stack(processors_get(0)->stack, run);
 }

@@ -1,14 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the boot loader (Multiboot 1: 32-bit flat, paging off, eax = magic, ebx = information) to
- * boot_main(magic, information) in 64-bit mode, on a first identity map of 4 GiB.
+ * From the boot loader (Multiboot 1 and 2: 32-bit flat, paging off, eax = magic, ebx = information)
+ * to boot_main(magic, information) in 64-bit mode, on a first identity map of 4 GiB.
  */
 #define MULTIBOOT_MAGIC 0x1badb002
+#define MULTIBOOT2_MAGIC 0xe85250d6
 #define MULTIBOOT_FLAGS 0x00000003 /* modules on page boundaries, memory map wanted */
 
     .section .multiboot, "a"
     .balign 4
     .long MULTIBOOT_MAGIC, MULTIBOOT_FLAGS, -(MULTIBOOT_MAGIC + MULTIBOOT_FLAGS)
+
+    /* Multiboot2 2.0, 3.1: beside it, within the first 32 KiB. Boot services of UEFI are not asked
+     * for, so that the loader ends them. */
+    .balign 8
+multiboot2:
+    .long MULTIBOOT2_MAGIC, 0, multiboot2_end - multiboot2
+    .long -(MULTIBOOT2_MAGIC + multiboot2_end - multiboot2)
+    .short 6, 0                   /* modules on page boundaries */
+    .long 8
+    .short 0, 0                   /* no more tags */
+    .long 8
+multiboot2_end:
 
     .text
     .code32

@@ -26,3 +26,19 @@ bool ram_any_usable(uint64_t start, uint64_t end)
     }
     return false;
 }
+
+bool ram_all_usable(uint64_t start, uint64_t end)
+{
+    bool covered = false;
+
+    for (unsigned i = 0; i < nr_ranges; i++) {
+        const struct ram_range *r = &ranges[i];
+
+        if (r->type == RAM_USABLE) {
+            covered = covered || (r->start <= start && end <= r->end);
+        } else if (start < r->end && end > r->start) {
+            return false;
+        }
+    }
+    return covered;
+}

@@ -4,6 +4,13 @@
 
 #define LOW_LIMIT (4ULL << 30)
 
+/* ACPI 6.4, 5.2.5.3: the root pointer. */
+#define RSDP_OLD      20u
+#define RSDP_RSDT     16u
+#define RSDP_REVISION 15u
+#define RSDP_XSDT     24u
+#define RSDP_SIZE     36u
+
 /* The root table's list of addresses. */
 struct root {
     const uint8_t *list;
@@ -44,10 +51,15 @@ static const uint8_t *table_at(uint64_t address, const char *name, uint32_t *siz
     return t;
 }
 
+static bool is_rsdp(const uint8_t *r)
+{
+    return memcmp(r, "RSD PTR ", 8) == 0 && checksum_right(r, RSDP_OLD);
+}
+
 static const uint8_t *rsdp_in(uint64_t start, uint64_t end)
 {
-    for (uint64_t a = start; a + 20 <= end; a += 16) {
-        if (memcmp((const void *)a, "RSD PTR ", 8) == 0 && checksum_right((const void *)a, 20)) {
+    for (uint64_t a = start; a + RSDP_OLD <= end; a += 16) {
+        if (is_rsdp((const void *)a)) {
             return (const void *)a;
         }
     }
@@ -58,41 +70,52 @@ static const uint8_t *rsdp_in(uint64_t start, uint64_t end)
 static const uint8_t *find_rsdp(void)
 {
     const volatile uint16_t *segment = (const volatile uint16_t *)0x40e;
-    const uint8_t *found;
+    const uint8_t *r;
 
     __asm__("" : "+r"(segment)); /* address 0 is memory here */
-    found = *segment ? rsdp_in((uint64_t)*segment << 4, ((uint64_t)*segment << 4) + 1024) : NULL;
-    return found ? found : rsdp_in(0xe0000, 0x100000);
+    r = *segment ? rsdp_in((uint64_t)*segment << 4, ((uint64_t)*segment << 4) + 1024) : NULL;
+    return r ? r : rsdp_in(0xe0000, 0x100000);
+}
+
+static const uint8_t *root_pointer;
+static bool looked;
+
+void acpi_given(const uint8_t *rsdp, unsigned n)
+{
+    static uint8_t given[RSDP_SIZE];
+
+    if (n >= RSDP_OLD) {
+        memcpy(given, rsdp, n < RSDP_SIZE ? n : RSDP_SIZE);
+        looked = is_rsdp(given);
+        root_pointer = looked ? given : NULL;
+    }
 }
 
 /* Looked for once, before page 0 is absent. */
 static const uint8_t *rsdp(void)
 {
-    static bool looked;
-    static const uint8_t *found;
-
-    found = looked ? found : find_rsdp();
+    root_pointer = looked ? root_pointer : find_rsdp();
     looked = true;
-    return found;
+    return root_pointer;
 }
 
 static struct root find_root(void)
 {
     const uint8_t *r = rsdp(), *t;
-    struct root found = {0};
+    struct root root = {0};
     uint32_t size;
 
     if (!r) {
-        return found;
+        return root;
     }
-    t = r[15] >= 2 ? table_at(acpi_number(r + 24, 8), "XSDT", &size) : NULL;
-    found.width = t ? 8 : 4;
-    t = t ? t : table_at(acpi_number(r + 16, 4), "RSDT", &size);
+    t = r[RSDP_REVISION] >= 2 ? table_at(acpi_number(r + RSDP_XSDT, 8), "XSDT", &size) : NULL;
+    root.width = t ? 8 : 4;
+    t = t ? t : table_at(acpi_number(r + RSDP_RSDT, 4), "RSDT", &size);
     if (t) {
-        found.list = t + ACPI_HEADER;
-        found.nr = (size - ACPI_HEADER) / found.width;
+        root.list = t + ACPI_HEADER;
+        root.nr = (size - ACPI_HEADER) / root.width;
     }
-    return found;
+    return root;
 }
 
 unsigned acpi_count(void)

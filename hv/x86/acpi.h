@@ -9,6 +9,9 @@
 
 /* A number of n bytes at a place that need not be aligned. */
 uint64_t acpi_number(const uint8_t *at, unsigned n);
+/* The root pointer, n bytes (0: none) that the boot loader told of; else it is looked for where a
+ * BIOS has it. Before all that follows. */
+void acpi_given(const uint8_t *rsdp, unsigned n);
 /* How many the root table lists. */
 unsigned acpi_count(void);
 /* The n-th of them, `*size` bytes with a right checksum; NULL: it is not such a table. */

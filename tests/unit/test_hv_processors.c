@@ -97,6 +97,33 @@ static void test_any_table(void **state)
     }
 }
 
+/* What a boot loader tells of the root pointer is taken if it is one. */
+static void test_root(void **state)
+{
+    uint8_t r[36] = "RSD PTR ";
+
+    (void)state;
+    acpi_given(r, 0);
+    assert_false(looked);
+    r[8]++; /* its checksum */
+    acpi_given(r, 36);
+    assert_false(looked);
+    r[8] = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        r[8] = (uint8_t)(r[8] - r[i]);
+    }
+    acpi_given(r, 19);
+    assert_false(looked);
+    r[35] = 9;
+    acpi_given(r, 20);
+    assert_true(looked);
+    assert_memory_equal(rsdp(), r, 20);
+    assert_int_equal(rsdp()[35], 0);
+    acpi_given(r, 36);
+    assert_int_equal(rsdp()[35], 9);
+    looked = false;
+}
+
 /* ---- stacks ---- */
 
 static void *memory;
@@ -261,7 +288,7 @@ void apic_send_start(uint32_t to, uint8_t page)
     unsigned n = to / 2;
     pthread_t thread;
 
-    assert_int_equal(page, 8);
+    assert_int_equal(page, 9);
     tries[n]++;
     starting = n;
     if (manners[n] == NEVER || (manners[n] == SECOND_TRY && tries[n] == 1) || !ap_cpu) {
@@ -297,6 +324,20 @@ static void check_start(enum manner first, enum manner second, unsigned run, con
     }
 }
 
+/* Of the first MiB the firmware may have kept any page. */
+static void test_start_page(void **state)
+{
+    (void)state;
+    said[0] = '\0';
+    assert_int_equal(ap_start_all(3), 1);
+    assert_string_equal(said, "there is no memory below 1 MiB to start processors in\n");
+    ram_add(0, 0x8800, 1);
+    ram_add(0x8800, 0x9000, 4);
+    ram_add(0x9000, 0xa0000, 1);
+    assert_true(place_start());
+    assert_int_equal(started_at, 0x9000);
+}
+
 static void test_start(void **state)
 {
     (void)state;
@@ -325,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE("processors", test_table),  CASE("processors", test_any_table),
         CASE("processors", test_guards), CASE("processors", test_clock),
+        CASE("processors", test_root),   CASE("processors", test_start_page),
         CASE("processors", test_start),
     };
 
