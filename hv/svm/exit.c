@@ -2,6 +2,7 @@
 /* What the VMCB tells of an exit (APM 2, 15.9 to 15.25 and appendix C). */
 #include "svm.h"
 #include "guest/xen_abi.h"
+#include "x86/code.h"
 #include "x86/cpu.h"
 #include "x86/debug.h"
 
@@ -40,7 +41,7 @@ static __attribute__((noinline)) void requeue(struct vcpu *v, struct svm_vcpu *x
         v->event.type = x->injected_type;
     } else if (v->event.type == EVENT_SOFTWARE || v->event.vector == EXC_BP ||
                v->event.vector == EXC_OF) { /* the guest's own, not done yet */
-        v->event = svm_decode_int(v);
+        v->event = vcpu_code_int(v);
     }
 }
 
@@ -51,7 +52,7 @@ static __attribute__((noinline)) void requeue(struct vcpu *v, struct svm_vcpu *x
 static void note_length(struct vcpu *v, struct svm_vcpu *x, unsigned code)
 {
     if (!svm_features.next_rip && code != SVM_NPF && code != SVM_INTR && code != SVM_VINTR) {
-        x->length = (uint8_t)svm_decode_length(v);
+        x->length = (uint8_t)vcpu_code_length(v);
     }
 }
 
@@ -115,29 +116,42 @@ static uint32_t debug_causes(struct vcpu *v, const struct vmcb *b)
             data |= !executes ? 1u << n : 0;
         }
     }
-    if ((b->dr7 & DR7_GD) && svm_decode_is_dr(v)) {
+    if ((b->dr7 & DR7_GD) && vcpu_code_is_dr(v)) {
         return code | DR6_BD;
     }
     /* POPF may have cleared TF, whose trap it still is. */
     return code ? code : (b->rflags & X86_EFLAGS_TF) || !data ? TRAP_BS : data;
 }
 
-/* SVM's own instructions are #UD without EFER.SVME, which a guest does not have; the processor
- * does, and looks at CPL and at the address in RAX first. */
-static bool is_undefined(struct vcpu *v, const struct vmcb *b, unsigned vector)
+/* VMRUN to INVLPGA, but for VMMCALL. */
+static bool is_own(struct vcpu *v)
 {
-    return vector == EXC_GP && b->exit_info1 == 0 && !v->event.due && svm_decode_is_own(v);
+    struct code c;
+    uint8_t modrm;
+
+    vcpu_code_begin(v, &c);
+    modrm = code_byte(&c, 2);
+    return code_byte(&c, 0) == 0x0f && code_byte(&c, 1) == 0x01 && (modrm & 0xf8) == 0xd8 &&
+           modrm != 0xd9;
 }
 
-static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b, unsigned vector,
-                      uint32_t causes)
+/* Those are #UD without EFER.SVME, which a guest does not have; the processor does, and looks at
+ * CPL and at the address in RAX first. */
+static bool is_undefined(struct vcpu *v, const struct vmcb *b, unsigned vector)
 {
+    return vector == EXC_GP && b->exit_info1 == 0 && !v->event.due && is_own(v);
+}
+
+static void exception(struct vcpu *v, struct vcpu_exit *e, unsigned vector)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+
     if (is_undefined(v, b, vector)) {
         e->kind = VCPU_EXIT_UNDEFINED;
         return;
     }
     e->kind = VCPU_EXIT_EXCEPTION;
-    e->exception.pending = causes;
+    e->exception.pending = vector == EXC_DB ? debug_causes(v, b) : 0;
     e->exception.event = (struct event){
         .vector = (uint8_t)vector,
         .type = vector == EXC_BP || vector == EXC_OF ? EVENT_SW_EXC : EVENT_HARDWARE,
@@ -152,11 +166,21 @@ static void exception(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b,
     }
 }
 
-/* INT n exits only where INT3 is watched and exits no other way. */
-static void software_interrupt(struct vcpu *v, struct vcpu_exit *e)
+static void icebp(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
-    struct event event = svm_decode_int(v);
+    (void)code;
+    e->kind = VCPU_EXIT_EXCEPTION;
+    e->exception.pending = 0;
+    e->exception.event = (struct event){
+        .vector = EXC_DB, .type = EVENT_PRIV_SW, .length = (uint8_t)svm_length(v), .due = true};
+}
 
+/* INT n exits only where INT3 is watched and exits no other way. */
+static void software_interrupt(struct vcpu *v, struct vcpu_exit *e, unsigned code)
+{
+    struct event event = vcpu_code_int(v);
+
+    (void)code;
     if (event.type == EVENT_SOFTWARE) {
         e->kind = VCPU_EXIT_WINDOW;
         v->event = event;
@@ -167,10 +191,11 @@ static void software_interrupt(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
-static void io(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
+static void io(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
-    uint64_t i = b->exit_info1;
+    uint64_t i = svm_of(v)->vmcb->exit_info1;
 
+    (void)code;
     e->kind = VCPU_EXIT_IO;
     e->io.port = IOIO_PORT(i);
     e->io.size = (uint8_t)IOIO_SIZE(i);
@@ -178,7 +203,7 @@ static void io(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
     e->io.string = i & IOIO_STRING;
     e->io.rep = i & IOIO_REP;
     if (e->io.string) {
-        svm_decode_string(v, e);
+        vcpu_code_string(v, e);
     }
 }
 
@@ -196,7 +221,7 @@ static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
     if (code == SVM_CR_WRITE) {
         write_not_done(svm_of(v)->vmcb);
     }
-    svm_decode_cr(v, e);
+    vcpu_code_cr(v, e);
 }
 
 /* No guest can load such a CS, but QEMU 7.2's SYSENTER does where 32-bit code executes it in long
@@ -217,24 +242,28 @@ static void refused(struct vcpu *v, struct vcpu_exit *e)
         x->vmcb->cs.attributes &= (uint16_t) ~(AR_DB >> 4);
         svm_dirty(x, CLEAN_SEGMENTS);
         e->kind = VCPU_EXIT_WINDOW;
-    } else if (svm_decode_is_cr3_load(v)) {
+    } else if (vcpu_code_is_cr3_load(v)) {
         control(v, e, SVM_CR_WRITE + 3);
     }
 }
 
-static void table(struct vcpu_exit *e, unsigned code)
+static void table(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
     static const uint8_t which[] = {VM_EVENT_DESC_IDTR, VM_EVENT_DESC_GDTR, VM_EVENT_DESC_LDTR,
                                     VM_EVENT_DESC_TR};
 
+    (void)v;
     e->kind = VCPU_EXIT_DESCRIPTOR;
     e->descriptor.which = which[(code - SVM_IDTR_READ) & 3];
     e->descriptor.write = code - SVM_IDTR_READ >= 4;
     e->descriptor.information = 0;
 }
 
-static void task(struct vcpu *v, struct vcpu_exit *e, const struct vmcb *b)
+static void task(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
+    const struct vmcb *b = svm_of(v)->vmcb;
+
+    (void)code;
     e->kind = VCPU_EXIT_TASK;
     e->task.selector = (uint16_t)b->exit_info1;
     e->task.source = v->event.due                   ? TASK_GATE
@@ -264,62 +293,62 @@ static inline uint8_t plain(unsigned code)
     return code < ARRAY_SIZE(kinds) ? kinds[code] : 0;
 }
 
-/* Those with details. */
+/* The machine's: taken as soon as it could be. */
+static void interrupt(struct vcpu *v, struct vcpu_exit *e, unsigned code)
+{
+    (void)v;
+    (void)code;
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+    e->kind = VCPU_EXIT_INTERRUPT;
+    e->vector = 0;
+}
+
+static void window(struct vcpu *v, struct vcpu_exit *e, unsigned code)
+{
+    (void)code;
+    e->kind = VCPU_EXIT_WINDOW;
+    svm_windows(v, false, false);
+}
+
+static void msr(struct vcpu *v, struct vcpu_exit *e, unsigned code)
+{
+    (void)code;
+    e->kind = svm_of(v)->vmcb->exit_info1 & 1 ? VCPU_EXIT_WRMSR : VCPU_EXIT_RDMSR;
+}
+
+static void call(struct vcpu *v, struct vcpu_exit *e, unsigned code)
+{
+    (void)code;
+    e->kind = VCPU_EXIT_HYPERCALL;
+    svm_of(v)->length = svm_features.vmmcall_length;
+}
+
+/* Those with details. What is in neither table cannot be with the intercepts as they are. */
+static void (*const details[])(struct vcpu *v, struct vcpu_exit *e, unsigned code) = {
+    [SVM_CR_READ... SVM_CR_WRITE + 15] = control,
+    [SVM_INTR] = interrupt,
+    [SVM_VINTR] = window,
+    [SVM_IDTR_READ... SVM_TR_WRITE] = table,
+    [SVM_INTN] = software_interrupt,
+    [SVM_IOIO] = io,
+    [SVM_MSR] = msr,
+    [SVM_TASK] = task,
+    [SVM_VMMCALL] = call,
+    [SVM_ICEBP] = icebp,
+};
+
 static __attribute__((noinline)) void tell_more(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
-    struct svm_vcpu *x = svm_of(v);
-    const struct vmcb *b = x->vmcb;
-
-    switch (code) {
-    case SVM_CR_READ ... SVM_CR_WRITE + 15:
-        control(v, e, code);
-        break;
-    case SVM_EXCEPTION ... SVM_EXCEPTION + 31:
-        exception(v, e, b, code - SVM_EXCEPTION,
-                  code == SVM_EXCEPTION + EXC_DB ? debug_causes(v, b) : 0);
-        break;
-    case SVM_IDTR_READ ... SVM_TR_WRITE:
-        table(e, code);
-        break;
-    case SVM_NPF:
-        svm_tell_violation(e, b, x->delivering);
-        break;
-    case SVM_INTR: /* the machine's: taken as soon as it could be */
-        __asm__ volatile("sti; nop; cli" : : : "memory");
-        e->kind = VCPU_EXIT_INTERRUPT;
-        e->vector = 0;
-        break;
-    case SVM_VINTR:
-        e->kind = VCPU_EXIT_WINDOW;
-        svm_windows(v, false, false);
-        break;
-    case SVM_IOIO:
-        io(v, e, b);
-        break;
-    case SVM_MSR:
-        e->kind = b->exit_info1 & 1 ? VCPU_EXIT_WRMSR : VCPU_EXIT_RDMSR;
-        break;
-    case SVM_INTN:
-        software_interrupt(v, e);
-        break;
-    case SVM_ICEBP:
-        exception(v, e, b, EXC_DB, 0);
-        e->exception.event.type = EVENT_PRIV_SW;
-        e->exception.event.length = (uint8_t)svm_length(v);
-        break;
-    case SVM_TASK:
-        task(v, e, b);
-        break;
-    case SVM_VMMCALL:
-        e->kind = VCPU_EXIT_HYPERCALL;
-        x->length = svm_features.vmmcall_length;
-        break;
-    case SVM_INVALID:
+    if (code - SVM_EXCEPTION < 32) {
+        exception(v, e, code - SVM_EXCEPTION);
+    } else if (code < ARRAY_SIZE(details) && details[code]) {
+        details[code](v, e, code);
+    } else if (code == SVM_NPF) {
+        svm_tell_violation(e, svm_of(v)->vmcb, svm_of(v)->delivering);
+    } else if (code == SVM_INVALID) {
         refused(v, e);
-        break;
-    default:
+    } else {
         e->kind = VCPU_EXIT_BROKEN;
-        break;
     }
 }
 

@@ -68,15 +68,6 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
  * with it. */
 bool vmfunc_own(struct vcpu *v, struct svm_vcpu *x);
 
-/* decode.c: what it does not tell. All read the guest's code at RIP. */
-unsigned svm_decode_length(struct vcpu *v); /* of the instruction there; 0: not known */
-void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e);
-bool svm_decode_is_cr3_load(struct vcpu *v); /* MOV to CR3 */
-bool svm_decode_is_dr(struct vcpu *v);       /* MOV from or to a debug register */
-bool svm_decode_is_own(struct vcpu *v);      /* VMRUN to INVLPGA, but for VMMCALL */
-void svm_decode_string(struct vcpu *v, struct vcpu_exit *e);
-struct event svm_decode_int(struct vcpu *v); /* what INT n, INT3 or INTO there is */
-
 /* These parts of the VMCB changed since the last VMRUN. */
 static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)
 {

@@ -14,6 +14,7 @@
 #include "vcpu/exit.h"
 #include "vcpu/state.h"
 
+struct code;
 struct vcpu;
 
 /* What this machine has; filled in by init() and true ever after. */
@@ -99,6 +100,22 @@ const uint8_t *vcpu_code_in_place(struct vcpu *v, size_t n);
 
 /* The same, where they are known already; never walks the guest's tables. */
 const uint8_t *vcpu_code_known(struct vcpu *v, size_t n);
+/* hv/vcpu/instruction.c: what the processor does not tell of the instruction there that exited. */
+void vcpu_code_begin(struct vcpu *v, struct code *c); /* fetched, and its prefixes read */
+unsigned vcpu_code_length(struct vcpu *v);            /* 0: not known */
+void vcpu_code_cr(struct vcpu *v, struct vcpu_exit *e);
+void vcpu_code_string(struct vcpu *v, struct vcpu_exit *e);
+struct event vcpu_code_int(struct vcpu *v); /* what INT n, INT3 or INTO there is */
+bool vcpu_code_is_dr(struct vcpu *v);       /* MOV from or to a debug register */
+bool vcpu_code_is_cr3_load(struct vcpu *v); /* MOV to CR3 */
+/* hv/vcpu/vmfunc.c: whether VMFUNC is there, and the tables of a view that it would enter, for who
+ * has no processor that does. */
+#define VMFUNC_SWITCH 0u /* the leaf, in EAX */
+#define VMFUNC_LENGTH 3u
+bool vcpu_code_is_vmfunc(struct vcpu *v);
+bool vcpu_code_known_vmfunc(struct vcpu *v); /* and is known already */
+bool vcpu_view_root(const struct vcpu *v, uint64_t index, mfn_t *root);
+void vcpu_enter_view(struct vcpu *v, uint64_t index, mfn_t root); /* they are v's */
 /* Right after a violation: true: where a processor that has #VE would have raised it without an
  * exit the information page is filled in, and the vendor delivers it at once, as a fault with RF
  * (hv/exit/reflect.c). */

@@ -54,7 +54,7 @@ ALLOWED = {
     ("hv/exit/walk.c", "frame_virt"): (1, "new frames: copies of the hand's pages"),
     ("hv/svm/svm.c", "frame_virt"): (2, "new frames: host state, map of ports"),
     ("hv/svm/vcpu.c", "frame_virt"): (2, "a new frame: the VMCB; a root"),
-    ("hv/svm/vmfunc.c", "frame_virt"): (1, "the list of views, which a processor with VMFUNC would read"),
+    ("hv/vcpu/vmfunc.c", "frame_virt"): (1, "the list of views, which a processor with VMFUNC would read"),
     ("hv/vcpu/msr_map.c", "frame_virt"): (1, "new frames: the map of MSRs"),
     ("hv/vcpu/patch.c", "frame_virt"): (2, "a new frame: a copy of the hand's page"),
     ("hv/vcpu/load.c", "frame_virt"): (1, "a new frame: FPU state"),

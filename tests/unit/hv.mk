@@ -22,8 +22,8 @@ $(B)/unit-hv/test_hv_decode: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/test_hv_touch: $(patsubst %,$(B)/unit-hv/%.o,hv/exit/touch hv/exit/decode)
 $(B)/unit-hv/test_hv_touch: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/tests/unit/test_hv_svm% $(B)/unit-hv/hv/svm/%.o: HV_TEST_FLAGS += -DFACET_SVM
-$(B)/unit-hv/test_hv_svm_decode: $(patsubst %,$(B)/unit-hv/%.o,hv/svm/decode hv/x86/code)
-$(B)/unit-hv/test_hv_svm_decode: HV_TEST_LIBS = -lZydis
+$(B)/unit-hv/test_hv_instruction: $(patsubst %,$(B)/unit-hv/%.o,hv/vcpu/instruction hv/x86/code)
+$(B)/unit-hv/test_hv_instruction: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/test_hv_needs: $(patsubst %,$(B)/unit-hv/%.o,hv/x86/needs hv/vmx/needs hv/svm/needs tools/check/check tools/check/facts)
 $(B)/unit-hv/test_hv_boot $(B)/unit-hv/test_hv_processors: $(B)/unit-hv/hv/mm/ram.o
 $(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vcpu/entry_state.o

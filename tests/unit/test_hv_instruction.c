@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hv/svm/decode.c: lengths of the instructions that exit, with every set of prefixes, against
+ * hv/vcpu/instruction.c: lengths of the instructions that exit, with every set of prefixes, against
  * Zydis; their operands; and bytes that are none of them, as a guest may leave there.
  */
 #include "hv_test.h"
 #include <Zydis/Zydis.h>
 #include <stdio.h>
 #include <string.h>
-#include "svm/svm.h"
+#include "vcpu.h"
 
 static const uint8_t *code;
 static size_t code_size;
@@ -21,7 +21,7 @@ size_t vcpu_code(struct vcpu *v, uint8_t *to, size_t n)
     return n;
 }
 
-uint64_t svm_get(const struct vcpu *v, enum vcpu_field f)
+uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
 {
     (void)v;
     if (f == VCPU_CODE_64) {
@@ -31,18 +31,17 @@ uint64_t svm_get(const struct vcpu *v, enum vcpu_field f)
     return bits == 32 ? AR_CODE32 : bits == 16 ? AR_CODE16 : 0xa09b;
 }
 
-static struct vmcb vmcb;
 static struct vcpu vcpu;
+static uint64_t rsp;
 
 /* Those that are asked for. */
 uint64_t vcpu_gpr(struct vcpu *v, unsigned n)
 {
-    return n == 3 ? v->regs.rbx : n == 4 ? vmcb.rsp : n == 11 ? v->regs.r11 : 0;
+    return n == 3 ? v->regs.rbx : n == 4 ? rsp : n == 11 ? v->regs.r11 : 0;
 }
 
 static void set_code(unsigned b, const void *bytes, size_t n)
 {
-    svm_of(&vcpu)->vmcb = &vmcb;
     bits = b;
     code = bytes;
     code_size = n;
@@ -108,7 +107,7 @@ static bool agree(const uint8_t *bytes, size_t n)
     bool ours;
 
     set_code(bits, bytes, n);
-    length = svm_decode_length(&vcpu);
+    length = vcpu_code_length(&vcpu);
     assert_in_range(length, 0, 32);
     if (!oracle(bytes, n, &i, operands)) {
         return false;
@@ -204,10 +203,10 @@ static void test_any_bytes(void **state)
         bits = 16u << random_below(3);
         agree(bytes, sizeof(bytes));
         set_code(bits, bytes, random_below(sizeof(bytes)));
-        svm_decode_length(&vcpu);
-        svm_decode_cr(&vcpu, &e);
-        svm_decode_string(&vcpu, &e);
-        svm_decode_int(&vcpu);
+        vcpu_code_length(&vcpu);
+        vcpu_code_cr(&vcpu, &e);
+        vcpu_code_string(&vcpu, &e);
+        vcpu_code_int(&vcpu);
     }
 }
 
@@ -217,7 +216,7 @@ static void check_cr(unsigned b, const char *bytes, size_t n, enum vcpu_cr_acces
     struct vcpu_exit e = {.kind = VCPU_EXIT_CR};
 
     set_code(b, bytes, n);
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.kind, VCPU_EXIT_CR);
     assert_int_equal(e.cr.access, access);
     assert_int_equal(e.cr.cr, cr);
@@ -250,20 +249,20 @@ static void test_lmsw(void **state)
     (void)state;
     vcpu.regs.rbx = 0x1234000b;
     CODE(32, "\x0f\x01\xf3");
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.cr.access, CR_LMSW);
     assert_int_equal(e.cr.msw, 0xb);
     assert_int_equal(e.kind, VCPU_EXIT_CR);
     vcpu.regs.r11 = 7;
     CODE(64, "\x41\x0f\x01\xf3");
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.cr.msw, 7);
-    vmcb.rsp = 0x5678;
+    rsp = 0x5678;
     CODE(64, "\x0f\x01\xf4");
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.cr.msw, 0x5678);
     CODE(16, "\x0f\x01\x36\x00\x10");
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.cr.access, CR_LMSW_MEMORY);
     assert_int_equal(e.kind, VCPU_EXIT_CR);
 }
@@ -275,13 +274,13 @@ static void test_other_code(void **state)
 
     (void)state;
     CODE(64, "\x90\x90\x90");
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.kind, VCPU_EXIT_UNDEFINED);
     e.kind = VCPU_EXIT_CR;
     CODE(64, "");
-    svm_decode_cr(&vcpu, &e);
+    vcpu_code_cr(&vcpu, &e);
     assert_int_equal(e.kind, VCPU_EXIT_UNDEFINED);
-    assert_int_equal(svm_decode_length(&vcpu), 0);
+    assert_int_equal(vcpu_code_length(&vcpu), 0);
 }
 
 static void check_string(unsigned b, const char *bytes, size_t n, unsigned segment, unsigned size)
@@ -289,11 +288,11 @@ static void check_string(unsigned b, const char *bytes, size_t n, unsigned segme
     struct vcpu_exit e = {.kind = VCPU_EXIT_IO};
 
     set_code(b, bytes, n);
-    svm_decode_string(&vcpu, &e);
+    vcpu_code_string(&vcpu, &e);
     assert_int_equal(e.io.segment, segment);
     assert_int_equal(e.io.address_size, size);
     e.io.in = true;
-    svm_decode_string(&vcpu, &e);
+    vcpu_code_string(&vcpu, &e);
     assert_int_equal(e.io.segment, SEG_ES);
 }
 #define STRING(b, bytes, ...) check_string((b), (bytes), sizeof(bytes) - 1, __VA_ARGS__)
@@ -317,7 +316,7 @@ static void check_int(const char *bytes, size_t n, unsigned vector, bool excepti
     struct event e;
 
     set_code(32, bytes, n);
-    e = svm_decode_int(&vcpu);
+    e = vcpu_code_int(&vcpu);
     assert_int_equal(e.vector, vector);
     assert_int_equal(e.length, n);
     assert_int_equal(e.type, exception ? EVENT_SW_EXC : EVENT_SOFTWARE);
@@ -339,10 +338,10 @@ static void test_interrupts(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        CASE("svm_decode", test_lengths),           CASE("svm_decode", test_any_bytes),
-        CASE("svm_decode", test_control_registers), CASE("svm_decode", test_lmsw),
-        CASE("svm_decode", test_other_code),        CASE("svm_decode", test_strings),
-        CASE("svm_decode", test_interrupts),
+        CASE("instruction", test_lengths),           CASE("instruction", test_any_bytes),
+        CASE("instruction", test_control_registers), CASE("instruction", test_lmsw),
+        CASE("instruction", test_other_code),        CASE("instruction", test_strings),
+        CASE("instruction", test_interrupts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

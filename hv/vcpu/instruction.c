@@ -1,37 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a processor without decode assists and saved next RIPs leaves to be found out: length and
- * operands of the few instructions that exit (x86/code.h).
+ * What a processor may leave to be found out of an instruction that exited: its length and
+ * operands, for the few that do (x86/code.h). Vendors ask for what theirs does not tell
+ * (vcpu/vendor.h).
  */
-#include "svm.h"
+#include "vcpu.h"
 #include "x86/code.h"
-#include "x86/cpu.h"
 
-static void decode(struct vcpu *v, struct code *c)
+static inline __attribute__((always_inline)) void mode(const struct vendor *o, struct vcpu *v,
+                                                       struct code *c)
 {
     *c = (struct code){.segment = SEG_DS,
-                       .code_64 = svm_get(v, VCPU_CODE_64),
-                       .wide = svm_get(v, vcpu_segment_field(VCPU_AR, SEG_CS)) & AR_DB};
+                       .code_64 = o->get(v, VCPU_CODE_64),
+                       .wide = o->get(v, vcpu_segment_field(VCPU_AR, SEG_CS)) & AR_DB};
+}
+
+void vcpu_code_begin(struct vcpu *v, struct code *c)
+{
+    VENDOR_ONCE(mode, v, c);
     c->nr = (unsigned)vcpu_code(v, c->bytes, sizeof(c->bytes));
     code_begin(c);
 }
 
-unsigned svm_decode_length(struct vcpu *v)
+unsigned vcpu_code_length(struct vcpu *v)
 {
     struct code c;
     unsigned n;
 
-    decode(v, &c);
+    vcpu_code_begin(v, &c);
     n = code_length(&c);
     return n ? c.at + n : 0;
 }
 
-void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
+void vcpu_code_cr(struct vcpu *v, struct vcpu_exit *e)
 {
     uint8_t modrm;
     struct code c;
 
-    decode(v, &c);
+    vcpu_code_begin(v, &c);
     modrm = code_byte(&c, 2);
     e->cr.gpr = (uint8_t)((modrm & 7) | (c.rex & 1) << 3);
     switch (code_byte(&c, 1)) {
@@ -59,39 +65,28 @@ void svm_decode_cr(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
-bool svm_decode_is_own(struct vcpu *v)
-{
-    struct code c;
-    uint8_t modrm;
-
-    decode(v, &c);
-    modrm = code_byte(&c, 2);
-    return code_byte(&c, 0) == 0x0f && code_byte(&c, 1) == 0x01 && (modrm & 0xf8) == 0xd8 &&
-           modrm != 0xd9;
-}
-
-bool svm_decode_is_dr(struct vcpu *v)
+bool vcpu_code_is_dr(struct vcpu *v)
 {
     struct code c;
 
-    decode(v, &c);
+    vcpu_code_begin(v, &c);
     return code_byte(&c, 0) == 0x0f && (code_byte(&c, 1) == 0x21 || code_byte(&c, 1) == 0x23);
 }
 
-bool svm_decode_is_cr3_load(struct vcpu *v)
+bool vcpu_code_is_cr3_load(struct vcpu *v)
 {
     struct code c;
 
-    decode(v, &c);
+    vcpu_code_begin(v, &c);
     return code_byte(&c, 0) == 0x0f && code_byte(&c, 1) == 0x22 &&
            (code_byte(&c, 2) >> 3 & 7) == 3 && !(c.rex & 4) && c.bytes[0] != 0xf0;
 }
 
-void svm_decode_string(struct vcpu *v, struct vcpu_exit *e)
+void vcpu_code_string(struct vcpu *v, struct vcpu_exit *e)
 {
     struct code c;
 
-    decode(v, &c);
+    vcpu_code_begin(v, &c);
     e->io.segment = e->io.in ? SEG_ES : c.segment;
     if (c.code_64) {
         e->io.address_size = c.address_size ? 4 : 8;
@@ -100,13 +95,13 @@ void svm_decode_string(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
-struct event svm_decode_int(struct vcpu *v)
+struct event vcpu_code_int(struct vcpu *v)
 {
     struct event e = {.vector = EXC_BP, .type = EVENT_SOFTWARE, .due = true};
     uint8_t opcode;
     struct code c;
 
-    decode(v, &c);
+    vcpu_code_begin(v, &c);
     opcode = code_byte(&c, 0);
     e.length = (uint8_t)(c.at + code_length(&c));
     if (opcode == 0xcd) {
