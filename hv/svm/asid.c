@@ -13,6 +13,7 @@
 
 #define SLOTS       64u /* more are not looked through */
 #define ROOTS_NOTED 64u
+#define NONE        ~0u
 
 /* Times are counts of svm_flushes. */
 static struct tags {
@@ -74,15 +75,29 @@ static inline void use(struct tags *t, struct svm_vcpu *x, unsigned i)
     svm_dirty(x, CLEAN_NESTED | CLEAN_ASID);
 }
 
+/* The slot of v on these tables, if it is one of the two that are noted for the like; else NONE. */
+static inline unsigned known(const struct svm_vcpu *x, const struct vcpu *v, uint64_t root)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(x->slots); n++) {
+        unsigned i = x->slots[n][root % ARRAY_SIZE(x->slots[n])];
+        const struct slot *s = &x->tags->slots[i];
+
+        if (s->vcpu == v && s->root == root) {
+            return i;
+        }
+    }
+    return NONE;
+}
+
 static void change_root(struct tags *t, struct vcpu *v, struct svm_vcpu *x)
 {
-    struct slot *slots = t->slots;
-    uint8_t *hint = &x->slots[v->altp2m.root.v % ARRAY_SIZE(x->slots)];
-    unsigned i = *hint;
+    uint64_t root = v->altp2m.root.v;
+    unsigned i = known(x, v, root), at = root % ARRAY_SIZE(x->slots[0]);
 
-    if (slots[i].vcpu != v || slots[i].root != v->altp2m.root.v) {
-        i = find(slots, v, v->altp2m.root.v);
-        *hint = (uint8_t)i;
+    if (i == NONE) {
+        i = find(t->slots, v, root);
+        x->slots[1][at] = x->slots[0][at];
+        x->slots[0][at] = (uint8_t)i;
     }
     use(t, x, i);
 }
@@ -134,7 +149,7 @@ __attribute__((always_inline)) inline void asid_change(struct vcpu *v)
     struct svm_vcpu *x = svm_of(v);
     struct tags *t = x->tags;
     uint64_t root = v->altp2m.root.v;
-    unsigned i = x->slots[root % ARRAY_SIZE(x->slots)];
+    unsigned i = x->slots[0][root % ARRAY_SIZE(x->slots[0])];
     struct slot *s = &t->slots[i];
 
     x->vmcb->tlb_control = TLB_KEEP;
@@ -156,11 +171,10 @@ bool asid_own(struct vcpu *v, mfn_t root)
 {
     struct svm_vcpu *x = svm_of(v);
     struct tags *t = x->tags;
-    unsigned i = x->slots[root.v % ARRAY_SIZE(x->slots)];
-    const struct slot *s = &t->slots[i];
+    unsigned i = known(x, v, root.v);
 
-    if (s->vcpu != v || s->root != root.v || v->altp2m_changed ||
-        s->noted != __atomic_load_n(&svm_flushes, __ATOMIC_ACQUIRE)) {
+    if (i == NONE || v->altp2m_changed ||
+        t->slots[i].noted != __atomic_load_n(&svm_flushes, __ATOMIC_ACQUIRE)) {
         return false;
     }
     x->vmcb->tlb_control = TLB_KEEP;

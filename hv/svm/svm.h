@@ -16,7 +16,6 @@ struct svm_vcpu {
     bool loses_paging;   /* see enter() */
     struct vmcb *host;   /* svm_host(), and ... */
     struct tags *tags;   /* asid.c: ... of the processor on which v is loaded */
-    uint8_t slots[8];    /* asid.c: where a table's tag was last, by the low bits of its frame */
     uint8_t length;      /* of the instruction that exited, where it has to be found out */
     uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
     uint8_t injected_type;   /* of that: enum event_type */
@@ -25,6 +24,7 @@ struct svm_vcpu {
     bool nmi_blocked;        /* since one was delivered, until its IRET has run */
     uint64_t flushes, stale; /* asid.c: what was noted of svm_flushes; when its addresses changed */
     uint64_t dr[4], tsc_aux; /* while v is not loaded */
+    uint8_t slots[2][32];    /* asid.c: of tables used lately, by the low bits of their frames */
 };
 static inline struct svm_vcpu *svm_of(const struct vcpu *v)
 {

@@ -163,6 +163,24 @@ static void test_two_views(void **state)
     assert_int_not_equal(run(1, 0), a); /* linear addresses are another vCPU's own */
 }
 
+/* ... nor a look for the tag, wherever the tables are. */
+static void test_two_views_own(void **state)
+{
+    (void)state;
+    for (unsigned other = 1; other < ROOTS; other++) {
+        start(16, true);
+        for (unsigned i = 0; i < 4; i++) {
+            run(0, i % 2 ? other : 0);
+        }
+        for (unsigned i = 0; i < 4; i++) {
+            unsigned root = i % 2 ? other : 0;
+
+            assert_true(asid_own(&vcpus[0], mfn((uint64_t)root + 1)));
+            ran(0, root);
+        }
+    }
+}
+
 /* Fewer tags than tables: the one that was not used for longest is given away, and flushed. */
 static void test_few_tags(void **state)
 {
@@ -520,12 +538,13 @@ static void test_blocking(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        CASE("svm_asid", test_two_views),   CASE("svm_asid", test_few_tags),
-        CASE("svm_asid", test_processors),  CASE("svm_asid", test_flushes),
-        CASE("svm_asid", test_random),      CASE("svm_msr", test_msr_usual),
-        CASE("svm_msr", test_msr_watched),  CASE("svm_state", test_fields),
-        CASE("svm_state", test_clean_bits), CASE("svm_state", test_efer),
-        CASE("svm_state", test_segments),   CASE("svm_state", test_blocking),
+        CASE("svm_asid", test_two_views), CASE("svm_asid", test_two_views_own),
+        CASE("svm_asid", test_few_tags),  CASE("svm_asid", test_processors),
+        CASE("svm_asid", test_flushes),   CASE("svm_asid", test_random),
+        CASE("svm_msr", test_msr_usual),  CASE("svm_msr", test_msr_watched),
+        CASE("svm_state", test_fields),   CASE("svm_state", test_clean_bits),
+        CASE("svm_state", test_efer),     CASE("svm_state", test_segments),
+        CASE("svm_state", test_blocking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
