@@ -6,14 +6,18 @@
 #include "x86/cpu.h"
 #include "x86/debug.h"
 
+#define ERROR_EXTERNAL (1u << 0) /* of an error code: not what the instruction itself did */
+
 /*
  * Bochs 2.7 tells of a #GP that INT n raises, and that exits, as if it had come in the delivery of
- * itself. All exit, so that one is only delivered if it was injected.
+ * itself. All exit, so that one is only delivered if it was injected; and what comes of that has an
+ * error code that says so.
  */
 static bool is_own_cause(const struct vmcb *b, bool gp_injected)
 {
-    return b->exit_code == SVM_EXCEPTION + EXC_GP && !gp_injected &&
-           (b->exit_int_info & 0x7ff) == (EVENT_HARDWARE << 8 | EXC_GP);
+    return b->exit_code == SVM_EXCEPTION + EXC_GP &&
+           (b->exit_int_info & 0x7ff) == (EVENT_HARDWARE << 8 | EXC_GP) &&
+           (!gp_injected || (svm_features.external && !(b->exit_info1 & ERROR_EXTERNAL)));
 }
 
 /* An event whose delivery the exit broke off is due again. */

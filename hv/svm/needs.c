@@ -38,6 +38,7 @@ bool svm_needs(const struct look *l, struct svm_features *f, struct lack *why)
     f->clean = r[3] & SVM_HAS_CLEAN ? CLEAN_ALL : 0;
     f->vmmcall_length = f->next_rip ? 0 : VMMCALL_LENGTH;
     f->redelivers = !f->next_rip; /* QEMU's has neither that nor another mark */
+    f->external = f->next_rip;
     f->flush_asid = r[3] & SVM_HAS_FLUSH_ASID;
     if (!(r[3] & SVM_HAS_NPT)) {
         return lacks(why, "this processor has SVM but no nested paging", 0);

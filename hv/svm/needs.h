@@ -10,6 +10,7 @@ struct svm_features {
     uint8_t vmmcall_length; /* 0: it is told */
     bool next_rip, flush_asid;
     bool redelivers; /* an interrupt that VMRUN injects may come twice: see enter_event() */
+    bool external;   /* error codes tell what came in the delivery of another event */
     bool tsc_aux, pages_1g;
 };
 

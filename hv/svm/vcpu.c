@@ -270,26 +270,28 @@ static inline __attribute__((always_inline)) enum smp_exit enter_event(struct vc
 }
 
 /*
- * An exception while a double fault is delivered is a triple fault, which Bochs 2.7 does not turn
- * into an exit. So all are intercepted meanwhile; those of the handler are the guest's again.
+ * An exception in a double fault's delivery is a triple fault, which Bochs 2.7 does not turn into
+ * an exit; one in that of a software interrupt is a fault of its instruction, and RIP is behind it
+ * (inject_other()). So all are intercepted meanwhile; those of the handler are the guest's again.
  */
-static __attribute__((noinline)) bool deliver_double_fault(struct vcpu *v, struct svm_vcpu *x,
-                                                           struct vcpu_exit *e, enum smp_exit *how)
+static enum smp_exit enter_watched(struct vcpu *v, struct svm_vcpu *x)
 {
     struct vmcb *b = x->vmcb;
+    enum smp_exit how;
 
     b->exceptions = ~0u;
     svm_dirty(x, CLEAN_INTERCEPTS);
-    *how = enter_event(v, x);
+    how = enter_event(v, x);
     b->exceptions = x->exceptions;
     svm_dirty(x, CLEAN_INTERCEPTS);
-    if ((b->exit_int_info & EVENT_INFO_VALID) && (b->exit_int_info & 0xff) == EXC_DF &&
-        (unsigned)b->exit_code - SVM_EXCEPTION < 32) {
-        e->kind = VCPU_EXIT_SHUTDOWN;
-        e->reason = SVM_SHUTDOWN;
-        return true;
-    }
-    return false;
+    return how;
+}
+
+static bool is_triple_fault(const struct vmcb *b)
+{
+    return (b->exit_int_info & EVENT_INFO_VALID) &&
+           (b->exit_int_info & 0x7ff) == (EVENT_HARDWARE << 8 | EXC_DF) &&
+           (unsigned)b->exit_code - SVM_EXCEPTION < 32;
 }
 
 /* Others wanted the vCPU stopped, or something else of it, while it came out. */
@@ -398,17 +400,19 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
                                                   struct vcpu_exit *e)
 {
     enum smp_exit how;
+    bool watched;
 
     if (!v->event.due) { /* the guest gets nowhere before that trap */
         svm_tell_pending(x, e);
         return;
     }
-    if (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE) {
-        if (deliver_double_fault(v, x, e, &how) && how != SMP_EXIT_DROPPED) {
-            return;
-        }
-    } else {
-        how = enter_event(v, x);
+    watched = v->event.type >= EVENT_SOFTWARE ||
+              (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE);
+    how = watched ? enter_watched(v, x) : enter_event(v, x);
+    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(x->vmcb)) {
+        e->kind = VCPU_EXIT_SHUTDOWN;
+        e->reason = SVM_SHUTDOWN;
+        return;
     }
     if (!(x->vmcb->exit_int_info & EVENT_INFO_VALID)) { /* it was delivered */
         x->advanced = 0;
@@ -487,7 +491,7 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     struct vmcb *b = x->vmcb;
     bool breakpoints = w->exceptions & 1u << EXC_BP;
 
-    /* #UD: VMFUNC and VMCALL, which are not there. #DF: see deliver_double_fault(). #GP: what is
+    /* #UD: VMFUNC and VMCALL, which are not there. #DF: see enter_watched(). #GP: what is
      * to be #UD. */
     x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP;
     b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 || w->cr3_unknown ? 1u << 3 : 0));

@@ -46,11 +46,55 @@ static uint64_t user_int(uint64_t vector)
     return (uint64_t)fault.vector;
 }
 
-/* A gate that CPL 3 may not use: #GP with the vector in the error code. */
+static uint64_t user_int_twice(uint64_t vector)
+{
+    return user_int(vector) == VEC_GP ? user_int(vector) : 0;
+}
+
+/* A gate that CPL 3 may not use: #GP with the vector in the error code; and again, with nothing in
+ * between that exits. */
 static void forbidden_gate(void)
 {
     expect(user_run(user_int, 0x21), VEC_GP);
     expect(fault.error, 0x21 << 3 | 2);
+    expect(user_run(user_int_twice, 0x21), VEC_GP);
+    expect(fault.error, 0x21 << 3 | 2);
+}
+
+/* The 16 bytes of a vector's gate. */
+static uint64_t *gate(unsigned vector)
+{
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __attribute__((packed)) idtr;
+
+    __asm__("sidt %0" : "=m"(idtr));
+    return (uint64_t *)(idtr.base + 16 * vector);
+}
+
+/* A software interrupt through a gate that is not present is a fault of its instruction. */
+#define NOT_PRESENT(which, instruction)                                                            \
+    do {                                                                                           \
+        gate(which)[0] &= ~(1ULL << 47);                                                           \
+        fault_clear();                                                                             \
+        __asm__ volatile(TRY(instruction)::: "memory");                                            \
+        gate(which)[0] |= 1ULL << 47;                                                              \
+        expect(fault.vector, VEC_NP);                                                              \
+    } while (0)
+
+static void gate_not_present(void)
+{
+    NOT_PRESENT(0x21, "int $0x21");
+    expect(fault.error, 0x21 << 3 | 2);
+    NOT_PRESENT(VEC_BP, "int3");
+    expect(fault.error, 3 << 3 | 2);
+}
+
+static void icebp_not_present(void)
+{
+    NOT_PRESENT(VEC_DB, ".byte 0xf1");
+    expect(fault.error, 1 << 3 | 3);
 }
 
 static void stack_fault(void)
@@ -500,6 +544,7 @@ static void double_fault(void)
 }
 
 TEST_CASES(CASE(divide), CASE(undefined), CASE(general_protection), CASE(forbidden_gate),
-           CASE(stack_fault), CASE(page_faults), CASE(page_faults_from_user), CASE(reserved_bits),
-           CASE(breakpoint), CASE(icebp), CASE(watchpoint), CASE(breakpoints_carried_out),
-           CASE(device_not_available), CASE(alignment), CASE(resume_flag), CASE(double_fault))
+           CASE(gate_not_present), CASE(icebp_not_present), CASE(stack_fault), CASE(page_faults),
+           CASE(page_faults_from_user), CASE(reserved_bits), CASE(breakpoint), CASE(icebp),
+           CASE(watchpoint), CASE(breakpoints_carried_out), CASE(device_not_available),
+           CASE(alignment), CASE(resume_flag), CASE(double_fault))
