@@ -204,10 +204,11 @@ static long touch(unsigned n)
 
 static void reading(void)
 {
-    uint16_t v = *worked(2);
+    uint16_t v;
 
     if (!page)
         skip("altp2m mode mixed");
+    v = *worked(2);
     /* An edit of one page of the host map makes it hold this 2 MiB region by 4 KiB pages. */
     need(altp2m_set_access(0, gfn_of(page), ACCESS_R) == 0, "host map refused R");
     need(altp2m_set_access(0, gfn_of(page), ACCESS_RWX) == 0, "host map refused RWX");

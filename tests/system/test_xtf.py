@@ -2,10 +2,11 @@
 """How `facet xtf` reads what XTF's tests say; XTF itself is not part of the tree."""
 
 from harness import FacetTest
-from runner import xtf
+from runner import machines, xtf
 from runner.base import Error
 
-RULES = "# a comment\nreason argo none here\ntest hvm64-a SUCCESS\ntest hvm64-argo SKIP argo\n"
+RULES = ("# a comment\nreason argo none here\ntest hvm64-a SUCCESS\ntest hvm64-argo SKIP argo\n"
+         "test hvm64-a@amd SKIP argo\n")
 
 
 class XtfTest(FacetTest):
@@ -38,11 +39,22 @@ class XtfTest(FacetTest):
         table = xtf.rows({"hvm64-a": ("SUCCESS", "")}, expected, ["*-a"])
         self.assertEqual([row.as_recorded for row in table], [True])
 
+    def test_machines(self):
+        """What is another on a machine is so there alone."""
+        self.assertEqual(xtf.parse(RULES)[1]["hvm64-a"], xtf.Expected("SUCCESS"))
+        self.assertEqual(xtf.parse(RULES, machine="amd")[1], {"hvm64-a": xtf.Expected("SKIP", "argo"),
+                                                              "hvm64-argo": xtf.Expected("SKIP", "argo")})
+        self.assertEqual(xtf.parse(RULES, machine="ryzen")[1]["hvm64-a"].outcome, "SUCCESS")
+        with self.assertRaises(Error):
+            xtf.parse(RULES + "test hvm64-a@amd SUCCESS\n")
+
     def test_record(self):
         """Each recorded result that is no success has a reason; malformed lines are refused."""
         reasons, tests = xtf.parse(xtf.RECORDED.read_text(encoding="utf-8"))
         self.assertGreater(len(tests), 90)
-        self.assertEqual({test.reason for test in tests.values()} - {""}, set(reasons))
+        used = {test.reason for one in machines.MACHINES for test in
+                xtf.parse(xtf.RECORDED.read_text(encoding="utf-8"), machine=one.name)[1].values()}
+        self.assertEqual(used - {""}, set(reasons))
         for bad in ("test hvm64-a SKIP", "test hvm64-a SKIP nokey", "test hvm64-a GREAT",
                     "reason argo", "test hvm64-x"):
             with self.subTest(bad), self.assertRaises(Error):

@@ -75,8 +75,11 @@ class Row:
         return self.expected is not None and self.outcome == self.expected.outcome
 
 
-def parse(text, file="tests/recorded/xtf.txt"):
-    """({reason: its text}, {test: Expected}). Lines: "reason KEY TEXT", "test NAME OUTCOME [KEY]"."""
+def parse(text, file="tests/recorded/xtf.txt", machine=machines.DEFAULT):
+    """({reason: its text}, {test: Expected}) on a machine, by name.
+
+    Lines: "reason KEY TEXT", "test NAME OUTCOME [KEY]", and with NAME@MACHINE what is another there.
+    """
     reasons, tests = {}, {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -90,7 +93,8 @@ def parse(text, file="tests/recorded/xtf.txt"):
             tests[name] = Expected(outcome, *key)
         else:
             raise Error(f"{file}:{number}: not understood: {line}")
-    return reasons, tests
+    own = {name.partition("@")[0]: one for name, one in tests.items() if name.endswith(f"@{machine}")}
+    return reasons, {**{name: one for name, one in tests.items() if "@" not in name}, **own}
 
 
 def judge(texts, how):
@@ -222,9 +226,10 @@ def main(arguments):
     """Runs `facet xtf`. Returns its exit status."""
     options = _arguments(arguments)
     check_source(options.directory)
-    packages.require("run", machines.find(options.machine))
+    chosen = machines.find(options.machine)
+    packages.require("run", chosen)
     build(["run-needs"])
-    reasons, expected = parse(RECORDED.read_text(encoding="utf-8"))
+    reasons, expected = parse(RECORDED.read_text(encoding="utf-8"), machine=chosen.name)
     tests = [test for test in build_tests(options.directory) if not options.tests or
              any(fnmatch.fnmatchcase(test.name, one) for one in options.tests)]
     if not tests:
