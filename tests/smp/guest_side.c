@@ -46,11 +46,17 @@ const struct table_format *guest_side_format(void)
 
 #define TLB_SIZE 64u
 
-static _Thread_local struct {
+/* Of vCPUs' own pages, by VPID, in whichever view. */
+static struct {
+    unsigned means;
+    bool valid;
+} linear[PROCESSORS_MAX][VCPUS][PAGES];
+
+static struct translation {
     uint64_t root, gfn;
     unsigned rights;
     bool valid;
-} tlb[TLB_SIZE];
+} tlbs[PROCESSORS_MAX][TLB_SIZE];
 
 static unsigned slot(uint64_t root, uint64_t g)
 {
@@ -67,10 +73,12 @@ __attribute__((no_sanitize("thread"))) static unsigned walk(const struct vcpu *v
     for (unsigned level = 4;; level--) {
         uint64_t i = root - p->first, e;
 
+        machine_meet();
         if (i >= p->nr) {
             machine_fail("a table at frame %lx", (unsigned long)root);
         }
-        if (p->page[i].kind != PAGE_VIEW && p->page[i].kind != PAGE_HOST) {
+        if (p->page[i].kind != PAGE_VIEW && p->page[i].kind != PAGE_HOST &&
+            p->page[i].kind != PAGE_LIMBO) { /* whose flush waits for this processor */
             machine_fail("vCPU %u walks a page of kind %u", v->id, p->page[i].kind);
         }
         e = ((const volatile uint64_t *)(root << PAGE_SHIFT))[g >> 9 * (level - 1) & 511];
@@ -84,22 +92,29 @@ __attribute__((no_sanitize("thread"))) static unsigned walk(const struct vcpu *v
 
 static unsigned translate(const struct vcpu *v, uint64_t root, uint64_t g)
 {
-    unsigned i = slot(root, g);
+    struct translation *t = &tlbs[machine_here()][slot(root, g)];
 
-    if (!tlb[i].valid || tlb[i].root != root || tlb[i].gfn != g) {
-        tlb[i].root = root;
-        tlb[i].gfn = g;
-        tlb[i].rights = walk(v, root, g);
-        tlb[i].valid = tlb[i].rights != 0;
+    if (!t->valid || t->root != root || t->gfn != g) {
+        t->root = root;
+        t->gfn = g;
+        t->rights = walk(v, root, g);
+        t->valid = t->rights != 0;
         machine_count()->walks++;
     }
-    return tlb[i].rights;
+    return t->rights;
 }
 
 void vmx_flush(struct vcpu *v, mfn_t root)
 {
+    struct translation *tlb = tlbs[machine_here()];
+
     for (unsigned i = 0; !v && i < TLB_SIZE; i++) {
         tlb[i].valid = tlb[i].valid && !mfn_eq(root, MFN_INVALID) && tlb[i].root != root.v;
+    }
+    for (unsigned i = 0; i < VCPUS; i++) {
+        for (unsigned j = 0; (!v || v->id == i) && j < PAGES; j++) {
+            linear[machine_here()][i][j].valid = false;
+        }
     }
 }
 
@@ -119,19 +134,43 @@ __attribute__((no_sanitize("thread"))) static unsigned view_of(const struct vcpu
 
 static void use(struct vcpu *v, struct guest_side *g)
 {
-    uint64_t page = guest_side_random(g) % GFNS;
+    unsigned page = (unsigned)guest_side_random(g) % GFNS;
     unsigned at = view_of(v, g->root.v), rights;
     uint32_t no = at < VIEWS ? PROMISED(no_rights[at][page]) : 0;
 
     if (at == VIEWS) {
         machine_fail("vCPU %u is on a view that was destroyed", v->id);
     }
-    rights = translate(v, g->root.v, page);
+    rights = translate(v, g->root.v, machine_gfn(page).v);
+    no &= PROMISED(no_rights[at][page]); /* else they were given meanwhile */
     if (rights & no) {
-        machine_fail("vCPU %u has rights %u in view %u at gfn %u, of which %u were taken away",
-                     v->id, rights, at, (unsigned)page, no);
+        machine_fail("vCPU %u has rights %u in view %u at page %u, of which %u were taken away",
+                     v->id, rights, at, page, no);
     }
     machine_count()->uses++;
+}
+
+/* Where its own tables lead. */
+static void use_own_page(const struct vcpu *v, struct guest_side *g)
+{
+    unsigned page = (unsigned)guest_side_random(g) % PAGES;
+
+    if (!linear[machine_here()][v->id][page].valid) {
+        linear[machine_here()][v->id][page].means = g->pages[page];
+        linear[machine_here()][v->id][page].valid = true;
+    }
+    if (linear[machine_here()][v->id][page].means != g->pages[page]) {
+        machine_fail("vCPU %u finds page %u of its own where it was before", v->id, page);
+    }
+}
+
+/* And INVLPG, which is this processor's alone. */
+static void move_own_page(const struct vcpu *v, struct guest_side *g)
+{
+    unsigned page = (unsigned)guest_side_random(g) % PAGES;
+
+    g->pages[page]++;
+    linear[machine_here()][v->id][page].valid = false;
 }
 
 __attribute__((no_sanitize("thread"))) static uint64_t listed(const struct guest_side *g,
@@ -163,9 +202,15 @@ static void vmfunc(struct vcpu *v, struct guest_side *g)
     machine_count()->switches++;
 }
 
+__attribute__((no_sanitize("thread"))) static bool unsettled(const struct vcpu *v)
+{
+    return *(const volatile uint32_t *)&v->altp2m.pm->work.pending;
+}
+
 static void look_at_promises(const struct vcpu *v, const struct guest_side *g)
 {
     uint64_t root = PROMISED(root[v->id]);
+    int notify = PROMISED(notify[v->id]);
 
     if (PROMISED(paused[v->id])) {
         machine_fail("vCPU %u runs, and was paused", v->id);
@@ -173,6 +218,12 @@ static void look_at_promises(const struct vcpu *v, const struct guest_side *g)
     if (root && root != g->root.v) {
         machine_fail("vCPU %u is on root %lx, and was put on %lx", v->id, (unsigned long)g->root.v,
                      (unsigned long)root);
+    }
+    if (notify && (notify == NOTIFIED) != g->notified) {
+        machine_fail("vCPU %u is told of violations, or not, as it was before", v->id);
+    }
+    if (PROMISED(settles) && unsettled(v)) {
+        machine_fail("vCPU %u sees what is half done", v->id);
     }
 }
 
@@ -199,11 +250,17 @@ static enum vcpu_exit_kind guest(struct vcpu *v, struct guest_side *g)
 
     for (unsigned i = 0; i < STEPS || (stays && others_run(v)); i++) {
         unsigned what = (unsigned)guest_side_random(g) % (stays ? 15 : 16);
+        bool woken = PROMISED(woken[v->id]);
 
         if (machine_interrupted()) {
             return VCPU_EXIT_INTERRUPT;
         }
+        if (woken) {
+            machine_fail("vCPU %u was woken, and stays in the guest", v->id);
+        }
         g->fields[VCPU_RIP]++;
+        g->memory++;
+        machine_meet();
         look_at_promises(v, g);
         if (what < 9) {
             use(v, g);
@@ -211,7 +268,11 @@ static enum vcpu_exit_kind guest(struct vcpu *v, struct guest_side *g)
             vmfunc(v, g);
         } else if (what < 13) {
             machine_pause();
-        } else if (what == 15) {
+        } else if (what < 14) {
+            use_own_page(v, g);
+        } else if (what < 15) {
+            move_own_page(v, g);
+        } else {
             g->came_out_at = g->fields[VCPU_RIP];
             return VCPU_EXIT_HYPERCALL;
         }
@@ -242,6 +303,7 @@ static void follow(struct vcpu *v)
 
     g->root = g->followed = v->altp2m.root;
     g->vmfunc = v->altp2m.vmfunc;
+    g->notified = !mfn_eq(v->altp2m.ve_info, MFN_INVALID);
     g->list = v->altp2m.pm->list_page;
     v->altp2m_changed = false;
 }
@@ -256,6 +318,7 @@ void vmx_run(struct vcpu *v, struct vcpu_exit *e)
         follow(v);
     }
     remote_enter(v);
+    TAKE_BACK(woken[v->id], false); /* it has looked */
     smp_leave();
     kind = guest(v, g);
     how = smp_back();
@@ -292,7 +355,8 @@ void vmx_load(struct vcpu *v)
     if (guest_side(v)->in) {
         machine_fail("vCPU %u is loaded, and is in a processor already", v->id);
     }
-    guest_side(v)->in = this_cpu();
+    machine_count()->moves += guest_side(v)->last != this_cpu();
+    guest_side(v)->in = guest_side(v)->last = this_cpu();
 }
 
 void vmx_unload(struct vcpu *v)

@@ -7,15 +7,20 @@
  */
 #include "machine.h"
 
+#define PAGES 4u
+
 struct guest_side {
     uint64_t fields[VCPU_FIELDS];
     /* What the processor goes by, and VMFUNC changes. */
     mfn_t root, followed, list;
-    bool vmfunc;
-    const struct cpu *in; /* which has its state */
-    uint64_t came_out_at; /* RIP of the call */
+    bool vmfunc, notified;
+    const struct cpu *in, *last; /* which has its state, and had it */
+    uint64_t came_out_at;        /* RIP of the call */
     uint64_t seed;
+    unsigned pages[PAGES]; /* its own tables: what each of its pages means now */
+    unsigned memory;       /* which it writes to all the time */
     unsigned calls;
+    bool ended;
     uint8_t argument[80];
 };
 
@@ -35,4 +40,5 @@ const struct table_format *guest_side_format(void);
 /* machine.c */
 _Noreturn void machine_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool machine_interrupted(void);
+unsigned machine_here(void); /* which processor this is */
 struct machine_counts *machine_count(void);

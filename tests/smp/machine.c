@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "machine.h"
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 #include "calls.h"
 #include "core/hostmap.h"
@@ -26,33 +23,36 @@
 #include "x86/apic.h"
 #include "x86/smp.h"
 
-#define POOL      512u /* frames */
-#define MEMORY    0x4000000UL
-#define GUEST_RAM 0x100000UL /* frames; nothing is there */
+#define POOL   512u /* frames */
+#define MEMORY 0x4000000UL
 
-_Thread_local struct cpu *machine_cpu;
 struct promise promise;
 struct vendor_caps vendor_caps = {.views = true, .vmfunc = true, .ve = true};
 struct machine_counts machine_counts[PROCESSORS_MAX];
 
 static struct processor {
     struct cpu cpu;
-    bool pending; /* an interrupt came */
+    bool pending;      /* an interrupt came */
+    uint64_t tsc, now; /* of its own */
 } processors[PROCESSORS_MAX];
 static struct machine_options options;
 static struct domain domain;
 static struct vcpu vcpus[VCPUS];
 static bool ended;
-static unsigned long progress;
 
-static unsigned here(void)
+static struct processor *own(void)
 {
-    return (unsigned)((struct processor *)(void *)machine_cpu - processors);
+    return (struct processor *)(void *)this_cpu();
+}
+
+unsigned machine_here(void)
+{
+    return (unsigned)(own() - processors);
 }
 
 struct machine_counts *machine_count(void)
 {
-    return &machine_counts[here()];
+    return &machine_counts[machine_here()];
 }
 
 /* ---- failing ---- */
@@ -80,9 +80,7 @@ void check_failed(const char *file, int line, const char *condition)
 
 uint64_t rdtsc(void)
 {
-    static _Thread_local uint64_t now;
-
-    return now++;
+    return own()->tsc++;
 }
 
 void machine_pause(void)
@@ -92,18 +90,13 @@ void machine_pause(void)
 
 void machine_meet(void)
 {
-    static _Thread_local unsigned times;
-
-    times = times * 1664525u + 1013904223u + here();
-    if (times >> 29 == 0) {
-        threads_yield();
-    }
+    threads_meet();
 }
 
 static void interrupt(uint32_t to)
 {
     machine_count()->kicks++;
-    __atomic_store_n(&processors[to].pending, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&processors[to].pending, true, __ATOMIC_RELAXED);
     machine_pause();
 }
 
@@ -121,10 +114,7 @@ void apic_send_nmi(uint32_t to)
 
 bool machine_interrupted(void)
 {
-    struct processor *p = &processors[here()];
-
-    return __atomic_load_n(&p->pending, __ATOMIC_RELAXED) &&
-           __atomic_exchange_n(&p->pending, false, __ATOMIC_ACQUIRE);
+    return __atomic_exchange_n(&own()->pending, false, __ATOMIC_RELAXED);
 }
 
 void cpu_wait(void)
@@ -136,7 +126,7 @@ void cpu_wait(void)
 
 uint32_t *lock_held_ranks(void)
 {
-    return &machine_cpu->lock_ranks;
+    return &this_cpu()->lock_ranks;
 }
 
 /* ---- what hv/ asks for, and what is not here ---- */
@@ -144,9 +134,7 @@ uint32_t *lock_held_ranks(void)
 /* A slice is over after a few looks. */
 uint64_t time_now(void)
 {
-    static _Thread_local uint64_t now;
-
-    return now += 1000000;
+    return own()->now += 1000000;
 }
 uint64_t time_tsc_khz(void)
 {
@@ -294,11 +282,12 @@ bool domains_all_ended(void)
 /* The last one tells all processors. */
 static void vcpu_ends(struct vcpu *v)
 {
-    calls_end(vcpus, options.vcpus);
+    calls_end();
     sched_offline(v);
+    guest_side(v)->ended = true;
     ended = true;
     for (unsigned i = 0; i < options.vcpus; i++) {
-        ended = ended && vcpus[i].state == VCPU_OFFLINE;
+        ended = ended && guest_side(&vcpus[i])->ended;
     }
     for (unsigned i = 0; ended && i < smp_nr; i++) {
         smp_kick(smp_cpus[i]);
@@ -327,21 +316,25 @@ void exit_once(struct vcpu *v)
     if (vcpu_get(v, VCPU_RIP) != g->came_out_at) {
         machine_fail("vCPU %u: a call is made with registers of another's", v->id);
     }
-    __atomic_fetch_add(&progress, 1, __ATOMIC_RELAXED);
+    threads_gets_on();
     if (g->calls++ < options.calls) {
-        calls_make(v, vcpus, options.vcpus);
+        calls_make(v);
     } else {
         vcpu_ends(v);
     }
 }
 
-static void *processor(void *p)
+static void processor(void *cpu)
 {
-    machine_cpu = p;
+    (void)cpu;
     smp_acquire();
     sched_run();
     smp_release();
-    return NULL;
+}
+
+static void stuck(void)
+{
+    machine_fail("nobody gets on");
 }
 
 static void build_domain(void)
@@ -359,7 +352,9 @@ static void build_domain(void)
     domain.id = 1;
     domain.nr_vcpus = options.vcpus;
     if (physmap_init(&domain.physmap, &c, mfn(MEMORY >> PAGE_SHIFT), POOL) != 0 ||
-        hostmap_map(&domain.physmap, gfn(0), mfn(GUEST_RAM), ORDER_2M, MAP_RAM, ACCESS_RWX) != 0) {
+        hostmap_map(&domain.physmap, gfn(0), mfn(GUEST_RAM), ORDER_2M, MAP_RAM, ACCESS_RWX) != 0 ||
+        hostmap_map(&domain.physmap, gfn(REGION), mfn(GUEST_RAM + REGION), ORDER_2M, MAP_RAM,
+                    ACCESS_RWX) != 0) {
         machine_fail("no domain");
     }
     for (unsigned i = 0; i < options.vcpus; i++) {
@@ -374,43 +369,11 @@ static void build_domain(void)
     }
 }
 
-static time_t work(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return t.tv_sec;
-}
-
-/* Who does not get on for long never will. Any thread may be asked, and several at once. */
-static void look_at_progress(int signal)
-{
-    static const char words[] = "# nobody gets on\n";
-    static unsigned long before;
-    static time_t since;
-    static char looked_at;
-    unsigned long now = __atomic_load_n(&progress, __ATOMIC_RELAXED);
-
-    (void)signal;
-    if (__atomic_test_and_set(&looked_at, __ATOMIC_ACQUIRE)) {
-        return;
-    }
-    if (now != before) {
-        before = now;
-        since = work();
-    } else if (work() - since >= (time_t)options.patience) {
-        (void)!write(1, words, sizeof(words) - 1);
-        _exit(1);
-    }
-    __atomic_clear(&looked_at, __ATOMIC_RELEASE);
-}
-
 static void add(struct machine_counts *sum)
 {
     const unsigned long *from;
     unsigned long *to = (unsigned long *)sum;
 
-    memset(sum, 0, sizeof(*sum));
     for (unsigned i = 0; i < options.processors; i++) {
         from = (const unsigned long *)&machine_counts[i];
         for (unsigned j = 0; j < sizeof(*sum) / sizeof(*to); j++) {
@@ -421,7 +384,6 @@ static void add(struct machine_counts *sum)
 
 void machine_run(const struct machine_options *o, struct machine_counts *counts)
 {
-    const struct itimerval every = {{1, 0}, {1, 0}};
     struct cpu *cpus[PROCESSORS_MAX];
 
     options = *o;
@@ -435,22 +397,21 @@ void machine_run(const struct machine_options *o, struct machine_counts *counts)
         c->self = c;
         c->id = c->apic_id = i;
     }
-    machine_cpu = cpus[0];
+    threads_own = cpus[0];
     build_domain();
     smp_place(cpus, o->processors);
     smp_begin();
-    calls_begin(&vcpus[0]);
+    calls_begin(vcpus, o->vcpus, o->calm);
     for (unsigned i = 0; i < o->vcpus; i++) {
         sched_online(&vcpus[i]);
     }
-    for (unsigned i = 0; i < o->processors; i++) {
-        threads_start(i, processor, cpus[i]);
-    }
     smp_release();
-    signal(SIGPROF, look_at_progress);
-    setitimer(ITIMER_PROF, &every, NULL);
-    for (unsigned i = 0; i < o->processors; i++) {
-        threads_join(i);
-    }
+    threads_run(&(struct threads){
+        .owns = (void *const *)cpus,
+        .nr = o->processors,
+        .seed = o->seed,
+        .run = processor,
+        .stuck = stuck,
+    });
     add(counts);
 }

@@ -19,15 +19,15 @@
 #undef xsetbv
 #undef xgetbv
 
-extern _Thread_local struct cpu *machine_cpu;
+#include "threads.h"
 
 static inline struct cpu *this_cpu(void)
 {
-    return machine_cpu;
+    return threads_own;
 }
 static inline bool cpu_loaded(const struct vcpu *v)
 {
-    return machine_cpu->loaded == v;
+    return this_cpu()->loaded == v;
 }
 static inline void xsetbv(uint64_t v)
 {
