@@ -3,6 +3,7 @@
 on the agent's page that is the example's."""
 
 import re
+import runpy
 
 import runner
 from harness import FacetTest
@@ -42,10 +43,13 @@ class DocumentsTest(FacetTest):
         audit = text(DOCS / "audit.md")
         enumerations = sum(len(re.findall(r"cmocka_unit_test\(", text(path))) for path in (runner.ROOT / "tests/prove").glob("*.c"))
         mutants = sum(len(mutants) for _, mutants in prove.PROTOCOLS.values())
-        proven = enumerations + 2 * len(prove.PROTOCOLS) + len(prove.ANALYSES)
+        proven = enumerations + 2 * len(prove.PROTOCOLS) + 1 + len(prove.ANALYSES)
+        of_sources = len(runpy.run_path(str(runner.ROOT / "tests/smp/mutants.py"))["MUTANTS"])
         self.assertIn(f"`prove: {proven} proven, 0 open`: {enumerations} enumerations, {len(prove.PROTOCOLS)} protocols, the mutants of "
-                      f"each, and {len(prove.ANALYSES)} analyses", audit)
+                      f"each, those of the sources, and {len(prove.ANALYSES)} analyses", audit)
         self.assertIn(f"{mutants} mutants", audit)
+        self.assertIn(f"{of_sources} mutants of these sources, each of which is found", audit)
+        self.assertIn(f"all {of_sources} are", text(DOCS / "locks.md"))
         self.assertEqual({path.stem for path in (runner.ROOT / "tests/prove/eva").glob("*.c")}, set(prove.ANALYSES))
         self.assertEqual({path.stem for path in (runner.ROOT / "tests/prove/spin").glob("*.pml")}, set(prove.PROTOCOLS))
 

@@ -2,7 +2,8 @@
 """`facet prove`: what can be checked to the end, is.
 
 Enumerations (tests/prove/prove_*.c) go through whole finite domains; Spin goes through all interleavings of the
-protocols for several processors, as models (tests/prove/spin), and finds what is wrong with each mutant of them; Eva,
+protocols for several processors, as models (tests/prove/spin), and finds what is wrong with each mutant of them; the
+test of their sources (tests/smp) finds each mutant of these; Eva,
 Frama-C's value analysis, shows that what parses bytes of others has no run-time error for any of them
 (tests/prove/eva). docs/audit.md says what each result means.
 """
@@ -11,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 
@@ -116,6 +118,22 @@ def _protocols(count):
                   + (f", but {', '.join(missed)}" if missed else ""), flush=True)
 
 
+def _sources(count):
+    """Mutants of the sources that the protocols are in: each is found by their test."""
+    command = [sys.executable, str(ROOT / "tests" / "smp" / "mutants.py"), os.environ.get("B", "build")]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    lines = done.stdout.splitlines()
+    if not lines or not re.fullmatch(r"\d+ mutants, \d+ found", lines[-1]):
+        raise Error("the mutants of the sources did not run:\n" + done.stdout[-2000:].rstrip())
+    count.add(done.returncode == 0)
+    print(f"{'OPEN' if done.returncode else 'proven'}  each mutant of the sources of these protocols is found by their test\n"
+          f"        tests/smp: {lines[-1]}")
+    for line in lines[:-1]:
+        if line.startswith("OPEN"):
+            print(f"        {line[len('OPEN'):].strip()}")
+    sys.stdout.flush()
+
+
 def _analyse(name, source):
     """(statements reached, functions, alarms) of one analysis."""
     done = subprocess.run(
@@ -169,6 +187,7 @@ def main(arguments):
     _enumerate(args.depth, count)
     progress("exploring protocols")
     _protocols(count)
+    _sources(count)
     progress("analysing what parses bytes of others")
     _eva(count)
     print(f"prove: {count.proven} proven, {count.open} open", flush=True)
