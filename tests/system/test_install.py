@@ -17,7 +17,7 @@ from test_embedding import blocks
 
 PREFIX = "/usr"
 # What the tree's commands say once there is no tree.
-TREE_ONLY = ("build", "packages", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
+TREE_ONLY = ("build", "packages", "trace", "test", "bench", "compare", "xtf", "libvmi", "drakvuf", "prove")
 BOTH = """\
 #include <stdio.h>
 #include <altp2m.h>

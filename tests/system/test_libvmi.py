@@ -5,7 +5,7 @@ import itertools
 import struct
 
 from harness import FacetTest
-from runner import libvmi, machines
+from runner import kernelprofile, libvmi, machines
 from runner.base import Error
 
 RULES = "# a comment\nreason disk none here\nexample map-symbol works\nexample read-disk fails disk\n"
@@ -72,9 +72,9 @@ class LibvmiTest(FacetTest):
             libvmi.offset_in(PAHOLE, "pid")
         blob = struct.pack("<HBBIIIII", 0xeb9f, 1, 0, 24, 0, 8, 8, 4) + b"typetypename"
         image = self.write("vmlinux", b"x" * 7 + blob[:8] + b"y" * 40 + blob + b"z")
-        self.assertEqual(libvmi.extract_btf(image), blob)
+        self.assertEqual(kernelprofile.extract_btf(image.read_bytes()), blob)
         with self.assertRaises(Error):
-            libvmi.extract_btf(self.write("other", b"\x9f\xeb\x01\0\x18\0\0\0" + b"\xff" * 40))
+            kernelprofile.extract_btf(b"\x9f\xeb\x01\0\x18\0\0\0" + b"\xff" * 40)
 
     def test_record(self):
         """Each example is recorded, each failure has a reason; malformed lines are refused."""

@@ -10,12 +10,13 @@ import runner
 from harness import FacetTest
 
 COMMANDS = ("setup", "build", "packages", "run", "image", "check", "demo", "demo agent", "demo monitor", "demo host", "guest", "test", "bench", "compare",
-            "xtf", "libvmi", "prove", "trace")
+            "xtf", "libvmi", "drakvuf", "prove", "trace")
 # What each command needs besides, and (option or metavar of an argument: kind of its values).
 MACHINE = {"--machine": "name", "--processors": "processors"}
 LIMITS = {"--timeout": "seconds", "--ticks": "count", **MACHINE}
 NEEDS = {"packages": ["-o", "{new}"], "run": ["{config}"], "image": ["-o", "{new}", "{config}"], "trace": ["--at", "vmx_exit", "{config}"],
-         "xtf": ["{xtf}"], "libvmi": ["{libvmi}"], "guest": ["-o", "{new}"]}
+         "xtf": ["{xtf}"], "libvmi": ["{libvmi}"], "drakvuf": ["{drakvuf}", "--libvmi", "{libvmi}"],
+         "guest": ["-o", "{new}"]}
 KINDS = {
     "packages": {"--output": "outdir"},
     "setup": {"--for": "name", "--machine": "name"}, "build": {},
@@ -28,7 +29,8 @@ KINDS = {
     "test": {"--filter": "name", "--shuffle": "seed", "--jobs": "count", "--tap": "output", "--junit": "output", **MACHINE},
     "bench": {"--json": "output", "--machine": "name", "--runs": "count", "--plot": "output", "--from": "input"},
     "compare": {"--machine": "name"}, "xtf": {**MACHINE, "DIR": "directory"},
-    "libvmi": {**MACHINE, "DIR": "directory", "EXAMPLE": "name"}, "prove": {"--depth": "count"},
+    "libvmi": {**MACHINE, "DIR": "directory", "EXAMPLE": "name"},
+    "drakvuf": {**MACHINE, "DIR": "directory", "PLUGIN": "name", "--libvmi": "directory"}, "prove": {"--depth": "count"},
     "trace": {**LIMITS, "--hypervisor": "input", "CONFIG": "input",
               "--skip": "skip", "--instructions": "count", "--at": "name"},
 }
@@ -69,13 +71,14 @@ class OptionsTest(FacetTest):
         (self.dir / "xtf/build").mkdir(parents=True)
         (self.dir / "xtf/tests").mkdir()
         (self.dir / "libvmi/libvmi").mkdir(parents=True)
-        for made in ("xtf/build/gen.mk", "libvmi/libvmi/libvmi.h"):
+        (self.dir / "drakvuf/src/libdrakvuf").mkdir(parents=True)
+        for made in ("xtf/build/gen.mk", "libvmi/libvmi/libvmi.h", "drakvuf/meson.build", "drakvuf/src/libdrakvuf/libdrakvuf.h"):
             self.write(made, "")
         self.write("locked", "").chmod(0)
         self.config("a.cfg", kernel=self.guest())
         self.places = {"{dir}": self.dir, "{fifo}": self.dir / "fifo", "{locked}": self.dir / "locked",
                        "{config}": self.dir / "a.cfg", "{new}": self.dir / "new", "{xtf}": self.dir / "xtf",
-                       "{libvmi}": self.dir / "libvmi"}
+                       "{libvmi}": self.dir / "libvmi", "{drakvuf}": self.dir / "drakvuf"}
 
     def put(self, words):
         """The words, with places instead of their names."""
@@ -167,8 +170,8 @@ class OptionsTest(FacetTest):
         self.walk("test", "bench")
 
     def test_others(self):
-        """compare, xtf, libvmi, prove."""
-        self.walk("compare", "xtf", "libvmi", "prove")
+        """compare, xtf, libvmi, drakvuf, prove."""
+        self.walk("compare", "xtf", "libvmi", "drakvuf", "prove")
 
     def test_short_options(self):
         """With the value in the same word, and beside the long one."""

@@ -108,7 +108,7 @@ def _parser():
 
 
 # What works on the sources, and says so where there are none.
-TREE_ONLY = ("build", "packages", "trace", "test", "bench", "compare", "xtf", "libvmi", "prove")
+TREE_ONLY = ("build", "packages", "trace", "test", "bench", "compare", "xtf", "libvmi", "drakvuf", "prove")
 
 
 def _add_absent(commands):
@@ -129,6 +129,7 @@ def _add_tree(commands):
             ("compare", "check conformance with real Xen 4.17, and compare costs", _compare),
             ("xtf", "run Xen's test framework from its source", _xtf),
             ("libvmi", "run LibVMI's examples from its source", _libvmi),
+            ("drakvuf", "run DRAKVUF's plugins for Linux from its source", _drakvuf),
             ("prove", "check to the end what can be, by enumeration and static analysis", _prove)):
         _command(commands, name, text, function, add_help=False).set_defaults(passes_on=True)
 
@@ -290,6 +291,11 @@ def _prove(args):
 def _libvmi(args):
     from . import libvmi
     return libvmi.main(args.arguments)
+
+
+def _drakvuf(args):
+    from . import drakvuf
+    return drakvuf.main(args.arguments)
 
 
 def main(arguments):

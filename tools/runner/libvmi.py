@@ -9,12 +9,11 @@ first domain is domain 0, and xl makes the other: libvmi_host.py.
 import os
 import pathlib
 import re
-import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
 
-from . import initramfs, libvmi_host, machine, machines, packages
+from . import initramfs, kernelprofile, libvmi_host, machine, machines, packages
 from .base import ROOT, Error, build, build_dir, locked, progress, source_of
 from .config import config
 from .debian import debian_kernel
@@ -34,7 +33,6 @@ MONITOR_MIB, GUEST_MIB = 384, 96
 TICKS = 100_000_000_000
 LINES = 12  # of an example that are printed
 SHOWN = 60  # lines of an example's output at each end
-BTF_HEADER = struct.Struct("<HBBIIIII")  # linux/btf.h: magic, version, flags, five lengths
 # Symbols that examples and LibVMI look up; the monitor's own kernel, the same one, knows where.
 SYMBOLS = ("init_task", "init_top_pgt", "modules", "linux_banner", "init_uts_ns", "_text", "_stext",
            "__x64_sys_newuname", "startup_64", "kallsyms_on_each_symbol")
@@ -75,9 +73,7 @@ no_other() { :; }
 grep -E " [TtDdRrBbV] (SYMBOLS)$" /proc/kallsyms > /boot/System.map
 """
 # hvc0 is slow: an example's output goes to a file first.
-MONITOR_SCRIPT = """
-sed "s/^/LV symbol /" /boot/System.map
-address() { sed -n "s/^\\([0-9a-f]*\\) . $1\\$/0x\\1/p" /boot/System.map; }
+RUN = """
 run() {
     name=$1 seconds=$2; shift 2
     echo "LV begin $name"
@@ -88,6 +84,11 @@ run() {
         sed "s/^/LV : /"
     echo "LV end $status $lines"
 }
+"""
+MONITOR_SCRIPT = """
+sed "s/^/LV symbol /" /boot/System.map
+address() { sed -n "s/^\\([0-9a-f]*\\) . $1\\$/0x\\1/p" /boot/System.map; }
+""" + RUN + """
 EXAMPLES
 """
 
@@ -224,8 +225,9 @@ PROGRAMS = {"vmi-rwmem-read": "vmi-rwmem", "vmi-rwmem-write": "vmi-rwmem", "vmi-
 
 # ---- building ----
 
-def _run(what, *command):
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+def checked(what, *command, env=None):
+    """Runs a command, which has to succeed; what: what it means if it does not. Returns what it printed."""
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
                           check=False)
     if done.returncode:
         raise Error(f"{what}:\n{done.stdout[-4000:]}")
@@ -239,8 +241,8 @@ def check_source(source):
 
 def build_library(source, tree, *settings):
     """Builds LibVMI in the directory `tree`."""
-    _run("LibVMI cannot be configured", "cmake", "-S", str(check_source(source)), "-B", str(tree), *CMAKE, *settings)
-    _run("LibVMI does not build", "make", "-s", "-C", str(tree), f"-j{os.cpu_count() or 1}")
+    checked("LibVMI cannot be configured", "cmake", "-S", str(check_source(source)), "-B", str(tree), *CMAKE, *settings)
+    checked("LibVMI does not build", "make", "-s", "-C", str(tree), f"-j{os.cpu_count() or 1}")
 
 
 def build_examples(source):
@@ -249,23 +251,12 @@ def build_examples(source):
     with locked(build_dir() / ".libvmi-lock"):
         progress("building LibVMI and its examples")
         build_library(source, tree)
-        _run("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",
+        checked("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",
              str(tree / "busy"), str(ROOT / "tools" / "libvmi" / "busy.c"))
     return tree
 
 
 # ---- what LibVMI must know of the guest's kernel ----
-
-def extract_btf(vmlinux):
-    """The kernel's type information, from its image without section headers."""
-    data = pathlib.Path(vmlinux).read_bytes()
-    at = -1
-    while (at := data.find(b"\x9f\xeb\x01\0\x18\0\0\0", at + 1)) >= 0:
-        *_, header, types, types_size, names, names_size = BTF_HEADER.unpack_from(data, at)
-        if types == 0 and names == types_size and at + header + names + names_size <= len(data):
-            return data[at:at + header + names + names_size]
-    raise Error(f"{vmlinux} has no type information (BTF)")
-
 
 def offset_in(text, member):
     """The offset that pahole shows for a member of the outermost structure or one inside of it."""
@@ -283,12 +274,12 @@ class Kernel:
 
     def __init__(self, kernel, tree):
         vmlinux, btf = tree / "vmlinux", tree / "btf"
-        _run("the kernel cannot be unpacked", str(build_dir() / "facet-kernel"),
+        checked("the kernel cannot be unpacked", str(build_dir() / "facet-kernel"),
              str(kernel.vmlinuz), str(vmlinux))
-        btf.write_bytes(extract_btf(vmlinux))
+        btf.write_bytes(kernelprofile.extract_btf(vmlinux.read_bytes(), vmlinux))
         self.offsets = {}
         for struct_name, members in self.MEMBERS.items():
-            text = _run("pahole failed", "pahole", "-F", "btf", "-C", struct_name, str(btf))
+            text = checked("pahole failed", "pahole", "-F", "btf", "-C", struct_name, str(btf))
             self.offsets[struct_name] = {one: offset_in(text, one) for one in members}
 
     def conf(self):
@@ -349,7 +340,8 @@ def _with_symbols(text):
 def _host_configs(directory, tree, examples):
     """Domain 0, which has its guest's files."""
     known = Kernel(debian_kernel(), tree)
-    return libvmi_host.configs(directory, _script(examples, known), _monitor_files(tree, known, examples),
+    script = libvmi_host.SETUP + _script(examples, known) + libvmi_host.END
+    return libvmi_host.configs(directory, script, _monitor_files(tree, known, examples),
                                _with_symbols(libvmi_host.GUEST_SYMBOLS) + GUEST_SCRIPT, tree / "busy")
 
 
@@ -456,9 +448,22 @@ def judge(example, out, facts):
         return False
 
 
-def print_table(found, outputs, quiet, where=(machines.DEFAULT,)):
+@dataclass(frozen=True)
+class Record:
+    """A file of what is recorded, and the words for whose examples they are."""
+
+    path: pathlib.Path
+    whose: str = "libvmi"
+    called: str = "examples"
+
+    def read(self, where):
+        """parse() of it."""
+        return parse(self.path.read_text(encoding="utf-8"), self.path, where)
+
+
+def print_table(found, outputs, quiet, where=(machines.DEFAULT,), record=Record(RECORDED)):
     """Prints what each example said and gave there. Returns the number of unexpected results."""
-    reasons, recorded = parse(RECORDED.read_text(encoding="utf-8"), where=where)
+    reasons, recorded = record.read(where)
     bad = 0
     for name in [] if quiet else found:
         lines = outputs[name].lines if name in outputs else []
@@ -476,7 +481,7 @@ def print_table(found, outputs, quiet, where=(machines.DEFAULT,)):
     for key in sorted(used):
         print(f"  {key}: {reasons[key]}")
     works = sum(outcome == "works" for outcome in found.values())
-    print(f"libvmi: {works} of {len(found)} examples work; {bad} unexpected")
+    print(f"{record.whose}: {works} of {len(found)} {record.called} work; {bad} unexpected")
     return bad
 
 

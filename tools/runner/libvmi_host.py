@@ -14,7 +14,7 @@ GUEST_SYMBOLS = """
 grep -E " [TtDdRrBbV] (SYMBOLS)$" /proc/kallsyms | sed "s/^/GUEST symbol /"
 echo "GUEST ready"
 """
-SETUP = """
+MAKE = """
 ulimit -c 0
 said() { tr -d '\\r' <$console | grep '^GUEST '; }
 until_said() {
@@ -25,6 +25,8 @@ xl create -q /guest.cfg
 until_said ready
 said | grep -v symbol
 domain=$(xl domid guest)
+"""
+SETUP = MAKE + """
 mkdir -p /boot
 said | sed -n 's/^GUEST symbol //p' >/boot/System.map
 another() { xl create -q -p /guest.cfg 'name="another"' 'memory=96' 'disk=[]' 'vif=[]'; }
@@ -45,11 +47,11 @@ def _demo():
     return host_demo
 
 
-def configs(directory, script, files, guest_script, busy):
-    """Makes domain 0's files. script: the examples; files: what it needs for them, by their names there. guest_script: what
-    the guest does; busy: a program of its. Returns the configurations' paths."""
-    path, _, _ = _demo().configuration(sys.modules[__package__], directory, SETUP + script + END, files, hardware=True,
-                                       guest_script=guest_script + "poweroff -f\n", guest_programs=[busy])
+def configs(directory, script, files, guest_script, program):
+    """Makes domain 0's files. script: what it does when all runs; files: what it needs for that, by their names there.
+    guest_script: what the guest does; program: one of its. Returns the configurations' paths."""
+    path, _, _ = _demo().configuration(sys.modules[__package__], directory, script, files, hardware=True,
+                                       guest_script=guest_script + "poweroff -f\n", guest_programs=[program])
     return [path]
 
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""How `facet drakvuf` judges what DRAKVUF's plugins say, and what it makes for them; DRAKVUF itself is not in the tree."""
+
+from harness import FacetTest
+from runner import drakvuf, libvmi, machines
+from runner.base import Error
+
+
+class DrakvufTest(FacetTest):
+    """Proofs, the record, the source."""
+
+    weight = 1.0
+
+    def test_proof(self):
+        """What the plugin says of another program, or another plugin of this one, proves nothing."""
+        proof = next(one for one in drakvuf.EXAMPLES if one.name == "ptracemon").proof
+        line = '{"Plugin":"ptracemon","PID":95,"ProcessName":"/bin/work","Type":"PTRACE_ATTACH","TargetPID":96}'
+        self.assertTrue(proof(libvmi.Output(["noise", line]), libvmi.Facts()))
+        for wrong in (line.replace("ptracemon", "syscall"), line.replace("/bin/work", "/init"), line.replace("ATTACH", "CONT")):
+            self.assertFalse(proof(libvmi.Output([wrong]), libvmi.Facts()))
+
+    def test_processes(self):
+        """The list has the guest's own number of its program, and there is word of one that starts."""
+        proof = next(one for one in drakvuf.EXAMPLES if one.name == "procmon").proof
+        lines = ['{"Plugin":"procmon","PID":95,"PPID":1,"RunningProcess":"/bin/work"}',
+                 '{"Plugin":"procmon","PID":99,"ProcessName":"/bin/work","CommandLine":"other 0 an argument"}']
+        self.assertTrue(proof(libvmi.Output(lines), libvmi.Facts({"work": 95})))
+        self.assertFalse(proof(libvmi.Output(lines), libvmi.Facts({"work": 9})))
+        self.assertFalse(proof(libvmi.Output(lines[:1]), libvmi.Facts({"work": 95})))
+
+    def test_injected(self):
+        """The number that DRAKVUF has of what it started is the process's own."""
+        proof = next(one for one in drakvuf.EXAMPLES if one.name == "procmon-inject").proof
+        line = '{"Plugin": "inject", "Status": "Success", "ProcessName": "/bin/other", "InjectedPid": 315, "InjectedTid": 315}'
+        self.assertTrue(proof(libvmi.Output([line, "GUEST injected 315"]), libvmi.Facts()))
+        self.assertFalse(proof(libvmi.Output([line, "GUEST injected 31"]), libvmi.Facts()))
+        self.assertFalse(proof(libvmi.Output([line]), libvmi.Facts()))
+
+    def test_no_output(self):
+        """Nothing that a plugin does not print is taken for a proof."""
+        for example in drakvuf.EXAMPLES:
+            with self.subTest(example.name):
+                self.assertFalse(libvmi.judge(example, libvmi.Output(status=0), libvmi.Facts()))
+
+    def test_record(self):
+        """Each plugin is recorded, each failure has a reason, each reason is of use."""
+        used = set()
+        for one in machines.MACHINES:
+            reasons, recorded = drakvuf.RECORD.read((one.name,))
+            self.assertEqual(set(recorded), {one.name for one in drakvuf.EXAMPLES})
+            used |= {key for _, *keys in recorded.values() for key in keys}
+        self.assertEqual(used, set(reasons))
+
+    def test_names(self):
+        """What DRAKVUF may ask for: words of its source, system calls, what the compiler made of either."""
+        source = self.dir / "source"
+        (source / "src/libdrakvuf").mkdir(parents=True)
+        (source / "src/libdrakvuf/linux.h").write_text('{"task_struct", "comm"}, HOOK(vfs_read)', encoding="ascii")
+        wanted = drakvuf.names_in(source)
+        for name, answer in (("task_struct", True), ("task_struct.isra.0", True), ("__x64_sys_openat", True), ("vfs_read", True), ("vfs_write", False)):
+            self.assertEqual(bool(wanted(name)), answer, name)
+
+    def test_source(self):
+        """What is not DRAKVUF's source is refused, and so is one without LibVMI's."""
+        with self.assertRaises(Error):
+            drakvuf.check_source(self.dir)
+        (self.dir / "src/libdrakvuf").mkdir(parents=True)
+        self.write("meson.build", "")
+        self.write("src/libdrakvuf/libdrakvuf.h", "")
+        done = self.facet("drakvuf", self.dir)
+        self.assertEqual(done.status, 2)
+        self.assertIn("--libvmi", done.err)
