@@ -67,5 +67,5 @@ struct exit_vcpu {
     bool step_vme;       /* ... and CR4.VME is off, with IOPL 3 */
     uint16_t step_idt_limit;
     uint8_t step_gpr, step_length; /* of MOV from or to DR6 or DR7 */
-    uint64_t step_rip, step_blocking, step_flags, step_dr6, step_dr7;
+    uint64_t step_rip, step_blocking, step_flags, step_dr6, step_dr7, step_fmask;
 };

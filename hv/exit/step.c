@@ -6,6 +6,7 @@
  *   holds back afterwards too;
  * - what an instruction stores of TF (PUSHF, SYSCALL) is put right afterwards, what it loads (POPF,
  *   IRET, SYSRET) becomes the guest's own;
+ * - SYSCALL does not take TF away meanwhile: whether a trap follows is decided by the TF behind it;
  * - INT3, INTO and INT1 exit before they push a frame. INT n does because the IDT has no limit
  *   then: it raises #GP, and whatever else stands in its way comes first, as ever. They are
  *   injected, so that the frame that they push has the guest's TF;
@@ -241,6 +242,10 @@ static void arm_tf(struct vcpu *v, const struct step_instruction *s)
     if (s->kind == KIND_INT && s->length) {
         arm_int(v, s);
     }
+    if (s->kind == KIND_SYSCALL) {
+        x->step_fmask = vcpu_get(v, VCPU_FMASK);
+        vcpu_set(v, VCPU_FMASK, x->step_fmask & ~(uint64_t)X86_EFLAGS_TF);
+    }
     watch_all_exceptions(v);
 }
 
@@ -306,7 +311,7 @@ static bool own_tf(struct vcpu *v)
         if (!v->exit.step_tf) {
             v->regs.r11 &= ~(uint64_t)X86_EFLAGS_TF;
         }
-        return v->exit.step_tf && now;
+        return v->exit.step_tf && now && !(v->exit.step_fmask & X86_EFLAGS_TF);
     default:
         return v->exit.step_tf;
     }
@@ -363,6 +368,9 @@ static void disarm_tf(struct vcpu *v, const struct vcpu_exit *e)
 
     if (x->step_int_length) {
         disarm_int(v);
+    }
+    if (x->step_kind == KIND_SYSCALL) {
+        vcpu_set(v, VCPU_FMASK, x->step_fmask);
     }
     flags = vcpu_get(v, VCPU_RFLAGS);
     vcpu_set(v, VCPU_RFLAGS, tf ? flags | X86_EFLAGS_TF : flags & ~(uint64_t)X86_EFLAGS_TF);

@@ -303,9 +303,10 @@ static void writes(void)
     }
 }
 
-static void syscall(void)
+/* With TF among what SYSCALL takes away, as all systems have it, and without. */
+static void syscall_mask(uint64_t mask)
 {
-    uint64_t star, lstar, fmask, flags, r11;
+    uint64_t star, lstar, fmask, after, flags, r11;
 
     need(try_rdmsr(0xc0000081, &star) == VEC_NONE && try_rdmsr(0xc0000082, &lstar) == VEC_NONE &&
              try_rdmsr(0xc0000084, &fmask) == VEC_NONE,
@@ -313,7 +314,7 @@ static void syscall(void)
     __asm__ volatile("rdmsr; or $1, %%eax; wrmsr" ::"c"(0xc0000080)
                      : "eax", "edx", "memory"); /* EFER.SCE */
     try_wrmsr(0xc0000081, (uint64_t)0x08 << 32);
-    try_wrmsr(0xc0000084, 0x200);
+    try_wrmsr(0xc0000084, mask);
     begin(8);
     /* SYSCALL from CPL 0: comes back by a jump, as SYSRET would go to CPL 3. */
     __asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %%rdx; shr $32, %%rdx; mov $0xc0000082, "
@@ -321,12 +322,20 @@ static void syscall(void)
                      "1: pushfq; pop %0; mov %%r11, %1"
                      : "=r"(flags), "=r"(r11)::"rax", "rcx", "rdx", "r11", "memory", "cc");
     end();
+    try_rdmsr(0xc0000084, &after);
     try_wrmsr(0xc0000081, star);
     try_wrmsr(0xc0000082, lstar);
     try_wrmsr(0xc0000084, fmask);
+    check(after == mask, "SYSCALL's mask is %lx", after);
     check(!(r11 & TF), "r11 shows TF: %lx", r11);
     check(!(flags & TF), "TF after SYSCALL: %lx", flags);
     expect(traps, 0);
+}
+
+static void syscall(void)
+{
+    syscall_mask(0x200);
+    syscall_mask(0x300);
 }
 
 static void finish(void)

@@ -219,7 +219,7 @@ static void stepping(void)
         }
         sched_op(SCHEDOP_yield, NULL);
     }
-    expect(tasks, 14);
+    expect(tasks, 15);
 }
 
 /* The guest ends; the page of its that is mapped here lives on. */
