@@ -40,8 +40,9 @@ bool domains_all_ended(void);
 bool domains_reap(void);
 /* There are such that ended; by any processor at any time. */
 bool domains_wait_for_reaping(void);
-/* Prints the closing line (see the console contract). */
-void domains_report(void);
+/* Prints the closing line (see the console contract). True: the hardware domain's last wish was
+ * that the machine be started again. */
+bool domains_report(void);
 
 /* Ends a domain. It stops running at once (its current vCPU does not return to the guest). */
 void domain_shutdown(struct domain *d, unsigned reason); /* SHUTDOWN_* of Xen's sched.h */

@@ -20,6 +20,7 @@
 #include "x86/acpi.h"
 #include "x86/look.h"
 #include "x86/madt.h"
+#include "x86/power.h"
 #include "x86/processors.h"
 #include "x86/timer.h"
 
@@ -178,7 +179,9 @@ static void memory_init(uint64_t top)
 _Noreturn void boot_work(void)
 {
     sched_run();
-    domains_report();
+    if (domains_report()) {
+        machine_reset();
+    }
     machine_off();
 }
 
@@ -204,6 +207,7 @@ static void check_processor(void)
 static void run(void)
 {
     desc_init(processors_get(0));
+    power_init();
     vendor_choose(); /* first: who has the wrong machine is to be told this and nothing else */
     check_processor();
     fpu_init();
@@ -228,6 +232,7 @@ void boot_main(uint32_t magic, uint32_t at)
     console_init();
     say("Facet " FACET_VERSION);
     multiboot_read(magic, at, &told);
+    console_screen(told.screen.at, told.screen.pitch, told.screen.columns, told.screen.rows);
     cmdline_read(told.cmdline);
     acpi_given(told.rsdp, told.rsdp_size);
     uint64_t top = read_memory_map(&told);

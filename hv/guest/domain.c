@@ -41,6 +41,7 @@ static struct slot slots[DOMAIN_MAX + 1];
 static unsigned nr_running; /* or being started again */
 static unsigned nr_dying;   /* ended, not yet reaped */
 static unsigned ended[OUTCOME_COUNT];
+static bool reset_wanted; /* the hardware domain rebooted */
 static const struct boot_module *boot_modules;
 static unsigned nr_boot_modules;
 static bool interactive;
@@ -241,6 +242,7 @@ static void slot_end(struct slot *s, enum outcome outcome)
     s->ended = true;
     s->outcome = outcome;
     ended[outcome]++;
+    reset_wanted = reset_wanted || (s->config.hardware && outcome == OUTCOME_REBOOTED);
 }
 
 static void say_not_built(const struct slot *s, const char *error)
@@ -636,8 +638,9 @@ bool domains_all_ended(void)
     return nr_running == 0;
 }
 
-void domains_report(void)
+bool domains_report(void)
 {
     say("all domains ended: %u powered off, %u rebooted, %u crashed", ended[OUTCOME_POWERED_OFF],
         ended[OUTCOME_REBOOTED], ended[OUTCOME_CRASHED]);
+    return reset_wanted;
 }

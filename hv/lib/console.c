@@ -2,27 +2,38 @@
 #include "console.h"
 #include <facet/lock.h>
 #include <string.h>
+#include "screen.h"
 #include "x86/cpu.h"
+#include "x86/power.h"
 
 /* klibc's vsnprintf; its headers are not used, so that musl's and klibc's types do not meet. */
 int vsnprintf(char *buffer, size_t n, const char *format, va_list ap);
 
-#define PORT_DEBUG    0xe9
-#define PORT_COM1     0x3f8
-#define PORT_COM2     0x2f8
-#define LSR           5
-#define LSR_DATA      0x01
-#define LSR_CAN_SEND  0x20
-#define LSR_ALL_SENT  0x40
-#define LINE_MAX_TEXT 240
-#define HYPERVISOR    "(facet) "
-#define PIECE         16u /* characters: 1.4 ms */
+#define PORT_DEBUG     0xe9
+#define PORT_COM1      0x3f8
+#define PORT_COM2      0x2f8
+#define PORT_BOCHS     0x8900 /* takes a word that turns it off */
+#define PORT_QEMU      0x604  /* its PM1 control, as SeaBIOS places it */
+#define QEMU_OFF       0x2000
+#define PORT_PIT_MODE  0x43
+#define PORT_KEYBOARD  0x64
+#define PORT_RESET     0xcf9
+#define KEYBOARD_RESET 0xfe
+#define RESET_ALL      0x06
+#define SCRATCH        7
+#define LSR            5
+#define LSR_DATA       0x01
+#define LSR_CAN_SEND   0x20
+#define LSR_ALL_SENT   0x40
+#define LINE_MAX_TEXT  240
+#define HYPERVISOR     "(facet) "
+#define PIECE          16u /* characters: 1.4 ms */
 /* Whose domain does not run meanwhile loses its right to an unbroken line. */
 #define LOOKS_MOST 64u
 
 static struct lock console_lock = LOCK_INIT(LOCK_RANK_CONSOLE);
-static bool debug_port;
-static unsigned *half_out; /* the looks of what has a line half out; under the lock */
+static bool debug_port, com1; /* whether there are */
+static unsigned *half_out;    /* the looks of what has a line half out; under the lock */
 /* What was printed last; where the next character goes, counted from the first one ever. */
 static char kept[CONSOLE_KEPT];
 static uint32_t kept_end, nr_kept;
@@ -52,10 +63,23 @@ static void uart_putc(uint16_t port, char c)
     outb(port, (uint8_t)c);
 }
 
+/* By its register that does nothing but keep a byte. */
+static bool uart_there(uint16_t port)
+{
+    for (unsigned byte = 0x5a; byte <= 0xa5; byte += 0xa5 - 0x5a) {
+        outb(port + SCRATCH, (uint8_t)byte);
+        if (inb(port + SCRATCH) != byte) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void console_init(void)
 {
     debug_port = inb(PORT_DEBUG) == PORT_DEBUG;
-    if (!debug_port) {
+    com1 = !debug_port && uart_there(PORT_COM1);
+    if (com1) {
         uart_init(PORT_COM1, true);
     }
 }
@@ -66,18 +90,36 @@ static void keep(char c)
     nr_kept += nr_kept < CONSOLE_KEPT;
 }
 
+static void put_com1(char c)
+{
+    if (c == '\n') {
+        uart_putc(PORT_COM1, '\r');
+    }
+    uart_putc(PORT_COM1, c);
+}
+
 static void put(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         keep(text[i]);
         if (debug_port) {
             outb(PORT_DEBUG, (uint8_t)text[i]);
-        } else {
-            if (text[i] == '\n') {
-                uart_putc(PORT_COM1, '\r');
-            }
-            uart_putc(PORT_COM1, text[i]);
+        } else if (com1) {
+            put_com1(text[i]);
+        } else if (screen_there()) {
+            screen_putc(text[i]);
         }
+    }
+}
+
+void console_screen(uint64_t at, uint32_t pitch, uint32_t columns, uint32_t rows)
+{
+    if (debug_port || com1) {
+        return;
+    }
+    screen_init(at, pitch, columns, rows);
+    for (uint32_t i = kept_end - nr_kept; screen_there() && i != kept_end; i++) {
+        screen_putc(kept[i % CONSOLE_KEPT]);
     }
 }
 
@@ -374,23 +416,54 @@ int console_raw_getc(void)
     return console_raw_waits() ? inb(PORT_COM2) : -1;
 }
 
-void machine_off(void)
+static void last_words(void)
 {
-    static const char bochs[] = "Shutdown";
+    if (com1) {
+        uart_wait(PORT_COM1, LSR_ALL_SENT);
+    }
+}
 
-    if (!debug_port) {
-        uart_wait(PORT_COM1, LSR_ALL_SENT); /* the last words */
-    }
-    for (size_t i = 0; i < sizeof(bochs) - 1; i++) {
-        outb(0x8900, (uint8_t)bochs[i]);
-    }
-    outb(
-        0x43,
-        0); /* the PIT keeps the count of its channel 0: the runner learns when the machine ended */
-    outw(0x604, 0x2000); /* QEMU's ACPI PM1a control: S5 */
+static _Noreturn void halt(void)
+{
     for (;;) {
         __asm__ volatile("cli; hlt");
     }
+}
+
+/* Ports of emulators', which are anything on a machine. */
+static void bochs_off(void)
+{
+    static const char word[] = "Shutdown";
+
+    for (size_t i = 0; i < sizeof(word) - 1; i++) {
+        outb(PORT_BOCHS, (uint8_t)word[i]);
+    }
+}
+
+void machine_off(void)
+{
+    last_words();
+    if (debug_port) {
+        bochs_off();
+    }
+    /* The PIT keeps the count of its channel 0: the runner learns when the machine ended. */
+    outb(PORT_PIT_MODE, 0);
+    power_off();
+    bochs_off();
+    outw(PORT_QEMU, QEMU_OFF);
+    halt();
+}
+
+void machine_reset(void)
+{
+    if (debug_port) {
+        machine_off();
+    }
+    last_words();
+    power_reset();
+    outb(PORT_KEYBOARD, KEYBOARD_RESET);
+    outb(PORT_RESET, RESET_ALL);
+    halt();
 }
 
 void fatal(const char *format, ...)

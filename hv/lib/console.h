@@ -28,7 +28,10 @@ struct console_notes {
     char text[1000];
 };
 
+/* On the debug port of an emulator; else on COM1; else on a screen, once there is one. */
 void console_init(void);
+/* At boot: the machine has a screen of text. What was printed before appears on it. */
+void console_screen(uint64_t at, uint32_t pitch, uint32_t columns, uint32_t rows);
 /* One line "(facet) TEXT". */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /*
@@ -81,5 +84,7 @@ int console_raw_getc(void);
 void console_break_lock(void);
 /* "(facet) fatal: TEXT", then powers the machine off or halts. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Powers the machine off if it knows how (Bochs, QEMU), else halts. */
+/* Powers the machine off, by what its firmware tells or as Bochs and QEMU want it; else halts. */
 _Noreturn void machine_off(void);
+/* Starts it again; one with a debug port, whose end somebody waits for, is powered off. */
+_Noreturn void machine_reset(void);

@@ -35,8 +35,8 @@ static bool checksum_right(const uint8_t *at, uint32_t n)
     return sum == 0;
 }
 
-/* The table at an address, if it is one and of that name (NULL: any). */
-static const uint8_t *table_at(uint64_t address, const char *name, uint32_t *size)
+/* Of any name, if NULL is asked for. */
+const uint8_t *acpi_at(uint64_t address, const char *name, uint32_t *size)
 {
     const uint8_t *t = (const void *)address;
 
@@ -108,9 +108,9 @@ static struct root find_root(void)
     if (!r) {
         return root;
     }
-    t = r[RSDP_REVISION] >= 2 ? table_at(acpi_number(r + RSDP_XSDT, 8), "XSDT", &size) : NULL;
+    t = r[RSDP_REVISION] >= 2 ? acpi_at(acpi_number(r + RSDP_XSDT, 8), "XSDT", &size) : NULL;
     root.width = t ? 8 : 4;
-    t = t ? t : table_at(acpi_number(r + RSDP_RSDT, 4), "RSDT", &size);
+    t = t ? t : acpi_at(acpi_number(r + RSDP_RSDT, 4), "RSDT", &size);
     if (t) {
         root.list = t + ACPI_HEADER;
         root.nr = (size - ACPI_HEADER) / root.width;
@@ -125,7 +125,7 @@ unsigned acpi_count(void)
 
 static const uint8_t *nth_named(const struct root *r, unsigned n, const char *name, uint32_t *size)
 {
-    return table_at(acpi_number(r->list + n * r->width, r->width), name, size);
+    return acpi_at(acpi_number(r->list + n * r->width, r->width), name, size);
 }
 
 const uint8_t *acpi_nth(unsigned n, uint32_t *size)

@@ -16,5 +16,7 @@ void acpi_given(const uint8_t *rsdp, unsigned n);
 unsigned acpi_count(void);
 /* The n-th of them, `*size` bytes with a right checksum; NULL: it is not such a table. */
 const uint8_t *acpi_nth(unsigned n, uint32_t *size);
+/* The one at an address, if it is of that name. */
+const uint8_t *acpi_at(uint64_t address, const char *name, uint32_t *size);
 /* The first of that name; NULL: there is none. */
 const uint8_t *acpi_find(const char *name, uint32_t *size);

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "timer.h"
-#include <facet/check.h>
 #include "apic.h"
+#include "clocks.h"
 #include "cpu.h"
-#include "lib/console.h"
 #include "smp.h"
 #include "stretch.h"
 
-/* The PIT runs at 1,193,182 Hz; channel 2 is gated and read back through port 0x61. */
-#define PIT_HZ        1193182ULL
-#define NEAREST_NS    10000ULL
-#define FARTHEST_NS   1000000000ULL
-#define CALIBRATE_US  20000ULL
-#define PORT_PIT_2    0x42
-#define PORT_PIT_MODE 0x43
-#define PORT_GATE     0x61
+#define NEAREST_NS  10000ULL
+#define FARTHEST_NS 1000000000ULL
 
 /* Of each processor. A timer is on the list of who set it; the hardware timer follows the earlier
  * of the first timer and the end of the running slice. */
@@ -49,33 +42,9 @@ static void set_scale(void)
     scale_mul = (uint32_t)((target << 32) / tps);
 }
 
-static uint64_t pit_wait(uint64_t us)
-{
-    uint64_t count = PIT_HZ * us / 1000000, start;
-
-    outb(PORT_GATE, (inb(PORT_GATE) & ~2u) | 1u); /* gate on, speaker off */
-    outb(PORT_PIT_MODE, 0xb0);                    /* channel 2, both bytes, mode 0 */
-    outb(PORT_PIT_2, (uint8_t)count);
-    outb(PORT_PIT_2, (uint8_t)(count >> 8));
-    start = rdtsc();
-    apic_calibrate_start();
-    while (!(inb(PORT_GATE) & 0x20)) {
-        if (rdtsc() - start > 1ULL << 36) {
-            fatal("the timer (PIT) does not count");
-        }
-    }
-    return rdtsc() - start;
-}
-
 void time_init(void)
 {
-    uint64_t ticks = pit_wait(CALIBRATE_US);
-
-    tsc_khz = ticks * 1000 / CALIBRATE_US;
-    if (tsc_khz == 0) {
-        fatal("the time stamp counter does not count");
-    }
-    apic_calibrate_end(tsc_khz, CALIBRATE_US);
+    tsc_khz = clocks_measure();
     set_scale();
     tsc_start = rdtsc();
 }

@@ -38,7 +38,7 @@ UPWARD = {
     ("svm", "vcpu"): r"vcpu_code_\w+|vcpu_view_root|vcpu_enter_view",  # the instruction, where the processor does not tell it; what VMFUNC would do
     ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",
     ("guest", "host"): r"host_\w+",  # what only the hardware domain has: hv/host.h
-    ("lib", "x86"): "cpu_stop_others",  # fatal()
+    ("lib", "x86"): "cpu_stop_others|power_off|power_reset",  # fatal(), and what ends the machine
     ("vmx", "vcpu"): "remote_enter",  # what other processors took away
     ("x86", "boot"): "early_alloc",  # before there are frames
     ("x86", "vcpu"): "smp_exit_counts|smp_reload|smp_unload",  # of the vCPU that a processor has
@@ -61,6 +61,7 @@ ALLOWED = {
     ("hv/vcpu/vendor.h", "vmx"): (5, "the seam itself"),
     ("hv/vcpu/vendor.h", "vmx_vendor"): (5, "the seam itself"),
     ("hv/lib/console.c", "hv/x86/cpu.h"): (1, "writes to ports"),
+    ("hv/lib/console.c", "hv/x86/power.h"): (1, "ends the machine"),
     ("hv/mm/frame.c", "hv/boot/boot.h"): (1, "where the image lies"),
     ("hv/x86/paging.c", "hv/boot/boot.h"): (1, "the same"),
     ("hv/x86/paging.c", "hv/boot/early.h"): (1, "runs before there are frames"),

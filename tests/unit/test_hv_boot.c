@@ -23,6 +23,13 @@ void desc_init(struct cpu *c)
 void console_init(void)
 {
 }
+void console_screen(uint64_t at, uint32_t pitch, uint32_t columns, uint32_t rows)
+{
+    (void)at;
+    (void)pitch;
+    (void)columns;
+    (void)rows;
+}
 void mce_start(void)
 {
 }
@@ -129,8 +136,9 @@ void domains_create(const struct boot_module *m, unsigned nr)
     (void)m;
     (void)nr;
 }
-void domains_report(void)
+bool domains_report(void)
 {
+    return false;
 }
 void sched_run(void)
 {
@@ -138,6 +146,13 @@ void sched_run(void)
 void machine_off(void)
 {
     abort();
+}
+void machine_reset(void)
+{
+    abort();
+}
+void power_init(void)
+{
 }
 void say(const char *format, ...)
 {

@@ -5,6 +5,7 @@
 #include <facet/lock.h>
 #include <string.h>
 #include "x86/cpu.h"
+#include "x86/power.h"
 
 static char printed[1 << 16];
 static size_t nr_printed;
@@ -13,9 +14,25 @@ static uint8_t fifo_control; /* of COM2 */
 void cpu_stop_others(void)
 {
 }
+void power_off(void)
+{
+}
+void power_reset(void)
+{
+}
+
+static bool no_com1;
+static uint8_t scratch;
+static uint16_t cells[25][80];
 
 static uint8_t fake_inb(uint16_t port)
 {
+    if (port == 0x3f8 + 7 && !no_com1) {
+        return scratch;
+    }
+    if (no_com1 && port >= 0x3f8) {
+        return 0; /* as on machines where nothing answers; ones on others */
+    }
     return port == 0x3f8 + 5 ? 0x20 : 0xff;
 }
 
@@ -24,6 +41,9 @@ static void fake_outb(uint16_t port, uint8_t value)
     if (port == 0x3f8 && value != '\r' && value != 1) {
         assert_true(nr_printed < sizeof(printed));
         printed[nr_printed++] = (char)value;
+    }
+    if (port == 0x3f8 + 7) {
+        scratch = value;
     }
     if (port == 0x2f8 + 2) {
         fifo_control = value;
@@ -37,8 +57,48 @@ static void fake_outb(uint16_t port, uint8_t value)
 void console_check_failed(const char *file, int line, const char *condition);
 uint32_t *console_lock_held_ranks(void);
 #include "hv/lib/console.c"
+#include "hv/lib/screen.c"
 #undef lock_held_ranks
 #undef check_failed
+
+/* Without COM1 nobody waits for it, and what was said appears on a screen, of which the last lines
+ * stay. */
+static void on_a_screen(void **state)
+{
+    char line[81] = "";
+
+    (void)state;
+    no_com1 = true;
+    nr_kept = 0;
+    console_init();
+    nr_printed = 0;
+    say("first");
+    console_screen((uint64_t)cells, 160, 80, 25);
+    assert_int_equal(cells[0][8], 0x0700 | 'f');
+    assert_int_equal(cells[1][0], 0x0720);
+    for (unsigned i = 0; i < 30; i++) {
+        say("line %u", i);
+    }
+    for (unsigned x = 0; x < 80; x++) {
+        line[x] = (char)cells[23][x];
+    }
+    assert_int_equal(strncmp(line, "(facet) line 29   ", 18), 0);
+    say("%0100d", 7);
+    assert_int_equal(cells[23][0], 0x0730); /* goes on in the next row */
+    assert_int_equal(nr_printed, 0);
+    no_com1 = false;
+    base = NULL;
+    console_init();
+}
+
+static void no_such_screen(void **state)
+{
+    (void)state;
+    screen_init(0, 160, 80, 25);
+    screen_init((uint64_t)cells, 160, 133, 25);
+    screen_init((uint64_t)cells, 160, 80, 61);
+    assert_false(screen_there());
+}
 
 #define MOST 32u /* characters of one look: a prefix and a piece, or 3 ms */
 
@@ -291,6 +351,8 @@ int main(void)
         cmocka_unit_test_setup(notes_at_once, begin),
         cmocka_unit_test_setup(typed_ahead, begin),
         cmocka_unit_test_setup(kept_text, begin),
+        cmocka_unit_test_setup(no_such_screen, begin),
+        cmocka_unit_test_setup(on_a_screen, begin),
     };
 
     return cmocka_run_group_tests_name("console", tests, NULL, NULL);

@@ -14,6 +14,8 @@
 #include "vendor.h"
 #include "vmx/vmx.h"
 #include "x86/apic.h"
+#include "x86/clocks.h"
+#include "x86/power.h"
 #include "x86/processors.h"
 #include "x86/timer.h"
 #include "x86/trap.h"
@@ -82,10 +84,6 @@ void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 
 uint8_t inb(uint16_t port)
 {
-    if (port == 0x61) { /* the PIT has counted 20 ms */
-        processor.tsc += 20 * GHZ;
-        return 0x20;
-    }
     return port == 0xe9 ? 0xe9 : 0xff;
 }
 
@@ -150,13 +148,18 @@ void apic_timer_set(uint64_t tsc)
     processor.deadline = tsc;
 }
 
-void apic_calibrate_start(void)
+uint64_t clocks_measure(void)
+{
+    processor.tsc += 20 * GHZ;
+    return GHZ;
+}
+
+void power_off(void)
 {
 }
 
-void apic_calibrate_end(uint64_t tsc_per_ms, uint64_t elapsed_us)
+void power_reset(void)
 {
-    (void)tsc_per_ms, (void)elapsed_us;
 }
 
 uint64_t fpu_supported_xcr0(void)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Registers that ACPI's tables tell of (ACPI 6.4, 5.2.3.2). */
+#include <facet/types.h>
+
+enum { ACPI_MEMORY = 0, ACPI_PORT = 1, ACPI_CONFIG = 2 };
+
+struct acpi_reg {
+    uint8_t space;    /* of these; what is in another is never read or written */
+    uint64_t address; /* 0: there is none */
+};
+
+/* The one whose 12 bytes are at `wide` in a table of `size` bytes, if it is long enough. */
+struct acpi_reg acpi_reg_wide(const uint8_t *table, uint32_t size, unsigned wide);
+/* The same; else the port that an older form tells of at `narrow`. */
+struct acpi_reg acpi_reg_find(const uint8_t *table, uint32_t size, unsigned narrow, unsigned wide);
+
+/* 1, 2 or 4 bytes; of what cannot be reached all ones. Of a device's configuration, which can only
+ * be written, one byte. */
+uint32_t acpi_reg_read(const struct acpi_reg *r, unsigned bytes);
+void acpi_reg_write(const struct acpi_reg *r, unsigned bytes, uint32_t value);
