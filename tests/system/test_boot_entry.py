@@ -67,11 +67,13 @@ class BootEntryTest(FacetTest):
         self.domains("pair", "a", "b", ramdisk=self.dir / "module")
         text, _ = self.generate()
         lines = [line.strip() for line in text.splitlines()]
-        self.assertEqual(lines[:2], ['if [ "$grub_platform" = pc ]; then',
+        self.assertEqual(lines[:2], ['if [ "$grub_platform" = pc -o "$grub_platform" = efi ]; then',
                                      "menuentry 'Facet, pair' --class facet $menuentry_id_option 'facet-pair' {"])
         loads = [line.split() for line in lines if line.startswith(("multiboot", "module"))]
+        loads, efi = loads[:len(loads) // 2], loads[len(loads) // 2:]
         self.assertEqual([words[0] for words in loads], ["multiboot"] + ["module"] * (len(loads) - 1))
         self.assertEqual([words[2:] for words in loads], [[], ["domains"], ["kernel"], ["ramdisk"]])
+        self.assertEqual(efi, [[f"{words[0]}2", *words[1:]] for words in loads])
         for words in loads:
             self.assertTrue((self.disc / words[1].lstrip("/")).is_file(), words)
         self.assertIn("search --no-floppy --fs-uuid --set=root 01234567-89ab", lines)

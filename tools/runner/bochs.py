@@ -65,9 +65,10 @@ def make_image(configs, directory, *more):
     return dataclasses.replace(made, path=directory / "facet.disk")
 
 
-def _boots(path):
-    """What the machine boots from: our disk, or a disc."""
-    if path.suffix == ".disk":
+def _boots(order):
+    """What the machine boots from: a disk, as ours is, or a disc."""
+    path = order.image.path
+    if order.as_disk or path.suffix == ".disk":
         return {"boot": "disk", "disk": f'ata0-master: type=disk, path="{path}", mode=flat, cylinders=0'}
     return {"boot": "cdrom", "disk": f'ata0-master: type=cdrom, path="{path}", status=inserted'}
 
@@ -132,7 +133,7 @@ class Bochs(Emulator):
         bochsrc.write_text(BOCHSRC.format(
             start=start_line, cpu=order.cpu, processors=order.processors,
             quantum=_quantum(order.processors), ips=TICKS_PER_SECOND,
-            memory=order.memory, host=min(order.memory, HOST_MIB), share=SHARE, **_boots(order.image.path),
+            memory=order.memory, host=min(order.memory, HOST_MIB), share=SHARE, **_boots(order),
             devices=_devices(order), console=CONSOLE_SERIAL if order.serial else CONSOLE_DEBUG, com2=com2, log=self._exits.name if order.exits else self.log,
             debug=EXITS_BOCHSRC if order.exits else ""), encoding="utf-8")
         environment = {k: v for k, v in os.environ.items()

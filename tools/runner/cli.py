@@ -78,11 +78,11 @@ def _parser():
     run.add_argument("--teacher", action="store_true", help="the machine, of QEMU, has its device for exercises, `edu`")
     run.add_argument("--keep", action="store_true", help="keep the run's files, say where")
     options.reports(run)
-    image = _command(commands, "image", "write a boot image for a real machine (GRUB, BIOS)",
+    image = _command(commands, "image", "write a boot image for a real machine (GRUB; BIOS and UEFI)",
                      _image)
     _add_configs(image)
     where = image.add_mutually_exclusive_group(required=True)
-    where.add_argument("-o", "--output", metavar="FILE", help="the ISO image")
+    where.add_argument("-o", "--output", metavar="FILE", help="the image, for a disc or a disk")
     where.add_argument("--files", metavar="DIR", help="no image: a folder with the files, for a boot loader that is there; "
                        "DIR/load names them in their order")
     image.add_argument("--memory", type=options.mebibytes, metavar="MIB",

@@ -45,6 +45,9 @@ class Order:
     disk: pathlib.Path = None  # what its second IDE disk has, for a domain that drives it
     network: bool = False  # it has a network card (Intel's 82540EM), and DHCP answers
     iommu: bool = False  # it has an IOMMU
+    uefi: bool = False  # its firmware is UEFI, not a BIOS
+    as_disk: bool = False  # the image, where it is one file, is a disk, not a disc
+    ports: bool = True  # it has serial ports and a debug port; else only a screen
     teacher: bool = False  # it has QEMU's device for exercises, which interrupts and uses memory as it is told
 
 
@@ -65,6 +68,7 @@ class Emulator:
         self.ticks = None  # instructions that the machine executed, when it has ended and if known
         self.limit_reached = False  # it was ended by its limit
         self.powered_off = False  # it turned itself off
+        self.screen = []  # lines of text, of a machine that has nothing else
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         start_new_session=True, cwd=directory, **more)

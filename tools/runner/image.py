@@ -9,14 +9,21 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from dataclasses import dataclass, field
 
 from .base import Error, ToolError, build_dir, result, run_dir, tool
 
 # By name: the host may have GRUB for other platforms too, which lack some of the modules.
 GRUB_PLATFORM = "/usr/lib/grub/i386-pc"
-# What grub.cfg uses, and what finds it on the disc.
-GRUB_MODULES = "multiboot biosdisk iso9660 normal boot minicmd"
+# What grub.cfg uses, what finds it on the disc, and what grub-mkrescue's own configuration asks for.
+GRUB_MODULES = "multiboot biosdisk iso9660 normal boot minicmd " \
+    "part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_gpt part_msdos part_plan part_sun part_sunpc"
+# The same for UEFI, whose GRUB is one file in a file system of its own, and looks for the disc or disk that it is on.
+EFI_PLATFORM = "/usr/lib/grub/x86_64-efi"
+EFI_MODULES = ("multiboot2", "iso9660", "part_gpt", "part_msdos", "search", "search_fs_file", "normal", "boot", "minicmd")
+EFI_START = "search --no-floppy --file --set=root /{mark}\nset prefix=($root)/boot/grub/efi\n"
+EFI_IMAGE = "boot/efi.img"
 # How the tools speak of a full disk: they themselves, and xorriso of what it would need.
 FULL = (os.strerror(errno.ENOSPC), "exceeds free space on media")
 # Memory, in MiB, that a machine needs besides the domains' own and the boot modules: so much, and of what it has more than
@@ -109,18 +116,38 @@ def _copy(source, target):
         raise Error(f"{source} cannot be copied to {target.parent}: {error.strerror}") from None
 
 
-def _grub_cfg(modules, options=""):
-    lines = ["set timeout=0", f"multiboot /boot/facet.elf {options}".rstrip()]
-    lines += [f"module /boot/{name} {text}" for name, text in modules]
+def _grub_cfg(modules, options="", version=""):
+    """`version`: of Multiboot, as GRUB's commands have it. With 2 there is more to learn of UEFI, but GRUB asks the
+    screen for its modes first, of which Bochs' dies: for a BIOS it is 1."""
+    lines = ["set timeout=0", f"multiboot{version} /boot/facet.elf {options}".rstrip()]
+    lines += [f"module{version} /boot/{name} {text}" for name, text in modules]
     return "\n".join(lines) + "\nboot\n"
 
 
-def write_iso(directory, output):
-    """Writes a disc with GRUB for a BIOS and what is in `directory`, which has boot/grub/grub.cfg."""
-    with result(output) as beside, \
-            tempfile.TemporaryDirectory(prefix="grub-", dir=pathlib.Path(directory).parent) as scratch:
+def _write_efi(directory, scratch, output):
+    """Puts a file system for UEFI into `directory`, with a GRUB that finds the disc by a file that only this one has."""
+    mark, what = f"boot/{uuid.uuid4().hex}", f"{output} cannot be written"
+    (directory / mark).touch()
+    start, program, target = scratch / "start.cfg", scratch / "BOOTX64.EFI", directory / EFI_IMAGE
+    start.write_text(EFI_START.format(mark=mark), encoding="ascii")
+    _run(["grub-mkimage", "-O", "x86_64-efi", "-d", EFI_PLATFORM, "-p", "/boot/grub/efi", "-c", start, "-o", program,
+          *EFI_MODULES], what, scratch)
+    _run(["mformat", "-C", "-f", "2880", "-i", target, "::"], what, scratch)
+    _run(["mmd", "-i", target, "::EFI", "::EFI/BOOT"], what, scratch)
+    _run(["mcopy", "-i", target, program, "::EFI/BOOT/"], what, scratch)
+
+
+def write_iso(directory, output, efi=False):
+    """Writes a disc with GRUB for a BIOS and what is in `directory`, which has boot/grub/grub.cfg; for UEFI, too, with
+    boot/grub/efi/grub.cfg. The same file is a disk's image."""
+    directory = pathlib.Path(directory)
+    with result(output) as beside, tempfile.TemporaryDirectory(prefix="grub-", dir=directory.parent) as scratch:
+        if efi:
+            _write_efi(directory, pathlib.Path(scratch), output)
         _run(["grub-mkrescue", "-d", GRUB_PLATFORM, "-o", beside, "--fonts=", "--locales=", "--themes=",
-              f"--install-modules={GRUB_MODULES}", directory], f"{output} cannot be written", scratch)
+              f"--install-modules={GRUB_MODULES}", directory,
+              *(["--efi-boot", EFI_IMAGE, "-efi-boot-part", "--efi-boot-image"] if efi else [])],
+             f"{output} cannot be written", scratch)
 
 
 def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None, warn=None, options=""):
@@ -151,13 +178,14 @@ def lay_out(configs, directory, interactive=False, memory=None, hypervisor=None,
 
 
 def make_image(configs, output, *more):
-    """Writes a disc for `configs` to `output`; `more` is as for lay_out()."""
+    """Writes an image for `configs` to `output`, for a disc or a disk; `more` is as for lay_out()."""
     with tempfile.TemporaryDirectory(prefix="image-", dir=run_dir()) as scratch:
         boot = pathlib.Path(scratch) / "boot"
         made = lay_out(configs, boot, *more)
-        (boot / "grub").mkdir()
-        (boot / "grub" / "grub.cfg").write_text(_grub_cfg(made.modules, made.options), encoding="ascii")
-        write_iso(scratch, output)
+        for folder, version in (("grub", ""), ("grub/efi", "2")):
+            (boot / folder).mkdir()
+            (boot / folder / "grub.cfg").write_text(_grub_cfg(made.modules, made.options, version), encoding="ascii")
+        write_iso(scratch, output, efi=True)
     return Image(pathlib.Path(output), made.domains, made.memory_mib, made.modules)
 
 

@@ -90,6 +90,7 @@ class Result:
     powered_off: bool = False  # the machine turned itself off
     directory: pathlib.Path = None  # kept files, if any
     log_tail: str = ""
+    screen: list = field(default_factory=list)  # its lines at the end, of a machine that has nothing else
     exits: list = field(default_factory=list)  # exits.Window of each stretch that the guest marked
 
     def texts(self, source):
@@ -264,6 +265,7 @@ class Run:
             self._watcher.limit()
         result.seconds = time.monotonic() - self._watcher.started
         result.ticks = emulator.ticks
+        result.screen = emulator.screen
         if self._options.exits:
             result.exits = windows(emulator.log)
         result.powered_off = self._ended and emulator.powered_off
@@ -346,11 +348,12 @@ def boot(configs, timeout=None, machine=None, memory=None, interactive=False, ke
     return result
 
 
-def boot_image(path, memory, ticks=None, cancel=None, on_line=None):
-    """Runs a disc's image that is there already on the default machine, with so many MiB. Returns a Result."""
-    found = machines.find(None)
+def boot_image(path, memory, ticks=None, cancel=None, on_line=None, machine=None, **more):
+    """Runs an image that is there already on a machine (default: the default one) with so many MiB. Returns a Result.
+    `more`: what else an Order says of the machine."""
+    found = machines.find(machine)
     with tempfile.TemporaryDirectory(prefix="facet-", dir=run_dir()) as directory:
-        order = Order(found.cpu, pathlib.Path(directory), Image(pathlib.Path(path)), memory, ticks=ticks)
+        order = Order(found.cpu, pathlib.Path(directory), Image(pathlib.Path(path).resolve()), memory, ticks=ticks, **more)
         return Run(found.backend, order, Options(on_line=on_line, cancel=cancel)).result()
 
 

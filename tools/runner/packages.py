@@ -31,9 +31,10 @@ PACKAGES = {
     ),
     "image": (
         ("grub-common", "grub-mkrescue: makes the boot image"),
-        ("grub-pc-bin", "GRUB for BIOS machines"),
+        ("grub-pc-bin", "GRUB for machines with a BIOS"),
+        ("grub-efi-amd64-bin", "GRUB for machines with UEFI"),
         ("xorriso", "writes the ISO image"),
-        ("mtools", "grub-mkrescue needs it"),
+        ("mtools", "makes the file system that UEFI reads"),
     ),
     "bochs": (
         ("bochs", "emulates machines, VT-x with EPT, VMFUNC and #VE included"),
@@ -115,6 +116,7 @@ PACKAGES = {
         ("pkg-config|pkgconf", "finds the installed libraries"),
         ("lintian", "checks the packages"),
         ("debootstrap", "a Debian to install the packages into"),
+        ("ovmf", "UEFI for an emulated machine"),
         ("grub-xen-bin", "a PVH image that waits for xenstore"),
         ("lz4", "makes compressed kernels to unpack"),
         ("xz-utils", "likewise"),

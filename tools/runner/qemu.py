@@ -12,6 +12,7 @@ import calendar
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import time
@@ -39,6 +40,10 @@ PIT, PIT_CONTROL, PIT_BITS = 0x40, 0x43, 16
 RESOLUTION = 1000
 
 
+# UEFI and the variables that it begins with, in Debian's package ovmf.
+UEFI = tuple((f"/usr/share/OVMF/OVMF_CODE{kind}.fd", f"/usr/share/OVMF/OVMF_VARS{kind}.fd") for kind in ("_4M", ""))
+SCREEN, COLUMNS, ROWS = 0xb8000, 80, 25  # of text
+
 WALL_SLOWER = 20  # than a second of this computer's a second of instructions may be, at most
 
 
@@ -46,6 +51,11 @@ def threads():
     """Whether each processor is a thread of this computer's ($FACET_THREADS): they meet as they will, the clock
     is this computer's, and no two runs are alike."""
     return bool(os.environ.get("FACET_THREADS"))
+
+
+def _counts(order):
+    """Whether its clock counts instructions. UEFI takes ten times as long for that, and does nothing that is measured."""
+    return not threads() and not order.uefi
 
 
 def make_image(configs, directory, *more):
@@ -80,18 +90,48 @@ def _devices(order):
            f"{'e1000e' if order.iommu else 'e1000'},netdev=net"] if order.network else [])]
 
 
+def _console(order):
+    """Where the hypervisor speaks."""
+    if not order.ports:
+        return ["-device", "VGA"]
+    return ["-serial", "chardev:console"] if order.serial else \
+        ["-device", "isa-debugcon,iobase=0xe9,chardev=console", "-serial", "file:com1.txt"]
+
+
+def _firmware(order):
+    """UEFI's variables are the machine's own."""
+    if not order.uefi:
+        return []
+    for code, variables in UEFI:
+        if os.path.exists(code):
+            shutil.copyfile(variables, order.directory / "variables.fd")
+            return ["-drive", f"if=pflash,format=raw,readonly=on,file={code}", "-drive", "if=pflash,format=raw,file=variables.fd"]
+    raise Error("there is no UEFI for emulated machines here: Debian's package ovmf has it")
+
+
+def _starts_from(order):
+    """What it loads: files as they are, or an image."""
+    image_file = str(order.image.path).replace(",", ",,")
+    if order.as_disk:  # SATA: SeaBIOS reads it by DMA
+        return ["-drive", f"file={image_file},format=raw,snapshot=on,if=none,id=boot", "-device", "ahci,id=sata",
+                "-device", "ide-hd,drive=boot,bus=sata.0"]
+    if not order.image.path.is_dir():
+        return ["-cdrom", image_file]
+    return ["-kernel", "boot/facet.elf", *(["-append", order.image.options] if order.image.options else []),
+            "-initrd", ",".join(f"boot/{name} {text}" for name, text in order.image.modules)]
+
+
 def _arguments(order, start_time, control, test):
     """QEMU's command line; `control` and `test` are open files."""
     return [
         PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
-        "-machine", ("q35" if order.iommu else "pc") + ("" if threads() else ",accel=tcg"), "-cpu", order.cpu, "-smp", str(order.processors),
-        "-m", str(order.memory), *(["-accel", "tcg,thread=multi"] if threads() else
-                                   ["-icount", f"shift=0,sleep={'on' if order.disk or order.network else 'off'}"]),
+        "-machine", "q35" if order.iommu else "pc", "-accel", f"tcg,thread={'multi' if threads() else 'single'}",
+        "-cpu", order.cpu, "-smp", str(order.processors), "-m", str(order.memory),
+        *(["-icount", f"shift=0,sleep={'on' if order.disk or order.network else 'off'}"] if _counts(order) else []),
         "-rtc", f"clock=vm,base={time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(start_time))}",
         *([] if seed() is None else ["-seed", str(seed())]),
         "-chardev", "stdio,id=console,signal=off",
-        *(["-serial", "chardev:console"] if order.serial else
-          ["-device", "isa-debugcon,iobase=0xe9,chardev=console", "-serial", "file:com1.txt"]),
+        *_console(order), *_firmware(order),
         *(["-chardev", f"serial,id=com2,path={order.terminal}", "-serial", "chardev:com2"]
           if order.terminal else []),
         "-device", f"i6300esb,addr={WATCHDOG:#x}",
@@ -101,8 +141,7 @@ def _arguments(order, start_time, control, test):
         "-chardev", f"socket,id=control,fd={control.fileno()}", "-mon", "chardev=control,mode=control",
         "-chardev", f"socket,id=test,fd={test.fileno()}",
         "-object", "qtest,id=qtest,chardev=test,log=/dev/null", "-S",
-        "-kernel", "boot/facet.elf", *(["-append", order.image.options] if order.image.options else []),
-        "-initrd", ",".join(f"boot/{name} {text}" for name, text in order.image.modules)]
+        *_starts_from(order)]
 
 
 def _by_hand(arguments):
@@ -122,7 +161,8 @@ class Qemu(Emulator):
     def __init__(self, order):
         self._directory = order.directory
         self._start_time = int(time.time()) if seed() is None else START_TIME
-        self._limit = order.ticks and min(MOST_TICKS, order.ticks * (WALL_SLOWER if threads() else 1))
+        self._limit = order.ticks and min(MOST_TICKS, order.ticks * (1 if _counts(order) else WALL_SLOWER))
+        self._order = order
         self._why = []  # in words, why it stopped
         self._rest, self._sent, self._stands = b"", 0, False
         self._control, control = socket.socketpair()
@@ -220,6 +260,7 @@ class Qemu(Emulator):
             if self._stands:
                 self._stands = False
                 self.ticks = self._clock()
+                self.screen = [] if self._order.ports else self._screen()
                 self._send("quit")
             return True
         except (ConnectionError, EOFError):
@@ -238,6 +279,8 @@ class Qemu(Emulator):
 
     def _clock(self):
         """What the machine's clock says. Its RTC counts seconds; its ACPI timer is finer, but counts only 24 bits."""
+        if self._order.uefi:
+            return None  # its ACPI timer is elsewhere
         date = self._ask("qom-get", path="/machine", property="rtc-time") or {}
         try:
             seconds = calendar.timegm((date["tm_year"] + 1900, date["tm_mon"] + 1, date["tm_mday"],
@@ -248,6 +291,13 @@ class Qemu(Emulator):
         period = (1 << PM_BITS) / PM_HZ
         now = round((seconds + 0.5 - fine) / period) * period + fine
         return round((now - (3 * self._after_off() / PM_HZ if self.powered_off else 0)) * TICKS_PER_SECOND)
+
+    def _screen(self):
+        """The lines of text on it, if it shows text; of each character the second byte is its color."""
+        if self._order.uefi:
+            return []
+        data = bytes.fromhex(self._do(f"read {SCREEN:#x} {2 * COLUMNS * ROWS}")[1].decode()[2:])[::2]
+        return [data[at:at + COLUMNS].decode("ascii", "replace").rstrip(" \0") for at in range(0, len(data), COLUMNS)]
 
     # ---- what any emulator offers ----
 
