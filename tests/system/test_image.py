@@ -54,5 +54,7 @@ class ImageTest(FacetTest):
         self.assertTrue(result.powered_off, result.reason)
         self.assertIn(f"(d1) {HELLO}", result.screen)
         self.assertIn("(facet) all domains ended: 1 powered off, 0 rebooted, 0 crashed", result.screen)
-        result = machine.boot_image(path, MEMORY, TICKS, self.cancel, machine="amd", ports=False, uefi=True)
-        self.assertTrue(result.powered_off, result.reason)
+        for more in ({"machine": "amd", "uefi": True}, {"machine": None}):
+            with self.subTest(**more):
+                result = machine.boot_image(path, MEMORY, TICKS, self.cancel, ports=False, **more)
+                self.assertTrue(result.powered_off, result.reason)

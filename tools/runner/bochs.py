@@ -39,11 +39,12 @@ panic: action=fatal
 
 # What the hypervisor's console is: a port of Bochs' own, or, as on a machine that has none, the first serial port.
 CONSOLE_DEBUG = 'port_e9_hack: enabled=1\ncom1: enabled=1, mode=file, dev="com1.txt"\n'
+CONSOLE_NONE = "port_e9_hack: enabled=0\ncom1: enabled=0\n"
 CONSOLE_SERIAL = 'port_e9_hack: enabled=0\ncom1: enabled=1, mode=file, dev="/proc/self/fd/1"\n'
 
 _LIMIT_REACHED = "(0) Caught time breakpoint"
 _TICKS = re.compile(r"\([0-9]+\)\.\[([0-9]+)\]")
-_POWERED_OFF = "Shutdown port: shutdown requested"
+_POWERED_OFF = ("Shutdown port: shutdown requested", "ACPI control: soft power off")
 
 
 def models():
@@ -63,6 +64,10 @@ def make_image(configs, directory, *more):
     disk.write(made, directory / "facet.disk")
     made.remove()
     return dataclasses.replace(made, path=directory / "facet.disk")
+
+
+def _console(order):
+    return CONSOLE_NONE if not order.ports else CONSOLE_SERIAL if order.serial else CONSOLE_DEBUG
 
 
 def _boots(order):
@@ -134,7 +139,7 @@ class Bochs(Emulator):
             start=start_line, cpu=order.cpu, processors=order.processors,
             quantum=_quantum(order.processors), ips=TICKS_PER_SECOND,
             memory=order.memory, host=min(order.memory, HOST_MIB), share=SHARE, **_boots(order),
-            devices=_devices(order), console=CONSOLE_SERIAL if order.serial else CONSOLE_DEBUG, com2=com2, log=self._exits.name if order.exits else self.log,
+            devices=_devices(order), console=_console(order), com2=com2, log=self._exits.name if order.exits else self.log,
             debug=EXITS_BOCHSRC if order.exits else ""), encoding="utf-8")
         environment = {k: v for k, v in os.environ.items()
                        if not k.startswith(("BX", "LTDL_", "BOCHS"))}
@@ -159,7 +164,8 @@ class Bochs(Emulator):
             self._disk.with_name(self._disk.name + ".lock").unlink(missing_ok=True)  # which it leaves if it is killed
         if self._exits:
             self._exits.finish()
-        self.powered_off = _POWERED_OFF in self.tail()
+        said = self.tail()
+        self.powered_off = any(words in said for words in _POWERED_OFF)
 
     def tail(self, count=12):
         """The log's last words, without the register dump Bochs adds to a panic."""

@@ -352,6 +352,8 @@ def boot_image(path, memory, ticks=None, cancel=None, on_line=None, machine=None
     """Runs an image that is there already on a machine (default: the default one) with so many MiB. Returns a Result.
     `more`: what else an Order says of the machine."""
     found = machines.find(machine)
+    if more.get("uefi") and found.emulator != "qemu":
+        raise Error("only machines of QEMU have UEFI")
     with tempfile.TemporaryDirectory(prefix="facet-", dir=run_dir()) as directory:
         order = Order(found.cpu, pathlib.Path(directory), Image(pathlib.Path(path).resolve()), memory, ticks=ticks, **more)
         return Run(found.backend, order, Options(on_line=on_line, cancel=cancel)).result()
