@@ -48,7 +48,7 @@ $(B)/guest/maker.elf: $(B)/guest/lib/grant.o $(B)/guest/lib/monitor.o
 $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 
 # Where a machine has memory, behind the hypervisor.
-$(B)/guest/hardware.elf $(B)/guest/hidden.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x1000000
+$(B)/guest/hardware.elf $(B)/guest/hidden.elf $(B)/guest/reset.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x1000000
 
 $(B)/guest/chaos.elf $(B)/guest/mon-watch.elf $(B)/guest/mon-lets.elf: $(B)/guest/lib/monitor.o
 $(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf $(B)/guest/tasks-watch.elf $(B)/guest/pae-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o

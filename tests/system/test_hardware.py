@@ -129,6 +129,16 @@ class HardwareTest(FacetTest):
             self.assertEqual(done.status, 2)
             self.assertIn("pci_hide", done.err)
 
+    def test_reset(self):
+        """A machine whose hardware domain rebooted is reset, when all have ended; one that an emulator's port is read of is
+        switched off."""
+        config = self.config("host.cfg", kernel=runner.build_dir() / "guest" / "reset.elf", memory=32, hardware=1,
+                             on_reboot="destroy")
+        for serial in (False, True):
+            result = runner.boot([config], machine="amd", memory=512, ticks=machines.find("amd").limit(TICKS), serial=serial)
+            self.assertEqual([ending.how for ending in result.endings.values()], ["rebooted"], result.reason)
+            self.assertEqual((result.status, result.powered_off), (0, not serial))
+
     def test_typing(self):
         """With --interactive its console is the terminal, both ways."""
         master, slave = pty.openpty()
