@@ -234,28 +234,42 @@ static int set_default_access(struct physmap *pm, struct view_state *vs, unsigne
     return 0;
 }
 
-long subop_set_mem_access(struct subop_call *call)
+static inline long set_mem_access(struct subop_call *call)
 {
     const struct xen_hvm_altp2m_mem_access *a = &call->op->xen.u.mem_access;
     struct physmap *pm = call->pm;
     struct override_cursor c;
-    struct pin_tables tables;
-    int rc = a->gfn == ~0ULL ? pin_tables_begin(call, a->view, 0, ~0ULL, a->access, &tables)
-                             : pin_tables_begin(call, a->view, a->gfn, 1, a->access, &tables);
+    int rc = -XEN_EINVAL;
 
-    if (rc != 0) {
-        return rc;
-    }
     physmap_lock_for(pm, subop_by_guest(call));
     c = OVERRIDE_CURSOR(view_get(pm, view(a->view)));
-    rc = -XEN_EINVAL;
     if (c.vs) {
         rc = a->gfn == ~0ULL ? set_default_access(pm, c.vs, a->access)
                              : set_access(pm, &c, a->gfn, a->access);
     }
     physmap_unlock(pm);
-    pin_tables_end(&tables);
     return rc;
+}
+
+/* Only a sealed guest's vCPUs have tables that are kept; others do without a look for them. */
+static __attribute__((noinline)) long set_mem_access_sealed(struct subop_call *call)
+{
+    const struct xen_hvm_altp2m_mem_access *a = &call->op->xen.u.mem_access;
+    bool all = a->gfn == ~0ULL;
+    struct pin_tables tables;
+    long rc =
+        pin_tables_begin(call, a->view, all ? 0 : a->gfn, all ? ~0ULL : 1, a->access, &tables);
+
+    if (rc == 0) {
+        rc = set_mem_access(call);
+        pin_tables_end(&tables);
+    }
+    return rc;
+}
+
+long subop_set_mem_access(struct subop_call *call)
+{
+    return call->pm->sealed ? set_mem_access_sealed(call) : set_mem_access(call);
 }
 
 static int get_access(const struct physmap *pm, const struct view_state *vs, uint64_t g,

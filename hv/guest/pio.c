@@ -9,13 +9,8 @@
 #define SLEEP_ENABLE  0x20u /* ACPI 6.2, 4.8.3.7 */
 #define SLEEP_TYPE(v) ((v) >> 2 & 7u)
 
-uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)
+static inline uint32_t in(uint16_t port, unsigned size)
 {
-    uint32_t value;
-
-    if (v->domain->guest.hardware && host_in(v->domain, port, size, &value)) {
-        return value;
-    }
     if (port == PORT_DEBUG && size == 1) {
         return PORT_DEBUG;
     }
@@ -30,6 +25,20 @@ uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)
     }
 #endif
     return size == 4 ? 0xffffffff : (1u << (size * 8)) - 1;
+}
+
+/* Not inline: what other domains need is little. */
+static __attribute__((noinline)) uint32_t in_hardware(struct domain *d, uint16_t port,
+                                                      unsigned size)
+{
+    uint32_t value;
+
+    return host_in(d, port, size, &value) ? value : in(port, size);
+}
+
+uint32_t guest_in(struct vcpu *v, uint16_t port, unsigned size)
+{
+    return v->domain->guest.hardware ? in_hardware(v->domain, port, size) : in(port, size);
 }
 
 void guest_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
