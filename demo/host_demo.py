@@ -135,11 +135,11 @@ def _fill(tree, runner, guest):
     tree.directory("var")
 
 
-def configuration(runner, directory, script=None, extra=None, hardware=False, guest_script=None, guest_programs=()):
+def configuration(runner, directory, script=None, extra=None, hardware=False, guest_script=None, guest_programs=(), **more):
     """Makes domain 0's files; returns the configuration's path and the two kernels. script: what it does, once
     everything runs; the demo's steps, if None. extra: more files for it. hardware: it drives the machine's devices, and
     the guest has the disk of make_disk(), which the machine has to have; else a file in domain 0's memory is the disk. guest_script, guest_programs: what the guest
-    does instead of the demo's, and has for that."""
+    does instead of the demo's, and has for that. more: settings of domain 0."""
     directory.mkdir(parents=True, exist_ok=True)
     kernel, guest, tree = runner.host_kernel(), _guest(runner, directory, guest_script, guest_programs), initramfs.Tree()
     load = _load(tree, kernel, HOST_MODULES + (DEVICE_MODULES if hardware else ()))
@@ -155,7 +155,7 @@ def configuration(runner, directory, script=None, extra=None, hardware=False, gu
     ramdisk = tree.write(directory / "host.gz", initramfs.MOUNTS + load + demo.scripts(runner, SETUP) + script +
                          "\npoweroff -f\n")
     path = directory / "host.cfg"
-    settings = {"cmdline": demo.CMDLINE, "control": 1, **(HARDWARE if hardware else {})}
+    settings = {"cmdline": demo.CMDLINE, "control": 1, **(HARDWARE if hardware else {}), **more}
     path.write_text(runner.config(name="host", kernel=kernel.vmlinuz, ramdisk=ramdisk, vcpus=1, memory=HOST_MIB, **settings),
                     encoding="utf-8")
     return path, kernel, guest[1]

@@ -47,11 +47,11 @@ def _demo():
     return host_demo
 
 
-def configs(directory, script, files, guest_script, program):
+def configs(directory, script, files, guest_script, program, **settings):
     """Makes domain 0's files. script: what it does when all runs; files: what it needs for that, by their names there.
-    guest_script: what the guest does; program: one of its. Returns the configurations' paths."""
+    guest_script: what the guest does; program: one of its. settings: domain 0's. Returns the configurations' paths."""
     path, _, _ = _demo().configuration(sys.modules[__package__], directory, script, files, hardware=True,
-                                       guest_script=guest_script + "poweroff -f\n", guest_programs=[program])
+                                       guest_script=guest_script + "poweroff -f\n", guest_programs=[program], **settings)
     return [path]
 
 
