@@ -70,3 +70,6 @@ class DrakvufTest(FacetTest):
         done = self.facet("drakvuf", self.dir)
         self.assertEqual(done.status, 2)
         self.assertIn("--libvmi", done.err)
+        done = self.facet("drakvuf", self.dir, "--libvmi", self.dir, "procmon")
+        self.assertEqual((done.status, done.out), (2, ""))
+        self.assertIn("is not the source of LibVMI", done.err)

@@ -205,7 +205,7 @@ def _arguments(arguments):
     parser.add_argument("--libvmi", metavar="DIR", help="LibVMI's source, if it is not in DIR/libvmi")
     parser.add_argument("--verbose", action="store_true", help="print all that the machine says")
     machine_options(parser)
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 def _sources(options):
