@@ -9,8 +9,8 @@
 
 #define WINDOW_US 20000ULL
 #define WINDOW_NS (WINDOW_US * 1000)
-#define TRIES     3u /* of it all, where no two agree: somebody may have held us up */
-#define PERCENT   1u /* what two that agree may be apart */
+#define TRIES     10u /* of it all, where no two agree: somebody may have held us up */
+#define PERCENT   1u  /* what two that agree may be apart */
 /* After so many ticks, or looks, a clock that has not gone on stands still. */
 #define MOST_TICKS (1ULL << 33)
 #define MOST_LOOKS (1u << 24)
@@ -164,51 +164,75 @@ static void ask_cpuid(uint64_t khz[CLOCKS])
 
 /* ---- measuring ---- */
 
-/* False: there is none, since its output does not go down. */
-static bool pit_start(void)
+/* What is measured at once. */
+struct window {
+    struct counter c[CLOCKS];
+    uint64_t khz[CLOCKS], start;
+    uint64_t pit_ran; /* when it was last seen to; 0: it is not waited for */
+    uint64_t pit_set; /* how long its start took */
+};
+
+/* There is none if its output does not go down. */
+static void pit_start(struct window *w)
 {
-    uint64_t count = PIT_HZ * WINDOW_US / 1000000;
+    uint64_t count = PIT_HZ * WINDOW_US / 1000000, before;
 
     outb(PORT_GATE, (inb(PORT_GATE) & ~2u) | 1u); /* gate on, speaker off */
     outb(PORT_PIT_MODE, 0xb0);                    /* channel 2, both bytes, mode 0 */
     outb(PORT_PIT_2, (uint8_t)count);
+    before = rdtsc();
     outb(PORT_PIT_2, (uint8_t)(count >> 8));
-    return !(inb(PORT_GATE) & PIT_OVER);
+    w->start = rdtsc();
+    w->pit_set = w->start - before;
+    w->pit_ran = inb(PORT_GATE) & PIT_OVER ? 0 : w->start;
+}
+
+/* Its end is only seen: if that was long after it was last seen to run, or its start took long,
+ * somebody held us up, and it says nothing. */
+static void poll_pit(struct window *w)
+{
+    bool over = w->pit_ran && (inb(PORT_GATE) & PIT_OVER);
+    uint64_t now = rdtsc(), unsure = now - w->pit_ran + w->pit_set, took = now - w->start;
+
+    if (over) {
+        w->khz[PIT] = unsure <= took * PERCENT / 100 ? at_least_one(took * 1000 / WINDOW_US) : 0;
+    }
+    w->pit_ran = w->pit_ran && !over ? now : 0;
 }
 
 /* Whose time is over says khz[], at least 1. How many are still awaited. */
-static unsigned poll(const struct counter c[CLOCKS], bool pit, uint64_t start, uint64_t khz[CLOCKS])
+static unsigned poll(struct window *w)
 {
     unsigned waiting = 0;
 
-    if (pit && !khz[PIT] && (inb(PORT_GATE) & PIT_OVER)) {
-        khz[PIT] = at_least_one((rdtsc() - start) * 1000 / WINDOW_US);
-    }
     for (unsigned i = HPET; i <= PM_TIMER; i++) {
-        khz[i] = there(&c[i]) && !khz[i] ? counter_khz(&c[i]) : khz[i];
-        waiting += there(&c[i]) && !khz[i];
+        const struct counter *c = &w->c[i];
+
+        w->khz[i] = there(c) && !w->khz[i] ? counter_khz(c) : w->khz[i];
+        waiting += there(c) && !w->khz[i];
     }
-    return waiting + (pit && !khz[PIT]);
+    poll_pit(w);
+    return waiting + (w->pit_ran != 0);
 }
 
 /* One window for all. Those that take twice as long as the first say nothing. */
-static void measure(struct counter c[CLOCKS], uint64_t khz[CLOCKS])
+static void measure(struct window *w)
 {
-    uint64_t start, limit = MOST_TICKS;
-    bool pit;
+    uint64_t limit = MOST_TICKS;
 
     for (unsigned i = HPET; i <= PM_TIMER; i++) {
-        c[i].start = there(&c[i]) ? look(&c[i], &c[i].start_tsc) : 0;
+        struct counter *c = &w->c[i];
+
+        c->start = there(c) ? look(c, &c->start_tsc) : 0;
     }
-    khz[HPET] = khz[PM_TIMER] = khz[PIT] = 0;
-    pit = pit_start();
-    start = rdtsc();
-    for (unsigned i = 0; i < MOST_LOOKS && rdtsc() - start <= limit; i++) {
-        if (poll(c, pit, start, khz) == 0) {
+    w->khz[HPET] = w->khz[PM_TIMER] = w->khz[PIT] = 0;
+    pit_start(w);
+    for (unsigned i = 0; i < MOST_LOOKS && rdtsc() - w->start <= limit; i++) {
+        if (poll(w) == 0) {
             return;
         }
-        if (limit == MOST_TICKS && (khz[HPET] || khz[PM_TIMER] || khz[PIT])) {
-            limit = 2 * (rdtsc() - start);
+        if (limit == MOST_TICKS && (w->khz[HPET] || w->khz[PM_TIMER] || w->khz[PIT])) {
+            limit = 2 * (rdtsc() - w->start);
         }
     }
 }
@@ -277,24 +301,24 @@ static _Noreturn void refuse(const uint64_t khz[CLOCKS])
 
 uint64_t clocks_measure(void)
 {
-    struct counter c[CLOCKS] = {[HPET] = find_hpet(), [PM_TIMER] = find_pm_timer()};
-    uint64_t khz[CLOCKS], start = 0;
+    struct window w = {.c = {[HPET] = find_hpet(), [PM_TIMER] = find_pm_timer()}};
     unsigned chosen = CLOCKS;
+    uint64_t start = 0;
 
-    ask_cpuid(khz);
+    ask_cpuid(w.khz);
     for (unsigned i = 0; i < TRIES && chosen == CLOCKS; i++) {
         apic_calibrate_start();
         start = rdtsc();
-        measure(c, khz);
-        chosen = choose(khz);
+        measure(&w);
+        chosen = choose(w.khz);
     }
     if (chosen == CLOCKS) {
-        refuse(khz);
+        refuse(w.khz);
     }
-    if (khz[chosen] < LEAST_KHZ) {
+    if (w.khz[chosen] < LEAST_KHZ) {
         fatal("the time stamp counter does not count");
     }
-    apic_calibrate_end(khz[chosen], (rdtsc() - start) * 1000 / khz[chosen]);
-    tell(khz, chosen);
-    return khz[chosen];
+    apic_calibrate_end(w.khz[chosen], (rdtsc() - start) * 1000 / w.khz[chosen]);
+    tell(w.khz, chosen);
+    return w.khz[chosen];
 }
