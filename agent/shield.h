@@ -22,8 +22,7 @@ AGENT_BEGIN_C
 /*
  * Page tables to be watched (tables.h): linear addresses that are to lead where they lead now, both
  * ends included; the top table that all others have those entries from, and how far behind it its
- * twin for user space is (0: none); and where a frame of a table can be read. On AMD they cannot
- * be: walks count as writes.
+ * twin for user space is (0: none); and where a frame of a table can be read.
  */
 struct shield_linear {
     uint64_t first, last;

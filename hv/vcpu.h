@@ -251,6 +251,11 @@ static inline bool vcpu_in_ia32e(const struct vcpu *v) /* EFER.LMA: 4-level pagi
 {
     return vcpu_get(v, VCPU_EFER) & EFER_LMA;
 }
+/* By four levels, with rights that bind the kernel, too, and not in the agent's place. */
+static inline bool vcpu_can_mirror(const struct vcpu *v)
+{
+    return vcpu_in_ia32e(v) && (vcpu_get(v, VCPU_CR0) & X86_CR0_WP) && !v->altp2m.inside;
+}
 static inline bool vcpu_interrupts_enabled(const struct vcpu *v) /* RFLAGS.IF */
 {
     return vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_IF;

@@ -47,8 +47,7 @@ const struct shield_tables *watch_tables(symbols_lookup_fn *lookup)
 {
     static struct shield_tables t = {.range = ranges, .at = table_at};
 
-    if (boot_cpu_data.x86_vendor != X86_VENDOR_INTEL || !lookup("get_cpu_entry_area") ||
-        !lookup("init_top_pgt") || num_online_cpus() > GUARD_VCPUS)
+    if (!lookup("get_cpu_entry_area") || !lookup("init_top_pgt") || num_online_cpus() > GUARD_VCPUS)
         return NULL;
     t.top = (const void *)lookup("init_top_pgt");
     t.twin = boot_cpu_has(X86_FEATURE_PTI) ? PAGE_SIZE : 0;

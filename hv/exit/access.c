@@ -3,6 +3,7 @@
 #include "domain.h"
 #include "exit/emulate.h"
 #include "exit/exit.h"
+#include "exit/mirror.h"
 #include "exit/narrow.h"
 #include "exit/reflect.h"
 #include "exit/walk.h"
@@ -235,7 +236,7 @@ void access_violation(struct vcpu *v, const struct vcpu_exit *e)
     result = altp2m_fault(&v->altp2m, &f, monitor_listens(v->domain));
     if (result != FAULT_WALK) {
         decided(v, e, result);
-    } else if (!walk_begin(v, e->violation.gpa)) {
+    } else if (!mirror_begin(v) && !walk_begin(v, e->violation.gpa)) {
         tell_walk(v, e->violation.gpa);
     }
 }

@@ -252,9 +252,9 @@ void control_exit(struct vcpu *v, const struct vcpu_exit *e)
         ok = mov_to_cr(v, cr, gpr, &again);
         break;
     case CR_MOV_FROM:
-        ok = cr == 8;
+        ok = cr == 8 || cr == 3;
         if (ok) {
-            vcpu_set_gpr(v, gpr, guest_cr8(v));
+            vcpu_set_gpr(v, gpr, cr == 8 ? guest_cr8(v) : vcpu_get(v, VCPU_CR3));
         }
         break;
     case CR_LMSW:

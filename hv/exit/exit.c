@@ -4,6 +4,7 @@
 #include <facet/check.h>
 #include "domain.h"
 #include "exit/emulate.h"
+#include "exit/mirror.h"
 #include "exit/narrow.h"
 #include "exit/orders.h"
 #include "exit/pinned.h"
@@ -190,6 +191,7 @@ static void (*const handlers[VCPU_EXIT_KINDS])(struct vcpu *, const struct vcpu_
     [VCPU_EXIT_WRMSR] = msr_write_exit,
     [VCPU_EXIT_XSETBV] = control_xsetbv,
     [VCPU_EXIT_DESCRIPTOR] = descriptor_access,
+    [VCPU_EXIT_INVLPG] = mirror_invlpg,
     [VCPU_EXIT_CACHES] = leave_caches,
     [VCPU_EXIT_PRIVILEGED] = privileged,
     [VCPU_EXIT_UNDEFINED] = undefined,
@@ -308,6 +310,9 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
         step_arm(v);
     }
     enter(v, &e);
+    if (v->exit.mirrored) {
+        mirror_look(v, &e);
+    }
     if (narrowing) {
         narrow_close(v);
     }
@@ -342,8 +347,11 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     }
 }
 
-static __attribute__((noinline)) void handle_rare(struct vcpu *v, const struct vcpu_exit *e)
+static __attribute__((noinline)) void handle_rare(struct vcpu *v, struct vcpu_exit *e)
 {
+    if (v->exit.mirrored) {
+        mirror_look(v, e);
+    }
     exit_handle(v, e);
 }
 

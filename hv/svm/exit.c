@@ -55,7 +55,8 @@ static __attribute__((noinline)) void requeue(struct vcpu *v, struct svm_vcpu *x
  */
 static void note_length(struct vcpu *v, struct svm_vcpu *x, unsigned code)
 {
-    if (!svm_features.next_rip && code != SVM_NPF && code != SVM_INTR && code != SVM_VINTR) {
+    if (!svm_features.next_rip && code != SVM_NPF && code != SVM_INTR && code != SVM_VINTR &&
+        code != SVM_EXCEPTION + EXC_PF) {
         x->length = (uint8_t)vcpu_code_length(v);
     }
 }
@@ -139,6 +140,13 @@ static bool is_own(struct vcpu *v)
            modrm != 0xd9;
 }
 
+/* Where an entry delivers and does nothing else (without_code()), and the handler's page is not in
+ * the mirror yet. */
+static bool is_first_fetch(const struct vmcb *b)
+{
+    return (b->exit_info1 & PF_FETCH) && !(b->exit_int_info & EVENT_INFO_VALID);
+}
+
 /* Those are #UD without EFER.SVME, which a guest does not have; the processor does, and looks at
  * CPL and at the address in RAX first. */
 static bool is_undefined(struct vcpu *v, const struct vmcb *b, unsigned vector)
@@ -152,6 +160,10 @@ static void exception(struct vcpu *v, struct vcpu_exit *e, unsigned vector)
 
     if (is_undefined(v, b, vector)) {
         e->kind = VCPU_EXIT_UNDEFINED;
+        return;
+    }
+    if (svm_of(v)->delivering && vector == EXC_PF && is_first_fetch(b)) {
+        e->kind = VCPU_EXIT_SLICE;
         return;
     }
     e->kind = VCPU_EXIT_EXCEPTION;
@@ -290,7 +302,8 @@ static inline uint8_t plain(unsigned code)
         [SVM_STGI] = VCPU_EXIT_UNDEFINED,    [SVM_CLGI] = VCPU_EXIT_UNDEFINED,
         [SVM_SKINIT] = VCPU_EXIT_UNDEFINED,  [SVM_MONITOR] = VCPU_EXIT_UNDEFINED,
         [SVM_MWAIT] = VCPU_EXIT_UNDEFINED,   [SVM_MWAIT_ARMED] = VCPU_EXIT_UNDEFINED,
-        [SVM_XSETBV] = VCPU_EXIT_XSETBV,
+        [SVM_XSETBV] = VCPU_EXIT_XSETBV,     [SVM_INVLPG] = VCPU_EXIT_INVLPG,
+        [SVM_INVPCID] = VCPU_EXIT_INVLPG,
     };
     _Static_assert(VCPU_EXIT_HYPERCALL == 0, "0 stands for none");
 

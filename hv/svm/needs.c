@@ -32,6 +32,8 @@ bool svm_needs(const struct look *l, struct svm_features *f, struct lack *why)
 
     l->cpuid(l->ctx, 0x80000001, 0, r);
     *f = (struct svm_features){.tsc_aux = r[3] & CPUID_RDTSCP, .pages_1g = r[3] & CPUID_1G};
+    l->cpuid(l->ctx, 0x80000008, 0, r);
+    f->address_bits = (uint8_t)r[0];
     l->cpuid(l->ctx, 0x8000000a, 0, r);
     f->asids = r[1];
     f->next_rip = r[3] & SVM_HAS_NEXT_RIP;

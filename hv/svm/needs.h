@@ -8,6 +8,7 @@ struct svm_features {
     uint32_t asids;
     uint32_t clean;         /* CLEAN_ALL, or 0: the processor looks at none */
     uint8_t vmmcall_length; /* 0: it is told */
+    uint8_t address_bits;   /* of physical addresses */
     bool next_rip, flush_asid;
     bool redelivers; /* an interrupt that VMRUN injects may come twice: see enter_event() */
     bool external;   /* error codes tell what came in the delivery of another event */

@@ -67,6 +67,7 @@ bool svm_init(struct vendor_caps *caps)
     caps->views = true;
     caps->reflects = true;
     caps->walks_write = true;
+    caps->mirrors = found.address_bits > 39 && found.address_bits <= 48; /* mirror.c */
     caps->xcr0_direct = true;                   /* QEMU 7.2 does not intercept XSETBV */
     memcpy(caps->hypercall, "\x0f\x01\xd9", 3); /* VMMCALL */
     strcpy(caps->summary, "NPT, VMFUNC by #UD, #VE by reflection");

@@ -49,6 +49,7 @@ int svm_create(struct vcpu *v)
 
 void svm_destroy(struct vcpu *v)
 {
+    svm_mirror_destroy(svm_of(v));
     frame_put(frame_of(svm_of(v)->vmcb));
     svm_of(v)->vmcb = NULL;
 }
@@ -198,10 +199,38 @@ static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v,
 
 enum entry { ENTRY, ENTRY_AGAIN, ENTRY_CHANGED }; /* see cross(), asid_change() */
 
+static __attribute__((noinline)) enum smp_exit enter_mirrored(struct vcpu *v, struct svm_vcpu *x,
+                                                              enum entry how)
+{
+    enum smp_exit out = SMP_EXIT;
+    bool mirrored = mirror_before(v, x);
+
+    if (how == ENTRY_CHANGED) {
+        asid_change(v);
+    } else {
+        asid_use(v);
+    }
+    if (mirrored) {
+        mirror_in(x);
+    }
+    if (smp_on) {
+        out = enter_with_others(v, x, how != ENTRY, 0);
+    } else {
+        cross(v, x, how != ENTRY);
+    }
+    if (mirrored) {
+        mirror_out(x);
+    }
+    return out;
+}
+
 /* own: how many exits in a row may be handled without the big lock. */
 static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
                                                                  enum entry how, unsigned own)
 {
+    if (__builtin_expect(x->mirror != NULL, 0)) {
+        return enter_mirrored(v, x, how);
+    }
     if (how == ENTRY_CHANGED) {
         asid_change(v);
     } else {
@@ -282,13 +311,19 @@ static enum smp_exit enter_watched(struct vcpu *v, struct svm_vcpu *x)
     b->exceptions = ~0u;
     svm_dirty(x, CLEAN_INTERCEPTS);
     how = enter_event(v, x);
-    b->exceptions = x->exceptions;
+    b->exceptions = x->exceptions | svm_mirror_exceptions(x);
     svm_dirty(x, CLEAN_INTERCEPTS);
     return how;
 }
 
-static bool is_triple_fault(const struct vmcb *b)
+/* A #PF may be the mirror's: who handles that tells. */
+static bool is_triple_fault(const struct svm_vcpu *x)
 {
+    const struct vmcb *b = x->vmcb;
+
+    if (x->mirror && b->exit_code == SVM_EXCEPTION + EXC_PF) {
+        return false;
+    }
     return (b->exit_int_info & EVENT_INFO_VALID) &&
            (b->exit_int_info & 0x7ff) == (EVENT_HARDWARE << 8 | EXC_DF) &&
            (unsigned)b->exit_code - SVM_EXCEPTION < 32;
@@ -409,7 +444,7 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
     watched = v->event.type >= EVENT_SOFTWARE ||
               (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE);
     how = watched ? enter_watched(v, x) : enter_event(v, x);
-    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(x->vmcb)) {
+    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(x)) {
         e->kind = VCPU_EXIT_SHUTDOWN;
         e->reason = SVM_SHUTDOWN;
         return;
@@ -493,8 +528,10 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
 
     /* #UD: VMFUNC and VMCALL, which are not there. #DF: see enter_watched(). #GP: what is
      * to be #UD. */
-    x->exceptions = b->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP;
-    b->cr_writes = (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 || w->cr3_unknown ? 1u << 3 : 0));
+    x->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP;
+    b->exceptions = x->exceptions | svm_mirror_exceptions(x);
+    b->cr_writes =
+        (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 || w->cr3_unknown || x->mirror ? CR_3 : 0));
     b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) |
                (w->descriptors ? MISC1_TABLES : MISC1_TABLE_LOADS(w->table_loads)) |
                (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);

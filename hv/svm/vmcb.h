@@ -82,6 +82,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "APM 2, 15.5.1");
 #define MISC1_INVD             (1u << 22)
 #define MISC1_PAUSE            (1u << 23)
 #define MISC1_HLT              (1u << 24)
+#define MISC1_INVLPG           (1u << 25)
 #define MISC1_INVLPGA          (1u << 26)
 #define MISC1_IOIO             (1u << 27)
 #define MISC1_MSR              (1u << 28)
@@ -93,6 +94,10 @@ _Static_assert(sizeof(struct vmcb) == 4096, "APM 2, 15.5.1");
 #define MISC2_MONITOR          (1u << 10)
 #define MISC2_MWAIT            (1u << 11)
 #define MISC2_XSETBV           (1u << 13)
+
+#define MISC3_INVPCID (1u << 2)
+
+#define CR_3 (1u << 3) /* of cr_reads and cr_writes */
 
 #define TLB_KEEP       0u
 #define TLB_FLUSH_ALL  1u
@@ -140,6 +145,7 @@ enum svm_exit_code {
     SVM_INVD = 0x76,
     SVM_PAUSE = 0x77,
     SVM_HLT = 0x78,
+    SVM_INVLPG = 0x79,
     SVM_INVLPGA = 0x7a,
     SVM_IOIO = 0x7b,
     SVM_MSR = 0x7c,
@@ -158,6 +164,7 @@ enum svm_exit_code {
     SVM_MWAIT = 0x8b,
     SVM_MWAIT_ARMED = 0x8c,
     SVM_XSETBV = 0x8d,
+    SVM_INVPCID = 0xa2,
     SVM_NPF = 0x400,
     SVM_INVALID = 0xffffffff, /* all ones; some emulators have the upper half clear */
 };
@@ -169,6 +176,9 @@ enum svm_exit_code {
 #define NPF_FETCH    (1ULL << 4)
 #define NPF_FINAL    (1ULL << 32)
 #define NPF_WALK     (1ULL << 33)
+
+/* EXITINFO1 of a #PF. */
+#define PF_FETCH (1ULL << 4)
 
 /* EXITINFO1 of IOIO (15.10.2). */
 #define IOIO_IN      (1u << 0)

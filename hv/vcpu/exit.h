@@ -27,6 +27,7 @@ enum vcpu_exit_kind {
     VCPU_EXIT_WRMSR,
     VCPU_EXIT_XSETBV,
     VCPU_EXIT_DESCRIPTOR, /* `descriptor` */
+    VCPU_EXIT_INVLPG,     /* or INVPCID: with a mirror alone */
     VCPU_EXIT_CACHES,     /* INVD, WBINVD */
     VCPU_EXIT_PRIVILEGED, /* an instruction that is #GP(0) here: RDPMC */
     VCPU_EXIT_UNDEFINED,  /* one that is #UD here: the vendor's own, MONITOR, MWAIT */
@@ -48,8 +49,8 @@ static inline bool vcpu_exit_again(enum vcpu_exit_kind kind)
         1u << VCPU_EXIT_HYPERCALL | 1u << VCPU_EXIT_VIOLATION | 1u << VCPU_EXIT_CPUID |
         1u << VCPU_EXIT_HALT | 1u << VCPU_EXIT_IRET | 1u << VCPU_EXIT_CR | 1u << VCPU_EXIT_IO |
         1u << VCPU_EXIT_RDMSR | 1u << VCPU_EXIT_WRMSR | 1u << VCPU_EXIT_XSETBV |
-        1u << VCPU_EXIT_DESCRIPTOR | 1u << VCPU_EXIT_CACHES | 1u << VCPU_EXIT_PRIVILEGED |
-        1u << VCPU_EXIT_UNDEFINED;
+        1u << VCPU_EXIT_INVLPG | 1u << VCPU_EXIT_DESCRIPTOR | 1u << VCPU_EXIT_CACHES |
+        1u << VCPU_EXIT_PRIVILEGED | 1u << VCPU_EXIT_UNDEFINED;
 
     _Static_assert(VCPU_EXIT_KINDS <= 32, "a bit for each");
     return those >> kind & 1;

@@ -112,6 +112,26 @@ bool hand_translate_to_write(struct vcpu *v, gva_t a, gpa_t *out);
 /* Linear to guest physical, for what a monitor is told. False: not mapped. */
 bool hand_translate(struct vcpu *v, gva_t a, gpa_t *out);
 
+/*
+ * ---- a walk in the processor's place, as the vCPU's view lets it read its tables, for an access
+ * that was a #PF (hv/exit/mirror.c) ----
+ */
+struct hand_look {
+    uint64_t linear;
+    bool marks; /* accessed and dirty bits are set also where the view lets nothing be written */
+    uint32_t error; /* the fault's; HAND_FAULT: as the guest's own tables have it */
+    /* HAND_DONE: the entry that stands for all levels, writable if the page is dirty by now; of the
+     * level whose pages have 1 << shift bytes. */
+    uint64_t entry;
+    unsigned shift;
+    bool global;
+    bool guarded; /* a table on the way may not be written */
+    /* HAND_DENIED: by the view */
+    gpa_t gpa;
+    unsigned denied; /* RIGHT_R: it is not to be read; with RIGHT_W: an accessed or dirty bit */
+};
+enum hand_answer hand_look(struct vcpu *v, struct hand_look *l);
+
 /* ---- page tables that nobody runs on yet: hv/vcpu/hand_entry.c ---- */
 
 /* Four levels from cr3, in a view; the pages that walks used, those found included. */

@@ -393,8 +393,8 @@ struct facet_altp2m_enter {
  * as linear address and the table as guest physical address, and the instruction runs again; where
  * no #VE can be raised it is #GP(0). While a vCPU with that pin has a table loaded, the agent's
  * set_mem_access and set_range that would let it be written give -EBUSY. A table that was loaded
- * lately may be loaded again without an exit. Where page walks count as writes (AMD) there is no
- * such pin.
+ * lately may be loaded again without an exit. Where page walks count as writes (AMD) the hypervisor
+ * sets accessed and dirty bits in the tables of a vCPU with that pin, while no monitor listens.
  *
  * A vCPU with a pin does not start anew: VCPUOP_initialise of it gives -EPERM, and SIPI does
  * nothing; INIT and VCPUOP_down take it down, and VCPUOP_up lets it go on as it was. One that was
@@ -418,7 +418,7 @@ struct facet_altp2m_enter {
 #define FACET_ALTP2M_PIN_LDTR         0x4u
 #define FACET_ALTP2M_PIN_TR           0x8u
 #define FACET_ALTP2M_PIN_XCR0         0x10u /* not on AMD */
-#define FACET_ALTP2M_PIN_CR3          0x20u /* as said above; not on AMD */
+#define FACET_ALTP2M_PIN_CR3          0x20u /* as said above */
 #define FACET_ALTP2M_PIN_STAR         0x100u
 #define FACET_ALTP2M_PIN_LSTAR        0x200u
 #define FACET_ALTP2M_PIN_CSTAR        0x400u

@@ -43,8 +43,6 @@ static void raise(void)
     struct shield_range ram[4], protect[] = {{{gfn_of(secret)}, {gfn_of(secret)}, ALTP2M_R, false}};
     int rc;
 
-    if (cpu_is_amd())
-        skip("a pin of CR3");
     page_split(secret, 1);
     page_split(beside, 1);
     leaf = page_entry((uint64_t)secret);

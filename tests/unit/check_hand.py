@@ -52,6 +52,7 @@ ALLOWED = {
     ("hv/exit/selftest.c", "frame_virt"): (1, "a new frame: code of its own"),
     ("hv/exit/reflect.c", "frame_virt"): (1, "the #VE page, which the core holds and which the processor would write"),
     ("hv/exit/walk.c", "frame_virt"): (1, "new frames: copies of the hand's pages"),
+    ("hv/svm/mirror.c", "frame_virt"): (4, "new frames: tables of a mirror; twice a root"),
     ("hv/svm/svm.c", "frame_virt"): (2, "new frames: host state, map of ports"),
     ("hv/svm/vcpu.c", "frame_virt"): (2, "a new frame: the VMCB; a root"),
     ("hv/vcpu/vmfunc.c", "frame_virt"): (1, "the list of views, which a processor with VMFUNC would read"),

@@ -37,7 +37,7 @@ enum mode { MODE_OFF, MODE_32, MODE_32_PSE, MODE_PAE, MODE_LONG, MODES };
 static struct guest_state {
     enum mode mode;
     uint64_t cr3, rip;
-    bool wp, smap, ac, nxe, gib_pages;
+    bool wp, smep, smap, pge, ac, nxe, gib_pages;
     unsigned cpl, bits; /* of a physical address */
 } cpu;
 
@@ -65,7 +65,8 @@ uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
         return cpu.cr3;
     case VCPU_CR4:
         return (cpu.mode == MODE_32_PSE ? X86_CR4_PSE : 0) |
-               (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0) | (cpu.smap ? X86_CR4_SMAP : 0);
+               (cpu.mode >= MODE_PAE ? X86_CR4_PAE : 0) | (cpu.smap ? X86_CR4_SMAP : 0) |
+               (cpu.smep ? X86_CR4_SMEP : 0) | (cpu.pge ? X86_CR4_PGE : 0);
     case VCPU_EFER:
         return (cpu.mode == MODE_LONG ? EFER_LMA : 0) | (cpu.nxe ? EFER_NXE : 0);
     case VCPU_RFLAGS:

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vCPU on a mirror of its page tables (vcpu/vendor.h). Where page walks count as writes, tables
+ * that a view lets be read and not written cannot be walked by the processor. So it walks others,
+ * that the guest cannot reach, and a #PF there asks for one page: it is looked up in the guest's
+ * tables as the view shows them, and what that walk needs to write and may not, accessed and dirty
+ * bits, is a violation like any other.
+ */
+#include "exit/mirror.h"
+#include <facet/hvmop.h>
+#include "domain.h"
+#include "exit/exit.h"
+#include "exit/touch.h"
+#include "vcpu/hand.h"
+#include "x86/code.h"
+
+/* So many pages without a table among those that they were found by which may not be written, and
+ * the guest walks its own again. */
+#define IDLE_MAX 4096u
+
+bool mirror_begin(struct vcpu *v)
+{
+    if (v->exit.mirrored || v->altp2m.lifted || !vcpu_can_mirror(v) || !VENDOR(mirror, v, true)) {
+        return false;
+    }
+    v->exit.mirrored = true;
+    v->exit.mirror_idle = 0;
+    return true;
+}
+
+static void end(struct vcpu *v)
+{
+    VENDOR(mirror, v, false);
+    v->exit.mirrored = false;
+}
+
+/*
+ * Whose CR3 is pinned has an agent that watches its page tables, and no use for accessed and dirty
+ * bits: to be told of them in the delivery of an exception, or of #VE, would be the end.
+ */
+static bool marks(struct vcpu *v)
+{
+    return (v->altp2m.pins.registers & FACET_ALTP2M_PIN_CR3) && !monitor_listens(v->domain);
+}
+
+/* The page is there. False: it was before, so that the fault is the guest's own. */
+static bool show(struct vcpu *v, const struct hand_look *l, uint32_t error)
+{
+    enum mirror_shown shown = VENDOR(mirror_show, v, l->linear, l->shift, l->entry, l->global);
+
+    v->exit.mirror_idle = l->guarded ? 0 : v->exit.mirror_idle + 1;
+    if (shown == MIRROR_FULL || v->exit.mirror_idle > IDLE_MAX) {
+        end(v);
+    }
+    return shown != MIRROR_SAME || !(error & 1);
+}
+
+static void becomes_violation(struct vcpu_exit *e, const struct hand_look *l)
+{
+    e->kind = VCPU_EXIT_VIOLATION;
+    e->violation.gpa = l->gpa;
+    e->violation.gla = l->linear;
+    e->violation.gla_valid = true;
+    e->violation.walk = true;
+    e->violation.rights = (uint8_t)l->denied;
+}
+
+void mirror_look(struct vcpu *v, struct vcpu_exit *e)
+{
+    struct event *event = &e->exception.event;
+    struct hand_look l;
+
+    if (e->kind != VCPU_EXIT_EXCEPTION || event->vector != EXC_PF || !vcpu_can_mirror(v)) {
+        return;
+    }
+    l = (struct hand_look){.linear = event->cr2, .error = event->error, .marks = marks(v)};
+    switch (hand_look(v, &l)) {
+    case HAND_DONE:
+        if (show(v, &l, event->error)) {
+            e->kind = VCPU_EXIT_WINDOW;
+        }
+        break;
+    case HAND_FAULT:
+        event->error = l.error;
+        break;
+    case HAND_DENIED:
+        becomes_violation(e, &l);
+        break;
+    default:
+        e->kind = VCPU_EXIT_WINDOW;
+        break;
+    }
+}
+
+static bool is_invlpg(struct code *c)
+{
+    code_begin(c);
+    return code_byte(c, 0) == 0x0f && code_byte(c, 1) == 0x01;
+}
+
+/* INVPCID, and what is not there any more, forgets all. */
+void mirror_invlpg(struct vcpu *v, const struct vcpu_exit *e)
+{
+    uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS));
+    unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
+    struct code c = {.code_64 = bits == 64, .wide = bits == 32, .segment = SEG_DS};
+    struct touch t;
+    bool known;
+
+    (void)e;
+    c.nr = (unsigned)vcpu_code(v, c.bytes, sizeof(c.bytes));
+    known = touch_decode(c.bytes, c.nr, bits, &t) && is_invlpg(&c);
+    if (v->exit.mirrored) {
+        VENDOR(mirror_hide, v, known ? mmio_linear(v, &t.at) : 0, !known);
+    }
+    exit_skip(v, 0);
+}

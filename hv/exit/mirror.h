@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "vcpu.h"
+
+/*
+ * Has v run on a mirror of its page tables from now on, which its view lets be read and not
+ * written. False: that cannot be (walk.h can).
+ */
+bool mirror_begin(struct vcpu *v);
+/* With v->exit.mirrored: makes of a #PF what it stands for. It may be one of the guest's. */
+void mirror_look(struct vcpu *v, struct vcpu_exit *e);
+void mirror_invlpg(struct vcpu *v, const struct vcpu_exit *e);
