@@ -193,6 +193,33 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t value, bool *again)
     return true;
 }
 
+/*
+ * The same as write_cr() for what is frequent where CR3 is pinned: 64-bit code loads a table that
+ * is kept, and no monitor is told. False: nothing is done.
+ */
+static bool load_kept(struct vcpu *v, unsigned reg)
+{
+    uint64_t value = vcpu_gpr(v, reg), bits;
+    bool tagged, keep;
+
+    if (!pinned_quickly(v)) {
+        return false;
+    }
+    tagged = vcpu_get(v, VCPU_CR4) & X86_CR4_PCIDE;
+    keep = tagged && (value & CR3_KEEP);
+    bits = tagged ? value & ~CR3_KEEP : value;
+    if ((bits >> cpuid_physical_bits()) || !pinned_allows_cr3(v, value)) {
+        return false;
+    }
+    vcpu_set(v, VCPU_CR3, bits);
+    if (!keep) {
+        vcpu_flush(v);
+    }
+    pinned_knows_cr3(v, value);
+    exit_skip(v, 0);
+    return true;
+}
+
 static bool mov_to_cr(struct vcpu *v, unsigned cr, unsigned reg, bool *again)
 {
     uint64_t value = vcpu_gpr(v, reg);
@@ -249,6 +276,9 @@ void control_exit(struct vcpu *v, const struct vcpu_exit *e)
 
     switch (e->cr.access) {
     case CR_MOV_TO:
+        if (cr == 3 && load_kept(v, gpr)) {
+            return;
+        }
         ok = mov_to_cr(v, cr, gpr, &again);
         break;
     case CR_MOV_FROM:

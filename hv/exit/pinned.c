@@ -57,11 +57,17 @@ bool pinned_asks_cr3(struct vcpu *v, uint64_t cr3)
     return reflect_top_table(v, cr3) || refused(v);
 }
 
+bool pinned_quickly(const struct vcpu *v)
+{
+    return binds_cr3(v) && !v->altp2m.inside && !v->exit.special && !v->exit.watch.cr3 &&
+           vcpu_long_mode(v);
+}
+
 void pinned_knows_cr3(struct vcpu *v, uint64_t cr3)
 {
     struct vendor_watch *w = &v->exit.watch;
 
-    if (binds_cr3(v) && !v->altp2m.inside && !v->exit.special && vcpu_long_mode(v)) {
+    if (pinned_quickly(v)) {
         w->cr3_known[w->cr3_count++ % CR3_KNOWN] = cr3;
         VENDOR(watch, v, w);
     }

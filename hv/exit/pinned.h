@@ -17,6 +17,8 @@ bool pinned_allows_task(struct vcpu *v);
 bool pinned_allows_cr3(struct vcpu *v, uint64_t cr3);
 /* It may not: true if #VE asks the agent, and the instruction runs again after that. */
 bool pinned_asks_cr3(struct vcpu *v, uint64_t cr3);
+/* It is pinned for 64-bit code, and nobody else minds: no monitor, no step. */
+bool pinned_quickly(const struct vcpu *v);
 /* It has: loading the same once more need not exit. */
 void pinned_knows_cr3(struct vcpu *v, uint64_t cr3);
 /* Whether an MSR is v's to ask about at all. */
