@@ -23,6 +23,9 @@ struct mailbox {
 #define STEPPED_VCPU  3u /* the element of data that says which vCPU is to be stepped */
 #define WATCHED_PAGES 16u
 
+/* Of tasks-pin.c: with CR3, TR, LDTR and CR0.TS pinned, then with nothing. */
+#define PIN_ROUNDS 5
+
 /* The tasks of mon-acts.c, in its order. */
 #define ACT_DONE 0xfeu
 enum act {
