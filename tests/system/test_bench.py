@@ -9,6 +9,7 @@ import xml.etree.ElementTree as xml
 from harness import FacetTest
 from runner import bench_agent, chain, exits, machines, stretch, toolrun, uses
 from runner.base import Error
+from runner.machine import Line
 
 SVG = "{http://www.w3.org/2000/svg}"
 # Those that take seconds; `facet bench` runs all.
@@ -78,14 +79,15 @@ class AgentTest(FacetTest):
     def test_work(self):
         """What one of each costs, exits where they were counted; a target for forks and maps alone."""
         lines = [f"BENCH {run}.{name}.{what} {n}" for name in ("fork", "six") for run, what, n in (
-            ("plain", "times", 4), ("plain", "ticks", 400), ("plain", "exits", 8), ("shield", "ticks", 404),
+            ("plain", "times", 4), ("plain", "ticks", 400), ("plain", "exits", 8), ("plain", "wall", 12344), ("shield", "ticks", 404),
             ("watched", "ticks", 484), ("watched", "exits", 10), ("watched", "tables", 6))]
         fork, six = bench_agent.work(uses.parse(lines))
         self.assertEqual((fork["plain"], fork["shield"], fork["watched"], fork["more"], fork["asked"]), (100, 101, 121, 0.21, 1.5))
         self.assertEqual((fork["plain_exits"], fork["shield_exits"], fork["watched_exits"]), (2.0, None, 2.5))
         self.assertEqual((fork["reached"], six["reached"]), (False, None))
-        self.assertEqual(bench_agent.markdown({"operations": [], "work": [fork]})[-1],
-                         "| fork, exit and wait | 100 | 101 | 121 | +21.0% | - | 2.0 | - | 2.5 | - |")
+        lines = bench_agent.markdown({"operations": [], "work": [fork]})
+        self.assertIn("| fork, exit and wait | 100 | 101 | 121 | +21.0% | - | 2.0 | - | 2.5 | - |", lines)
+        self.assertEqual(lines[-1], "| fork, exit and wait | 3.09 | - | - | - |")
 
     def test_all(self):
         """The sum of all work is held to both that was promised."""
@@ -102,11 +104,11 @@ class AgentTest(FacetTest):
                                  (bench_agent.ALL, 600, 660, 0.1, 18, 6 * there))
                 self.assertEqual(row["reached"], reached)
 
-    def test_machine(self):
-        """Where it cannot be had that is said, and nothing is run."""
-        report, absent = bench_agent.measure(machines.find("ryzen"))
-        self.assertEqual(report, {"operations": [], "work": []})
-        self.assertIn("cannot be watched", absent["agent"])
+    def test_wall(self):
+        """Wall time is that between two lines of the guest's."""
+        lines = [Line("d1", text, seconds) for text, seconds in (("BEGINS plain.fork", 2.5), ("BENCH plain.fork.ticks 5", 2.75),
+                                                                 ("EXITS plain.fork", 3.0), ("EXITS plain.map", 4.0))]
+        self.assertEqual(bench_agent.wall_lines(lines), ["BENCH plain.fork.wall 500000"])
 
 
 class ReportTest(FacetTest):

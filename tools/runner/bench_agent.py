@@ -73,6 +73,18 @@ protected watched 1
 MONITORED = "bench-linux ask; bench-churn monitored; bench-linux ask"
 
 
+def wall_lines(lines):
+    """Lines for how long each piece of work took by the clock of the computer that emulates, in microseconds."""
+    began, found = {}, []
+    for line in lines:
+        word, _, name = line.text.partition(" ")
+        if word == "BEGINS":
+            began[name] = line.seconds
+        elif word == "EXITS" and name in began:
+            found.append(f"BENCH {name}.wall {round((line.seconds - began[name]) * 1e6)}")
+    return found
+
+
 def _boot(paths, machine, exits=False, source="d1"):
     result = boot(paths, ticks=machine.limit(LIMIT_TICKS), exits=exits, machine=machine.name)
     lines = result.texts(source)
@@ -81,7 +93,7 @@ def _boot(paths, machine, exits=False, source="d1"):
     if result.status or bad:
         said = bad or said[-3:] or [result.log_tail]
         raise Error("\n".join([result.reason or "the guest failed", *said]))
-    return [*lines, *exit_lines(named(lines, result.exits))]
+    return [*lines, *wall_lines(result.lines), *exit_lines(named(lines, result.exits))]
 
 
 def single(machine, directory, exits=False):
@@ -147,7 +159,8 @@ def _row(found, name, text, times):
 
     row = {"name": name, "text": text, "times": times, "asked": each("watched", "tables", 1)}
     for run in RUNS:
-        row |= {run: each(run, "ticks", None), f"{run}_exits": each(run, "exits", None if name == ALL else 1)}
+        row |= {run: each(run, "ticks", None), f"{run}_exits": each(run, "exits", None if name == ALL else 1),
+                f"{run}_us": each(run, "wall", None)}
     known = row["plain"] is not None and row["watched"] is not None
     row["more"] = round(row["watched"] / row["plain"] - 1, 3) if known else None
     row["reached"] = _judge(row) if known and name in JUDGED else None
@@ -164,8 +177,6 @@ def work(found):
 def measure(machine=None, exits=False):
     """({"operations": rows, "work": rows}, {what could not be measured: why})."""
     machine, found, absent = machine or machines.find(), {}, {}
-    if machine.has and "npt" in machine.has:
-        return {"operations": [], "work": []}, {"agent": "page tables cannot be watched there (docs/amd.md)"}
     progress("measuring: an agent that watches page tables")
     with tempfile.TemporaryDirectory() as scratch:
         for name, run in zip(WHAT, (single, _inside, _outside)):
@@ -180,25 +191,31 @@ def _number(value):
     return "-" if value is None else f"{value:,}"
 
 
+def _wall(microseconds):
+    return "-" if microseconds is None else f"{microseconds / 1000:,.2f}"
+
+
 def _more(row):
     return "-" if row["more"] is None else f"{row['more']:+.1%}"
 
 
 HEADS = (("page tables are written", "not watched", "watched"),
          ("a Debian guest's work, each", "no agent", "agent", "watching", "more", "by a monitor", "exits", "agent", "watching",
-          "by a monitor"))
+          "by a monitor"),
+         ("the same, wall time in ms", "no agent", "agent", "watching", "by a monitor"))
 
 
 def _cells(report):
-    """The cells of both tables."""
+    """The cells of all tables."""
     return ([[row["text"], _number(row["plain"]), _number(row["watched"])] for row in report["operations"]],
             [[row["text"], *(_number(row[run]) for run in RUNS[:3]), _more(row), _number(row["monitored"]),
               *(_number(row[f"{run}_exits"]) for run in RUNS)]
-             for row in report["work"]])
+             for row in report["work"]],
+            [[row["text"], *(_wall(row[f"{run}_us"]) for run in RUNS)] for row in report["work"]])
 
 
 def print_rows(report):
-    """Prints both tables."""
+    """Prints all tables."""
     for head, cells in zip(HEADS, _cells(report)):
         print()
         for row in (head, *cells) if cells else ():
@@ -206,7 +223,7 @@ def print_rows(report):
 
 
 def markdown(report):
-    """The lines of both tables, as docs/benchmarks.md has them."""
+    """The lines of all tables, as docs/benchmarks.md has them."""
     lines = []
     for head, cells in zip(HEADS, _cells(report)):
         lines += ["", f"| {' | '.join(head)} |", "|".join(["", "---", *("---:" for _ in head[1:]), ""]),
