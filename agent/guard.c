@@ -91,7 +91,7 @@ AGENT_TEXT uint64_t guard_cr3(void)
 
     if (guard.entered)
         return gate_slots[own_slot()].caller;
-    __asm__("mov %%cr3, %0" : "=r"(cr3));
+    __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
     return cr3;
 }
 

@@ -48,7 +48,7 @@ static bool show(struct vcpu *v, const struct hand_look *l, uint32_t error)
 {
     enum mirror_shown shown = VENDOR(mirror_show, v, l->linear, l->shift, l->entry, l->global);
 
-    v->exit.mirror_idle = l->guarded ? 0 : v->exit.mirror_idle + 1;
+    v->exit.mirror_idle = l->guarded || l->marks ? 0 : v->exit.mirror_idle + 1;
     if (shown == MIRROR_FULL || v->exit.mirror_idle > IDLE_MAX) {
         end(v);
     }

@@ -309,6 +309,12 @@ static bool taken(const struct vcpu *v, const struct svm_mirror *m)
     return ((const uint64_t *)frame_virt(v->altp2m.root))[m->slot] & P;
 }
 
+static bool same(const struct mirrored *a, const struct mirrored *b)
+{
+    return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && a->rights == b->rights &&
+           a->view == b->view;
+}
+
 bool mirror_before(struct vcpu *v, struct svm_vcpu *x)
 {
     const struct vmcb *b = x->vmcb;
@@ -322,7 +328,7 @@ bool mirror_before(struct vcpu *v, struct svm_vcpu *x)
     if (v->altp2m.inside) { /* by tables of the agent's, with a tag of their own */
         return false;
     }
-    if (active != m->active || memcmp(&now, &m->of, sizeof(now)) != 0) {
+    if (active != m->active || !same(&now, &m->of)) {
         empty(x);
     } else if (m->emptied || m->cr3 != b->cr3) {
         empty_local(x);

@@ -125,7 +125,7 @@ struct hand_look {
     uint64_t entry;
     unsigned shift;
     bool global;
-    bool guarded; /* a table on the way may not be written */
+    bool guarded; /* a table on the way may not be written; not looked at with `marks` */
     /* HAND_DENIED: by the view */
     gpa_t gpa;
     unsigned denied; /* RIGHT_R: it is not to be read; with RIGHT_W: an accessed or dirty bit */

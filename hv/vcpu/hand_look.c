@@ -53,13 +53,13 @@ static enum hand_answer set_marks(struct vcpu *v, struct hand_look *l, struct pa
         struct used *u = &p->used[i];
         bool last = i + 1 == p->nr;
         uint64_t flags = PTE_A | (last && (l->error & PF_WRITE) ? PTE_D : 0), e = u->value;
-        bool writable = hand_shown(v, u->gpa.v >> PAGE_SHIFT, RIGHT_R | RIGHT_W, true);
+        bool writable = l->marks || hand_shown(v, u->gpa.v >> PAGE_SHIFT, RIGHT_R | RIGHT_W, true);
 
         l->guarded = l->guarded || !writable;
         if ((e & flags) == flags) {
             continue;
         }
-        if (!writable && !l->marks) {
+        if (!writable) {
             return denied(l, u->gpa, RIGHT_R | RIGHT_W);
         }
         if (!__atomic_compare_exchange_n((uint64_t *)(void *)u->at, &e, e | flags, false,

@@ -75,8 +75,6 @@ static void measure_pair(void)
 /* Tables in use: of the lowest level, one that leads to the secret and one that does not. */
 static void prepare(void)
 {
-    if (cpu_is_amd())
-        skip("a pin of CR3");
     page_split(secret, 1);
     page_split(beside, 1);
     page_split((void *)(64UL << 20), 1);
