@@ -92,9 +92,8 @@ void mirror_look(struct vcpu *v, struct vcpu_exit *e)
     }
 }
 
-static bool is_invlpg(struct code *c)
+static bool is_invlpg(const struct code *c)
 {
-    code_begin(c);
     return code_byte(c, 0) == 0x0f && code_byte(c, 1) == 0x01;
 }
 
@@ -103,12 +102,12 @@ void mirror_invlpg(struct vcpu *v, const struct vcpu_exit *e)
 {
     uint64_t ar = vcpu_get(v, vcpu_segment_field(VCPU_AR, SEG_CS));
     unsigned bits = vcpu_long_mode(v) ? 64 : ar & AR_DB ? 32 : 16;
-    struct code c = {.code_64 = bits == 64, .wide = bits == 32, .segment = SEG_DS};
+    struct code c;
     struct touch t;
     bool known;
 
     (void)e;
-    c.nr = (unsigned)vcpu_code(v, c.bytes, sizeof(c.bytes));
+    vcpu_code_begin(v, &c);
     known = touch_decode(c.bytes, c.nr, bits, &t) && is_invlpg(&c);
     if (v->exit.mirrored) {
         VENDOR(mirror_hide, v, known ? mmio_linear(v, &t.at) : 0, !known);

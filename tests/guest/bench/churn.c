@@ -2,8 +2,8 @@
 /*
  * Work that keeps a Linux kernel writing page tables and loading them, for `facet bench`:
  * `bench-churn NAME` prints "BENCH NAME.WORK.ticks N", "... .exits" by marks.h and, where an agent
- * watches, "... .tables N": how many writes came to it; and "BEGINS NAME.WORK", for who has a clock.
- * `bench-churn` alone does nothing.
+ * watches, "... .tables N": how many writes came to it; and "BEGINS NAME.WORK", for who has a
+ * clock. `bench-churn` alone does nothing.
  */
 #include <stdbool.h>
 #include <stdint.h>
