@@ -197,3 +197,9 @@ static inline bool entry_permits(const struct physmap *pm, uint64_t e, unsigned 
     }
     return (e & gives) && (e & must) == must && !(e & must_not);
 }
+
+/* Whether what could be read can be still, in the same frame. */
+static inline bool entry_keeps_reads(const struct physmap *pm, uint64_t old, uint64_t new)
+{
+    return !((old ^ new) & pm->hardware_mask & ~pm->rights_mask) && entry_permits(pm, new, RIGHT_R);
+}

@@ -14,6 +14,8 @@
  * Notes that processors may hold what the tables no longer say, through `root` (mfn) or any (~0).
  */
 void physmap_wants_flush(struct physmap *pm, uint64_t root);
+/* The same, and with `reads` all that could be read can be still, in the same frames. */
+void physmap_wants_flush_of(struct physmap *pm, uint64_t root, bool reads);
 /*
  * A path of the view with this root became private. Nothing is taken away by that, so it needs no
  * flush; but a processor may go on using the host's table in its place, so that the next change of

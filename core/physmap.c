@@ -161,6 +161,12 @@ void physmap_wants_flush(struct physmap *pm, uint64_t root)
     f->wanted++;
 }
 
+void physmap_wants_flush_of(struct physmap *pm, uint64_t root, bool reads)
+{
+    physmap_wants_flush(pm, root);
+    pm->flush.kept += reads;
+}
+
 void physmap_unshared(struct physmap *pm, uint64_t root)
 {
     struct flush_state *f = &pm->flush;

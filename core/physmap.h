@@ -287,6 +287,13 @@ static inline uint64_t physmap_rights_generation(const struct physmap *pm)
     return __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE);
 }
 
+/* The same, of rights to read, and frames. */
+static inline uint64_t physmap_reads_generation(const struct physmap *pm)
+{
+    return __atomic_load_n(&pm->flush.wanted, __ATOMIC_ACQUIRE) -
+           __atomic_load_n(&pm->flush.kept, __ATOMIC_ACQUIRE);
+}
+
 static inline bool physmap_unsettled(const struct physmap *pm)
 {
     return __atomic_load_n(&pm->work.pending, __ATOMIC_ACQUIRE);

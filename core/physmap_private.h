@@ -103,6 +103,7 @@ struct view_state {
 
 struct flush_state {
     uint64_t wanted, done; /* generations: equal when nothing waits for a flush */
+    uint64_t kept;         /* so many of them took only rights to write and to execute */
     uint64_t root;         /* scope: mfn of one root; ~0 for all */
     uint64_t unshared; /* root, or ~0, through which old pointers to host tables may be cached */
 };

@@ -57,7 +57,7 @@ static void change_leaves(struct physmap *pm, struct view_state *vs, uint32_t ta
 {
     uint64_t *slot = &pool_table(&pm->pool, table)[entry_index(1, g)];
     uint32_t added = 0;
-    bool lost = false;
+    bool lost = false, reads = true;
 
     for (uint64_t i = 0; i < n; i++, slot++) {
         uint64_t old = *slot, new;
@@ -70,13 +70,16 @@ static void change_leaves(struct physmap *pm, struct view_state *vs, uint32_t ta
             new = override_within(pm, vs, new, override_shown(pm, vs, g + i, new));
         }
         added += !(old & pm->own_mask) && (new & pm->own_mask);
-        lost = lost || entry_takes_away(pm, old, new);
+        if (entry_takes_away(pm, old, new)) {
+            lost = true;
+            reads = reads && entry_keeps_reads(pm, old, new);
+        }
         __atomic_store_n(slot, new, __ATOMIC_RELAXED);
     }
     pm->pool.page[table].own = (uint16_t)(pm->pool.page[table].own + added);
     vs->overrides += added;
     if (lost) {
-        physmap_wants_flush(pm, view_root_mfn(pm, vs));
+        physmap_wants_flush_of(pm, view_root_mfn(pm, vs), reads);
     }
 }
 

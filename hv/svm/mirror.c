@@ -29,7 +29,7 @@
 
 /* What the mirror is one of. */
 struct mirrored {
-    uint64_t cr0, cr4, efer, rights, view;
+    uint64_t cr0, cr4, efer, reads, view;
 };
 
 struct svm_mirror {
@@ -311,7 +311,7 @@ static bool taken(const struct vcpu *v, const struct svm_mirror *m)
 
 static bool same(const struct mirrored *a, const struct mirrored *b)
 {
-    return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && a->rights == b->rights &&
+    return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && a->reads == b->reads &&
            a->view == b->view;
 }
 
@@ -321,7 +321,7 @@ bool mirror_before(struct vcpu *v, struct svm_vcpu *x)
     struct svm_mirror *m = x->mirror;
     bool active = vcpu_can_mirror(v) && !taken(v, m);
     struct mirrored now = {b->cr0 & (X86_CR0_PG | X86_CR0_WP), b->cr4, b->efer,
-                           physmap_rights_generation(v->altp2m.pm),
+                           physmap_reads_generation(v->altp2m.pm),
                            v->altp2m.view.v | (uint64_t)v->altp2m.lifted << 16 |
                                (uint64_t)v->altp2m.lifted_walk << 17};
 

@@ -205,7 +205,8 @@ static void test_forgets(void **state)
         vmcb.cr4 ^= i == 3 ? X86_CR4_PGE : 0;
         vcpu.altp2m.view.v += i == 4;
         vcpu.altp2m.lifted = i == 5;
-        physmap.flush.wanted += i == 6;
+        physmap.flush.wanted += i == 2 || i == 6;
+        physmap.flush.kept += i == 2; /* only rights to write */
         vmcb.cr3 += i == 7 ? PAGE_SIZE : 0;
         assert_int_equal(mirror_before(&vcpu, x), i != 1);
         assert_true(x->stale > stale);
