@@ -13,7 +13,7 @@ static long device_add(struct hypercall *h)
         return -EFAULT;
     }
     return a.seg == 0 && pci_there((unsigned)a.bus << 8 | a.devfn) &&
-                   !config_hidden((unsigned)a.bus << 8 | a.devfn)
+                   !hide_has((unsigned)a.bus << 8 | a.devfn)
                ? 0
                : -ENODEV;
 }

@@ -7,9 +7,6 @@
 #define BY_PORTS     0x100u
 #define MCFG_FIRST   44u /* of the table: regions of 16 bytes */
 #define REGIONS      4u
-#define HIDDEN_MOST  (PCI_HIDE_MAX + 4u) /* and IOMMUs */
-#define HIDDEN_BARS  (6 * HIDDEN_MOST)
-#define REG_COMMAND  0x04u
 #define REG_BARS     0x10u
 #define REG_BARS_END 0x28u
 
@@ -17,10 +14,7 @@ static struct region {
     uint64_t base, end;
     unsigned function; /* at base */
 } regions[REGIONS];
-static unsigned nr_regions, nr_hidden;
-static uint16_t hidden[HIDDEN_MOST];
-static struct region hidden_memory[HIDDEN_BARS];
-static unsigned nr_hidden_memory;
+static unsigned nr_regions;
 
 void config_begin(void)
 {
@@ -38,56 +32,6 @@ void config_begin(void)
                 (struct region){base, base + ((last - first + 1ULL) << 20), first << 8};
         }
     }
-}
-
-/* The memory that the function has; while it is asked how much, it does not answer. */
-static void find_memory(unsigned function)
-{
-    uint32_t command = pci_read(function, REG_COMMAND, 2);
-
-    pci_write(function, REG_COMMAND, 2, command & ~3u);
-    for (unsigned reg = REG_BARS; reg < REG_BARS_END; reg += 4) {
-        uint32_t is = pci_read(function, reg, 4), size;
-
-        pci_write(function, reg, 4, ~0u);
-        size = ~(pci_read(function, reg, 4) & ~15u) + 1;
-        pci_write(function, reg, 4, is);
-        if (!(is & 1) && (is & ~15u) && size && nr_hidden_memory < HIDDEN_BARS) {
-            hidden_memory[nr_hidden_memory++] =
-                (struct region){.base = is & ~15u, .end = (is & ~15u) + (uint64_t)size};
-        }
-    }
-    pci_write(function, REG_COMMAND, 2, command);
-}
-
-bool config_hidden_page(uint64_t start, uint64_t end)
-{
-    for (unsigned i = 0; i < nr_hidden_memory; i++) {
-        if (start < hidden_memory[i].end && end > (hidden_memory[i].base & PAGE_MASK)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void config_hide(unsigned function)
-{
-    if (nr_hidden < HIDDEN_MOST) {
-        hidden[nr_hidden++] = (uint16_t)function;
-        if (pci_there(function)) {
-            find_memory(function);
-        }
-    }
-}
-
-bool config_hidden(unsigned function)
-{
-    for (unsigned i = 0; i < nr_hidden; i++) {
-        if (hidden[i] == function) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static uint32_t ones(unsigned size)
@@ -114,7 +58,7 @@ uint32_t config_read(unsigned function, unsigned reg, unsigned size)
     uint64_t a = reg < BY_PORTS ? 0 : in_memory(function, reg);
     uint32_t value;
 
-    if (config_hidden(function) || (reg >= BY_PORTS && !a)) {
+    if (hide_has(function) || (reg >= BY_PORTS && !a)) {
         return ones(size);
     }
     value = a ? device_read(a, size) : pci_read(function, reg, size);
@@ -144,7 +88,7 @@ void config_write(unsigned function, unsigned reg, unsigned size, uint32_t value
 {
     uint64_t a = reg < BY_PORTS ? 0 : in_memory(function, reg);
 
-    if (config_hidden(function) || (reg >= BY_PORTS && !a)) {
+    if (hide_has(function) || (reg >= BY_PORTS && !a)) {
         return;
     }
     if (a) {

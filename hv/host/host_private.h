@@ -61,12 +61,16 @@ void pci_each(void (*f)(unsigned function));
 /* No device reads or writes memory of itself any more. */
 void pci_quiet(void);
 
+/* ---- hide.c: functions that the domain does not have ---- */
+
+void hide_function(unsigned function); /* for good */
+bool hide_has(unsigned function);
+bool hide_page(uint64_t start, uint64_t end); /* any memory of theirs */
+bool hide_port(uint16_t port, unsigned size); /* any port of theirs */
+
 /* ---- config.c: what the domain sees of it ---- */
 
 void config_begin(void);
-void config_hide(unsigned function); /* for good */
-bool config_hidden(unsigned function);
-bool config_hidden_page(uint64_t start, uint64_t end); /* any memory of theirs */
 uint32_t config_read(unsigned function, unsigned reg, unsigned size);
 void config_write(unsigned function, unsigned reg, unsigned size, uint32_t value);
 /* Whether configuration space is there in memory; accesses to it, false: it is not. */

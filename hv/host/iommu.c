@@ -110,7 +110,7 @@ static void add(uint64_t base, unsigned function)
     if (nr_units < IOMMUS && base && base % PAGE_SIZE == 0 && base < 4ULL << 30 &&
         !iommu_page(base, base + 1)) {
         units[nr_units++] = base;
-        config_hide(function);
+        hide_function(function);
     }
 }
 

@@ -169,7 +169,7 @@ void host_prepare(struct boot_module *m, unsigned nr)
     for (int node = dtree_first(&t); node >= 0; node = dtree_next(&t, node)) {
         if (!dtree_domain(&t, node, nr, DOMAIN_MAX, DOMAIN_VCPUS, &c) && c.hardware) {
             for (unsigned i = 0; i < c.pci_hidden; i++) {
-                config_hide(c.pci_hide[i]);
+                hide_function(c.pci_hide[i]);
             }
             reserve(c.memory_kib);
             return;
@@ -267,7 +267,7 @@ static bool is_device(uint64_t start, uint64_t end)
            !overlaps(start, end, MESSAGES, MESSAGES_END) &&
            !(hpet && overlaps(start, end, hpet, hpet + PAGE_SIZE)) &&
            !host_ioapic_page(start, end) && !config_page(start, end) && !msi_page(start, end) &&
-           !iommu_page(start, end) && !config_hidden_page(start, end);
+           !iommu_page(start, end) && !hide_page(start, end);
 }
 
 /* A large page where nothing stands in it, else a small one. */

@@ -40,7 +40,7 @@ static void quiet(unsigned function)
 {
     uint32_t command = pci_read(function, REG_COMMAND, 2);
 
-    if (config_hidden(function)) {
+    if (hide_has(function)) {
         return;
     }
     pci_write(function, REG_COMMAND, 2, command & ~COMMAND_MASTER);

@@ -10,8 +10,11 @@ struct domain *host_domain;
 
 #define PORT_PIC1        0x20
 #define PORT_PIC2        0xa0
+#define PORT_KEY_DATA    0x60
 #define PORT_KEYBOARD    0x64
-#define KEYBOARD_RESET   0xfe
+#define KEYBOARD_PULSE   0xf0u /* of the four lines whose bits are clear; the first is reset */
+#define KEYBOARD_OUTPUT  0xd1u /* what comes to the data port next goes to the lines */
+#define KEYBOARD_RESET   0x01u
 #define PORT_FAST_A20    0x92
 #define FAST_RESET       0x01u
 #define PORT_ADDRESS     0xcf8
@@ -20,9 +23,14 @@ struct domain *host_domain;
 #define PORT_DATA        0xcfc
 #define ADDRESS_ENABLE   (1u << 31)
 #define ADDRESS_READABLE 0x80fffffcu
-#define SLEEP_NOW        0x2000u /* in PM1_CNT (ACPI 6.4, 4.8.3.2.1) */
-#define FADT_PM1A        64u
+#define SLEEP_NOW        0x20u /* in the second byte of PM1_CNT (ACPI 6.4, 4.8.3.2.1) */
+#define FADT_PM1A        64u   /* in the FADT (ACPI 6.4, 5.2.9): */
 #define FADT_PM1B        68u
+#define FADT_FLAGS       112u
+#define FLAG_RESET       (1u << 10)
+#define FADT_RESET       116u
+#define FADT_RESET_VALUE 128u
+#define SPACE_PORTS      1u
 
 /* Whose they are: the hypervisor's, or nobody's. */
 static const struct {
@@ -35,8 +43,21 @@ static const struct {
 };
 
 static uint16_t pm1[2];
+static uint16_t reset_port; /* of the FADT's; 0: none */
+static uint8_t reset_value;
+static bool key_output; /* KEYBOARD_OUTPUT was the last command: the machine's, whoever runs */
 static uint8_t pic_masks[2]; /* what it wrote last; the machine's are masked */
 static uint32_t address;     /* of PCI configuration */
+
+static void find_reset(const uint8_t *fadt, uint32_t size)
+{
+    bool there = fadt && size > FADT_RESET_VALUE &&
+                 (acpi_number(fadt + FADT_FLAGS, 4) & FLAG_RESET) &&
+                 fadt[FADT_RESET] == SPACE_PORTS;
+
+    reset_port = there ? (uint16_t)acpi_number(fadt + FADT_RESET + 4, 8) : 0;
+    reset_value = there ? fadt[FADT_RESET_VALUE] : 0;
+}
 
 void host_ports_init(void)
 {
@@ -46,14 +67,25 @@ void host_ports_init(void)
 
     pm1[0] = there ? (uint16_t)acpi_number(fadt + FADT_PM1A, 4) : 0;
     pm1[1] = there ? (uint16_t)acpi_number(fadt + FADT_PM1B, 4) : 0;
+    find_reset(fadt, size);
     pic_masks[0] = pic_masks[1] = 0xff;
     address = 0;
 }
 
+static bool overlaps(uint16_t port, unsigned size, uint16_t first, uint16_t last)
+{
+    return port <= last && port + size > first;
+}
+
+/* Also what is half in configuration space: as it is split, the rest would go where the hypervisor
+ * looked last. */
 static bool is_kept(uint16_t port, unsigned size)
 {
+    if (overlaps(port, size, PORT_DATA, PORT_DATA + 3) || hide_port(port, size)) {
+        return true;
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
-        if (port <= kept[i].last && port + size > kept[i].first) {
+        if (overlaps(port, size, kept[i].first, kept[i].last)) {
             return true;
         }
     }
@@ -97,8 +129,6 @@ bool host_in(struct domain *d, uint16_t port, unsigned size, uint32_t *value)
         *value = address;
     } else if (is_config(port, size)) {
         *value = config_read(config_function(), config_register(port), size);
-    } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
-        return false;
     } else if (is_kept(port, size)) {
         return false;
     } else {
@@ -107,14 +137,53 @@ bool host_in(struct domain *d, uint16_t port, unsigned size, uint32_t *value)
     return true;
 }
 
-/* The domain's own power: true if that is what it is. */
+/* The byte that a write has for a port; false: none. */
+static bool has_byte(uint16_t port, unsigned size, uint32_t value, uint16_t at, uint8_t *byte)
+{
+    if (at < port || at - port >= (int)size) {
+        return false;
+    }
+    *byte = (uint8_t)(value >> 8 * (at - port));
+    return true;
+}
+
+/* The keyboard's controller has the machine's line for a reset. What resets is not written, and
+ * so it waits on for what it waited for. */
+static bool keyboard_resets(uint16_t port, unsigned size, uint32_t value)
+{
+    uint8_t data, command;
+    bool has_data = has_byte(port, size, value, PORT_KEY_DATA, &data);
+    bool has_command = has_byte(port, size, value, PORT_KEYBOARD, &command);
+
+    if ((has_data && key_output && !(data & KEYBOARD_RESET)) ||
+        (has_command && (command & KEYBOARD_PULSE) == KEYBOARD_PULSE &&
+         !(command & KEYBOARD_RESET))) {
+        return true;
+    }
+    key_output = has_command ? command == KEYBOARD_OUTPUT : key_output && !has_data;
+    return false;
+}
+
+static bool resets(uint16_t port, unsigned size, uint32_t value)
+{
+    uint8_t byte;
+
+    return (has_byte(port, size, value, PORT_RESET, &byte) && (byte & RESET_NOW)) ||
+           (has_byte(port, size, value, PORT_FAST_A20, &byte) && (byte & FAST_RESET)) ||
+           (reset_port && has_byte(port, size, value, reset_port, &byte) && byte == reset_value) ||
+           keyboard_resets(port, size, value);
+}
+
+/* The domain's own power: true if that is what it is, in whatever size it is written. */
 static bool ends(struct domain *d, uint16_t port, unsigned size, uint32_t value)
 {
-    bool reset = (port == PORT_RESET && size == 1 && (value & RESET_NOW)) ||
-                 (port == PORT_KEYBOARD && size == 1 && (value & 0xff) == KEYBOARD_RESET) ||
-                 (port == PORT_FAST_A20 && size == 1 && (value & FAST_RESET));
-    bool off = port && (port == pm1[0] || port == pm1[1]) && size >= 2 && (value & SLEEP_NOW);
+    bool reset = resets(port, size, value), off = false;
+    uint8_t byte;
 
+    for (unsigned i = 0; i < ARRAY_SIZE(pm1); i++) {
+        off |= pm1[i] && has_byte(port, size, value, (uint16_t)(pm1[i] + 1), &byte) &&
+               (byte & SLEEP_NOW);
+    }
     if (reset || off) {
         domain_shutdown(d, reset ? SHUTDOWN_reboot : SHUTDOWN_poweroff);
     }
@@ -131,8 +200,6 @@ bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)
         address = value & ADDRESS_READABLE;
     } else if (is_config(port, size)) {
         config_write(config_function(), config_register(port), size, value);
-    } else if (port >= PORT_DATA && port < PORT_DATA + 4) {
-        return true;
     } else if (ends(d, port, size, value)) {
         return true; /* before what is kept: the machine's PM1 may be where others have their ACPI
                       */
