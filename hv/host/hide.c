@@ -20,7 +20,7 @@
 #define REG_ROM         0x30u
 #define BRIDGE_ROM      0x38u
 #define BAR_PORTS       1u
-#define BAR_WIDE(low)   (((low) & 7) == 4)
+#define BAR_WIDE(low)   (((low)&7) == 4)
 #define HIGH            (4ULL << 30)
 
 struct range {
@@ -43,9 +43,9 @@ static const struct {
     bool in_memory;
     struct range range;
 } fixed[] = {
-    {0x0101, 0x01, false, {0x1f0, 0x1f8}}, {0x0101, 0x01, false, {0x3f6, 0x3f7}},
-    {0x0101, 0x04, false, {0x170, 0x178}}, {0x0101, 0x04, false, {0x376, 0x377}},
-    {0x0300, 0x01, false, {0x3b0, 0x3bc}}, {0x0300, 0x01, false, {0x3c0, 0x3e0}},
+    {0x0101, 0x01, false, {0x1f0, 0x1f8}},    {0x0101, 0x01, false, {0x3f6, 0x3f7}},
+    {0x0101, 0x04, false, {0x170, 0x178}},    {0x0101, 0x04, false, {0x376, 0x377}},
+    {0x0300, 0x01, false, {0x3b0, 0x3bc}},    {0x0300, 0x01, false, {0x3c0, 0x3e0}},
     {0x0300, 0x01, true, {0xa0000, 0xc0000}},
 };
 
@@ -84,7 +84,8 @@ static unsigned find_bar(unsigned function, unsigned reg, bool last)
     uint64_t base = is & ~15u, mask = (bits & ~15u) | ~0ULL << 32;
 
     if (bits & BAR_PORTS) {
-        uint32_t size = (~(bits & ~3u) + 1) & 0xffff; /* of a device that has 16 bits of them, too */
+        uint32_t size =
+            (~(bits & ~3u) + 1) & 0xffff; /* of a device that has 16 bits of them, too */
 
         add(&ports, is & 0xfffc, size);
         return 1;

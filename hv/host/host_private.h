@@ -11,6 +11,12 @@
 /* The hardware domain, or NULL: not before it is built, and not any more. */
 extern struct domain *host_domain;
 
+/* ---- memory.c ---- */
+
+/* What the domain was shown of that when it was a device's is asked for anew. Page-aligned start.
+ */
+void host_unmap(uint64_t start, uint64_t end);
+
 /* ---- ports.c ---- */
 
 /* Whether a port's write ends the domain that makes it; a register of the FADT and its like. */

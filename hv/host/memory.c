@@ -289,3 +289,16 @@ bool host_map(struct domain *d, gpa_t a)
     }
     return error == 0;
 }
+
+/* Leaf by leaf, which needs no table: a large one is a device's as a whole. */
+void host_unmap(uint64_t start, uint64_t end)
+{
+    struct physmap *pm = &host_domain->physmap;
+    struct mapping m;
+
+    for (uint64_t g = start >> PAGE_SHIFT; g << PAGE_SHIFT < end; g++) {
+        if (hostmap_lookup(pm, gfn(g), &m) && m.type == MAP_MMIO) {
+            CHECK(hostmap_unmap(pm, gfn(g & ~((1ULL << m.order) - 1)), m.order) == 0);
+        }
+    }
+}

@@ -170,9 +170,13 @@ void msi_begin(void)
 void msi_moved(unsigned id)
 {
     struct function *f = find(id);
+    uint64_t was = f ? f->table : 0;
 
     if (f && f->msix) {
         find_table(f);
+    }
+    if (f && f->table && f->table != was) {
+        host_unmap(f->table & PAGE_MASK, f->end);
     }
 }
 
@@ -244,16 +248,22 @@ bool msi_write(unsigned id, unsigned reg, uint8_t value)
 
 /* ---- tables ---- */
 
+/* Whose table is at an address, or whose is in its page. */
 static struct function *table_at(uint64_t a)
 {
+    struct function *beside = NULL;
+
     for (unsigned i = 0; i < nr_functions; i++) {
         struct function *f = &functions[i];
 
-        if (f->table && a >= (f->table & PAGE_MASK) && a < ((f->end + PAGE_SIZE - 1) & PAGE_MASK)) {
+        if (f->table && a >= f->table && a < f->end) {
             return f;
         }
+        if (f->table && a >= (f->table & PAGE_MASK) && a < ((f->end + PAGE_SIZE - 1) & PAGE_MASK)) {
+            beside = f;
+        }
     }
-    return NULL;
+    return beside;
 }
 
 bool msi_page(uint64_t start, uint64_t end)

@@ -45,7 +45,7 @@ static const struct {
 static uint16_t pm1[2];
 static uint16_t reset_port; /* of the FADT's; 0: none */
 static uint8_t reset_value;
-static bool key_output; /* KEYBOARD_OUTPUT was the last command: the machine's, whoever runs */
+static bool key_output;      /* KEYBOARD_OUTPUT was the last command: the machine's, whoever runs */
 static uint8_t pic_masks[2]; /* what it wrote last; the machine's are masked */
 static uint32_t address;     /* of PCI configuration */
 

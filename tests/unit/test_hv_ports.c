@@ -5,12 +5,12 @@
  */
 #include "hv_test.h"
 #include <string.h>
-#define outb     host_outb
-#define outw     host_outw
-#define outl     host_outl
-#define inb      host_inb
-#define inw      host_inw
-#define inl      host_inl
+#define outb host_outb
+#define outw host_outw
+#define outl host_outl
+#define inb  host_inb
+#define inw  host_inw
+#define inl  host_inl
 #include "hv/x86/cpu.h"
 #undef outb
 #undef outw
@@ -46,9 +46,9 @@ static uint32_t machine_read(uint16_t port, unsigned size)
 #define inl(port)         machine_read(port, 4)
 #include "hv/host/ports.c"
 
-#define PM1       0x604
-#define RESET     0x808 /* the FADT's */
-#define HIDDEN    0xc100
+#define PM1    0x604
+#define RESET  0x808 /* the FADT's */
+#define HIDDEN 0xc100
 
 static struct domain domain;
 static uint8_t fadt[200];
@@ -206,10 +206,9 @@ static void goes_on(void **state)
 /* No access in any size touches a port of those. */
 static void kept_ports(void **state)
 {
-    static const uint16_t ports[][2] = {{0x00, 0x0f},   {0x80, 0x8f},     {0xc0, 0xdf},
-                                        {0xe9, 0xe9},   {0x2f8, 0x2ff},   {0x3f8, 0x3ff},
-                                        {0xcfc, 0xcff}, {0x8900, 0x8900}, {0xb004, 0xb005},
-                                        {HIDDEN, HIDDEN + 7}};
+    static const uint16_t ports[][2] = {
+        {0x00, 0x0f},   {0x80, 0x8f},   {0xc0, 0xdf},     {0xe9, 0xe9},     {0x2f8, 0x2ff},
+        {0x3f8, 0x3ff}, {0xcfc, 0xcff}, {0x8900, 0x8900}, {0xb004, 0xb005}, {HIDDEN, HIDDEN + 7}};
     uint32_t value;
 
     (void)state;
@@ -311,12 +310,9 @@ static void tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(ends_itself, setup),
-        cmocka_unit_test_setup(keyboard, setup),
-        cmocka_unit_test_setup(goes_on, setup),
-        cmocka_unit_test_setup(kept_ports, setup),
-        cmocka_unit_test_setup(configuration, setup),
-        cmocka_unit_test_setup(tables, setup),
+        cmocka_unit_test_setup(ends_itself, setup),   cmocka_unit_test_setup(keyboard, setup),
+        cmocka_unit_test_setup(goes_on, setup),       cmocka_unit_test_setup(kept_ports, setup),
+        cmocka_unit_test_setup(configuration, setup), cmocka_unit_test_setup(tables, setup),
     };
 
     return cmocka_run_group_tests_name("hv ports", tests, NULL, NULL);
