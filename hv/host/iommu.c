@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AMD's IOMMU (AMD I/O Virtualization Technology specification, 48882): whatever a device is told
- * by the hardware domain, it reaches that domain's RAM and nothing else. The tables are made once:
- * the RAM is reserved for good, and so is right for the next such domain.
+ * by the hardware domain, it reaches that domain's RAM and nothing else, and interrupts with the
+ * vectors of devices and no others. The tables are made once: the RAM is reserved for good, and so
+ * is right for the next such domain.
  */
 #include "host_private.h"
 #include "lib/console.h"
 #include "mm/frame.h"
 #include "x86/acpi.h"
+#include "x86/device.h"
+#include "x86/processors.h"
 
 #define IVRS_FIRST       48u /* of its table: blocks */
 #define BLOCK_MOST       0x40u
@@ -24,9 +27,22 @@
 #define PAGE_THERE   (1ULL << 0)
 #define MAY_READ     (1ULL << 61)
 #define MAY_WRITE    (1ULL << 62)
-#define LEVEL_SHIFT  9
-#define LEVELS       3u /* 512 GiB */
-#define DOMAIN_ID    1u
+/* The third word of a device's entry (2.2.2.1): its table of interrupts, by what the message says.
+ */
+#define ENTRY_INTERRUPTS (1ULL << 0)
+#define VECTORS_SHIFT    8ULL
+#define ENTRY_VECTORS    (VECTORS_SHIFT << 1)
+#define ENTRY_QUIET      (1ULL << 5) /* no event of those that are not there */
+#define ENTRY_NMI        (1ULL << 58)
+#define ENTRY_REMAP      (2ULL << 60) /* else they are blocked */
+/* An interrupt (2.2.5): fixed, to one processor. */
+#define INTERRUPT_THERE  (1u << 0)
+#define INTERRUPT_QUIET  (1u << 1)
+#define INTERRUPT_TO     8
+#define INTERRUPT_VECTOR 16
+#define LEVEL_SHIFT      9
+#define LEVELS           3u /* 512 GiB */
+#define DOMAIN_ID        1u
 
 static uint64_t units[IOMMUS];
 static unsigned nr_units;
@@ -86,9 +102,27 @@ static void map_ram(uint64_t *root)
     }
 }
 
+/*
+ * What each device may interrupt with, by the vector that its message has: those of devices, on the
+ * processor that they are told (msi.c, ioapic.c). A message with another vector, or that is an
+ * NMI, an INIT or an SMI, is none; the I/O APIC's NMIs are a clock of the hypervisor's.
+ */
+static uint64_t make_interrupts(void)
+{
+    uint32_t *t = (uint32_t *)new_table();
+
+    for (unsigned v = DEVICE_FIRST; v <= DEVICE_LAST; v++) {
+        t[v] = INTERRUPT_THERE | INTERRUPT_QUIET |
+               (processors_get(0)->apic_id & 0xff) << INTERRUPT_TO | v << INTERRUPT_VECTOR;
+    }
+    return (uint64_t)t | ENTRY_INTERRUPTS | ENTRY_VECTORS | ENTRY_QUIET | ENTRY_REMAP |
+           (nmi_clock ? ENTRY_NMI : 0);
+}
+
 /* All devices alike. */
 static uint64_t make_devices(void)
 {
+    uint64_t interrupts = make_interrupts();
     mfn_t m = frame_alloc_run(FRAME_OWNER_HV, DEVICES * 32 / PAGE_SIZE);
     uint64_t *root = new_table(), *entry;
 
@@ -101,6 +135,7 @@ static uint64_t make_devices(void)
         entry[0] = (uint64_t)root | ENTRY_VALID | ENTRY_TABLES | (uint64_t)LEVELS << LEVEL_SHIFT |
                    MAY_READ | MAY_WRITE;
         entry[1] = DOMAIN_ID;
+        entry[2] = interrupts;
     }
     return m.v << PAGE_SHIFT;
 }
@@ -151,5 +186,6 @@ void iommu_begin(void)
         *(volatile uint64_t *)(units[i] + REG_DEVICES) = devices | (DEVICES * 32 / PAGE_SIZE - 1);
         *control = CONTROL_COHERENT | CONTROL_ON;
     }
-    say("IOMMU: devices reach the hardware domain's memory and no other");
+    say("IOMMU: devices reach the hardware domain's memory and no other, and interrupt with "
+        "vectors of their own");
 }

@@ -85,7 +85,7 @@ def _devices(order):
     """What a hardware domain drives. It answers in this computer's time: so the machine's clock does not go ahead of that."""
     return [
         *(["-drive", f"file={str(order.disk).replace(',', ',,')},format=raw,if=ide,index=1"] if order.disk else []),
-        *(["-device", "amd-iommu"] if order.iommu else []), *(["-device", "edu"] if order.teacher else []),
+        *(["-device", "amd-iommu"] if order.iommu else []), *(["-device", "edu,dma_mask=0xffffffff"] if order.teacher else []),
         *(["-netdev", "user,id=net,restrict=on", "-device",
            f"{'e1000e' if order.iommu else 'e1000'},netdev=net"] if order.network else [])]
 
