@@ -116,6 +116,7 @@ void cpu_look_nmi(void)
 {
 }
 
+bool nmi_clock;
 struct cpu *processors_get(unsigned n)
 {
     (void)n;
