@@ -31,6 +31,7 @@ ALLOWED = {
     ("hv/host/iommu.c", "frame_virt"): (2, "new frames: the IOMMU's tables"),
     ("hv/host/msi.c", "frame_virt"): (2, "new frames: the domain's entries of a table of messages"),
     ("hv/host/memory.c", "frame_virt"): (2, "new frames: a boot module's new place"),
+    ("hv/host/memory.c", "hostmap_lookup"): (1, "which leaf of a device's is taken away; nothing is read through it"),
     ("hv/guest/domctl.c", "hostmap_lookup"): (1, "tells a page's type"),
     ("hv/guest/evtchn.c", "frame_virt"): (1, "a new frame: channel records"),
     ("hv/guest/grant_copy.c", "frame_virt"): (1, "a frame that hand_frame_get() found when it was pinned"),
