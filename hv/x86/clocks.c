@@ -191,13 +191,14 @@ static void pit_start(struct window *w)
  * somebody held us up, and it says nothing. */
 static void poll_pit(struct window *w)
 {
+    uint64_t before = rdtsc();
     bool over = w->pit_ran && (inb(PORT_GATE) & PIT_OVER);
     uint64_t now = rdtsc(), unsure = now - w->pit_ran + w->pit_set, took = now - w->start;
 
     if (over) {
         w->khz[PIT] = unsure <= took * PERCENT / 100 ? at_least_one(took * 1000 / WINDOW_US) : 0;
     }
-    w->pit_ran = w->pit_ran && !over ? now : 0;
+    w->pit_ran = w->pit_ran && !over ? before : 0;
 }
 
 /* Whose time is over says khz[], at least 1. How many are still awaited. */

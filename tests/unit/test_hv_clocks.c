@@ -22,7 +22,8 @@ static struct {
     bool has_hpet, has_pm, reads_ones;
     uint32_t leaves, ratio[3], base_mhz;
     uint32_t config;
-    unsigned held_up; /* how many more times somebody takes 1 ms */
+    unsigned held_up; /* how many more times somebody takes 3 ms, at ... */
+    uint64_t held_at; /* ns */
 } m;
 static char said[2000];
 static uint64_t apic_us, apic_rate;
@@ -30,8 +31,9 @@ static uint64_t apic_us, apic_rate;
 static uint64_t pass(void)
 {
     m.ns += m.step;
-    if (m.held_up && random_below(3000) == 0) {
+    if (m.held_up && m.ns >= m.held_at) {
         m.held_up--;
+        m.held_at += 3000000 + random_below(25000000);
         m.ns += 3000000;
     }
     return m.ns;
@@ -315,6 +317,7 @@ static void test_held_up(void **state)
         random_seed(seed);
         usual(2400000000);
         m.held_up = 1 + (unsigned)random_below(3);
+        m.held_at = random_below(2) ? 17000000 + random_below(4000000) : random_below(40000);
         m.has_hpet = m.has_pm = seed % 2;
         khz = clocks_measure();
         assert_in_range(khz, 2370000, 2430000);
