@@ -96,7 +96,7 @@ EXAMPLES = (
     _plugin("cpuidmon", _said("cpuidmon", BY_WORK, r'"Leaf": ?"?0x0"?')),
     _plugin("debugmon", _said("debugmon", BY_WORK)),
     _plugin("procdump2", lambda out, facts: _said("procdump", BY_WORK, "Success")(out, facts) and out.has("^/dump/"),
-            "--procdump-dir /dump --procdump-use-maple-tree", after="grep -l 'hello from facet' /dump/*; rm /dump/*"),
+            "--procdump-dir /dump --procdump-use-maple-tree", after="grep -l 'hello from facet' /dump/procdump.[01]; rm /dump/*"),
     _plugin("ipt", lambda out, facts: out.has("ipt") and out.status == 0, "--ipt-dir /dump --ipt-trace-os"),
     # The last: the guest ends.
     _plugin("rebootmon-off", _said("rebootmon", r'"Method": ?"machine_power_off"'), "--rebootmon-abort-on-power-off",
