@@ -16,6 +16,8 @@ extern struct domain *host_domain;
 /* What the domain was shown of that when it was a device's is asked for anew. Page-aligned start.
  */
 void host_unmap(uint64_t start, uint64_t end);
+/* Whether devices have all of it, and none that the domain is not to have; whole pages. */
+bool host_is_device(uint64_t start, uint64_t end);
 
 /* ---- ports.c ---- */
 

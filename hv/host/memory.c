@@ -254,20 +254,21 @@ static bool overlaps(uint64_t start, uint64_t end, uint64_t from, uint64_t to)
     return start < to && end > from;
 }
 
-/*
- * Whether all of it is the hardware domain's to touch: no memory, which somebody else or nobody
- * has, and nothing that the hypervisor keeps. Of the first page, the firmware's data may be read.
- */
-static bool is_device(uint64_t start, uint64_t end)
+/* No memory, which somebody else or nobody has, and nothing that the hypervisor keeps. */
+bool host_is_device(uint64_t start, uint64_t end)
 {
-    if (end <= PAGE_SIZE) {
-        return true;
-    }
     return end <= HIGH && !ram_any_usable(start, end) &&
            !overlaps(start, end, MESSAGES, MESSAGES_END) &&
            !(hpet && overlaps(start, end, hpet, hpet + PAGE_SIZE)) &&
-           !host_ioapic_page(start, end) && !config_page(start, end) && !msi_page(start, end) &&
-           !iommu_page(start, end) && !hide_page(start, end);
+           !host_ioapic_page(start, end) && !config_page(start, end) && !iommu_page(start, end) &&
+           !hide_page(start, end);
+}
+
+/* Whether all of it is the hardware domain's to touch. Of the first page, the firmware's data may
+ * be read. */
+static bool is_device(uint64_t start, uint64_t end)
+{
+    return end <= PAGE_SIZE || (host_is_device(start, end) && !msi_page(start, end));
 }
 
 /* A large page where nothing stands in it, else a small one. */

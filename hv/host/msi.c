@@ -91,14 +91,18 @@ static uint64_t bar(unsigned id, unsigned n)
            ((low & 6) == 4 && n < 5 ? (uint64_t)pci_read(id, REG_BARS + 4 * n + 4, 4) << 32 : 0);
 }
 
-/* Where its table is, by its base addresses as they are now. */
+/* Where its table is, by its base addresses as they are now. The hypervisor's hands go there for
+ * the domain: so nowhere if something else may be there. */
 static void find_table(struct function *f)
 {
     uint32_t where = pci_read(f->id, f->msix + TABLE, 4);
-    uint64_t base = (where & 7) < 6 ? bar(f->id, where & 7) : 0;
+    uint64_t base = (where & 7) < 6 ? bar(f->id, where & 7) : 0, table = base + (where & ~7u);
+    uint64_t end = table + f->nr_entries * sizeof(struct entry);
+    bool good = base && table >= PAGE_SIZE && base < 4ULL << 30 &&
+                host_is_device(table & PAGE_MASK, (end + PAGE_SIZE - 1) & PAGE_MASK);
 
-    f->table = base && base < 4ULL << 30 ? base + (where & ~7u) : 0;
-    f->end = f->table + f->nr_entries * sizeof(struct entry);
+    f->table = good ? table : 0;
+    f->end = good ? end : 0;
 }
 
 /* Its entries, and which vectors they have, in frames of the hypervisor's. */

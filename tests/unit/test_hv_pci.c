@@ -144,6 +144,15 @@ void host_unmap(uint64_t start, uint64_t end)
     nr_unmapped++;
 }
 
+/* What is no device's: the last page of mmio[]. */
+bool host_is_device(uint64_t start, uint64_t end)
+{
+    uint64_t kept = (uint64_t)mmio + 15 * PAGE_SIZE;
+
+    assert_int_equal((start | end) % PAGE_SIZE, 0);
+    return end <= 4ULL << 30 && !(start < kept + PAGE_SIZE && end > kept);
+}
+
 static void set(unsigned device, unsigned reg, unsigned size, uint32_t value, uint32_t writable)
 {
     memcpy(devices[device].config + reg, &value, size);
@@ -388,6 +397,25 @@ static void moves(void **state)
     entry_opened(to + TABLE_IN, 0x45);
 }
 
+/* It moves over memory, or over what the hypervisor keeps: nobody's hands go there for it. */
+static void moves_where_it_may_not(void **state)
+{
+    uint64_t kept = (uint64_t)mmio + 15 * PAGE_SIZE, value;
+
+    (void)state;
+    config_write(16, 0x10, 4, (uint32_t)kept);
+    assert_false(msi_page(kept, kept + PAGE_SIZE));
+    for (unsigned at = 0; at < PAGE_SIZE; at += 4) {
+        assert_false(msi_mmio_write(kept + at, 4, 0x12345678));
+        assert_false(msi_mmio_read(kept + at, 4, &value));
+    }
+    for (unsigned at = 0; at < PAGE_SIZE; at++) {
+        assert_int_equal(((const uint8_t *)kept)[at], 0xee);
+    }
+    config_write(16, 0x10, 4, (uint32_t)(uint64_t)mmio + PAGE_SIZE);
+    entry_opened((uint64_t)mmio + PAGE_SIZE + TABLE_IN, 0x46);
+}
+
 /* ---- hidden ---- */
 
 static void check_hidden(unsigned function)
@@ -561,6 +589,7 @@ int main(void)
         cmocka_unit_test_setup(tables, setup),
         cmocka_unit_test_setup(tables_side_by_side, setup),
         cmocka_unit_test_setup(moves, setup),
+        cmocka_unit_test_setup(moves_where_it_may_not, setup),
         cmocka_unit_test_setup(hidden_ranges, setup),
         cmocka_unit_test_setup(hidden_bridge, setup),
         cmocka_unit_test_setup(hidden_fixed, setup),
