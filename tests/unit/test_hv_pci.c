@@ -8,30 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #define this_cpu host_this_cpu
-#define outb     host_outb
-#define outw     host_outw
-#define outl     host_outl
-#define inb      host_inb
-#define inw      host_inw
-#define inl      host_inl
-#include "hv/x86/cpu.h"
+#include "made_ports.h"
 #undef this_cpu
-#undef outb
-#undef outw
-#undef outl
-#undef inb
-#undef inw
-#undef inl
 
-static uint32_t bus_read(uint16_t port, unsigned size);
-static void bus_write(uint16_t port, unsigned size, uint32_t value);
-#define outb(port, value) bus_write(port, 1, value)
-#define outw(port, value) bus_write(port, 2, value)
-#define outl(port, value) bus_write(port, 4, value)
-#define inb(port)         ((uint8_t)bus_read(port, 1))
-#define inw(port)         ((uint16_t)bus_read(port, 2))
-#define inl(port)         bus_read(port, 4)
-#define this_cpu()        (&own_cpu)
+#define this_cpu() (&own_cpu)
 static struct cpu own_cpu;
 #include "hv/host/pci.c"
 #include "hv/host/hide.c"
@@ -80,7 +60,7 @@ static struct device *at_address(void)
                : NULL;
 }
 
-static uint32_t bus_read(uint16_t port, unsigned size)
+static uint32_t machine_read(uint16_t port, unsigned size)
 {
     struct device *d = at_address();
     unsigned reg = (bus_address & 0xfc) | (port & 3);
@@ -89,7 +69,7 @@ static uint32_t bus_read(uint16_t port, unsigned size)
     return d ? get(d->config + reg, size) : ~0u;
 }
 
-static void bus_write(uint16_t port, unsigned size, uint32_t value)
+static void machine_write(uint16_t port, unsigned size, uint32_t value)
 {
     struct device *d = at_address();
     unsigned reg = (bus_address & 0xfc) | (port & 3);

@@ -5,19 +5,7 @@
  */
 #include "hv_test.h"
 #include <string.h>
-#define outb host_outb
-#define outw host_outw
-#define outl host_outl
-#define inb  host_inb
-#define inw  host_inw
-#define inl  host_inl
-#include "hv/x86/cpu.h"
-#undef outb
-#undef outw
-#undef outl
-#undef inb
-#undef inw
-#undef inl
+#include "made_ports.h"
 
 /* The machine: which of its ports were written, and what was. */
 static uint8_t written[0x10000 + 4], held[0x10000 + 4];
@@ -38,12 +26,6 @@ static uint32_t machine_read(uint16_t port, unsigned size)
     memcpy(&value, held + port, size);
     return value;
 }
-#define outb(port, value) machine_write(port, 1, value)
-#define outw(port, value) machine_write(port, 2, value)
-#define outl(port, value) machine_write(port, 4, value)
-#define inb(port)         machine_read(port, 1)
-#define inw(port)         machine_read(port, 2)
-#define inl(port)         machine_read(port, 4)
 #include "hv/host/ports.c"
 
 #define PM1    0x604
