@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import runner
 from harness import FacetTest
@@ -30,8 +31,8 @@ class ProgressTest(FacetTest):
     weight = 15.0
 
     def told(self, stream, total, steps):
-        """What is said of that work."""
-        with contextlib.redirect_stderr(stream):
+        """What is said of that work, however quiet the run of the tests itself is."""
+        with contextlib.redirect_stderr(stream), mock.patch.object(progress, "_hushed", False):
             count = progress.Count("working", total, " pieces")
             for done in range(steps):
                 count.at(done + 1)
