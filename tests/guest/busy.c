@@ -21,7 +21,7 @@
 #define TARGET        4096u /* above all that the guest uses itself; what is worked on lies behind */
 #define FIRST         4608u /* at the begin of a leaf of 2 MiB */
 #define EXTENT        512u
-#define CRASH_EACH_NS 100000000UL
+#define CRASH_EACH_NS 200000000UL
 #define MARGIN_NS     400000000UL /* it looks its last so long before the end */
 
 static uint64_t end_ns;
