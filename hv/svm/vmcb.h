@@ -177,9 +177,6 @@ enum svm_exit_code {
 #define NPF_FINAL    (1ULL << 32)
 #define NPF_WALK     (1ULL << 33)
 
-/* EXITINFO1 of a #PF. */
-#define PF_FETCH (1ULL << 4)
-
 /* EXITINFO1 of IOIO (15.10.2). */
 #define IOIO_IN      (1u << 0)
 #define IOIO_STRING  (1u << 2)

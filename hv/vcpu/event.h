@@ -27,6 +27,13 @@ struct event {
     uint64_t cr2;
 };
 
+/* Error code of a #PF (SDM 3, 4.7). */
+#define PF_PRESENT  (1u << 0)
+#define PF_WRITE    (1u << 1)
+#define PF_USER     (1u << 2)
+#define PF_RESERVED (1u << 3)
+#define PF_FETCH    (1u << 4)
+
 /* The 32-bit form that Xen's structures and VMX have: vector, type << 8, error code << 11, due
  * << 31. */
 static inline uint32_t event_info(const struct event *e)

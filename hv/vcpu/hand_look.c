@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A walk in the processor's place, for a mirror of a guest's page tables (hand.h). */
 #include "vcpu/hand_private.h"
+#include "x86/code.h"
 
-#define PF_PRESENT  1u
-#define PF_WRITE    2u
-#define PF_USER     4u
-#define PF_RESERVED 8u
-#define PF_FETCH    16u
-#define PF_ASKED    (PF_WRITE | PF_USER | PF_FETCH)
+#define PF_ASKED (PF_WRITE | PF_USER | PF_FETCH)
 
 #define PTE_G      (1ULL << 8)
 #define PTE_NX     (1ULL << 63)
@@ -26,6 +22,14 @@ static enum hand_answer denied(struct hand_look *l, gpa_t a, unsigned rights)
     return HAND_DENIED;
 }
 
+/* A fetch says so with NX or SMEP alone. Else what reads where the instruction is may be one. */
+static bool may_be_fetch(struct vcpu *v, const struct hand_look *l)
+{
+    return !(l->error & PF_WRITE) && !(vcpu_get(v, VCPU_EFER) & EFER_NXE) &&
+           !(vcpu_get(v, VCPU_CR4) & X86_CR4_SMEP) &&
+           l->linear - vcpu_linear_rip(v) < CODE_LENGTH_MAX;
+}
+
 /* SDM 3, 4.6.1, of an access that the fault's error code describes. */
 static bool allowed(struct vcpu *v, const struct hand_look *l, uint64_t rights, bool no_code)
 {
@@ -42,18 +46,26 @@ static bool allowed(struct vcpu *v, const struct hand_look *l, uint64_t rights, 
     if (fetch) {
         return !(cr4 & X86_CR4_SMEP);
     }
-    return !(cr4 & X86_CR4_SMAP) ||
+    return !(cr4 & X86_CR4_SMAP) || may_be_fetch(v, l) ||
            (vcpu_cpl(v) != 3 && (vcpu_get(v, VCPU_RFLAGS) & X86_EFLAGS_AC));
 }
 
-/* As the processor sets them, which needs the right to write there, or that nobody minds. */
+/* Of a table; or it is memory of the domain's own, and nobody minds what its views say. */
+static bool may_mark(struct vcpu *v, const struct hand_look *l, gpa_t a)
+{
+    uint64_t g = a.v >> PAGE_SHIFT;
+
+    return (l->marks && hand_shown_ram(v, g, RIGHT_R)) || hand_shown(v, g, RIGHT_R | RIGHT_W, true);
+}
+
+/* As the processor sets them. */
 static enum hand_answer set_marks(struct vcpu *v, struct hand_look *l, struct path *p)
 {
     for (unsigned i = 0; i < p->nr; i++) {
         struct used *u = &p->used[i];
         bool last = i + 1 == p->nr;
         uint64_t flags = PTE_A | (last && (l->error & PF_WRITE) ? PTE_D : 0), e = u->value;
-        bool writable = l->marks || hand_shown(v, u->gpa.v >> PAGE_SHIFT, RIGHT_R | RIGHT_W, true);
+        bool writable = may_mark(v, l, u->gpa);
 
         l->guarded = l->guarded || !writable;
         if ((e & flags) == flags) {

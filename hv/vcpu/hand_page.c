@@ -37,6 +37,15 @@ static bool shown_refill(struct vcpu *v, struct shown_slot *s, view_t at, uint64
     return true;
 }
 
+/* Views do not count for who is let through; that another domain gave a page to be read alone does
+ * (core/physmap.h). */
+static inline bool gives(const struct shown_slot *s, unsigned rights, bool lifted)
+{
+    bool fixed = s->type == MAP_FOREIGN && s->rights == RIGHT_R;
+
+    return (lifted && !fixed) || !(rights & ~(unsigned)s->rights);
+}
+
 /* One place for each view and gfn: a guest may change between two views all the time. */
 static inline struct shown_slot *shown(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)
 {
@@ -45,12 +54,11 @@ static inline struct shown_slot *shown(struct vcpu *v, uint64_t g, unsigned righ
     view_t at = lifted ? VIEW_NONE : v->altp2m.view;
     struct shown_slot *s = &v->shown[(g ^ (uint64_t)at.v << 3) % SHOWN_SLOTS];
 
-    rights = lifted ? 0 : rights;
     if (s->page && s->gfn == g && s->generation == generation && view_eq(s->view, at) &&
-        !(rights & ~(unsigned)s->rights)) {
+        gives(s, rights, lifted)) {
         return s;
     }
-    return shown_refill(v, s, at, g, generation) && !(rights & ~(unsigned)s->rights) ? s : NULL;
+    return shown_refill(v, s, at, g, generation) && gives(s, rights, lifted) ? s : NULL;
 }
 
 uint8_t *hand_shown(struct vcpu *v, uint64_t g, unsigned rights, bool in_walk)

@@ -3,11 +3,6 @@
 #include "monitor.h"
 #include "vcpu/hand_private.h"
 
-#define PF_PRESENT  1u
-#define PF_WRITE    2u
-#define PF_USER     4u
-#define PF_RESERVED 8u
-
 #define TRIES 8u /* others may change tables while they are walked */
 
 static enum hand_answer page_fault(struct hand_reach *r, uint64_t address, uint32_t error)

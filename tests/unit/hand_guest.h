@@ -101,7 +101,8 @@ static uint8_t *page_in(uint8_t (*pages)[PAGE_SIZE], uint64_t g)
  * of a violation. */
 static struct {
     access_t access[16];
-    bool remapped; /* gfn 5 shows the frame of gfn 6 */
+    bool remapped;  /* gfn 5 shows the frame of gfn 6 */
+    uint16_t fixed; /* 1 << gfn: another domain's frame, given to be read */
     enum fault_result answer;
     unsigned faults;
     uint64_t fault_gfn;
@@ -126,6 +127,10 @@ bool view_lookup(struct physmap *pm, view_t v, gfn_t g, struct mapping *out)
         (struct mapping){.mfn = frame_of(page),
                          .type = MAP_RAM,
                          .access = !host && g.v < 16 ? view_says.access[g.v] : XENMEM_access_rwx};
+    if (g.v < 16 && view_says.fixed >> g.v & 1) {
+        out->type = MAP_FOREIGN;
+        out->access = XENMEM_access_r;
+    }
     return page != NULL;
 }
 

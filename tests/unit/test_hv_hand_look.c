@@ -191,12 +191,65 @@ static void test_guarded(void **state)
     assert_int_equal(view_says.faults, 0);
 }
 
+/* Another domain's frame that was given to be read alone is not written, whoever lets it be. */
+static void test_fixed(void **state)
+{
+    (void)state;
+    begin();
+    for (unsigned how = 0; how < 2; how++) {
+        for (unsigned table = 1; table <= 4; table++) {
+            struct hand_look l = {.linear = address, .error = ERROR_W, .marks = how == 0};
+
+            make(4, FLAG_W, 1 | FLAG_W);
+            view_gives_all();
+            view_says.fixed = (uint16_t)(1u << table);
+            vcpu.altp2m.lifted = how == 1;
+            domain.physmap.flush.wanted++;
+            assert_int_equal(hand_look(&vcpu, &l), HAND_DENIED);
+            assert_int_equal(l.denied, RIGHT_R | RIGHT_W);
+            assert_int_equal(l.gpa.v >> PAGE_SHIFT, table);
+            assert_int_equal(*entries[table - 1] & (FLAG_A | FLAG_D), 0);
+        }
+    }
+    vcpu.altp2m.lifted = false;
+}
+
+/* Without NX and SMEP a fetch looks like a read: it is one where RIP is, and SMAP does not count.
+ */
+static void test_untold_fetch(void **state)
+{
+    static const struct {
+        uint64_t rip;
+        uint32_t error;
+        bool smep, nxe, done;
+    } cases[] = {
+        {address + 8, 0, false, false, true},       {address + 8, ERROR_W, false, false, false},
+        {address - 6, 0, false, false, true},       {address - 7, 0, false, false, false},
+        {address + 8, 0, true, false, false},       {address + 8, 0, false, true, false},
+        {address + 0x1000, 0, false, false, false},
+    };
+
+    (void)state;
+    begin();
+    cpu.smap = true;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct hand_look l = {.linear = address + 8, .error = cases[i].error};
+
+        make(4, FLAG_W | FLAG_U, 1 | FLAG_W | FLAG_U);
+        cpu.rip = cases[i].rip;
+        cpu.smep = cases[i].smep;
+        cpu.nxe = cases[i].nxe;
+        assert_int_equal(hand_look(&vcpu, &l), cases[i].done ? HAND_DONE : HAND_FAULT);
+    }
+    cpu.rip = 0;
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        CASE("hv/vcpu/hand_look", test_all),
-        CASE("hv/vcpu/hand_look", test_kept),
-        CASE("hv/vcpu/hand_look", test_guarded),
+        CASE("hv/vcpu/hand_look", test_all),          CASE("hv/vcpu/hand_look", test_kept),
+        CASE("hv/vcpu/hand_look", test_guarded),      CASE("hv/vcpu/hand_look", test_fixed),
+        CASE("hv/vcpu/hand_look", test_untold_fetch),
     };
 
     return cmocka_run_group_tests(tests, hand_guest_set_up, hand_guest_tear_down);
