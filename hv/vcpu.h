@@ -23,6 +23,7 @@
 #include "x86/cpu.h"
 
 struct domain;
+struct mirror;
 
 /* General registers as saved by the exit stub, in this order (vcpu/entry_regs.S). */
 struct vcpu_regs {
@@ -100,9 +101,11 @@ struct vcpu {
     bool exit_dropped; /* by who set its registers from outside */
     struct altp2m_vcpu altp2m;
     struct guest_vcpu guest;
-    struct event event;  /* for the next entry */
-    bool altp2m_changed; /* view, VMFUNC or #VE page: the vendor must follow */
-    bool windows;        /* an exit was asked for when an interrupt or NMI can be taken */
+    struct event event;    /* for the next entry */
+    struct mirror *mirror; /* hv/vcpu/mirror.c; NULL: it walks its own page tables */
+    bool mirror_flushed;   /* of all but global pages, at the next entry */
+    bool altp2m_changed;   /* view, VMFUNC or #VE page: the vendor must follow */
+    bool windows;          /* an exit was asked for when an interrupt or NMI can be taken */
     struct exit_vcpu exit;
     struct agent_vcpu agent;
     uint64_t vendor[VENDOR_STATE / sizeof(uint64_t)];
@@ -263,6 +266,7 @@ static inline bool vcpu_interrupts_enabled(const struct vcpu *v) /* RFLAGS.IF */
 /* The vCPU's linear addresses mean something else from now on. */
 static inline void vcpu_flush(struct vcpu *v)
 {
+    v->mirror_flushed = true;
     VENDOR(flush, v, MFN_INVALID);
 }
 

@@ -310,7 +310,7 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
         step_arm(v);
     }
     enter(v, &e);
-    if (v->exit.mirrored) {
+    if (v->mirror) {
         mirror_look(v, &e);
     }
     if (narrowing) {
@@ -349,7 +349,7 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
 
 static __attribute__((noinline)) void handle_rare(struct vcpu *v, struct vcpu_exit *e)
 {
-    if (v->exit.mirrored) {
+    if (v->mirror) {
         mirror_look(v, e);
     }
     exit_handle(v, e);

@@ -45,8 +45,7 @@ struct exit_vcpu {
     const struct stand_in *stand_in; /* mmio.c; NULL: memory itself */
     const struct vcpu_exit *hole;    /* mmio.c: the violation where no memory is, or NULL */
     struct walk_copies *walks;       /* walk.c; NULL: none is let through that is judged */
-    bool mirrored;                   /* mirror.c: there is one */
-    unsigned mirror_idle;
+    unsigned mirror_idle;            /* mirror.c */
     struct operand_form forms[OPERAND_FORMS]; /* linear.c */
     unsigned given;      /* RIGHT_*: what the tables give where the last #VE came */
     gpa_t walk_first;    /* where the walk went that began it */

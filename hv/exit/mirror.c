@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A vCPU on a mirror of its page tables (vcpu/vendor.h). Where page walks count as writes, tables
+ * A vCPU on a mirror of its page tables (vcpu/mirror.h). Where page walks count as writes, tables
  * that a view lets be read and not written cannot be walked by the processor. So it walks others,
  * that the guest cannot reach, and a #PF there asks for one page: it is looked up in the guest's
  * tables as the view shows them, and what that walk needs to write and may not, accessed and dirty
@@ -13,11 +13,21 @@
 #include "exit/touch.h"
 #include "guest/made.h"
 #include "vcpu/hand.h"
+#include "vcpu/mirror.h"
 #include "x86/code.h"
 
 /* So many pages without a table among those that they were found by which may not be written, and
  * the guest walks its own again. */
 #define IDLE_MAX 4096u
+
+#define ADDRESS 0x000ffffffffff000ULL /* of an entry */
+
+static void follow(struct vcpu *v)
+{
+    v->exit.watch.mirror = v->mirror;
+    VENDOR(watch, v, &v->exit.watch);
+    vcpu_flush(v);
+}
 
 /*
  * Not where narrow pages are opened for an instruction (narrow.c): with a mirror that had no end
@@ -25,19 +35,13 @@
  */
 bool mirror_begin(struct vcpu *v)
 {
-    if (v->exit.mirrored || domain_config_of(v->domain)->altp2m_narrow || v->altp2m.lifted ||
-        !vcpu_can_mirror(v) || !VENDOR(mirror, v, true)) {
+    if (v->mirror || domain_config_of(v->domain)->altp2m_narrow || v->altp2m.lifted ||
+        !vcpu_can_mirror(v) || !vcpu_mirror_make(v)) {
         return false;
     }
-    v->exit.mirrored = true;
     v->exit.mirror_idle = 0;
+    follow(v);
     return true;
-}
-
-static void end(struct vcpu *v)
-{
-    VENDOR(mirror, v, false);
-    v->exit.mirrored = false;
 }
 
 /*
@@ -49,26 +53,43 @@ static bool marks(struct vcpu *v)
     return (v->altp2m.pins.registers & FACET_ALTP2M_PIN_CR3) && !monitor_listens(v->domain);
 }
 
-/* The page is there. False: it was before, so that the fault is the guest's own. */
-static bool show(struct vcpu *v, const struct hand_look *l, uint32_t error)
-{
-    enum mirror_shown shown = VENDOR(mirror_show, v, l->linear, l->shift, l->entry, l->global);
-
-    v->exit.mirror_idle = l->guarded || l->marks ? 0 : v->exit.mirror_idle + 1;
-    if (shown == MIRROR_FULL || v->exit.mirror_idle > IDLE_MAX) {
-        end(v);
-    }
-    return shown != MIRROR_SAME || !(error & 1);
-}
-
-static void becomes_violation(struct vcpu_exit *e, const struct hand_look *l)
+static void becomes_violation(struct vcpu_exit *e, uint64_t linear, gpa_t a, bool walk,
+                              unsigned rights)
 {
     e->kind = VCPU_EXIT_VIOLATION;
-    e->violation.gpa = l->gpa;
-    e->violation.gla = l->linear;
+    e->violation.gpa = a;
+    e->violation.gla = linear;
     e->violation.gla_valid = true;
-    e->violation.walk = true;
-    e->violation.rights = (uint8_t)l->denied;
+    e->violation.walk = walk;
+    e->violation.rights = (uint8_t)rights;
+}
+
+static gpa_t leads_to(const struct hand_look *l)
+{
+    uint64_t within = (1ULL << l->shift) - 1;
+
+    return gpa((l->entry & ADDRESS & ~within) | (l->linear & within));
+}
+
+static unsigned rights_asked(uint32_t error)
+{
+    return error & PF_FETCH ? RIGHT_X : error & PF_WRITE ? RIGHT_R | RIGHT_W : RIGHT_R;
+}
+
+static void show(struct vcpu *v, const struct hand_look *l, uint32_t error, struct vcpu_exit *e)
+{
+    enum mirror_shown shown = vcpu_mirror_show(v, l->linear, l->shift, l->entry, l->global);
+
+    if (shown == MIRROR_NOWHERE) {
+        becomes_violation(e, l->linear, leads_to(l), false, rights_asked(error));
+    } else if (shown == MIRROR_SHOWN || !(error & PF_PRESENT)) {
+        e->kind = VCPU_EXIT_WINDOW;
+    } /* else it was there before, and the fault is the guest's own */
+    v->exit.mirror_idle = l->guarded || l->marks ? 0 : v->exit.mirror_idle + 1;
+    if (v->exit.mirror_idle > IDLE_MAX) {
+        vcpu_mirror_end(v);
+        follow(v);
+    }
 }
 
 void mirror_look(struct vcpu *v, struct vcpu_exit *e)
@@ -82,15 +103,13 @@ void mirror_look(struct vcpu *v, struct vcpu_exit *e)
     l = (struct hand_look){.linear = event->cr2, .error = event->error, .marks = marks(v)};
     switch (hand_look(v, &l)) {
     case HAND_DONE:
-        if (show(v, &l, event->error)) {
-            e->kind = VCPU_EXIT_WINDOW;
-        }
+        show(v, &l, event->error, e);
         break;
     case HAND_FAULT:
         event->error = l.error;
         break;
     case HAND_DENIED:
-        becomes_violation(e, &l);
+        becomes_violation(e, l.linear, l.gpa, true, l.denied);
         break;
     default:
         e->kind = VCPU_EXIT_WINDOW;
@@ -115,8 +134,8 @@ void mirror_invlpg(struct vcpu *v, const struct vcpu_exit *e)
     (void)e;
     vcpu_code_begin(v, &c);
     known = touch_decode(c.bytes, c.nr, bits, &t) && is_invlpg(&c);
-    if (v->exit.mirrored) {
-        VENDOR(mirror_hide, v, known ? mmio_linear(v, &t.at) : 0, !known);
+    if (v->mirror) {
+        vcpu_mirror_hide(v, known ? mmio_linear(v, &t.at) : 0, !known);
     }
     exit_skip(v, 0);
 }

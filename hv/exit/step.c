@@ -502,6 +502,7 @@ void step_apply_monitor(struct vcpu *v)
         .cr4 = wants.cr4 | v->altp2m.pins.cr4,
         .cr3 = wants.cr3,
         .cr3_unknown = v->altp2m.pins.registers & FACET_ALTP2M_PIN_CR3,
+        .mirror = v->mirror,
         .descriptors = wants.descriptor && !x->emulating,
         .table_loads = x->emulating || x->passing ? 0 : pins_tables(v),
         .msr_map = v->domain->msr_exits,

@@ -187,9 +187,6 @@ void svm_flush(struct vcpu *v, mfn_t root)
     svm_flushes++;
     if (v) {
         svm_of(v)->stale = svm_flushes;
-        if (svm_of(v)->mirror) {
-            mirror_flush(svm_of(v));
-        }
     } else if (mfn_eq(root, MFN_INVALID)) {
         all_stale = svm_flushes;
     } else {

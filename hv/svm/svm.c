@@ -34,6 +34,14 @@ static void turn_on(void)
     __asm__ volatile("vmsave %0" : : "a"(this_cpu()->vendor) : "memory");
 }
 
+/* Of a root, if there is more than one. */
+static unsigned last_entry(unsigned address_bits)
+{
+    unsigned bits = address_bits < 48 ? address_bits : 48;
+
+    return bits > 39 ? (1u << (bits - 39)) - 1 : 0;
+}
+
 bool svm_init(struct vendor_caps *caps)
 {
     struct svm_features found;
@@ -67,7 +75,7 @@ bool svm_init(struct vendor_caps *caps)
     caps->views = true;
     caps->reflects = true;
     caps->walks_write = true;
-    caps->mirrors = found.address_bits > 39 && found.address_bits <= 48; /* mirror.c */
+    caps->mirror_slot = last_entry(found.address_bits);
     caps->xcr0_direct = true;                   /* QEMU 7.2 does not intercept XSETBV */
     memcpy(caps->hypercall, "\x0f\x01\xd9", 3); /* VMMCALL */
     strcpy(caps->summary, "NPT, VMFUNC by #UD, #VE by reflection");

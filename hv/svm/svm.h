@@ -25,7 +25,6 @@ struct svm_vcpu {
     uint64_t flushes, stale; /* asid.c: what was noted of svm_flushes; when its addresses changed */
     uint64_t dr[4], tsc_aux; /* while v is not loaded */
     uint8_t slots[2][32];    /* asid.c: of tables used lately, by the low bits of their frames */
-    struct svm_mirror *mirror; /* mirror.c; NULL: there is none */
 };
 static inline struct svm_vcpu *svm_of(const struct vcpu *v)
 {
@@ -68,21 +67,6 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x);
 /* With several processors: the same without the big lock (hv/exit/own.c), tables and all. False:
  * with it. */
 bool vmfunc_own(struct vcpu *v, struct svm_vcpu *x);
-
-/*
- * mirror.c: before an entry, and before its tag is looked for, what the mirror shows of other
- * tables is forgotten; false: this entry is without. Then between in() and out() the VMCB names it.
- */
-bool mirror_before(struct vcpu *v, struct svm_vcpu *x);
-void mirror_in(struct svm_vcpu *x);
-void mirror_out(struct svm_vcpu *x);
-void mirror_flush(struct svm_vcpu *x); /* of all but global pages */
-void svm_mirror_destroy(struct svm_vcpu *x);
-/* What is intercepted for it. */
-static inline uint32_t svm_mirror_exceptions(const struct svm_vcpu *x)
-{
-    return x->mirror ? 1u << EXC_PF : 0;
-}
 
 /* These parts of the VMCB changed since the last VMRUN. */
 static inline void svm_dirty(struct svm_vcpu *x, uint32_t clean)

@@ -49,7 +49,6 @@ int svm_create(struct vcpu *v)
 
 void svm_destroy(struct vcpu *v)
 {
-    svm_mirror_destroy(svm_of(v));
     frame_put(frame_of(svm_of(v)->vmcb));
     svm_of(v)->vmcb = NULL;
 }
@@ -199,48 +198,74 @@ static __attribute__((noinline)) enum smp_exit enter_with_others(struct vcpu *v,
 
 enum entry { ENTRY, ENTRY_AGAIN, ENTRY_CHANGED }; /* see cross(), asid_change() */
 
-static __attribute__((noinline)) enum smp_exit enter_mirrored(struct vcpu *v, struct svm_vcpu *x,
-                                                              enum entry how)
-{
-    enum smp_exit out = SMP_EXIT;
-    bool mirrored = mirror_before(v, x);
-
-    if (how == ENTRY_CHANGED) {
-        asid_change(v);
-    } else {
-        asid_use(v);
-    }
-    if (mirrored) {
-        mirror_in(x);
-    }
-    if (smp_on) {
-        out = enter_with_others(v, x, how != ENTRY, 0);
-    } else {
-        cross(v, x, how != ENTRY);
-    }
-    if (mirrored) {
-        mirror_out(x);
-    }
-    return out;
-}
-
 /* own: how many exits in a row may be handled without the big lock. */
-static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
-                                                                 enum entry how, unsigned own)
+static inline __attribute__((always_inline)) enum smp_exit
+enter_plain(struct vcpu *v, struct svm_vcpu *x, enum entry how, unsigned own)
 {
-    if (__builtin_expect(x->mirror != NULL, 0)) {
-        return enter_mirrored(v, x, how);
-    }
-    if (how == ENTRY_CHANGED) {
-        asid_change(v);
-    } else {
-        asid_use(v);
-    }
     if (__builtin_expect(smp_on, 0)) {
         return enter_with_others(v, x, how != ENTRY, own);
     }
     cross(v, x, how != ENTRY);
     return SMP_EXIT;
+}
+
+static inline void use_tables(struct vcpu *v, enum entry how)
+{
+    if (how == ENTRY_CHANGED) {
+        asid_change(v);
+    } else {
+        asid_use(v);
+    }
+}
+
+/* Nobody else sees the VMCB like that. */
+static void cross_mirrored(struct vcpu *v, struct svm_vcpu *x, bool again,
+                           const struct mirror_place *mirror)
+{
+    struct vmcb *b = x->vmcb;
+    uint64_t ncr3 = b->ncr3, cr3 = b->cr3;
+
+    b->ncr3 = (uint64_t)mirror->root;
+    b->cr3 = mirror->cr3;
+    svm_dirty(x, CLEAN_NESTED | CLEAN_CR);
+    cross(v, x, again);
+    b->ncr3 = ncr3;
+    b->cr3 = cr3;
+    svm_dirty(x, CLEAN_NESTED | CLEAN_CR);
+}
+
+/* With v->mirror. */
+static __attribute__((noinline)) enum smp_exit enter_mirrored(struct vcpu *v, struct svm_vcpu *x,
+                                                              enum entry how)
+{
+    bool stale, mirrored = vcpu_mirror_before(v, &stale);
+    struct mirror_place mirror;
+
+    if (stale) {
+        svm_flush(v, MFN_INVALID);
+    }
+    use_tables(v, how);
+    if (!mirrored) {
+        return enter_plain(v, x, how, 0);
+    }
+    mirror = vcpu_mirror_place(v, frame_virt(mfn(x->vmcb->ncr3 >> PAGE_SHIFT)));
+    if (!smp_on) {
+        cross_mirrored(v, x, how != ENTRY, &mirror);
+        return SMP_EXIT;
+    }
+    smp_leave();
+    cross_mirrored(v, x, how != ENTRY, &mirror);
+    return smp_back();
+}
+
+static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
+                                                                 enum entry how, unsigned own)
+{
+    if (__builtin_expect(v->mirror != NULL, 0)) {
+        return enter_mirrored(v, x, how);
+    }
+    use_tables(v, how);
+    return enter_plain(v, x, how, own);
 }
 
 /*
@@ -311,17 +336,17 @@ static enum smp_exit enter_watched(struct vcpu *v, struct svm_vcpu *x)
     b->exceptions = ~0u;
     svm_dirty(x, CLEAN_INTERCEPTS);
     how = enter_event(v, x);
-    b->exceptions = x->exceptions | svm_mirror_exceptions(x);
+    b->exceptions = x->exceptions;
     svm_dirty(x, CLEAN_INTERCEPTS);
     return how;
 }
 
 /* A #PF may be the mirror's: who handles that tells. */
-static bool is_triple_fault(const struct svm_vcpu *x)
+static bool is_triple_fault(const struct vcpu *v)
 {
-    const struct vmcb *b = x->vmcb;
+    const struct vmcb *b = svm_of(v)->vmcb;
 
-    if (x->mirror && b->exit_code == SVM_EXCEPTION + EXC_PF) {
+    if (v->mirror && b->exit_code == SVM_EXCEPTION + EXC_PF) {
         return false;
     }
     return (b->exit_int_info & EVENT_INFO_VALID) &&
@@ -444,7 +469,7 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
     watched = v->event.type >= EVENT_SOFTWARE ||
               (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE);
     how = watched ? enter_watched(v, x) : enter_event(v, x);
-    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(x)) {
+    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(v)) {
         e->kind = VCPU_EXIT_SHUTDOWN;
         e->reason = SVM_SHUTDOWN;
         return;
@@ -528,13 +553,17 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
 
     /* #UD: VMFUNC and VMCALL, which are not there. #DF: see enter_watched(). #GP: what is
      * to be #UD. */
-    x->exceptions = w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP;
-    b->exceptions = x->exceptions | svm_mirror_exceptions(x);
+    x->exceptions =
+        w->exceptions | 1u << EXC_UD | 1u << EXC_DF | 1u << EXC_GP | (w->mirror ? 1u << EXC_PF : 0);
+    b->exceptions = x->exceptions;
+    b->cr_reads = (uint16_t)(CR_READS_ALWAYS | (w->mirror ? CR_3 : 0));
     b->cr_writes =
-        (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 || w->cr3_unknown || x->mirror ? CR_3 : 0));
-    b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN)) |
+        (uint16_t)(CR_WRITES_ALWAYS | (w->cr3 || w->cr3_unknown || w->mirror ? CR_3 : 0));
+    b->misc1 = (b->misc1 & ~(MISC1_TABLES | MISC1_INTN | MISC1_INVLPG)) |
                (w->descriptors ? MISC1_TABLES : MISC1_TABLE_LOADS(w->table_loads)) |
-               (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0);
+               (breakpoints && !vendor_caps.breakpoints ? MISC1_INTN : 0) |
+               (w->mirror ? MISC1_INVLPG : 0);
+    b->misc3 = w->mirror ? MISC3_INVPCID : 0;
     b->msrpm = (uint64_t)(w->msr_map ? w->msr_map : vendor_msr_usual);
     svm_dirty(x, CLEAN_INTERCEPTS | CLEAN_MAPS);
 }

@@ -5,6 +5,7 @@
 #include "domain.h"
 #include "mm/frame.h"
 #include "vcpu/hand.h"
+#include "vcpu/mirror.h"
 #include "x86/smp.h"
 
 static void load_again(struct vcpu *v)
@@ -52,6 +53,7 @@ void vcpu_destroy(struct vcpu *v)
 {
     vcpu_unload(v);
     VENDOR(destroy, v);
+    vcpu_mirror_end(v);
     frame_put(frame_of(v->fpu));
     v->fpu = NULL;
 }

@@ -65,7 +65,7 @@ static uint32_t all_msrs(void)
 static uint32_t offered(void)
 {
     return (vendor_caps.descriptors ? TABLES : 0) |
-           (vendor_caps.walks_write && !vendor_caps.mirrors ? 0 : FACET_ALTP2M_PIN_CR3) |
+           (vendor_caps.walks_write && !vendor_caps.mirror_slot ? 0 : FACET_ALTP2M_PIN_CR3) |
            (vendor_caps.xcr0_direct ? 0 : FACET_ALTP2M_PIN_XCR0) |
            (all_msrs() & (vendor_caps.tsc_aux ? ~0u : ~FACET_ALTP2M_PIN_TSC_AUX));
 }

@@ -27,7 +27,6 @@ struct vendor_caps {
     bool vmfunc;            /* VMFUNC switches views without an exit */
     bool ve;                /* violations can be #VE without an exit */
     bool reflects;          /* #VE is made of exits (hv/exit/reflect.c), and VMFUNC by the vendor */
-    bool mirrors;           /* mirror() may work */
     bool walks_write;       /* page walks count as writes; a violation of one tells a read */
     bool xcr0_direct;       /* a guest's XSETBV may take effect without an exit */
     bool step;              /* step() works: tested at boot */
@@ -36,6 +35,9 @@ struct vendor_caps {
     bool descriptors; /* descriptor-table accesses can be watched */
     bool tsc_aux;     /* RDTSCP and TSC_AUX for guests */
     bool pat_direct;  /* a guest's PAT is kept for it, and in effect */
+    /* Where page walks count as writes: the entry of a root behind which mirrors of page tables may
+     * lie (vcpu/mirror.h), the last that the processor has an address for; 0: none can be had. */
+    unsigned mirror_slot;
     uint8_t hypercall[3]; /* the instruction: VMCALL or VMMCALL */
     char summary[64];     /* for people: "EPT, VMFUNC, #VE" */
 };
@@ -50,12 +52,11 @@ struct vendor_watch {
     bool cr3_unknown; /* loads of CR3 but of the last values of cr3_known; these may exit, too */
     unsigned cr3_count;
     uint64_t cr3_known[CR3_KNOWN];
+    bool mirror;         /* #PF, INVLPG, INVPCID and accesses to CR3: v->mirror */
     bool descriptors;    /* accesses to descriptor tables */
     uint8_t table_loads; /* loads of these (1 << enum vcpu_descriptor); others may exit, too */
     uint8_t *msr_map;    /* vcpu_msr_map_new(), or NULL for the usual one */
 };
-
-enum mirror_shown { MIRROR_SHOWN, MIRROR_SAME, MIRROR_FULL };
 
 enum vendor_step {
     VENDOR_STEP_NONE,
@@ -93,17 +94,6 @@ struct vendor {
     /* Forgets v's translations of linear addresses; without v (NULL) those through these nested
      * tables, MFN_INVALID: through all. */
     void (*flush)(struct vcpu *v, mfn_t root);
-    /*
-     * From now on, as long as vcpu_can_mirror(), v runs on page tables that the vendor makes, and
-     * no longer walks its own: a mirror of them that is empty at first (hv/exit/mirror.c). #PF and
-     * INVLPG exit then, and accesses to CR3. False: it cannot.
-     */
-    bool (*mirror)(struct vcpu *v, bool on);
-    /* What is to be found there for a linear address, by an entry of the level of `shift`. SAME: it
-     * was so; FULL: no memory. Of what is not global a flush of v's takes all away. */
-    enum mirror_shown (*mirror_show)(struct vcpu *v, uint64_t a, unsigned shift, uint64_t entry,
-                                     bool global);
-    void (*mirror_hide)(struct vcpu *v, uint64_t a, bool all);
 };
 
 /* Asked by a vendor: up to n bytes of code at v's RIP, as the processor fetches it; how many there
@@ -134,6 +124,17 @@ void vcpu_enter_view(struct vcpu *v, uint64_t index, mfn_t root); /* they are v'
  * exit the information page is filled in, and the vendor delivers it at once, as a fault with RF
  * (hv/exit/reflect.c). */
 bool vcpu_reflect(struct vcpu *v, const struct vcpu_exit *e);
+/*
+ * hv/vcpu/mirror.c: with v->mirror, before an entry. False: the processor walks v's own page tables
+ * in this one. *stale: what it knows of v's linear addresses it is to forget first. Where the
+ * mirror is, in a copy of these nested tables' root that leads there, too; good for this entry.
+ */
+struct mirror_place {
+    const uint64_t *root;
+    uint64_t cr3;
+};
+bool vcpu_mirror_before(struct vcpu *v, bool *stale);
+struct mirror_place vcpu_mirror_place(const struct vcpu *v, const uint64_t *root);
 /* With several processors, right after an exit (hv/exit/own.c): true: it concerned v alone and is
  * done but for the instruction to be skipped; v may run on without a word to others. */
 bool vcpu_exit_own(struct vcpu *v, enum vcpu_exit_kind kind);
@@ -162,18 +163,13 @@ extern uint8_t *vendor_msr_usual;
     void p##_watch(struct vcpu *v, const struct vendor_watch *w);                                  \
     bool p##_step(struct vcpu *v, enum vendor_step how);                                           \
     uint8_t *p##_msr_bit(uint8_t *map, uint32_t msr, bool write, uint8_t *bit);                    \
-    void p##_flush(struct vcpu *v, mfn_t root);                                                    \
-    bool p##_mirror(struct vcpu *v, bool on);                                                      \
-    enum mirror_shown p##_mirror_show(struct vcpu *v, uint64_t a, unsigned shift, uint64_t entry,  \
-                                      bool global);                                                \
-    void p##_mirror_hide(struct vcpu *v, uint64_t a, bool all);
+    void p##_flush(struct vcpu *v, mfn_t root);
 #define VENDOR_TABLE(p, called)                                                                    \
     {                                                                                              \
         .name = (called), .present = p##_present, .init = p##_init, .create = p##_create,          \
         .destroy = p##_destroy, .load = p##_load, .unload = p##_unload, .run = p##_run,            \
         .get = p##_get, .set = p##_set, .skip = p##_skip, .windows = p##_windows,                  \
-        .watch = p##_watch, .step = p##_step, .msr_bit = p##_msr_bit, .flush = p##_flush,          \
-        .mirror = p##_mirror, .mirror_show = p##_mirror_show, .mirror_hide = p##_mirror_hide       \
+        .watch = p##_watch, .step = p##_step, .msr_bit = p##_msr_bit, .flush = p##_flush           \
     }
 
 VENDOR_OPERATIONS(vmx)

@@ -18,6 +18,7 @@
 #include "mm/frame.h"
 #include "promise.h"
 #include "threads.h"
+#include "vcpu/mirror.h"
 #include "vcpu/pins.h"
 #include "vcpu/sched.h"
 #include "x86/apic.h"
@@ -187,6 +188,11 @@ void fpu_load(const void *area)
 {
     (void)area;
 }
+void vcpu_mirror_end(struct vcpu *v)
+{
+    CHECK(!v->mirror);
+}
+
 void emulate_pause(struct vcpu *v)
 {
     (void)v;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Host test of the protocols for several processors (machine.h), under ThreadSanitizer. Whether it finds what is wrong: mutants.py.
-SMP_HV = hv/x86/smp.c hv/vcpu/remote.c hv/vcpu/sched.c hv/vcpu/load.c hv/exit/run.c hv/vmx/mirror.c hv/platform.c $(CORE_SRCS)
+SMP_HV = hv/x86/smp.c hv/vcpu/remote.c hv/vcpu/sched.c hv/vcpu/load.c hv/exit/run.c hv/platform.c $(CORE_SRCS)
 SMP_TEST = $(patsubst %,tests/smp/%.c,test_smp machine threads guest_side calls)
 SMP_FLAGS = $(WARN) -Wno-unused-variable -D_GNU_SOURCE -DFACET_DEBUG -DWORK_EFFORT=2u -Dsched_yield=hv_sched_yield -DFACET_VERSION=\"$(VERSION)\" -O1 -g \
             -Iinclude -I. -Ihv -Itests/smp -include tests/smp/processor.h

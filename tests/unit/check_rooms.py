@@ -35,7 +35,7 @@ UPWARD = {
     ("core", "guest"): r"platform_\w+",  # the core's seam: hv/platform.c
     ("svm", "exit"): "vcpu_exit_own|vcpu_reflect",  # what concerns one vCPU alone; #VE without a way through hv/exit
     ("vmx", "exit"): "vcpu_exit_own",
-    ("svm", "vcpu"): r"vcpu_code_\w+|vcpu_view_root|vcpu_enter_view",  # the instruction, where the processor does not tell it; what VMFUNC would do
+    ("svm", "vcpu"): r"vcpu_code_\w+|vcpu_view_root|vcpu_enter_view|vcpu_mirror_\w+",  # the instruction, where the processor does not tell it; what VMFUNC would do
     ("vcpu", "guest"): "cpuid_gib_pages|cpuid_physical_bits|domain_crash|domain_say|monitor_listens",
     ("guest", "host"): r"host_\w+",  # what only the hardware domain has: hv/host.h
     ("lib", "x86"): "cpu_stop_others|power_off|power_reset",  # fatal(), and what ends the machine

@@ -42,11 +42,6 @@ mfn_t frame_alloc_run(uint16_t owner, uint64_t nr)
     return frame_of(map_pages);
 }
 
-void mirror_flush(struct svm_vcpu *x) /* test_hv_svm_mirror.c */
-{
-    (void)x;
-}
-
 unsigned svm_length(const struct vcpu *v)
 {
     (void)v;

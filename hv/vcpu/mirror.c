@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mirror: page tables of the hypervisor's own, that the processor walks in the place of the
+ * guest's, where all its walks are writes (vcpu/mirror.h). It lies where no memory of the guest's
+ * is, by a root that is the view's but for its last entry, and none of its leaves leads there, so
+ * that nobody in the guest writes it. What it shows hv/exit/mirror.c finds in the guest's tables,
+ * and it is to the guest what a TLB is: empty at first, and as often emptied as the guest empties
+ * that.
+ */
+#include "vcpu/mirror.h"
+#include <string.h>
+#include "mm/frame.h"
+#include "vcpu.h"
+#include "x86/cpu.h"
+
+/* Of tables, the top one among them. So many are there from the beginning: more than the walks of
+ * any one instruction and its event need, so that each gets on however little memory there is. */
+#define PAGES       192u
+#define PAGES_FIRST 64u
+
+#define P       (1ULL << 0)
+#define W       (1ULL << 1)
+#define U       (1ULL << 2)
+#define A       (1ULL << 5)
+#define D       (1ULL << 6)
+#define LARGE   (1ULL << 7)
+#define GLOBAL  (1ULL << 9) /* for software: the guest's is */
+#define TABLE   (P | W | U | A)
+#define ADDRESS 0x000ffffffffff000ULL
+
+#define TOP_SHIFT 39u
+#define GIB_SHIFT 30u
+#define HALF      (PT_ENTRIES / 2)
+
+/* What the mirror is one of. */
+struct mirrored {
+    uint64_t cr0, cr4, efer, reads, view;
+};
+
+struct mirror {
+    uint64_t *root, *shown; /* nested: its root, and the table that shows page[] to the walks */
+    unsigned slot;          /* of the root */
+    struct mirrored of;
+    uint64_t cr3; /* the guest's */
+    bool active;
+    bool stale; /* translations may be there of what is not shown any more */
+    unsigned nr, nr_free;
+    uint16_t free[PAGES];
+    uint8_t shift[PAGES]; /* of a table's entries */
+    bool low[PAGES];      /* for addresses of the lower half */
+    bool local[PAGES];    /* has pages that are not global */
+    uint64_t *page[PAGES];
+};
+_Static_assert(sizeof(struct mirror) <= PAGE_SIZE, "one frame");
+
+static void *new_page(void)
+{
+    mfn_t m = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
+
+    return mfn_eq(m, MFN_INVALID) ? NULL : frame_virt(m);
+}
+
+static uint64_t nested_table(const void *table)
+{
+    return (uint64_t)table | vendor_caps.format->full | vendor_caps.format->valid;
+}
+
+static uint64_t nested_page(const void *page)
+{
+    const struct table_format *f = vendor_caps.format;
+
+    return (uint64_t)page | f->rights[ACCESS_RWX] | f->leaf_ram | f->valid;
+}
+
+static uint64_t address_of(const struct mirror *m, unsigned page)
+{
+    return (uint64_t)m->slot << TOP_SHIFT | (uint64_t)page << PAGE_SHIFT;
+}
+
+static unsigned page_of(uint64_t entry)
+{
+    return (unsigned)(entry >> PAGE_SHIFT) % PT_ENTRIES;
+}
+
+static unsigned index_of(uint64_t a, unsigned shift)
+{
+    return a >> shift & (PT_ENTRIES - 1);
+}
+
+static bool is_leaf(uint64_t entry, unsigned shift)
+{
+    return shift == PAGE_SHIFT || (entry & LARGE);
+}
+
+static bool grow(struct mirror *m)
+{
+    uint64_t *page = m->nr < PAGES ? new_page() : NULL;
+
+    if (!page) {
+        return false;
+    }
+    m->page[m->nr] = page;
+    m->shown[m->nr] = nested_page(page);
+    m->free[m->nr_free++] = (uint16_t)m->nr++;
+    return true;
+}
+
+/* An empty table, or PAGES. */
+static unsigned take(struct mirror *m, unsigned shift, bool low)
+{
+    unsigned i;
+
+    if (m->nr_free == 0 && !grow(m)) {
+        return PAGES;
+    }
+    i = m->free[--m->nr_free];
+    memset(m->page[i], 0, PAGE_SIZE);
+    m->shift[i] = (uint8_t)shift;
+    m->low[i] = low;
+    m->local[i] = false;
+    return i;
+}
+
+static void empty(struct mirror *m)
+{
+    memset(m->page[0], 0, PAGE_SIZE);
+    for (m->nr_free = 0; m->nr_free + 1 < m->nr; m->nr_free++) {
+        m->free[m->nr_free] = (uint16_t)(m->nr_free + 1);
+        m->low[m->nr_free + 1] = m->local[m->nr_free + 1] = false;
+    }
+    m->stale = true;
+}
+
+static void empty_table(struct mirror *m, unsigned i)
+{
+    for (unsigned n = 0; n < PT_ENTRIES; n++) {
+        uint64_t e = m->page[i][n];
+
+        if (is_leaf(e, m->shift[i]) && !(e & GLOBAL)) {
+            m->page[i][n] = 0;
+        }
+    }
+    m->local[i] = false;
+}
+
+/* Of all but what is global, in the upper half. */
+static void empty_local(struct mirror *m)
+{
+    memset(m->page[0], 0, HALF * sizeof(uint64_t));
+    for (unsigned i = 1; i < m->nr; i++) {
+        if (m->low[i]) {
+            m->low[i] = m->local[i] = false;
+            m->free[m->nr_free++] = (uint16_t)i;
+        } else if (m->local[i]) {
+            empty_table(m, i);
+        }
+    }
+    m->stale = true;
+}
+
+void vcpu_mirror_end(struct vcpu *v)
+{
+    struct mirror *m = v->mirror;
+
+    if (!m) {
+        return;
+    }
+    for (unsigned i = 0; i < m->nr; i++) {
+        frame_put(frame_of(m->page[i]));
+    }
+    if (m->root) {
+        frame_put_run(frame_of(m->root), 4);
+    }
+    frame_put(frame_of(m));
+    v->mirror = NULL;
+}
+
+/* The way of nested tables to the pages: root, two tables of one entry each, and what they show. */
+static bool make_way(struct mirror *m)
+{
+    mfn_t run = frame_alloc_run(FRAME_OWNER_HV, 4);
+    uint64_t *table;
+
+    if (mfn_eq(run, MFN_INVALID)) {
+        return false;
+    }
+    table = frame_virt(run);
+    m->root = table;
+    m->shown = table + 3 * PT_ENTRIES;
+    table[m->slot] = nested_table(table + PT_ENTRIES);
+    table[PT_ENTRIES] = nested_table(table + 2 * PT_ENTRIES);
+    table[2 * PT_ENTRIES] = nested_table(m->shown);
+    while (m->nr < PAGES_FIRST) {
+        if (!grow(m)) {
+            return false;
+        }
+    }
+    empty(m);
+    return true;
+}
+
+bool vcpu_mirror_make(struct vcpu *v)
+{
+    v->mirror = vendor_caps.mirror_slot ? new_page() : NULL;
+    if (!v->mirror) {
+        return false;
+    }
+    v->mirror->slot = vendor_caps.mirror_slot;
+    if (!make_way(v->mirror)) {
+        vcpu_mirror_end(v);
+        return false;
+    }
+    return true;
+}
+
+static bool leads_there(const struct mirror *m, uint64_t entry)
+{
+    return (entry & ADDRESS) >> GIB_SHIFT == address_of(m, 0) >> GIB_SHIFT;
+}
+
+/* The entry for `a` of the level `to`, or of a larger page on the way; *at: in which table. */
+static uint64_t *find(struct mirror *m, uint64_t a, unsigned to, bool make, unsigned *at)
+{
+    unsigned shift = TOP_SHIFT;
+    uint64_t *e;
+
+    for (*at = 0;; shift -= PT_LEVEL_BITS) {
+        e = &m->page[*at][index_of(a, shift)];
+        if (shift == to) {
+            return e;
+        }
+        if ((*e & P) && !is_leaf(*e, shift)) {
+            *at = page_of(*e);
+            continue;
+        }
+        if (!make) {
+            return e;
+        }
+        m->stale = m->stale || (*e & P); /* a large page goes */
+        *at = take(m, shift - PT_LEVEL_BITS, index_of(a, TOP_SHIFT) < HALF);
+        if (*at == PAGES) {
+            return NULL;
+        }
+        *e = address_of(m, *at) | TABLE;
+    }
+}
+
+enum mirror_shown vcpu_mirror_show(struct vcpu *v, uint64_t a, unsigned shift, uint64_t entry,
+                                   bool global)
+{
+    struct mirror *m = v->mirror;
+    unsigned at;
+    uint64_t *e;
+
+    if (leads_there(m, entry)) {
+        return MIRROR_NOWHERE;
+    }
+    e = find(m, a, shift, true, &at);
+    if (!e) {
+        empty(m);
+        e = find(m, a, shift, true, &at);
+        CHECK(e);
+    }
+    entry |= global ? GLOBAL : 0;
+    if (*e == entry) {
+        return MIRROR_SAME;
+    }
+    m->stale = m->stale || (*e & P);
+    *e = entry;
+    m->local[at] = m->local[at] || !global;
+    return MIRROR_SHOWN;
+}
+
+void vcpu_mirror_hide(struct vcpu *v, uint64_t a, bool all)
+{
+    struct mirror *m = v->mirror;
+    unsigned at;
+
+    if (all) {
+        empty(m);
+    } else {
+        *find(m, a, PAGE_SHIFT, false, &at) = 0;
+        m->stale = true;
+    }
+}
+
+/* ---- entries ---- */
+
+/* The guest has memory where the mirror would be. */
+static bool taken(const struct vcpu *v, const struct mirror *m)
+{
+    return ((const uint64_t *)frame_virt(v->altp2m.root))[m->slot] & vendor_caps.format->valid;
+}
+
+static bool same(const struct mirrored *a, const struct mirrored *b)
+{
+    return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && a->reads == b->reads &&
+           a->view == b->view;
+}
+
+static struct mirrored of(struct vcpu *v)
+{
+    return (struct mirrored){vcpu_get(v, VCPU_CR0) & (X86_CR0_PG | X86_CR0_WP),
+                             vcpu_get(v, VCPU_CR4), vcpu_get(v, VCPU_EFER),
+                             physmap_reads_generation(v->altp2m.pm),
+                             v->altp2m.view.v | (uint64_t)v->altp2m.lifted << 16 |
+                                 (uint64_t)v->altp2m.lifted_walk << 17};
+}
+
+bool vcpu_mirror_before(struct vcpu *v, bool *stale)
+{
+    struct mirror *m = v->mirror;
+    bool active = vcpu_can_mirror(v) && !taken(v, m);
+    struct mirrored now = of(v);
+    uint64_t cr3 = vcpu_get(v, VCPU_CR3);
+
+    *stale = false;
+    if (v->altp2m.inside) { /* by tables of the agent's, with a tag of their own */
+        return false;
+    }
+    if (active != m->active || !same(&now, &m->of)) {
+        empty(m);
+    } else if (v->mirror_flushed || m->cr3 != cr3) {
+        empty_local(m);
+    }
+    *stale = m->stale;
+    m->stale = false;
+    m->active = active;
+    m->of = now;
+    m->cr3 = cr3;
+    v->mirror_flushed = false;
+    return active;
+}
+
+struct mirror_place vcpu_mirror_place(const struct vcpu *v, const uint64_t *root)
+{
+    const struct mirror *m = v->mirror;
+
+    memcpy(m->root, root, m->slot * sizeof(uint64_t));
+    return (struct mirror_place){m->root, address_of(m, 0)};
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * A mirror of a vCPU's page tables: where the processor's page walks count as writes, tables that a
+ * view lets be read and not written cannot be walked by it. So it walks others, v->mirror, which
+ * the guest cannot reach, and a #PF there asks for one page (hv/exit/mirror.c). What a vendor needs
+ * to know of it is in vcpu/vendor.h. All functions want v current.
+ */
+#include <facet/types.h>
+
+struct vcpu;
+
+/* An empty one from now on. False: there is too little memory, or no room for it in the address
+ * space of this machine's guests. */
+bool vcpu_mirror_make(struct vcpu *v);
+/* There may be none. v need not be current. */
+void vcpu_mirror_end(struct vcpu *v);
+
+enum mirror_shown {
+    MIRROR_SHOWN,
+    MIRROR_SAME,   /* it was so before */
+    MIRROR_NOWHERE /* it leads to where the mirror is, where the guest has no memory: not shown */
+};
+/*
+ * What is to be found there for a linear address, by an entry of the level whose pages have
+ * 1 << shift bytes. Of what is not global a flush of v's takes all away, and lack of memory now and
+ * then all there is.
+ */
+enum mirror_shown vcpu_mirror_show(struct vcpu *v, uint64_t a, unsigned shift, uint64_t entry,
+                                   bool global);
+void vcpu_mirror_hide(struct vcpu *v, uint64_t a, bool all);
