@@ -480,6 +480,9 @@ void fatal(const char *format, ...)
     put(HYPERVISOR, strlen(HYPERVISOR));
     put(text, n);
     put("\n", 1);
+    if (screen_there()) {
+        halt(); /* the line is there, and nowhere else, as long as the machine is on */
+    }
     machine_off();
 }
 

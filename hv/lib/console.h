@@ -82,7 +82,7 @@ int console_raw_getc(void);
 
 /* For a fault in the hypervisor: whoever holds the console lock is not coming back. */
 void console_break_lock(void);
-/* "(facet) fatal: TEXT", then powers the machine off or halts. */
+/* "(facet) fatal: TEXT", then powers the machine off, or halts where the text is on a screen. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Powers the machine off, by what its firmware tells or as Bochs and QEMU want it; else halts. */
 _Noreturn void machine_off(void);

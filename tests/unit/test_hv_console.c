@@ -3,6 +3,8 @@
  * of others come in between whole ones. */
 #include "hv_test.h"
 #include <facet/lock.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <string.h>
 #include "x86/cpu.h"
 #include "x86/power.h"
@@ -14,8 +16,15 @@ static uint8_t fifo_control; /* of COM2 */
 void cpu_stop_others(void)
 {
 }
+/* How the machine ends, for who waits for it. */
+enum { OFF = 1, HALTED };
+static sigjmp_buf *ending;
+
 void power_off(void)
 {
+    if (ending) {
+        siglongjmp(*ending, OFF);
+    }
 }
 void power_reset(void)
 {
@@ -86,6 +95,52 @@ static void on_a_screen(void **state)
     say("%0100d", 7);
     assert_int_equal(cells[23][0], 0x0730); /* goes on in the next row */
     assert_int_equal(nr_printed, 0);
+    no_com1 = false;
+    base = NULL;
+    console_init();
+}
+
+/* A processor's halt is not for programs. */
+static void halted(int number)
+{
+    (void)number;
+    siglongjmp(*ending, HALTED);
+}
+
+static int ends_with(const char *words)
+{
+    struct sigaction old, new = {.sa_handler = halted};
+    sigjmp_buf here;
+    int how;
+
+    assert_int_equal(sigaction(SIGSEGV, &new, &old), 0);
+    ending = &here;
+    how = sigsetjmp(here, 1);
+    if (!how) {
+        fatal("%s", words);
+    }
+    ending = NULL;
+    assert_int_equal(sigaction(SIGSEGV, &old, NULL), 0);
+    return how;
+}
+
+/* Of a machine that is off nobody can read the screen; who listens on a serial port or a debug port
+ * has the line, and may wait for the end. */
+static void last_line(void **state)
+{
+    (void)state;
+    assert_int_equal(ends_with("heard"), OFF);
+    assert_non_null(strstr(printed, "(facet) fatal: heard\n"));
+    debug_port = true;
+    assert_int_equal(ends_with("debugged"), OFF);
+    debug_port = false;
+    no_com1 = true;
+    console_init();
+    assert_int_equal(ends_with("nobody sees it"), OFF);
+    nr_kept = 0;
+    console_screen((uint64_t)cells, 160, 80, 25);
+    assert_int_equal(ends_with("read"), HALTED);
+    assert_int_equal(cells[0][8], 0x0700 | 'f');
     no_com1 = false;
     base = NULL;
     console_init();
@@ -353,6 +408,7 @@ int main(void)
         cmocka_unit_test_setup(kept_text, begin),
         cmocka_unit_test_setup(no_such_screen, begin),
         cmocka_unit_test_setup(on_a_screen, begin),
+        cmocka_unit_test_setup(last_line, begin),
     };
 
     return cmocka_run_group_tests_name("console", tests, NULL, NULL);
