@@ -9,7 +9,8 @@
 
 static void add_range(struct boot_info *out, uint64_t start, uint64_t length, uint32_t type)
 {
-    uint64_t end = length > PAGE_MASK - start ? PAGE_MASK : start + length;
+    bool fits = start < PAGE_MASK && length <= PAGE_MASK - start;
+    uint64_t end = fits ? start + length : PAGE_MASK;
 
     if (start >= end) { /* nothing, or all behind the last page that can be */
         return;

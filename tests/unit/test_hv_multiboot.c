@@ -212,6 +212,24 @@ static void test_both_say_the_same(void **state)
     assert_memory_equal(&first, &out, sizeof(out));
 }
 
+/* Whole pages end with the last but one; no end is before its start, or beyond them. */
+static void test_end_of_the_address_space(void **state)
+{
+    static const uint64_t starts[] = {0xffffffffffffe000, 0xffffffffffffefff, 0xfffffffffffff000,
+                                      0xfffffffffffff001, 0xfffffffffffff800, 0xffffffffffffffff};
+    static const uint64_t lengths[] = {1, 0xff, 0x700, 0x7ff, 0x800, 0x1000, 0x2000, ~0ULL};
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(starts); i++) {
+        for (unsigned n = 0; n < ARRAY_SIZE(lengths); n++) {
+            memset(&out, 0, sizeof(out));
+            add_range(&out, starts[i], lengths[n], 1);
+            assert_int_equal(out.nr_ranges, starts[i] < PAGE_MASK);
+            assert_true(out.ranges[0].end <= PAGE_MASK);
+        }
+    }
+}
+
 static void test_rsdp(void **state)
 {
     static const uint8_t old[20] = "RSD PTR old", new[40] = "RSD PTR new";
@@ -402,6 +420,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE("hv/boot/multiboot", test_both_say_the_same),
+        CASE("hv/boot/multiboot", test_end_of_the_address_space),
         CASE("hv/boot/multiboot", test_rsdp),
         CASE("hv/boot/multiboot", test_refused_of_the_first),
         CASE("hv/boot/multiboot", test_refused_of_the_second),
