@@ -86,7 +86,7 @@ static uint64_t look(const struct counter *c, uint64_t *tsc)
     return found;
 }
 
-/* 0: its time is not over. */
+/* 0: its time is not over, or was and is not: such a clock says nothing. */
 static uint64_t counter_khz(const struct counter *c)
 {
     uint64_t tsc, ns = elapsed_ns(c, acpi_reg_read(&c->at, 4));
@@ -95,7 +95,7 @@ static uint64_t counter_khz(const struct counter *c)
         return 0;
     }
     ns = elapsed_ns(c, look(c, &tsc));
-    return at_least_one((tsc - c->start_tsc) * 1000000 / ns);
+    return ns < WINDOW_NS ? 0 : at_least_one((tsc - c->start_tsc) * 1000000 / ns);
 }
 
 /* ---- finding them ---- */
@@ -300,6 +300,18 @@ static _Noreturn void refuse(const uint64_t khz[CLOCKS])
                 "no rate");
 }
 
+/* Where CPUID is alone nobody was waited for, and the APIC's timer was hardly looked at. False:
+ * that time does not come. */
+static bool whole_window(uint64_t start, uint64_t khz)
+{
+    for (unsigned i = 0; i < MOST_LOOKS; i++) {
+        if (rdtsc() - start >= khz * (WINDOW_US / 1000)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t clocks_measure(void)
 {
     struct window w = {.c = {[HPET] = find_hpet(), [PM_TIMER] = find_pm_timer()}};
@@ -316,7 +328,7 @@ uint64_t clocks_measure(void)
     if (chosen == CLOCKS) {
         refuse(w.khz);
     }
-    if (w.khz[chosen] < LEAST_KHZ) {
+    if (w.khz[chosen] < LEAST_KHZ || !whole_window(start, w.khz[chosen])) {
         fatal("the time stamp counter does not count");
     }
     apic_calibrate_end(w.khz[chosen], (rdtsc() - start) * 1000 / w.khz[chosen]);
