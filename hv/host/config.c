@@ -2,6 +2,7 @@
 /* What the hardware domain reaches of PCI configuration space, by ports or by memory. */
 #include "host_private.h"
 #include "x86/acpi.h"
+#include "x86/acpi_reg.h"
 
 #define SPACE        0x1000u /* bytes of a function, of which ports reach the first: */
 #define BY_PORTS     0x100u
@@ -84,11 +85,19 @@ static void write_split(unsigned function, unsigned reg, unsigned size, uint32_t
     }
 }
 
+/* A register that ACPI's tables name is of a function of the first bus. */
+static bool ends(unsigned function, unsigned reg, unsigned size, uint32_t value)
+{
+    uint64_t at = (uint64_t)(function >> 3) << 32 | (uint64_t)(function & 7) << 16 | reg;
+
+    return host_power_ends(ACPI_CONFIG, at, size, value);
+}
+
 void config_write(unsigned function, unsigned reg, unsigned size, uint32_t value)
 {
     uint64_t a = reg < BY_PORTS ? 0 : in_memory(function, reg);
 
-    if (hide_has(function) || (reg >= BY_PORTS && !a)) {
+    if (hide_has(function) || (reg >= BY_PORTS && !a) || ends(function, reg, size, value)) {
         return;
     }
     if (a) {

@@ -19,9 +19,19 @@ void host_unmap(uint64_t start, uint64_t end);
 /* Whether devices have all of it, and none that the domain is not to have; whole pages. */
 bool host_is_device(uint64_t start, uint64_t end);
 
+/* ---- power.c: registers that end the machine ---- */
+
+void host_power_init(void);
+/* Whether a write has a byte that does: then it ended the domain instead. `space` and `at` are as
+ * in struct acpi_reg. */
+bool host_power_ends(unsigned space, uint64_t at, unsigned size, uint64_t value);
+/* Whether one is in memory there; accesses to its page, false: none is. */
+bool host_power_page(uint64_t start, uint64_t end);
+bool host_power_mmio_read(uint64_t a, unsigned size, uint64_t *value);
+bool host_power_mmio_write(uint64_t a, unsigned size, uint64_t value);
+
 /* ---- ports.c ---- */
 
-/* Whether a port's write ends the domain that makes it; a register of the FADT and its like. */
 void host_ports_init(void);
 
 /* A port of the machine's, of 1, 2 or 4 bytes. */

@@ -112,7 +112,8 @@ bool host_mmio_read(gpa_t a, unsigned size, uint64_t *value)
     const struct ioapic *i = at(a, &n);
 
     if (!i) {
-        return config_mmio_read(a.v, size, value) || msi_mmio_read(a.v, size, value);
+        return config_mmio_read(a.v, size, value) || msi_mmio_read(a.v, size, value) ||
+               host_power_mmio_read(a.v, size, value);
     }
     *value = 0;
     if (size <= 4 && offset == SELECT) {
@@ -129,7 +130,8 @@ bool host_mmio_write(gpa_t a, unsigned size, uint64_t value)
     const struct ioapic *i = at(a, &n);
 
     if (!i) {
-        return config_mmio_write(a.v, size, value) || msi_mmio_write(a.v, size, value);
+        return config_mmio_write(a.v, size, value) || msi_mmio_write(a.v, size, value) ||
+               host_power_mmio_write(a.v, size, value);
     }
     if (offset == SELECT) {
         selected[n] = (uint8_t)value;

@@ -241,6 +241,7 @@ void host_begin(struct domain *d)
 
     hpet = t && size >= HPET_ADDRESS + 8 ? acpi_number(t + HPET_ADDRESS, 8) : 0;
     host_domain = d;
+    host_power_init();
     host_ports_init();
     host_ioapic_begin();
     config_begin();
@@ -268,7 +269,8 @@ bool host_is_device(uint64_t start, uint64_t end)
  * be read. */
 static bool is_device(uint64_t start, uint64_t end)
 {
-    return end <= PAGE_SIZE || (host_is_device(start, end) && !msi_page(start, end));
+    return end <= PAGE_SIZE ||
+           (host_is_device(start, end) && !msi_page(start, end) && !host_power_page(start, end));
 }
 
 /* A large page where nothing stands in it, else a small one. */

@@ -99,7 +99,8 @@ static void find_table(struct function *f)
     uint64_t base = (where & 7) < 6 ? bar(f->id, where & 7) : 0, table = base + (where & ~7u);
     uint64_t end = table + f->nr_entries * sizeof(struct entry);
     bool good = base && table >= PAGE_SIZE && base < 4ULL << 30 &&
-                host_is_device(table & PAGE_MASK, (end + PAGE_SIZE - 1) & PAGE_MASK);
+                host_is_device(table & PAGE_MASK, (end + PAGE_SIZE - 1) & PAGE_MASK) &&
+                !host_power_page(table & PAGE_MASK, (end + PAGE_SIZE - 1) & PAGE_MASK);
 
     f->table = good ? table : 0;
     f->end = good ? end : 0;

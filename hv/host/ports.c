@@ -4,7 +4,7 @@
  * those that end the machine, which end the domain. Every access exits.
  */
 #include "host_private.h"
-#include "x86/acpi.h"
+#include "x86/acpi_reg.h"
 
 struct domain *host_domain;
 
@@ -23,14 +23,6 @@ struct domain *host_domain;
 #define PORT_DATA        0xcfc
 #define ADDRESS_ENABLE   (1u << 31)
 #define ADDRESS_READABLE 0x80fffffcu
-#define SLEEP_NOW        0x20u /* in the second byte of PM1_CNT (ACPI 6.4, 4.8.3.2.1) */
-#define FADT_PM1A        64u   /* in the FADT (ACPI 6.4, 5.2.9): */
-#define FADT_PM1B        68u
-#define FADT_FLAGS       112u
-#define FLAG_RESET       (1u << 10)
-#define FADT_RESET       116u
-#define FADT_RESET_VALUE 128u
-#define SPACE_PORTS      1u
 
 /* Whose they are: the hypervisor's, or nobody's. */
 static const struct {
@@ -42,32 +34,12 @@ static const struct {
     {0xb004, 0xb005},                                   /* what other domains have for ACPI */
 };
 
-static uint16_t pm1[2];
-static uint16_t reset_port; /* of the FADT's; 0: none */
-static uint8_t reset_value;
 static bool key_output;      /* KEYBOARD_OUTPUT was the last command: the machine's, whoever runs */
 static uint8_t pic_masks[2]; /* what it wrote last; the machine's are masked */
 static uint32_t address;     /* of PCI configuration */
 
-static void find_reset(const uint8_t *fadt, uint32_t size)
-{
-    bool there = fadt && size > FADT_RESET_VALUE &&
-                 (acpi_number(fadt + FADT_FLAGS, 4) & FLAG_RESET) &&
-                 fadt[FADT_RESET] == SPACE_PORTS;
-
-    reset_port = there ? (uint16_t)acpi_number(fadt + FADT_RESET + 4, 8) : 0;
-    reset_value = there ? fadt[FADT_RESET_VALUE] : 0;
-}
-
 void host_ports_init(void)
 {
-    uint32_t size;
-    const uint8_t *fadt = acpi_find("FACP", &size);
-    bool there = fadt && size >= FADT_PM1B + 4;
-
-    pm1[0] = there ? (uint16_t)acpi_number(fadt + FADT_PM1A, 4) : 0;
-    pm1[1] = there ? (uint16_t)acpi_number(fadt + FADT_PM1B, 4) : 0;
-    find_reset(fadt, size);
     pic_masks[0] = pic_masks[1] = 0xff;
     address = 0;
 }
@@ -170,24 +142,17 @@ static bool resets(uint16_t port, unsigned size, uint32_t value)
 
     return (has_byte(port, size, value, PORT_RESET, &byte) && (byte & RESET_NOW)) ||
            (has_byte(port, size, value, PORT_FAST_A20, &byte) && (byte & FAST_RESET)) ||
-           (reset_port && has_byte(port, size, value, reset_port, &byte) && byte == reset_value) ||
            keyboard_resets(port, size, value);
 }
 
 /* The domain's own power: true if that is what it is, in whatever size it is written. */
 static bool ends(struct domain *d, uint16_t port, unsigned size, uint32_t value)
 {
-    bool reset = resets(port, size, value), off = false;
-    uint8_t byte;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(pm1); i++) {
-        off |= pm1[i] && has_byte(port, size, value, (uint16_t)(pm1[i] + 1), &byte) &&
-               (byte & SLEEP_NOW);
+    if (resets(port, size, value)) {
+        domain_shutdown(d, SHUTDOWN_reboot);
+        return true;
     }
-    if (reset || off) {
-        domain_shutdown(d, reset ? SHUTDOWN_reboot : SHUTDOWN_poweroff);
-    }
-    return reset || off;
+    return host_power_ends(ACPI_PORT, port, size, value);
 }
 
 bool host_out(struct domain *d, uint16_t port, unsigned size, uint32_t value)

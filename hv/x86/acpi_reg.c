@@ -6,6 +6,17 @@
 #define WIDE      12u
 #define LOW_LIMIT (4ULL << 30) /* memory below it is mapped one to one */
 
+/* ACPI 6.4, table 5.9: the FADT. Registers of 12 bytes stand for those of the same name before. */
+#define FADT_CONTROL     64u
+#define FADT_CONTROL_B   68u
+#define FADT_FLAGS       112u
+#define FADT_RESET       116u
+#define FADT_RESET_VALUE 128u
+#define FADT_X_CONTROL   172u
+#define FADT_X_CONTROL_B 184u
+#define FADT_SLEEP       244u
+#define FLAG_RESET       (1u << 10)
+
 #define PORT_CONFIG   0xcf8
 #define PORT_DATA     0xcfc
 #define CONFIG_ENABLE (1u << 31)
@@ -28,6 +39,23 @@ struct acpi_reg acpi_reg_find(const uint8_t *table, uint32_t size, unsigned narr
         r = (struct acpi_reg){ACPI_PORT, acpi_number(table + narrow, 4)};
     }
     return r;
+}
+
+struct acpi_power acpi_power_find(const uint8_t *fadt, uint32_t size)
+{
+    struct acpi_power p = {0};
+
+    if (!fadt) {
+        return p;
+    }
+    p.control[0] = acpi_reg_find(fadt, size, FADT_CONTROL, FADT_X_CONTROL);
+    p.control[1] = acpi_reg_find(fadt, size, FADT_CONTROL_B, FADT_X_CONTROL_B);
+    p.sleep = acpi_reg_wide(fadt, size, FADT_SLEEP);
+    if (size > FADT_RESET_VALUE && (acpi_number(fadt + FADT_FLAGS, 4) & FLAG_RESET)) {
+        p.reset = acpi_reg_wide(fadt, size, FADT_RESET);
+        p.reset_value = fadt[FADT_RESET_VALUE];
+    }
+    return p;
 }
 
 static volatile void *in_memory(const struct acpi_reg *r)

@@ -16,6 +16,16 @@ struct acpi_reg acpi_reg_wide(const uint8_t *table, uint32_t size, unsigned wide
 /* The same; else the port that an older form tells of at `narrow`. */
 struct acpi_reg acpi_reg_find(const uint8_t *table, uint32_t size, unsigned narrow, unsigned wide);
 
+/* Those that end the machine, as its FADT says (5.2.9); NULL: there is none. */
+struct acpi_power {
+    struct acpi_reg control[2]; /* PM1: 2 bytes, of which the second has ACPI_SLEEP_NOW */
+    struct acpi_reg sleep;      /* instead, or besides: a byte with that */
+    struct acpi_reg reset;      /* a byte, by this value: */
+    uint8_t reset_value;
+};
+#define ACPI_SLEEP_NOW 0x20u
+struct acpi_power acpi_power_find(const uint8_t *fadt, uint32_t size);
+
 /* 1, 2 or 4 bytes; of what cannot be reached all ones. Of a device's configuration, which can only
  * be written, one byte. */
 uint32_t acpi_reg_read(const struct acpi_reg *r, unsigned bytes);

@@ -5,29 +5,20 @@
 #include "acpi_reg.h"
 #include "cpu.h"
 
-/* ACPI 6.4, table 5.9: the FADT. Registers of 12 bytes stand for those of the same name before. */
-#define FADT_DSDT        40u
-#define FADT_SMI_CMD     48u
-#define FADT_ENABLE      52u
-#define FADT_EVENT       56u
-#define FADT_CONTROL     64u
-#define FADT_CONTROL_B   68u
-#define FADT_FLAGS       112u
-#define FADT_RESET       116u
-#define FADT_RESET_VALUE 128u
-#define FADT_X_DSDT      140u
-#define FADT_X_EVENT     148u
-#define FADT_X_CONTROL   172u
-#define FADT_X_CONTROL_B 184u
-#define FADT_SLEEP       244u
-#define FLAG_RESET       (1u << 10)
+/* ACPI 6.4, table 5.9: the FADT, beside what acpi_power_find() reads. */
+#define FADT_DSDT    40u
+#define FADT_SMI_CMD 48u
+#define FADT_ENABLE  52u
+#define FADT_EVENT   56u
+#define FADT_LEAST   116u
+#define FADT_X_DSDT  140u
+#define FADT_X_EVENT 148u
 
 /* 4.8.3, and 4.8.3.7 for machines without PM1. */
 #define PM1_WAKE  0x8000u
 #define PM1_ACPI  0x0001u
 #define PM1_TYPE  0x1c00u
 #define PM1_SLEEP 0x2000u
-#define SLEEP_NOW 0x20u
 #define PM1_SHIFT 10
 #define SHIFT     2
 #define TYPE_MOST 7u
@@ -45,9 +36,10 @@
 static struct {
     bool known; /* how it sleeps */
     uint8_t types[2];
-    struct acpi_reg control[2], event, sleep, reset;
+    struct acpi_power at;
+    struct acpi_reg event;
     uint16_t smi;
-    uint8_t enable, reset_value;
+    uint8_t enable;
 } how;
 
 /* ---- what the tables say ---- */
@@ -123,19 +115,13 @@ void power_init(void)
     uint32_t size;
     const uint8_t *fadt = acpi_find("FACP", &size);
 
-    if (!fadt || size < FADT_RESET) {
+    if (!fadt || size < FADT_LEAST) {
         return;
     }
-    how.control[0] = acpi_reg_find(fadt, size, FADT_CONTROL, FADT_X_CONTROL);
-    how.control[1] = acpi_reg_find(fadt, size, FADT_CONTROL_B, FADT_X_CONTROL_B);
+    how.at = acpi_power_find(fadt, size);
     how.event = acpi_reg_find(fadt, size, FADT_EVENT, FADT_X_EVENT);
     how.smi = (uint16_t)acpi_number(fadt + FADT_SMI_CMD, 4);
     how.enable = fadt[FADT_ENABLE];
-    how.sleep = acpi_reg_wide(fadt, size, FADT_SLEEP);
-    if ((acpi_number(fadt + FADT_FLAGS, 4) & FLAG_RESET) && size > FADT_RESET_VALUE) {
-        how.reset = acpi_reg_wide(fadt, size, FADT_RESET);
-        how.reset_value = fadt[FADT_RESET_VALUE];
-    }
     find_types(fadt, size);
 }
 
@@ -144,9 +130,9 @@ void power_init(void)
 /* Until firmware gives the registers up: nobody may have asked it for them yet. */
 static void acpi_mode(void)
 {
-    if (how.smi && how.enable && !(acpi_reg_read(&how.control[0], 2) & PM1_ACPI)) {
+    if (how.smi && how.enable && !(acpi_reg_read(&how.at.control[0], 2) & PM1_ACPI)) {
         outb(how.smi, how.enable);
-        for (unsigned i = 0; i < LOOKS && !(acpi_reg_read(&how.control[0], 2) & PM1_ACPI); i++) {
+        for (unsigned i = 0; i < LOOKS && !(acpi_reg_read(&how.at.control[0], 2) & PM1_ACPI); i++) {
         }
     }
 }
@@ -165,10 +151,10 @@ void power_off(void)
     if (!how.known) {
         return;
     }
-    if (how.sleep.address) {
-        acpi_reg_write(&how.sleep, 1, (uint8_t)(how.types[0] << SHIFT | SLEEP_NOW));
+    if (how.at.sleep.address) {
+        acpi_reg_write(&how.at.sleep, 1, (uint8_t)(how.types[0] << SHIFT | ACPI_SLEEP_NOW));
     }
-    if (!how.control[0].address) {
+    if (!how.at.control[0].address) {
         return;
     }
     acpi_mode();
@@ -176,19 +162,19 @@ void power_off(void)
         acpi_reg_write(&how.event, 2, PM1_WAKE);
     }
     /* Both have to be told; the machine is off with the later one. */
-    sleep_in(&how.control[0], how.types[0]);
-    if (how.control[1].address) {
-        sleep_in(&how.control[1], how.types[1]);
+    sleep_in(&how.at.control[0], how.types[0]);
+    if (how.at.control[1].address) {
+        sleep_in(&how.at.control[1], how.types[1]);
     }
     for (unsigned i = 0; i < LOOKS; i++) {
-        acpi_reg_read(&how.control[0], 2);
+        acpi_reg_read(&how.at.control[0], 2);
     }
 }
 
 void power_reset(void)
 {
-    if (how.reset.address) {
-        acpi_reg_write(&how.reset, 1, how.reset_value);
+    if (how.at.reset.address) {
+        acpi_reg_write(&how.at.reset, 1, how.at.reset_value);
         for (unsigned i = 0; i < LOOKS; i++) {
             inb(0x80);
         }

@@ -26,6 +26,7 @@ $(B)/unit-hv/test_hv_instruction: $(patsubst %,$(B)/unit-hv/%.o,hv/vcpu/instruct
 $(B)/unit-hv/test_hv_instruction: HV_TEST_LIBS = -lZydis
 $(B)/unit-hv/test_hv_needs: $(patsubst %,$(B)/unit-hv/%.o,hv/x86/needs hv/vmx/needs hv/svm/needs tools/check/check tools/check/facts)
 $(B)/unit-hv/test_hv_boot $(B)/unit-hv/test_hv_processors: $(B)/unit-hv/hv/mm/ram.o
+$(B)/unit-hv/test_hv_host_memory: $(B)/unit-hv/hv/mm/ram.o
 $(B)/unit-hv/test_hv_entry_state: $(B)/unit-hv/hv/vcpu/entry_state.o
 
 include tests/fuzz/hv.mk

@@ -72,6 +72,14 @@ bool msi_mmio_write(uint64_t a, unsigned size, uint64_t value)
 {
     return config_mmio_write(a, size, value);
 }
+bool host_power_mmio_read(uint64_t a, unsigned size, uint64_t *value)
+{
+    return config_mmio_read(a, size, value);
+}
+bool host_power_mmio_write(uint64_t a, unsigned size, uint64_t value)
+{
+    return config_mmio_write(a, size, value);
+}
 static unsigned message; /* a vector that is no pin's */
 void msi_came(unsigned vector)
 {

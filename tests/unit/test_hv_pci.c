@@ -133,6 +133,26 @@ bool host_is_device(uint64_t start, uint64_t end)
     return end <= 4ULL << 30 && !(start < kept + PAGE_SIZE && end > kept);
 }
 
+/* Where a register in configuration space ends the machine, as the FADT says it; and one in memory,
+ * in the page before the last. */
+static const uint64_t ends_at = 0x2000300aeULL;
+static unsigned nr_ends;
+
+bool host_power_ends(unsigned space, uint64_t at, unsigned size, uint64_t value)
+{
+    bool ends = space == ACPI_CONFIG && at <= ends_at && at + size > ends_at &&
+                (value >> 8 * (ends_at - at) & 0xff) == 6;
+
+    nr_ends += ends;
+    return ends;
+}
+bool host_power_page(uint64_t start, uint64_t end)
+{
+    uint64_t page = (uint64_t)mmio + 14 * PAGE_SIZE;
+
+    return start < page + PAGE_SIZE && end > page;
+}
+
 static void set(unsigned device, unsigned reg, unsigned size, uint32_t value, uint32_t writable)
 {
     memcpy(devices[device].config + reg, &value, size);
@@ -378,11 +398,10 @@ static void moves(void **state)
 }
 
 /* It moves over memory, or over what the hypervisor keeps: nobody's hands go there for it. */
-static void moves_where_it_may_not(void **state)
+static void check_not_there(uint64_t kept)
 {
-    uint64_t kept = (uint64_t)mmio + 15 * PAGE_SIZE, value;
+    uint64_t value;
 
-    (void)state;
     config_write(16, 0x10, 4, (uint32_t)kept);
     assert_false(msi_page(kept, kept + PAGE_SIZE));
     for (unsigned at = 0; at < PAGE_SIZE; at += 4) {
@@ -392,6 +411,13 @@ static void moves_where_it_may_not(void **state)
     for (unsigned at = 0; at < PAGE_SIZE; at++) {
         assert_int_equal(((const uint8_t *)kept)[at], 0xee);
     }
+}
+
+static void moves_where_it_may_not(void **state)
+{
+    (void)state;
+    check_not_there((uint64_t)mmio + 15 * PAGE_SIZE);
+    check_not_there((uint64_t)mmio + 14 * PAGE_SIZE); /* a table would end the machine */
     config_write(16, 0x10, 4, (uint32_t)(uint64_t)mmio + PAGE_SIZE);
     entry_opened((uint64_t)mmio + PAGE_SIZE + TABLE_IN, 0x46);
 }
@@ -525,6 +551,30 @@ static void by_memory(void **state)
     assert_int_equal(get(mcfg + 8 * SPACE + 0x108, 4), 0x77777777);
 }
 
+/* A register that ends the machine is not written with what does; with all else it is. */
+static void ends_the_machine(void **state)
+{
+    const unsigned function = 2 << 3 | 3, last = DEVICES - 1;
+
+    (void)state;
+    nr_ends = 0;
+    config_write(function, 0xae, 1, 6);
+    config_write(function, 0xac, 4, 0x060000);
+    assert_int_equal(nr_ends, 2);
+    assert_true(config_mmio_write((uint64_t)mcfg + function * SPACE + 0xae, 2, 6));
+    assert_int_equal(nr_ends, 3);
+    config_write(function, 0xae, 1, 2);
+    config_write(function, 0xad, 1, 6);
+    config_write(2 << 3, 0xae, 1, 6);
+    config_write(1 << 8 | function, 0xae, 1, 6);
+    assert_int_equal(nr_ends, 3);
+    make_device(last, 0);
+    set(last, 0x40, 4, 0, ~0u);
+    config_write(8 * last, 0x40, 4, 0x06060606);
+    assert_int_equal(get(devices[last].config + 0x40, 4), 0x06060606);
+    assert_int_equal(nr_ends, 3);
+}
+
 /* Whatever is written wherever: a device's messages are the hypervisor's, and its other registers
  * are reached as they are. */
 static void anything(void **state)
@@ -575,6 +625,7 @@ int main(void)
         cmocka_unit_test_setup(hidden_fixed, setup),
         cmocka_unit_test_setup(hidden_many, setup),
         cmocka_unit_test_setup(by_memory, setup),
+        cmocka_unit_test_setup(ends_the_machine, setup),
         cmocka_unit_test_setup(anything, setup),
     };
 

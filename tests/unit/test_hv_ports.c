@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ports of the hardware domain: what reaches the machine's, in every size and at every port around
- * those that are kept, and that whatever would end the machine ends the domain.
+ * those that are kept, and that whatever would end the machine, in memory and configuration space
+ * too, ends the domain.
  */
 #include "hv_test.h"
 #include <string.h>
+#include <sys/mman.h>
 #include "made_ports.h"
 
 /* The machine: which of its ports were written, and what was. */
@@ -27,13 +29,15 @@ static uint32_t machine_read(uint16_t port, unsigned size)
     return value;
 }
 #include "hv/host/ports.c"
+#include "hv/host/power.c"
+#include "hv/x86/acpi_reg.c"
 
 #define PM1    0x604
 #define RESET  0x808 /* the FADT's */
 #define HIDDEN 0xc100
 
 static struct domain domain;
-static uint8_t fadt[200];
+static uint8_t fadt[276];
 static uint32_t fadt_size;
 static unsigned nr_ends, configured;
 static unsigned reason;
@@ -78,9 +82,30 @@ void host_ioapic_end(void)
 {
 }
 
+/* Pages of devices' memory, of which the last is not the domain's. */
+static uint8_t *mmio;
+
+bool host_is_device(uint64_t start, uint64_t end)
+{
+    return end <= PAGE_SIZE || (start >= (uint64_t)mmio && end <= (uint64_t)mmio + 2 * PAGE_SIZE);
+}
+
 static void put(unsigned at, uint64_t value, unsigned n)
 {
     memcpy(fadt + at, &value, n);
+}
+
+/* The 12 bytes of a register. */
+static void put_wide(unsigned at, uint8_t space, uint64_t where)
+{
+    put(at, space, 1);
+    put(at + 4, where, 8);
+}
+
+static void begin(void)
+{
+    host_power_init();
+    host_ports_init();
 }
 
 static int setup(void **state)
@@ -97,7 +122,7 @@ static int setup(void **state)
     put(116, 1, 1); /* at a port */
     put(120, RESET, 8);
     put(128, 0x5a, 1);
-    host_ports_init();
+    begin();
     return 0;
 }
 
@@ -263,10 +288,10 @@ static void tables(void **state)
     (void)state;
     for (uint32_t size = 0; size <= sizeof(fadt); size++) {
         fadt_size = size;
-        host_ports_init();
+        begin();
         nr_ends = 0;
         host_out(&domain, PM1 + 1, 1, 0x20);
-        assert_int_equal(nr_ends, size >= 72);
+        assert_int_equal(nr_ends, size >= 68);
         nr_ends = 0;
         host_out(&domain, RESET, 1, 0x5a);
         assert_int_equal(nr_ends, size > 128);
@@ -277,7 +302,7 @@ static void tables(void **state)
             fadt[at] = (uint8_t)random_u64();
         }
         fadt_size = (uint32_t)random_below(sizeof(fadt) + 1);
-        host_ports_init();
+        begin();
         for (unsigned n = 0; n < 20; n++) {
             uint32_t value;
             uint16_t port = (uint16_t)random_u64();
@@ -289,12 +314,121 @@ static void tables(void **state)
     }
 }
 
+/* Registers of 12 bytes stand for the ports of the same name; a machine without PM1 has another. */
+static void wide(void **state)
+{
+    (void)state;
+    put_wide(172, ACPI_PORT, 0x1804);
+    put_wide(184, ACPI_PORT, 0x1904);
+    put_wide(244, ACPI_PORT, 0x1a00);
+    begin();
+    for (unsigned byte = 0; byte < 256; byte++) {
+        if (byte & 0x20) {
+            check_ends(0x1805, (uint8_t)byte, SHUTDOWN_poweroff);
+            check_ends(0x1905, (uint8_t)byte, SHUTDOWN_poweroff);
+            check_ends(0x1a00, (uint8_t)byte, SHUTDOWN_poweroff);
+        }
+    }
+    nr_ends = nr_written = 0;
+    assert_true(host_out(&domain, PM1 + 1, 1, 0x20)); /* of something else */
+    assert_true(host_out(&domain, 0x1804, 2, 0x1c01));
+    assert_true(host_out(&domain, 0x1a00, 1, 0x1c));
+    assert_int_equal(nr_ends, 0);
+    assert_int_equal(nr_written, 3);
+    put_wide(116, ACPI_MEMORY, RESET);
+    put_wide(172, 0x7f, 0x1804);
+    begin();
+    assert_true(host_out(&domain, RESET, 1, 0x5a));
+    assert_true(host_out(&domain, 0x1805, 1, 0x20));
+    assert_int_equal(nr_ends, 0);
+}
+
+/* What a write of some bytes to memory ends, or does; the page is not shown otherwise. */
+static void check_memory(uint64_t at, unsigned size, uint64_t value, unsigned ends)
+{
+    uint64_t before, after;
+
+    nr_ends = 0;
+    memcpy(&before, (void *)at, size);
+    assert_true(host_power_mmio_write(at, size, value));
+    memcpy(&after, (void *)at, size);
+    assert_int_equal(nr_ends, ends);
+    if (ends || size > 4 || at % size) {
+        assert_memory_equal(&before, &after, size);
+    } else {
+        assert_memory_equal(&value, &after, size);
+    }
+}
+
+static void in_devices_memory(void **state)
+{
+    uint64_t at, value;
+
+    (void)state;
+    mmio = mmap(NULL, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    assert_ptr_not_equal(mmio, MAP_FAILED);
+    at = (uint64_t)mmio + 0x804;
+    put_wide(116, ACPI_MEMORY, at);
+    put_wide(172, ACPI_MEMORY, (uint64_t)mmio + PAGE_SIZE + 4);
+    put_wide(184, ACPI_MEMORY, (uint64_t)mmio + 2 * PAGE_SIZE);
+    put_wide(244, ACPI_MEMORY, 0x20);
+    begin();
+    for (uint64_t page = (uint64_t)mmio; page < (uint64_t)mmio + 3 * PAGE_SIZE; page += PAGE_SIZE) {
+        assert_true(host_power_page(page, page + PAGE_SIZE));
+    }
+    assert_true(host_power_page((uint64_t)mmio & ~0x1fffffULL, (uint64_t)mmio + 0x805));
+    assert_false(host_power_page((uint64_t)mmio, at));
+    assert_false(host_power_page(at + 1, (uint64_t)mmio + PAGE_SIZE));
+    check_memory(at, 1, 0x5a, 1);
+    assert_int_equal(reason, SHUTDOWN_reboot);
+    check_memory(at, 4, 0x1234565a, 1);
+    check_memory(at - 4, 8, 0x5a00000000, 1);
+    check_memory(at - 1, 2, 0x5a00, 1);
+    check_memory(at - 1, 2, 0x5b00, 0);
+    check_memory(at, 1, 0x5b, 0);
+    check_memory(at + 4, 4, 0x5a5a5a5a, 0);
+    check_memory((uint64_t)mmio + PAGE_SIZE + 4, 2, 0x3c01, 1);
+    assert_int_equal(reason, SHUTDOWN_poweroff);
+    check_memory((uint64_t)mmio + PAGE_SIZE + 4, 2, 0x1c01, 0);
+    assert_true(host_power_mmio_read((uint64_t)mmio + PAGE_SIZE + 4, 2, &value));
+    assert_int_equal(value, 0x1c01);
+    assert_true(host_power_mmio_read(at + 1, 2, &value));
+    assert_int_equal(value, ~0ULL);
+    /* Nobody's hand goes where the domain may not go. */
+    assert_false(host_power_mmio_write((uint64_t)mmio + 2 * PAGE_SIZE + 1, 1, 0x20));
+    assert_false(host_power_mmio_read((uint64_t)mmio + 2 * PAGE_SIZE, 1, &value));
+    assert_false(host_power_mmio_write(0x20, 1, 0));
+    assert_int_equal(munmap(mmio, 3 * PAGE_SIZE), 0);
+}
+
+static void in_configuration(void **state)
+{
+    (void)state;
+    put_wide(116, ACPI_CONFIG, 0x1f000200aeULL);
+    begin();
+    assert_true(host_power_ends(ACPI_CONFIG, 0x1f000200acULL, 4, 0x5a0000));
+    assert_int_equal(nr_ends, 1);
+    assert_int_equal(reason, SHUTDOWN_reboot);
+    assert_false(host_power_ends(ACPI_CONFIG, 0x1f000200acULL, 4, 0x5b0000));
+    assert_false(host_power_ends(ACPI_CONFIG, 0x1f000200aeULL - 1, 1, 0x5a));
+    assert_false(host_power_ends(ACPI_CONFIG, 0x1f000300aeULL, 1, 0x5a));
+    assert_false(host_power_ends(ACPI_MEMORY, 0x1f000200aeULL, 1, 0x5a));
+    assert_int_equal(nr_ends, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(ends_itself, setup),   cmocka_unit_test_setup(keyboard, setup),
-        cmocka_unit_test_setup(goes_on, setup),       cmocka_unit_test_setup(kept_ports, setup),
-        cmocka_unit_test_setup(configuration, setup), cmocka_unit_test_setup(tables, setup),
+        cmocka_unit_test_setup(ends_itself, setup),
+        cmocka_unit_test_setup(keyboard, setup),
+        cmocka_unit_test_setup(goes_on, setup),
+        cmocka_unit_test_setup(kept_ports, setup),
+        cmocka_unit_test_setup(configuration, setup),
+        cmocka_unit_test_setup(tables, setup),
+        cmocka_unit_test_setup(wide, setup),
+        cmocka_unit_test_setup(in_devices_memory, setup),
+        cmocka_unit_test_setup(in_configuration, setup),
     };
 
     return cmocka_run_group_tests_name("hv ports", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Host tests of the whole hypervisor (machine.h): core/ and hv/ as they are, above the instructions of the processor.
 WHOLE_HV = $(filter-out hv/boot/% hv/vmx/% hv/svm/% hv/lib/console.c hv/exit/selftest.c hv/exit/run.c hv/vcpu/sched.c \
-             hv/x86/acpi_reg.c hv/x86/apic.c hv/x86/clocks.c hv/x86/desc.c hv/x86/fpu.c hv/x86/mce.c hv/x86/nmi.c hv/x86/power.c hv/x86/processors.c \
+             hv/x86/apic.c hv/x86/clocks.c hv/x86/desc.c hv/x86/fpu.c hv/x86/mce.c hv/x86/nmi.c hv/x86/power.c hv/x86/processors.c \
              hv/x86/paging.c hv/x86/trap.c,$(HV_SRCS)) \
            $(patsubst %,tests/whole/%.c,hv_console hv_ept hv_sched vendor)
 WHOLE_TEST = $(patsubst %,tests/whole/%.c,machine machine_begin machine_guest property accounts calls gate linear random random_begin) tests/unit/grammar.c
