@@ -162,6 +162,39 @@ class KernelProfileTest(FacetTest):
         with self.assertRaises(Error):
             extract_btf(b"nothing of the kind")
 
+    @staticmethod
+    def ring():
+        """Two arrays, each of the other, which a structure holds and a variable is."""
+        btf = Btf()
+        btf.add(kernelprofile.ARRAY, "", 0, (2, 2, 1))
+        btf.add(kernelprofile.ARRAY, "", 0, (1, 1, 1))
+        btf.structure("s", 8, ("x", 1, 0))
+        btf.add(kernelprofile.VARIABLE, "current_task", 1, (0,))
+        return btf
+
+    def test_ring(self):
+        """Arrays of each other are refused, whoever asks for what is made of them."""
+        for wanted in (None, ["s"]):
+            with self.subTest(wanted), self.assertRaises(Error):
+                Types(self.ring().write()).documents(wanted)
+
+    def test_malformed_symbols(self):
+        """A symbol's type that is not there or goes in a circle is refused in words, and so are headers that are cut off."""
+        def profile(btf, image=bytes(64)):
+            path = self.write("vmlinux", image + bytes(-len(image) % 8) + table(many()) + bytes(8) + btf.write())
+            return Profile(path)
+
+        nowhere, whole = Btf(), sample()
+        nowhere.add(kernelprofile.VARIABLE, "current_task", 999, (0,))
+        for btf in (self.ring(), nowhere):
+            with self.assertRaisesRegex(Error, "type information"):
+                profile(btf).document(lambda name: name == "current_task")
+        headers = bytearray(b"\x7fELF\x02\x01\x01" + bytes(57))
+        struct.pack_into("<Q", headers, 32, 1 << 40)
+        struct.pack_into("<HH", headers, 54, 56, 1)
+        with self.assertRaisesRegex(Error, "vmlinux"):
+            profile(whole, bytes(headers)).document(lambda name: name == "linux_banner")
+
     def test_symbols(self):
         """Both orders of the table, both ways to count; other bytes that look like the digits' tokens."""
         for late, down in itertools.product((False, True), repeat=2):

@@ -32,6 +32,7 @@ VOID = {"kind": "base", "name": "void"}
 KINDS = {STRUCT: "struct", UNION: "union"}
 DIGITS = b"0\0" b"1\0" b"2\0" b"3\0" b"4\0" b"5\0" b"6\0" b"7\0" b"8\0" b"9\0"  # tokens that stand for themselves
 TOKENS, PER_MARKER, SYMBOLS_MIN = 256, 256, 256
+PROGRAM_HEADER = 56  # bytes
 
 
 def _align(value, to=8):
@@ -96,6 +97,14 @@ class Types:
                 return number
             number = self._types[number][4]
         raise Error(BTF_BAD)
+
+    def of_symbol(self, name):
+        """The type of a function or a variable, as symbols name it."""
+        try:
+            return ({"kind": "function"} if name in self.functions else
+                    self.reference(self.variables[name]) if name in self.variables else VOID)
+        except MALFORMED:
+            raise Error(BTF_BAD) from None
 
     def _type_name(self, number):
         """The name of a structure, union or enumeration: names of two are the first one's."""
@@ -168,12 +177,13 @@ class Types:
 
     def _made_of(self, number):
         """A type, and those that it holds (not those that it points to)."""
-        found, left = set(), [number]
+        found, seen, left = set(), set(), [number]
         while left:
             one = self.through(left.pop())
             kind = self._types[one][1]
-            if one in found:
+            if one in seen:
                 continue
+            seen.add(one)
             if kind == ARRAY:
                 left.append(self._types[one][5][0])
             elif kind in KINDS or kind in (ENUM, ENUM64):
@@ -315,6 +325,8 @@ class Profile:
             return b""
         table, = struct.unpack_from("<Q", self._data, 32)
         each, count = struct.unpack_from("<HH", self._data, 54)
+        if count and table + (count - 1) * each + PROGRAM_HEADER > len(self._data):
+            raise Error(f"{self._path}: its program headers are cut off")
         for index in range(count):
             kind, _, offset, virtual, _, length = struct.unpack_from("<IIQQQQ", self._data, table + index * each)
             if kind == 1 and virtual <= address < virtual + length:
@@ -323,9 +335,7 @@ class Profile:
 
     def _symbol(self, name, moved):
         address = self.symbols[name]
-        kind = ({"kind": "function"} if name in self.types.functions else
-                self.types.reference(self.types.variables[name]) if name in self.types.variables else VOID)
-        entry = {"type": kind, "address": address + (moved if address >= KERNEL_MAP else 0)}
+        entry = {"type": self.types.of_symbol(name), "address": address + (moved if address >= KERNEL_MAP else 0)}
         if name == "linux_banner":
             text = self.bytes_at(address, 4096).partition(b"\0")[0]
             entry["constant_data"] = base64.b64encode(text + b"\0").decode()
