@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How `facet drakvuf` judges what DRAKVUF's plugins say, and what it makes for them; DRAKVUF itself is not in the tree."""
 
+import pathlib
+from unittest import mock
+
 from harness import FacetTest
 from runner import drakvuf, libvmi, machines
 from runner.base import Error
@@ -67,9 +70,53 @@ class DrakvufTest(FacetTest):
         (self.dir / "src/libdrakvuf").mkdir(parents=True)
         self.write("meson.build", "")
         self.write("src/libdrakvuf/libdrakvuf.h", "")
+        with self.assertRaises(Error):
+            drakvuf.check_source(self.dir)  # without its options, nobody knows its plugins
+        self.write("meson_options.txt", "")
         done = self.facet("drakvuf", self.dir)
         self.assertEqual(done.status, 2)
         self.assertIn("--libvmi", done.err)
         done = self.facet("drakvuf", self.dir, "--libvmi", self.dir, "procmon")
         self.assertEqual((done.status, done.out), (2, ""))
         self.assertIn("is not the source of LibVMI", done.err)
+
+    def _source(self, name):
+        """A directory with options of three plugins, in an order of its own."""
+        source = self.dir / name
+        source.mkdir()
+        (source / "meson_options.txt").write_bytes(b"# \xe9\noption('plugin-procmon', type: 'boolean')\noption('plugin-regmon')\n")
+        return source
+
+    def test_switches(self):
+        """The plugins for Linux are built, others not; options that cannot be read are told of in words."""
+        source = self._source("source")
+        self.assertEqual(drakvuf._switches(source), ["-Dplugin-procmon=true", "-Dplugin-regmon=false"])
+        (source / "meson_options.txt").unlink()
+        with self.assertRaisesRegex(Error, "meson_options.txt"):
+            drakvuf._switches(source)
+        (source / "meson_options.txt").mkdir()
+        with self.assertRaisesRegex(Error, "meson_options.txt"):
+            drakvuf._switches(source)
+
+    def _built(self, source, vmi):
+        """What is configured when they are built; the commands do nothing but that they leave what meson does."""
+        configured = []
+
+        def checked(_what, *command, **_more):
+            if command[:2] == ("meson", "setup"):
+                configured.append(pathlib.Path(command[3]))
+                pathlib.Path(command[2]).mkdir()
+                (pathlib.Path(command[2]) / "build.ninja").touch()
+        with mock.patch.object(drakvuf, "checked", checked), mock.patch.object(libvmi, "checked", checked), \
+             mock.patch.object(drakvuf, "build_dir", lambda: self.dir), mock.patch.object(libvmi, "check_source", lambda one: one):
+            drakvuf.build_all(source, vmi)
+        return configured
+
+    def test_another_source(self):
+        """What was built of one source stays for it, and is gone for another, of LibVMI's too."""
+        one, other, vmi = self._source("one"), self._source("other"), self._source("vmi")
+        self.assertEqual(self._built(one, vmi), [one])
+        self.assertEqual(self._built(one, vmi), [])
+        self.assertEqual(self._built(other, vmi), [other])
+        self.assertEqual(self._built(other, one), [other])
+        self.assertEqual(self._built(other, one), [])

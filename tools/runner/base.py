@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import signal
 import stat
 import subprocess
@@ -104,6 +105,19 @@ def source_of(directory, what, *parts):
         why = getattr(error, "strerror", None) or error
         raise Error(f"{directory}: cannot read: {why}") from None
     return directory
+
+
+def of_sources(tree, *sources):
+    """Makes a directory for what is built of these sources, or empties it if it was for others'."""
+    record, text = tree / ".sources", "".join(f"{source}\n" for source in sources)
+    try:
+        known = record.read_text(encoding="utf-8", errors="surrogateescape") == text
+    except OSError:
+        known = False
+    if not known:
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir(parents=True, exist_ok=True)
+        record.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def version():

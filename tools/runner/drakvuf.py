@@ -13,7 +13,7 @@ import shutil
 import tempfile
 
 from . import bochs, initramfs, libvmi, libvmi_host, machine, machines, packages
-from .base import ROOT, Error, build, build_dir, locked, progress, source_of
+from .base import ROOT, Error, build, build_dir, locked, of_sources, progress, readable, source_of
 from .debian import debian_kernel
 from .kernelprofile import KERNEL_MAP, Profile
 from .libvmi import Example, checked
@@ -108,7 +108,7 @@ EXAMPLES = (
 
 def check_source(source):
     """The directory, if it has DRAKVUF's source."""
-    return source_of(source, "DRAKVUF", "src/libdrakvuf/libdrakvuf.h", "meson.build")
+    return source_of(source, "DRAKVUF", "src/libdrakvuf/libdrakvuf.h", "meson.build", "meson_options.txt")
 
 
 def _build_vmi(source, tree):
@@ -119,7 +119,9 @@ def _build_vmi(source, tree):
 
 def _switches(source):
     """meson's for the plugins: those that know Linux."""
-    text = (source / "meson_options.txt").read_text(encoding="utf-8")
+    options = source / "meson_options.txt"
+    readable(options)
+    text = options.read_text(encoding="utf-8", errors="replace")
     return [f"-Dplugin-{name}={'true' if name in PLUGINS else 'false'}" for name in re.findall(r"'plugin-([\w-]+)'", text)]
 
 
@@ -135,8 +137,8 @@ def _build_drakvuf(source, tree):
 def build_all(source, vmi):
     """Builds LibVMI and DRAKVUF in the build directory. Returns the directory."""
     tree = build_dir() / "drakvuf"
-    tree.mkdir(parents=True, exist_ok=True)
     with locked(build_dir() / ".drakvuf-lock"):
+        of_sources(tree, source, vmi)
         progress("building LibVMI")
         _build_vmi(vmi, tree)
         progress("building DRAKVUF")

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 from . import initramfs, kernelprofile, libvmi_host, machine, machines, packages
-from .base import ROOT, Error, build, build_dir, locked, progress, source_of
+from .base import ROOT, Error, build, build_dir, locked, of_sources, progress, source_of
 from .config import config
 from .debian import debian_kernel
 from .options import machine as machine_options
@@ -249,6 +249,7 @@ def build_examples(source):
     """Builds LibVMI in the build directory. Returns the directory."""
     tree = build_dir() / "libvmi"
     with locked(build_dir() / ".libvmi-lock"):
+        of_sources(tree, check_source(source))
         progress("building LibVMI and its examples")
         build_library(source, tree)
         checked("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",

@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 
 from . import machine, machines, packages
-from .base import Error, build, build_dir, locked, progress, source_of
+from .base import Error, build, build_dir, locked, of_sources, progress, source_of
 from .config import config
 from .options import machine as machine_options
 from .options import parser as command_parser
@@ -136,6 +136,7 @@ def build_tests(source):
     tree = build_dir() / "xtf"
     tests = []
     with locked(build_dir() / ".xtf-lock"):
+        of_sources(tree, source)
         shutil.copytree(source, tree, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_MADE))
         progress("building XTF's tests")
         for path in sorted(source.glob("tests/*/Makefile")):
