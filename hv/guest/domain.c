@@ -16,7 +16,7 @@ enum outcome {
 
 /* One described domain; stays when the domain itself is gone. */
 struct slot {
-    bool described, ended;
+    bool described;
     bool made, destroy;         /* by a domain, at run time; which has it destroyed */
     bool reaped, end_said;      /* the domain's end was seen; was said */
     bool not_built;             /* when it was to start again */
@@ -41,7 +41,6 @@ static struct slot slots[DOMAIN_MAX + 1];
 static unsigned nr_running; /* or being started again */
 static unsigned nr_dying;   /* ended, not yet reaped */
 static unsigned ended[OUTCOME_COUNT];
-static bool reset_wanted; /* the hardware domain rebooted */
 static const struct boot_module *boot_modules;
 static unsigned nr_boot_modules;
 static bool interactive;
@@ -239,10 +238,8 @@ void domain_destroy(struct domain *d)
 
 static void slot_end(struct slot *s, enum outcome outcome)
 {
-    s->ended = true;
     s->outcome = outcome;
     ended[outcome]++;
-    reset_wanted = reset_wanted || (s->config.hardware && outcome == OUTCOME_REBOOTED);
 }
 
 static void say_not_built(const struct slot *s, const char *error)
@@ -642,5 +639,5 @@ bool domains_report(void)
 {
     say("all domains ended: %u powered off, %u rebooted, %u crashed", ended[OUTCOME_POWERED_OFF],
         ended[OUTCOME_REBOOTED], ended[OUTCOME_CRASHED]);
-    return reset_wanted;
+    return slots[0].config.hardware && slots[0].outcome == OUTCOME_REBOOTED;
 }
