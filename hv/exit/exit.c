@@ -180,6 +180,7 @@ static void (*const handlers[VCPU_EXIT_KINDS])(struct vcpu *, const struct vcpu_
     [VCPU_EXIT_WINDOW] = nothing,
     [VCPU_EXIT_IRET] = iret,
     [VCPU_EXIT_STEPPED] = nothing,
+    [VCPU_EXIT_MIRROR] = mirror_fault,
     [VCPU_EXIT_EXCEPTION] = exception_exit,
     [VCPU_EXIT_NMI] = nmi,
     [VCPU_EXIT_CPUID] = cpuid_exit,
@@ -310,7 +311,7 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
         step_arm(v);
     }
     enter(v, &e);
-    if (v->mirror) {
+    if (e.kind == VCPU_EXIT_MIRROR) {
         mirror_look(v, &e);
     }
     if (narrowing) {
@@ -347,11 +348,9 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     }
 }
 
-static __attribute__((noinline)) void handle_rare(struct vcpu *v, struct vcpu_exit *e)
+/* Not inline: it takes registers that the most frequent one does without. */
+static __attribute__((noinline)) void handle_rare(struct vcpu *v, const struct vcpu_exit *e)
 {
-    if (v->mirror) {
-        mirror_look(v, e);
-    }
     exit_handle(v, e);
 }
 

@@ -97,7 +97,8 @@ void mirror_look(struct vcpu *v, struct vcpu_exit *e)
     struct event *event = &e->exception.event;
     struct hand_look l;
 
-    if (e->kind != VCPU_EXIT_EXCEPTION || event->vector != EXC_PF || !vcpu_can_mirror(v)) {
+    e->kind = VCPU_EXIT_EXCEPTION;
+    if (!vcpu_can_mirror(v)) {
         return;
     }
     l = (struct hand_look){.linear = event->cr2, .error = event->error, .marks = marks(v)};
@@ -115,6 +116,14 @@ void mirror_look(struct vcpu *v, struct vcpu_exit *e)
         e->kind = VCPU_EXIT_WINDOW;
         break;
     }
+}
+
+void mirror_fault(struct vcpu *v, const struct vcpu_exit *e)
+{
+    struct vcpu_exit is = *e;
+
+    mirror_look(v, &is);
+    exit_handle(v, &is);
 }
 
 static bool is_invlpg(const struct code *c)

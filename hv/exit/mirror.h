@@ -8,6 +8,7 @@
  * written. False: that cannot be (walk.h can).
  */
 bool mirror_begin(struct vcpu *v);
-/* With v->mirror: makes of a #PF what it stands for. It may be one of the guest's. */
+/* Makes of VCPU_EXIT_MIRROR what it stands for: it may be a #PF of the guest's. */
 void mirror_look(struct vcpu *v, struct vcpu_exit *e);
+void mirror_fault(struct vcpu *v, const struct vcpu_exit *e);
 void mirror_invlpg(struct vcpu *v, const struct vcpu_exit *e);

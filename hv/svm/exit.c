@@ -166,7 +166,7 @@ static void exception(struct vcpu *v, struct vcpu_exit *e, unsigned vector)
         e->kind = VCPU_EXIT_SLICE;
         return;
     }
-    e->kind = VCPU_EXIT_EXCEPTION;
+    e->kind = svm_of(v)->mirrored && vector == EXC_PF ? VCPU_EXIT_MIRROR : VCPU_EXIT_EXCEPTION;
     e->exception.pending = vector == EXC_DB ? debug_causes(v, b) : 0;
     e->exception.event = (struct event){
         .vector = (uint8_t)vector,

@@ -12,12 +12,18 @@
 struct svm_vcpu {
     struct vmcb *vmcb;
     uint32_t exceptions; /* intercepted but when a double fault is delivered */
-    uint32_t pending;    /* TRAP_*: a #DB that is due before the next instruction */
-    bool loses_paging;   /* see enter() */
-    struct vmcb *host;   /* svm_host(), and ... */
-    struct tags *tags;   /* asid.c: ... of the processor on which v is loaded */
-    uint8_t length;      /* of the instruction that exited, where it has to be found out */
-    uint8_t advanced; /* bytes by which RIP was moved for a software interrupt that is delivered */
+    union {              /* most entries look at none of it */
+        struct {
+            uint32_t pending; /* TRAP_*: a #DB that is due before the next instruction */
+            bool mirrored;    /* as v->mirror, by svm_watch() */
+        };
+        uint64_t special;
+    };
+    bool loses_paging; /* see enter() */
+    struct vmcb *host; /* svm_host(), and ... */
+    struct tags *tags; /* asid.c: ... of the processor on which v is loaded */
+    uint8_t length;    /* of the instruction that exited, where it has to be found out */
+    uint8_t advanced;  /* bytes by which RIP was moved for a software interrupt that is delivered */
     uint8_t injected_type;   /* of that: enum event_type */
     bool gp_injected;        /* by the last entry */
     bool delivering;         /* the next entry delivers an event and does nothing else */

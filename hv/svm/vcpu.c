@@ -234,7 +234,6 @@ static void cross_mirrored(struct vcpu *v, struct svm_vcpu *x, bool again,
     svm_dirty(x, CLEAN_NESTED | CLEAN_CR);
 }
 
-/* With v->mirror. */
 static __attribute__((noinline)) enum smp_exit enter_mirrored(struct vcpu *v, struct svm_vcpu *x,
                                                               enum entry how)
 {
@@ -261,7 +260,7 @@ static __attribute__((noinline)) enum smp_exit enter_mirrored(struct vcpu *v, st
 static inline __attribute__((always_inline)) enum smp_exit enter(struct vcpu *v, struct svm_vcpu *x,
                                                                  enum entry how, unsigned own)
 {
-    if (__builtin_expect(v->mirror != NULL, 0)) {
+    if (__builtin_expect(x->mirrored, 0)) {
         return enter_mirrored(v, x, how);
     }
     use_tables(v, how);
@@ -342,11 +341,11 @@ static enum smp_exit enter_watched(struct vcpu *v, struct svm_vcpu *x)
 }
 
 /* A #PF may be the mirror's: who handles that tells. */
-static bool is_triple_fault(const struct vcpu *v)
+static bool is_triple_fault(const struct svm_vcpu *x)
 {
-    const struct vmcb *b = svm_of(v)->vmcb;
+    const struct vmcb *b = x->vmcb;
 
-    if (v->mirror && b->exit_code == SVM_EXCEPTION + EXC_PF) {
+    if (x->mirrored && b->exit_code == SVM_EXCEPTION + EXC_PF) {
         return false;
     }
     return (b->exit_int_info & EVENT_INFO_VALID) &&
@@ -433,10 +432,11 @@ static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_v
     enum smp_exit how = SMP_EXIT;
     enum vmfunc_done done;
 
-    for (unsigned left = AT_ONCE; how == SMP_EXIT;) {
+    for (unsigned left = x->mirrored ? 0 : AT_ONCE; how == SMP_EXIT;) {
         done = vmfunc_done(v, x);
         if (done == VMFUNC_DONE && left-- > 0) {
-            how = enter(v, x, ENTRY_CHANGED, OWN_EXITS);
+            use_tables(v, ENTRY_CHANGED);
+            how = enter_plain(v, x, ENTRY_CHANGED, OWN_EXITS);
         } else if (done != VMFUNC_NOT) {
             stopped(v, x, e, done);
             return;
@@ -455,21 +455,24 @@ static __attribute__((noinline)) void go_on_or_tell(struct vcpu *v, struct svm_v
     interfered(v, e, how);
 }
 
-/* An event is to be delivered, or a trap is due. */
-static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcpu *x,
-                                                  struct vcpu_exit *e)
+static void tell_entered(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e, enum smp_exit how)
+{
+    if (how != SMP_EXIT) {
+        interfered(v, e, how);
+    } else {
+        go_on_or_tell(v, x, e);
+    }
+}
+
+static void run_event(struct vcpu *v, struct svm_vcpu *x, struct vcpu_exit *e)
 {
     enum smp_exit how;
     bool watched;
 
-    if (!v->event.due) { /* the guest gets nowhere before that trap */
-        svm_tell_pending(x, e);
-        return;
-    }
     watched = v->event.type >= EVENT_SOFTWARE ||
               (v->event.vector == EXC_DF && v->event.type == EVENT_HARDWARE);
     how = watched ? enter_watched(v, x) : enter_event(v, x);
-    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(v)) {
+    if (watched && how != SMP_EXIT_DROPPED && is_triple_fault(x)) {
         e->kind = VCPU_EXIT_SHUTDOWN;
         e->reason = SVM_SHUTDOWN;
         return;
@@ -478,13 +481,21 @@ static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcp
         x->advanced = 0;
         x->gp_injected = false;
     }
-    if (how != SMP_EXIT) {
-        interfered(v, e, how);
-    } else {
-        go_on_or_tell(v, x, e);
-    }
+    tell_entered(v, x, e, how);
     x->advanced = 0;
     x->gp_injected = false;
+}
+
+static __attribute__((noinline)) void run_special(struct vcpu *v, struct svm_vcpu *x,
+                                                  struct vcpu_exit *e)
+{
+    if (v->event.due) {
+        run_event(v, x, e);
+    } else if (x->pending) { /* the guest gets nowhere before that trap */
+        svm_tell_pending(x, e);
+    } else {
+        tell_entered(v, x, e, enter_mirrored(v, x, ENTRY));
+    }
 }
 
 extern inline void svm_run(struct vcpu *v, struct vcpu_exit *e);
@@ -494,11 +505,12 @@ __attribute__((always_inline)) inline void svm_run(struct vcpu *v, struct vcpu_e
     struct svm_vcpu *x = svm_of(v);
     enum smp_exit how;
 
-    if (v->event.due || x->pending) {
+    if (v->event.due || x->special) {
         run_special(v, x, e);
         return;
     }
-    how = enter(v, x, ENTRY, OWN_EXITS);
+    use_tables(v, ENTRY);
+    how = enter_plain(v, x, ENTRY, OWN_EXITS);
     if (how != SMP_EXIT) {
         interfered(v, e, how);
     } else if (told_call(x, e)) {
@@ -551,6 +563,7 @@ void svm_watch(struct vcpu *v, const struct vendor_watch *w)
     struct vmcb *b = x->vmcb;
     bool breakpoints = w->exceptions & 1u << EXC_BP;
 
+    x->mirrored = w->mirror;
     /* #UD: VMFUNC and VMCALL, which are not there. #DF: see enter_watched(). #GP: what is
      * to be #UD. */
     x->exceptions =

@@ -16,6 +16,7 @@ enum vcpu_exit_kind {
     VCPU_EXIT_WINDOW,    /* an interrupt or NMI can be taken now */
     VCPU_EXIT_IRET,      /* NMIs are blocked, and it has not run that ends that (AMD) */
     VCPU_EXIT_STEPPED,   /* the vendor's step() is done */
+    VCPU_EXIT_MIRROR,    /* #PF, with a mirror: `exception` */
     VCPU_EXIT_EXCEPTION, /* one that is watched, or always intercepted: `exception` */
     VCPU_EXIT_NMI,       /* the machine's, and served */
     VCPU_EXIT_CPUID,

@@ -107,6 +107,12 @@ void svm_tell(struct vcpu *v, struct vcpu_exit *e)
     e->kind = VCPU_EXIT_INTERRUPT;
 }
 
+enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
+{
+    assert_ptr_equal(x, svm_of(v));
+    return VMFUNC_NOT;
+}
+
 /* ---- what no entry of these comes to ---- */
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -133,7 +139,6 @@ NEVER(void, svm_tell_violation, struct vcpu_exit *e, const struct vmcb *b, bool 
 NEVER(const uint8_t *, vcpu_code_known, struct vcpu *v, size_t n)
 NEVER(bool, vcpu_exit_own, struct vcpu *v, enum vcpu_exit_kind kind)
 NEVER(bool, vcpu_reflect, struct vcpu *v, const struct vcpu_exit *e)
-NEVER(enum vmfunc_done, vmfunc_done, struct vcpu *v, struct svm_vcpu *x)
 NEVER(bool, vmfunc_own, struct vcpu *v, struct svm_vcpu *x)
 
 static void test_mirrored(void **state)
@@ -151,7 +156,7 @@ static void test_mirrored(void **state)
         svm_features.clean = CLEAN_ALL;
         svm_of(&vcpu)->vmcb = &vmcb;
         svm_flushes = 1;
-        vcpu.mirror = (struct mirror *)(void *)mirror_root;
+        svm_of(&vcpu)->mirrored = true;
         vcpu.altp2m.root = frame_of(view_root);
         vcpu.altp2m_changed = true;
         entries = flushes = 0;
