@@ -38,7 +38,7 @@ static void kept_waiting(void)
         uint64_t now = clock_now(), gap = now - last;
 
         longest = gap > longest ? gap : longest;
-        waited += gap > SLICE_NS / 2 ? gap : 0;
+        waited += gap > SLICE_NS / 50 ? gap : 0;
         last = now;
     }
     say("bystander: longest time not run: %lu us; waited %lu of %lu ms\n", longest / 1000,
