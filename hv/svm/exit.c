@@ -230,14 +230,22 @@ static void write_not_done(struct vmcb *b)
     b->efer |= (b->efer & EFER_LME) && (b->cr0 & X86_CR0_PG) ? EFER_LMA : 0;
 }
 
+/* With decode assists MOV is told, which the code there need not be any more. */
 static void control(struct vcpu *v, struct vcpu_exit *e, unsigned code)
 {
+    uint64_t i = svm_of(v)->vmcb->exit_info1;
+
     e->kind = VCPU_EXIT_CR;
     e->cr.cr = code & 0xf;
     if (code == SVM_CR_WRITE) {
         write_not_done(svm_of(v)->vmcb);
     }
-    vcpu_code_cr(v, e);
+    if (svm_features.decodes && (i & CR_MOV)) {
+        e->cr.gpr = CR_GPR(i);
+        e->cr.access = code < SVM_CR_WRITE ? CR_MOV_FROM : CR_MOV_TO;
+    } else {
+        vcpu_code_cr(v, e);
+    }
 }
 
 /* No guest can load such a CS, but QEMU 7.2's SYSENTER does where 32-bit code executes it in long
@@ -259,6 +267,7 @@ static void refused(struct vcpu *v, struct vcpu_exit *e)
         svm_dirty(x, CLEAN_SEGMENTS);
         e->kind = VCPU_EXIT_WINDOW;
     } else if (vcpu_code_is_cr3_load(v)) {
+        x->vmcb->exit_info1 = 0;
         control(v, e, SVM_CR_WRITE + 3);
     }
 }

@@ -11,6 +11,7 @@
 #define SVM_HAS_NEXT_RIP   (1u << 3)
 #define SVM_HAS_CLEAN      (1u << 5)
 #define SVM_HAS_FLUSH_ASID (1u << 6)
+#define SVM_HAS_DECODES    (1u << 7)
 #define VMMCALL_LENGTH     3u
 
 bool svm_present_on(const struct look *l)
@@ -42,6 +43,7 @@ bool svm_needs(const struct look *l, struct svm_features *f, struct lack *why)
     f->redelivers = !f->next_rip; /* QEMU's has neither that nor another mark */
     f->external = f->next_rip;
     f->flush_asid = r[3] & SVM_HAS_FLUSH_ASID;
+    f->decodes = r[3] & SVM_HAS_DECODES;
     if (!(r[3] & SVM_HAS_NPT)) {
         return lacks(why, "this processor has SVM but no nested paging", 0);
     }

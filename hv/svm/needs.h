@@ -9,7 +9,7 @@ struct svm_features {
     uint32_t clean;         /* CLEAN_ALL, or 0: the processor looks at none */
     uint8_t vmmcall_length; /* 0: it is told */
     uint8_t address_bits;   /* of physical addresses */
-    bool next_rip, flush_asid;
+    bool next_rip, flush_asid, decodes;
     bool redelivers; /* an interrupt that VMRUN injects may come twice: see enter_event() */
     bool external;   /* error codes tell what came in the delivery of another event */
     bool tsc_aux, pages_1g;

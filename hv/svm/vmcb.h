@@ -177,6 +177,10 @@ enum svm_exit_code {
 #define NPF_FINAL    (1ULL << 32)
 #define NPF_WALK     (1ULL << 33)
 
+/* EXITINFO1 of accesses to control registers, with decode assists: it was MOV, and the GPR. */
+#define CR_MOV    (1ULL << 63)
+#define CR_GPR(i) ((uint8_t)((i)&15))
+
 /* EXITINFO1 of IOIO (15.10.2). */
 #define IOIO_IN      (1u << 0)
 #define IOIO_STRING  (1u << 2)

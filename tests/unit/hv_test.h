@@ -31,6 +31,16 @@ extern jmp_buf *check_expected;
         what "." #function, function, NULL, NULL, NULL                                             \
     }
 
+/* What is called of others' in no test of a file. */
+#define NOT_CALLED(type, name, ...)                                                                \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wunused-parameter\"") type   \
+    name(__VA_ARGS__)                                                                              \
+    {                                                                                              \
+        fail_msg("%s", #name);                                                                     \
+        __builtin_unreachable();                                                                   \
+    }                                                                                              \
+    _Pragma("GCC diagnostic pop")
+
 void random_seed(uint64_t seed);
 uint64_t random_u64(void);
 /* 0..n-1 */

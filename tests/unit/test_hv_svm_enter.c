@@ -115,31 +115,23 @@ enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
 
 /* ---- what no entry of these comes to ---- */
 
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#define NEVER(type, name, ...)                                                                     \
-    type name(__VA_ARGS__)                                                                         \
-    {                                                                                              \
-        fail_msg("%s", #name);                                                                     \
-        __builtin_unreachable();                                                                   \
-    }
-
-NEVER(void, apic_send, uint32_t to, uint8_t vector)
-NEVER(void, asid_load, struct vcpu *v)
-NEVER(mfn_t, frame_alloc, uint16_t owner, unsigned order)
-NEVER(void, frame_put, mfn_t m)
-NEVER(void, npt_without_code, uint64_t *to, const uint64_t *from)
-NEVER(uint64_t, svm_get, const struct vcpu *v, enum vcpu_field f)
-NEVER(void, svm_set, struct vcpu *v, enum vcpu_field f, uint64_t value)
-NEVER(bool, svm_init, struct vendor_caps *caps)
-NEVER(bool, svm_present, void)
-NEVER(uint8_t *, svm_msr_bit, uint8_t *map, uint32_t msr, bool write, uint8_t *bit)
-NEVER(unsigned, svm_length, const struct vcpu *v)
-NEVER(void, svm_tell_pending, struct svm_vcpu *x, struct vcpu_exit *e)
-NEVER(void, svm_tell_violation, struct vcpu_exit *e, const struct vmcb *b, bool delivering)
-NEVER(const uint8_t *, vcpu_code_known, struct vcpu *v, size_t n)
-NEVER(bool, vcpu_exit_own, struct vcpu *v, enum vcpu_exit_kind kind)
-NEVER(bool, vcpu_reflect, struct vcpu *v, const struct vcpu_exit *e)
-NEVER(bool, vmfunc_own, struct vcpu *v, struct svm_vcpu *x)
+NOT_CALLED(void, apic_send, uint32_t to, uint8_t vector)
+NOT_CALLED(void, asid_load, struct vcpu *v)
+NOT_CALLED(mfn_t, frame_alloc, uint16_t owner, unsigned order)
+NOT_CALLED(void, frame_put, mfn_t m)
+NOT_CALLED(void, npt_without_code, uint64_t *to, const uint64_t *from)
+NOT_CALLED(uint64_t, svm_get, const struct vcpu *v, enum vcpu_field f)
+NOT_CALLED(void, svm_set, struct vcpu *v, enum vcpu_field f, uint64_t value)
+NOT_CALLED(bool, svm_init, struct vendor_caps *caps)
+NOT_CALLED(bool, svm_present, void)
+NOT_CALLED(uint8_t *, svm_msr_bit, uint8_t *map, uint32_t msr, bool write, uint8_t *bit)
+NOT_CALLED(unsigned, svm_length, const struct vcpu *v)
+NOT_CALLED(void, svm_tell_pending, struct svm_vcpu *x, struct vcpu_exit *e)
+NOT_CALLED(void, svm_tell_violation, struct vcpu_exit *e, const struct vmcb *b, bool delivering)
+NOT_CALLED(const uint8_t *, vcpu_code_known, struct vcpu *v, size_t n)
+NOT_CALLED(bool, vcpu_exit_own, struct vcpu *v, enum vcpu_exit_kind kind)
+NOT_CALLED(bool, vcpu_reflect, struct vcpu *v, const struct vcpu_exit *e)
+NOT_CALLED(bool, vmfunc_own, struct vcpu *v, struct svm_vcpu *x)
 
 static void test_mirrored(void **state)
 {
