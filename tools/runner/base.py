@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+from . import signals
 from .progress import Count, progress, say  # noqa: F401  say is for those who import it from here
 
 try:
@@ -218,21 +219,17 @@ def _make(command):
     progress(f"building ({jobs} jobs)")
     count = Count("building", sum(1 for line in planned.stdout.splitlines() if _TARGET.match(line)), " files")
     lines, done = [], 0
-    with subprocess.Popen([*command, f"-j{jobs}", "--output-sync=target", "--trace"], text=True, errors="replace",
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
-        try:
+    try:  # a signal: make and all that it runs end, too, before the next may build
+        with signals.started([*command, f"-j{jobs}", "--output-sync=target", "--trace"], signal.SIGTERM, text=True,
+                             errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             for line in process.stdout:
                 if _TARGET.match(line):
                     done += 1
                     count.at(done)
                 else:
                     lines.append(line.rstrip("\n"))
-        except BaseException:  # a signal: make and all that it runs end, too, before the next may build
-            os.killpg(process.pid, signal.SIGTERM)
-            process.communicate()
-            raise
-        finally:
-            count.end()
+    finally:
+        count.end()
     return process.returncode, lines
 
 

@@ -4,11 +4,10 @@
 import argparse
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 
-from . import disk, machine, machines, options, packages, reports, testlines
+from . import disk, machine, machines, options, packages, reports, signals, testlines
 from .base import ROOT, Error, ToolError, build, installed, progress, readable, say, tool, version, writable
 from .image import check_files_directory, make_files, make_image
 from .results import BAD
@@ -22,18 +21,6 @@ exit status:
   124  --timeout or --ticks ended the run
   130  Ctrl-C or Ctrl-] ended it
 """
-
-
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP came in."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.number = number
-
-
-def _on_signal(number, _frame):
-    raise Terminated(number)
 
 
 def _command(commands, name, text, run, **more):
@@ -300,8 +287,7 @@ def _drakvuf(args):
 
 def main(arguments):
     """Runs the command. Returns the exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _on_signal)
+    signals.install()
     return guarded(lambda: _parse_and_run(arguments))
 
 
@@ -352,5 +338,5 @@ def guarded(work):
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    except Terminated as signal_:
+    except signals.Terminated as signal_:
         return 128 + signal_.number

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Makes the bootable image: GRUB, the hypervisor, the table of domains, their files."""
 
-import contextlib
 import errno
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import tempfile
 import uuid
 from dataclasses import dataclass, field
 
+from . import signals
 from .base import Error, ToolError, build_dir, result, run_dir, tool
 
 # By name: the host may have GRUB for other platforms too, which lack some of the modules.
@@ -64,15 +63,9 @@ def hypervisor_path(hypervisor=None):
 
 def _communicate(command, environment):
     """Runs a command. Whatever ends this early ends what the command started, too."""
-    with subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
-                          start_new_session=True) as process:
-        try:
-            out, err = process.communicate()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+    with signals.started([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
+        out, err = process.communicate()
     return process.returncode, out, err
 
 
