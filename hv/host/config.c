@@ -4,16 +4,19 @@
 #include "x86/acpi.h"
 #include "x86/acpi_reg.h"
 
+#define NO_FUNCTION  ~0u
 #define SPACE        0x1000u /* bytes of a function, of which ports reach the first: */
 #define BY_PORTS     0x100u
 #define MCFG_FIRST   44u /* of the table: regions of 16 bytes */
-#define REGIONS      4u
+#define REGIONS      16u
+#define HIGH         (4ULL << 30) /* the domain has no devices above it */
 #define REG_BARS     0x10u
 #define REG_BARS_END 0x28u
 
 static struct region {
     uint64_t base, end;
     unsigned function; /* at base */
+    bool apart;        /* of another segment group: the domain has none of its functions */
 } regions[REGIONS];
 static unsigned nr_regions;
 
@@ -25,12 +28,13 @@ void config_begin(void)
     nr_regions = 0;
     for (uint32_t at = MCFG_FIRST; t && at + 16 <= size && nr_regions < REGIONS; at += 16) {
         unsigned first = t[at + 10], last = t[at + 11];
-        uint64_t base = acpi_number(t + at, 8) + ((uint64_t)first << 20);
+        uint64_t from = acpi_number(t + at, 8), base = from + ((uint64_t)first << 20);
 
-        if (acpi_number(t + at + 8, 2) == 0 && last >= first &&
-            base + (256ULL << 20) <= 4ULL << 30) {
-            regions[nr_regions++] =
-                (struct region){base, base + ((last - first + 1ULL) << 20), first << 8};
+        if (last >= first && from < HIGH && base < HIGH) {
+            uint64_t end = base + ((last - first + 1ULL) << 20);
+
+            regions[nr_regions++] = (struct region){base, end < HIGH ? end : HIGH, first << 8,
+                                                    acpi_number(t + at + 8, 2) != 0};
         }
     }
 }
@@ -46,7 +50,7 @@ static uint64_t in_memory(unsigned function, unsigned reg)
     for (unsigned i = 0; i < nr_regions; i++) {
         uint64_t a = regions[i].base + (uint64_t)(function - regions[i].function) * SPACE;
 
-        if (function >= regions[i].function && a < regions[i].end) {
+        if (!regions[i].apart && function >= regions[i].function && a < regions[i].end) {
             return a + reg;
         }
     }
@@ -59,7 +63,7 @@ uint32_t config_read(unsigned function, unsigned reg, unsigned size)
     uint64_t a = reg < BY_PORTS ? 0 : in_memory(function, reg);
     uint32_t value;
 
-    if (hide_has(function) || (reg >= BY_PORTS && !a)) {
+    if (function == NO_FUNCTION || hide_has(function) || (reg >= BY_PORTS && !a)) {
         return ones(size);
     }
     value = a ? device_read(a, size) : pci_read(function, reg, size);
@@ -97,7 +101,8 @@ void config_write(unsigned function, unsigned reg, unsigned size, uint32_t value
 {
     uint64_t a = reg < BY_PORTS ? 0 : in_memory(function, reg);
 
-    if (hide_has(function) || (reg >= BY_PORTS && !a) || ends(function, reg, size, value)) {
+    if (function == NO_FUNCTION || hide_has(function) || (reg >= BY_PORTS && !a) ||
+        ends(function, reg, size, value)) {
         return;
     }
     if (a) {
@@ -129,7 +134,9 @@ static bool config_at(uint64_t a, unsigned size, unsigned *function, unsigned *r
 {
     for (unsigned i = 0; i < nr_regions; i++) {
         if (a >= regions[i].base && a < regions[i].end && size <= 4 && a % size == 0) {
-            *function = regions[i].function + (unsigned)((a - regions[i].base) / SPACE);
+            *function = regions[i].apart
+                            ? NO_FUNCTION
+                            : regions[i].function + (unsigned)((a - regions[i].base) / SPACE);
             *reg = (unsigned)(a % SPACE);
             return true;
         }
@@ -154,6 +161,9 @@ bool config_mmio_write(uint64_t a, unsigned size, uint64_t value)
 
     if (!config_at(a, size, &function, &reg)) {
         return false;
+    }
+    if (host_power_ends(ACPI_MEMORY, a, size, value)) { /* the tables may name it either way */
+        return true;
     }
     config_write(function, reg, size, (uint32_t)value);
     return true;

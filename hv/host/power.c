@@ -8,7 +8,7 @@
 #include "x86/acpi.h"
 #include "x86/acpi_reg.h"
 
-#define REGISTERS 4u
+#define REGISTERS 6u
 
 /* A byte that ends the machine by these of its bits. */
 static struct watched {
@@ -31,6 +31,8 @@ void host_power_init(void)
 
     watched[0] = sleeps_at(p.control[0], 1);
     watched[1] = sleeps_at(p.control[1], 1);
+    watched[4] = sleeps_at(p.narrow[0], 1);
+    watched[5] = sleeps_at(p.narrow[1], 1);
     watched[2] = sleeps_at(p.sleep, 0);
     watched[3] =
         (struct watched){p.reset.space, 0xff, p.reset_value, p.reset.address, SHUTDOWN_reboot};
@@ -76,7 +78,12 @@ bool host_power_mmio_read(uint64_t a, unsigned size, uint64_t *value)
     if (!is_beside(a)) {
         return false;
     }
-    *value = size <= 4 && a % size == 0 ? device_read(a, size) : ~0ULL;
+    if (size == 8 && a % 8 == 0) {
+        *value = device_read(a, 4);
+        *value |= (uint64_t)device_read(a + 4, 4) << 32;
+    } else {
+        *value = size <= 4 && a % size == 0 ? device_read(a, size) : ~0ULL;
+    }
     return true;
 }
 
@@ -85,7 +92,13 @@ bool host_power_mmio_write(uint64_t a, unsigned size, uint64_t value)
     if (!is_beside(a)) {
         return false;
     }
-    if (!host_power_ends(ACPI_MEMORY, a, size, value) && size <= 4 && a % size == 0) {
+    if (host_power_ends(ACPI_MEMORY, a, size, value) || a % size != 0) {
+        return true;
+    }
+    if (size == 8) {
+        device_write(a, 4, (uint32_t)value);
+        device_write(a + 4, 4, (uint32_t)(value >> 32));
+    } else {
         device_write(a, size, (uint32_t)value);
     }
     return true;

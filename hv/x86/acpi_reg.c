@@ -31,14 +31,17 @@ struct acpi_reg acpi_reg_wide(const uint8_t *table, uint32_t size, unsigned wide
     return r;
 }
 
+static struct acpi_reg narrow_of(const uint8_t *table, uint32_t size, unsigned narrow)
+{
+    return size >= narrow + 4 ? (struct acpi_reg){ACPI_PORT, acpi_number(table + narrow, 4)}
+                              : (struct acpi_reg){0};
+}
+
 struct acpi_reg acpi_reg_find(const uint8_t *table, uint32_t size, unsigned narrow, unsigned wide)
 {
     struct acpi_reg r = acpi_reg_wide(table, size, wide);
 
-    if (!r.address && size >= narrow + 4) {
-        r = (struct acpi_reg){ACPI_PORT, acpi_number(table + narrow, 4)};
-    }
-    return r;
+    return r.address ? r : narrow_of(table, size, narrow);
 }
 
 struct acpi_power acpi_power_find(const uint8_t *fadt, uint32_t size)
@@ -50,6 +53,8 @@ struct acpi_power acpi_power_find(const uint8_t *fadt, uint32_t size)
     }
     p.control[0] = acpi_reg_find(fadt, size, FADT_CONTROL, FADT_X_CONTROL);
     p.control[1] = acpi_reg_find(fadt, size, FADT_CONTROL_B, FADT_X_CONTROL_B);
+    p.narrow[0] = narrow_of(fadt, size, FADT_CONTROL);
+    p.narrow[1] = narrow_of(fadt, size, FADT_CONTROL_B);
     p.sleep = acpi_reg_wide(fadt, size, FADT_SLEEP);
     if (size > FADT_RESET_VALUE && (acpi_number(fadt + FADT_FLAGS, 4) & FLAG_RESET)) {
         p.reset = acpi_reg_wide(fadt, size, FADT_RESET);

@@ -19,6 +19,7 @@ struct acpi_reg acpi_reg_find(const uint8_t *table, uint32_t size, unsigned narr
 /* Those that end the machine, as its FADT says (5.2.9); NULL: there is none. */
 struct acpi_power {
     struct acpi_reg control[2]; /* PM1: 2 bytes, of which the second has ACPI_SLEEP_NOW */
+    struct acpi_reg narrow[2];  /* what the older form names, which may be others */
     struct acpi_reg sleep;      /* instead, or besides: a byte with that */
     struct acpi_reg reset;      /* a byte, by this value: */
     uint8_t reset_value;

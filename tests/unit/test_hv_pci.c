@@ -136,12 +136,13 @@ bool host_is_device(uint64_t start, uint64_t end)
 /* Where a register in configuration space ends the machine, as the FADT says it; and one in memory,
  * in the page before the last. */
 static const uint64_t ends_at = 0x2000300aeULL;
+static uint64_t ends_in_memory;
 static unsigned nr_ends;
 
 bool host_power_ends(unsigned space, uint64_t at, unsigned size, uint64_t value)
 {
-    bool ends = space == ACPI_CONFIG && at <= ends_at && at + size > ends_at &&
-                (value >> 8 * (ends_at - at) & 0xff) == 6;
+    uint64_t where = space == ACPI_CONFIG ? ends_at : ends_in_memory;
+    bool ends = at <= where && at + size > where && (value >> 8 * (where - at) & 0xff) == 6;
 
     nr_ends += ends;
     return ends;
@@ -544,11 +545,60 @@ static void by_memory(void **state)
     assert_false(config_mmio_read(at + 0x101, 4, &value)); /* no such access */
     assert_false(config_mmio_read(at + 0x100, 8, &value));
     assert_false(config_mmio_read(base - 4, 4, &value));
+    ends_in_memory = at + 0x111; /* the same register, as the tables may name it */
+    nr_ends = 0;
+    assert_true(config_mmio_write(at + 0x110, 4, 0x0600));
+    assert_int_equal(nr_ends, 1);
+    assert_int_equal(get(mcfg + 8 * SPACE + 0x110, 4), 0x77777777);
+    assert_true(config_mmio_write(at + 0x110, 4, 0x0500));
+    assert_int_equal(nr_ends, 1);
+    assert_int_equal(get(mcfg + 8 * SPACE + 0x110, 4), 0x500);
+    ends_in_memory = 0;
     hide_function(8);
     assert_true(config_mmio_read(at + 0x100, 4, &value));
     assert_int_equal(value, 0xffffffff);
     assert_true(config_mmio_write(at + 0x108, 4, 0));
     assert_int_equal(get(mcfg + 8 * SPACE + 0x108, 4), 0x77777777);
+}
+
+/* A region is as long as its buses are, up to 4 GiB, above which the domain has nothing. Of another
+ * segment group than the first there is nothing in it. */
+static void regions_of_few_buses(void **state)
+{
+    static const struct {
+        uint64_t base, end;
+        uint8_t group, first, last;
+    } cases[] = {
+        {0xf8000000, 0xfc000000, 0, 0, 0x3f},    {0xf0000000, 0x100000000, 0, 0, 0xff},
+        {0xf8000000, 0x100000000, 0, 0, 0xff},   {0xe0000000, 0xf0000000, 1, 0, 0xff},
+        {0xe0000000, 0xe8000000, 0, 0x80, 0xff}, /* from the first bus on */
+    };
+    uint8_t kept[16];
+    uint64_t value;
+
+    (void)state;
+    memcpy(kept, table + 44, 16);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint64_t start = cases[i].base + ((uint64_t)cases[i].first << 20);
+        uint64_t end = i == 4 ? 0xf0000000 : cases[i].end;
+
+        memcpy(table + 44, &cases[i].base, 8);
+        table[44 + 8] = cases[i].group;
+        table[44 + 10] = cases[i].first;
+        table[44 + 11] = cases[i].last;
+        config_begin();
+        assert_true(config_page(start, start + PAGE_SIZE));
+        assert_true(config_page(end - PAGE_SIZE, end));
+        assert_false(config_page(start - PAGE_SIZE, start));
+        assert_false(config_page(end, end + PAGE_SIZE));
+        if (cases[i].group != 0) {
+            assert_true(config_mmio_read(start, 4, &value));
+            assert_int_equal(value, 0xffffffff);
+            assert_true(config_mmio_write(start, 4, 0));
+        }
+    }
+    memcpy(table + 44, kept, 16);
+    config_begin();
 }
 
 /* A register that ends the machine is not written with what does; with all else it is. */
@@ -625,6 +675,7 @@ int main(void)
         cmocka_unit_test_setup(hidden_fixed, setup),
         cmocka_unit_test_setup(hidden_many, setup),
         cmocka_unit_test_setup(by_memory, setup),
+        cmocka_unit_test_setup(regions_of_few_buses, setup),
         cmocka_unit_test_setup(ends_the_machine, setup),
         cmocka_unit_test_setup(anything, setup),
     };
