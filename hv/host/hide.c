@@ -6,7 +6,7 @@
  */
 #include "host_private.h"
 
-#define HIDDEN_MOST (PCI_HIDE_MAX + 4u) /* and IOMMUs */
+#define HIDDEN_MOST (PCI_HIDE_MAX + 16u) /* and IOMMUs */
 #define RANGES_MOST (8 * HIDDEN_MOST)
 
 #define REG_COMMAND     0x04u

@@ -13,7 +13,7 @@
 #include "x86/processors.h"
 
 #define IVRS_FIRST       48u /* of its table: blocks */
-#define IOMMUS           4u
+#define IOMMUS           16u
 #define REGISTERS        0x80000u /* bytes, at most */
 #define DEVICES          0x10000u
 #define REG_DEVICES      0x00u
@@ -65,6 +65,7 @@ enum {
 #define NAME_SIZE 21u /* of ITEM_NAMED: the length of the name behind it */
 
 static uint64_t units[IOMMUS];
+static unsigned nr_left; /* beyond those: too many, or too high */
 static unsigned nr_units;
 
 bool iommu_page(uint64_t start, uint64_t end)
@@ -262,11 +263,15 @@ static uint64_t make_devices(void)
 
 static void add(uint64_t base, unsigned function)
 {
-    if (nr_units < IOMMUS && base && base % PAGE_SIZE == 0 && base < 4ULL << 30 &&
-        !iommu_page(base, base + 1)) {
-        units[nr_units++] = base;
-        hide_function(function);
+    if (!base || iommu_page(base, base + 1)) {
+        return;
     }
+    if (nr_units < IOMMUS && base % PAGE_SIZE == 0 && base < 4ULL << 30) {
+        units[nr_units++] = base;
+    } else {
+        nr_left++;
+    }
+    hide_function(function);
 }
 
 static void find(void)
@@ -286,7 +291,11 @@ void iommu_begin(void)
     if (nr_units) {
         return; /* on already */
     }
+    nr_left = 0;
     find();
+    if (nr_left) {
+        say("IOMMU: %u that cannot be reached: devices behind it reach all memory", nr_left);
+    }
     if (!nr_units) {
         return;
     }
@@ -298,6 +307,7 @@ void iommu_begin(void)
         *(volatile uint64_t *)(units[i] + REG_DEVICES) = devices | (DEVICES * 32 / PAGE_SIZE - 1);
         *control = CONTROL_COHERENT | CONTROL_ON;
     }
-    say("IOMMU: devices reach the hardware domain's memory and no other, and interrupt with "
-        "vectors of their own");
+    say("IOMMU: %sdevices reach the hardware domain's memory and no other, and interrupt with "
+        "vectors of their own",
+        nr_left ? "other " : "");
 }

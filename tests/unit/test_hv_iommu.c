@@ -4,6 +4,7 @@
  * of some that has to pass besides.
  */
 #include "hv_test.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -72,9 +73,16 @@ bool host_ram(unsigned n, uint64_t *start, uint64_t *end)
     *end = 0x500000;
     return n == 0;
 }
+static char said[2][200];
+static unsigned nr_said;
 void say(const char *format, ...)
 {
-    (void)format;
+    va_list args;
+
+    assert_in_range(nr_said, 0, 1);
+    va_start(args, format);
+    vsnprintf(said[nr_said++], sizeof(said[0]), format, args);
+    va_end(args);
 }
 void fatal(const char *format, ...)
 {
@@ -125,7 +133,7 @@ static int setup(void **state)
     }
     memset(machine, 0, REGISTERS + FRAMES * PAGE_SIZE);
     memset(ivrs, 0, sizeof(ivrs));
-    nr_frames = nr_units = nr_hidden = 0;
+    nr_frames = nr_units = nr_hidden = nr_said = 0;
     ivrs_size = IVRS_FIRST;
     nmi_clock = false;
     return 0;
@@ -222,6 +230,32 @@ static void all_of_them(void **state)
     check_setting(0xffff, 0x34);
 }
 
+static void add_unit(uint64_t base)
+{
+    begin_block(0x10);
+    memcpy(ivrs + block_at + 8, &base, 8);
+    end_block();
+}
+
+/* Each is switched on, or it is said that it is not. */
+static void out_of_reach(void **state)
+{
+    (void)state;
+    add_unit((uint64_t)machine);
+    add_unit((uint64_t)machine + (4ULL << 30));
+    add_unit((uint64_t)machine + (5ULL << 30));
+    iommu_begin();
+    assert_int_equal(nr_units, 1);
+    assert_int_equal(nr_said, 2);
+    assert_ptr_not_equal(strstr(said[0], "2 that cannot be reached"), NULL);
+    assert_ptr_not_equal(strstr(said[1], "other devices reach"), NULL);
+    setup(state);
+    add_unit((uint64_t)machine);
+    iommu_begin();
+    assert_int_equal(nr_said, 1);
+    assert_ptr_not_equal(strstr(said[0], ": devices reach"), NULL);
+}
+
 /* Nothing behind a block's end is read, whatever is in it, and ranges that go back are none. */
 static void any_bytes(void **state)
 {
@@ -256,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup(what_the_firmware_says, setup),
         cmocka_unit_test_setup(all_of_them, setup),
         cmocka_unit_test_setup(any_bytes, setup),
+        cmocka_unit_test_setup(out_of_reach, setup),
     };
 
     return cmocka_run_group_tests_name("hv iommu", tests, NULL, NULL);
