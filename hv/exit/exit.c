@@ -288,9 +288,19 @@ static bool is_nobodys(struct vcpu *v, const struct vcpu_exit *e, bool own)
     return own && !v->exit.stepping && step_is_own(v, e);
 }
 
+/* True: without a mirror v would not have come out. */
+static bool look_mirror(struct vcpu *v, struct vcpu_exit *e)
+{
+    if (e->kind == VCPU_EXIT_MIRROR) {
+        mirror_look(v, e);
+        return e->kind != VCPU_EXIT_VIOLATION;
+    }
+    return e->kind == VCPU_EXIT_INVLPG;
+}
+
 static __attribute__((noinline)) void once_special(struct vcpu *v)
 {
-    bool stepping, broke_off, narrowing, own, keeps;
+    bool stepping, broke_off, narrowing, own, keeps, mirrors;
     struct pinned_tables tables;
     struct vcpu_exit e;
 
@@ -311,9 +321,7 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
         step_arm(v);
     }
     enter(v, &e);
-    if (e.kind == VCPU_EXIT_MIRROR) {
-        mirror_look(v, &e);
-    }
+    mirrors = look_mirror(v, &e);
     if (narrowing) {
         narrow_close(v);
     }
@@ -328,8 +336,9 @@ static __attribute__((noinline)) void once_special(struct vcpu *v)
     }
     if (v->exit.walks) {
         walk_look(v, &e);
+        mirrors = mirrors && e.kind != VCPU_EXIT_VIOLATION;
     }
-    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || is_nobodys(v, &e, own) ||
+    if (e.kind == VCPU_EXIT_REFUSED || !v->exit.vmexits || is_nobodys(v, &e, own) || mirrors ||
         !tell_exit(v, &e)) {
         exit_handle(v, &e);
     }

@@ -143,7 +143,9 @@ void mirror_invlpg(struct vcpu *v, const struct vcpu_exit *e)
     (void)e;
     vcpu_code_begin(v, &c);
     known = touch_decode(c.bytes, c.nr, bits, &t) && is_invlpg(&c);
-    if (v->mirror) {
+    if (!v->mirror || !vcpu_can_mirror(v)) { /* the processor walks v's own */
+        vcpu_flush(v);
+    } else {
         vcpu_mirror_hide(v, known ? mmio_linear(v, &t.at) : 0, !known);
     }
     exit_skip(v, 0);

@@ -7,6 +7,7 @@
 #include "vcpu/context.h"
 #include "domain.h"
 #include "vcpu/entry_state.h"
+#include "vcpu/mirror.h"
 #include "monitor.h"
 
 _Static_assert(offsetof(struct hvm_hw_cpu, rax) == 512 && offsetof(struct hvm_hw_cpu, rip) == 640 &&
@@ -309,6 +310,9 @@ static void set_system(struct vcpu *v, const struct hvm_hw_cpu *c)
     vcpu_set(v, VCPU_SYSENTER_ESP, c->sysenter_esp);
     vcpu_set(v, VCPU_SYSENTER_EIP, c->sysenter_eip);
     vcpu_flush(v);
+    if (v->mirror) { /* nor is what was global */
+        vcpu_mirror_hide(v, 0, true);
+    }
 }
 
 static void set_fpu(struct vcpu *v, const struct hvm_hw_cpu *c)

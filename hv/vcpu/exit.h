@@ -51,7 +51,7 @@ static inline bool vcpu_exit_again(enum vcpu_exit_kind kind)
         1u << VCPU_EXIT_HALT | 1u << VCPU_EXIT_IRET | 1u << VCPU_EXIT_CR | 1u << VCPU_EXIT_IO |
         1u << VCPU_EXIT_RDMSR | 1u << VCPU_EXIT_WRMSR | 1u << VCPU_EXIT_XSETBV |
         1u << VCPU_EXIT_INVLPG | 1u << VCPU_EXIT_DESCRIPTOR | 1u << VCPU_EXIT_CACHES |
-        1u << VCPU_EXIT_PRIVILEGED | 1u << VCPU_EXIT_UNDEFINED;
+        1u << VCPU_EXIT_PRIVILEGED | 1u << VCPU_EXIT_UNDEFINED | 1u << VCPU_EXIT_MIRROR;
 
     _Static_assert(VCPU_EXIT_KINDS <= 32, "a bit for each");
     return those >> kind & 1;

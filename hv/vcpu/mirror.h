@@ -5,7 +5,8 @@
  * A mirror of a vCPU's page tables: where the processor's page walks count as writes, tables that a
  * view lets be read and not written cannot be walked by it. So it walks others, v->mirror, which
  * the guest cannot reach, and a #PF there asks for one page (hv/exit/mirror.c). What a vendor needs
- * to know of it is in vcpu/vendor.h. All functions want v current.
+ * to know of it is in vcpu/vendor.h. What shows or hides wants
+ * v current, or that it runs nowhere.
  */
 #include <facet/types.h>
 
@@ -14,7 +15,7 @@ struct vcpu;
 /* An empty one from now on. False: there is too little memory, or no room for it in the address
  * space of this machine's guests. */
 bool vcpu_mirror_make(struct vcpu *v);
-/* There may be none. v need not be current. */
+/* There may be none. */
 void vcpu_mirror_end(struct vcpu *v);
 
 enum mirror_shown {

@@ -2,6 +2,7 @@
 /* The states that a vCPU starts from. */
 #include "domain.h"
 #include "vcpu/hand.h"
+#include "vcpu/mirror.h"
 
 #define PAT_RESET 0x0007040600070406ULL
 #define DR6_RESET 0xffff0ff0ULL
@@ -190,6 +191,9 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
     vcpu_set(v, VCPU_CR3, s->cr3);
     vcpu_reset_control(v, s->cr0, s->cr4, s->efer);
     vcpu_flush(v);
+    if (v->mirror) {
+        vcpu_mirror_hide(v, 0, true);
+    }
     v->altp2m_changed = true;
     vcpu_return(v, before);
 }

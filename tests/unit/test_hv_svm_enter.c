@@ -35,7 +35,7 @@ static struct vcpu vcpu;
 static struct vmcb vmcb;
 static uint64_t view_root[PT_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static uint64_t mirror_root[PT_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static bool active, is_stale, interferes;
+static bool active, is_stale, interferes, paused;
 static unsigned entries, flushes;
 
 bool vcpu_mirror_before(struct vcpu *v, bool *stale)
@@ -98,13 +98,13 @@ enum smp_exit smp_back(void)
     if (interferes) {
         vmcb.cr3 = OTHER_CR3;
     }
-    return interferes ? SMP_EXIT_DROPPED : SMP_EXIT;
+    return interferes ? SMP_EXIT_DROPPED : paused ? SMP_EXIT_PAUSED : SMP_EXIT;
 }
 
 void svm_tell(struct vcpu *v, struct vcpu_exit *e)
 {
     assert_ptr_equal(v, &vcpu);
-    e->kind = VCPU_EXIT_INTERRUPT;
+    e->kind = paused ? VCPU_EXIT_MIRROR : VCPU_EXIT_INTERRUPT;
 }
 
 enum vmfunc_done vmfunc_done(struct vcpu *v, struct svm_vcpu *x)
@@ -136,13 +136,14 @@ NOT_CALLED(bool, vmfunc_own, struct vcpu *v, struct svm_vcpu *x)
 static void test_mirrored(void **state)
 {
     (void)state;
-    for (unsigned how = 0; how < 16; how++) {
+    for (unsigned how = 0; how < 32; how++) {
         struct vcpu_exit e;
 
         smp_on = how & 1;
         active = how & 2;
         is_stale = how & 4;
         interferes = (how & 8) && smp_on;
+        paused = (how & 16) && smp_on && !interferes; /* what exited exits again */
         memset(&vcpu, 0, sizeof(vcpu));
         vmcb = (struct vmcb){.cr3 = OWN_CR3, .clean = CLEAN_ALL};
         svm_features.clean = CLEAN_ALL;
@@ -158,7 +159,7 @@ static void test_mirrored(void **state)
         assert_int_equal(vmcb.cr3, interferes ? OTHER_CR3 : OWN_CR3);
         assert_ptr_equal((void *)vmcb.ncr3, view_root);
         assert_true(!active || !(vmcb.clean & (CLEAN_NESTED | CLEAN_CR)));
-        assert_int_equal(e.kind, interferes ? VCPU_EXIT_WINDOW : VCPU_EXIT_INTERRUPT);
+        assert_int_equal(e.kind, interferes || paused ? VCPU_EXIT_WINDOW : VCPU_EXIT_INTERRUPT);
     }
 }
 
