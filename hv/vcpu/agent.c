@@ -76,8 +76,11 @@ ONCE void go_in(const struct vendor *by, struct vcpu *v)
     struct agent_vcpu *a = &v->agent;
 
     keep(by, v, &a->outside);
-    a->rare = keep_rare(by, v, a);
     put(by, v, &a->entry);
+    a->rare = keep_rare(by, v, a);
+    if (a->rare) {
+        put_rare(v, a);
+    }
 }
 
 /* RIP is put behind the call, which is done; where flags say more about that, it is left to skip().
@@ -121,9 +124,6 @@ long agent_call(struct vcpu *v)
         return rc;
     }
     VENDOR_ONCE(go_in, v);
-    if (v->agent.rare) {
-        put_rare(v, &v->agent);
-    }
     v->regs.rax = 0;
     v->regs.rdi = v->agent.outside.cr3;
     return -ERESTART;
