@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a signal ends has ended what it started, whenever it comes: also while that is being started, when nobody knows it yet."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ SCRIPT = """
 import os, subprocess, sys
 sys.path.insert(0, 'tools')
 sys.dont_write_bytecode = True
-from runner import signals
+from runner import emulator, signals
 
 really = subprocess.Popen.__init__
 
@@ -26,13 +27,18 @@ def slow(self, *args, **options):
 signals.install()
 subprocess.Popen.__init__ = slow
 try:
-    with signals.started(['sh', '-c', 'sleep 7200 & echo $$ $!; wait'], stdout=subprocess.PIPE):
-        print('went on', flush=True)
+    {start}
+    print('went on', flush=True)
 except signals.Terminated as terminated:
     sys.exit(128 + terminated.number)
 except KeyboardInterrupt:
     sys.exit(130)
 """
+
+
+COMMAND = "['sh', '-c', 'sleep 7200 & echo $$ $!; wait']"
+STARTS = {"tool": f"with signals.started({COMMAND}, stdout=subprocess.PIPE): print('went on', flush=True)",
+          "emulator": f"emulator.Emulator({COMMAND}, '.')"}
 
 
 class SignalTest(FacetTest):
@@ -42,9 +48,9 @@ class SignalTest(FacetTest):
 
     def test_while_it_starts(self):
         """It and its child are gone, and nothing went on."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            with self.subTest(number):
-                done = subprocess.run([sys.executable, "-c", SCRIPT.format(number=int(number))], cwd=runner.ROOT, text=True,
+        for number, what in itertools.product((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), STARTS):
+            with self.subTest(number=number, what=what):
+                done = subprocess.run([sys.executable, "-c", SCRIPT.format(number=int(number), start=STARTS[what])], cwd=runner.ROOT, text=True,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ), check=False,
                                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
                 self.assertEqual(done.stderr, "")

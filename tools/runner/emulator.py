@@ -21,6 +21,7 @@ import signal
 import subprocess
 from dataclasses import dataclass
 
+from . import signals
 from .base import Error
 from .image import Image
 
@@ -69,9 +70,16 @@ class Emulator:
         self.limit_reached = False  # it was ended by its limit
         self.powered_off = False  # it turned itself off
         self.screen = []  # lines of text, of a machine that has nothing else
-        # pylint: disable-next=consider-using-with
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        start_new_session=True, cwd=directory, **more)
+        self.process = None
+        try:
+            with signals.held():
+                # pylint: disable-next=consider-using-with
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                                start_new_session=True, cwd=directory, **more)
+        except BaseException:
+            if self.process:
+                Emulator.kill(self)  # of what else there is to end nothing has begun
+            raise
         os.set_blocking(self.process.stdout.fileno(), False)
 
     def own_line(self, raw):

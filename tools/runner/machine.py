@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable
 
-from . import machines, signals
+from . import machines
 from .base import Error, run_dir
 from .console import Terminal
 from .emulator import Order
@@ -196,8 +196,7 @@ class Run:
 
     def _start(self, backend, order):
         device = self._terminal and self._terminal.device
-        with signals.held():
-            self._emulator = backend.start(dataclasses.replace(order, terminal=device))
+        self._emulator = backend.start(dataclasses.replace(order, terminal=device))
         self._selector.register(self._emulator.process.stdout, selectors.EVENT_READ, self._output)
         for file, serve in self._emulator.channels().items():
             self._selector.register(file, selectors.EVENT_READ, self._channel(file, serve))

@@ -177,6 +177,9 @@ class Qemu(Emulator):
             self._set_up()
         except (ConnectionError, EOFError):
             pass  # it has ended: its standard output tells that, too
+        except BaseException:
+            self.kill()
+            raise
 
     def _set_up(self):
         self._ask("qmp_capabilities")
