@@ -20,8 +20,6 @@
  * the guest walks its own again. */
 #define IDLE_MAX 4096u
 
-#define ADDRESS 0x000ffffffffff000ULL /* of an entry */
-
 static void follow(struct vcpu *v)
 {
     v->exit.watch.mirror = v->mirror;
@@ -68,7 +66,7 @@ static gpa_t leads_to(const struct hand_look *l)
 {
     uint64_t within = (1ULL << l->shift) - 1;
 
-    return gpa((l->entry & ADDRESS & ~within) | (l->linear & within));
+    return gpa((l->entry & FORMAT_ADDRESS_MASK & ~within) | (l->linear & within));
 }
 
 static unsigned rights_asked(uint32_t error)

@@ -29,12 +29,12 @@ void host_power_init(void)
     const uint8_t *fadt = acpi_find("FACP", &size);
     struct acpi_power p = acpi_power_find(fadt, size);
 
-    watched[0] = sleeps_at(p.control[0], 1);
-    watched[1] = sleeps_at(p.control[1], 1);
-    watched[4] = sleeps_at(p.narrow[0], 1);
-    watched[5] = sleeps_at(p.narrow[1], 1);
-    watched[2] = sleeps_at(p.sleep, 0);
-    watched[3] =
+    for (unsigned i = 0; i < 2; i++) {
+        watched[i] = sleeps_at(p.control[i], 1);
+        watched[2 + i] = sleeps_at(p.narrow[i], 1);
+    }
+    watched[4] = sleeps_at(p.sleep, 0);
+    watched[5] =
         (struct watched){p.reset.space, 0xff, p.reset_value, p.reset.address, SHUTDOWN_reboot};
 }
 

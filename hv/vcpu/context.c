@@ -309,10 +309,7 @@ static void set_system(struct vcpu *v, const struct hvm_hw_cpu *c)
     vcpu_set(v, VCPU_SYSENTER_CS, c->sysenter_cs);
     vcpu_set(v, VCPU_SYSENTER_ESP, c->sysenter_esp);
     vcpu_set(v, VCPU_SYSENTER_EIP, c->sysenter_eip);
-    vcpu_flush(v);
-    if (v->mirror) { /* nor is what was global */
-        vcpu_mirror_hide(v, 0, true);
-    }
+    vcpu_mirror_forget(v);
 }
 
 static void set_fpu(struct vcpu *v, const struct hvm_hw_cpu *c)

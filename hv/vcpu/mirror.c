@@ -18,15 +18,14 @@
 #define PAGES       192u
 #define PAGES_FIRST 64u
 
-#define P       (1ULL << 0)
-#define W       (1ULL << 1)
-#define U       (1ULL << 2)
-#define A       (1ULL << 5)
-#define D       (1ULL << 6)
-#define LARGE   (1ULL << 7)
-#define GLOBAL  (1ULL << 9) /* for software: the guest's is */
-#define TABLE   (P | W | U | A)
-#define ADDRESS 0x000ffffffffff000ULL
+#define P      (1ULL << 0)
+#define W      (1ULL << 1)
+#define U      (1ULL << 2)
+#define A      (1ULL << 5)
+#define D      (1ULL << 6)
+#define LARGE  (1ULL << 7)
+#define GLOBAL (1ULL << 9) /* for software: the guest's is */
+#define TABLE  (P | W | U | A)
 
 #define TOP_SHIFT 39u
 #define GIB_SHIFT 30u
@@ -215,7 +214,7 @@ bool vcpu_mirror_make(struct vcpu *v)
 
 static bool leads_there(const struct mirror *m, uint64_t entry)
 {
-    return (entry & ADDRESS) >> GIB_SHIFT == address_of(m, 0) >> GIB_SHIFT;
+    return (entry & FORMAT_ADDRESS_MASK) >> GIB_SHIFT == address_of(m, 0) >> GIB_SHIFT;
 }
 
 /* The entry for `a` of the level `to`, or of a larger page on the way; *at: in which table. */
@@ -281,6 +280,14 @@ void vcpu_mirror_hide(struct vcpu *v, uint64_t a, bool all)
     } else {
         *find(m, a, PAGE_SHIFT, false, &at) = 0;
         m->stale = true;
+    }
+}
+
+void vcpu_mirror_forget(struct vcpu *v)
+{
+    vcpu_flush(v);
+    if (v->mirror) {
+        vcpu_mirror_hide(v, 0, true);
     }
 }
 

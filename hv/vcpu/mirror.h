@@ -30,4 +30,6 @@ enum mirror_shown {
  */
 enum mirror_shown vcpu_mirror_show(struct vcpu *v, uint64_t a, unsigned shift, uint64_t entry,
                                    bool global);
+/* vcpu_flush(), of what is global, too, whether there is a mirror or not. */
+void vcpu_mirror_forget(struct vcpu *v);
 void vcpu_mirror_hide(struct vcpu *v, uint64_t a, bool all);

@@ -190,10 +190,7 @@ void vcpu_reset(struct vcpu *v, const struct vcpu_start *s)
     vcpu_set(v, VCPU_RFLAGS, s->rflags | X86_EFLAGS_FIXED);
     vcpu_set(v, VCPU_CR3, s->cr3);
     vcpu_reset_control(v, s->cr0, s->cr4, s->efer);
-    vcpu_flush(v);
-    if (v->mirror) {
-        vcpu_mirror_hide(v, 0, true);
-    }
+    vcpu_mirror_forget(v);
     v->altp2m_changed = true;
     vcpu_return(v, before);
 }

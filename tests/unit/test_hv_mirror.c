@@ -88,6 +88,15 @@ uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
     }
 }
 
+static unsigned flushes;
+
+void vmx_flush(struct vcpu *v, mfn_t root)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_true(mfn_eq(root, MFN_INVALID));
+    flushes++;
+}
+
 #include "vcpu/mirror.c"
 
 #define MINE (1ULL << 39) /* where the mirror is, with 40 bits */
@@ -151,7 +160,7 @@ static const uint64_t *nested(uint64_t a)
         uint64_t e = t[a >> shift & 511];
 
         assert_int_equal(e & 7, 7);
-        t = (const uint64_t *)(e & ADDRESS);
+        t = (const uint64_t *)(e & FORMAT_ADDRESS_MASK);
     }
     return t;
 }
@@ -167,11 +176,11 @@ static uint64_t walk(uint64_t a, unsigned *shift)
             break;
         }
         assert_int_equal(e & 0xfff, 0x27);
-        table = e & ADDRESS;
+        table = e & FORMAT_ADDRESS_MASK;
         assert_in_range(table, MINE, MINE + (PAGES - 1) * PAGE_SIZE);
     }
     if (e & 1) { /* nowhere into the mirror */
-        assert_int_not_equal((e & ADDRESS) >> 30, MINE >> 30);
+        assert_int_not_equal((e & FORMAT_ADDRESS_MASK) >> 30, MINE >> 30);
     }
     return e & 1 ? e : 0;
 }
@@ -299,6 +308,23 @@ static void test_without(void **state)
     finish();
 }
 
+/* What is global goes, too, and without a mirror the processor alone is told. */
+static void test_forget_all(void **state)
+{
+    unsigned shift;
+
+    (void)state;
+    begin();
+    vcpu_mirror_show(&vcpu, ~0xfffULL, 12, 0x3063, true);
+    flushes = 0;
+    vcpu_mirror_forget(&vcpu);
+    assert_int_equal(flushes, 1);
+    assert_int_equal(seen(~0xfffULL, &shift), 0);
+    finish();
+    vcpu_mirror_forget(&vcpu);
+    assert_int_equal(flushes, 2);
+}
+
 #define PLACES 4096u
 
 static uint64_t place(unsigned n)
@@ -386,9 +412,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        CASE("hv/vcpu/mirror", test_levels),  CASE("hv/vcpu/mirror", test_smaller),
-        CASE("hv/vcpu/mirror", test_forgets), CASE("hv/vcpu/mirror", test_without),
-        CASE("hv/vcpu/mirror", test_random),  CASE("hv/vcpu/mirror", test_no_memory),
+        CASE("hv/vcpu/mirror", test_levels),     CASE("hv/vcpu/mirror", test_smaller),
+        CASE("hv/vcpu/mirror", test_forgets),    CASE("hv/vcpu/mirror", test_without),
+        CASE("hv/vcpu/mirror", test_random),     CASE("hv/vcpu/mirror", test_no_memory),
+        CASE("hv/vcpu/mirror", test_forget_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
