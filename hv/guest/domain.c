@@ -181,10 +181,24 @@ unsigned domain_free_id(unsigned wanted)
     return 0;
 }
 
+bool domain_ending(unsigned domid)
+{
+    bool ending = false;
+
+    if (domid <= DOMAIN_MAX) {
+        const struct slot *s = &slots[domid];
+
+        lock_acquire(&domains_lock);
+        ending = s->made && (s->destroy || s->old);
+        lock_release(&domains_lock);
+    }
+    return ending;
+}
+
 bool domains_ending(void)
 {
     for (unsigned i = 1; i <= DOMAIN_MAX; i++) {
-        if (slots[i].made && (slots[i].destroy || slots[i].old)) {
+        if (domain_ending(i)) {
             return true;
         }
     }
@@ -497,12 +511,15 @@ static bool slot_over(struct slot *s, enum outcome outcome)
 /* The domain is taken apart: the next one is begun, or that was all. */
 static bool after_ending(struct slot *s)
 {
-    s->old = NULL;
     if (s->made) {
-        s->made = false; /* the number is free */
         tell_monitors();
+        lock_acquire(&domains_lock);
+        s->old = NULL;
+        s->made = false; /* the number is free, and who waits for that goes on */
+        lock_release(&domains_lock);
         return false;
     }
+    s->old = NULL;
     if (s->not_built) {
         return slot_over(s, OUTCOME_CRASHED);
     }
@@ -525,8 +542,8 @@ static bool part(struct slot *s)
     }
     lock_acquire(&domains_lock);
     s->d = NULL;
-    lock_release(&domains_lock);
     s->old = d;
+    lock_release(&domains_lock);
     s->ending = (struct builder_ending){0};
     return true;
 }

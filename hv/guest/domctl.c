@@ -216,8 +216,7 @@ static long with_made(struct hypercall *h, struct domain *d, struct xen_domctl *
     case XEN_DOMCTL_set_cpu_policy:
         return policy_set(h, &op->u.cpu_policy);
     case XEN_DOMCTL_destroydomain:
-        domain_destroy(d);
-        return 0;
+        return made_destroy(h, d);
     default: /* setnodeaffinity: there is one node */
         return 0;
     }
@@ -404,6 +403,9 @@ static long for_domain(struct hypercall *h, struct xen_domctl *op)
     struct domain *d = NULL;
     long error;
 
+    if (op->cmd == XEN_DOMCTL_destroydomain && made_ends(h, op->domain, &error)) {
+        return error;
+    }
     if (find_made(h, op, &d)) {
         error = with_made(h, d, op);
         domain_put(d);

@@ -103,6 +103,38 @@ long made_create(struct domain *by, const struct xen_domctl_createdomain *c, uin
     return 0;
 }
 
+/* A call that waits for the end of a domain says so in the second argument, which destroydomain
+ * does not have. */
+static uint64_t waits_for(unsigned domid)
+{
+    return 0xfacedd1eULL << 16 | domid;
+}
+
+static long wait_for_end(struct hypercall *h, unsigned domid)
+{
+    if (!domain_ending(domid)) {
+        return 0;
+    }
+    h->arg[1] = waits_for(domid);
+    sched_yield(vcpu_current());
+    return -ERESTART;
+}
+
+long made_destroy(struct hypercall *h, struct domain *d)
+{
+    domain_destroy(d);
+    return wait_for_end(h, d->id);
+}
+
+bool made_ends(struct hypercall *h, unsigned domid, long *result)
+{
+    if (!h->v->domain->guest.control || h->arg[1] != waits_for(domid)) {
+        return false;
+    }
+    *result = wait_for_end(h, domid);
+    return true;
+}
+
 long made_set_vcpus(struct domain *d, unsigned nr)
 {
     return nr == domain_config_of(d)->vcpus ? 0 : -EINVAL;

@@ -36,11 +36,16 @@ static inline bool made_fills(const struct domain *by, const struct domain *d)
     return m && !m->started && m->maker == by->id && by->guest.control;
 }
 
-/* createdomain; destroydomain. The domain of `*domid` if that is free, else any; -ERESTART while
- * none is that will be by itself. */
+/* createdomain. The domain of `*domid` if that is free, else any; -ERESTART while none is that will
+ * be by itself. */
 struct xen_domctl_createdomain;
 long made_create(struct domain *by, const struct xen_domctl_createdomain *c, uint16_t *domid);
-long made_destroy(struct domain *d);
+/* destroydomain: 0 when it is taken apart and has given back its frames, as on Xen; -ERESTART
+ * until then. The call made again finds no domain: made_ends(). */
+struct hypercall;
+long made_destroy(struct hypercall *h, struct domain *d);
+/* The call is made_destroy()'s, made again: true, with its result. */
+bool made_ends(struct hypercall *h, unsigned domid, long *result);
 long made_set_vcpus(struct domain *d, unsigned nr);
 long made_set_memory(struct domain *d, uint64_t kib);
 /* Table memory for views, in bytes: the domain is whole then. */
@@ -83,6 +88,8 @@ int domain_target_any(struct vcpu *v, unsigned domid, struct domain **out);
 unsigned domain_free_id(unsigned wanted);
 /* Some that are to be destroyed still have their number. */
 bool domains_ending(void);
+/* The one with the number is to be destroyed, or is being taken apart. */
+bool domain_ending(unsigned domid);
 /* How many there are. */
 unsigned domains_count(void);
 /* The configuration that goes with the number, for a made domain. */

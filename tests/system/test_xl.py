@@ -29,6 +29,9 @@ tell() { echo "$*" >"$(xenstore-read /local/domain/$(xl domid guest)/console/tty
 others() { xl list | tail -n +3 | sed 's/.*[^ ] \\+\\([0-9]\\+\\) \\+[0-9]\\+ \\+[0-9]\\+ .*/\\1/'; }
 given_back() { tries=0; while [ "$(pages)" -ne "$1" ] && [ $tries -lt 200 ]; do tries=$((tries + 1)); sleep 0.1; done; }
 gone() { tries=0; while [ -n "$(others)" ] && [ $tries -lt 200 ]; do tries=$((tries + 1)); sleep 0.1; done; }
+left() { echo "$(pages) pages, $(losetup -a | wc -l) loops, $(ls /sys/class/net | grep -c vif) links"; }
+# Backends let go of what they had of a domain by and by.
+as_before() { tries=0; while [ "$(left)" != "$1" ] && [ $tries -lt 200 ]; do tries=$((tries + 1)); sleep 0.1; done; left; }
 """
 
 
@@ -57,6 +60,14 @@ class XlTest(FacetTest):
                           "--ticks", str(min(machine.limit(ticks), machine.backend.MOST_TICKS)), path)
         self.assertEqual(done.status, 0, done.out[-6000:] + done.err[-1000:])
         return done
+
+    def nothing_left(self, done, rounds):
+        """What a script said is there before and after each of its rounds: as much, and no devices."""
+        seen = re.findall(r"^\(d0\) SOAK (\w+): (.*)$", done.out, re.M)
+        told = f"{done.out[-6000:]}\nleft: {seen}"
+        self.assertEqual([name for name, _ in seen], ["before", *map(str, rounds)], told)
+        self.assertEqual(len({text for _, text in seen}), 1, told)
+        self.assertIn(" 0 loops, 0 links", seen[0][1], told)
 
 
 def recorded():
@@ -135,8 +146,11 @@ class SoakTest(XlTest):
     every = 5
 
     def test_busy_ends(self):
-        """Destroyed while disk and network are busy; after the second one nothing changes any more."""
+        """Destroyed while disk and network are busy: nothing of it is left."""
         done = self.in_host("""
+xl create -p -q /small.cfg && xl destroy small
+before=$(left)
+echo "SOAK before: $before"
 for round in $(seq 0 ROUNDS); do
     cp /disk.img /fresh.img
     rm -f $console
@@ -146,35 +160,29 @@ for round in $(seq 0 ROUNDS); do
     wait_for busy
     xl destroy guest
     gone
-    echo "SOAK $round: $(pages) pages, $(losetup -a | wc -l) loops, $(ls /sys/class/net | grep -c vif) links"
+    echo "SOAK $round: $(as_before "$before")"
     killall -HUP xenconsoled
 done
 """.replace("ROUNDS", str(self.rounds)))
-        seen = re.findall(r"^\(d0\) SOAK (\d+): (.*)$", done.out, re.M)
-        self.assertEqual(len(seen), self.rounds + 1, done.out[-6000:])
-        self.assertEqual({text for _, text in seen[1:]}, {seen[1][1]}, done.out[-6000:])
-        self.assertIn(" 0 loops, 0 links", seen[1][1])
-
+        self.nothing_left(done, range(self.rounds + 1))
 
     def test_many(self):
         """Tiny ones with a disk and a network, one after the other, whether they have ended by themselves or not: as many as
         FACET_SOAK says, of which the hypervisor keeps nothing."""
         many = int(os.environ.get("FACET_SOAK", "10"))
         done = self.in_host("""
+xl create -p -q /small.cfg && xl destroy small
+before=$(left)
+echo "SOAK before: $before"
 for round in $(seq 0 MANY); do
     xl create -q /small.cfg disk='["file:/disk.img,xvda,w"]' vif='["mac=00:16:3e:00:00:02,bridge=xenbr0"]' || break
     xl destroy small
     gone
     [ $((round % EVERY)) -eq 0 ] || continue
-    [ $round -gt 0 ] || { sleep 1; before=$(pages); }
-    given_back "$before"
-    echo "SOAK $round: $(pages) pages, $(losetup -a | wc -l) loops, $(ls /sys/class/net | grep -c vif) links"
+    echo "SOAK $round: $(as_before "$before")"
 done
 """.replace("MANY", str(many)).replace("EVERY", str(self.every)), ticks=TICKS * (1 + many // 50))
-        seen = re.findall(r"^\(d0\) SOAK (\d+): (.*)$", done.out, re.M)
-        self.assertEqual([int(number) for number, _ in seen], list(range(0, many + 1, self.every)), done.out[-6000:])
-        self.assertEqual({text for _, text in seen}, {seen[0][1]}, done.out[-6000:])
-        self.assertIn(" 0 loops, 0 links", seen[0][1])
+        self.nothing_left(done, range(0, many + 1, self.every))
 
 
 class HostileTest(XlTest):
@@ -212,6 +220,9 @@ read -r line </dev/console
         """Its rings are pages that it has not granted, or which are none, and its channels not its own: the backends
         give up, domain 0 goes on, and nothing of it is left."""
         done = self.in_host("""
+xl create -p -q /small.cfg && xl destroy small
+before=$(left)
+echo "SOAK before: $before"
 for round in 1 2 3; do
     rm -f $console
     cp /disk.img /fresh.img
@@ -219,15 +230,13 @@ for round in 1 2 3; do
     wait_for hostile
     xl destroy guest
     gone
-    echo "HOSTILE $round: $(pages) pages, $(losetup -a | wc -l) loops, $(ls /sys/class/net | grep -c vif) links"
+    echo "SOAK $round: $(as_before "$before")"
     killall -HUP xenconsoled
 done
 grep -h "guest: hostile" $console | sed 's/^/SAID /'
 dmesg | grep -E "BUG|Oops|hung task" | sed 's/^/TROUBLE /'
 xenstore-ls /local/domain/0/backend | sed 's/^/LEFT /'
 """, guest_script=self.guest_script, guest_programs=[path for path in host_demo.PROGRAMS if path.name.startswith("xenstore-")])
-        seen = re.findall(r"^\(d0\) HOSTILE (\d): (.*)$", done.out, re.M)
-        self.assertEqual(len(seen), 3, done.out[-6000:])
-        self.assertEqual(seen[1][1], seen[2][1], done.out[-6000:])
+        self.nothing_left(done, (1, 2, 3))
         self.assertIn("(d0) SAID guest: hostile 18", done.out)
         self.assertNotIn("(d0) TROUBLE", done.out)
