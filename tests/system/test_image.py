@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
 """An image of `facet image` starts machines: by a BIOS and by UEFI, as a disc and as a disk, with and without ports."""
 
+import sys
+
 import runner
 from harness import TICKS, FacetTest
 from runner import machine
+
+sys.path.insert(0, str(runner.ROOT / "demo"))
+
+import host_demo  # noqa: E402  pylint: disable=wrong-import-position
 
 MEMORY = 512
 HELLO = "hello from a PVH guest on version 4.17 (Facet)"
@@ -58,3 +64,28 @@ class ImageTest(FacetTest):
             with self.subTest(**more):
                 result = machine.boot_image(path, MEMORY, TICKS, self.cancel, ports=False, **more)
                 self.assertTrue(result.powered_off, result.reason)
+
+
+class HostImageTest(FacetTest):
+    """A host to install: the hardware domain from such an image."""
+
+    weight = 80.0
+
+    def test_host_by_uefi(self):
+        """By UEFI, from a disk: Debian is given ACPI's tables, finds the machine's other disk, and xl answers."""
+        if host_demo.missing():
+            self.skipTest(f"{', '.join(host_demo.missing())} (packages: ./facet setup --for host)")
+        script = ('xl list | sed "s/^/LIST /"\nls -l /dev/guest-disk | sed "s/.* //; s/^/DISK /"\n'
+                  'dmesg | grep -c "ACPI: RSDP" | sed "s/^/RSDP /"\n')
+        path = host_demo.configuration(runner, self.dir / "host", script, hardware=True)[0]
+        image = self.dir / "host.iso"
+        done = self.facet("image", "-o", image, path)
+        self.assertEqual(done.status, 0, done.err)
+        result = machine.boot_image(image, host_demo.MACHINE_MIB, 20 * TICKS, self.cancel, machine="amd", uefi=True, as_disk=True,
+                                    disk=host_demo.make_disk(self.dir))
+        said = result.texts("d0")
+        told = "\n".join([result.reason or "", *result.texts("facet"), *said[-40:]])
+        self.assertTrue(result.powered_off, told)
+        self.assertTrue(any(line.startswith("LIST Domain-0 ") for line in said), told)
+        self.assertTrue(any(line.startswith("DISK sd") for line in said), told)
+        self.assertIn("RSDP 1", said, told)
