@@ -185,6 +185,47 @@ done
         self.nothing_left(done, range(0, many + 1, self.every))
 
 
+class RestartTest(XlTest):
+    """Backends that stop and start again beneath a guest that uses them."""
+
+    def test_backends_restart(self):
+        """What they had mapped goes back while its frontends are connected and busy; the guest and domain 0 go on, and a disk
+        and a link that are attached afterwards work. Frontends that lost their backend stay closed, as Linux has them."""
+        done = self.in_host("""
+xl create -p -q /small.cfg && xl destroy small
+before=$(left)
+echo "SOAK before: $before"
+cp /disk.img /fresh.img
+rm -f $console
+xl create -q /guest.cfg disk='["file:/fresh.img,xvda,w"]'
+wait_for ready
+tell busy
+wait_for busy
+for driver in vbd vif; do
+    bus=/sys/bus/xen-backend/drivers/$driver
+    name=$(basename $bus/$driver-*)
+    echo $name >$bus/unbind && echo $name >$bus/bind && echo "RESTARTED $name"
+done
+echo "a second disk" >/dev/ram0
+xl block-attach guest phy:/dev/ram0 xvdb r
+tell attached
+wait_for "attached: a second disk"
+xl network-attach guest mac=00:16:3e:00:00:03 bridge=xenbr0
+tell link eth1
+wait_for "has eth1 00:16:3e:00:00:03"
+grep -h "guest: attached\|guest: has" $console | sed 's/^/SAID /'
+xl destroy guest
+gone
+echo "SOAK 1: $(as_before "$before")"
+dmesg | grep -E "BUG|Oops|hung task" | sed 's/^/TROUBLE /'
+""")
+        self.nothing_left(done, (1,))
+        for line in (r"RESTARTED vbd-\d+-51712", r"RESTARTED vif-\d+-0", "SAID guest: attached: a second disk",
+                     "SAID guest: has eth1 00:16:3e:00:00:03"):
+            self.assertRegex(done.out, rf"(?m)^\(d0\) {line}", done.out[-6000:])
+        self.assertNotIn("(d0) TROUBLE", done.out)
+
+
 class HostileTest(XlTest):
     """A frontend that says to its backends whatever it likes. Linux's blkback warns (xen_blkif_disconnect) of rings that it
     never had; that is its own."""
