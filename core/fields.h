@@ -139,6 +139,7 @@ FIELD(usage, views, OUT, COUNT)
 FIELD(usage, max_views, OUT, COUNT)
 FIELD(usage, relaxed, OUT, COUNT)
 FIELD(usage, visible, OUT, SWITCH)
+FIELD(usage, lent, OUT, COUNT)
 
 ARGUMENT(change_gfn_range, struct facet_altp2m_change_gfn_range)
 VIEW_FIELD(change_gfn_range, view)

@@ -53,12 +53,15 @@ static void set_shares(struct physmap *pm, const struct physmap_config *cfg)
     uint32_t keep = cfg->monitor_reserve < there / 4 ? cfg->monitor_reserve : there / 4;
 
     pm->abroad_most = ABROAD_FREE + there / 2;
+    pm->lent_most = there / 2;
+    pm->lend_keep = keep;
     if (pm->audited) {
         pm->guest_views = (uint16_t)(views < most ? views : most);
         pm->guest_quota = cfg->guest_tables ? cfg->guest_tables : (there + 1) / 2;
         if (keep > 0 && pm->guest_quota > there - keep) {
             pm->guest_quota = there - keep;
         }
+        pm->lent_most = there - keep > pm->guest_quota ? there - keep - pm->guest_quota : 0;
     } else if (pm->mode == XEN_ALTP2M_mixed) {
         pm->monitor_reserve = keep;
     }
@@ -119,6 +122,7 @@ bool physmap_destroy_some(struct physmap *pm)
     } else if (lift_view(pm)->exists) {
         view_close(pm, lift_view(pm));
     } else {
+        CHECK(pm->lent == 0);
         pm->vcpus = NULL;
     }
     physmap_wants_flush(pm, NO_FRAME);
@@ -146,10 +150,42 @@ void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id)
     physmap_lock(pm);
     v->next = pm->vcpus;
     pm->vcpus = v;
+    pm->nr_vcpus++;
     if (pm->active) {
         v->view = pm->sealed ? pm->start_view : view(0);
         v->root = mfn(view_root_mfn(pm, &pm->views[v->view.v]));
     }
+    physmap_unlock(pm);
+}
+
+bool physmap_lend(struct altp2m_vcpu *v, unsigned nr, mfn_t *pages)
+{
+    struct physmap *pm = v->pm;
+    bool can;
+
+    physmap_lock(pm);
+    pm->pool.kept = pm->lend_keep;
+    can = v->lent + nr <= pm->lent_most / pm->nr_vcpus && physmap_can_take(pm, nr, false);
+    for (unsigned i = 0; can && i < nr; i++) {
+        pages[i] = mfn(pool_mfn(&pm->pool, pool_take(&pm->pool, PAGE_LENT)));
+        pm->lent++;
+        v->lent++;
+    }
+    physmap_unlock(pm);
+    return can;
+}
+
+/* What is not settled yet stays as it is: it needs no pages that it has not. */
+void physmap_take_back(struct altp2m_vcpu *v, mfn_t page)
+{
+    struct physmap *pm = v->pm;
+    uint32_t i = pool_index(&pm->pool, page.v);
+
+    physmap_lock_to_look(pm);
+    CHECK(i < pm->pool.nr && pm->pool.page[i].kind == PAGE_LENT && v->lent > 0);
+    pool_give_now(&pm->pool, i);
+    pm->lent--;
+    v->lent--;
     physmap_unlock(pm);
 }
 

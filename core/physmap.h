@@ -118,6 +118,7 @@ struct altp2m_vcpu {
     uint32_t pins_refused;        /* ... and how often it had to */
     uint8_t nr_narrow;            /* of narrow[], open now */
     struct narrow_page narrow[NARROW_PAGES];
+    uint32_t lent;            /* pages of the pool: physmap_lend() */
     struct altp2m_vcpu *next; /* of the same domain */
 };
 
@@ -153,6 +154,16 @@ void physmap_destroy(struct physmap *pm);
 /* The same in pieces of bounded time: called until it answers false. No vCPU runs any more. */
 bool physmap_destroy_some(struct physmap *pm);
 void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id);
+
+/*
+ * Pages of the pool for tables of the embedder's own, that the domain's doing makes v need: `nr` of
+ * them, of undefined content, or false and none. The host map's reserve stays, and what is kept for
+ * monitors in any mode; of what may be lent (half of the rest; policy audited: what is not the
+ * guest's quota) each vCPU has an equal part. Before physmap_destroy(), and when no processor walks
+ * it any more, each is given back.
+ */
+bool physmap_lend(struct altp2m_vcpu *v, unsigned nr, mfn_t *pages);
+void physmap_take_back(struct altp2m_vcpu *v, mfn_t page);
 
 /*
  * hostmap_map() puts 2^order frames at gfn, replacing what is there; hostmap_unmap() leaves a hole.

@@ -21,6 +21,7 @@ enum page_kind {
     PAGE_RECORDS, /* slab of remap records */
     PAGE_LIST,    /* the platform's list of views that can be entered */
     PAGE_SHADOW,  /* page of memory that remaps may show (shadow.h) */
+    PAGE_LENT,    /* the embedder's: physmap_lend() */
 };
 
 /* What is known of one pool page. */
@@ -165,15 +166,16 @@ struct physmap {
     uint32_t guest_tables; /* that it holds */
     uint32_t
         monitor_reserve; /* free pages that it leaves to monitors; policy audited: its quota does */
-    uint32_t nr_host;    /* tables of the host map */
-    uint32_t abroad;     /* of these, the guest's: they cover nothing that it was built with */
+    uint32_t lent, lent_most, lend_keep; /* pages of vCPUs; that they may have; that they leave */
+    uint32_t nr_host;                    /* tables of the host map */
+    uint32_t abroad;      /* of these, the guest's: they cover nothing that it was built with */
     uint32_t abroad_most; /* that it may have */
     uint32_t restricting; /* views of monitors whose default access is not rwx */
     uint64_t home_end;    /* last gfn that hostmap_map() ever mapped */
     uint32_t shadows;     /* list of shadow pages */
     uint64_t allowed;     /* rows that callers inside the guest may use (policy.h) */
     uint64_t given;       /* of those, while it is sealed: that all of it may use */
-    uint16_t domid, max_views, nr_views;
+    uint16_t domid, max_views, nr_views, nr_vcpus;
     uint16_t guest_views; /* policy audited: views 1 to this are the guest's */
     bool audited;
     bool traced;

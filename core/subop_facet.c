@@ -54,6 +54,7 @@ static void add_domain(const struct physmap *pm, uint32_t kept, struct facet_alt
     u->pool_reserve = pm->pool.reserve + kept;
     u->pool_fixed = pm->pool.fixed;
     u->host_tables = pm->nr_host;
+    u->lent = pm->lent < UINT16_MAX ? (uint16_t)pm->lent : UINT16_MAX;
     u->lost = (uint32_t)pm->remaps.lost;
     u->views = pm->nr_views;
     u->max_views = pm->max_views;

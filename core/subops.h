@@ -90,7 +90,7 @@ SUBOP(16, set_visibility, 0x040e, 4, 0x08, 0, 0, 0, EDITS, SAFE_WHEN_OWNED,
 SUBOP(0x8000, query, 0, 64, 0xffff000000000000, 4, 50, INACTIVE | LIMITED | ALWAYS | ANYWHERE,
       NO_VIEW, SAFE, "tells what the caller may do and nothing of any view", query_says_why,
       "Lists the sub-operations, one a call.")
-SUBOP(0x8001, usage, 0, 64, 0xe00000000000000c, 4, 57, INACTIVE, EDITS, SAFE_WHEN_OWNED,
+SUBOP(0x8001, usage, 0, 64, 0x200000000000000c, 4, 60, INACTIVE, EDITS, SAFE_WHEN_OWNED,
       "tells how many views a monitor has, and how large; owned: its own, and its quota",
       usage_tells_own, "Reads how much table memory a view or the domain uses.")
 SUBOP(0x8002, change_gfn_range, 0, 40, 0xf0, 32, 8, ALWAYS | ASKED, EDITS, SAFE_WHEN_OWNED,

@@ -83,7 +83,8 @@ struct facet_altp2m_usage {
     uint16_t max_views;      /* out, domain */
     uint32_t relaxed;        /* out: faults that had to lift more than one page's restriction */
     uint8_t visible;         /* out: 1 if VMFUNC and switch_p2m accept it */
-    uint8_t pad2[3];         /* in: 0 */
+    uint8_t pad2;            /* in: 0 */
+    uint16_t lent;           /* out, domain: pages of the pool that mirrors of page tables hold */
 };
 
 /*

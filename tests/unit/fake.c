@@ -584,7 +584,8 @@ static unsigned reachable(uint64_t table, unsigned level, unsigned kind)
 void fake_audit(void)
 {
     const struct physmap *pm = &fake.pm;
-    unsigned kinds[8] = {0}, per_view[VIEW_MAX + 1] = {0}, views = 0, abroad = 0;
+    unsigned kinds[PAGE_LENT + 1] = {0}, per_view[VIEW_MAX + 1] = {0}, views = 0, abroad = 0,
+                               lent = 0;
 
     for (unsigned i = 0; i < pm->pool.nr; i++) {
         const struct pool_page *page = &pm->pool.page[i];
@@ -614,6 +615,11 @@ void fake_audit(void)
         abroad += page->kind == PAGE_HOST && page->view;
     }
     EXPECT(abroad == pm->abroad, "%u tables are the guest's, counted %u", pm->abroad, abroad);
+    for (const struct altp2m_vcpu *v = pm->vcpus; v; v = v->next) {
+        lent += v->lent;
+    }
+    EXPECT(kinds[PAGE_LENT] == pm->lent && lent == pm->lent, "%u pages are lent, counted %u and %u",
+           pm->lent, kinds[PAGE_LENT], lent);
     EXPECT(kinds[PAGE_LIST] == (pm->active ? 1u : 0u), "%u list pages", kinds[PAGE_LIST]);
     for (uint32_t i = pm->shadows; i != 0; i = pm->pool.page[i].vnext) {
         kinds[PAGE_SHADOW]--;

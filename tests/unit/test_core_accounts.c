@@ -3,46 +3,9 @@
  * Accounts of the host map: what its tables cost whom, that empty ones are given back, and that a
  * change that is refused has changed nothing.
  */
-#include "core_own.h"
-
-#define RESERVE 24u
-#define KEPT    (RESERVE + 60) /* for monitors: what is split, and their own */
-#define FAR(i)                                                                                     \
-    ((1ULL << 30) + ((uint64_t)(i) << 18)) /* gfns that share no table but the root's child */
+#include "core_accounts.h"
 
 static struct was_mapped was;
-
-static long monitor_access(uint16_t v, uint64_t g, unsigned access)
-{
-    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_mem_access);
-
-    op.domain = 1;
-    op.u.mem_access.view = v;
-    op.u.mem_access.access = (uint16_t)access;
-    op.u.mem_access.gfn = g;
-    return fake_hvmop(&fake.monitor, &op);
-}
-
-static long monitor_create(unsigned access, uint16_t *v)
-{
-    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_create_p2m);
-    long rc;
-
-    op.domain = 1;
-    op.u.view.hvmmem_default_access = (uint16_t)access;
-    rc = fake_hvmop(&fake.monitor, &op);
-    *v = op.u.view.view;
-    return rc;
-}
-
-static void monitor_on(void)
-{
-    struct xen_hvm_altp2m_op op = altp2m_op(HVMOP_altp2m_set_domain_state);
-
-    op.domain = 1;
-    op.u.domain_state.state = 1;
-    assert_int_equal(fake_hvmop(&fake.monitor, &op), 0);
-}
 
 static int put_as(uint64_t g, uint64_t m, unsigned most, bool by_guest)
 {
@@ -132,22 +95,6 @@ static int audited(void **state)
 {
     (void)state;
     return begin(POLICY_AUDITED, XEN_ALTP2M_mixed, 256, 30);
-}
-
-/* Everything that a monitor may need: the whole map split, a view with tables in many regions. */
-static void monitor_can_work(void)
-{
-    uint16_t v;
-
-    monitor_on();
-    for (unsigned i = 0; i < 16; i++) {
-        assert_int_equal(monitor_access(0, i * G_2M, ACCESS_R), 0);
-    }
-    assert_int_equal(monitor_create(ACCESS_RWX, &v), 0);
-    for (unsigned i = 0; i < 40; i++) {
-        assert_int_equal(monitor_access(v, i * G_2M, ACCESS_RX), 0);
-    }
-    fake_audit();
 }
 
 /* F10: one page in each of many regions, until no more is given. */

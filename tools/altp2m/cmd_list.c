@@ -110,12 +110,16 @@ static void human(struct session *s, const struct overview *o)
     fprintf(s->out, "VIEW  DEFAULT  %sVCPUS\n",
             o->facet ? "VISIBLE TABLES  OVERRIDES  REMAPS  " : "");
     each_view(s, o, visit_human, NULL);
-    if (o->facet)
-        fprintf(s->out,
-                "%u of %u views; table memory: %" PRIu32 " of %" PRIu32 " pages free, %" PRIu32
-                " of them kept for the host's map\n",
-                o->all.views, o->all.max_views, o->all.pool_free, o->all.pool_pages,
-                o->all.pool_reserve);
+    if (!o->facet)
+        return;
+    fprintf(s->out,
+            "%u of %u views; table memory: %" PRIu32 " of %" PRIu32 " pages free, %" PRIu32
+            " of them kept for the host's map",
+            o->all.views, o->all.max_views, o->all.pool_free, o->all.pool_pages,
+            o->all.pool_reserve);
+    if (o->all.lent)
+        fprintf(s->out, "; %" PRIu16 " hold mirrors of page tables", o->all.lent);
+    fprintf(s->out, "\n");
 }
 
 static void machine(struct session *s, const struct overview *o)
@@ -134,6 +138,7 @@ static void machine(struct session *s, const struct overview *o)
         json_number(&j, "free", o->all.pool_free);
         json_number(&j, "reserve", o->all.pool_reserve);
         json_number(&j, "host_tables", o->all.host_tables);
+        json_number(&j, "lent", o->all.lent);
         json_close(&j, '}');
     }
     json_close(&j, '}');
