@@ -96,6 +96,10 @@ void mirror_look(struct vcpu *v, struct vcpu_exit *e)
     struct hand_look l;
 
     e->kind = VCPU_EXIT_EXCEPTION;
+    if (!v->mirror) { /* v went offline meanwhile */
+        e->kind = VCPU_EXIT_WINDOW;
+        return;
+    }
     if (!vcpu_can_mirror(v)) {
         return;
     }

@@ -4,6 +4,7 @@
 #include "host.h"
 #include "layout.h"
 #include "mm/frame.h"
+#include "vcpu/mirror.h"
 
 #define PIECE_PUT 8192u /* frames given back between two looks: about 150,000 ticks */
 
@@ -75,10 +76,13 @@ static bool end_ram(struct domain *d, uint64_t *at)
     return d->guest.physmap_ready && free_ram(d, at);
 }
 
-/* Drops what views hold of the guest's frames. */
+/* Drops what vCPUs hold of the table memory, and what views hold of the guest's frames. */
 static bool end_views(struct domain *d, uint64_t *at)
 {
-    (void)at;
+    if (*at < d->nr_vcpus) {
+        vcpu_mirror_end(d->vcpus[(*at)++]);
+        return true;
+    }
     return d->guest.physmap_ready && physmap_destroy_some(&d->physmap);
 }
 

@@ -5,7 +5,6 @@
 #include "domain.h"
 #include "mm/frame.h"
 #include "vcpu/hand.h"
-#include "vcpu/mirror.h"
 #include "x86/smp.h"
 
 static void load_again(struct vcpu *v)
@@ -51,9 +50,9 @@ int vcpu_create(struct vcpu *v, struct domain *d, unsigned id)
 
 void vcpu_destroy(struct vcpu *v)
 {
+    CHECK(!v->mirror);
     vcpu_unload(v);
     VENDOR(destroy, v);
-    vcpu_mirror_end(v);
     frame_put(frame_of(v->fpu));
     v->fpu = NULL;
 }

@@ -17,6 +17,7 @@
  * any one instruction and its event need, so that each gets on however little memory there is. */
 #define PAGES       192u
 #define PAGES_FIRST 64u
+#define WAY         4u /* nested tables */
 
 #define P      (1ULL << 0)
 #define W      (1ULL << 1)
@@ -36,9 +37,10 @@ struct mirrored {
     uint64_t cr0, cr4, efer, reads, view;
 };
 
+/* All its pages are the domain's own, by physmap_lend(). */
 struct mirror {
-    uint64_t *root, *shown; /* nested: its root, and the table that shows page[] to the walks */
-    unsigned slot;          /* of the root */
+    uint64_t *way[WAY]; /* nested: the root ... and the table that shows page[] to the walks */
+    unsigned slot;      /* of the root */
     struct mirrored of;
     uint64_t cr3; /* the guest's */
     bool active;
@@ -51,13 +53,6 @@ struct mirror {
     uint64_t *page[PAGES];
 };
 _Static_assert(sizeof(struct mirror) <= PAGE_SIZE, "one frame");
-
-static void *new_page(void)
-{
-    mfn_t m = frame_alloc(FRAME_OWNER_HV, ORDER_4K);
-
-    return mfn_eq(m, MFN_INVALID) ? NULL : frame_virt(m);
-}
 
 static uint64_t nested_table(const void *table)
 {
@@ -91,25 +86,31 @@ static bool is_leaf(uint64_t entry, unsigned shift)
     return shift == PAGE_SHIFT || (entry & LARGE);
 }
 
-static bool grow(struct mirror *m)
+static void add_page(struct mirror *m, mfn_t page)
 {
-    uint64_t *page = m->nr < PAGES ? new_page() : NULL;
+    m->page[m->nr] = frame_virt(page);
+    m->way[WAY - 1][m->nr] = nested_page(m->page[m->nr]);
+    m->free[m->nr_free++] = (uint16_t)m->nr++;
+}
 
-    if (!page) {
+static bool grow(struct vcpu *v)
+{
+    mfn_t page;
+
+    if (v->mirror->nr == PAGES || !physmap_lend(&v->altp2m, 1, &page)) {
         return false;
     }
-    m->page[m->nr] = page;
-    m->shown[m->nr] = nested_page(page);
-    m->free[m->nr_free++] = (uint16_t)m->nr++;
+    add_page(v->mirror, page);
     return true;
 }
 
 /* An empty table, or PAGES. */
-static unsigned take(struct mirror *m, unsigned shift, bool low)
+static unsigned take(struct vcpu *v, unsigned shift, bool low)
 {
+    struct mirror *m = v->mirror;
     unsigned i;
 
-    if (m->nr_free == 0 && !grow(m)) {
+    if (m->nr_free == 0 && !grow(v)) {
         return PAGES;
     }
     i = m->free[--m->nr_free];
@@ -164,51 +165,55 @@ void vcpu_mirror_end(struct vcpu *v)
     if (!m) {
         return;
     }
-    for (unsigned i = 0; i < m->nr; i++) {
-        frame_put(frame_of(m->page[i]));
-    }
-    if (m->root) {
-        frame_put_run(frame_of(m->root), 4);
-    }
-    frame_put(frame_of(m));
     v->mirror = NULL;
+    for (unsigned i = 0; i < m->nr; i++) {
+        physmap_take_back(&v->altp2m, frame_of(m->page[i]));
+    }
+    for (unsigned i = 0; i < WAY; i++) {
+        physmap_take_back(&v->altp2m, frame_of(m->way[i]));
+    }
+    physmap_take_back(&v->altp2m, frame_of(m));
 }
 
-/* The way of nested tables to the pages: root, two tables of one entry each, and what they show. */
-static bool make_way(struct mirror *m)
+void vcpu_mirror_stop(struct vcpu *v)
 {
-    mfn_t run = frame_alloc_run(FRAME_OWNER_HV, 4);
-    uint64_t *table;
+    struct vcpu *before;
 
-    if (mfn_eq(run, MFN_INVALID)) {
-        return false;
+    if (!v->mirror) {
+        return;
     }
-    table = frame_virt(run);
-    m->root = table;
-    m->shown = table + 3 * PT_ENTRIES;
-    table[m->slot] = nested_table(table + PT_ENTRIES);
-    table[PT_ENTRIES] = nested_table(table + 2 * PT_ENTRIES);
-    table[2 * PT_ENTRIES] = nested_table(m->shown);
-    while (m->nr < PAGES_FIRST) {
-        if (!grow(m)) {
-            return false;
-        }
-    }
-    empty(m);
-    return true;
+    before = vcpu_borrow(v);
+    vcpu_mirror_end(v);
+    vcpu_flush(v);
+    vcpu_return(v, before);
+}
+
+static void *cleared(mfn_t page)
+{
+    return memset(frame_virt(page), 0, PAGE_SIZE);
 }
 
 bool vcpu_mirror_make(struct vcpu *v)
 {
-    v->mirror = vendor_caps.mirror_slot ? new_page() : NULL;
-    if (!v->mirror) {
+    mfn_t pages[1 + WAY + PAGES_FIRST];
+    struct mirror *m;
+
+    if (!vendor_caps.mirror_slot || !physmap_lend(&v->altp2m, ARRAY_SIZE(pages), pages)) {
         return false;
     }
-    v->mirror->slot = vendor_caps.mirror_slot;
-    if (!make_way(v->mirror)) {
-        vcpu_mirror_end(v);
-        return false;
+    m = cleared(pages[0]);
+    m->slot = vendor_caps.mirror_slot;
+    for (unsigned i = 0; i < WAY; i++) {
+        m->way[i] = cleared(pages[1 + i]);
     }
+    for (unsigned i = 1; i < WAY; i++) {
+        m->way[i - 1][i == 1 ? m->slot : 0] = nested_table(m->way[i]);
+    }
+    for (unsigned i = 1 + WAY; i < ARRAY_SIZE(pages); i++) {
+        add_page(m, pages[i]);
+    }
+    empty(m);
+    v->mirror = m;
     return true;
 }
 
@@ -218,8 +223,9 @@ static bool leads_there(const struct mirror *m, uint64_t entry)
 }
 
 /* The entry for `a` of the level `to`, or of a larger page on the way; *at: in which table. */
-static uint64_t *find(struct mirror *m, uint64_t a, unsigned to, bool make, unsigned *at)
+static uint64_t *find(struct vcpu *v, uint64_t a, unsigned to, bool make, unsigned *at)
 {
+    struct mirror *m = v->mirror;
     unsigned shift = TOP_SHIFT;
     uint64_t *e;
 
@@ -236,7 +242,7 @@ static uint64_t *find(struct mirror *m, uint64_t a, unsigned to, bool make, unsi
             return e;
         }
         m->stale = m->stale || (*e & P); /* a large page goes */
-        *at = take(m, shift - PT_LEVEL_BITS, index_of(a, TOP_SHIFT) < HALF);
+        *at = take(v, shift - PT_LEVEL_BITS, index_of(a, TOP_SHIFT) < HALF);
         if (*at == PAGES) {
             return NULL;
         }
@@ -254,10 +260,10 @@ enum mirror_shown vcpu_mirror_show(struct vcpu *v, uint64_t a, unsigned shift, u
     if (leads_there(m, entry)) {
         return MIRROR_NOWHERE;
     }
-    e = find(m, a, shift, true, &at);
+    e = find(v, a, shift, true, &at);
     if (!e) {
         empty(m);
-        e = find(m, a, shift, true, &at);
+        e = find(v, a, shift, true, &at);
         CHECK(e);
     }
     entry |= global ? GLOBAL : 0;
@@ -278,7 +284,7 @@ void vcpu_mirror_hide(struct vcpu *v, uint64_t a, bool all)
     if (all) {
         empty(m);
     } else {
-        *find(m, a, PAGE_SHIFT, false, &at) = 0;
+        *find(v, a, PAGE_SHIFT, false, &at) = 0;
         m->stale = true;
     }
 }
@@ -343,6 +349,6 @@ struct mirror_place vcpu_mirror_place(const struct vcpu *v, const uint64_t *root
 {
     const struct mirror *m = v->mirror;
 
-    memcpy(m->root, root, m->slot * sizeof(uint64_t));
-    return (struct mirror_place){m->root, address_of(m, 0)};
+    memcpy(m->way[0], root, m->slot * sizeof(uint64_t));
+    return (struct mirror_place){m->way[0], address_of(m, 0)};
 }

@@ -12,11 +12,15 @@
 
 struct vcpu;
 
-/* An empty one from now on. False: there is too little memory, or no room for it in the address
- * space of this machine's guests. */
+/* An empty one from now on. False: its domain's table memory has too little for v, or there is no
+ * room for it in the address space of this machine's guests. */
 bool vcpu_mirror_make(struct vcpu *v);
-/* There may be none. */
+/* Its pages are the domain's again. There may be none; and v never runs again, or is flushed and
+ * its exits are brought up to date before. */
 void vcpu_mirror_end(struct vcpu *v);
+/* The same of one that is offline, wherever it is: sched_online() sees to the exits. One that it
+ * has come out for may still be handled. */
+void vcpu_mirror_stop(struct vcpu *v);
 
 enum mirror_shown {
     MIRROR_SHOWN,

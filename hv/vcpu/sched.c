@@ -17,6 +17,7 @@
  */
 #include <facet/check.h>
 #include "domain.h"
+#include "vcpu/mirror.h"
 #include "vcpu/sched.h"
 #include "x86/smp.h"
 #include "x86/timer.h"
@@ -239,6 +240,9 @@ void sched_online(struct vcpu *v)
 {
     if (v->state == VCPU_OFFLINE) {
         v->state = VCPU_RUNNABLE;
+        if (v->exit.watch.mirror) { /* there is none any more */
+            vcpu_monitor_changed(v);
+        }
         update_queue(v);
     }
 }
@@ -248,6 +252,7 @@ void sched_offline(struct vcpu *v)
     v->state = VCPU_OFFLINE;
     vcpu_expel(v);
     update_queue(v);
+    vcpu_mirror_stop(v);
 }
 
 void sched_pause(struct vcpu *v)

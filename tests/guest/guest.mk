@@ -63,7 +63,7 @@ $(B)/guest/mon-context.elf $(B)/guest/mon-regs.elf: $(B)/guest/lib/monitor.o
 $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.elf,$(wildcard $(GUEST_DIR)/monitor-*.c)): $(B)/guest/lib/monitor.o
 $(B)/guest/attack-watch.elf $(B)/guest/attack-watched.elf: $(B)/guest/lib/monitor.o
 
-$(addprefix $(B)/guest/,smp.elf smp-shows.elf flood.elf flood-beside.elf wakes.elf smp-scale.elf hand.elf seal.elf enter.elf stretch.elf agent-smp.elf agent-tables.elf mon-steps.elf monitor-prey.elf monitor-soak.elf pins.elf pin-tables.elf enter-many.elf): $(B)/guest/lib/smp.o
+$(addprefix $(B)/guest/,smp.elf smp-shows.elf flood.elf flood-beside.elf wakes.elf smp-scale.elf hand.elf seal.elf enter.elf stretch.elf agent-smp.elf agent-tables.elf mon-steps.elf monitor-prey.elf monitor-soak.elf pins.elf pin-tables.elf enter-many.elf mirrors.elf): $(B)/guest/lib/smp.o
 
 $(addprefix $(B)/guest/,enter.elf enter-open.elf enter-many.elf pins.elf pin-tables.elf ticks-enter.elf attack-watched.elf): $(B)/guest/lib/inside.o
 

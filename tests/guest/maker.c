@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A domain that makes others: the calls of xl create, in its order, for a second domain that runs
- * hello.elf (this guest's ramdisk); and a domain that is destroyed after each of them.
+ * mirrors.elf (this guest's ramdisk); and a domain that is destroyed after each of them, or while
+ * it runs.
  */
 #include <elf.h>
 #include <string.h>
@@ -249,7 +250,7 @@ static long put(domid_t d, uint64_t gpa, const void *from, uint64_t n)
     return rc;
 }
 
-static uint32_t entry; /* of hello.elf */
+static uint32_t entry; /* of the ramdisk */
 
 static long find_entry(const uint8_t *elf, const Elf64_Phdr *note)
 {
@@ -280,6 +281,8 @@ static long load(domid_t d)
     return rc;
 }
 
+static char its_cmdline[8];
+
 static long write_info(domid_t d)
 {
     struct {
@@ -293,6 +296,7 @@ static long write_info(domid_t d)
                     .memmap_entries = 1},
               .e = {.size = MEMORY << 20, .type = XEN_HVM_MEMMAP_TYPE_RAM}};
 
+    memcpy(page.cmdline, its_cmdline, sizeof(page.cmdline));
     return put(d, INFO_GPA, &page, sizeof(page));
 }
 
@@ -512,7 +516,7 @@ static void begin(void)
     need(start_info->nr_modules == 1, "no module");
 }
 
-static void makes_hello(void)
+static void makes_one(void)
 {
     struct xen_domctl_getdomaininfo i;
     long port = event_bind_virq(VIRQ_DOM_EXC, 0);
@@ -554,6 +558,41 @@ static void in_every_state(void)
 
             check(rc == 0, "%s: %ld", steps[s].name, rc);
         }
+        ended(d);
+        expect(free_pages(), had);
+    }
+}
+
+static uint16_t lent_of(domid_t d)
+{
+    struct altp2m_stub theirs = {.hvm_op = altp2m_hvm_op, .domain = d};
+    struct facet_altp2m_usage u = {.view = FACET_ALTP2M_ALL_VIEWS};
+
+    expect(altp2m_stub_usage(&theirs, &u), 0);
+    return u.lent;
+}
+
+/* While it runs on a mirror of its page tables, or when it has ended on one, as if it was to start
+ * anew. */
+static void on_a_mirror(void)
+{
+    struct xen_domctl_getdomaininfo i;
+    uint64_t had;
+    domid_t d;
+
+    if (!cpu_is_amd())
+        skip("a processor whose page walks are writes");
+    had = free_pages();
+    for (unsigned n = 0; n < 4; n++) {
+        format(its_cmdline, sizeof(its_cmdline), "stay=%u", n % 2);
+        need(create(&d) == 0, "no domain");
+        for (unsigned s = 0; s < ARRAY_SIZE(steps); s++)
+            need(steps[s].run(d) == 0, "%s", steps[s].name);
+        do {
+            sched_op(SCHEDOP_yield, NULL);
+            expect(info(d, &i), 0);
+        } while ((n % 2 ? lent_of(d) == 0 : !(i.flags & XEN_DOMINF_shutdown)) &&
+                 !test_is_failing());
         ended(d);
         expect(free_pages(), had);
     }
@@ -634,5 +673,5 @@ static void refused(void)
     expect(set_memory(d), -XEN_ESRCH);
 }
 
-TEST_CASES(CASE(begin), CASE(makes_hello), CASE(in_every_state), CASE(views), CASE(in_a_row),
-           CASE(refused))
+TEST_CASES(CASE(begin), CASE(makes_one), CASE(in_every_state), CASE(on_a_mirror), CASE(views),
+           CASE(in_a_row), CASE(refused))

@@ -188,7 +188,7 @@ void fpu_load(const void *area)
 {
     (void)area;
 }
-void vcpu_mirror_end(struct vcpu *v)
+void vcpu_mirror_stop(struct vcpu *v)
 {
     CHECK(!v->mirror);
 }

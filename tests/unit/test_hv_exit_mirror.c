@@ -183,6 +183,9 @@ static void test_faults(void **state)
     assert_int_equal(e.violation.gpa.v, 0x1238);
     assert_true(e.violation.walk && e.violation.gla_valid);
     assert_int_equal(e.violation.rights, RIGHT_R | RIGHT_W);
+    vcpu.mirror = NULL; /* it went offline on the way out */
+    assert_int_equal(fault(0).kind, VCPU_EXIT_WINDOW);
+    begin();
     wp = false; /* there is no mirror that faults */
     assert_int_equal(fault(PF_PRESENT).kind, VCPU_EXIT_EXCEPTION);
 }

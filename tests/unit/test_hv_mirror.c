@@ -15,47 +15,48 @@ static struct cpu test_cpu;
 #include "vcpu.h"
 #include "vcpu/mirror.h"
 
+static struct vcpu vcpu;
+static struct physmap physmap;
 static unsigned frames, frames_left = ~0u;
 
-static void *new_frames(unsigned nr)
+/* All or none, and nothing that was in them before is zero. */
+bool physmap_lend(struct altp2m_vcpu *v, unsigned nr, mfn_t *pages)
 {
-    void *p = frames_left >= nr ? aligned_alloc(PAGE_SIZE, nr * PAGE_SIZE) : NULL;
-
-    if (p) {
-        memset(p, 0, nr * PAGE_SIZE);
-        frames += nr;
-        frames_left -= nr;
+    assert_ptr_equal(v, &vcpu.altp2m);
+    if (frames_left < nr) {
+        return false;
     }
-    return p;
+    for (unsigned i = 0; i < nr; i++) {
+        pages[i] = frame_of(memset(aligned_alloc(PAGE_SIZE, PAGE_SIZE), 0xa5, PAGE_SIZE));
+    }
+    frames += nr;
+    frames_left -= nr;
+    return true;
 }
 
-mfn_t frame_alloc(uint16_t owner, unsigned order)
+void physmap_take_back(struct altp2m_vcpu *v, mfn_t page)
 {
-    void *p = new_frames(1);
-
-    assert_int_equal(owner, FRAME_OWNER_HV);
-    assert_int_equal(order, ORDER_4K);
-    return p ? frame_of(p) : MFN_INVALID;
-}
-
-mfn_t frame_alloc_run(uint16_t owner, uint64_t nr)
-{
-    void *p = new_frames((unsigned)nr);
-
-    assert_int_equal(owner, FRAME_OWNER_HV);
-    return p ? frame_of(p) : MFN_INVALID;
-}
-
-void frame_put(mfn_t m)
-{
+    assert_ptr_equal(v, &vcpu.altp2m);
+    assert_true(frames > 0);
     frames--;
-    free(frame_virt(m));
+    frames_left++;
+    free(frame_virt(page));
 }
 
-void frame_put_run(mfn_t m, uint64_t nr)
+static struct vcpu *borrowed;
+
+struct vcpu *vcpu_borrow(struct vcpu *v)
 {
-    frames -= (unsigned)nr;
-    free(frame_virt(m));
+    struct vcpu *before = test_cpu.loaded;
+
+    test_cpu.loaded = borrowed = v;
+    return before;
+}
+
+void vcpu_return(struct vcpu *v, struct vcpu *before)
+{
+    assert_ptr_equal(v, borrowed);
+    test_cpu.loaded = before;
 }
 
 /* Of the kind that has mirrors: read, write, execute are the bits of the guest's own entries. */
@@ -63,8 +64,6 @@ static const struct table_format format = {
     .rights = {[ACCESS_RWX] = 6}, .full = 0x26, .leaf_ram = 0x60, .valid = 1};
 struct vendor_caps vendor_caps = {.format = &format, .mirror_slot = 1};
 
-static struct vcpu vcpu;
-static struct physmap physmap;
 static struct {
     uint64_t cr0, cr3, cr4, efer;
 } cpu;
@@ -374,6 +373,44 @@ static void test_random(void **state)
     finish();
 }
 
+/* A vCPU that goes offline gives all back, and forgets what the processor knows of it, wherever it
+ * is loaded. */
+static void test_stop(void **state)
+{
+    struct vcpu other = {.id = 1};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        begin();
+        vcpu_mirror_show(&vcpu, 0x1000, 12, 0x1063, false);
+        test_cpu.loaded = i ? &other : &vcpu;
+        borrowed = NULL;
+        flushes = 0;
+        vcpu_mirror_stop(&vcpu);
+        assert_ptr_equal(test_cpu.loaded, i ? &other : &vcpu);
+        assert_null(vcpu.mirror);
+        assert_int_equal(frames, 0);
+        assert_int_equal(flushes, 1);
+        borrowed = NULL;
+        vcpu_mirror_stop(&vcpu); /* there is none */
+        assert_null(borrowed);
+        assert_int_equal(flushes, 1);
+    }
+}
+
+/* It takes what it needs, and not more than it is promised to. */
+static void test_bound(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(frames, 1 + WAY + PAGES_FIRST);
+    for (unsigned n = 0; n < 4 * PAGES; n++) {
+        vcpu_mirror_show(&vcpu, (uint64_t)n << 21, 12, 0x1061, false);
+    }
+    assert_int_equal(frames, 1 + WAY + PAGES);
+    finish();
+}
+
 /* There is one with what one instruction needs, or none. */
 static void test_no_memory(void **state)
 {
@@ -415,7 +452,8 @@ int main(void)
         CASE("hv/vcpu/mirror", test_levels),     CASE("hv/vcpu/mirror", test_smaller),
         CASE("hv/vcpu/mirror", test_forgets),    CASE("hv/vcpu/mirror", test_without),
         CASE("hv/vcpu/mirror", test_random),     CASE("hv/vcpu/mirror", test_no_memory),
-        CASE("hv/vcpu/mirror", test_forget_all),
+        CASE("hv/vcpu/mirror", test_forget_all), CASE("hv/vcpu/mirror", test_stop),
+        CASE("hv/vcpu/mirror", test_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
