@@ -291,11 +291,20 @@ static bool is_nobodys(struct vcpu *v, const struct vcpu_exit *e, bool own)
 /* True: without a mirror v would not have come out. */
 static bool look_mirror(struct vcpu *v, struct vcpu_exit *e)
 {
-    if (e->kind == VCPU_EXIT_MIRROR) {
+    const struct vendor_watch *w = &v->exit.watch;
+
+    switch (e->kind) {
+    case VCPU_EXIT_MIRROR:
         mirror_look(v, e);
         return e->kind != VCPU_EXIT_VIOLATION;
+    case VCPU_EXIT_INVLPG:
+        return true;
+    case VCPU_EXIT_CR:
+        return w->mirror && e->cr.cr == 3 &&
+               (e->cr.access == CR_MOV_FROM || (!w->cr3 && !w->cr3_unknown));
+    default:
+        return false;
     }
-    return e->kind == VCPU_EXIT_INVLPG;
 }
 
 static __attribute__((noinline)) void once_special(struct vcpu *v)

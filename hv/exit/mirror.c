@@ -55,6 +55,7 @@ static void becomes_violation(struct vcpu_exit *e, uint64_t linear, gpa_t a, boo
                               unsigned rights)
 {
     e->kind = VCPU_EXIT_VIOLATION;
+    e->reason = vendor_caps.violation;
     e->violation.gpa = a;
     e->violation.gla = linear;
     e->violation.gla_valid = true;

@@ -76,6 +76,7 @@ bool svm_init(struct vendor_caps *caps)
     caps->reflects = true;
     caps->walks_write = true;
     caps->mirror_slot = last_entry(found.address_bits);
+    caps->violation = SVM_NPF;
     caps->xcr0_direct = true;                   /* QEMU 7.2 does not intercept XSETBV */
     memcpy(caps->hypercall, "\x0f\x01\xd9", 3); /* VMMCALL */
     strcpy(caps->summary, "NPT, VMFUNC by #UD, #VE by reflection");

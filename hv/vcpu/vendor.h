@@ -38,6 +38,7 @@ struct vendor_caps {
     /* Where page walks count as writes: the entry of a root behind which mirrors of page tables may
      * lie (vcpu/mirror.h), the last that the processor has an address for; 0: none can be had. */
     unsigned mirror_slot;
+    uint32_t violation;   /* where there are mirrors: `reason` of VCPU_EXIT_VIOLATION */
     uint8_t hypercall[3]; /* the instruction: VMCALL or VMMCALL */
     char summary[64];     /* for people: "EPT, VMFUNC, #VE" */
 };

@@ -51,8 +51,8 @@ $(B)/guest/ept-matrix.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x40100000
 $(B)/guest/hardware.elf $(B)/guest/hidden.elf $(B)/guest/reset.elf: GUEST_LDFLAGS := -Wl,--defsym=image_base=0x1000000
 
 $(B)/guest/chaos.elf $(B)/guest/mon-watch.elf $(B)/guest/mon-lets.elf $(B)/guest/tasks-pin.elf: $(B)/guest/lib/monitor.o
-$(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf $(B)/guest/tasks-watch.elf $(B)/guest/pae-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
-$(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf mon-kinds.elf mon-kinds86.elf carried.elf tasks.elf pae.elf): $(B)/guest/lib/target.o
+$(B)/guest/mon-listen.elf $(B)/guest/mon-allow.elf $(B)/guest/carry-watch.elf $(B)/guest/mirror-listens.elf $(B)/guest/tasks-watch.elf $(B)/guest/pae-watch.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o
+$(addprefix $(B)/guest/,mon-acts.elf mon-tries.elf mon-steps.elf mon-kinds.elf mon-kinds86.elf carried.elf mirror-exits.elf tasks.elf pae.elf): $(B)/guest/lib/target.o
 $(B)/guest/mon-kinds.elf: $(patsubst $(GUEST_DIR)/%.c,$(B)/guest/%.o,$(wildcard $(GUEST_DIR)/lib/kinds_*.c))
 $(B)/guest/mon-kinds86.elf: $(B)/guest/lib/kinds86_rows.o
 $(B)/guest/mon-keeps.elf: $(B)/guest/lib/monitor.o $(B)/guest/lib/listen.o

@@ -21,6 +21,7 @@ static enum hand_answer answer;
 static enum mirror_shown shown;
 static struct hand_look found;
 static bool wp, decoded;
+struct vendor_caps vendor_caps = {.violation = 0x400};
 static unsigned nr_flushed, nr_hidden, nr_hidden_all, nr_skipped, nr_ended;
 
 uint64_t vmx_get(const struct vcpu *v, enum vcpu_field f)
@@ -182,6 +183,7 @@ static void test_faults(void **state)
     assert_int_equal(e.kind, VCPU_EXIT_VIOLATION);
     assert_int_equal(e.violation.gpa.v, 0x1238);
     assert_true(e.violation.walk && e.violation.gla_valid);
+    assert_int_equal(e.reason, 0x400);
     assert_int_equal(e.violation.rights, RIGHT_R | RIGHT_W);
     vcpu.mirror = NULL; /* it went offline on the way out */
     assert_int_equal(fault(0).kind, VCPU_EXIT_WINDOW);

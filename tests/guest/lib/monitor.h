@@ -62,6 +62,15 @@ enum attempt {
 #define TRY_PAGES                                                                                  \
     8u /* four for data, one for code that is called, one empty, and two for page tables */
 
+/* The tasks of mirror-exits.c; data[] has the gfns of its page tables. */
+enum exits {
+    EXITS_PLAIN = 1,
+    EXITS_PROTECTED, /* nothing: its tables are, when it is over */
+    EXITS_MIRRORED,
+    EXITS_WRITE,
+    EXITS_FLAG,
+};
+
 struct monitor_ring {
     uint32_t port; /* this guest's */
     uint8_t *page;
