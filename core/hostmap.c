@@ -238,6 +238,15 @@ static access_t access_now(const struct physmap *pm, uint64_t g)
     return entry_valid(pm, e) ? entry_access(pm, e) : pm->default_access;
 }
 
+/* A gfn's frame or type is another; `ram`: it may have been RAM. */
+static void changed(struct physmap *pm, bool ram)
+{
+    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
+    if (ram) {
+        __atomic_fetch_add(&pm->ram_generation, 1, __ATOMIC_RELEASE);
+    }
+}
+
 static int map_locked(struct physmap *pm, uint64_t g, uint64_t m, unsigned order,
                       enum map_type type, access_t a)
 {
@@ -287,7 +296,7 @@ int hostmap_map(struct physmap *pm, gfn_t g, mfn_t m, unsigned order, enum map_t
     if (rc == 0 && g.v + (1ULL << order) - 1 > pm->home_end) {
         pm->home_end = g.v + (1ULL << order) - 1;
     }
-    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
+    changed(pm, true);
     physmap_unlock(pm);
     return rc;
 }
@@ -310,7 +319,7 @@ int hostmap_unmap(struct physmap *pm, gfn_t g, unsigned order)
             rc = -XEN_ENOMEM;
         }
     }
-    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
+    changed(pm, true);
     physmap_unlock(pm);
     return rc;
 }
@@ -468,6 +477,11 @@ static bool forbidden(const struct physmap *pm, uint64_t g, uint64_t n, bool by_
     return by_guest && pm->audited && guards(pm, g, n);
 }
 
+static bool was_ram(const struct was_mapped *was)
+{
+    return was->any && was->type == MAP_RAM;
+}
+
 static void describe(const struct physmap *pm, uint64_t leaf, struct was_mapped *was)
 {
     *was = (struct was_mapped){.any = entry_valid(pm, leaf)};
@@ -489,11 +503,6 @@ static uint64_t entry_put(const struct physmap *pm, uint64_t old, uint64_t m, en
     }
     return (entry_of_leaf(pm, m, 1, type, a) & ~pm->format->suppress_ve) |
            (old & pm->format->suppress_ve);
-}
-
-static void changed(struct physmap *pm)
-{
-    __atomic_fetch_add(&pm->generation, 1, __ATOMIC_RELEASE);
 }
 
 int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access_t most,
@@ -518,7 +527,7 @@ int hostmap_put(struct physmap *pm, gfn_t g, mfn_t m, enum map_type type, access
     } else {
         describe(pm, h.entry, was);
         replace(pm, g.v, 1, e, payer);
-        changed(pm);
+        changed(pm, was_ram(was));
     }
     physmap_unlock(pm);
     return rc;
@@ -543,7 +552,7 @@ int hostmap_take(struct physmap *pm, gfn_t g, bool by_guest, struct was_mapped *
         rc = -XEN_ENOMEM;
     } else {
         replace(pm, g.v, 1, pm->empty, PAYER_HOST);
-        changed(pm);
+        changed(pm, was_ram(was));
     }
     physmap_unlock(pm);
     return rc;
@@ -583,7 +592,7 @@ int hostmap_move(struct physmap *pm, gfn_t from, gfn_t to, mfn_t m, bool by_gues
         replace(pm, to.v, 1, entry_put(pm, old, m.v, entry_type(pm, e), entry_access(pm, e)),
                 payer);
         replace(pm, from.v, 1, pm->empty, PAYER_HOST);
-        changed(pm);
+        changed(pm, true);
     }
     physmap_unlock(pm);
     return rc;
@@ -660,7 +669,7 @@ static int change_run(struct physmap *pm, const struct run *r, bool by_guest,
         }
         view_host_run_changed(pm, r->first, last);
         remap_host_changed(pm, r->first, r->nr);
-        changed(pm);
+        changed(pm, true);
     }
     physmap_unlock(pm);
     return rc;

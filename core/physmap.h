@@ -191,6 +191,11 @@ uint64_t hostmap_next(struct physmap *pm, uint64_t g);
  * hostmap_lookup(): they hold while the value, read before the lookup, is the same. No lock.
  */
 static inline uint64_t hostmap_generation(const struct physmap *pm);
+/*
+ * The same of gfns that were found to be MAP_RAM. It stays when holes are filled, and when pages of
+ * other domains come and go, as back ends have them do all the time.
+ */
+static inline uint64_t hostmap_ram_generation(const struct physmap *pm);
 
 /* What hostmap_put() and its relatives replaced: a RAM or foreign frame is the caller's
  * to release afterwards. */
@@ -290,6 +295,11 @@ FACET_END_C
 static inline uint64_t hostmap_generation(const struct physmap *pm)
 {
     return __atomic_load_n(&pm->generation, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t hostmap_ram_generation(const struct physmap *pm)
+{
+    return __atomic_load_n(&pm->ram_generation, __ATOMIC_ACQUIRE);
 }
 
 /* What is taken away is flushed, so that it is counted already. */

@@ -159,11 +159,12 @@ struct physmap {
     uint64_t hardware_mask; /* every bit of a leaf that hardware looks at */
     uint64_t own_mask;      /* own_access, own_frame and own_ve */
     uint64_t max_gfn;
-    uint64_t generation;   /* grows with every hostmap_map() and hostmap_unmap() */
-    uint32_t root;         /* host map's root, pool index */
-    uint32_t view_quota;   /* default quota of a new view; 0: none */
-    uint32_t guest_quota;  /* pages that what the guest itself makes may hold; 0: no limit */
-    uint32_t guest_tables; /* that it holds */
+    uint64_t generation;     /* grows with every change of the host map's frames */
+    uint64_t ram_generation; /* with those that may have taken RAM away or moved it */
+    uint32_t root;           /* host map's root, pool index */
+    uint32_t view_quota;     /* default quota of a new view; 0: none */
+    uint32_t guest_quota;    /* pages that what the guest itself makes may hold; 0: no limit */
+    uint32_t guest_tables;   /* that it holds */
     uint32_t
         monitor_reserve; /* free pages that it leaves to monitors; policy audited: its quota does */
     uint32_t lent, lent_most, lend_keep; /* pages of vCPUs; that they may have; that they leave */

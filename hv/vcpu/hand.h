@@ -21,13 +21,13 @@
 #include "vcpu.h"
 
 /*
- * What is kept of a look-up counts while this is the same: it moves with a gfn's frame and type;
- * under `audited`, where access counts, with every loss of a right and with the view.
+ * What is kept of a look-up of RAM counts while this is the same: it moves with such a gfn's frame
+ * and type; under `audited`, where access counts, with every loss of a right and with the view.
  */
 static inline uint64_t hand_stamp(const struct physmap *pm, view_t now)
 {
     return physmap_confines(pm) ? physmap_rights_generation(pm) << 16 | now.v
-                                : hostmap_generation(pm);
+                                : hostmap_ram_generation(pm);
 }
 
 /* ---- hypercalls: linear addresses of the vCPU that is loaded, at CPL 0; U/S, A and D are not

@@ -26,7 +26,7 @@ uint8_t *hand_ram_refill(struct vcpu *v, struct ram_slot *s, uint64_t g, uint64_
 static inline __attribute__((always_inline)) uint8_t *hand_ram(struct vcpu *v, uint64_t g)
 {
     struct ram_slot *s = &v->ram[g % RAM_SLOTS];
-    uint64_t generation = hostmap_generation(&v->domain->physmap);
+    uint64_t generation = hostmap_ram_generation(&v->domain->physmap);
 
     if (s->gfn == g && s->generation == generation && s->page) {
         return s->page;

@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) struct linear_page *
 lately_found(const struct vendor *by, struct vcpu *v, uint64_t a)
 {
     struct linear_page *l = &v->found[(a >> PAGE_SHIFT) % FOUND_PAGES];
-    uint64_t stamp = hostmap_generation(&v->domain->physmap);
+    uint64_t stamp = hostmap_ram_generation(&v->domain->physmap);
 
     return (lately_of(l, a, stamp) && lately_same(by, v, l)) || lately_found_refill(v, l, a, stamp)
                ? l

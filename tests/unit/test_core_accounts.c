@@ -495,6 +495,34 @@ static void refused_changes_nothing(void **state)
     assert_true(hostmap_generation(&fake.pm) > generation);
 }
 
+/* What is kept of RAM is lost with RAM alone, what is kept of anything with every change. */
+static void ram_has_a_generation(void **state)
+{
+    uint64_t all = hostmap_generation(&fake.pm), ram = hostmap_ram_generation(&fake.pm);
+
+    (void)state;
+    assert_int_equal(
+        hostmap_put(&fake.pm, gfn(FAR(0)), mfn(F(1)), MAP_FOREIGN, ACCESS_RW, true, &was), 0);
+    assert_int_equal(
+        hostmap_put(&fake.pm, gfn(FAR(0)), mfn(F(2)), MAP_FOREIGN, ACCESS_RW, true, &was), 0);
+    assert_int_equal(take(FAR(0)), 0);
+    assert_int_equal(put(FAR(0), F(3)), 0);
+    assert_int_equal(hostmap_ram_generation(&fake.pm), ram);
+    assert_int_equal(hostmap_generation(&fake.pm), all + 4);
+    assert_int_equal(put(FAR(0), F(4)), 0);
+    assert_int_equal(hostmap_ram_generation(&fake.pm), ram + 1);
+    assert_int_equal(move(FAR(0), FAR(1), F(4)), 0);
+    assert_int_equal(hostmap_ram_generation(&fake.pm), ram + 2);
+    assert_int_equal(take(FAR(1)), 0);
+    assert_int_equal(hostmap_ram_generation(&fake.pm), ram + 3);
+    assert_int_equal(hostmap_put(&fake.pm, gfn(7), mfn(F(5)), MAP_FOREIGN, ACCESS_RW, true, &was),
+                     0);
+    assert_int_equal(hostmap_ram_generation(&fake.pm), ram + 4);
+    assert_int_equal(hostmap_unmap(&fake.pm, gfn(8), ORDER_4K), 0);
+    assert_int_equal(hostmap_ram_generation(&fake.pm), ram + 5);
+    assert_int_equal(hostmap_generation(&fake.pm), all + 9);
+}
+
 static struct was_mapped pages[HOSTMAP_RUN_MOST];
 
 static int put_run(uint64_t g, uint64_t m, unsigned nr)
@@ -629,6 +657,7 @@ int main(void)
         cmocka_unit_test_teardown(a_quarter_at_most, stop),
         cmocka_unit_test_setup_teardown(the_default_reaches_them, external, stop),
         cmocka_unit_test_setup_teardown(refused_changes_nothing, audited, stop),
+        cmocka_unit_test_setup_teardown(ram_has_a_generation, external, stop),
         cmocka_unit_test_setup_teardown(runs_are_whole, audited, stop),
         cmocka_unit_test_setup_teardown(runs_leave_no_tables, external, stop),
         cmocka_unit_test_setup_teardown(a_default_guards, audited, stop),

@@ -291,7 +291,7 @@ static void random_guest(enum mode mode)
             memcpy(page_in(ram_pages, cpu.cr3 >> PAGE_SHIFT) + (cpu.cr3 & 0xfe0) + 8 * i, &e, 8);
         }
     }
-    domain.physmap.generation++;
+    domain.physmap.ram_generation++;
     domain.physmap.flush.wanted++;
     memcpy(model_pages, ram_pages, PAGES * PAGE_SIZE);
 }

@@ -15,7 +15,7 @@ static uint64_t *simple_guest(uint64_t a)
     beyond = PTE_ADDR; /* another machine */
     cpu = (struct guest_state){
         .mode = MODE_LONG, .wp = true, .bits = 52, .cr3 = table[0] << PAGE_SHIFT};
-    domain.physmap.generation++;
+    domain.physmap.ram_generation++;
     domain.physmap.flush.wanted++;
     for (unsigned level = 0; level < 4; level++) {
         pte = (uint64_t *)ram_pages[table[level]] + (a >> (39 - 9 * level) & 511);
@@ -49,11 +49,11 @@ static void test_memory(void **state)
     assert_int_equal(hand_copy_to(&vcpu, gva(a + 7), &one, 1), 0);
     assert_int_equal(ram_pages[6][7], 1);
     *pte = 5 << PAGE_SHIFT | PTE_P;
-    domain.physmap.generation++; /* gfns changed: nothing remembered counts */
+    domain.physmap.ram_generation++; /* gfns changed: nothing remembered counts */
     assert_int_equal(hand_copy_from(&vcpu, &byte, gva(a + 7), 1), 0);
     assert_int_equal(byte, 0x55);
     moved = true;
-    domain.physmap.generation++;
+    domain.physmap.ram_generation++;
     assert_int_equal(hand_copy_from(&vcpu, &byte, gva(a + 7), 1), 0);
     assert_int_equal(byte, 1);
     moved = false;
