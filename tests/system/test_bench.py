@@ -7,7 +7,7 @@ import struct
 import xml.etree.ElementTree as xml
 
 from harness import FacetTest
-from runner import bench_agent, chain, exits, machines, stretch, toolrun, uses
+from runner import bench_agent, bench_host, chain, exits, machines, recorded, stretch, toolrun, uses
 from runner.base import Error
 from runner.machine import Line
 
@@ -239,3 +239,51 @@ class ChainTest(FacetTest):
         note = struct.pack("<III", 4, 4, 18) + b"Xen\0" + struct.pack("<I", 0x1234)
         elf = bytes(header) + headers
         return elf + bytes(200 - len(elf)) + note + bytes(36)
+
+
+class HostTest(FacetTest):
+    """What `facet compare --host` makes of what domain 0 said; the guests are run by hand, because Xen's part takes long."""
+
+    weight = 0.1
+    LINES = ("BENCH small.1 300", "BENCH small.2 200", "BENCH create 4000", "BENCH begins 6000", "BENCH packet-small 101")
+
+    def test_host_rows(self):
+        """The fewest of the rounds; sums; for one of what was counted together; what is promised of it."""
+        here = uses.parse(self.LINES)
+        there = uses.parse(["BENCH small.1 100", "BENCH create 8000", "BENCH begins 2000", "BENCH packet-small 100"])
+        table = {row["text"]: row for row in bench_host.rows(here, there)}
+        small = table["xl create -p, a small guest without devices"]
+        self.assertEqual((small["facet"], small["ratio"], small["reached"]), (200, 2.0, False))
+        both = table["the same, unpaused, until its first line"]
+        self.assertEqual((both["facet"], both["xen"], both["reached"]), (10000, 10000, True))
+        packet = table["a packet of 18 bytes (UDP), there or back"]
+        self.assertEqual((packet["facet"], packet["xen"], packet["reached"]), (50, 50, True))
+        self.assertNotIn("4 KiB written", table)
+        self.assertIsNone(bench_host.rows(here, {})[0]["reached"])
+
+    def test_each_row_is_held_to_something(self):
+        """A figure that is dearer than promised is told so."""
+        for row in bench_host.ROWS:
+            here = {name: 1001 * row.over for name in row.names}
+            there = {name: 600 * row.over for name in row.names}
+            with self.subTest(row.text):
+                told, = [one for one in bench_host.rows(here, there) if one["text"] == row.text]
+                self.assertEqual(told["reached"], False if row.most else None)
+
+    def test_host_recorded(self):
+        """Of Xen there is everything, but for exits, which take an hour."""
+        there = uses.parse(recorded.read_lines(bench_host.RECORDED))
+        absent = [row.text for row in bench_host.ROWS if row.of(there) is None]
+        self.assertEqual([text for text in absent if not text.startswith("exits: ")], [])
+
+    def test_what_failed_is_no_figure(self):
+        """A domain 0 or a guest that could not do it."""
+        ended = f"{bench_host.SAID} ended"
+        self.assertEqual(bench_host.wanted(["(d0) x", "(d0) BENCH read 5", "(d3) TICKS map 7", f"(d0) {ended}"], [], "Facet"),
+                         ["BENCH read 5", "BENCH map 7"])
+        self.assertEqual(bench_host.wanted(["(XEN) x", "BENCH read 5", "(d3) TICKS map 7", ended], [], "Xen"),
+                         ["BENCH read 5", "BENCH map 7"])
+        with self.assertRaisesRegex(Error, "BROKEN the disk"):
+            bench_host.wanted(["BENCH read 5", "BROKEN the disk", ended], [], "Facet")
+        with self.assertRaisesRegex(Error, "failed"):
+            bench_host.wanted(["BENCH read 5"], [], "Facet")

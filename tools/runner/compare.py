@@ -14,7 +14,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 
-from . import bench, bench_monitor, machines, matrix, options, packages, toolrun, uses
+from . import bench, bench_host, bench_monitor, machines, matrix, options, packages, toolrun, uses
 from .base import Error, build, build_dir, progress
 from .guests import parse_manifest
 from .machine import boot
@@ -302,6 +302,11 @@ def _arguments(arguments):
                         help="only the altp2m command: which of its commands work where")
     parser.add_argument("--matrix", action="store_true",
                         help="only a table: what each access of a view allows on each machine")
+    parser.add_argument("--host", action="store_true",
+                        help="only what a Debian domain 0's guest costs: xl create, its disk, its network")
+    parser.add_argument("--exits", action="store_true",
+                        help="with --host: count VM exits, too, in runs of their own, which are slow")
+    parser.add_argument("--markdown", action="store_true", help="with --host: the table as docs/benchmarks.md has it")
     parser.add_argument("--machine", metavar="NAME",
                         help="Facet on this machine: the calls against Xen on Intel, what is the "
                         "platform's against Xen on the same machine; no costs")
@@ -324,10 +329,23 @@ def _tool(args):
     return 0
 
 
+def _host(args, machine):
+    """A domain 0's guest on both."""
+    record = (lambda found: _record(found, machine.name)) if args.record else None
+    table = bench_host.measure(machine, args.xen or args.record, args.exits, record)
+    if args.markdown:
+        print("\n".join(bench_host.markdown(table)))
+    else:
+        bench_host.print_rows(table)
+    return 0
+
+
 def main(arguments):
     """Runs `facet compare`. Returns its exit status."""
     args = _arguments(arguments)
     machine = machines.find(args.machine)
+    if args.host:
+        return _host(args, machine)
     if args.matrix:
         return matrix.main()
     packages.require("run", machine)

@@ -38,7 +38,7 @@ said | grep "^GUEST rounds"
 """
 
 
-def _demo():
+def demo():
     """The module of `facet demo host`, whose domain 0 it is."""
     folder = str(ROOT / "demo")
     if folder not in sys.path:
@@ -50,11 +50,11 @@ def _demo():
 def configs(directory, script, files, guest_script, program, **settings):
     """Makes domain 0's files. script: what it does when all runs; files: what it needs for that, by their names there.
     guest_script: what the guest does; program: one of its. settings: domain 0's. Returns the configurations' paths."""
-    path, _, _ = _demo().configuration(sys.modules[__package__], directory, script, files, hardware=True,
-                                       guest_script=guest_script + "poweroff -f\n", guest_programs=[program], **settings)
+    path, _, _ = demo().configuration(sys.modules[__package__], directory, script, files, hardware=True,
+                                           guest_script=guest_script + "poweroff -f\n", guest_programs=[program], **settings)
     return [path]
 
 
 def machine(directory):
     """What the machine has to have: boot()'s."""
-    return {"memory": _demo().MACHINE_MIB, "disk": _demo().make_disk(directory)}
+    return {"memory": demo().MACHINE_MIB, "disk": demo().make_disk(directory)}

@@ -2,7 +2,7 @@
 # What `facet bench` boots: a piece that runs before a Linux kernel, and a program for its user space.
 BENCH_DIR := tests/guest/bench
 
-guests: $(B)/guest/bench-chain.bin $(B)/guest/bench-linux $(B)/guest/bench-churn
+guests: $(B)/guest/bench-chain.bin $(B)/guest/bench-linux $(B)/guest/bench-churn $(B)/guest/bench-pv
 
 $(B)/guest/bench-chain.elf: $(BENCH_DIR)/chain.c $(BENCH_DIR)/chain.lds $(BENCH_DIR)/marks.h
 	@mkdir -p $(@D)
@@ -19,5 +19,9 @@ $(B)/guest/bench-linux: $(BENCH_DIR)/linux.c $(BENCH_DIR)/marks.h $(BENCH_DIR)/s
 	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -D__XEN_TOOLS__ -Iinclude -O2 -g -static -o $@ $<
 
 $(B)/guest/bench-churn: $(BENCH_DIR)/churn.c $(BENCH_DIR)/marks.h $(BENCH_DIR)/say.h
+	@mkdir -p $(@D)
+	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -O2 -g -static -o $@ $<
+
+$(B)/guest/bench-pv: $(BENCH_DIR)/pv.c $(BENCH_DIR)/marks.h
 	@mkdir -p $(@D)
 	$(INTO) $(HOSTCC) $(WARN) -D_GNU_SOURCE -O2 -g -static -o $@ $<
