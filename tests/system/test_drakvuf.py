@@ -108,7 +108,7 @@ class DrakvufTest(FacetTest):
                 pathlib.Path(command[2]).mkdir()
                 (pathlib.Path(command[2]) / "build.ninja").touch()
         with mock.patch.object(drakvuf, "checked", checked), mock.patch.object(libvmi, "checked", checked), \
-             mock.patch.object(drakvuf, "build_dir", lambda: self.dir), mock.patch.object(libvmi, "check_source", lambda one: one):
+             mock.patch.object(libvmi, "build_dir", lambda: self.dir), mock.patch.object(libvmi, "check_source", lambda one: one):
             drakvuf.build_all(source, vmi)
         return configured
 

@@ -2,7 +2,9 @@
 """How `facet libvmi` learns and judges what LibVMI's examples say; LibVMI itself is not in the tree."""
 
 import itertools
+import pathlib
 import struct
+from unittest import mock
 
 from harness import FacetTest
 from runner import kernelprofile, libvmi, machines
@@ -95,3 +97,29 @@ class LibvmiTest(FacetTest):
         """What is not LibVMI's source is refused."""
         with self.assertRaises(Error):
             libvmi.build_examples(self.dir)
+
+    def test_build(self):
+        """The parts in their order, then the guest's program; what was built of other sources is gone before."""
+        done = []
+        with mock.patch.object(libvmi, "build_dir", lambda: self.dir), \
+             mock.patch.object(libvmi, "checked", lambda _what, *command: done.append(pathlib.Path(command[-1]).name)):
+            tree = libvmi.build_of("tree", ("one",), "guest", first=lambda tree: done.append(tree), second=lambda tree: (tree / "made").touch())
+            self.assertEqual((done, (tree / "made").exists()), ([tree, "guest.c"], True))
+            for source, there in (("one", True), ("other", False)):
+                libvmi.build_of("tree", (source,), "guest")
+                self.assertEqual((tree / "made").exists(), there)
+
+    def test_chosen(self):
+        """All, or those that are named; a name that none has is refused with what there is."""
+        self.assertEqual(libvmi.chosen(libvmi.EXAMPLES, [], "example is called"), list(libvmi.EXAMPLES))
+        self.assertEqual([one.name for one in libvmi.chosen(libvmi.EXAMPLES, ["va-pages", "map-addr"], "example is called")],
+                         ["map-addr", "va-pages"])
+        with self.assertRaisesRegex(Error, "no example is called nothing; there are vmi-process-list, "):
+            libvmi.chosen(libvmi.EXAMPLES, ["nothing", "va-pages"], "example is called")
+
+    def test_runs(self):
+        """Each example by its own program, or all by one, with what comes before and after."""
+        one = libvmi.Example("vmi-rwmem-read", "-x", None, 7, "before", "after")
+        self.assertIn("\nbefore\nrun vmi-rwmem-read 7 vmi-rwmem -x\n{ after; } 2>&1", libvmi.runs([one], 5))
+        self.assertIn("head -n 5 /log", libvmi.runs([one], 5))
+        self.assertIn("run vmi-rwmem-read 7 drakvuf -x\n", libvmi.runs([one], 5, "drakvuf"))

@@ -12,8 +12,8 @@ import re
 import shutil
 import tempfile
 
-from . import bochs, initramfs, libvmi, libvmi_host, machine, machines, packages
-from .base import ROOT, Error, build, build_dir, locked, of_sources, progress, readable, source_of
+from . import bochs, initramfs, libvmi, libvmi_host, machines, packages
+from .base import Error, build, readable, source_of
 from .debian import debian_kernel
 from .kernelprofile import KERNEL_MAP, Profile
 from .libvmi import Example, checked
@@ -136,16 +136,8 @@ def _build_drakvuf(source, tree):
 
 def build_all(source, vmi):
     """Builds LibVMI and DRAKVUF in the build directory. Returns the directory."""
-    tree = build_dir() / "drakvuf"
-    with locked(build_dir() / ".drakvuf-lock"):
-        of_sources(tree, source, vmi)
-        progress("building LibVMI")
-        _build_vmi(vmi, tree)
-        progress("building DRAKVUF")
-        _build_drakvuf(source, tree)
-        checked("work.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o", str(tree / "work"),
-                str(ROOT / "tools/drakvuf/work.c"))
-    return tree
+    return libvmi.build_of("drakvuf", (source, vmi), "work", LibVMI=lambda tree: _build_vmi(vmi, tree),
+                           DRAKVUF=lambda tree: _build_drakvuf(source, tree))
 
 
 # ---- what DRAKVUF must know of the guest's kernel ----
@@ -168,9 +160,7 @@ def _vmi_conf(profile):
 # ---- the machine ----
 
 def _files(source, tree):
-    kernel, vmlinux = debian_kernel(), tree / "vmlinux"
-    checked("the kernel cannot be unpacked", str(build_dir() / "facet-kernel"), str(kernel.vmlinuz), str(vmlinux))
-    profile = Profile(vmlinux)
+    profile = Profile(libvmi.unpacked(debian_kernel(), tree))
     profile.symbols |= {name: profile.symbols[at] for name, at in ALIASES.items() if at in profile.symbols}
     document = json.dumps(profile.document(names_in(source), MOVED), separators=(",", ":"))
     programs = [tree / "drakvuf/drakvuf", tree / "installed/lib/libvmi.so.0"]
@@ -184,12 +174,7 @@ def _files(source, tree):
 def _script(examples, where):
     """What domain 0 does. A second of a machine is as many instructions as it has; the program does a round in a tenth of one."""
     seconds = max(1, SECONDS * bochs.TICKS_PER_SECOND // where.backend.TICKS_PER_SECOND)
-    text = SETUP + f"span={seconds}\n" + libvmi.RUN.replace("SHOWN", str(SHOWN))
-    for one in examples:
-        text += f"{one.before}\nrun {one.name} {one.seconds} drakvuf {one.arguments}\n"
-        if one.after:
-            text += f'{{ {one.after}; }} 2>&1 | sed "s/^/LV + {one.name} /"\n'
-    return libvmi_host.MAKE + text + END
+    return libvmi_host.MAKE + SETUP + f"span={seconds}\n" + libvmi.runs(examples, SHOWN, "drakvuf") + END
 
 
 def settings(where):
@@ -223,23 +208,14 @@ def main(arguments):
     options = _arguments(arguments)
     where = machines.find(options.machine)
     source, vmi = _sources(options)
-    unknown = set(options.plugins).difference(one.name for one in EXAMPLES)
-    if unknown:
-        raise Error(f"no plugin for Linux is called {', '.join(sorted(unknown))}; there are "
-                    f"{', '.join(one.name for one in EXAMPLES)}")
+    examples = libvmi.chosen(EXAMPLES, options.plugins, "plugin for Linux is called")
     for what in ("drakvuf", "host"):
         packages.require(what, where)
     build()
     tree = build_all(source, vmi)
-    examples = [one for one in EXAMPLES if not options.plugins or one.name in options.plugins]
-    watcher = libvmi.Watcher(options.verbose, libvmi.HOST)
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         paths = libvmi_host.configs(folder, _script(examples, where), _files(source, tree), GUEST_SCRIPT, tree / "work",
                                     **settings(where))
-        progress(f"running {len(examples)} plugins")
-        machine.boot(paths, ticks=where.limit(TICKS), machine=where.name, processors=options.processors,
-                     on_line=watcher.line, **libvmi_host.machine(folder))
-    found = {one.name: "works" if libvmi.judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
-             for one in examples}
-    return 1 if libvmi.print_table(found, watcher.outputs, options.quiet, (where.name,), RECORD) else 0
+        return libvmi.see(examples, paths, options, libvmi.HOST, where, RECORD, ticks=where.limit(TICKS),
+                          **libvmi_host.machine(folder))

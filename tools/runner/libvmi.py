@@ -88,8 +88,6 @@ run() {
 MONITOR_SCRIPT = """
 sed "s/^/LV symbol /" /boot/System.map
 address() { sed -n "s/^\\([0-9a-f]*\\) . $1\\$/0x\\1/p" /boot/System.map; }
-""" + RUN + """
-EXAMPLES
 """
 
 
@@ -245,16 +243,31 @@ def build_library(source, tree, *settings):
     checked("LibVMI does not build", "make", "-s", "-C", str(tree), f"-j{os.cpu_count() or 1}")
 
 
+def build_of(name, sources, program, **parts):
+    """Builds in the build directory's `name`, which is emptied if it was for other sources: each part, a function of that
+    directory, and last the program of tools/`name` that the guest runs. Returns the directory."""
+    tree = build_dir() / name
+    with locked(build_dir() / f".{name}-lock"):
+        of_sources(tree, *sources)
+        for what, make in parts.items():
+            progress(f"building {what}")
+            make(tree)
+        checked(f"{program}.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o", str(tree / program),
+                str(ROOT / "tools" / name / f"{program}.c"))
+    return tree
+
+
 def build_examples(source):
     """Builds LibVMI in the build directory. Returns the directory."""
-    tree = build_dir() / "libvmi"
-    with locked(build_dir() / ".libvmi-lock"):
-        of_sources(tree, check_source(source))
-        progress("building LibVMI and its examples")
-        build_library(source, tree)
-        checked("busy.c does not build", "gcc", "-O2", "-static", "-Wall", "-Wextra", "-o",
-             str(tree / "busy"), str(ROOT / "tools" / "libvmi" / "busy.c"))
-    return tree
+    source = check_source(source)
+    return build_of("libvmi", (source,), "busy", LibVMI=lambda tree: build_library(source, tree))
+
+
+def unpacked(kernel, tree):
+    """The kernel's image, unpacked in the directory."""
+    vmlinux = tree / "vmlinux"
+    checked("the kernel cannot be unpacked", str(build_dir() / "facet-kernel"), str(kernel.vmlinuz), str(vmlinux))
+    return vmlinux
 
 
 # ---- what LibVMI must know of the guest's kernel ----
@@ -274,9 +287,7 @@ class Kernel:
                "new_utsname": ("nodename",)}
 
     def __init__(self, kernel, tree):
-        vmlinux, btf = tree / "vmlinux", tree / "btf"
-        checked("the kernel cannot be unpacked", str(build_dir() / "facet-kernel"),
-             str(kernel.vmlinuz), str(vmlinux))
+        vmlinux, btf = unpacked(kernel, tree), tree / "btf"
         btf.write_bytes(kernelprofile.extract_btf(vmlinux.read_bytes(), vmlinux))
         self.offsets = {}
         for struct_name, members in self.MEMBERS.items():
@@ -323,15 +334,19 @@ def _monitor_files(tree, known, examples):
     return files
 
 
-def _script(examples, known):
-    text = ""
+def runs(examples, shown, program=""):
+    """The script that runs the examples; shown: lines at each end. program: what runs them all, if it is one."""
+    text = RUN.replace("SHOWN", str(shown))
     for one in examples:
-        program = PROGRAMS.get(one.name, one.name)
-        text += f"{one.before}\nrun {one.name} {one.seconds} {program} {one.arguments}\n"
+        what = program or PROGRAMS.get(one.name, one.name)
+        text += f"{one.before}\nrun {one.name} {one.seconds} {what} {one.arguments}\n"
         if one.after:
             text += f'{{ {one.after}; }} 2>&1 | sed "s/^/LV + {one.name} /"\n'
-    return (MONITOR_SCRIPT.replace("SHOWN", str(SHOWN))
-            .replace("EXAMPLES", text.replace("NODENAME", str(known.offsets["new_utsname"]["nodename"]))))
+    return text
+
+
+def _script(examples, known):
+    return MONITOR_SCRIPT + runs(examples, SHOWN).replace("NODENAME", str(known.offsets["new_utsname"]["nodename"]))
 
 
 def _with_symbols(text):
@@ -486,6 +501,24 @@ def print_table(found, outputs, quiet, where=(machines.DEFAULT,), record=Record(
     return bad
 
 
+def chosen(examples, names, what):
+    """Those of the examples with these names, or all if there are no names. what: the error's words for a name that none has."""
+    unknown = set(names).difference(one.name for one in examples)
+    if unknown:
+        raise Error(f"no {what} {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in examples)}")
+    return [one for one in examples if not names or one.name in names]
+
+
+def see(examples, paths, options, place, where, record=Record(RECORDED), **settings):
+    """Boots the domains, which run the examples at that place, and prints what is found beside the record. settings: boot()'s.
+    Returns the exit status."""
+    watcher = Watcher(options.verbose, place)
+    progress(f"running {len(examples)} {record.called}")
+    machine.boot(paths, machine=where.name, processors=options.processors, on_line=watcher.line, **settings)
+    found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails" for one in examples}
+    return 1 if print_table(found, watcher.outputs, options.quiet, (where.name, place.word), record) else 0
+
+
 def _arguments(arguments):
     parser = command_parser(
         "libvmi", "Build LibVMI from its source in DIR, run its examples in a "
@@ -505,21 +538,12 @@ def main(arguments):
     options = _arguments(arguments)
     where, place = machines.find(options.machine), HOST if options.host else MONITOR
     check_source(options.directory)
-    unknown = set(options.examples).difference(one.name for one in EXAMPLES)
-    if unknown:
-        raise Error(f"no example is called {', '.join(sorted(unknown))}; there are "
-                    f"{', '.join(one.name for one in EXAMPLES)}")
+    examples = chosen(EXAMPLES, options.examples, "example is called")
     for what in ("libvmi", "host") if options.host else ("libvmi",):
-        packages.require(what)
+        packages.require(what, where)
     build()
     tree = build_examples(options.directory)
-    examples = [one for one in EXAMPLES if not options.examples or one.name in options.examples]
-    watcher = Watcher(options.verbose, place)
     with tempfile.TemporaryDirectory() as scratch:
         paths = place.configs(pathlib.Path(scratch), tree, examples)
-        progress(f"running {len(examples)} examples")
-        machine.boot(paths, ticks=where.limit(TICKS), machine=where.name, processors=options.processors,
-                     on_line=watcher.line, **(libvmi_host.machine(pathlib.Path(scratch)) if options.host else {}))
-    found = {one.name: "works" if judge(one, watcher.outputs.get(one.name), watcher.facts) else "fails"
-             for one in examples}
-    return 1 if print_table(found, watcher.outputs, options.quiet, (where.name, place.word)) else 0
+        more = libvmi_host.machine(pathlib.Path(scratch)) if options.host else {}
+        return see(examples, paths, options, place, where, ticks=where.limit(TICKS), **more)
