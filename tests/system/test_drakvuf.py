@@ -39,6 +39,17 @@ class DrakvufTest(FacetTest):
         self.assertFalse(proof(libvmi.Output([line, "GUEST injected 31"]), libvmi.Facts()))
         self.assertFalse(proof(libvmi.Output([line]), libvmi.Facts()))
 
+    def test_powered_off(self):
+        """The call, what the kernel makes of it, and DRAKVUF's own end for that reason: none is enough without the others."""
+        proof = next(one for one in drakvuf.EXAMPLES if one.name == "rebootmon-off").proof
+        lines = ['{"Plugin":"rebootmon","PID":95,"Method":"sys_reboot","Cmd":"LINUX_REBOOT_CMD_POWER_OFF","Arg":null}',
+                 '{"Plugin":"rebootmon","PID":95,"ProcessName":"/bin/busybox","Method":"machine_halt"}']
+        self.assertTrue(proof(libvmi.Output(lines, 11), libvmi.Facts()))
+        self.assertTrue(proof(libvmi.Output([lines[0], lines[1].replace("halt", "power_off")], 11), libvmi.Facts()))
+        self.assertFalse(proof(libvmi.Output(lines, 0), libvmi.Facts()))
+        self.assertFalse(proof(libvmi.Output(lines[:1], 11), libvmi.Facts()))
+        self.assertFalse(proof(libvmi.Output(lines[1:], 11), libvmi.Facts()))
+
     def test_no_output(self):
         """Nothing that a plugin does not print is taken for a proof."""
         for example in drakvuf.EXAMPLES:

@@ -24,6 +24,7 @@ from .recorded import RECORDED_DIR
 RECORD = libvmi.Record(RECORDED_DIR / "drakvuf.txt", "drakvuf", "plugins")
 TICKS = 200_000_000_000
 SECONDS = 5  # that a plugin has, on Bochs
+POWER_OFF = 11  # DRAKVUF's status when the guest's end ends it
 SHOWN = 30  # lines of a plugin's output at each end
 # DRAKVUF takes a kernel that stands where it was linked for one that it did not find. So the profile says that it was
 # linked lower, and libvmi.conf where it is.
@@ -78,6 +79,14 @@ def _injected(out, _facts):
     return told and told.group(1) in out.all(r"^GUEST injected (\d+)")
 
 
+def _powered_off(out, facts):
+    """DRAKVUF tells of the call, and of what the kernel makes of it, and ends for that. A PVH guest's kernel has nothing that
+    switches the power off, and goes where a halt goes."""
+    return (_said("rebootmon", r'"Cmd": ?"LINUX_REBOOT_CMD_POWER_OFF"')(out, facts) and out.status == POWER_OFF and
+            _said("rebootmon", r'"Method": ?"machine_(power_off|halt)"')(out, facts))
+
+
+IS_DUMP = "head -c 4 $one | grep -q ELF && grep -q 'hello from facet' $one"
 BY_WORK = r'"ProcessName": ?"/bin/work"'
 EXAMPLES = (
     _plugin("syscalls", _said("syscall", BY_WORK, r'"Method": ?"openat"', "/tmp/work/made"), "-S /calls"),
@@ -96,11 +105,12 @@ EXAMPLES = (
     _plugin("cpuidmon", _said("cpuidmon", BY_WORK, r'"Leaf": ?"?0x0"?')),
     _plugin("debugmon", _said("debugmon", BY_WORK)),
     _plugin("procdump2", lambda out, facts: _said("procdump", BY_WORK, "Success")(out, facts) and out.has("^/dump/"),
-            "--procdump-dir /dump --procdump-use-maple-tree", after="grep -l 'hello from facet' /dump/procdump.[01]; rm /dump/*"),
+            "--procdump-dir /dump --procdump-use-maple-tree",
+            after=f"for one in /dump/procdump.[01]; do {IS_DUMP} && echo $one; done; rm /dump/*"),
     _plugin("ipt", lambda out, facts: out.has("ipt") and out.status == 0, "--ipt-dir /dump --ipt-trace-os"),
     # The last: the guest ends.
-    _plugin("rebootmon-off", _said("rebootmon", r'"Method": ?"machine_power_off"'), "--rebootmon-abort-on-power-off",
-            before="(sleep 3; xl shutdown guest) >/dev/null 2>&1 &"),
+    _plugin("rebootmon-off", _powered_off, "-t 60 --rebootmon-abort-on-power-off",
+            before=""": >/log; (until grep -q '"rebootmon"' /log; do sleep 0.1; done; xl shutdown guest) >/dev/null 2>&1 &"""),
 )
 
 
