@@ -442,7 +442,8 @@ long subop_set_mem_access_multi(struct subop_call *call)
         return -XEN_EINVAL;
     }
     while (a->opaque < a->nr) {
-        uint32_t n = a->nr - a->opaque < chunk ? (uint32_t)(a->nr - a->opaque) : chunk;
+        uint64_t left = a->nr - a->opaque;
+        uint32_t n = left < chunk ? (uint32_t)left : chunk;
 
         rc = copy_lists(call, a->opaque, gfns, accesses, n);
         if (rc != 0 && n > 1) {

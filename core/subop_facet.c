@@ -127,7 +127,7 @@ long subop_host_changes(struct subop_call *call)
     vs = view_get(pm, view(a->view));
     a->count = vs ? vs->touched : 0;
     for (uint32_t i = 0; i < ARRAY_SIZE(a->gfns); i++) {
-        a->gfns[i] = i < a->count ? vs->changed[(a->count - 1 - i) % VIEW_CHANGES] : ~0ULL;
+        a->gfns[i] = vs && i < a->count ? vs->changed[(a->count - 1 - i) % VIEW_CHANGES] : ~0ULL;
     }
     physmap_unlock(pm);
     return vs ? 0 : -XEN_EINVAL;

@@ -104,7 +104,8 @@ long subop_change_gfn_list(struct subop_call *call)
         return -XEN_EINVAL;
     }
     while (rc == 0 && a->done < a->nr) {
-        uint32_t n = a->nr - a->done < chunk ? (uint32_t)(a->nr - a->done) : chunk;
+        uint64_t left = a->nr - a->done;
+        uint32_t n = left < chunk ? (uint32_t)left : chunk;
 
         if (platform_copy_from_caller(call->caller, pairs, gva(a->list + a->done * sizeof(*pairs)),
                                       n * sizeof(*pairs)) != 0) {

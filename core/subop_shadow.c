@@ -81,8 +81,10 @@ long subop_shadow_copy(struct subop_call *call)
     if (a->length == 0) {
         return copy_piece(call, 0, piece, 0);
     }
-    for (uint32_t at = 0, n; rc == 0 && at < a->length; at += n) {
-        n = a->length - at < PIECE ? a->length - at : PIECE;
+    for (uint32_t at = 0; rc == 0 && at < a->length; at += PIECE) {
+        uint32_t left = a->length - at;
+        uint32_t n = left < PIECE ? left : PIECE;
+
         if (a->write &&
             platform_copy_from_caller(call->caller, piece, gva(a->buffer + at), n) != 0) {
             return -XEN_EFAULT;

@@ -167,7 +167,7 @@ static const char *read_cpus(const struct dtree *t, int node, struct domain_conf
     int size = 0;
 
     c->cpus = fdt_getprop(t->fdt, node, "cpus", &size);
-    if (c->cpus && size != (int)(c->vcpus * sizeof(fdt64_t))) {
+    if (c->cpus && (size % 8 != 0 || (unsigned)size / 8 != c->vcpus)) {
         c->cpus = NULL;
         return "cpus has not one mask for each vCPU";
     }
