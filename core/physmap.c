@@ -161,11 +161,13 @@ void physmap_add_vcpu(struct physmap *pm, struct altp2m_vcpu *v, unsigned id)
 bool physmap_lend(struct altp2m_vcpu *v, unsigned nr, mfn_t *pages)
 {
     struct physmap *pm = v->pm;
+    uint32_t part = pm->lent_most / pm->nr_vcpus;
     bool can;
 
     physmap_lock(pm);
     pm->pool.kept = pm->lend_keep;
-    can = v->lent + nr <= pm->lent_most / pm->nr_vcpus && physmap_can_take(pm, nr, false);
+    part = part < UINT16_MAX ? part : UINT16_MAX;
+    can = v->lent + nr <= part && physmap_can_take(pm, nr, false);
     for (unsigned i = 0; can && i < nr; i++) {
         pages[i] = mfn(pool_mfn(&pm->pool, pool_take(&pm->pool, PAGE_LENT)));
         pm->lent++;

@@ -117,8 +117,8 @@ struct altp2m_vcpu {
     struct pins pins;             /* of both: what the platform holds it to ... */
     uint32_t pins_refused;        /* ... and how often it had to */
     uint8_t nr_narrow;            /* of narrow[], open now */
+    uint16_t lent;                /* pages of the pool: physmap_lend() */
     struct narrow_page narrow[NARROW_PAGES];
-    uint32_t lent;            /* pages of the pool: physmap_lend() */
     struct altp2m_vcpu *next; /* of the same domain */
 };
 

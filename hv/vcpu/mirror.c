@@ -184,7 +184,7 @@ void vcpu_mirror_stop(struct vcpu *v)
     }
     before = vcpu_borrow(v);
     vcpu_mirror_end(v);
-    vcpu_flush(v);
+    vcpu_mirror_forget(v);
     vcpu_return(v, before);
 }
 
@@ -193,7 +193,8 @@ static void *cleared(mfn_t page)
     return memset(frame_virt(page), 0, PAGE_SIZE);
 }
 
-bool vcpu_mirror_make(struct vcpu *v)
+/* Not inline: each violation would have an instruction more. */
+__attribute__((noinline)) bool vcpu_mirror_make(struct vcpu *v)
 {
     mfn_t pages[1 + WAY + PAGES_FIRST];
     struct mirror *m;
