@@ -235,7 +235,7 @@ static inline unsigned vcpu_cpl(const struct vcpu *v)
 }
 static inline gfn_t vcpu_top_table(uint64_t cr3)
 {
-    return gfn((cr3 & 0x000ffffffffff000ULL) >> PAGE_SHIFT);
+    return gfn((cr3 & FORMAT_ADDRESS_MASK) >> PAGE_SHIFT);
 }
 
 static inline bool vcpu_long_mode(const struct vcpu *v) /* CS.L with EFER.LMA: 64-bit caller */

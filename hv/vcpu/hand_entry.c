@@ -9,7 +9,6 @@
 #define PTE_W     2ULL
 #define PTE_U     4ULL
 #define PTE_LARGE (1ULL << 7)
-#define PTE_ADDR  0x000ffffffffff000ULL
 #define PTE_NX    (1ULL << 63)
 
 static void note(struct entry_pages *pages, uint64_t g)
@@ -51,7 +50,7 @@ int hand_walk(struct hand_walk *w, uint64_t a, unsigned rights)
     unsigned shift = 39;
     const uint64_t *page;
 
-    if ((uint64_t)((int64_t)(a << 16) >> 16) != a || w->cr3 & ~PTE_ADDR) {
+    if ((uint64_t)((int64_t)(a << 16) >> 16) != a || w->cr3 & ~FORMAT_ADDRESS_MASK) {
         return -EINVAL;
     }
     for (;; shift -= PT_LEVEL_BITS) {
@@ -69,8 +68,8 @@ int hand_walk(struct hand_walk *w, uint64_t a, unsigned rights)
         if (shift == PAGE_SHIFT || (e & PTE_LARGE)) {
             break;
         }
-        table = (e & PTE_ADDR) >> PAGE_SHIFT;
+        table = (e & FORMAT_ADDRESS_MASK) >> PAGE_SHIFT;
     }
-    e = (e & PTE_ADDR & ~((1ULL << shift) - 1)) | (a & ((1ULL << shift) - 1));
+    e = (e & FORMAT_ADDRESS_MASK & ~((1ULL << shift) - 1)) | (a & ((1ULL << shift) - 1));
     return entry_gives(all, any, rights) ? page_of(w, e >> PAGE_SHIFT, rights, &page) : -EACCES;
 }

@@ -3,7 +3,6 @@
 #include "vcpu/hand_private.h"
 
 #define PTE_LARGE  (1ULL << 7)
-#define PTE_ADDR   0x000ffffffffff000ULL
 #define PTE_NX_BIT 63
 
 enum law { LAW_HOST, LAW_VIEW };
@@ -46,7 +45,7 @@ read_entry(struct vcpu *v, enum law law, uint64_t a, uint64_t *e, struct path *p
 }
 
 /* Address bits that the processor does not have: all until a walk has met one. */
-static uint64_t beyond = PTE_ADDR;
+static uint64_t beyond = FORMAT_ADDRESS_MASK;
 
 /* What entries may not have besides (SDM 3, tables 4-9 to 4-19). */
 static inline __attribute__((always_inline)) uint64_t reserved_bits(uint64_t efer)
@@ -57,8 +56,8 @@ static inline __attribute__((always_inline)) uint64_t reserved_bits(uint64_t efe
 /* One was met, as far as is known. */
 static __attribute__((noinline)) bool reserved_indeed(uint64_t met, uint64_t reserved)
 {
-    beyond = PTE_ADDR & ~((1ULL << cpuid_physical_bits()) - 1);
-    return met & reserved & ~(PTE_ADDR & ~beyond);
+    beyond = FORMAT_ADDRESS_MASK & ~((1ULL << cpuid_physical_bits()) - 1);
+    return met & reserved & ~(FORMAT_ADDRESS_MASK & ~beyond);
 }
 
 static bool refuse(struct path *p, bool reserved)
@@ -98,7 +97,7 @@ static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum l
         if (shift == PAGE_SHIFT || (e & PTE_LARGE)) {
             break;
         }
-        table = e & PTE_ADDR;
+        table = e & FORMAT_ADDRESS_MASK;
     }
     mask = (1ULL << shift) - 1;
     if (((any & reserved) || (e & LARGE_RESERVED(mask)) || shift >= 30) &&
@@ -106,7 +105,7 @@ static inline __attribute__((always_inline)) bool walk_64(struct vcpu *v, enum l
         return refuse(p, true);
     }
     w->rights = rights;
-    w->base = ((e & PTE_ADDR & ~mask) | (a & mask)) & PAGE_MASK;
+    w->base = ((e & FORMAT_ADDRESS_MASK & ~mask) | (a & mask)) & PAGE_MASK;
     return true;
 }
 
@@ -123,7 +122,7 @@ static bool walk_pae(struct vcpu *v, enum law law, uint64_t reserved, uint64_t a
     if (p) {
         p->nr = 0;
     }
-    return walk_64(v, law, e & PTE_ADDR, 21, reserved | 0x7ffULL << 52, a, w, p);
+    return walk_64(v, law, e & FORMAT_ADDRESS_MASK, 21, reserved | 0x7ffULL << 52, a, w, p);
 }
 
 /* Bits 21:13 of a 4 MiB page are address bits from 32 on, as far as there are some (table 4-4). */
@@ -176,8 +175,8 @@ static inline __attribute__((always_inline)) bool walk(struct vcpu *v, enum law 
     uint64_t efer = vcpu_get(v, VCPU_EFER), cr4;
 
     if (efer & EFER_LMA) {
-        return canonical(a) &&
-               walk_64(v, law, vcpu_get(v, VCPU_CR3) & PTE_ADDR, 39, reserved_bits(efer), a, w, p);
+        return canonical(a) && walk_64(v, law, vcpu_get(v, VCPU_CR3) & FORMAT_ADDRESS_MASK, 39,
+                                       reserved_bits(efer), a, w, p);
     }
     a &= 0xffffffff;
     if (!(vcpu_get(v, VCPU_CR0) & X86_CR0_PG)) {

@@ -281,7 +281,7 @@ static void random_guest(enum mode mode)
     cpu.nxe = random_below(4);
     cpu.gib_pages = random_below(4);
     cpu.bits = bits[random_below(ARRAY_SIZE(bits))];
-    beyond = PTE_ADDR; /* another machine */
+    beyond = FORMAT_ADDRESS_MASK; /* another machine */
     random_tables();
     cpu.cr3 = pick(ram_gfns, mode == MODE_LONG ? PAGES : 28) << PAGE_SHIFT;
     cpu.cr3 |= mode == MODE_PAE ? random_below(128) << 5 & 0xfe0 : random_u64() & 0xfff;

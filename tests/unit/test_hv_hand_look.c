@@ -43,7 +43,7 @@ static void begin(void)
 {
     cpu = (struct guest_state){
         .mode = MODE_LONG, .wp = true, .bits = 40, .cr3 = 1 << PAGE_SHIFT, .gib_pages = true};
-    beyond = PTE_ADDR; /* another machine */
+    beyond = FORMAT_ADDRESS_MASK; /* another machine */
     domain.physmap.ram_generation++;
     domain.physmap.flush.wanted++;
     view_gives_all();

@@ -12,7 +12,7 @@ static uint64_t *simple_guest(uint64_t a)
     uint64_t *pte = NULL;
 
     memset(ram_pages, 0, PAGES * PAGE_SIZE);
-    beyond = PTE_ADDR; /* another machine */
+    beyond = FORMAT_ADDRESS_MASK; /* another machine */
     cpu = (struct guest_state){
         .mode = MODE_LONG, .wp = true, .bits = 52, .cr3 = table[0] << PAGE_SHIFT};
     domain.physmap.ram_generation++;
@@ -333,7 +333,8 @@ static void test_code(void **state)
         assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
         assert_int_equal(code[2], 0x55);
     }
-    *pte = (old & ~PTE_ADDR) | 7ULL << PAGE_SHIFT; /* the guest's own tables, with no flush */
+    *pte = (old & ~FORMAT_ADDRESS_MASK) |
+           7ULL << PAGE_SHIFT; /* the guest's own tables, with no flush */
     assert_int_equal(vcpu_code(&vcpu, code, sizeof(code)), sizeof(code));
     assert_int_equal(code[0], 0x77);
     *pte = 0;
