@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "decode_oracle.h"
-#include <Zydis/Zydis.h>
 #include <stdlib.h>
 #include <string.h>
 #include "exit/decode.h"
+#include "zydis_decode.h"
 
 struct oracle {
-    ZydisDecodedInstruction i;
-    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    struct zydis_decoded z;
     const ZydisDecodedOperand *memory; /* of MOVS: the source */
     const ZydisDecodedOperand *other;  /* register or immediate; NULL if there is none */
 };
@@ -29,8 +28,8 @@ static bool string_kind(enum decode_kind k)
 static void find_operands(struct oracle *o)
 {
     o->memory = o->other = NULL;
-    for (unsigned k = 0; k < o->i.operand_count; k++) {
-        const ZydisDecodedOperand *p = &o->op[k];
+    for (unsigned k = 0; k < o->z.i.operand_count; k++) {
+        const ZydisDecodedOperand *p = &o->z.op[k];
 
         if (p->type == ZYDIS_OPERAND_TYPE_MEMORY) {
             if (!o->memory || (o->memory->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
@@ -47,20 +46,11 @@ static void find_operands(struct oracle *o)
 
 static bool oracle_decode(const uint8_t *code, size_t n, unsigned bits, struct oracle *o)
 {
-    ZydisDecoder decoder;
-
-    ZydisDecoderInit(&decoder,
-                     bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
-                     : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
-                                  : ZYDIS_MACHINE_MODE_LEGACY_16,
-                     bits == 64   ? ZYDIS_STACK_WIDTH_64
-                     : bits == 32 ? ZYDIS_STACK_WIDTH_32
-                                  : ZYDIS_STACK_WIDTH_16);
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, n, &o->i, o->op))) {
+    if (!zydis_decode(code, n, bits, &o->z)) {
         return false;
     }
     find_operands(o);
-    return o->memory && o->i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+    return o->memory && o->z.i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 }
 
 static bool general_register(const ZydisDecodedOperand *p)
@@ -176,30 +166,30 @@ static bool expect_move(ZydisMnemonic m, bool to_memory, struct expected *x)
 
 static bool is_movs(const struct oracle *o)
 {
-    return o->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (o->i.opcode & 0xfe) == 0xa4;
+    return o->z.i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (o->z.i.opcode & 0xfe) == 0xa4;
 }
 
 /* PUSH and POP of memory. */
 static bool expect_stack(const struct oracle *o, struct expected *x)
 {
-    x->kind = o->i.mnemonic == ZYDIS_MNEMONIC_PUSH ? DECODE_PUSH : DECODE_POP;
-    return o->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    x->kind = o->z.i.mnemonic == ZYDIS_MNEMONIC_PUSH ? DECODE_PUSH : DECODE_POP;
+    return o->z.op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 }
 
 /* Whether the instruction is one that decode_mmio() is for, and what it should make of it. */
 static bool expect(const struct oracle *o, struct expected *x)
 {
-    int alu = alu_number(o->i.mnemonic), bit = bit_number(o->i.mnemonic);
+    int alu = alu_number(o->z.i.mnemonic), bit = bit_number(o->z.i.mnemonic);
 
     *x = (struct expected){.kind = DECODE_MOVS};
     if (is_movs(o)) {
         return true;
     }
-    if (o->i.mnemonic == ZYDIS_MNEMONIC_PUSH || o->i.mnemonic == ZYDIS_MNEMONIC_POP) {
+    if (o->z.i.mnemonic == ZYDIS_MNEMONIC_PUSH || o->z.i.mnemonic == ZYDIS_MNEMONIC_POP) {
         return expect_stack(o, x);
     }
     if (!o->other) {
-        return expect_one_operand(o->i.mnemonic, x);
+        return expect_one_operand(o->z.i.mnemonic, x);
     }
     if (o->other->type == ZYDIS_OPERAND_TYPE_REGISTER && !general_register(o->other)) {
         return false;
@@ -216,10 +206,10 @@ static bool expect(const struct oracle *o, struct expected *x)
     if (alu >= 0) {
         x->kind = DECODE_ALU;
         x->alu = (uint8_t)alu;
-        x->to_register = o->other == &o->op[0]; /* of CMP, too, which writes neither */
+        x->to_register = o->other == &o->z.op[0]; /* of CMP, too, which writes neither */
         return true;
     }
-    return expect_move(o->i.mnemonic, o->memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE, x);
+    return expect_move(o->z.i.mnemonic, o->memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE, x);
 }
 
 static uint64_t mask_of(unsigned bytes)
@@ -271,9 +261,9 @@ static unsigned address_register(ZydisRegister r)
  */
 static void correct_r13d(const struct oracle *o, ZydisDecodedOperandMem *m)
 {
-    if (m->base == ZYDIS_REGISTER_R13D && o->i.raw.modrm.mod == 0) {
+    if (m->base == ZYDIS_REGISTER_R13D && o->z.i.raw.modrm.mod == 0) {
         m->base = ZYDIS_REGISTER_NONE;
-        m->disp.value = o->i.raw.disp.value;
+        m->disp.value = o->z.i.raw.disp.value;
     }
 }
 
@@ -300,8 +290,8 @@ static const char *compare_address(const struct oracle *o, const struct decoded 
 
 static bool has_rep(const struct oracle *o)
 {
-    return o->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ |
-                              ZYDIS_ATTRIB_HAS_REPNE);
+    return o->z.i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
+                                ZYDIS_ATTRIB_HAS_REPZ | ZYDIS_ATTRIB_HAS_REPNE);
 }
 
 /* A register other than those of the address. */
@@ -327,8 +317,8 @@ static const char *compare_operation(const struct expected *x, const struct deco
 /* Zydis 4.0 lets MOVSXD to a 16-bit register read 32 bits; SDM 2, MOVSXD: r/m16. */
 static unsigned memory_bits(const struct oracle *o)
 {
-    return o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD && o->i.operand_width == 16 ? 16
-                                                                              : o->memory->size;
+    return o->z.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD && o->z.i.operand_width == 16 ? 16
+                                                                                  : o->memory->size;
 }
 
 static const char *compare(const struct oracle *o, const struct expected *x,
@@ -336,7 +326,7 @@ static const char *compare(const struct oracle *o, const struct expected *x,
 {
     const char *difference = NULL;
 
-    if (d->length != o->i.length) {
+    if (d->length != o->z.i.length) {
         return "length";
     }
     if (d->kind != x->kind) {
@@ -345,11 +335,11 @@ static const char *compare(const struct oracle *o, const struct expected *x,
     if (d->size * 8u != memory_bits(o)) {
         return "memory operand's size";
     }
-    if (d->address_size * 8u != o->i.address_width) {
+    if (d->address_size * 8u != o->z.i.address_width) {
         return "address size";
     }
-    if (d->kind == DECODE_LOAD && d->sign_extend != (o->i.mnemonic == ZYDIS_MNEMONIC_MOVSX ||
-                                                     o->i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)) {
+    if (d->kind == DECODE_LOAD && d->sign_extend != (o->z.i.mnemonic == ZYDIS_MNEMONIC_MOVSX ||
+                                                     o->z.i.mnemonic == ZYDIS_MNEMONIC_MOVSXD)) {
         return "sign extension";
     }
     if (string_kind(d->kind) && d->rep != has_rep(o)) {
@@ -371,10 +361,10 @@ static const char *compare(const struct oracle *o, const struct expected *x,
  */
 static bool may_be_refused(const struct oracle *o)
 {
-    for (unsigned k = 0; k < o->i.raw.prefix_count; k++) {
-        uint8_t b = o->i.raw.prefixes[k].value;
+    for (unsigned k = 0; k < o->z.i.raw.prefix_count; k++) {
+        uint8_t b = o->z.i.raw.prefixes[k].value;
 
-        if ((b & 0xf0) == 0x40 && k + 1 < o->i.raw.prefix_count) {
+        if ((b & 0xf0) == 0x40 && k + 1 < o->z.i.raw.prefix_count) {
             return true;
         }
     }

@@ -4,10 +4,10 @@
  * Zydis; their operands; and bytes that are none of them, as a guest may leave there.
  */
 #include "hv_test.h"
-#include <Zydis/Zydis.h>
 #include <stdio.h>
 #include <string.h>
 #include "vcpu.h"
+#include "zydis_decode.h"
 
 static const uint8_t *code;
 static size_t code_size;
@@ -83,42 +83,26 @@ static bool exits_in_form(const ZydisDecodedInstruction *i)
     return far || mov_cr || exits(i->mnemonic);
 }
 
-static bool oracle(const uint8_t *bytes, size_t n, ZydisDecodedInstruction *i,
-                   ZydisDecodedOperand *operands)
-{
-    ZydisDecoder d;
-
-    ZydisDecoderInit(&d,
-                     bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
-                     : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
-                                  : ZYDIS_MACHINE_MODE_LEGACY_16,
-                     bits == 64   ? ZYDIS_STACK_WIDTH_64
-                     : bits == 32 ? ZYDIS_STACK_WIDTH_32
-                                  : ZYDIS_STACK_WIDTH_16);
-    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes, n, i, operands));
-}
-
 /* True: it is one that exits. What Zydis takes, and we too, has the same length. */
 static bool agree(const uint8_t *bytes, size_t n)
 {
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    ZydisDecodedInstruction i;
+    struct zydis_decoded z;
     unsigned length;
     bool ours;
 
     set_code(bits, bytes, n);
     length = vcpu_code_length(&vcpu);
     assert_in_range(length, 0, 32);
-    if (!oracle(bytes, n, &i, operands)) {
+    if (!zydis_decode(bytes, n, bits, &z)) {
         return false;
     }
-    ours = exits_in_form(&i);
-    if (ours ? length != i.length : length && length != i.length) {
-        for (size_t k = 0; k < i.length; k++) {
+    ours = exits_in_form(&z.i);
+    if (ours ? length != z.i.length : length && length != z.i.length) {
+        for (size_t k = 0; k < z.i.length; k++) {
             fprintf(stderr, "%s%02x", k ? " " : "# ", bytes[k]);
         }
-        fail_msg("%u bits, %s: %u bytes, not %u", bits, ZydisMnemonicGetString(i.mnemonic), length,
-                 i.length);
+        fail_msg("%u bits, %s: %u bytes, not %u", bits, ZydisMnemonicGetString(z.i.mnemonic),
+                 length, z.i.length);
     }
     return ours;
 }

@@ -6,30 +6,11 @@
 #include "hv_test.h"
 #include <stdio.h>
 #include <string.h>
-#include <Zydis/Zydis.h>
 #include "exit/touch.h"
+#include "zydis_decode.h"
 
 static const unsigned modes[] = {16, 32, 64};
 static unsigned seen, known;
-
-struct oracle {
-    ZydisDecodedInstruction i;
-    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static bool ask(const uint8_t *code, size_t n, unsigned bits, struct oracle *o)
-{
-    ZydisDecoder d;
-
-    ZydisDecoderInit(&d,
-                     bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
-                     : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
-                                  : ZYDIS_MACHINE_MODE_LEGACY_16,
-                     bits == 64   ? ZYDIS_STACK_WIDTH_64
-                     : bits == 32 ? ZYDIS_STACK_WIDTH_32
-                                  : ZYDIS_STACK_WIDTH_16);
-    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, code, n, &o->i, o->op));
-}
 
 static unsigned number(ZydisRegister r)
 {
@@ -86,7 +67,7 @@ static bool accessed(const ZydisDecodedOperand *p)
 }
 
 /* Zydis has these read what they are about, or takes a segment's prefix for NOTRACK. */
-static bool otherwise(const struct oracle *o)
+static bool otherwise(const struct zydis_decoded *o)
 {
     const char *name = ZydisMnemonicGetString(o->i.mnemonic);
 
@@ -96,7 +77,7 @@ static bool otherwise(const struct oracle *o)
            !strcmp(name, "ud1") || !strcmp(name, "invlpg");
 }
 
-static bool covered(const struct touch *t, const struct oracle *o)
+static bool covered(const struct touch *t, const struct zydis_decoded *o)
 {
     if (otherwise(o)) {
         return true;
@@ -111,7 +92,7 @@ static bool covered(const struct touch *t, const struct oracle *o)
     return true;
 }
 
-static bool any_access(const struct oracle *o)
+static bool any_access(const struct zydis_decoded *o)
 {
     for (unsigned k = 0; k < o->i.operand_count; k++) {
         if (accessed(&o->op[k])) {
@@ -123,11 +104,11 @@ static bool any_access(const struct oracle *o)
 
 static void look(const uint8_t *code, size_t n, unsigned bits)
 {
-    struct oracle o;
+    struct zydis_decoded o;
     struct touch t;
     bool is = touch_decode(code, n, bits, &t);
 
-    if (!ask(code, n, bits, &o)) {
+    if (!zydis_decode(code, n, bits, &o)) {
         return;
     }
     seen += any_access(&o);
@@ -263,12 +244,12 @@ static void lengths(void **state)
     (void)state;
     random_seed(3);
     for (unsigned i = 0; i < 300000; i++) {
-        struct oracle o;
+        struct zydis_decoded o;
         struct touch t;
 
         fill(code, sizeof(code));
         if (touch_decode(code, sizeof(code), 64, &t) && t.operand && t.at.base == DECODE_RIP &&
-            ask(code, sizeof(code), 64, &o)) {
+            zydis_decode(code, sizeof(code), 64, &o)) {
             assert_int_equal(t.at.length, o.i.length);
         }
     }
