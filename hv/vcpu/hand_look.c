@@ -65,10 +65,14 @@ static enum hand_answer set_marks(struct vcpu *v, struct hand_look *l, struct pa
         struct used *u = &p->used[i];
         bool last = i + 1 == p->nr;
         uint64_t flags = PTE_A | (last && (l->error & PF_WRITE) ? PTE_D : 0), e = u->value;
-        bool writable = may_mark(v, l, u->gpa);
+        bool marked = (e & flags) == flags, writable;
 
+        if (marked && l->marks) {
+            continue;
+        }
+        writable = may_mark(v, l, u->gpa);
         l->guarded = l->guarded || !writable;
-        if ((e & flags) == flags) {
+        if (marked) {
             continue;
         }
         if (!writable) {

@@ -44,12 +44,13 @@ struct mirror {
     struct mirrored of;
     uint64_t cr3; /* the guest's */
     bool active;
-    bool stale; /* translations may be there of what is not shown any more */
-    unsigned nr, nr_free;
-    uint16_t free[PAGES];
-    uint8_t shift[PAGES]; /* of a table's entries */
-    bool low[PAGES];      /* for addresses of the lower half */
-    bool local[PAGES];    /* has pages that are not global */
+    bool stale;                      /* translations may be there of what is not shown any more */
+    unsigned nr, nr_free, end;       /* from there on all are free */
+    uint16_t free[PAGES];            /* these are empty */
+    uint16_t from[PAGES], to[PAGES]; /* all other entries of a table are empty */
+    uint8_t shift[PAGES];            /* of a table's entries */
+    bool low[PAGES];                 /* for addresses of the lower half */
+    bool local[PAGES];               /* has pages that are not global */
     uint64_t *page[PAGES];
 };
 _Static_assert(sizeof(struct mirror) <= PAGE_SIZE, "one frame");
@@ -86,9 +87,33 @@ static bool is_leaf(uint64_t entry, unsigned shift)
     return shift == PAGE_SHIFT || (entry & LARGE);
 }
 
+static void *cleared(mfn_t page)
+{
+    return memset(frame_virt(page), 0, PAGE_SIZE);
+}
+
+/* Most have a few entries, and go with each load of CR3. */
+static void clear_table(struct mirror *m, unsigned i)
+{
+    if (m->from[i] < m->to[i]) {
+        memset(m->page[i] + m->from[i], 0, (m->to[i] - m->from[i]) * sizeof(uint64_t));
+    }
+    m->from[i] = PT_ENTRIES;
+    m->to[i] = 0;
+    m->low[i] = m->local[i] = false;
+}
+
+static void put(struct mirror *m, unsigned i, unsigned n, uint64_t entry)
+{
+    m->page[i][n] = entry;
+    m->from[i] = (uint16_t)(n < m->from[i] ? n : m->from[i]);
+    m->to[i] = (uint16_t)(n < m->to[i] ? m->to[i] : n + 1);
+}
+
 static void add_page(struct mirror *m, mfn_t page)
 {
-    m->page[m->nr] = frame_virt(page);
+    m->page[m->nr] = cleared(page);
+    m->from[m->nr] = PT_ENTRIES;
     m->way[WAY - 1][m->nr] = nested_page(m->page[m->nr]);
     m->free[m->nr_free++] = (uint16_t)m->nr++;
 }
@@ -114,26 +139,28 @@ static unsigned take(struct vcpu *v, unsigned shift, bool low)
         return PAGES;
     }
     i = m->free[--m->nr_free];
-    memset(m->page[i], 0, PAGE_SIZE);
     m->shift[i] = (uint8_t)shift;
     m->low[i] = low;
-    m->local[i] = false;
+    m->end = i < m->end ? m->end : i + 1;
     return i;
 }
 
 static void empty(struct mirror *m)
 {
-    memset(m->page[0], 0, PAGE_SIZE);
-    for (m->nr_free = 0; m->nr_free + 1 < m->nr; m->nr_free++) {
-        m->free[m->nr_free] = (uint16_t)(m->nr_free + 1);
-        m->low[m->nr_free + 1] = m->local[m->nr_free + 1] = false;
+    m->nr_free = 0;
+    for (unsigned i = m->nr; --i > 0;) { /* the first are taken first */
+        m->free[m->nr_free++] = (uint16_t)i;
     }
+    for (unsigned i = 0; i < m->end; i++) {
+        clear_table(m, i);
+    }
+    m->end = 1;
     m->stale = true;
 }
 
 static void empty_table(struct mirror *m, unsigned i)
 {
-    for (unsigned n = 0; n < PT_ENTRIES; n++) {
+    for (unsigned n = m->from[i]; n < m->to[i]; n++) {
         uint64_t e = m->page[i][n];
 
         if (is_leaf(e, m->shift[i]) && !(e & GLOBAL)) {
@@ -146,10 +173,12 @@ static void empty_table(struct mirror *m, unsigned i)
 /* Of all but what is global, in the upper half. */
 static void empty_local(struct mirror *m)
 {
-    memset(m->page[0], 0, HALF * sizeof(uint64_t));
-    for (unsigned i = 1; i < m->nr; i++) {
+    for (unsigned n = m->from[0]; n < HALF; n++) {
+        m->page[0][n] = 0;
+    }
+    for (unsigned i = 1; i < m->end; i++) {
         if (m->low[i]) {
-            m->low[i] = m->local[i] = false;
+            clear_table(m, i);
             m->free[m->nr_free++] = (uint16_t)i;
         } else if (m->local[i]) {
             empty_table(m, i);
@@ -188,11 +217,6 @@ void vcpu_mirror_stop(struct vcpu *v)
     vcpu_return(v, before);
 }
 
-static void *cleared(mfn_t page)
-{
-    return memset(frame_virt(page), 0, PAGE_SIZE);
-}
-
 /* Not inline: each violation would have an instruction more. */
 __attribute__((noinline)) bool vcpu_mirror_make(struct vcpu *v)
 {
@@ -227,7 +251,7 @@ static bool leads_there(const struct mirror *m, uint64_t entry)
 static uint64_t *find(struct vcpu *v, uint64_t a, unsigned to, bool make, unsigned *at)
 {
     struct mirror *m = v->mirror;
-    unsigned shift = TOP_SHIFT;
+    unsigned shift = TOP_SHIFT, from;
     uint64_t *e;
 
     for (*at = 0;; shift -= PT_LEVEL_BITS) {
@@ -243,11 +267,12 @@ static uint64_t *find(struct vcpu *v, uint64_t a, unsigned to, bool make, unsign
             return e;
         }
         m->stale = m->stale || (*e & P); /* a large page goes */
+        from = *at;
         *at = take(v, shift - PT_LEVEL_BITS, index_of(a, TOP_SHIFT) < HALF);
         if (*at == PAGES) {
             return NULL;
         }
-        *e = address_of(m, *at) | TABLE;
+        put(m, from, index_of(a, shift), address_of(m, *at) | TABLE);
     }
 }
 
@@ -272,7 +297,7 @@ enum mirror_shown vcpu_mirror_show(struct vcpu *v, uint64_t a, unsigned shift, u
         return MIRROR_SAME;
     }
     m->stale = m->stale || (*e & P);
-    *e = entry;
+    put(m, at, index_of(a, shift), entry);
     m->local[at] = m->local[at] || !global;
     return MIRROR_SHOWN;
 }
