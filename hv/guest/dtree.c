@@ -194,7 +194,7 @@ static const char *read_sizes(const struct dtree *t, int node, unsigned max_vcpu
         return "table-memory-kib is not a size";
     }
     if (c->table_kib == 0) { /* as libxl sizes it: 1 MiB a vCPU and 8 KiB a MiB of memory */
-        c->table_kib = 1024ULL * c->vcpus + c->memory_kib / 128;
+        c->table_kib = VCPU_TABLES_KIB * c->vcpus + c->memory_kib / 128;
     }
     return NULL;
 }

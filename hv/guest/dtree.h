@@ -13,6 +13,8 @@ enum domain_action {
     ACTION_PRESERVE,
 };
 
+#define VCPU_TABLES_KIB 1024ULL /* of table memory, for each vCPU, where nothing is said */
+
 struct domain_config {
     bool numbered;  /* `reg` could be read: */
     unsigned domid; /* 0 only for who may make domains */

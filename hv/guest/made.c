@@ -5,6 +5,7 @@
 #include "domctl_abi.h"
 #include "layout.h"
 #include "mm/frame.h"
+#include "vcpu/vendor.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -168,23 +169,34 @@ static void place(struct domain *d, uint64_t memory)
     g->ram_end_gfn = (g->high_end ? g->high_end : GUEST_HIGH_RAM) >> PAGE_SHIFT;
 }
 
+/*
+ * libxl asks for a page for each MiB. Where page walks are writes, a vCPU whose tables a view
+ * protects needs a mirror of them (vcpu/mirror.h), and has what that takes, as a domain of the
+ * machine's description has.
+ */
+static uint64_t tables_kib(const struct domain_config *c, uint64_t bytes)
+{
+    return (bytes >> 10) +
+           (c->altp2m_mode && vendor_caps.walks_write ? VCPU_TABLES_KIB * c->vcpus : 0);
+}
+
 long made_set_tables(struct domain *d, uint64_t bytes)
 {
     struct domain_config *c = domain_config_of(d);
     struct made *m = d->guest.made;
 
     if (m->whole) {
-        return bytes >> PAGE_SHIFT == c->table_kib >> 2 ? 0 : -EBUSY;
+        return bytes == m->tables ? 0 : -EBUSY;
     }
     if ((bytes & ~PAGE_MASK) || bytes == 0 || bytes >> 10 > (uint64_t)DOMAIN_MEMORY_MAX << 10 ||
         c->memory_kib < 1024) {
         return -EINVAL;
     }
-    c->table_kib = bytes >> 10;
     c->altp2m_mode = (unsigned)d->guest.params[HVM_PARAM_ALTP2M];
     c->altp2m_count = c->altp2m_mode ? c->altp2m_count : 0;
-    if (layout_host_reserve(c->memory_kib << 10) + (bytes >> PAGE_SHIFT) + 64 >
-        frame_free_count()) {
+    m->tables = bytes;
+    c->table_kib = tables_kib(c, bytes);
+    if (layout_host_reserve(c->memory_kib << 10) + (c->table_kib >> 2) + 64 > frame_free_count()) {
         return -ENOMEM;
     }
     place(d, c->memory_kib << 10);

@@ -22,7 +22,8 @@ struct made {
     bool whole, started;
     uint8_t handle[16];
     uint32_t emulation;
-    uint64_t claim; /* pages that its maker said it will need, and has not taken */
+    uint64_t tables; /* bytes that its maker asked for */
+    uint64_t claim;  /* pages that its maker said it will need, and has not taken */
     unsigned nr_map;
     struct hvm_memmap_table_entry map[MADE_MAP_MAX];
 };

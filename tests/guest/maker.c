@@ -15,8 +15,8 @@
 #include "lib/test.h"
 #include <xen/sysctl.h>
 
-#define MEMORY      8UL /* MiB of the domain */
-#define TABLES      (1UL << 20)
+#define MEMORY      8UL            /* MiB of the domain */
+#define TABLES      (MEMORY << 12) /* as libxl asks: a page for each MiB */
 #define INFO_GPA    0x700000UL
 #define STORE_GFN   0xfeffcUL
 #define CONSOLE_GFN 0xfefffUL

@@ -18,8 +18,6 @@ RECORDED = runner.ROOT / "tests" / "recorded" / "xen-access.txt"
 # What the target does. The last two: executed pages, as in the mode that it is made of; and a mode of ARM's, which it does not take here.
 WHAT = {**MODES, **VIEW_MODES, "altp2m_write_no_gpt": "exec", "privcall": "write"}
 TARGET = "name = 'target'\ntype = 'pvh'\nkernel = '/target.elf'\nmemory = 16\naltp2m = 'external'\n"
-# Where page walks are writes, letting them through takes more table memory than libxl asks for by itself.
-ROOM = "shadow_memory=16"
 
 
 def recorded(machine):
@@ -47,7 +45,7 @@ class HostAccessTest(FacetTest):
         for row, _ in rows:
             option, mode = row.split()[-2::-1], row.split()[-1]
             preload, seconds = ("/usr/lib/gpfn.so", 1) if mode.startswith("altp2m") else ("", 0.5)
-            script += (f"""preload={preload}\nxl create -q /target.cfg 'name="{mode}"' 'cmdline="what={WHAT[mode]} rounds=1"' {ROOM}\n"""
+            script += (f"""preload={preload}\nxl create -q /target.cfg 'name="{mode}"' 'cmdline="what={WHAT[mode]} rounds=1"'\n"""
                        f'id=$(xl domid {mode}); echo "ROW {row} | $id"\n'
                        f'watch $id {mode} {seconds} {" ".join(option)}\nxl destroy {mode} 2>/dev/null\n')
         library = self.dir / "gpfn.so"
